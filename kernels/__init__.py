@@ -1,0 +1,1 @@
+"""NF4 quantization with double quantization. Stands alone: knows nothing of minigpt."""

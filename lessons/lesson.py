@@ -1,0 +1,140 @@
+"""What every lesson script shares: its settings, its figures, and the table it ends with.
+
+from lessons import lesson
+
+course = lesson.start(3, "GPT-2, assembled")      # reads --device, --seed, --quick, --full, --out
+course.save_figure(figure, "parameters")          # runs/lesson-03/parameters.png
+course.compare("GPT-2 small", "117M", "124.4M", "the published figure is wrong because ...")
+course.finish()                                   # prints published | measured here | verdict
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import textwrap
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from minigpt.device import pick_device
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+@dataclass
+class Lesson:
+    """The settings of one run of a lesson, and what it has produced so far.
+
+    Attributes:
+        number: the lesson's number.
+        device: where tensors live.
+        seed: the seed that was set.
+        quick: do everything with the smallest settings; the numbers then mean nothing.
+        full: take the time for the large settings.
+        folder: where figures and the table are written.
+    """
+
+    number: int
+    title: str
+    device: torch.device
+    seed: int
+    quick: bool
+    full: bool
+    folder: Path
+    started: float = field(default_factory=time.perf_counter)
+    rows: list[tuple[str, str, str, str]] = field(default_factory=list)
+    figures: list[Path] = field(default_factory=list)
+
+    def choose(self, quick: Any, normal: Any, full: Any = None) -> Any:
+        """quick under --quick, full (if there is one) under --full, else normal."""
+        if self.quick:
+            return quick
+        return full if self.full and full is not None else normal
+
+    def save_figure(self, figure: Figure, name: str) -> Path:
+        """Write figure as folder/name.png and say where it is."""
+        import matplotlib.pyplot as plt
+
+        path = self.folder / f"{name}.png"
+        figure.savefig(path, dpi=130, bbox_inches="tight")
+        plt.close(figure)
+        self.figures.append(path)
+        print(f"[figure] {path}")
+        return path
+
+    def compare(self, what: str, published: object, measured: object, verdict: str) -> None:
+        """Add a row to the closing table."""
+        self.rows.append((what, str(published), str(measured), verdict))
+
+    def finish(self) -> None:
+        """Print the closing table and write it as table.json beside the figures."""
+        header = ("", "published", "measured here", "verdict")
+        print(f"\nLesson {self.number:02d}: published figures, measured again\n")
+        print(format_table([header, *self.rows], widths=(34, 24, 24, 44)))
+        table = [dict(zip(("what", *header[1:]), row, strict=True)) for row in self.rows]
+        text = json.dumps(table, ensure_ascii=False, indent=1)
+        (self.folder / "table.json").write_text(text + "\n", encoding="utf-8")
+        seconds = time.perf_counter() - self.started
+        print(f"\nLesson {self.number:02d} took {seconds:.0f} s. Figures are in {self.folder}/")
+        if self.quick:
+            print(
+                "This was a --quick run: it shows that everything works, its numbers mean nothing."
+            )
+
+
+def start(number: int, title: str) -> Lesson:
+    """Read the command line, set the seed, print the heading.
+
+    In a notebook there is no command line to read and the defaults hold.
+    """
+    parser = argparse.ArgumentParser(
+        description=f"Lesson {number:02d}: {title}",
+        epilog=f"example: python {sys.argv[0]} --seed 1",
+    )
+    parser.add_argument("--device", default="auto", help="cpu, cuda, mps or auto (default)")
+    parser.add_argument("--seed", type=int, default=1337, help="random seed (default 1337)")
+    size = parser.add_mutually_exclusive_group()
+    size.add_argument("--quick", action="store_true", help="smallest settings, to see that it runs")
+    size.add_argument("--full", action="store_true", help="large settings; takes much longer")
+    parser.add_argument("--out", type=Path, help=f"folder (default runs/lesson-{number:02d})")
+    in_notebook = "ipykernel" in sys.modules
+    arguments = parser.parse_args([] if in_notebook else None)
+    try:
+        device = pick_device(arguments.device)
+    except ValueError as error:
+        parser.error(str(error))
+    if "MPLBACKEND" not in os.environ and not in_notebook:
+        import matplotlib
+
+        matplotlib.use("agg")  # draw into files: no window, no screen needed
+    folder = arguments.out or Path("runs") / f"lesson-{number:02d}"
+    folder.mkdir(parents=True, exist_ok=True)
+    torch.manual_seed(arguments.seed)
+    print(f"Lesson {number:02d}: {title}   (device {device}, seed {arguments.seed})\n")
+    return Lesson(number, title, device, arguments.seed, arguments.quick, arguments.full, folder)
+
+
+def format_table(rows: list[tuple[str, ...]], widths: tuple[int, ...]) -> str:
+    """Rows of text as an aligned table; the first row is the header, long cells wrap at widths."""
+    wrapped = [
+        [textwrap.wrap(cell, width) or [""] for cell, width in zip(row, widths, strict=True)]
+        for row in rows
+    ]
+    actual = [max(len(line) for row in wrapped for line in row[i]) for i in range(len(widths))]
+    lines = []
+    for number, row in enumerate(wrapped):
+        for depth in range(max(len(cell) for cell in row)):
+            parts = (cell[depth] if depth < len(cell) else "" for cell in row)
+            lines.append(
+                " | ".join(f"{part:<{width}}" for part, width in zip(parts, actual, strict=True))
+            )
+        if number == 0:
+            lines.append("-+-".join("-" * width for width in actual))
+    return "\n".join(line.rstrip() for line in lines)

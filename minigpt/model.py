@@ -1,0 +1,298 @@
+"""A GPT-2 decoder: token ids in, a score for every possible next token out.
+
+Read it from the top: masked attention as three lines of arithmetic, then the layer that makes
+queries, keys and values, the two-layer MLP, the block that joins them, and the whole model.
+The names of modules and weights are those of GPT-2 in the transformers library, so published
+weights drop in (see pretrained.py). In the comments B is the batch, T the number of tokens, C the
+width n_embd, H the number of heads, D = C / H the size of one head, V the vocabulary.
+
+Sources: Vaswani et al. 2017, "Attention Is All You Need" (equation 1, section 3.2);
+Radford et al. 2019 (GPT-2: norms before the layers, section 2.3); Hendrycks and Gimpel 2016 (GELU).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn as nn
+from torch import Tensor
+from torch.nn import functional as F
+
+from minigpt.config import GPTConfig
+
+if TYPE_CHECKING:
+    from minigpt.generation import KVCache, LayerCache
+
+
+def causal_mask(n_queries: int, n_keys: int, device: torch.device | None = None) -> Tensor:
+    """Who may look at whom: entry [i, j] is True where query i may see key j.
+
+    The last query stands at the last key; each query sees its own position and all before it.
+    With as many queries as keys this is the lower triangle.
+
+    Returns:
+        bool [n_queries, n_keys].
+    """
+    mask = torch.ones(n_queries, n_keys, dtype=torch.bool, device=device)
+    return mask.tril(diagonal=n_keys - n_queries)
+
+
+def masked_attention(
+    q: Tensor, k: Tensor, v: Tensor, causal: bool = True, dropout: float = 0.0
+) -> tuple[Tensor, Tensor]:
+    """softmax(q k^T / sqrt(D)) v, written out (Vaswani et al., equation 1).
+
+    Args:
+        q: queries [B, H, Tq, D]; k, v: keys and values [B, H, Tk, D], with Tk >= Tq.
+        causal: hide from each query the keys that come after it.
+        dropout: probability of dropping an attention weight; 0 outside training.
+
+    Returns:
+        The mixed values [B, H, Tq, D] and the weights [B, H, Tq, Tk], each row of which sums to 1.
+    """
+    scores = q @ k.transpose(-2, -1) / math.sqrt(q.size(-1))  # [B, H, Tq, Tk]
+    if causal:
+        mask = causal_mask(q.size(-2), k.size(-2), q.device)  # [Tq, Tk]
+        scores = scores.masked_fill(~mask, float("-inf"))  # exp(-inf) = 0: no weight at all
+    weights = F.softmax(scores, dim=-1)  # [B, H, Tq, Tk]
+    return F.dropout(weights, dropout) @ v, weights  # [B, H, Tq, D]
+
+
+def fused_attention(
+    q: Tensor, k: Tensor, v: Tensor, causal: bool = True, dropout: float = 0.0
+) -> Tensor:
+    """The values of masked_attention from torch's fused kernel.
+
+    Same arguments and result, except that the [Tq, Tk] weights are never stored and so cannot be
+    returned.
+    """
+    n_queries, n_keys = q.size(-2), k.size(-2)
+    if not causal or n_queries == 1:  # a single query is the newest token and sees every key
+        return F.scaled_dot_product_attention(q, k, v, dropout_p=dropout)
+    if n_queries == n_keys:
+        return F.scaled_dot_product_attention(q, k, v, dropout_p=dropout, is_causal=True)
+    mask = causal_mask(n_queries, n_keys, q.device)
+    return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout)
+
+
+class CausalSelfAttention(nn.Module):
+    """Multi-head self-attention: every token gathers what it needs from the tokens before it."""
+
+    def __init__(self, config: GPTConfig) -> None:
+        super().__init__()
+        self.n_head, self.dropout = config.n_head, config.dropout
+        self.c_attn = nn.Linear(config.n_embd, 3 * config.n_embd, bias=config.bias)
+        self.c_proj = nn.Linear(config.n_embd, config.n_embd, bias=config.bias)
+
+    def forward(
+        self,
+        x: Tensor,
+        cache: LayerCache | None = None,
+        causal: bool = True,
+        attention_maps: list[Tensor] | None = None,
+    ) -> Tensor:
+        """x [B, T, C] -> [B, T, C]. See GPT.forward for cache, causal and attention_maps."""
+        B, T, C = x.shape
+        # One matrix makes q, k and v for all heads; head h owns numbers h*D to (h+1)*D of each.
+        q, k, v = (
+            part.view(B, T, self.n_head, -1).transpose(1, 2)  # [B, H, T, D]
+            for part in self.c_attn(x).split(C, dim=-1)
+        )
+        if cache is not None:
+            k, v = cache.append(k, v)  # [B, H, past + T, D]
+        dropout = self.dropout if self.training else 0.0
+        if attention_maps is None:
+            y = fused_attention(q, k, v, causal, dropout)  # [B, H, T, D]
+        else:
+            y, weights = masked_attention(q, k, v, causal, dropout)
+            attention_maps.append(weights)  # [B, H, T, past + T]
+        y = y.transpose(1, 2).reshape(B, T, C)  # heads side by side again
+        return F.dropout(self.c_proj(y), self.dropout, self.training)
+
+
+class MLP(nn.Module):
+    """Two linear layers with GELU between: works on each token alone, four times as wide inside."""
+
+    def __init__(self, config: GPTConfig) -> None:
+        super().__init__()
+        self.dropout = config.dropout
+        self.c_fc = nn.Linear(config.n_embd, 4 * config.n_embd, bias=config.bias)
+        self.c_proj = nn.Linear(4 * config.n_embd, config.n_embd, bias=config.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x [B, T, C] -> [B, T, C]."""
+        x = F.gelu(self.c_fc(x), approximate="tanh")  # [B, T, 4C]; GPT-2 uses the tanh form
+        return F.dropout(self.c_proj(x), self.dropout, self.training)
+
+
+class Block(nn.Module):
+    """Attention, then the MLP; each reads a normalised copy and adds its result to the stream."""
+
+    def __init__(self, config: GPTConfig) -> None:
+        super().__init__()
+        self.ln_1 = nn.LayerNorm(config.n_embd, bias=config.bias)
+        self.attn = CausalSelfAttention(config)
+        self.ln_2 = nn.LayerNorm(config.n_embd, bias=config.bias)
+        self.mlp = MLP(config)
+
+    def forward(
+        self,
+        x: Tensor,
+        cache: LayerCache | None = None,
+        causal: bool = True,
+        attention_maps: list[Tensor] | None = None,
+    ) -> Tensor:
+        """x [B, T, C] -> [B, T, C]."""
+        x = x + self.attn(self.ln_1(x), cache, causal, attention_maps)
+        return x + self.mlp(self.ln_2(x))
+
+
+class GPT(nn.Module):
+    """The whole decoder: embeddings, n_layer blocks, a final norm, and the tied LM head."""
+
+    def __init__(self, config: GPTConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.transformer = nn.ModuleDict(
+            {
+                "wte": nn.Embedding(config.vocab_size, config.n_embd),
+                "wpe": nn.Embedding(config.block_size, config.n_embd),
+                "h": nn.ModuleList(Block(config) for _ in range(config.n_layer)),
+                "ln_f": nn.LayerNorm(config.n_embd, bias=config.bias),
+            }
+        )
+        self.lm_head = nn.Linear(config.n_embd, config.vocab_size, bias=False)
+        self.reset_parameters()
+        # One matrix turns ids into vectors and vectors into scores (Press and Wolf 2017).
+        self.lm_head.weight = self.transformer["wte"].weight
+
+    def reset_parameters(self) -> None:
+        """GPT-2's start: normal weights with deviation 0.02, zero biases.
+
+        The two projections of each block that add to the residual stream start smaller, by
+        1 / sqrt(2 n_layer), so that the stream's variance does not grow with depth.
+        """
+        residual_std = 0.02 / math.sqrt(2 * self.config.n_layer)
+        for name, module in self.named_modules():
+            if isinstance(module, (nn.Linear, nn.Embedding)):
+                std = residual_std if name.endswith("c_proj") else 0.02
+                nn.init.normal_(module.weight, mean=0.0, std=std)
+            if isinstance(module, nn.Linear) and module.bias is not None:
+                nn.init.zeros_(module.bias)
+
+    def forward(
+        self,
+        idx: Tensor,
+        targets: Tensor | None = None,
+        *,
+        cache: KVCache | None = None,
+        causal: bool = True,
+        last_only: bool = False,
+        attention_maps: list[Tensor] | None = None,
+    ) -> tuple[Tensor, Tensor | None]:
+        """Scores for the token after each position, and the loss if the right answers are given.
+
+        Args:
+            idx: token ids [B, T].
+            targets: ids of the tokens that should come next [B, T]; -100 means "do not count this".
+            cache: keys and values of earlier tokens; idx then holds only the new ones, whose
+                positions start at cache.length, and their keys and values are added to it.
+            causal: False lets every token see every other, which makes an encoder.
+            last_only: score only the last position, all that generation needs.
+            attention_maps: an empty list to be filled with the attention weights [B, H, T, T] of
+                each layer, computed the readable way, for looking at.
+
+        Returns:
+            logits [B, T, V] ([B, 1, V] with last_only), and the mean cross-entropy in nats over the
+            targets that count, or None without targets.
+
+        Raises:
+            ValueError: idx is empty, longer than the context, or holds ids outside the vocabulary.
+        """
+        past = 0 if cache is None else cache.length
+        self._check(idx, past)
+        T = idx.size(1)
+        positions = torch.arange(past, past + T, device=idx.device)  # [T]
+        x = self.transformer["wte"](idx) + self.transformer["wpe"](positions)  # [B, T, C]
+        x = F.dropout(x, self.config.dropout, self.training)
+        for layer, block in enumerate(self.blocks()):
+            x = block(x, None if cache is None else cache[layer], causal, attention_maps)
+        if last_only:
+            x = x[:, -1:]  # [B, 1, C]
+        logits = self.lm_head(self.transformer["ln_f"](x))  # [B, T, V]
+        if targets is None:
+            return logits, None
+        return logits, F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=-100)
+
+    def blocks(self) -> Iterator[Block]:
+        """The blocks, first to last."""
+        yield from self.transformer["h"]  # type: ignore[misc]
+
+    def _check(self, idx: Tensor, past: int) -> None:
+        if idx.dim() != 2 or idx.numel() == 0:
+            raise ValueError(
+                f"idx must hold at least one token in the shape [batch, tokens], "
+                f"got {list(idx.shape)}"
+            )
+        if past + idx.size(1) > self.config.block_size:
+            raise ValueError(
+                f"{past + idx.size(1)} tokens do not fit the context of "
+                f"block_size={self.config.block_size}; pass the last {self.config.block_size}"
+            )
+        # On a GPU this look would make every step wait for the device.
+        if idx.device.type == "cpu" and not torch.compiler.is_compiling():
+            check_ids(idx, self.config.vocab_size)
+
+    @torch.inference_mode()
+    def attention_maps(self, idx: Tensor) -> Tensor:
+        """The attention weights of every layer for idx [B, T]: [n_layer, B, H, T, T]."""
+        was_training = self.training
+        self.eval()
+        maps: list[Tensor] = []
+        self(idx, attention_maps=maps)
+        self.train(was_training)
+        return torch.stack(maps)
+
+    def generate(
+        self,
+        idx: Tensor,
+        max_new_tokens: int,
+        temperature: float = 1.0,
+        top_k: int | None = None,
+        top_p: float | None = None,
+        stop_token: int | None = None,
+        use_cache: bool = True,
+        generator: torch.Generator | None = None,
+    ) -> Tensor:
+        """Continue idx [B, T] by max_new_tokens sampled tokens: see minigpt.generation.generate."""
+        from minigpt import generation
+
+        return generation.generate(
+            self,
+            idx,
+            max_new_tokens,
+            temperature=temperature,
+            top_k=top_k,
+            top_p=top_p,
+            stop_token=stop_token,
+            use_cache=use_cache,
+            generator=generator,
+        )
+
+
+def check_ids(idx: Tensor, vocab_size: int) -> None:
+    """Make sure that every id in idx is one of the vocabulary's.
+
+    Raises:
+        ValueError: an id is below 0 or at least vocab_size.
+    """
+    low, high = (int(bound) for bound in idx.aminmax())
+    if low < 0 or high >= vocab_size:
+        wrong = low if low < 0 else high
+        raise ValueError(
+            f"token id {wrong} is outside the vocabulary of {vocab_size} (ids 0 to "
+            f"{vocab_size - 1}); encode the text with the tokenizer this model was trained with"
+        )

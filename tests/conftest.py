@@ -1,0 +1,30 @@
+"""Shared set-up: every test starts from the same seed, off the network, on few threads."""
+
+from __future__ import annotations
+
+import os
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+
+@pytest.fixture(autouse=True)
+def _seeded() -> None:
+    random.seed(1337)
+    np.random.seed(1337)
+    torch.manual_seed(1337)
+
+
+@pytest.fixture
+def shared_data(monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Real data sets and tiktoken's vocabulary, from beside the checkout; skips without them."""
+    if not SHARED.is_dir():
+        pytest.skip("no ../shared/data: this test uses real data that is not in the repository")
+    monkeypatch.setenv("TIKTOKEN_CACHE_DIR", str(SHARED / "tiktoken_cache"))
+    return SHARED
