@@ -1,0 +1,136 @@
+"""The dialogue summarization set: short dialogues in DialogSum's fields, written by programs.
+
+Each record is {"fname", "dialogue", "summary", "topic"} as in DialogSum (Chen et al., 2021,
+https://arxiv.org/abs/2105.06762). A situation is a small program (see `dialogue_scene.Scene`) that
+draws facts, writes turns with them, and reports them in one or two sentences.
+
+Which split a dialogue belongs to is decided by what it is about: the SHA-256 of the situation and
+its two (sometimes three) key facts, modulo 10, is 0 for validation, 1 for test, and 2 to 9 for
+training. The summary tells the key facts, so no test summary can have been seen in training,
+while every word of it has been.
+"""
+
+import hashlib
+import random
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import dialogue_home as home
+import dialogue_shopping as shopping
+import dialogue_town as town
+import dialogue_travel as travel
+import dialogue_work as work
+from dialogue_scene import Fact, Scene
+
+SIZES = {"train": 4000, "validation": 500, "test": 500}
+MIN_TURNS, MAX_TURNS = 6, 14
+
+# situation: (program, topic); every situation gets the same share of each split
+SITUATIONS: dict[str, tuple[Callable[[Scene], None], str]] = {
+    "hotel": (travel.hotel, "check in at a hotel"),
+    "luggage": (travel.luggage, "lost luggage"),
+    "train": (travel.train, "buy a train ticket"),
+    "restaurant": (travel.restaurant, "book a table"),
+    "delivery": (shopping.delivery, "late delivery"),
+    "return": (shopping.returned, "return a product"),
+    "bank": (shopping.bank, "lost bank card"),
+    "car": (shopping.car, "car repair"),
+    "library card": (town.library_card, "library card"),
+    "late book": (town.late_book, "return a library book"),
+    "gym": (town.gym, "join a gym"),
+    "doctor": (town.doctor, "see a doctor"),
+    "meeting": (work.meeting, "move a meeting"),
+    "interview": (work.interview, "job interview"),
+    "homework": (work.homework, "late homework"),
+    "support": (work.support, "technical support"),
+    "apartment": (home.apartment, "rent an apartment"),
+    "birthday": (home.birthday, "plan a birthday"),
+    "neighbors": (home.neighbors, "noise complaint"),
+    "invitation": (home.invitation, "make plans"),
+}
+
+
+@dataclass(frozen=True)
+class Dialogue:
+    """One dialogue with what the tests want to know about it."""
+
+    situation: str
+    key: tuple[str, ...]  # the facts that decide the split
+    dialogue: str
+    summary: str
+    facts: dict[str, Fact]  # the facts that the summary tells
+    corrections: tuple[tuple[str, str], ...]  # (said by mistake, fact name)
+
+
+def split_of(situation: str, key: tuple[str, ...]) -> str:
+    """The split of a combination of key facts: stable over runs and Python versions."""
+    digest = hashlib.sha256("|".join((situation, *key)).encode()).digest()
+    return {0: "validation", 1: "test"}.get(int.from_bytes(digest[:4], "big") % 10, "train")
+
+
+def write(situation: str, rng: random.Random) -> Dialogue:
+    """Play one scene of a situation."""
+    scene = Scene(rng)
+    SITUATIONS[situation][0](scene)
+    facts = {name: scene.facts[name] for name in scene.summary_facts}
+    return Dialogue(
+        situation, scene.key, scene.dialogue(), scene.summary, facts, tuple(scene.corrections)
+    )
+
+
+def words(text: str) -> set[str]:
+    """The words of a text, lower case: what "every word occurs in training" is about."""
+    return set(re.findall(r"[\w$:'-]+", text.lower()))
+
+
+def acceptable(dialogue: Dialogue) -> bool:
+    """6 to 14 turns, and no single turn that holds all the facts of the summary."""
+    turns = dialogue.dialogue.lower().split("\n")
+    facts = [fact.said.lower() for fact in dialogue.facts.values()]
+    return MIN_TURNS <= len(turns) <= MAX_TURNS and not any(
+        all(fact in turn for fact in facts) for turn in turns
+    )
+
+
+def write_all(seed: int = 0) -> dict[str, list[Dialogue]]:
+    """All dialogues of the three splits, in the order of the files."""
+    rng = random.Random(seed)
+    names = list(SITUATIONS)
+    splits: dict[str, list[Dialogue]] = {}
+    known: set[str] = set()
+    seen: set[str] = set()
+    for split, size in SIZES.items():
+        dialogues: list[Dialogue] = []
+        while len(dialogues) < size:
+            dialogue = write(names[len(dialogues) % len(names)], rng)
+            vocabulary = words(f"{dialogue.dialogue} {dialogue.summary}")
+            if (
+                split_of(dialogue.situation, dialogue.key) == split
+                and acceptable(dialogue)
+                and (split == "train" or vocabulary <= known)
+                and not {dialogue.dialogue, dialogue.summary} & seen
+            ):
+                dialogues.append(dialogue)
+                seen |= {dialogue.dialogue, dialogue.summary}
+                if split == "train":
+                    known |= vocabulary
+        rng.shuffle(dialogues)
+        splits[split] = dialogues
+    return splits
+
+
+def generate(seed: int = 0) -> dict[str, list[dict[str, str]]]:
+    """The records of the splits "train", "validation" and "test" in DialogSum's fields."""
+    return {
+        split: [
+            {
+                "fname": f"{split}_{number}",
+                "dialogue": dialogue.dialogue,
+                "summary": dialogue.summary,
+                "topic": SITUATIONS[dialogue.situation][1],
+            }
+            for number, dialogue in enumerate(dialogues)
+        ]
+        for split, dialogues in write_all(seed).items()
+    }

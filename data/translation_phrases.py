@@ -1,0 +1,295 @@
+"""Phrases in both languages at once: noun phrases, verb groups and clauses of the task set.
+
+A phrase carries its English and its French, what French agreement needs to know of it (gender and person),
+and the (word, noun) combinations it contains, which decide the split a sentence belongs to.
+French is kept without elision ("le homme") until the sentence is complete.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import translation_english as english
+import translation_french as french
+from translation_words import Adjective, Noun, Verb
+
+Combination = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Phrase:
+    """A noun phrase or pronoun. `person` is 0 to 5 (I, tu, he or she, we, you, they)."""
+
+    en: str
+    fr: str
+    gender: str = "m"
+    person: int = 2
+    noun: str = ""  # the English head noun, "" for pronouns and names
+    combinations: tuple[Combination, ...] = ()
+    clitic: bool = False  # an object pronoun, which French puts before the verb
+
+    @property
+    def plural(self) -> bool:
+        return self.person in (3, 5)
+
+
+PRONOUNS = (
+    Phrase("I", "je", person=0), Phrase("he", "il"), Phrase("she", "elle", "f"),
+    Phrase("we", "nous", person=3), Phrase("you", "vous", person=4), Phrase("they", "ils", person=5),
+)  # fmt: skip
+OBJECT_PRONOUNS = (
+    Phrase("me", "me", person=0, clitic=True), Phrase("him", "le", clitic=True),
+    Phrase("her", "la", "f", clitic=True), Phrase("us", "nous", person=3, clitic=True),
+    Phrase("you", "vous", person=4, clitic=True), Phrase("them", "les", person=5, clitic=True),
+)  # fmt: skip
+STRESSED = {"me": "moi", "him": "lui", "her": "elle", "us": "nous", "you": "vous", "them": "eux"}
+INDIRECT = {"me": "me", "him": "lui", "her": "lui", "us": "nous", "you": "vous", "them": "leur"}
+
+POSSESSIVE_EN = ("my", "your", "his", "our", "your", "their")
+POSSESSIVE_FR = (
+    ("mon", "ma", "mes"), ("ton", "ta", "tes"), ("son", "sa", "ses"),
+    ("notre", "notre", "nos"), ("votre", "votre", "vos"), ("leur", "leur", "leurs"),
+)  # fmt: skip
+
+
+def pronoun_for(phrase: Phrase) -> Phrase:
+    """The subject pronoun that takes up `phrase`: he, she, or they (ils or elles)."""
+    if phrase.person == 5:
+        return Phrase("they", "elles" if phrase.gender == "f" else "ils", phrase.gender, 5)
+    if phrase.person != 2:
+        return phrase
+    return PRONOUNS[2] if phrase.gender == "f" else PRONOUNS[1]
+
+
+def french_determiner(
+    kind: str, noun: Noun, plural: bool, following: str, owner: Phrase | None = None
+) -> str:
+    """The French for an English determiner in front of `following`, the next word of the phrase.
+
+    `kind` is the, a, some (of a mass or a plural), this, my (with its owner), or a French word that
+    does not change, such as the "de" that follows a negation.
+    """
+    feminine, vowel = noun.gender == "f", french.starts_with_vowel(following)
+    if kind == "the":
+        return "les" if plural else "la" if feminine else "le"
+    if kind == "a":
+        return "une" if feminine else "un"
+    if kind == "some":
+        if plural:  # des livres, but de beaux livres
+            return "des" if following.startswith(french.pluralize(noun.fr)) else "de"
+        return "de la" if feminine or vowel else "du"  # "de la" elides to "de l'" for both genders
+    if kind == "this":
+        return "ces" if plural else "cette" if feminine else "cet" if vowel else "ce"
+    if kind == "my" and owner is not None:
+        forms = POSSESSIVE_FR[owner.person]
+        return forms[2] if plural else forms[1] if feminine and not vowel else forms[0]
+    return kind
+
+
+def noun_phrase(
+    noun: Noun,
+    determiner: str = "the",
+    plural: bool = False,
+    adjective: Adjective | None = None,
+    owner: Phrase | None = None,
+    number: tuple[str, str] | None = None,
+    negated: bool = False,
+) -> Phrase:
+    """Determiner, adjective and noun, agreeing. `determiner`: the, a, some, this, my, of, bare.
+
+    `number` replaces the determiner: ("two", "deux"). After a negation (`negated`) a and some are "de".
+    "bare" has no article in English and a definite one in French: "I like tea", "j'aime le thé".
+    "of" is for the thing that belongs to somebody: `owner` "Marie" gives "Marie's" and "de Marie".
+    """
+    plural = plural or noun.plural_only
+    words_en = english.plural(noun.en) if plural and not noun.plural_only else noun.en
+    words_fr = french.pluralize(noun.fr) if plural else noun.fr
+    combinations: tuple[Combination, ...] = ()
+    if adjective is not None:
+        before = noun.fr if adjective.position == "b" else ""
+        agreed = french.agree(adjective.fr, noun.gender, plural, before)
+        words_en = f"{adjective.en} {words_en}"
+        words_fr = f"{agreed} {words_fr}" if before else f"{words_fr} {agreed}"
+        combinations = ((adjective.en, noun.en),)
+    following = words_fr  # what the determiner stands in front of
+    if number is not None:
+        words_en, words_fr = f"{number[0]} {words_en}", f"{number[1]} {words_fr}"
+    elif determiner == "bare":
+        words_fr = french_determiner("the", noun, plural, following) + " " + words_fr
+    elif determiner == "of" and owner is not None:
+        words_en = f"{owner.en}'s {words_en}"
+        article = french_determiner("the", noun, plural, following)
+        words_fr = f"{article} {words_fr} {french.contract('de', owner.fr)}"
+        combinations += owner.combinations
+    else:
+        indefinite = determiner in ("a", "some")
+        kind = "de" if negated and indefinite else determiner
+        words_fr = french_determiner(kind, noun, plural, following, owner) + " " + words_fr
+        if determiner == "a":
+            words_en = english.article(words_en)
+        elif determiner == "my" and owner is not None:
+            her = owner.person == 2 and owner.gender == "f"
+            words_en = ("her" if her else POSSESSIVE_EN[owner.person]) + " " + words_en
+        else:
+            changed = {"this": "these" if plural else "this", "some": "any" if negated else "some"}
+            words_en = changed.get(determiner, determiner) + " " + words_en
+    person = 5 if plural else 2
+    return Phrase(words_en, words_fr, noun.gender, person, noun.en, combinations)
+
+
+NEGATIONS = {"not": "pas", "never": "jamais", "no longer": "plus", "yet": "pas encore"}
+MODALS = {"near": "aller", "can": "pouvoir", "must": "devoir", "want": "vouloir", "would": "vouloir",
+          "recent": "venir"}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Use:
+    """A verb as it is used in one clause.
+
+    tense: present, past, was (ing), used (to), future, near (going to), can, must, want (to),
+    would (like to), recent (have just).
+    """
+
+    verb: Verb
+    tense: str
+    negation: str = ""  # a key of NEGATIONS
+    adverb: tuple[str, str] | None = None
+    object: Phrase | None = None  # only pronouns that French puts before the verb
+    simple: bool = False  # "he eats" (a habit) rather than "he is eating"
+    preceding: Phrase | None = None  # a direct object before the verb: the participle agrees with it
+
+    @property
+    def stative(self) -> bool:
+        return "s" in self.verb.flags.split()
+
+
+def english_group(use: Use, person: int, question: bool = False) -> tuple[str, str]:
+    """The English verb as (auxiliary, rest); the auxiliary is "" in "he eats", "does" if needed.
+
+    The rest begins with not, never and adverbs, so that a question is auxiliary + subject + rest.
+    """
+    verb, tense, negation = use.verb.en, use.tense, use.negation
+    have = "has" if person == 2 else "have"
+    middle = [use.adverb[0]] if use.adverb else []
+    perfect = negation in ("never", "yet") or "already" in middle
+    if tense == "present" and not (use.stative or use.simple or use.adverb or negation == "never"):
+        aux, main = english.BE_PRESENT[person], english.inflect(verb, "ing")
+    elif tense == "past" and perfect:
+        aux, main = have, english.inflect(verb, "participle")
+    elif tense == "recent":
+        aux, main = have, "just " + english.inflect(verb, "participle")
+    elif tense == "was":
+        aux, main = english.BE_PAST[person], english.inflect(verb, "ing")
+    elif tense == "near":
+        aux, main = english.BE_PRESENT[person], "going to " + verb
+    elif tense in ("future", "can", "must", "would"):
+        aux = {"future": "will"}.get(tense, tense)
+        main = "like to " + verb if tense == "would" else verb
+    else:  # the tenses without an auxiliary of their own
+        verb = {"want": "want to " + verb, "used": "use to " + verb}.get(tense, verb)
+        form = "past" if tense in ("past", "used") else "present"
+        aux, main = "", english.inflect(verb, form, person)
+        if tense == "used":
+            main = "used" + verb.removeprefix("use")
+        if negation == "not" or question:
+            do = {"past": "did", "present": "does" if person == 2 else "do"}
+            aux, main = do[form], verb
+    if use.object:
+        main = f"{main} {use.object.en}"
+    if negation:
+        middle.insert(0, "not" if negation == "yet" else negation)
+    if aux == "can" and middle[:1] == ["not"] and not question:
+        aux, middle = "cannot", middle[1:]
+    return aux, " ".join([*middle, main])
+
+
+def french_group(use: Use, subject: Phrase, question: bool = False) -> str:
+    """The French verb with its negation, pronouns and adverb; `question` inverts it: mange-t-il."""
+    head, reflexive, after = french_verb(use.verb)
+    person = subject.person
+    clitic = french.REFLEXIVE[person] + " " if reflexive else ""
+    if use.object and use.object.clitic:
+        clitic += use.object.fr + " "
+    tense, last = use.tense, ""
+    if tense == "past" and use.stative and use.verb.en in STATES:
+        tense = "was"
+    if tense in MODALS:
+        link = "de " if tense == "recent" else ""
+        last = link + clitic + head
+        form = "conditional" if tense == "would" else "present"
+        finite, clitic = french.conjugate(MODALS[tense], form, person), ""
+    elif tense == "past":
+        etre = reflexive or head in french.ETRE_VERBS
+        finite = french.conjugate("être" if etre else "avoir", "present", person)
+        agreeing = subject if etre else use.preceding
+        last = french.participle(head, agreeing.gender, agreeing.plural) if agreeing else french.participle(head)
+    else:
+        form = {"was": "imperfect", "used": "imperfect"}.get(tense, tense)
+        finite = french.conjugate(head, form, person)
+    if question:
+        pronoun = subject.fr
+        link = "-t-" if pronoun in ("il", "elle") and finite[-1] in "ae" else "-"
+        finite += link + pronoun
+    words = [clitic + finite]
+    if use.negation:
+        words = ["ne " + words[0], NEGATIONS[use.negation]]
+    words += [use.adverb[1]] if use.adverb else []
+    words += [word for word in (last, after) if word]
+    return " ".join(words)
+
+
+# Verbs whose English past is a state, an imparfait in French: "he knew" is "il connaissait".
+STATES = {"know", "like", "love", "hate", "prefer", "need", "understand"}
+
+
+def french_verb(verb: Verb) -> tuple[str, bool, str]:
+    """The infinitive, whether it is reflexive, and what follows it apart from a last preposition."""
+    words = verb.fr.replace("s'", "se ").split(" ")
+    reflexive = words[0] == "se"
+    words = words[1:] if reflexive else words
+    rest = words[1:-1] if words[-1] in ("à", "de") else words[1:]
+    return words[0], reflexive, " ".join(rest)
+
+
+def with_preposition(verb: Verb, phrase: Phrase) -> str:
+    """The French object of `verb`, after the preposition that the verb asks for."""
+    preposition = verb.fr.split(" ")[-1]
+    return french.contract(preposition, phrase.fr) if preposition in ("à", "de") else phrase.fr
+
+
+@dataclass(frozen=True)
+class Clause:
+    """A subject, a verb, and the rest; it can be said or asked."""
+
+    subject: Phrase
+    use: Use
+    rest: tuple[tuple[str, str], ...] = ()  # the phrases after the verb, English and French
+    combinations: tuple[Combination, ...] = field(default=())
+
+    def complement(self) -> tuple[str, str]:
+        """What follows the verb group, each side beginning with a space, or empty."""
+        en = "".join(" " + phrase[0] for phrase in self.rest)
+        fr = "".join(" " + phrase[1] for phrase in self.rest if phrase[1])
+        return en + (" yet" if self.use.negation == "yet" else ""), fr
+
+    def statement(self) -> tuple[str, str]:
+        """Both languages as a statement, without capital and full stop."""
+        aux, main = english_group(self.use, self.subject.person)
+        en, fr = self.complement()
+        verb = f"{aux} {main}" if aux else main
+        group = french_group(self.use, self.subject)
+        return f"{self.subject.en} {verb}{en}", f"{self.subject.fr} {group}{fr}"
+
+    def question(self, word: tuple[str, str] = ("", "")) -> tuple[str, str]:
+        """A yes or no question, or one that begins with a question word such as where, où.
+
+        French asks yes or no with est-ce que; after a question word it inverts pronouns other than je.
+        """
+        aux, main = english_group(self.use, self.subject.person, question=True)
+        en, fr = self.complement()
+        asked = f"{word[0]} {aux} {self.subject.en} {main}{en}".strip()
+        pronoun = self.subject in PRONOUNS and self.subject.person != 0
+        if word[1] and pronoun:
+            return asked, f"{word[1]} {french_group(self.use, self.subject, question=True)}{fr}"
+        group = french_group(self.use, self.subject)
+        return asked, f"{word[1]} est-ce que {self.subject.fr} {group}{fr}".strip()

@@ -1,0 +1,257 @@
+"""`minigpt bench`: our speed as a ratio to others', measured in turn on this machine.
+
+A time in seconds says more about the machine than about the code. So every contender does the same
+work, one after the other, round after round, and what is reported is the median of the ratios of
+each round: when the machine slows down for a moment it slows down for all of them.
+
+The contenders are transformers' GPT2LMHeadModel (where it is installed), and the plain recipe that
+small GPT code bases use: the same decoder with fused attention, exact GELU, and torch's AdamW as it
+comes. All have the same shape and the same weights.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import platform
+import statistics
+import time
+from argparse import Namespace
+from collections.abc import Callable
+from copy import deepcopy
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from tqdm import tqdm
+
+from minigpt import pretrained
+from minigpt.config import GPTConfig, count_parameters
+from minigpt.device import has_fast_bfloat16, pick_device
+from minigpt.model import GPT, MLP
+from minigpt.optim import make_optimizer
+
+SMALL = GPTConfig(vocab_size=4096, block_size=512, n_layer=5, n_head=4, n_embd=256)  # data/base
+Ratio = tuple[str, float, float | None]  # what, measured, goal
+
+
+def time_in_turn(
+    contenders: dict[str, Callable[[], object]], rounds: int
+) -> dict[str, list[float]]:
+    """Seconds of each contender in each round, after one round that is not counted."""
+    seconds: dict[str, list[float]] = {name: [] for name in contenders}
+    for turn in tqdm(range(rounds + 1), desc="rounds", leave=False):
+        for name, work in contenders.items():
+            started = time.perf_counter()
+            work()
+            if torch.cuda.is_available():
+                torch.cuda.synchronize()
+            if turn > 0:
+                seconds[name].append(time.perf_counter() - started)
+    return seconds
+
+
+def ratio(seconds: dict[str, list[float]], slower: str, faster: str) -> float:
+    """How many times as fast `faster` is: the median over rounds."""
+    return statistics.median(s / f for s, f in zip(seconds[slower], seconds[faster], strict=True))
+
+
+class ExactGeluMLP(MLP):
+    """The MLP with the exact GELU that the plain recipe uses, instead of GPT-2's tanh form."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x [B, T, C] -> [B, T, C]."""
+        return self.c_proj(F.gelu(self.c_fc(x)))
+
+
+def plain_recipe(model: GPT) -> GPT:
+    """The same weights in the plain recipe's decoder."""
+    plain = GPT(model.config)
+    for block in plain.blocks():
+        block.mlp = ExactGeluMLP(model.config)
+    plain.load_state_dict(model.state_dict())
+    return plain
+
+
+def transformers_peer(model: GPT) -> nn.Module | None:
+    """transformers' GPT-2 with the same weights; None where the library is not installed."""
+    try:
+        from transformers import GPT2LMHeadModel
+    except ImportError:
+        return None
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as folder:
+        pretrained.save_gpt2(model, folder)
+        return GPT2LMHeadModel.from_pretrained(folder)
+
+
+def default_adamw(model: nn.Module) -> torch.optim.AdamW:
+    """torch's AdamW as it comes."""
+    return torch.optim.AdamW(model.parameters(), lr=1e-4, betas=(0.9, 0.95), weight_decay=0.1)
+
+
+def our_adamw(model: nn.Module) -> torch.optim.AdamW:
+    """The optimizer that minigpt trains with."""
+    return make_optimizer(model, 1e-4, 0.1, (0.9, 0.95), 1e-8)
+
+
+def training_step(
+    loss_of: Callable[[Tensor, Tensor], Tensor],
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    batch: tuple[Tensor, Tensor],
+    dtype: torch.dtype = torch.float32,
+) -> Callable[[], None]:
+    """One optimizer step as a function of nothing, ready to be timed."""
+
+    def step() -> None:
+        idx, targets = batch
+        with torch.autocast(idx.device.type, dtype, enabled=dtype != torch.float32):
+            loss = loss_of(idx, targets)
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+
+    return step
+
+
+def bench_training(device: torch.device, seed: int, rounds: int = 12) -> list[Ratio]:
+    """Training steps of the base model's shape, batch 8 of 512 tokens, fp32 unless said."""
+    torch.manual_seed(seed)
+    ids = torch.randint(SMALL.vocab_size, (8, SMALL.block_size + 1), device=device)
+    batch = (ids[:, :-1], ids[:, 1:])
+    start = GPT(SMALL)
+
+    def ours(make: Callable, dtype: torch.dtype = torch.float32) -> Callable[[], None]:
+        model = deepcopy(start).to(device)
+        return training_step(lambda idx, y: model(idx, y)[1], model, make(model), batch, dtype)
+
+    contenders = {"ours": ours(our_adamw)}
+    plain = plain_recipe(start).to(device)
+    contenders["plain recipe"] = training_step(
+        lambda idx, y: plain(idx, y)[1], plain, default_adamw(plain), batch
+    )
+    if has_fast_bfloat16(device):
+        contenders["ours, bf16"] = ours(our_adamw, torch.bfloat16)
+    for name, make in {"same optimizer": our_adamw, "its usual optimizer": default_adamw}.items():
+        peer = transformers_peer(start)
+        if peer is not None:
+            peer.to(device).eval()  # no dropout, as ours
+            contenders[f"transformers, {name}"] = training_step(
+                # It shifts the labels itself: the work is the same.
+                lambda idx, _, peer=peer: peer(input_ids=idx, labels=idx).loss,
+                peer, make(peer), batch,
+            )  # fmt: skip
+
+    seconds = time_in_turn(contenders, rounds)
+    for name, times in seconds.items():
+        print(f"  {name:<34} {batch[0].numel() / statistics.median(times):>9,.0f} tokens/s")
+    goals = {
+        "transformers, same optimizer": 1.1,
+        "transformers, its usual optimizer": 1.25,
+        "plain recipe": 1.0,
+    }
+    rows: list[Ratio] = [
+        (f"training step, against {name}", ratio(seconds, name, "ours"), goal)
+        for name, goal in goals.items()
+        if name in seconds
+    ]
+    if "ours, bf16" in seconds:
+        gain = ratio(seconds, "ours", "ours, bf16")
+        rows.append(("training step in bf16, against fp32", gain, 1.4))
+    return rows
+
+
+def read_bandwidth(device: torch.device, n_bytes: int = 2**29) -> float:
+    """Bytes a second that this device can read at best: the fastest of a few passes over memory."""
+    matrix = torch.ones(n_bytes // 4 // 4096, 4096, device=device)
+    vector = torch.ones(4096, device=device)
+    seconds = []
+    for _ in range(8):
+        for read in (matrix.sum, matrix.amax, lambda: matrix @ vector):
+            started = time.perf_counter()
+            read()
+            if device.type == "cuda":
+                torch.cuda.synchronize()
+            seconds.append(time.perf_counter() - started)
+    return matrix.nbytes / min(seconds)
+
+
+@torch.inference_mode()
+def bench_generation(device: torch.device, seed: int, rounds: int = 5) -> list[Ratio]:
+    """Greedy generation: a small model against transformers, a 124M one against memory."""
+    torch.manual_seed(seed)
+    rows: list[Ratio] = []
+    model = GPT(SMALL).to(device).eval()
+    prompt = torch.randint(SMALL.vocab_size, (1, 16), device=device)
+    n_new = 128
+    contenders: dict[str, Callable[[], object]] = {
+        "ours": lambda: model.generate(prompt, n_new, temperature=0),
+        "ours, no cache": lambda: model.generate(prompt, n_new, temperature=0, use_cache=False),
+    }
+    peer = transformers_peer(model)
+    if peer is not None:
+        peer.to(device).eval()
+        contenders["transformers"] = lambda: peer.generate(  # type: ignore[operator]
+            prompt, attention_mask=torch.ones_like(prompt),
+            max_new_tokens=n_new, min_new_tokens=n_new, do_sample=False, pad_token_id=0,
+        )  # fmt: skip
+    seconds = time_in_turn(contenders, rounds)
+    for name, times in seconds.items():
+        print(f"  {name:<34} {n_new / statistics.median(times):>9,.0f} tokens/s")
+    if peer is not None:
+        rows.append(
+            ("small model, against transformers", ratio(seconds, "transformers", "ours"), 2.0)
+        )
+    rows.append(("KV cache, against none", ratio(seconds, "ours, no cache", "ours"), None))
+
+    large = GPT(GPTConfig.preset("gpt2")).to(device).eval()
+    prompt = torch.randint(50257, (1, 16), device=device)
+    n_new = 64
+    # The prompt costs a pass of its own: take the time of 64 more tokens, not of the whole call.
+    short = {"short": lambda: large.generate(prompt, 1, temperature=0)}
+    full = {"long": lambda: large.generate(prompt, 1 + n_new, temperature=0)}
+    seconds = time_in_turn(short | full, rounds)
+    spent = [(a - b) / n_new for a, b in zip(seconds["long"], seconds["short"], strict=True)]
+    # The position table is not read, but for one row a token; the embedding is, as the LM head.
+    weights = 4 * (count_parameters(large.config) - large.config.block_size * large.config.n_embd)
+    bandwidth = read_bandwidth(device)
+    bound = weights / bandwidth
+    print(
+        f"  memory reads {bandwidth / 1e9:.1f} GB/s: 124M need {bound * 1e3:.2f} ms a token"
+    )
+    print(f"  ours at 124M, fp32: {statistics.median(spent) * 1e3:.2f} ms a token")
+    rows.append(("124M, share of the memory bound", bound / statistics.median(spent), 0.7))
+    return rows
+
+
+def main(arguments: Namespace) -> int:
+    """Run the benchmarks asked for, print a table, write it as JSON if wanted."""
+    device = pick_device(arguments.device)
+    threads = torch.get_num_threads()
+    print(f"{platform.machine()}, {device}, {threads} threads, torch {torch.__version__}")
+    rows: list[Ratio] = []
+    if arguments.what in ("all", "training"):
+        print("\ntraining (batch 8 x 512 tokens, 5 blocks, width 256)")
+        rows += bench_training(device, arguments.seed)
+    if arguments.what in ("all", "generation"):
+        print("\ngeneration (greedy, one sequence)")
+        rows += bench_generation(device, arguments.seed)
+    print(f"\n{'':<52} {'times':>6} {'goal':>6}")
+    for what, measured, goal in rows:
+        print(f"{what:<52} {measured:>6.2f} {goal if goal is not None else '':>6}")
+    if arguments.json is not None:
+        report = {
+            "torch": torch.__version__,
+            "device": str(device),
+            "threads": threads,
+            "ratios": [
+                {"what": what, "measured": round(measured, 4), "goal": goal}
+                for what, measured, goal in rows if math.isfinite(measured)
+            ],
+        }  # fmt: skip
+        Path(arguments.json).write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    return 0

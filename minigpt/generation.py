@@ -1,0 +1,364 @@
+"""Writing with a language model: choose a next token, append it, ask again.
+
+A model gives a score (logit) for every token of the vocabulary; what we do with the scores decides
+how the text reads. Taking the best one each time is greedy decoding; drawing one at random with
+the model's probabilities is sampling; temperature, top-k and top-p reshape the probabilities first.
+The KV cache makes it fast: the keys and values of tokens already read do not change, so each step
+has to read only the newest token.
+
+Nothing here knows how a model is built: it maps ids to logits and has a config with vocab_size and
+block_size. In the comments B is the batch, T the number of tokens, H the number of heads, D the
+size of one head, V the vocabulary.
+
+Sources: Ackley, Hinton and Sejnowski 1985 (temperature); Fan et al. 2018, "Hierarchical Neural
+Story Generation" (top-k); Holtzman et al. 2020, "The Curious Case of Neural Text Degeneration"
+(top-p).
+"""
+
+from __future__ import annotations
+
+import codecs
+import math
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+if TYPE_CHECKING:
+    import tiktoken
+
+    from minigpt.model import GPT
+
+
+def apply_temperature(logits: Tensor, temperature: float) -> Tensor:
+    """logits / temperature [B, V]: below 1 the best tokens gain, above 1 all become more alike.
+
+    With p = softmax(logits), the new probabilities are proportional to p ** (1 / temperature). The
+    largest logit is moved to 0 first, which changes no probability and cannot overflow.
+    """
+    shifted = logits - logits.amax(dim=-1, keepdim=True)  # [B, V], at most 0
+    return shifted / max(temperature, 1e-30)  # fp32 would round a smaller one to 0
+
+
+def keep_top_k(logits: Tensor, k: int) -> Tensor:
+    """The k largest logits of each row; the others become -inf, that is probability 0 (Fan et al.).
+
+    Exactly k survive, also where several are equal to the k-th. [B, V] -> [B, V]
+    """
+    if k >= logits.size(-1):
+        return logits
+    best, ids = logits.topk(k, dim=-1)  # [B, k]
+    return torch.full_like(logits, float("-inf")).scatter(-1, ids, best)
+
+
+def keep_top_p(logits: Tensor, p: float) -> Tensor:
+    """The nucleus: the fewest tokens whose probabilities sum to p or more (Holtzman et al., eq. 2).
+
+    With the tokens sorted by probability, the i-th stays if those before it sum to less than p:
+
+        p_1 + ... + p_(i-1) < p
+
+    So the first always stays, and of equally likely tokens the lower ids come first. The others
+    become -inf. [B, V] -> [B, V]
+    """
+    if p >= 1.0:  # rounding in the sum must not drop the unlikely tail
+        return logits
+    sorted_logits, ids = logits.sort(dim=-1, descending=True, stable=True)  # [B, V]
+    probabilities = F.softmax(sorted_logits, dim=-1)  # [B, V]
+    before = probabilities.cumsum(dim=-1) - probabilities  # [B, V]; 0 for the first
+    sorted_logits = sorted_logits.masked_fill(before >= p, float("-inf"))
+    return torch.empty_like(logits).scatter(-1, ids, sorted_logits)
+
+
+def draw(probabilities: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    """One random id a row, each with its probability: [B, V] -> [B].
+
+    Lay the probabilities end to end on a line of length 1, point at a random place u, and see whose
+    stretch it is: the first i with p_1 + ... + p_i >= u. It does what torch.multinomial does; on a
+    CPU, for one row of GPT-2's 50,257 tokens, it takes 0.1 ms instead of 0.8 ms.
+
+    Raises:
+        ValueError: a row holds NaN, as a model's answer does whose weights have diverged.
+    """
+    # u is above 0 and at most 1, so a token of probability 0 has no chance of being met.
+    device = probabilities.device if generator is None else generator.device
+    u = 1.0 - torch.rand(len(probabilities), 1, generator=generator, device=device)  # [B, 1]
+    exact = torch.float32 if probabilities.device.type == "mps" else torch.float64
+    line = probabilities.to(exact).cumsum(dim=-1)  # [B, V]; its end is 1 but for rounding
+    if not (line[:, -1] > 0).all():
+        raise ValueError("the model's scores are not numbers (NaN); its weights are damaged")
+    return torch.searchsorted(line, u.to(line) * line[:, -1:]).squeeze(-1)  # [B]
+
+
+def sample(
+    logits: Tensor,
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    top_p: float | None = None,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """Choose one token a row: logits [B, V] -> ids [B].
+
+    Temperature is applied first, then top-k, then top-p. A temperature of 0 takes the largest
+    logit (the first one, if several are equal) and draws no random number.
+    """
+    if temperature == 0:
+        return logits.argmax(dim=-1)
+    logits = apply_temperature(logits.float(), temperature)
+    if top_k is not None:
+        logits = keep_top_k(logits, top_k)
+    if top_p is not None:
+        logits = keep_top_p(logits, top_p)
+    return draw(F.softmax(logits, dim=-1), generator)
+
+
+class LayerCache:
+    """The keys and values of one layer, in buffers that are allocated once and filled in place."""
+
+    def __init__(self, capacity: int) -> None:
+        self.capacity, self.length = capacity, 0
+        self.keys = self.values = torch.empty(0)  # [B, H, capacity, D] from the first append on
+
+    def append(self, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+        """Store k and v [B, H, T, D] behind what is there; returns all of it [B, H, past + T, D].
+
+        The result is a view into the buffers, not a copy.
+
+        Raises:
+            ValueError: there is no room left, or the batch is not that of the first append.
+        """
+        B, H, T, D = k.shape
+        end = self.length + T
+        if end > self.capacity:
+            raise ValueError(f"the cache has room for {self.capacity} tokens, not for {end}")
+        if self.length == 0:
+            self.keys, self.values = (part.new_empty(B, H, self.capacity, D) for part in (k, v))
+        elif self.keys.size(0) != B:
+            raise ValueError(
+                f"the cache holds a batch of {self.keys.size(0)}, got keys for a batch of {B}"
+            )
+        self.keys[:, :, self.length : end] = k
+        self.values[:, :, self.length : end] = v
+        self.length = end
+        return self.keys[:, :, :end], self.values[:, :, :end]
+
+
+class KVCache:
+    """The keys and values of every layer for the tokens a model has read so far.
+
+    It takes 2 n_layer n_embd numbers a token: 18,432 for GPT-2 small, 72 KiB in fp32.
+
+    Args:
+        n_layer: how many layers store something.
+        capacity: the most tokens it can hold; memory for all of them is taken at the first append.
+    """
+
+    def __init__(self, n_layer: int, capacity: int) -> None:
+        self.layers = [LayerCache(capacity) for _ in range(n_layer)]
+
+    def __getitem__(self, layer: int) -> LayerCache:
+        return self.layers[layer]
+
+    @property
+    def length(self) -> int:
+        """How many tokens it holds; the next one stands at this position."""
+        return self.layers[-1].length
+
+    def copy(self, batch_size: int, capacity: int) -> KVCache:
+        """A separate cache with the same contents and more room, for batch_size rows.
+
+        A cache filled for one row (a prefix that stands before every prompt) is repeated.
+        """
+        copy = KVCache(len(self.layers), capacity)
+        for old, new in zip(self.layers, copy.layers, strict=True):
+            if old.length:
+                k, v = (part[:, :, : old.length] for part in (old.keys, old.values))
+                new.append(k.expand(batch_size, -1, -1, -1), v.expand(batch_size, -1, -1, -1))
+        return copy
+
+
+def next_logits(
+    model: GPT, idx: Tensor, cache: KVCache | None = None, prefix: KVCache | None = None
+) -> Tensor:
+    """The scores of the token after idx: ids [B, T] of any length -> logits [B, V].
+
+    With a cache only the tokens that it does not hold yet are read. When idx has outgrown the
+    context, the model sees its last tokens, as many as fit. Every step then moves every token to
+    another position, so nothing stored is of use and the whole window is read again.
+    """
+    before = 0 if prefix is None else prefix.length
+    context = model.config.block_size - before
+    if cache is not None and idx.size(1) <= context:
+        unread = idx[:, cache.length - before :]  # [B, 1] once the prompt has been read
+    else:
+        unread = idx[:, -context:]
+        cache = None if prefix is None else prefix.copy(len(idx), model.config.block_size)
+    return model(unread, cache=cache, last_only=True)[0][:, -1]
+
+
+@torch.inference_mode()
+def stream(
+    model: GPT,
+    idx: Tensor,
+    max_new_tokens: int,
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    top_p: float | None = None,
+    stop_token: int | None = None,
+    use_cache: bool = True,
+    generator: torch.Generator | None = None,
+    prefix: KVCache | None = None,
+) -> Iterator[Tensor]:
+    """Continue idx [B, T] and yield the new ids [B] of each step as soon as they are chosen.
+
+    The model is in evaluation mode (no dropout) until the last step, then as it was before.
+    Arguments are checked when the first token is asked for.
+
+    Args:
+        model: maps ids [B, T] to logits; see GPT.forward.
+        idx: the prompts, all of one length.
+        max_new_tokens: how many tokens to write at most; 0 writes nothing.
+        temperature: 0 is greedy, 1 is the model's own distribution, above 1 is wilder.
+        top_k: draw only from the k most likely tokens; more than V means all.
+        top_p: draw only from the nucleus of this probability, above 0 and at most 1.
+        stop_token: the id that ends a row; the row is filled up with it until all rows have ended.
+        use_cache: False reads the whole text again for every token: the same tokens, slower.
+        generator: where random numbers come from; one seeded alike gives the same tokens again.
+        prefix: keys and values that stand before every prompt (prefix and prompt tuning), for one
+            row or for B. It takes room in the context and is not changed.
+
+    Raises:
+        ValueError: an argument is outside what is said above, or idx is empty or holds ids that
+            are not in the vocabulary.
+    """
+    check_settings(max_new_tokens, temperature, top_k, top_p)
+    check_prompt(idx, model.config.vocab_size)
+    before = 0 if prefix is None else prefix.length
+    capacity = min(before + idx.size(1) + max_new_tokens, model.config.block_size)
+    if before >= capacity:
+        raise ValueError(f"a prefix of {before} tokens leaves no room in a context of {capacity}")
+    cache = None
+    if use_cache:
+        empty = KVCache(model.config.n_layer, capacity)
+        cache = empty if prefix is None else prefix.copy(len(idx), capacity)
+    finished = torch.zeros(len(idx), dtype=torch.bool, device=idx.device)
+    with evaluation_mode(model):
+        for _ in range(max_new_tokens):
+            logits = next_logits(model, idx, cache, prefix)  # [B, V]
+            new = sample(logits, temperature, top_k, top_p, generator)  # [B]
+            if stop_token is not None:
+                new = new.masked_fill(finished, stop_token)
+                finished |= new == stop_token
+            yield new
+            if stop_token is not None and finished.all():
+                return
+            idx = torch.cat([idx, new[:, None]], dim=1)  # [B, T + 1]
+
+
+def generate(
+    model: GPT,
+    idx: Tensor,
+    max_new_tokens: int,
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    top_p: float | None = None,
+    stop_token: int | None = None,
+    use_cache: bool = True,
+    generator: torch.Generator | None = None,
+    prefix: KVCache | None = None,
+) -> Tensor:
+    """The prompts idx [B, T] with their continuations: [B, T + n], where n <= max_new_tokens.
+
+    n is smaller only where stop_token has ended every row. Arguments and errors are stream's.
+    """
+    settings = (temperature, top_k, top_p, stop_token, use_cache, generator, prefix)
+    steps = stream(model, idx, max_new_tokens, *settings)
+    return torch.cat([idx, *(new[:, None] for new in steps)], dim=1)
+
+
+def stream_text(
+    tokens: Iterable[Tensor] | Iterable[int],
+    encoding: tiktoken.Encoding,
+    stop_token: int | None = None,
+) -> Iterator[str]:
+    """Turn one row's tokens into text, each piece as soon as its characters are complete.
+
+    A token is a few bytes, and a character of UTF-8 takes one to four: half a character waits for
+    its other half. Bytes that can no longer become a character are shown as U+FFFD.
+
+    Args:
+        tokens: ids, or tensors of one id as stream yields for a batch of one.
+        encoding: what the ids mean.
+        stop_token: the text ends before this id.
+
+    Raises:
+        ValueError: the encoding has no such id.
+    """
+    decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+    for token in tokens:
+        if stop_token is not None and int(token) == stop_token:
+            break
+        try:
+            piece = decoder.decode(encoding.decode_single_token_bytes(int(token)))
+        except KeyError:
+            raise ValueError(
+                f"the tokenizer {encoding.name!r} has no token {int(token)}; "
+                "use the one that the model was trained with"
+            ) from None
+        if piece:
+            yield piece
+    rest = decoder.decode(b"", final=True)
+    if rest:
+        yield rest
+
+
+@contextmanager
+def evaluation_mode(model: torch.nn.Module) -> Iterator[None]:
+    """model.eval() for the length of a with block; afterwards every module is as it was."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
+
+
+def check_settings(
+    max_new_tokens: int, temperature: float, top_k: int | None, top_p: float | None
+) -> None:
+    """Refuse settings that mean nothing; see stream for what is allowed.
+
+    Raises:
+        ValueError: naming the setting, what was given and what is allowed.
+    """
+    if max_new_tokens < 0:
+        raise ValueError(f"max_new_tokens must be at least 0, got {max_new_tokens}")
+    if not 0 <= temperature < math.inf:
+        raise ValueError(f"temperature must be 0 (greedy) or above, got {temperature}")
+    if top_k is not None and top_k < 1:
+        raise ValueError(f"top_k must be at least 1, got {top_k}; leave it out to keep all tokens")
+    if top_p is not None and not 0 < top_p <= 1:
+        raise ValueError(f"top_p must be above 0 and at most 1, got {top_p}")
+
+
+def check_prompt(idx: Tensor, vocab_size: int) -> None:
+    """Refuse a prompt that is empty, not [B, T], or not made of the vocabulary's ids.
+
+    Raises:
+        ValueError: with what was given.
+    """
+    if idx.dim() != 2 or idx.numel() == 0:
+        raise ValueError(
+            f"the prompt must hold at least one token in the shape [batch, tokens], got "
+            f"{list(idx.shape)}; to start from nothing, give the end-of-text token"
+        )
+    low, high = (int(bound) for bound in idx.aminmax())
+    if low < 0 or high >= vocab_size:
+        raise ValueError(
+            f"token id {low if low < 0 else high} is outside the vocabulary of {vocab_size}; "
+            "encode the prompt with the tokenizer this model was trained with"
+        )

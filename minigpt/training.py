@@ -1,0 +1,353 @@
+"""The training loop: one for pretraining and for every way of fine-tuning.
+
+Each step: pick the learning rate, add up the gradients of the step's batch, clip them, let AdamW
+change the weights. The rest is what makes that loop fit for use: validation, a log, a checkpoint
+that survives a power cut, a Ctrl-C that loses nothing, several processes (distributed.py).
+
+A step depends on nothing but the weights, the seed and its number: the batch is a function of the
+step (dataset.py), and so are the dropout masks, drawn from generators seeded anew for every step.
+Hence a run that was stopped and resumed repeats one that was not, bit for bit (on a CPU, with the
+same number of threads; a GPU may add in another order each time).
+
+Sources: Pascanu et al. 2013, "On the difficulty of training recurrent neural networks" (clipping);
+Micikevicius et al. 2018, "Mixed Precision Training" (float32 master weights).
+"""
+
+from __future__ import annotations
+
+import math
+import time
+import zlib
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, is_dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from minigpt.device import autocast_dtype, pick_device
+from minigpt.distributed import SINGLE, Workers, gradient_exchange, join_workers, whole
+from minigpt.interrupt import StopRequest, TrainingInterrupted
+from minigpt.optim import make_optimizer
+from minigpt.run_folder import RunFolder
+from minigpt.train_config import DECISIVE, TrainConfig, learning_rate_at
+
+if TYPE_CHECKING:
+    from minigpt.dataset import Data
+
+__all__ = [
+    "TrainConfig",
+    "TrainResult",
+    "TrainingDivergedError",
+    "TrainingInterrupted",
+    "accumulate_gradients",
+    "evaluate_loss",
+    "learning_rate_at",
+    "part_of_loss",
+    "train",
+    "training_step",
+]
+
+IGNORE = -100  # a target that does not count: padding, or the prompt in fine-tuning
+
+
+class TrainingDivergedError(RuntimeError):
+    """The loss or the gradient is no longer a finite number; the last checkpoint is still good."""
+
+
+@dataclass
+class TrainResult:
+    """What came of a run, over all its resumed parts.
+
+    Attributes:
+        losses: the mean loss in nats a token of each step's batch, before that step's update.
+        validation: (step, mean loss over the validation targets after so many updates).
+        steps: updates made.
+        tokens: positions trained on, padding included.
+        seconds: spent in training steps.
+        out_dir: where log and checkpoint are; None if nothing was written.
+    """
+
+    losses: list[float] = field(default_factory=list)
+    validation: list[tuple[int, float]] = field(default_factory=list)
+    steps: int = 0
+    tokens: int = 0
+    seconds: float = 0.0
+    out_dir: Path | None = None
+
+    def progress(self) -> dict[str, Any]:
+        """What a checkpoint keeps of it: TrainResult(**result.progress()) is the same result."""
+        return {name: value for name, value in vars(self).items() if name != "out_dir"}
+
+    @property
+    def best_validation(self) -> float | None:
+        """The lowest validation loss, or None without validation."""
+        return min((loss for _, loss in self.validation), default=None)
+
+
+def part_of_loss(model: nn.Module, idx: Tensor, targets: Tensor, total_tokens: int) -> Tensor:
+    """What the rows idx, targets [b, T] add to the mean loss of a batch with total_tokens targets.
+
+    The model gives the mean over the targets of these rows; times their number and divided by that
+    of the whole batch, the parts of a batch add up to exactly its mean.
+
+    Returns:
+        scalar, in nats a token; 0 (with gradients 0) if no target counts.
+    """
+    tokens = int((targets != IGNORE).sum())
+    if tokens == 0:  # a mean over nothing is 0/0; any target will do at weight zero
+        targets = torch.zeros_like(targets)
+    _, loss = model(idx, targets)
+    return loss * (tokens / total_tokens)
+
+
+def accumulate_gradients(
+    model: nn.Module,
+    idx: Tensor,
+    targets: Tensor,
+    micro_batch_size: int | None = None,
+    team: Workers = SINGLE,
+    dtype: torch.dtype = torch.float32,
+) -> float:
+    """Add the gradient of a batch's mean loss to .grad, a few rows at a time.
+
+    Every micro-batch counts by its number of targets. Averaging the micro-batches' means instead, a
+    mistake that several training libraries shipped for years, weighs a token in a short answer more
+    than one in a long answer, and makes the result depend on micro_batch_size. The same holds
+    between processes, which average their gradients: each therefore gets its part of the loss of
+    the whole batch, times the number of processes.
+
+    Args:
+        idx, targets: the batch [B, T], the same on every process; -100 in targets does not count.
+        dtype: of matrix products; with bfloat16 the weights stay float32 and are rounded on use.
+
+    Returns:
+        the mean loss over the batch's targets, over all processes, in nats.
+
+    Raises:
+        ValueError: no target counts.
+    """
+    total_tokens = int((targets != IGNORE).sum())
+    if total_tokens == 0:
+        raise ValueError(
+            f"the batch has no target to learn from: all {targets.numel()} are {IGNORE}; "
+            "check how the data masks its prompts"
+        )
+    idx, targets = team.share(idx, targets)
+    size = micro_batch_size or len(idx)
+    parts = list(zip(idx.split(size), targets.split(size), strict=True))
+    batch_loss = 0.0
+    for i, (some_idx, some_targets) in enumerate(parts):
+        with gradient_exchange(model, wanted=i == len(parts) - 1), autocast(team.device, dtype):
+            loss = part_of_loss(
+                model, some_idx.to(team.device), some_targets.to(team.device), total_tokens
+            )
+            (loss * team.count).backward()
+        batch_loss += loss.item()
+    return team.sum(batch_loss)
+
+
+@torch.no_grad()
+def evaluate_loss(
+    model: nn.Module,
+    batches: Iterable[tuple[Tensor, Tensor]],
+    team: Workers = SINGLE,
+    dtype: torch.dtype = torch.float32,
+) -> float:
+    """The mean loss over all targets of all batches, in nats a token, without dropout.
+
+    Raises:
+        ValueError: there are no targets.
+    """
+    was_training = model.training
+    model.eval()
+    loss_sum, total_tokens = 0.0, 0
+    for idx, targets in batches:
+        total_tokens += int((targets != IGNORE).sum())
+        idx, targets = (part.to(team.device) for part in team.share(idx, targets))
+        with autocast(team.device, dtype):
+            loss_sum += part_of_loss(model, idx, targets, total_tokens=1).item()
+    model.train(was_training)
+    if total_tokens == 0:
+        raise ValueError("there is no validation data; give some, or set eval_every=0")
+    return team.sum(loss_sum) / total_tokens
+
+
+def training_step(
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    idx: Tensor,
+    targets: Tensor,
+    config: TrainConfig,
+    team: Workers = SINGLE,
+    dtype: torch.dtype = torch.float32,
+) -> tuple[float, float]:
+    """One update of the weights: gradients, clipping, AdamW.
+
+    Returns:
+        the batch's loss before the update, in nats a token, and the length of its gradient before
+        clipping. If either is not finite, the weights are left as they are.
+    """
+    loss = accumulate_gradients(model, idx, targets, config.micro_batch_size, team, dtype)
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    longest = config.grad_clip or math.inf
+    grad_norm = whole(nn.utils.clip_grad_norm_(parameters, longest)).item()
+    if math.isfinite(loss) and math.isfinite(grad_norm):
+        optimizer.step()
+    optimizer.zero_grad()
+    return loss, grad_norm
+
+
+def seed_step(seed: int, step: int, rank: int = 0) -> None:
+    """Seed torch's generators for one step of one process, so that nothing need be remembered.
+
+    SeedSequence mixes the three numbers well: neighbouring steps get unrelated dropout masks.
+    """
+    torch.manual_seed(int(np.random.SeedSequence((seed, step, rank)).generate_state(1)[0]))
+
+
+def train(model: nn.Module, data: Data, config: TrainConfig) -> TrainResult:
+    """Train the parameters of model that have requires_grad, in place.
+
+    Args:
+        model: called as model(idx [B, T], targets [B, T]) -> (logits, loss). It is moved to the
+            device, and holds the trained weights afterwards, whole, on every process.
+        data: its train_batch(step, batch_size) is the batch of that step.
+
+    Torch's random state is the caller's again afterwards.
+
+    Raises:
+        ValueError: the settings do not fit each other, the data, or the run in out_dir.
+        OSError: the disk is full; the checkpoint before is whole.
+        TrainingDivergedError: the loss or the gradient became NaN or infinite; nothing was saved
+            since.
+        TrainingInterrupted: Ctrl-C or SIGTERM; the step was finished and saved.
+    """
+    team = join_workers(config.parallel, pick_device(config.device))
+    dtype = autocast_dtype(team.device, config.dtype)
+    folder = RunFolder(config.out_dir, identity_of(model, data, config), config.resume)
+    owner, trainee = team.spread(model, config.compile)
+    optimizer = make_optimizer(
+        owner, config.learning_rate, config.weight_decay, config.betas, config.eps
+    )
+    result = TrainResult(**folder.load(owner, optimizer))
+    result.out_dir = folder.path
+
+    def validate(step: int) -> None:
+        batches = data.validation_batches(config.batch_size)
+        loss = evaluate_loss(owner, islice(batches, config.eval_batches), team, dtype)
+        result.validation.append((step, loss))
+        folder.log({"step": step, "validation_loss": loss})
+
+    with (
+        restored_random_state(team.device),
+        training_mode(owner),
+        StopRequest() as stop,
+        folder.opened(result.steps),
+        progress_bar(config, result.steps, team) as bar,
+    ):
+        for step in range(result.steps, config.max_steps):
+            if config.eval_every and step % config.eval_every == 0:
+                validate(step)
+
+            started = time.perf_counter()
+            learning_rate = learning_rate_at(step, config)
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate
+            idx, targets = data.train_batch(step, config.batch_size)
+            seed_step(config.seed, step, team.rank)
+            loss, grad_norm = training_step(trainee, optimizer, idx, targets, config, team, dtype)
+            if not (math.isfinite(loss) and math.isfinite(grad_norm)):
+                raise TrainingDivergedError(
+                    f"at step {step} the loss is {loss:.4g} and the gradient's length "
+                    f"{grad_norm:.4g}: the run has diverged; start it again with a lower "
+                    f"learning rate or a longer warm-up ({folder.describe()})"
+                )
+            seconds = time.perf_counter() - started
+
+            result.steps = step + 1
+            result.losses.append(loss)
+            result.tokens += idx.numel()
+            result.seconds += seconds
+            speed = idx.numel() / seconds
+            folder.log(
+                {
+                    "step": step,
+                    "loss": loss,
+                    "lr": learning_rate,
+                    "grad_norm": grad_norm,
+                    "tokens_per_second": round(speed, 1),
+                }
+            )
+            bar.update()
+            bar.set_postfix_str(f"loss {loss:.3f}, {speed:,.0f} tokens/s")
+
+            stopping = team.sum(stop.requested) > 0
+            due = config.checkpoint_every and result.steps % config.checkpoint_every == 0
+            if due or stopping or result.steps == config.max_steps:
+                folder.save(owner, optimizer, result.progress())
+            if stopping and result.steps < config.max_steps:
+                team.gather(owner, model)
+                raise TrainingInterrupted(
+                    result.steps,
+                    f"stopped after {result.steps} of {config.max_steps} steps "
+                    f"({folder.describe()})",
+                )
+        if config.eval_every:
+            validate(result.steps)
+    team.gather(owner, model)
+    return result
+
+
+def identity_of(model: nn.Module, data: Data, config: TrainConfig) -> dict[str, dict[str, Any]]:
+    """What a resumed run must have in common with the run it goes on from, as JSON."""
+    settings = asdict(config)
+    shape = getattr(model, "config", None)
+    idx, targets = data.train_batch(0, config.batch_size)
+    if idx.shape != targets.shape or len(idx) != config.batch_size:
+        raise ValueError(
+            f"train_batch must give idx and targets of one shape [{config.batch_size}, T], got "
+            f"{list(idx.shape)} and {list(targets.shape)}"
+        )
+    checksum = zlib.crc32(torch.stack((idx, targets)).numpy().tobytes())
+    return {
+        "setting": {name: settings[name] for name in DECISIVE},
+        "model": vars(shape) if is_dataclass(shape) else {},
+        "data": {"checksum of the first batch": checksum},
+    }
+
+
+@contextmanager
+def autocast(device: torch.device, dtype: torch.dtype) -> Iterator[None]:
+    """Matrix products in dtype, sums and softmaxes in float32; with float32 nothing changes."""
+    with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
+        yield
+
+
+@contextmanager
+def training_mode(model: nn.Module) -> Iterator[None]:
+    """Dropout on in the with-block, afterwards as before."""
+    was_training = model.training
+    model.train()
+    try:
+        yield
+    finally:
+        model.train(was_training)
+
+
+@contextmanager
+def restored_random_state(device: torch.device) -> Iterator[None]:
+    """Give torch's global generators the state back that they had before the with-block."""
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        yield
+
+
+def progress_bar(config: TrainConfig, step: int, team: Workers) -> tqdm[Any]:
+    """Steps done and left, with the time both take; hidden except on rank 0."""
+    hidden = not config.progress or team.rank > 0
+    return tqdm(total=config.max_steps, initial=step, unit="step", disable=hidden)
