@@ -1,27 +1,63 @@
-"""Dialogue situations at home and among friends: apartment, birthday, neighbors, invitation."""
+"""Dialogue situations at home: renting an apartment, a birthday, noisy neighbors."""
 
 from dialogue_scene import Scene
-from dialogue_words import AFTERNOON_TIMES, DAYS, EVENING_TIMES, MORNING_TIMES
+from dialogue_words import AFTERNOON_TIMES, DAYS, MORNING_TIMES
 
 
 def apartment(s: Scene) -> None:
     """Someone asks about an apartment and haggles over the rent, or comes to see it."""
-    s.draw("kind", "a one-bedroom apartment; a two-bedroom apartment; a studio; a furnished room; a small house; a three-bedroom apartment; a large apartment; a furnished studio")
-    places = "the station; the park; the university; the river; the hospital; the market; the beach; the stadium; the old town; the airport"
+    s.draw(
+        "kind",
+        (
+            "a one-bedroom apartment; a two-bedroom apartment; a studio; a furnished room; a "
+            "small house; a three-bedroom apartment; a large apartment; a furnished studio"
+        ),
+    )
+    places = (
+        "the station; the park; the university; the river; the hospital; the market; the "
+        "beach; the stadium; the old town; the airport"
+    )
     s.draw("near", places)
     s.draw("rent", "$650; $700; $750; $800; $850; $900; $950")
     s.draw("less", "$580; $600; $620; $640; $630; $610")
-    s.draw("need", "a parking space; a place for my bike > a place for a bike; room for a piano; a garden; a balcony; to bring my dog > to bring a dog; to bring two cats; a quiet street; an elevator; fast Internet")
+    s.draw(
+        "need",
+        (
+            "a parking space; a place for my bike > a place for a bike; room for a piano; a "
+            "garden; a balcony; to bring my dog > to bring a dog; to bring two cats; a quiet "
+            "street; an elevator; fast Internet"
+        ),
+    )
     months = "March; May; June; July; August; October; next month; January"
     s.draw("from", months)
     s.draw("stay", "one year; two years; three years")
     s.draw("day", DAYS)
     s.draw("time", f"{MORNING_TIMES}; {AFTERNOON_TIMES}")
     s.slip("near", places)
-    s.a("{hello}. I'm [calling about|interested in] {kind} near {near}.", "I'm looking for {kind} near {near}.", "{hello}. Do you have {kind} near {near}?")
-    s.b("[You're lucky|Yes], we have one. From when?", "[Yes, one is free|There's one]. When would you move in?")
-    s.a("From {from}, if possible.", "{um}from {from}.", "I'd need it from {from}.")
-    s.b("[That's possible|That works|Good]. [Any questions|Any special wishes]?", "{ok}. Is there anything special you need?")
+    if s.chance(0.5):
+        s.a(
+            "{hello}. I'm looking for {kind} near {near}, from {from}.",
+            "Do you have {kind} for {from}, near {near}?",
+        )
+        s.b(
+            "Yes, we have one. [Any questions|Any special wishes]?",
+            "Yes, one is free. Is there anything special you need?",
+        )
+    else:
+        s.a(
+            "{hello}. I'm [calling about|interested in] {kind} near {near}.",
+            "I'm looking for {kind} near {near}.",
+            "{hello}. Do you have {kind} near {near}?",
+        )
+        s.b(
+            "[You're lucky|Yes], we have one. From when?",
+            "[Yes, one is free|There's one]. When would you move in?",
+        )
+        s.a("From {from}, if possible.", "{um}from {from}.", "I'd need it from {from}.")
+        s.b(
+            "[That's possible|That works|Good]. [Any questions|Any special wishes]?",
+            "{ok}. Is there anything special you need?",
+        )
     s.a("[Yes, I need|I need|Well, I need] {need}.", "One thing: I need {need}.")
     s.b("[That's no problem|That's fine]. The rent is {rent}.", "No problem. It's {rent} a month.")
     branch = s.rng.randrange(3)
@@ -29,111 +65,217 @@ def apartment(s: Scene) -> None:
         s.a("That's too much. Could it be less?", "Could you make it a little cheaper?")
         s.b("If you stay for {stay}, I'll say {less}.", "{less}, but only if you stay for {stay}.")
         s.a("{great}. I'll take it.", "Then we have a deal.")
-        s.summarize("{A} wants {kind} near {near} and needs {need}. {B} lowers the rent to {less} if {A} stays for {stay}.", key="kind near")
+        s.summarize(
+            (
+                "{A} wants {kind} near {near} and needs {need}. {B} lowers the rent to {less} if "
+                "{A} stays for {stay}."
+            ),
+            key="kind near",
+        )
     elif branch == 1:
-        s.a("That sounds fair. [When can I see it|Can I come and see it]?", "Good. I'd like to [see|look at] it first.")
+        s.a(
+            "That sounds fair. [When can I see it|Can I come and see it]?",
+            "Good. I'd like to [see|look at] it first.",
+        )
         s.b("How about {day} at {time}?", "You can see it on {day} at {time}.")
         s.a("[I'll be there|That suits me]. {thanks}.", "{day} is fine. [See you then|Thanks].")
-        s.summarize("{A} wants {kind} near {near} and needs {need}. It costs {rent}, and {A} will see it on {day} at {time}.", key="kind near")
+        s.summarize(
+            (
+                "{A} wants {kind} near {near} and needs {need}. It costs {rent}, and {A} will see "
+                "it on {day} at {time}."
+            ),
+            key="kind near",
+        )
     else:
-        s.a("[That's too expensive|I can't afford that]. I can only pay {less}.", "Hmm. I can't pay more than {less}.")
+        s.a(
+            "[That's too expensive|I can't afford that]. I can only pay {less}.",
+            "Hmm. I can't pay more than {less}.",
+        )
         s.b("{sorry} [that's not enough|I can't do that].", "I'm afraid the price is fixed.")
-        s.a("[That's a pity|Too bad]. I'll keep looking, then.", "Then I'll look for another one.", p=0.8)
-        s.summarize("{A} wants {kind} near {near} from {from} and needs {need}. The rent is {rent}, but {A} can only pay {less}.", key="kind near")
+        s.a(
+            "[That's a pity|Too bad]. I'll keep looking, then.",
+            "Then I'll look for another one.",
+            p=0.8,
+        )
+        s.summarize(
+            (
+                "{A} wants {kind} near {near} from {from} and needs {need}. The rent is {rent}, "
+                "but {A} can only pay {less}."
+            ),
+            key="kind near",
+        )
 
 
 def birthday(s: Scene) -> None:
     """Two friends plan a birthday for someone."""
     s.friend("B")
-    s.draw("who", "Grandma; Dad; Mom; Grandpa; our boss > their boss; our teacher > their teacher; our neighbor > their neighbor; our coach > their coach; our cousin > their cousin")
+    s.draw(
+        "who",
+        (
+            "Grandma; Dad; Mom; Grandpa; our boss > their boss; our teacher > their teacher; our "
+            "neighbor > their neighbor; our coach > their coach; our cousin > their cousin"
+        ),
+    )
     s.draw("when", DAYS)
     s.draw("idea", "a book; a scarf; flowers; chocolates; a plant; a mug; a picture; perfume")
-    s.draw("gift", "concert tickets; a bicycle helmet; a cooking class; a coffee machine; a photo album; a garden chair; a warm blanket; a board game; a weekend trip; a watch; hiking boots; a teapot")
-    places = "at home; in the park; at a restaurant; at the lake; on the beach; in the garden; at a café; on a boat"
+    s.draw(
+        "gift",
+        (
+            "concert tickets; a bicycle helmet; a cooking class; a coffee machine; a photo album; "
+            "a garden chair; a warm blanket; a board game; a weekend trip; a watch; hiking boots; "
+            "a teapot"
+        ),
+    )
+    places = (
+        "at home; in the park; at a restaurant; at the lake; on the beach; in the garden; at "
+        "a café; on a boat"
+    )
     s.draw("place", places)
     s.draw("bad", places)
-    s.draw("task", "bake the cake; invite the guests; buy the drinks; bring the music; make a salad; write the card; take the photos; buy the balloons")
+    s.draw(
+        "task",
+        (
+            "bake the cake; invite the guests; buy the drinks; bring the music; make a salad; "
+            "write the card; take the photos; buy the balloons"
+        ),
+    )
     s.slip("when", DAYS)
-    s.small_talk("A", 0.1)
-    s.a("[Hi, {friend}|{friend}], {who} has a birthday on {when}.", "{friend}, did you know? {who} has a birthday on {when}.")
-    s.b("[Oh, you're right|That's true|Oh, yes]! What should we get as a present?", "[Already|So soon]? Do we have a present?")
-    s.a("[How about|What about|Maybe] {idea}?", "I thought of {idea}.")
-    s.b("[That's boring|We did that last year]. [Let's get|I'd rather get] {gift}.", "[Everybody does that|That's not very special]. What about {gift}?")
-    s.a("[Good idea|Great idea|I like that]! [And where|Where] do we celebrate?", "That's better. And where is the party?")
+    if s.chance(0.5):
+        s.a(
+            "{friend}, {who} has a birthday on {when}. [How about|Should we get] {idea}?",
+            "What should we get {who}, {friend}? The birthday is on {when}. Maybe {idea}?",
+        )
+    else:
+        s.a(
+            "[Hi, {friend}|{friend}], {who} has a birthday on {when}.",
+            "{friend}, did you know? {who} has a birthday on {when}.",
+        )
+        s.b(
+            "[Oh, you're right|That's true|Oh, yes]! What should we get as a present?",
+            "[Already|So soon]? Do we have a present?",
+        )
+        s.a("[How about|What about|Maybe] {idea}?", "I thought of {idea}.")
+    s.b(
+        "[Not {idea} again|We did that last year]. [Let's get|I'd rather get] {gift}.",
+        "[Everybody does that|That's not very special]. What about {gift}?",
+    )
+    s.a(
+        "[Good idea|Great idea|I like that]! [And where|Where] do we celebrate?",
+        "That's better. And where is the party?",
+    )
     if s.chance(0.3):
         s.b("[Maybe|How about] {bad}?")
-        s.a("[We always do that|I don't like that]. {place} would be better.", "Hmm, {place} is better.")
+        s.a(
+            "[We always do that|I don't like that]. {place} would be better.",
+            "Hmm, {place} is better.",
+        )
         s.b("[You're right|Fine|OK].")
     else:
         s.b("{place}. What do you think?", "How about {place}?", "Let's do it {place}.")
         s.a("{ok}.", "[Perfect|Sounds good].")
         s.a("[Can|Could] you {task}?", "Would you {task}, please?")
-        s.b("[Sure|Of course], [I'll do that|leave it to me].", "[Yes, gladly|With pleasure].", p=0.9)
-        s.summarize("{A} and {B} plan a birthday party for {who} {place} on {when}. They choose {gift}, and {B} will {task}.", key="gift place")
+        s.b("[Sure|Of course], [I'll do that|leave it to me].", "[Yes, gladly|With pleasure].")
+        s.summarize(
+            (
+                "{A} and {B} plan a birthday party for {who} {place} on {when}. They choose "
+                "{gift}, and {B} will {task}."
+            ),
+            key="gift place",
+        )
         return
     s.b("And I'll {task}.", "I can {task}.")
-    s.a("{great}. {thanks}.", p=0.5)
-    s.summarize("{A} and {B} plan a birthday party for {who} {place} on {when}. They choose {gift}, and {B} will {task}.", key="gift place")
+    s.a("{great}. {thanks}.", p=0.4)
+    s.summarize(
+        (
+            "{A} and {B} plan a birthday party for {who} {place} on {when}. They choose {gift}, "
+            "and {B} will {task}."
+        ),
+        key="gift place",
+    )
 
 
 def neighbors(s: Scene) -> None:
     """A neighbor complains about noise; the two find a rule."""
-    s.draw("noise", "your piano > playing the piano; your drums > playing the drums; your dog > a barking dog; your music > loud music; your TV > a loud TV; your parties > noisy parties; your drill > drilling; your washing machine > a loud washing machine; your trumpet > playing the trumpet; your children > noisy children")
-    s.draw("why", "I have an exam > an exam; my baby can't sleep > a baby who cannot sleep; I work nights > night shifts; I feel ill > an illness; I work at home > work at home; my mother is ill > a sick mother; I get up at five > an early start; I have a headache > a headache")
-    s.draw("quiet", "after eight o'clock; after nine o'clock; after seven o'clock; in the morning; on weekends; before noon; at night; on Sundays")
-    s.draw("help", "close the windows; put down a carpet; use another room; shut the doors; hang up thick curtains")
+    s.draw(
+        "noise",
+        (
+            "your piano > the piano; your drums > the drums; your dog > the barking dog; your "
+            "music > the loud music; your TV > the loud TV; your parties > the noisy parties; "
+            "your drill > the drill; your washing machine > the washing machine; your trumpet > "
+            "the trumpet; your children > the noisy children"
+        ),
+    )
+    s.draw(
+        "why",
+        (
+            "I have an exam > an exam; my baby can't sleep > a baby who cannot sleep; I work "
+            "nights > night shifts; I feel ill > an illness; I work at home > work at home; my "
+            "mother is ill > a sick mother; I get up at five > an early start; I have a headache "
+            "> a headache"
+        ),
+    )
+    s.draw(
+        "quiet",
+        (
+            "after eight o'clock; after nine o'clock; after seven o'clock; in the morning; on "
+            "weekends; before noon; at night; on Sundays"
+        ),
+    )
+    s.draw(
+        "help",
+        (
+            "close the windows; put down a carpet; use another room; shut the doors; hang up "
+            "thick curtains"
+        ),
+    )
     s.friend("A" if s.chance(0.5) else "B")
     if "B" in s.names:
-        s.a("Hi, {friend}. [Sorry to bother you|I have a small problem].", "{friend}, [do you have a minute|can we talk]?")
+        s.a(
+            "Hi, {friend}. [Sorry to bother you|I have a small problem].",
+            "{friend}, I have a problem.",
+        )
     else:
-        s.a("Hello, I'm {friend} from [upstairs|downstairs|next door].", "Hi, it's {friend} from [upstairs|next door].")
-    s.b("[Hi|Hello]. [What's the matter|What's wrong|Is something wrong]?", "Come in. What is it?")
-    s.a("It's {noise}. [I can hear everything|The walls are so thin].", "{um}it's about {noise}. I can hear everything.", "I have to talk to you about {noise}.")
-    s.b("Oh, [I'm sorry|I didn't know that]. Is it that bad?", "[Really|Oh]? Nobody has complained before.")
+        s.a(
+            "Hello, I'm {friend} from [upstairs|downstairs|next door].",
+            "Hi, it's {friend} from [upstairs|next door].",
+        )
+    if s.chance(0.5):
+        s.b(
+            "[Hi|Hello]. [What's the matter|What's wrong|Is something wrong]?",
+            "Come in. What is it?",
+        )
+    s.a(
+        "It's {noise}. [I can hear everything|The walls are so thin].",
+        "It's about {noise}. I can hear everything.",
+        "I have to talk to you about {noise}.",
+    )
+    s.b(
+        "Oh, [I'm sorry|I didn't know that]. Is it that bad?",
+        "[Really|Oh]? Nobody has complained before.",
+    )
     s.a("Well, {why}.", "[Normally it's OK, but|It's just that] {why}.")
     s.b("{see}. [What should I do|What do you suggest]?", "I understand. What can we do?")
     s.a("[Could|Can] it be quiet {quiet}?", "I need some quiet {quiet}.")
     s.check("quiet", probability=0.15)
     if s.chance(0.6):
         s.b("{ok}. [And I'll|I'll also] {help}.", "That's fair. And I can {help}.")
-        s.a("That's very kind. {thanks}.", "That would [be great|help a lot].", p=0.6)
-        s.summarize("{A} complains about {noise} because of {why}. {B} agrees to be quiet {quiet} and to {help}.", key="noise why")
+        s.a("That's very kind. {thanks}.", "That would [be great|help a lot].", p=0.4)
+        s.summarize(
+            (
+                "{A} complains about {noise} because of {why}. {B} agrees to be quiet {quiet} and "
+                "to {help}."
+            ),
+            key="noise why",
+        )
     else:
-        s.b("That's difficult, but I could {help}.", "{sorry} that won't work. I'll {help} instead.")
-        s.a("Let's try that. {thanks}.", "Well, that's something.", p=0.7)
-        s.summarize("{A} complains about {noise} because of {why}. {B} cannot be quiet {quiet} but will {help}.", key="noise why")
-
-
-def invitation(s: Scene) -> None:
-    """Two friends want to do something together and look for a day."""
-    s.friend("A", "first")
-    s.friend("B", "second")
-    s.draw("plan", "see a movie; go bowling; play tennis; go hiking; visit the museum; go to the zoo; have a picnic; go swimming; see a play; go dancing; try the new café; go to a concert")
-    s.draw("day", DAYS)
-    s.draw("excuse", "I have to work > has to work; I'm visiting my parents > is visiting family; I have a date > has a date; I'm moving > is moving; I have a class > has a class; I'm on a trip > is on a trip; I have to study > has to study; I have visitors > has visitors; I have a game > has a game")
-    s.draw("new", DAYS)
-    s.draw("time", f"{AFTERNOON_TIMES}; {EVENING_TIMES.split('; ')[0]}")
-    s.draw("meet", "at the station; at the bus stop; in front of the bank; at the corner; at the fountain; at the park gate; outside the library; at the bridge")
-    s.slip("new", DAYS)
-    if s.chance(0.4):
-        s.a("Hi, {second}, it's {first}.")
-        s.b("[Hi|Hello], {first}! [How are you|How are things]?")
-        s.a("[Good|Fine], thanks.")
-    else:
-        del s.names["A"]
-        s.a("[Hi|Hey], {second}.")
-    s.a("[Do you want to|Would you like to|Shall we] {plan} on {day}?", "I'm free on {day}. Let's {plan}!")
-    s.b("[I'd love to, but|Sorry,|Oh, what a pity,] {excuse}[ then| that day|].")
-    s.a("[Too bad|Oh, I see]. [When are you free|What about another day]?")
-    s.b("[How about|What about] {new}?", "{um}{new} is good for me.", "I'm free on {new}.")
-    s.check("new", "A")
-    s.a("[That works|{new} is fine]. [Where should we meet|Where do we meet]?")
-    if s.chance(0.4):
-        s.b("{meet}, at {time}?", "Let's meet {meet} at {time}.")
-        s.a("{great}. See you then!", "[Perfect|OK]. [I can't wait|See you there]!", p=0.6)
-    else:
-        s.b("{meet}?", "Let's meet {meet}.", "How about {meet}?")
-        s.a("{ok}. [At what|What] time?")
-        s.b("[At|Let's say] {time}.", "Is {time} OK?", "{time}, if that suits you.")
-        s.a("{great}. See you then!", "Perfect. I can't wait!", p=0.5)
-    s.summarize("{A} wants to {plan} on {day}, but {B} {excuse}. They agree on {new} and will meet {meet} at {time}.", key="plan new")
+        s.b(
+            "That's difficult, but I could {help}.", "{sorry} that won't work. I'll {help} instead."
+        )
+        s.a("Let's try that. {thanks}.", "Well, that's something.", p=0.4)
+        s.summarize(
+            (
+                "{A} complains about {noise} because of {why}. {B} cannot be quiet {quiet} but "
+                "will {help}."
+            ),
+            key="noise why",
+        )

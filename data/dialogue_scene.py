@@ -61,14 +61,14 @@ class Scene:
     def person(self, speaker: str) -> None:
         """Give a speaker a full name: facts {name} "Anna Carter" and {title} "Ms. Carter"."""
         woman = self.chance(0.5)
-        first, last = self.rng.choice(WOMEN if woman else MEN), self.rng.choice(SURNAMES)
+        first, last = self._one(WOMEN if woman else MEN), self._one(SURNAMES)
         self.facts["name"] = Fact(f"{first} {last}", f"{first} {last}")
         self.facts["title"] = Fact(f"{'Ms.' if woman else 'Mr.'} {last}", f"{first} {last}")
         self.names[speaker] = f"{first} {last}"
 
     def friend(self, speaker: str, name: str = "friend") -> None:
         """Give a speaker a first name, as the fact `name`."""
-        self.draw(name, "; ".join(WOMEN + MEN))
+        self.draw(name, f"{WOMEN}; {MEN}")
         self.names[speaker] = self.facts[name].told
 
     def a(self, *wordings: str, p: float = 1.0) -> None:
@@ -83,25 +83,32 @@ class Scene:
 
     def slip(self, name: str, options: str, probability: float = 0.16) -> None:
         """Sometimes the fact `name` will first be said wrongly and then corrected."""
-        taken = {words for fact in self.facts.values() for words in (fact.said, fact.told)}
-        wrong = self.rng.choice([f.said for f in _read_options(options) if f.said not in taken])
+        facts = " ".join(f"{fact.said} {fact.told}" for fact in self.facts.values())
+        wrong = self.rng.choice([f.said for f in _read_options(options) if f.said not in facts])
         if self.chance(probability):
             self.slips[name] = wrong
 
-    def check(self, name: str, asker: str = "B", probability: float = 0.07) -> None:
+    def check(self, name: str, asker: str = "B", probability: float = 0.06) -> None:
         """Sometimes the listener asks whether a fact was heard correctly."""
         if self.chance(probability) and not self.corrections:
-            self._say(asker, ("[Sorry, did|Did] you say {%s}?" % name, "{%s}, [right|correct]?" % name))
-            self._say(_other(asker), ("Yes, [that's right|please|exactly].", "That's right.", "Right."))
+            self._say(
+                asker, (f"[Sorry, did|Did] you say {{{name}}}?", f"{{{name}}}, [right|correct]?")
+            )
+            self._say(
+                _other(asker), ("Yes, [that's right|please|exactly].", "That's right.", "Right.")
+            )
 
     def wait(self, probability: float = 0.08) -> None:
         """Sometimes B needs a moment to look something up."""
         if self.chance(probability):
-            self.b("[Could|Can] you [wait|hold on] a [moment|second|minute]?", "Give me a minute, please.")
+            self.b(
+                "[Could|Can] you [wait|hold on] a [moment|second|minute]?",
+                "Give me a minute, please.",
+            )
             self.a("[Sure|Of course|No problem|Sure, take your time].")
             self.b("Thanks for waiting.")
 
-    def welcome(self, *wordings: str, p: float = 0.3) -> None:
+    def welcome(self, *wordings: str, p: float = 0.2) -> None:
         """Sometimes B speaks first, with a remark on the weather now and then."""
         if self.chance(p):
             self._say("B", wordings)
@@ -144,6 +151,9 @@ class Scene:
             f"#Person{1 if speaker == first else 2}#: {words}" for speaker, words in self.turns
         )
 
+    def _one(self, options: str) -> str:
+        return self.rng.choice(options.split("; "))
+
     def _exchange(self, starter: str, talk: tuple[tuple[str, str], ...]) -> None:
         remark, answer = self.rng.choice(talk)
         self._say(starter, (remark,))
@@ -178,11 +188,14 @@ class Scene:
         self.corrections.append((wrong, name))
         right = self.facts[name].said
         if self.chance(0.5):
-            self._add(speaker, _polish(self._expand(f"[Sorry, I mean|No, wait,|Oh, sorry, I meant] {right}.")))
-            return
-        self._add(_other(speaker), _polish(self._expand(f"[You said {wrong}|{wrong}|{wrong}, right]?")))
-        answer = f"[Sorry, I meant {right}|No, sorry, {right}|No, {right}. My mistake|Sorry, no, {right}]."
-        self._add(speaker, _polish(self._expand(answer)))
+            lines = {speaker: f"[Sorry, I mean|No, wait,|Oh, sorry, I meant] {right}."}
+        else:
+            lines = {
+                _other(speaker): f"[You said {wrong}|{wrong}|{wrong}, right]?",
+                speaker: f"[Sorry, I meant|No, sorry,|Sorry, no,] {right}.",
+            }
+        for who, wording in lines.items():
+            self._add(who, _polish(self._expand(wording)))
 
     def _add(self, speaker: str, words: str) -> None:
         """Two sentences of one speaker in a row make one turn."""

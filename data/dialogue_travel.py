@@ -1,17 +1,33 @@
-"""Dialogue situations on the way: hotel, lost luggage, train ticket, restaurant."""
+"""Dialogue situations on the way: hotel, lost luggage, train ticket."""
 
 from dialogue_scene import Scene
-from dialogue_words import DAYS, EVENING_TIMES, MORNING_TIMES
+from dialogue_words import MORNING_TIMES
 
 AIRPORTS = "Boston; Chicago; Denver; Seattle; Paris; London; Rome; Madrid; Toronto; Berlin; Lisbon"
+
 STATIONS = "Boston; Chicago; Denver; Seattle; Toronto; Portland; Houston; Dallas; Buffalo; Atlanta"
+
 NIGHTS = "one night; two nights; three nights; four nights; five nights; a week"
 
 
 def hotel(s: Scene) -> None:
     """A guest checks in and does not get the room that was wanted, or pays for it."""
-    s.draw("wish", "a room with a sea view; a room with a balcony; a room with a bathtub; a quiet room; a room on the top floor; a room with two beds; a room near the elevator; a larger room; a room with a desk; a non-smoking room; a room with a kitchen; a corner room")
-    s.draw("offer", "free breakfast; a ten percent discount; free parking; a late checkout; a free dinner; a twenty percent discount; free use of the spa; a bottle of wine; free drinks at the bar")
+    s.draw(
+        "wish",
+        (
+            "a room with a sea view; a room with a balcony; a room with a bathtub; a quiet room; "
+            "a room on the top floor; a room with two beds; a room near the elevator; a larger "
+            "room; a room with a desk; a non-smoking room; a room with a kitchen; a corner room"
+        ),
+    )
+    s.draw(
+        "offer",
+        (
+            "free breakfast; a ten percent discount; free parking; a late checkout; a free "
+            "dinner; a twenty percent discount; free use of the spa; a bottle of wine; free "
+            "drinks at the bar"
+        ),
+    )
     s.draw("nights", NIGHTS)
     s.draw("extra", "$10; $15; $20; $25; $30; $35; $40; $50")
     s.draw("room", "room 204; room 312; room 118; room 407; room 521; room 609; room 230")
@@ -39,49 +55,98 @@ def hotel(s: Scene) -> None:
             s.b("Yes, of course.", "Yes, everything is included.")
         s.a("[That's fine|OK], I'll take it.", "{great}. [Let's do that|I'll take it].")
         s.b("Here's your key. You're in {room}.", "{great}. You're in {room}.", p=0.4)
-        s.summarize("{A} checks in for {nights} and asks for {wish}. {B} has one for {extra} more per night, and {A} takes it.", key="wish extra")
+        s.summarize(
+            (
+                "{A} checks in for {nights} and asks for {wish}. {B} has one for {extra} more per "
+                "night, and {A} takes it."
+            ),
+            key="wish extra",
+        )
         return
-    s.b("{sorry} [they're all taken|we don't have one left|there are none left] tonight.", "{sorry} we have nothing like that [free|left].")
+    s.b(
+        "{sorry} [they're all taken|we don't have one left|there are none left] tonight.",
+        "{sorry} we have nothing like that [free|left].",
+    )
     if s.chance(0.5):
         s.a("[That's a shame|What a pity|Oh no]. Are you sure?", "Oh. That's disappointing.")
         s.b("[I can|But I can|We could] offer you {offer}.", "How about {offer} to make up for it?")
     else:
         s.b("[But I can|I can] offer you {offer}[ instead|].")
     if s.chance(0.75):
-        s.a("[That sounds fair|That's kind of you|OK, that works]. I'll take it.", "All right, I'll take that.")
-        s.b("{great}. You're in {room}.", "Here's your key. [Enjoy your stay|You're in {room}].", p=0.4)
+        s.a(
+            "[That sounds fair|That's kind of you|OK, that works]. I'll take it.",
+            "All right, I'll take that.",
+        )
+        s.b(
+            "{great}. You're in {room}.",
+            "Here's your key. [Enjoy your stay|You're in {room}].",
+            p=0.4,
+        )
         outcome = "and {A} accepts."
     else:
-        s.a("No, thanks. I'd rather try another hotel.", "Thanks, but I'll [look for|find] another hotel.")
-        s.b("I understand. I'll cancel [your booking|it] for you.", "That's a pity. I'll cancel it.", p=0.5)
+        s.a(
+            "No, thanks. I'd rather try another hotel.",
+            "Thanks, but I'll [look for|find] another hotel.",
+        )
+        s.b(
+            "I understand. I'll cancel [your booking|it] for you.",
+            "That's a pity. I'll cancel it.",
+            p=0.4,
+        )
         outcome = "but {A} prefers another hotel."
-    s.summarize("{A} asks for {wish} for {nights}, but none is left. {B} offers {offer}, " + outcome, key="wish offer")
+    s.summarize(
+        "{A} asks for {wish} for {nights}, but none is left. {B} offers {offer}, " + outcome,
+        key="wish offer",
+    )
 
 
 def luggage(s: Scene) -> None:
     """A passenger's bag has not arrived; it is found, or the airline pays for clothes."""
-    bags = "a blue suitcase; a black suitcase; a red backpack; a green bag; a brown leather bag; a gray suitcase; a yellow backpack; a black sports bag; a silver suitcase; a white bag"
+    bags = (
+        "a blue suitcase; a black suitcase; a red backpack; a green bag; a brown leather bag; "
+        "a gray suitcase; a yellow backpack; a black sports bag; a silver suitcase; a white "
+        "bag"
+    )
     s.draw("bag", bags)
     s.draw("city", AIRPORTS)
     s.draw("other", AIRPORTS)
-    s.draw("where", "to the hotel; to the office; to my apartment > home; to my parents' house > to the parents' house")
-    s.draw("when", "tonight; tomorrow morning; by noon; this evening; tomorrow afternoon; on Monday; on Friday")
+    s.draw(
+        "where",
+        (
+            "to the hotel; to the office; to my apartment > home; to my parents' house > to the "
+            "parents' house"
+        ),
+    )
+    s.draw(
+        "when",
+        (
+            "tonight; tomorrow morning; by noon; this evening; tomorrow afternoon; on Monday; on "
+            "Friday"
+        ),
+    )
     s.draw("money", "$50; $60; $80; $100; $120; $150")
     s.slip("bag", bags)
-    opening = s.rng.randrange(3)
+    opening = s.rng.randrange(4)
     if opening == 0:
         s.welcome("{hello}.", p=1)
         s.a("[My luggage hasn't arrived|I can't find my luggage]. I [flew in|came] from {city}.")
-    elif opening == 1:
+    elif opening in (1, 2):
         s.welcome("{hello}.")
-        s.a("{hello}. I've lost {bag}.", "I can't find my luggage. It's {bag}.", "I'm missing {bag}.")
-        s.b("[I'm sorry to hear that|Oh dear]. Where did you fly from?", "I'm sorry. Which flight was it?")
-        s.a("The flight from {city}.", "From {city}, [an hour ago|this morning].")
+        s.a(
+            "{hello}. I'm missing {bag} from the {city} flight.",
+            "I came from {city}, and I can't find my luggage. It's {bag}.",
+        )
     else:
-        s.a("Excuse me, my luggage [is missing|didn't arrive|hasn't come out].", "{hello}. I think you've lost my luggage.")
-        s.b("[I'm sorry to hear that|Oh dear]. Where did you fly from?", "I'm sorry. Which flight was it?")
-        s.a("The flight from {city}.", "From {city}, [an hour ago|this morning].")
-    if opening != 1:
+        s.a(
+            "Excuse me, my luggage [is missing|didn't arrive|hasn't come out].",
+            "{hello}. I think you've lost my luggage.",
+        )
+        s.b(
+            "[I'm sorry to hear that|Oh dear]. Where did you fly from?",
+            "I'm sorry. Which flight was it?",
+        )
+        s.a("From {city}.", "From {city}, [an hour ago|this morning].")
+    if opening in (0, 3):
         s.b("{see}. What does your bag look like?", "Can you describe your bag, please?")
         s.a("It's {bag}.", "{um}it's {bag}.", "I have {bag}.")
     if s.chance(0.15):
@@ -89,24 +154,47 @@ def luggage(s: Scene) -> None:
         s.a("It has [a red ribbon|a name tag|a blue sticker|my name] on it.")
     s.wait(0.15)
     if s.chance(0.65):
-        s.b("I've found it. It's still in {other}.", "Good news. It's in {other}.", "I see your bag went to {other}.")
-        s.a("[Oh no|Really]! When will I get it?", "How did that happen? I need it!", "{other}! And when will it get here?")
+        s.b(
+            "I've found it. It's still in {other}.",
+            "Good news. It's in {other}.",
+            "I see your bag went to {other}.",
+        )
+        s.a(
+            "[Oh no|Really]! When will I get it?",
+            "How did that happen? I need it!",
+            "{other}! And when will it get here?",
+        )
         s.b("[It will be here|We'll have it] {when}.", "It should arrive {when}.")
         s.a("[Can|Could] you [send|deliver|bring] it {where}?", "Please send it {where}.")
-        s.b("[Of course|Certainly]. I'm very sorry.", "Sure. Please write down the address.", p=0.6)
+        s.b("[Of course|Certainly]. I'm very sorry.", "Sure. Please write down the address.", p=0.4)
         s.summarize(
-            "{A} arrives from {city} without {bag}. {B} finds it in {other} and will send it {where} {when}.",
-            "{A} loses {bag} on the flight from {city}. {B} finds it in {other} and will send it {where} {when}.",
+            (
+                "{A} arrives from {city} without {bag}. {B} finds it in {other} and will send "
+                "it {where} {when}."
+            ),
+            (
+                "{A} loses {bag} on the flight from {city}. {B} finds it in {other} and will "
+                "send it {where} {when}."
+            ),
             key="bag city",
         )
         return
     s.b("{sorry} [we don't know where it is|it isn't in the system].", "{sorry} I can't find it.")
     s.a("What should I do now?", "But all my clothes are in it!", "But I really need it!")
-    s.b("[Buy what you need|You can buy clothes], and we'll pay up to {money}.", "We'll give you {money} for clothes.")
+    s.b(
+        "[Buy what you need|You can buy clothes], and we'll pay up to {money}.",
+        "We'll give you {money} for clothes.",
+    )
     s.a("[And when|When] will [I hear from you|you call me]?", "OK. And then?")
     s.b("We'll call you {when}.", "I'll call you {when}.")
     s.a("OK. [I hope you find it|Thank you].", p=0.4)
-    s.summarize("{A} arrives from {city} without {bag}. {B} cannot find it, offers {money} for clothes and will call {when}.", key="bag city")
+    s.summarize(
+        (
+            "{A} arrives from {city} without {bag}. {B} cannot find it, offers {money} for "
+            "clothes and will call {when}."
+        ),
+        key="bag city",
+    )
 
 
 def train(s: Scene) -> None:
@@ -115,79 +203,85 @@ def train(s: Scene) -> None:
     s.draw("wanted", MORNING_TIMES)
     s.draw("time", "12:15; 12:40; 1:20; 1:45; 2:10; 2:50; 3:15; 3:40; 4:20; 5:10")
     s.draw("price", "$18; $24; $32; $36; $45; $48; $54; $60; $75; $82")
-    s.draw("trouble", "sold out; canceled because of the snow; canceled today; full; not running this week; already gone > gone")
+    s.draw(
+        "trouble",
+        (
+            "sold out; canceled because of the snow; canceled today; full; not running this week; "
+            "already gone > gone"
+        ),
+    )
     s.slip("city", STATIONS)
     s.welcome("Next, please.", "{hello}.")
-    if s.chance(0.4):
-        s.a("A ticket to {city} for the {wanted} train, please.", "{hello}. I'd like to take the {wanted} train to {city}.")
+    if s.chance(0.5):
+        s.a(
+            "A ticket to {city} for the {wanted} train, please.",
+            "{hello}. I'd like to take the {wanted} train to {city}.",
+        )
     else:
-        s.a("[A|One] ticket to {city}, please.", "I'd like [a|one] ticket to {city}.", "{hello}. I need to get to {city} today.")
+        s.a(
+            "[A|One] ticket to {city}, please.",
+            "I'd like [a|one] ticket to {city}.",
+            "{hello}. I need to get to {city} today.",
+        )
         s.check("city")
-        s.b("[Which train|What time] would you like?", "When [do you want|would you like] to leave?")
-        s.a("[The one at|At] {wanted}[, if possible|].", "Is there one at {wanted}?", "{um}at {wanted}, I think.")
+        s.b(
+            "[Which train|What time] would you like?", "When [do you want|would you like] to leave?"
+        )
+        s.a(
+            "[The one at|At] {wanted}[, if possible|].",
+            "Is there one at {wanted}?",
+            "{um}at {wanted}, I think.",
+        )
     s.b("{sorry} that [one|train] is {trouble}.", "{sorry} the {wanted} train is {trouble}.")
     s.a("Oh. [What's the next one|When is the next train]?", "Really? Is there another one?")
     s.b("[There's one|The next one leaves] at {time}.", "You could take the one at {time}.")
     if s.chance(0.25):
         s.a("Is it direct?", "Do I have to change?")
-        s.b("You [have to|need to] change in [Springfield|Albany|Salem].", "You change trains in [Springfield|Albany|Salem].")
+        s.b(
+            "You [have to|need to] change in [Springfield|Albany|Salem].",
+            "You change trains in [Springfield|Albany|Salem].",
+        )
     if s.chance(0.75):
-        s.draw("seat", "a window seat; an aisle seat; a first-class seat; a seat in the quiet car; a seat in the front car")
-        s.a("[OK|Fine]. How much is {seat}?", "I'll take {seat}, please.", "[OK|All right]. I'd like {seat}.")
+        s.draw(
+            "seat",
+            (
+                "a window seat; an aisle seat; a first-class seat; a seat in the quiet car; a "
+                "seat in the front car"
+            ),
+        )
+        s.a(
+            "[OK|Fine]. How much is {seat}?",
+            "I'll take {seat}, please.",
+            "[OK|All right]. I'd like {seat}.",
+        )
         s.b("[That's|It's|That will be] {price}.", "{price}, please.")
-        s.a("Here you are.", "{great}. [Here you go|Thank you].", p=0.5)
-        s.summarize("The {wanted} train to {city} is {trouble}, so {A} buys {seat} on the {time} train for {price}.", key="city time")
+        s.a("Here you are.", "{great}. [Here you go|Thank you].", p=0.4)
+        s.summarize(
+            (
+                "The {wanted} train to {city} is {trouble}, so {A} buys {seat} on the {time} "
+                "train for {price}."
+            ),
+            key="city time",
+        )
         return
-    s.draw("reason", "a wedding; a job interview; a meeting; an exam; a concert; a flight; a funeral; a party")
-    s.a("That's too late. I have {reason} [there|this afternoon].", "I can't wait. I'd miss {reason}.")
-    s.b("[There's|You could take] a bus in [ten|twenty] minutes.", "You could take the bus. It leaves soon.")
+    s.draw(
+        "reason",
+        ("a wedding; a job interview; a meeting; an exam; a concert; a flight; a funeral; a party"),
+    )
+    s.a(
+        "That's too late. I have {reason} [there|this afternoon].",
+        "I can't wait. I'd miss {reason}.",
+    )
+    s.b(
+        "[There's|You could take] a bus in [ten|twenty] minutes.",
+        "You could take the bus. It leaves soon.",
+    )
     s.a("{great}. I'll take the bus[, then|].", "The bus it is. Thanks for your help.")
     s.b("[It stops|The bus stop is] [outside|across the street].", p=0.4)
-    s.summarize("The {wanted} train to {city} is {trouble}, and the next leaves at {time}. {A} has {reason}, so {A} takes the bus.", key="city time")
-
-
-def restaurant(s: Scene) -> None:
-    """A guest books a table on the phone; the time that was wanted is gone."""
-    people = "two; three; four; five; six; seven; eight; ten"
-    s.draw("people", people)
-    s.draw("day", DAYS)
-    s.draw("wanted", EVENING_TIMES)
-    s.draw("time", EVENING_TIMES)
-    s.draw("occasion", "my birthday > a birthday; our anniversary > an anniversary; my graduation > a graduation; a family reunion; a business dinner; my mother's birthday > a mother's birthday; a farewell dinner; my new job > a new job; my son's birthday > a son's birthday; a class reunion")
-    if s.chance(0.4):
-        s.person("A")
-    s.slip("day", DAYS)
-    s.slip("people", people, 0.1)
-    s.welcome("{hello}.", "[Blue Moon|Bella Roma|Golden Fork] restaurant.", p=0.5)
-    steps = ["people", "time"]
-    s.rng.shuffle(steps)
-    if s.chance(0.4):
-        steps.remove("people")
-        s.a("{hello}. I'd like [to book a table|a table] for {people} on {day}.", "Do you have a table for {people} on {day}?", "Can I book a table for {people}? It's for {day}.")
-    else:
-        s.a("{hello}. I'd like to [book|reserve] a table for {day}.", "Do you have a free table [on|this] {day}?", "Can I book a table for {day}[, please|]?")
-    s.check("day")
-    for step in steps:
-        if step == "people":
-            s.b("[For how many people|How many people]?", "[Sure|Of course]. How many [are you|will you be]?")
-            s.a("[We are|There will be] {people}.", "{um}{people} of us.", "{people}, I think.")
-        else:
-            s.b("[At what|What] time?", "What time [do you want to come|would you like]?")
-            s.a("[At|Around|About] {wanted}.", "{wanted}, if possible.")
-    s.b("{sorry} [we're full then|that's taken]. How about {time}?", "We're full at {wanted}, but {time} is [free|possible].")
-    s.a("{ok}, {time} [works|is good][ for us|].", "[Not ideal, but OK|That will do].", "{ok}. We'll take that.")
-    if "name" in s.facts:
-        s.b("[And your|What's your|May I have your] name?")
-        s.a("{name}.", "[It's|My name is] {name}.")
-    s.a("[By the way, it's|It's] for {occasion}.")
-    if s.chance(0.3):
-        s.a("Could we have [a table by the window|a vegetarian menu|a quiet corner]?")
-        s.b("[Certainly|Of course], [that's no problem|I'll make a note of it].", "I'll see what I can do.")
-        s.a("{great}, thanks.", p=0.5)
-    else:
-        s.b("[How nice|Lovely]! See you on {day}.", "[How nice|Lovely]! [We look forward to it|See you then].", p=0.6)
     s.summarize(
-        "{A} books a table for {people} on {day} for {occasion}. {wanted} is not possible, so {B} offers {time}.",
-        "{A} wants a table for {people} at {wanted} on {day} for {occasion}. {B} can only offer {time}, and {A} agrees.",
-        key="occasion time",
+        (
+            "The {wanted} train to {city} is {trouble}, and the next leaves at {time}. {A} has "
+            "{reason}, so {A} takes the bus."
+        ),
+        key="city time",
     )

@@ -4,12 +4,16 @@ Lists are written as one string with "; " between the entries, as `dialogue_scen
 reads them.
 """
 
-WOMEN = "Anna Maria Julia Emma Laura Sarah Nina Helen Rachel Olivia Grace Linda Susan Kate".split()
-MEN = "David Peter Mark Daniel Paul Tom Simon Victor Robert Adam Kevin Frank Eric Henry".split()
+WOMEN = (
+    "Anna; Maria; Julia; Emma; Laura; Sarah; Nina; Helen; Rachel; Olivia; Grace; Linda; Susan; Kate"
+)
+MEN = (
+    "David; Peter; Mark; Daniel; Paul; Tom; Simon; Victor; Robert; Adam; Kevin; Frank; Eric; Henry"
+)
 SURNAMES = (
-    "Carter Miller Baker Nelson Cooper Morgan Turner Walker Parker Bennett Foster Hughes Kelly "
-    "Reed Palmer Wood Grant Shaw Hart Lane"
-).split()
+    "Carter; Miller; Baker; Nelson; Cooper; Morgan; Turner; Walker; Parker; Bennett; "
+    "Foster; Hughes; Kelly; Reed; Palmer; Wood; Grant; Shaw; Hart; Lane"
+)
 
 DAYS = "Monday; Tuesday; Wednesday; Thursday; Friday; Saturday; Sunday"
 WORKDAYS = "Monday; Tuesday; Wednesday; Thursday; Friday"
@@ -20,10 +24,9 @@ EVENING_TIMES = "six o'clock; 6:30; seven o'clock; 7:30; eight o'clock; 8:30; ni
 # Words that a speaker reaches for in any situation; {um} in a wording stands for one of these.
 PHRASES = {
     "um": "[|||||well, |um, |uh, ]",
-    "ok": "[OK|sure|all right|fine|that's fine]",
+    "ok": "[OK|all right|fine|that's fine]",
     "great": "[great|perfect|wonderful|good]",
-    "thanks": "[thanks|thank you|thanks a lot|thank you very much]",
-    "welcome": "[you're welcome|my pleasure|not at all|happy to help]",
+    "thanks": "[thanks|thanks|thank you|thank you|thanks a lot]",
     "moment": "[one moment, please|just a second|let me check|let me have a look|let me see]",
     "sorry": "[I'm sorry, but|sorry, but|I'm afraid|unfortunately,]",
     "see": "[I see|OK|all right|right|got it]",

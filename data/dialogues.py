@@ -7,7 +7,7 @@ draws facts, writes turns with them, and reports them in one or two sentences.
 Which split a dialogue belongs to is decided by what it is about: the SHA-256 of the situation and
 its two (sometimes three) key facts, modulo 10, is 0 for validation, 1 for test, and 2 to 9 for
 training. The summary tells the key facts, so no test summary can have been seen in training,
-while every word of it has been.
+while every word of it, and each key fact by itself, has been.
 """
 
 import hashlib
@@ -17,6 +17,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import dialogue_home as home
+import dialogue_leisure as leisure
+import dialogue_repairs as repairs
 import dialogue_shopping as shopping
 import dialogue_town as town
 import dialogue_travel as travel
@@ -31,23 +33,23 @@ SITUATIONS: dict[str, tuple[Callable[[Scene], None], str]] = {
     "hotel": (travel.hotel, "check in at a hotel"),
     "luggage": (travel.luggage, "lost luggage"),
     "train": (travel.train, "buy a train ticket"),
-    "restaurant": (travel.restaurant, "book a table"),
+    "restaurant": (leisure.restaurant, "book a table"),
     "delivery": (shopping.delivery, "late delivery"),
     "return": (shopping.returned, "return a product"),
     "bank": (shopping.bank, "lost bank card"),
-    "car": (shopping.car, "car repair"),
+    "car": (repairs.car, "car repair"),
     "library card": (town.library_card, "library card"),
     "late book": (town.late_book, "return a library book"),
-    "gym": (town.gym, "join a gym"),
+    "gym": (leisure.gym, "join a gym"),
     "doctor": (town.doctor, "see a doctor"),
     "meeting": (work.meeting, "move a meeting"),
     "interview": (work.interview, "job interview"),
     "homework": (work.homework, "late homework"),
-    "support": (work.support, "technical support"),
+    "support": (repairs.support, "technical support"),
     "apartment": (home.apartment, "rent an apartment"),
     "birthday": (home.birthday, "plan a birthday"),
     "neighbors": (home.neighbors, "noise complaint"),
-    "invitation": (home.invitation, "make plans"),
+    "invitation": (leisure.invitation, "make plans"),
 }
 
 
@@ -98,23 +100,24 @@ def write_all(seed: int = 0) -> dict[str, list[Dialogue]]:
     rng = random.Random(seed)
     names = list(SITUATIONS)
     splits: dict[str, list[Dialogue]] = {}
-    known: set[str] = set()
+    known: set[str] = set()  # words and single key facts of the training split
     seen: set[str] = set()
     for split, size in SIZES.items():
         dialogues: list[Dialogue] = []
         while len(dialogues) < size:
             dialogue = write(names[len(dialogues) % len(names)], rng)
-            vocabulary = words(f"{dialogue.dialogue} {dialogue.summary}")
+            used = words(f"{dialogue.dialogue} {dialogue.summary}")
+            used |= {f"{dialogue.situation}: {told}" for told in dialogue.key}
             if (
                 split_of(dialogue.situation, dialogue.key) == split
                 and acceptable(dialogue)
-                and (split == "train" or vocabulary <= known)
+                and (split == "train" or used <= known)
                 and not {dialogue.dialogue, dialogue.summary} & seen
             ):
                 dialogues.append(dialogue)
                 seen |= {dialogue.dialogue, dialogue.summary}
                 if split == "train":
-                    known |= vocabulary
+                    known |= used
         rng.shuffle(dialogues)
         splits[split] = dialogues
     return splits

@@ -1,6 +1,7 @@
 """English morphology for the task set: verb forms, plurals, a or an, comparatives.
 
-A person is a number from 0 to 5: I, you (not used: "you" is always person 4), he/she, we, you, they.
+A person is a number from 0 to 5: I, you (not used: "you" is always person 4), he/she, we, you,
+they.
 """
 
 from __future__ import annotations
@@ -8,19 +9,22 @@ from __future__ import annotations
 PAST: dict[str, tuple[str, str]] = {
     entry.split()[0]: (entry.split()[1], entry.split()[2])
     for entry in """
-        be was been, have had had, do did done, go went gone, eat ate eaten, drink drank drunk, cut cut cut,
-        buy bought bought, sell sold sold, see saw seen, read read read, write wrote written,
-        find found found, lose lost lost, forget forgot forgotten, wear wore worn, draw drew drawn,
-        break broke broken, hide hid hidden, drive drove driven, take took taken, know knew known,
-        meet met met, hear heard heard, understand understood understood, teach taught taught,
-        choose chose chosen, send sent sent, bring brought brought, begin began begun, feed fed fed,
-        build built built, think thought thought, win won won, speak spoke spoken, sleep slept slept,
-        run ran run, swim swam swum, sing sang sung, leave left left, fall fell fallen, come came come,
-        wake woke woken, get got gotten, sit sat sat, give gave given, show showed shown, say said said,
+        be was been, have had had, do did done, go went gone, eat ate eaten, drink drank drunk,
+        cut cut cut, buy bought bought, sell sold sold, see saw seen, read read read, write
+        wrote written, find found found, lose lost lost, forget forgot forgotten, wear wore
+        worn, draw drew drawn, break broke broken, hide hid hidden, drive drove driven, take
+        took taken, know knew known, meet met met, hear heard heard, understand understood
+        understood, teach taught taught, choose chose chosen, send sent sent, bring brought
+        brought, begin began begun, become became become, feed fed fed, build built built, think
+        thought thought, win won won, speak spoke spoken, sleep slept slept, run ran run, swim
+        swam swum, sing sang sung, leave left left, fall fell fallen, come came come, wake woke
+        woken, get got gotten, sit sat sat, give gave given, show showed shown, say said said,
         lend lent lent, tell told told, feel felt felt, make made made
     """.strip().split(",")
 }  # fmt: skip
-DOUBLING = set("cut run swim plan forget begin get win sit stop put".split())
+DOUBLING = {
+    "cut", "run", "swim", "plan", "forget", "begin", "get", "win", "sit", "stop", "put", "prefer",
+}  # fmt: skip
 PLURALS = {
     "man": "men", "woman": "women", "child": "children", "mouse": "mice", "knife": "knives",
     "wife": "wives", "wolf": "wolves", "sheep": "sheep", "tooth": "teeth", "foot": "feet",
@@ -43,7 +47,8 @@ def third_person(verb: str) -> str:
 
 
 def inflect(verb: str, form: str, person: int = 2) -> str:
-    """One form of a verb whose first word is inflected: form is base, present, past, participle or ing.
+    """One form of a verb whose first word is inflected: form is base, present, past, participle
+    or ing.
 
     Example: inflect("look for", "ing") is "looking for".
     """
@@ -106,7 +111,7 @@ def comparative(adjective: str, superlative: bool = False) -> str:
     )
     if adjective.endswith("y") and vowels <= 2 and adjective[-2] not in "aeiou":
         return adjective[:-1] + "i" + ending
-    if adjective == "quiet" or vowels <= 1 and adjective not in LONG_COMPARATIVE.split():
+    if adjective == "quiet" or (vowels <= 1 and adjective not in LONG_COMPARATIVE.split()):
         if adjective.endswith("e"):
             return adjective + ending[1:]
         if adjective in ("big", "fat", "thin", "sad", "hot", "wet", "red"):

@@ -16,9 +16,8 @@ from __future__ import annotations
 VOWELS = "aeiouyàâæéèêëîïôœùûü"
 # Words whose first letter keeps the article whole although it is h or a vowel (h aspiré and alike).
 NO_ELISION = {"haricot", "haricots", "haut", "haute", "hauts", "hautes", "huit", "onze"}
-ELIDING = {"je", "me", "te", "se", "le", "la", "ne", "de", "que"}
+ELIDING = {"je", "ce", "me", "te", "se", "le", "la", "ne", "de", "que"}
 
-PRONOUNS = ("je", "tu", "il", "nous", "vous", "ils")
 REFLEXIVE = ("me", "te", "se", "nous", "vous", "se")
 
 # Present (six forms, with | between them), past participle, and the future stem if it is irregular.
@@ -74,9 +73,10 @@ PARTICIPLE_ENDINGS = {"er": "é", "ir": "i", "re": "u"}
 IMPERFECT_ENDINGS = ("ais", "ais", "ait", "ions", "iez", "aient")
 FUTURE_ENDINGS = ("ai", "as", "a", "ons", "ez", "ont")
 
-ETRE_VERBS = set(
-    "aller venir revenir devenir arriver partir sortir rentrer rester tomber naître mourir".split()
-)
+ETRE_VERBS = {
+    "aller", "venir", "revenir", "devenir", "arriver", "partir", "sortir", "rentrer", "rester",
+    "tomber", "naître", "mourir",
+}  # fmt: skip
 
 
 def irregular(verb: str) -> tuple[tuple[str, ...], str, str] | None:
@@ -95,7 +95,8 @@ def irregular(verb: str) -> tuple[tuple[str, ...], str, str] | None:
 
 
 def stressed_stem(stem: str) -> str:
-    """The stem of an -er verb before a silent ending: achet- to achèt-, appel- to appell-, nettoy- to nettoi-."""
+    """The stem of an -er verb before a silent ending: achet- to achèt-, appel- to appell-,
+    nettoy- to nettoi-."""
     if stem.endswith(("oy", "uy")):
         return stem[:-1] + "i"
     if stem.endswith(("appel", "jet")):
@@ -107,7 +108,8 @@ def stressed_stem(stem: str) -> str:
 
 
 def soften(stem: str, ending: str) -> str:
-    """Keep the sound of c and g before a and o: mange- + ons is mangeons, commenc- + ons is commençons."""
+    """Keep the sound of c and g before a and o: mange- + ons is mangeons, commenc- + ons is
+    commençons."""
     if ending[:1] in ("a", "o"):
         if stem.endswith("g"):
             return stem + "e"
@@ -193,19 +195,21 @@ def participle(verb: str, gender: str = "m", plural: bool = False) -> str:
 
 
 FEMININE = {
-    "beau": "belle", "nouveau": "nouvelle", "vieux": "vieille", "blanc": "blanche", "long": "longue",
-    "sec": "sèche", "frais": "fraîche", "gros": "grosse", "bon": "bonne", "gentil": "gentille",
-    "inquiet": "inquiète", "violet": "violette", "public": "publique", "doux": "douce",
+    "beau": "belle", "nouveau": "nouvelle", "vieux": "vieille", "blanc": "blanche",
+    "long": "longue", "sec": "sèche", "frais": "fraîche", "gros": "grosse", "bon":
+    "bonne", "gentil": "gentille", "inquiet": "inquiète", "violet": "violette", "public":
+    "publique", "doux": "douce",
 }  # fmt: skip
 BEFORE_VOWEL = {"beau": "bel", "nouveau": "nouvel", "vieux": "vieil"}
 
 
 def feminine(adjective: str) -> str:
-    """The feminine of an adjective: rouge, petite, heureuse, légère, neuve, italienne, or irregular."""
+    """The feminine of an adjective: rouge, petite, heureuse, légère, neuve, italienne, or
+    irregular."""
     if adjective in FEMININE:
         return FEMININE[adjective]
-    for ending, new in (("eux", "euse"), ("oux", "ouse"), ("er", "ère"), ("f", "ve"), ("ien", "ienne"),
-                        ("el", "elle")):  # fmt: skip
+    rules = {"eux": "euse", "oux": "ouse", "er": "ère", "f": "ve", "ien": "ienne", "el": "elle"}
+    for ending, new in rules.items():
         if adjective.endswith(ending):
             return adjective.removesuffix(ending) + new
     return adjective if adjective.endswith("e") else adjective + "e"
@@ -218,7 +222,7 @@ def pluralize(word: str) -> str:
         first = "grands-" + pluralize(first.removeprefix("grand-"))
     elif first.endswith(("s", "x", "z")):
         pass
-    elif first.endswith(("eau", "eu")) and first != "bleu" or first in ("chou", "bijou"):
+    elif (first.endswith(("eau", "eu")) and first != "bleu") or first in ("chou", "bijou"):
         first += "x"
     elif first.endswith("al") and first not in ("festival", "bal"):
         first = first[:-1] + "ux"
@@ -228,7 +232,7 @@ def pluralize(word: str) -> str:
 
 
 def agree(adjective: str, gender: str, plural: bool, before: str = "") -> str:
-    """The adjective in its gender and number; `before` is the word it stands in front of, if any."""
+    """The adjective in its gender and number; `before` is the word it stands before, if any."""
     if gender == "f":
         form = feminine(adjective)
     elif not plural and starts_with_vowel(before):
@@ -240,12 +244,13 @@ def agree(adjective: str, gender: str, plural: bool, before: str = "") -> str:
 
 def starts_with_vowel(word: str) -> bool:
     """Whether `word` makes the word before it elide: a vowel or a mute h, but not an h aspiré."""
-    first = word.split(" ")[0].lower()
+    first = word.split(" ")[0].lower().rstrip(",")
     return first[:1] != "" and first[0] in VOWELS + "h" and first not in NO_ELISION
 
 
 def elide(sentence: str) -> str:
-    """Write je, le, la, ne, de, que ... with an apostrophe before a vowel, and si before il and ils."""
+    """Write je, le, la, ne, de, que ... with an apostrophe before a vowel, and si before il and
+    ils."""
     words = sentence.split(" ")
     result = words[-1]
     for word, following in zip(words[-2::-1], words[:0:-1], strict=True):

@@ -1,6 +1,7 @@
 """Choosing what to say: words that make sense together, put into noun phrases and clauses.
 
-`Grammar` holds the random generator and how often each word was used, so that rare words get their turn.
+`Grammar` holds the random generator and how often each word was used, so that rare words get
+their turn.
 """
 
 from __future__ import annotations
@@ -8,66 +9,75 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import TypeVar
 
 import translation_french as french
 from translation_phrases import (
     OBJECT_PRONOUNS,
     PRONOUNS,
-    STATES,
     STRESSED,
     Clause,
     Combination,
     Phrase,
+    Text,
     Use,
     noun_phrase,
     pronoun_for,
     with_preposition,
 )
+from translation_situations import COMMON, NEGATIVE, NOT_TOGETHER, OWNED, TENSES
+from translation_verbs import (
+    ACCIDENTS,
+    BRIEF,
+    IN_TOWN,
+    INTRANSITIVE,
+    LONG,
+    ONCE,
+    PERCEPTION,
+    STATES,
+    TOGETHER,
+    TRANSITIVE,
+    Verb,
+    suitable,
+)
 from translation_words import (
     ADJECTIVES,
     FREQUENCY,
-    INTRANSITIVE,
     MANNER,
     NAMES,
+    NOUNS,
     NUMBERS,
-    PLACE_PREPOSITIONS,
+    PLACE_TABLE,
     REGIONS,
     TIMES,
-    TRANSITIVE,
     Adjective,
     Noun,
-    Verb,
     entries,
+    names,
     nouns,
     pairs,
 )
 
 T = TypeVar("T")
-Place = tuple[str, str, tuple[Combination, ...]]
+
+PLACE_PREPOSITIONS: dict[str, tuple[str, ...]] = {
+    noun: tuple(prepositions.split())
+    for prepositions, there in PLACE_TABLE.items()
+    for noun in names(there)
+}
 
 PEOPLE = [
     Phrase(name, name, gender) for name, gender in (entry.split() for entry in entries(NAMES))
 ]
-COUNTS = [(en, fr) for en, fr in (entry.split() for entry in entries(NUMBERS))]
-ADJECTIVES_OF: dict[str, list[Adjective]] = {}
-for _adjective in ADJECTIVES:
-    for _noun in _adjective.nouns:
-        ADJECTIVES_OF.setdefault(_noun.en, []).append(_adjective)
 
-# Verbs that say something without a time in the simple present; the other stative ones are events.
-PERCEPTION = STATES | {"see", "hear", "remember", "speak"}
-TOGETHER = set(
-    """eat drink dance travel walk work play visit prepare study live sing watch leave arrive
-    wait come_back go_out have_fun take_a_walk organize rent build plant talk_about""".split()
-)
-IN_TOWN = {"live", "work", "stay", "travel", "study", "buy", "rent", "arrive", "meet", "teach"}
-TENSES = """present present present present present past past past past past near near future future
-    was used can must want would recent""".split()
-NEGATIVE = {"present": "not not not never no_longer", "past": "not not not never yet", "future": "not never",
-            "near": "not", "can": "not", "must": "not never", "want": "not no_longer"}  # fmt: skip
-OWNED = "friend neighbor doctor dentist teacher lawyer secretary house apartment garden office".split()
+COUNTS: list[Text] = [(en, fr) for en, fr in (entry.split() for entry in entries(NUMBERS))]
+
+ADJECTIVES_OF: dict[str, list[Adjective]] = {
+    noun.en: [adjective for adjective in ADJECTIVES if noun in adjective.nouns] for noun in NOUNS
+}
+
+
+ASKED = [p for p in PRONOUNS if p.person not in (0, 3)]  # one seldom asks "Do we have a cat?"
 
 
 class Grammar:
@@ -81,42 +91,50 @@ class Grammar:
         return self.rng.random() < probability
 
     def pick(self, items: Sequence[T]) -> T:
-        """One item: the least used of three drawn at random."""
-        drawn = [self.rng.choice(items) for _ in range(3)]
-        best = min(drawn, key=lambda item: self.used[repr(getattr(item, "en", item))])
-        self.used[repr(getattr(best, "en", best))] += 1
+        """One item: the least used of six drawn at random."""
+        drawn = [self.rng.choice(items) for _ in range(6)]
+        best = min(drawn, key=lambda item: self.used[key(item)])
+        self.used[key(best)] += 1
         return best
 
-    def adjective(self, noun: Noun, predicate: bool = False) -> Adjective | None:
+    def adjective(self, noun: Noun, predicate: bool = False, verb: str = "") -> Adjective | None:
         """An adjective that makes sense of `noun`; those only used after "to be" if `predicate`."""
-        fitting = [a for a in ADJECTIVES_OF.get(noun.en, []) if predicate or a.position != "p"]
+        fitting = [
+            a
+            for a in ADJECTIVES_OF.get(noun.en, [])
+            if (predicate or a.position != "p") and (verb, a.en) not in NOT_TOGETHER
+        ]
         return self.pick(fitting) if fitting else None
 
     def person(self, pronouns: float = 0.45) -> Phrase:
         """Somebody as a subject: a pronoun, a name, a relative, or the baker."""
         if self.chance(pronouns):
             return self.pick(PRONOUNS)
-        if self.chance(0.3):
-            return self.pick(PEOPLE)
-        return self.somebody()
+        return self.pick(PEOPLE) if self.chance(0.3) else self.somebody()
 
-    def somebody(self, adjectives: float = 0.12) -> Phrase:
+    def owner(self, noun: Noun) -> Phrase:
+        """A pronoun for whose `noun` it is: not "their wife", not "her wife"."""
+        fitting = {"husband": PRONOUNS[2:3] + PRONOUNS[4:5], "wife": PRONOUNS[:2]}
+        return self.pick(fitting.get(noun.en, PRONOUNS))
+
+    def relative(self, noun: Noun, plural: bool = False, owner: Phrase | None = None) -> Phrase:
+        """Somebody's relative: her brother, Paul's aunt."""
+        if not owner and self.chance(0.2) and noun.en not in ("husband", "wife"):
+            return noun_phrase(noun, "of", owner=self.pick(PEOPLE))
+        adjective = self.adjective(noun) if self.chance(0.08) else None
+        return noun_phrase(noun, "my", plural, adjective, owner or self.owner(noun))
+
+    def somebody(self, adjectives: float = 0.12, among: str = "person") -> Phrase:
         """A noun phrase for a person: my sister, the old farmer, Paul's uncle, the children."""
-        noun = self.pick(nouns("person"))
-        adjective = self.adjective(noun) if self.chance(adjectives) else None
+        noun = self.pick(nouns(among))
         if noun.kind == "family":
-            if self.chance(0.15):
-                return noun_phrase(noun, "of", owner=self.pick(PEOPLE))
-            plural = noun.en in ("brother", "sister", "son", "daughter", "cousin", "nephew", "niece")
-            if adjective and adjective.en in ("young", "old"):
-                adjective = None
-            return noun_phrase(
-                noun, "my", plural and self.chance(0.25), adjective, owner=self.pick(PRONOUNS)
-            )
+            several = ["brother", "sister", "son", "daughter", "cousin", "nephew", "niece"]
+            return self.relative(noun, noun.en in several and self.chance(0.2))
+        adjective = self.adjective(noun) if self.chance(adjectives) else None
+        plural = self.chance(0.3 if noun.kind == "people" else 0.1)
         if noun.en in OWNED and self.chance(0.5):
-            return noun_phrase(noun, "my", self.chance(0.2), adjective, self.pick(PRONOUNS))
-        kind = self.rng.choice(("the", "the", "the", "this"))
-        return noun_phrase(noun, kind, self.chance(0.25), adjective)
+            return noun_phrase(noun, "my", plural, adjective, self.owner(noun))
+        return noun_phrase(noun, self.rng.choice(("the", "the", "the", "this")), plural, adjective)
 
     def thing(
         self,
@@ -124,67 +142,95 @@ class Grammar:
         owner: Phrase | None = None,
         negated: bool = False,
         definite: bool = False,
-        adjectives: float = 0.28,
+        adjectives: float = 0.32,
+        plurals: float = 0.2,
+        verb: str = "",
     ) -> Phrase:
-        """`noun` as the object of a verb: a red apple, some bread, my keys, two letters, this house."""
-        adjective = self.adjective(noun) if self.chance(adjectives) else None
-        owner = pronoun_for(owner) if owner else self.pick(PRONOUNS)
-        kind = self.rng.choice(("the", "the", "this", "my", "my") + (() if definite else ("a",) * 5))
+        """`noun` as the object of a verb: a red apple, some bread, my keys, two letters, this
+        house.
+
+        `adjectives` and `plurals` are probabilities; `definite` leaves out a, some and numbers.
+        """
+        owner = pronoun_for(owner) if owner else self.owner(noun)
         if noun.kind == "family":
-            if self.chance(0.2):
-                return noun_phrase(noun, "of", owner=self.pick(PEOPLE))
-            return noun_phrase(noun, "my", owner=owner)
-        if noun.kind == "unique" or noun.kind == "instrument":
-            return noun_phrase(noun, "the", adjective=None)
+            mine = owner if noun.en not in ("husband", "wife") and self.chance(0.7) else None
+            return self.relative(noun, owner=mine)
+        if noun.kind == "unique" or (noun.kind == "instrument" and verb in ("", "practice")):
+            return noun_phrase(noun, "the")
         if noun.kind in ("language", "subject", "sport"):
             return noun_phrase(noun, "bare")
         if noun.kind == "meal" and noun.en != "meal":
-            return noun_phrase(noun, "bare") if kind == "a" else noun_phrase(noun, "the")
-        if noun.kind in ("people", "job", "building", "town", "area", "nature", "wild", "film", "event"):
-            if kind == "my" and noun.en not in OWNED:
-                kind = "the"
+            return noun_phrase(noun, "bare")
+        person = noun.kind in ("people", "job")
+        adjectives *= 0.4 if person else 1.0
+        adjective = self.adjective(noun, verb=verb) if self.chance(adjectives) else None
+        kind = self.rng.choice(
+            ("the", "the", "this", "my", "my") + (() if definite else ("a",) * 5)
+        )
         if noun.mass:
-            kind = "some" if kind == "a" or self.chance(0.4) and not definite else kind
+            kind = (
+                "the"
+                if kind == "my" and noun.en not in ("coffee", "tea", "soup", "salad")
+                else kind
+            )
+            kind = "some" if kind == "a" or (self.chance(0.4) and not definite) else kind
             return noun_phrase(noun, kind, False, adjective, owner, negated=negated)
-        plural = noun.kind == "pair" and self.chance(0.9) or self.chance(0.2)
+        if kind == "a" and negated and person:
+            kind = "the"
+        if kind == "my" and noun.kind in COMMON and noun.en not in OWNED:
+            kind = "the"
+        large = noun.kind in (
+            "building",
+            "town",
+            "area",
+            "nature",
+            "film",
+            "event",
+            "vehicle",
+            "furniture",
+            "transport",
+        )
+        plurals *= 0.3 if large or person else 2.5 if noun.kind == "fruit" else 1.0
+        plural = self.chance(0.9 if noun.kind == "pair" else plurals)
         if kind == "a" and plural:
-            if self.chance(0.3) and not negated:
-                return noun_phrase(noun, "the", True, adjective, number=self.pick(COUNTS))
+            if self.chance(0.35) and not negated and not large and not person:
+                return noun_phrase(noun, "a", True, adjective, number=self.pick(COUNTS[:6]))
             kind = "some"
         return noun_phrase(noun, kind, plural, adjective, owner, negated=negated)
 
-    def general(self, noun: Noun) -> Phrase:
-        """What somebody likes: apples, coffee, tennis; in French with the article."""
-        countable = not noun.mass and noun.kind not in ("language", "subject", "sport", "meal")
-        return noun_phrase(noun, "bare", plural=countable)
-
-    def place(self, verb: Verb) -> Place:
-        """Where something happens: in the kitchen, at school, in Paris."""
-        if verb.en in IN_TOWN and self.chance(0.4):
+    def place(self, verb: Verb) -> tuple[Text, tuple[Combination, ...]]:
+        """Where something happens, with its combination: in the kitchen, at school, in Paris."""
+        if (verb.en in IN_TOWN and self.chance(0.4)) or not verb.places:
             en, fr = self.pick(pairs_of(REGIONS))
-            return f"in {en}", fr, ()
+            return (f"in {en}", fr), ()
         noun = self.pick(verb.places)
-        en, fr = located(noun)
-        return en, fr, ((verb.en, noun.en),)
+        return located(noun), ((verb.en, noun.en),)
 
-    def object(self, verb: Verb, subject: Phrase, negated: bool) -> Phrase:
+    def others(self, subject: Phrase) -> list[Phrase]:
+        """The object pronouns that mean somebody else than `subject`."""
+        same = {0: (0, 3), 3: (0, 3), 4: (4,)}.get(subject.person, ())
+        return [pronoun for pronoun in OBJECT_PRONOUNS if pronoun.person not in same]
+
+    def object(self, verb: Verb, subject: Phrase, negation: str) -> Phrase:
         """Something that can be eaten, read, opened ... by `subject`."""
         flags = verb.flags.split()
-        others = [p for p in OBJECT_PRONOUNS if p.person != subject.person or p.person == 2]
-        if subject.person == 3:
-            others = [p for p in others if p.person != 0]
+        preposition = verb.fr.split(" ")[-1] in ("à", "de")
         if "p" in flags and self.chance(0.15):
-            pronoun = self.pick(others)
-            if verb.fr.split(" ")[-1] in ("à", "de"):
+            pronoun = self.pick(self.others(subject))
+            if preposition:
                 return Phrase(pronoun.en, STRESSED[pronoun.en], pronoun.gender, pronoun.person)
             return pronoun
         noun = self.pick(verb.nouns)
         if verb.en == "speak":
             return Phrase(noun.en, noun.fr, noun=noun.en)
-        if "g" in flags and (self.chance(0.6) or noun.mass):
-            return self.general(noun)
-        definite = bool({"d", "g"} & set(flags)) or verb.fr.endswith(" de")
-        return self.thing(noun, subject, negated, definite)
+        if "g" in flags and noun.kind != "unique" and (self.chance(0.6) or noun.mass):
+            countable = not noun.mass and noun.kind not in ("language", "subject", "sport")
+            return noun_phrase(noun, "bare", plural=countable)
+        definite = (
+            bool({"d", "g"} & set(flags)) or verb.fr.endswith(" de") or negation == "no longer"
+        )
+        negated = negation != "" and not preposition
+        return self.thing(noun, subject, negated, definite, verb=verb.en)
 
     def clause(
         self,
@@ -193,121 +239,136 @@ class Grammar:
         verb: Verb | None = None,
         negative: float = 0.17,
         details: float = 1.0,
-        object: Phrase | None = None,
+        thing: Phrase | None = None,
     ) -> Clause:
-        """A clause with everything that is not given chosen to fit; `details` scales place and time."""
+        """A clause with everything that is not given chosen to fit; `details` scales place and
+        time.
+
+        The tense is changed if it does not suit the verb: nobody wants to lose a key.
+        """
         verb = verb or self.pick(TRANSITIVE if self.chance(0.7) else INTRANSITIVE)
-        transitive = verb in TRANSITIVE
         subject = subject or self.subject_of(verb)
-        tense = tense or self.rng.choice(TENSES)
-        event = "s" in verb.flags.split() and verb.en not in PERCEPTION
-        if tense in ("was", "recent", "want", "would") and "s" in verb.flags.split():
-            tense = "past"
-        if verb.en in STATES and tense in ("must", "near", "can"):
-            tense = "present"
-        negation, adverb, time = "", None, None
-        if tense in NEGATIVE and self.chance(negative):
-            negation = self.rng.choice(NEGATIVE[tense].split()).replace("_", " ")
-            if event and negation == "no longer":
-                negation = "not"
+        tense = suitable(tense or self.rng.choice(TENSES), verb)
+        negation = self.negation(tense, verb) if self.chance(negative) else ""
         simple = negation in ("never", "no longer")
-        habit = tense == "present" and not negation and verb.en not in PERCEPTION
-        if habit and (event or self.chance(0.35)):
+        adverb: Text | None = None
+        time: Text | None = None
+        event = "s" in verb.flags.split() and verb.en not in PERCEPTION
+        habitual = tense == "present" and not negation and verb.en not in PERCEPTION | ONCE
+        if habitual and (event or self.chance(0.35)):
             simple = True
             if self.chance(0.5):
                 adverb = self.pick(pairs_of(FREQUENCY))
             else:
-                time = self.pick(pairs_of(TIMES["habit"]))
-        elif tense == "past" and not negation and verb.en not in STATES and self.chance(0.12):
+                time = self.time("habit", verb)
+        elif tense == "past" and not negation and verb.en not in STATES and self.chance(0.1):
             adverb = self.rng.choice((("already", "déjà"), ("also", "aussi")))
-        if time is None and not adverb and self.chance(0.4 * details):
-            time = self.time(tense, negation, simple, verb)
+        elif self.chance(0.45 * details) and not simple:
+            time = self.time(tense, verb) if negation in ("", "not") else None
 
-        combinations: tuple[Combination, ...] = subject.combinations
+        combinations = subject.combinations
         if subject.noun:
             combinations += ((verb.en, subject.noun),)
-        rest: list[tuple[str, str]] = []
+        rest: list[Text] = []
         clitic = None
-        if transitive:
-            object = object or self.object(verb, subject, negation != "")
-            combinations += object.combinations
-            if object.noun:
-                combinations += ((verb.en, object.noun),)
-            if object.clitic:
-                clitic = object
+        if verb in TRANSITIVE:
+            thing = thing or self.object(verb, subject, negation)
+            combinations += thing.combinations + (((verb.en, thing.noun),) if thing.noun else ())
+            if thing.clitic:
+                clitic = thing
             else:
-                rest.append((object.en, with_preposition(verb, object)))
-        place = None
-        if verb.en == "live" or verb.places and self.chance(0.3 * details):
-            place = self.place(verb)
-        elif "c" in verb.flags.split() and not negation and tense in ("past", "present", "near", "future"):
-            if self.chance(0.15) and not adverb:
+                rest.append((thing.en, with_preposition(verb, thing)))
+        if verb.en == "live" or (verb.places and self.chance(0.3 * details)):
+            place, where = self.place(verb)
+            rest.append(place)
+            combinations += where
+        elif (
+            "c" in verb.flags.split()
+            and not negation
+            and not adverb
+            and self.chance(0.12 * details)
+        ):
+            if tense in ("past", "present", "near", "future"):
                 rest.append(self.pick(pairs_of(MANNER)))
-        elif verb.en.replace(" ", "_") in TOGETHER and self.chance(0.2):
-            rest.append(self.company(subject))
-        if place:
-            rest.append(place[:2])
-            combinations += place[2]
-        if time:
-            rest.append(time)
+        elif verb.en in TOGETHER and subject.en != "who" and self.chance(0.2 * details):
+            company, whom = self.company(subject)
+            rest.append(company)
+            combinations += whom
+        rest += [time] if time else []
         use = Use(verb, tense, negation, adverb, clitic, simple, preceding=clitic)
         return Clause(subject, use, tuple(rest), combinations)
 
+    def negation(self, tense: str, verb: Verb) -> str:
+        """not, never, no longer or yet, as the tense and the verb allow; "" if none."""
+        if tense not in NEGATIVE:
+            return ""
+        negation = self.rng.choice(NEGATIVE[tense].split()).replace("_", " ")
+        if verb.en in ONCE | ACCIDENTS and negation == "no longer":
+            return "not"
+        return negation
+
     def subject_of(self, verb: Verb) -> Phrase:
         """Somebody, or now and then an animal or a train if the verb can be said of it."""
-        if verb in TRANSITIVE:
+        others = [n for n in verb.nouns if n.kind in ("pet", "wild", "transport", "infant")]
+        if verb in TRANSITIVE or not others or self.chance(0.65):
             return self.person()
-        others = [n for n in verb.nouns if n.kind in ("pet", "wild", "transport")]
-        if others and self.chance(0.35):
-            noun = self.pick(others)
-            owned = noun.kind == "pet" and self.chance(0.5)
-            adjective = self.adjective(noun) if self.chance(0.25) else None
-            owner = self.pick(PRONOUNS) if owned else None
-            return noun_phrase(noun, "my" if owned else "the", self.chance(0.2), adjective, owner)
-        return self.person()
+        noun = self.pick(others)
+        adjective = self.adjective(noun) if self.chance(0.25) else None
+        owner = self.owner(noun) if noun.kind == "pet" and self.chance(0.5) else None
+        return noun_phrase(noun, "my" if owner else "the", self.chance(0.15), adjective, owner)
 
-    def time(
-        self, tense: str, negation: str, simple: bool, verb: Verb
-    ) -> tuple[str, str] | None:
-        """A time that goes with the tense, if there is one."""
-        if tense == "past" and negation in ("", "not") and verb.en not in STATES:
-            return self.pick(pairs_of(TIMES["past"]))
-        if tense in ("future", "near", "want", "would") and negation in ("", "not"):
-            return self.pick(pairs_of(TIMES["future"]))
-        if tense == "present" and not simple and verb.en not in PERCEPTION:
-            return self.pick(pairs_of(TIMES["now"]))
-        if tense == "used":
-            return self.pick(pairs_of(TIMES["habit"]))
-        return None
+    def time(self, tense: str, verb: Verb) -> Text | None:
+        """A time that goes with the tense and the verb, if there is one."""
+        table = {
+            "past": "past",
+            "future": "future",
+            "near": "future",
+            "want": "future",
+            "would": "future",
+            "present": "now",
+            "used": "habit",
+            "habit": "habit",
+        }.get(tense)
+        if table is None or (verb.en in PERCEPTION | {"live"} and table not in ("habit", "past")):
+            return None
+        if (table == "past" and verb.en in STATES | {"remember"}) or (
+            verb.en in BRIEF and table == "future"
+        ):
+            return None
+        if verb.en in LONG and table != "now" and self.chance(0.6):
+            table += " far"
+        return self.pick(pairs_of(TIMES[table]))
 
-    def company(self, subject: Phrase) -> tuple[str, str]:
+    def company(self, subject: Phrase) -> tuple[Text, tuple[Combination, ...]]:
         """With somebody else than the subject."""
         if self.chance(0.3):
-            fitting = [p for p in OBJECT_PRONOUNS if p.person != subject.person]
-            pronoun = self.pick([p for p in fitting if subject.person != 3 or p.person != 0])
-            return f"with {pronoun.en}", f"avec {STRESSED[pronoun.en]}"
+            pronoun = self.pick(self.others(subject))
+            return (f"with {pronoun.en}", f"avec {STRESSED[pronoun.en]}"), ()
         other = self.somebody(adjectives=0.05)
-        return f"with {other.en}", f"avec {other.fr}"
+        return (f"with {other.en}", f"avec {other.fr}"), other.combinations
 
 
-def located(noun: Noun, motion: bool = False) -> tuple[str, str]:
+def key(item: object) -> str:
+    """What `Grammar.pick` counts an item under: adjectives and nouns of the same spelling apart."""
+    return f"{type(item).__name__} {getattr(item, 'en', item)}"
+
+
+def located(noun: Noun, motion: bool = False) -> Text:
     """At the market, au marché; with `motion` to the market, au marché."""
+    if noun.en == "city":
+        return ("to the city" if motion else "in the city"), "en ville"
     en, fr = PLACE_PREPOSITIONS.get(noun.en, ("in", "dans"))
+    if motion:
+        en, fr = "to", "à"
     article = "" if noun.en == "school" else "the "
-    there = noun_phrase(noun, "the")
-    return f"{'to' if motion else en} {article}{noun.en}", french.contract(fr, there.fr)
+    return f"{en} {article}{noun.en}", french.contract(fr, noun_phrase(noun, "the").fr)
 
 
-_TABLES: dict[str, list[tuple[str, str]]] = {}
+_TABLES: dict[str, list[Text]] = {}
 
 
-def pairs_of(table: str) -> list[tuple[str, str]]:
+def pairs_of(table: str) -> list[Text]:
     """`pairs`, remembered: the tables are read once."""
     if table not in _TABLES:
         _TABLES[table] = pairs(table)
     return _TABLES[table]
-
-
-def reworded(phrase: Phrase, **changes: str) -> Phrase:
-    """`phrase` with some of its fields changed."""
-    return replace(phrase, **changes)  # type: ignore[arg-type]

@@ -1,19 +1,27 @@
 """Phrases in both languages at once: noun phrases, verb groups and clauses of the task set.
 
-A phrase carries its English and its French, what French agreement needs to know of it (gender and person),
-and the (word, noun) combinations it contains, which decide the split a sentence belongs to.
-French is kept without elision ("le homme") until the sentence is complete.
+A phrase carries its English and its French, what French agreement needs to know of it (gender and
+person), and the (word, noun) combinations it contains, which decide the split a sentence belongs
+to. French is kept without elision ("le homme") until the sentence is complete.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import translation_english as english
 import translation_french as french
-from translation_words import Adjective, Noun, Verb
+from translation_verbs import STATES, Verb
+from translation_words import Adjective, Noun
 
 Combination = tuple[str, str]
+Text = tuple[str, str]  # English, French
+
+
+def join(*parts: Text) -> Text:
+    """The parts one after the other, with spaces between those that are not empty."""
+    en, fr = (" ".join(side for side in sides if side) for sides in zip(*parts, strict=True))
+    return en, fr
 
 
 @dataclass(frozen=True)
@@ -32,10 +40,15 @@ class Phrase:
     def plural(self) -> bool:
         return self.person in (3, 5)
 
+    @property
+    def text(self) -> Text:
+        return self.en, self.fr
+
 
 PRONOUNS = (
     Phrase("I", "je", person=0), Phrase("he", "il"), Phrase("she", "elle", "f"),
-    Phrase("we", "nous", person=3), Phrase("you", "vous", person=4), Phrase("they", "ils", person=5),
+    Phrase("we", "nous", person=3), Phrase("you", "vous", person=4),
+    Phrase("they", "ils", person=5),
 )  # fmt: skip
 OBJECT_PRONOUNS = (
     Phrase("me", "me", person=0, clitic=True), Phrase("him", "le", clitic=True),
@@ -97,9 +110,10 @@ def noun_phrase(
 ) -> Phrase:
     """Determiner, adjective and noun, agreeing. `determiner`: the, a, some, this, my, of, bare.
 
-    `number` replaces the determiner: ("two", "deux"). After a negation (`negated`) a and some are "de".
-    "bare" has no article in English and a definite one in French: "I like tea", "j'aime le thé".
-    "of" is for the thing that belongs to somebody: `owner` "Marie" gives "Marie's" and "de Marie".
+    `number` replaces the determiner: ("two", "deux"). After a negation (`negated`) a and some are
+    "de". "bare" has no article in English and a definite one in French: "I like tea", "j'aime le
+    thé". "of" is for the thing that belongs to somebody: `owner` "Marie" gives "Marie's" and "de
+    Marie".
     """
     plural = plural or noun.plural_only
     words_en = english.plural(noun.en) if plural and not noun.plural_only else noun.en
@@ -138,8 +152,14 @@ def noun_phrase(
 
 
 NEGATIONS = {"not": "pas", "never": "jamais", "no longer": "plus", "yet": "pas encore"}
-MODALS = {"near": "aller", "can": "pouvoir", "must": "devoir", "want": "vouloir", "would": "vouloir",
-          "recent": "venir"}  # fmt: skip
+MODALS = {
+    "near": "aller",
+    "can": "pouvoir",
+    "must": "devoir",
+    "want": "vouloir",
+    "would": "vouloir",
+    "recent": "venir",
+}
 
 
 @dataclass(frozen=True)
@@ -156,7 +176,9 @@ class Use:
     adverb: tuple[str, str] | None = None
     object: Phrase | None = None  # only pronouns that French puts before the verb
     simple: bool = False  # "he eats" (a habit) rather than "he is eating"
-    preceding: Phrase | None = None  # a direct object before the verb: the participle agrees with it
+    preceding: Phrase | None = (
+        None  # a direct object before the verb: the participle agrees with it
+    )
 
     @property
     def stative(self) -> bool:
@@ -203,13 +225,16 @@ def english_group(use: Use, person: int, question: bool = False) -> tuple[str, s
     return aux, " ".join([*middle, main])
 
 
+def french_clitics(use: Use, subject: Phrase) -> str:
+    """The reflexive and the object pronoun that come before the verb, with a space after each."""
+    reflexive = french.REFLEXIVE[subject.person] + " " if french_verb(use.verb)[1] else ""
+    return reflexive + (use.object.fr + " " if use.object else "")
+
+
 def french_group(use: Use, subject: Phrase, question: bool = False) -> str:
     """The French verb with its negation, pronouns and adverb; `question` inverts it: mange-t-il."""
     head, reflexive, after = french_verb(use.verb)
-    person = subject.person
-    clitic = french.REFLEXIVE[person] + " " if reflexive else ""
-    if use.object and use.object.clitic:
-        clitic += use.object.fr + " "
+    person, clitic = subject.person, french_clitics(use, subject)
     tense, last = use.tense, ""
     if tense == "past" and use.stative and use.verb.en in STATES:
         tense = "was"
@@ -222,7 +247,11 @@ def french_group(use: Use, subject: Phrase, question: bool = False) -> str:
         etre = reflexive or head in french.ETRE_VERBS
         finite = french.conjugate("être" if etre else "avoir", "present", person)
         agreeing = subject if etre else use.preceding
-        last = french.participle(head, agreeing.gender, agreeing.plural) if agreeing else french.participle(head)
+        last = (
+            french.participle(head, agreeing.gender, agreeing.plural)
+            if agreeing
+            else french.participle(head)
+        )
     else:
         form = {"was": "imperfect", "used": "imperfect"}.get(tense, tense)
         finite = french.conjugate(head, form, person)
@@ -238,12 +267,8 @@ def french_group(use: Use, subject: Phrase, question: bool = False) -> str:
     return " ".join(words)
 
 
-# Verbs whose English past is a state, an imparfait in French: "he knew" is "il connaissait".
-STATES = {"know", "like", "love", "hate", "prefer", "need", "understand"}
-
-
 def french_verb(verb: Verb) -> tuple[str, bool, str]:
-    """The infinitive, whether it is reflexive, and what follows it apart from a last preposition."""
+    """The infinitive, whether it is reflexive, and what follows it but a last preposition."""
     words = verb.fr.replace("s'", "se ").split(" ")
     reflexive = words[0] == "se"
     words = words[1:] if reflexive else words
@@ -263,33 +288,46 @@ class Clause:
 
     subject: Phrase
     use: Use
-    rest: tuple[tuple[str, str], ...] = ()  # the phrases after the verb, English and French
-    combinations: tuple[Combination, ...] = field(default=())
+    rest: tuple[Text, ...] = ()  # the phrases after the verb, English and French
+    combinations: tuple[Combination, ...] = ()
 
-    def complement(self) -> tuple[str, str]:
-        """What follows the verb group, each side beginning with a space, or empty."""
-        en = "".join(" " + phrase[0] for phrase in self.rest)
-        fr = "".join(" " + phrase[1] for phrase in self.rest if phrase[1])
-        return en + (" yet" if self.use.negation == "yet" else ""), fr
+    def complement(self) -> Text:
+        """What follows the verb group; "yet" comes last in English."""
+        yet = ("yet", "") if self.use.negation == "yet" else ("", "")
+        return join(*self.rest, yet)
 
-    def statement(self) -> tuple[str, str]:
-        """Both languages as a statement, without capital and full stop."""
+    def predicate(self) -> Text:
+        """The clause without its subject."""
         aux, main = english_group(self.use, self.subject.person)
-        en, fr = self.complement()
-        verb = f"{aux} {main}" if aux else main
-        group = french_group(self.use, self.subject)
-        return f"{self.subject.en} {verb}{en}", f"{self.subject.fr} {group}{fr}"
+        group = (f"{aux} {main}".strip(), french_group(self.use, self.subject))
+        return join(group, self.complement())
 
-    def question(self, word: tuple[str, str] = ("", "")) -> tuple[str, str]:
+    def statement(self) -> Text:
+        """Both languages as a statement, without capital and full stop."""
+        return join(self.subject.text, self.predicate())
+
+    def infinitive(self) -> Text:
+        """The verb in the infinitive and what follows it: "to wash her hands", "se laver les
+        mains"."""
+        head, _, after = french_verb(self.use.verb)
+        en = f"to {self.use.verb.en}" + (f" {self.use.object.en}" if self.use.object else "")
+        fr = f"{self.clitics()}{head} {after}".strip()
+        return join((en, fr), self.complement())
+
+    def clitics(self) -> str:
+        """The pronouns in front of the French verb, with a space after each."""
+        return french_clitics(self.use, self.subject)
+
+    def question(self, word: Text = ("", "")) -> Text:
         """A yes or no question, or one that begins with a question word such as where, où.
 
-        French asks yes or no with est-ce que; after a question word it inverts pronouns other than je.
+        French asks yes or no with est-ce que; after a question word it inverts pronouns other
+        than je.
         """
         aux, main = english_group(self.use, self.subject.person, question=True)
         en, fr = self.complement()
-        asked = f"{word[0]} {aux} {self.subject.en} {main}{en}".strip()
-        pronoun = self.subject in PRONOUNS and self.subject.person != 0
-        if word[1] and pronoun:
-            return asked, f"{word[1]} {french_group(self.use, self.subject, question=True)}{fr}"
-        group = french_group(self.use, self.subject)
-        return asked, f"{word[1]} est-ce que {self.subject.fr} {group}{fr}".strip()
+        asked = f"{word[0]} {aux} {self.subject.en} {main} {en}".strip()
+        inverted = word[1] and self.subject in PRONOUNS and self.subject.person != 0
+        group = french_group(self.use, self.subject, bool(inverted))
+        start = word[1] if inverted else f"{word[1]} est-ce que {self.subject.fr}".strip()
+        return asked, f"{start} {group} {fr}".strip()

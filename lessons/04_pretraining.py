@@ -236,7 +236,7 @@ course.compare(
 BASE_CONFIG = GPTConfig(
     vocab_size=4096, block_size=512, n_layer=5, n_head=4, n_embd=256, dropout=0.1
 )
-BASE_RUN = {"max_steps": 7000, "batch_size": 8, "learning_rate": 2e-3, "warmup_steps": 200}
+BASE_RUN = {"max_steps": 6000, "batch_size": 4, "learning_rate": 2e-3, "warmup_steps": 200}
 BASE_MIX = {"library": 0.6, "translation": 0.2, "dialogues": 0.15, "reviews": 0.05}
 base_folder = data_folder() / "base"
 
@@ -257,7 +257,7 @@ def make_base_model(folder: Path) -> None:
         **BASE_RUN,
         min_learning_rate=0.0,
         betas=(0.9, 0.98),
-        eval_every=250,
+        eval_every=500,
         checkpoint_every=250,
         seed=course.seed,
         device=str(course.device),

@@ -2,3 +2,22 @@
 
 Start reading at minigpt/model.py, or run `minigpt course`.
 """
+
+from minigpt.config import GPTConfig, count_parameters
+from minigpt.model import GPT
+from minigpt.pretrained import load_gpt2, load_pretrained, save_gpt2, save_pretrained
+from minigpt.tokenizer import gpt2_encoding, load_encoding, save_encoding, train_bpe
+
+__all__ = [
+    "GPT",
+    "GPTConfig",
+    "count_parameters",
+    "gpt2_encoding",
+    "load_encoding",
+    "load_gpt2",
+    "load_pretrained",
+    "save_encoding",
+    "save_gpt2",
+    "save_pretrained",
+    "train_bpe",
+]

@@ -204,7 +204,7 @@ def data(arguments: argparse.Namespace) -> int:
     from minigpt import corpus, fetch
 
     if arguments.action == "fetch":
-        print(fetch.fetch(arguments.name, arguments.to, arguments.source))
+        print(fetch.fetch(arguments.name, arguments.out, arguments.source))
         return 0
     for record in corpus.task_set(arguments.name, arguments.split)[: arguments.n]:
         print("\n".join(f"{field}: {text}" for field, text in record.items()), end="\n\n")
@@ -300,7 +300,7 @@ def make_parser() -> argparse.ArgumentParser:
     action = actions.add_parser("fetch", help="download and check a public data set")
     action.add_argument("name", choices=["shakespeare", "dialogsum", "gpt2"])
     action.add_argument("--from", dest="source", type=Path, help="a copy you already have")
-    action.add_argument("--to", type=Path, help="folder (default runs/data/NAME)")
+    action.add_argument("--out", type=Path, help="folder (default runs/data/NAME)")
     action = actions.add_parser("show", help="print records of a task set")
     action.add_argument("name", choices=["translation", "dialogues", "reviews"])
     action.add_argument("--split", default="train", choices=["train", "validation", "test"])

@@ -109,7 +109,7 @@ def docstrings_of(node: ast.AST) -> Iterator[str]:
         if docstring:
             yield docstring
     for child in ast.iter_child_nodes(node):
-        if isinstance(child, ast.stmt):  # definitions are statements: expressions need no visit
+        if isinstance(child, (ast.stmt, ast.excepthandler)):  # expressions define nothing
             yield from docstrings_of(child)
 
 

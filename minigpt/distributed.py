@@ -141,7 +141,8 @@ def join_workers(mode: str, device: torch.device) -> Workers:
         device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
         torch.cuda.set_device(device)
     if not dist.is_initialized():
-        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+        backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
+        dist.init_process_group(backend)
         atexit.register(dist.destroy_process_group)
     return Workers(mode, dist.get_rank(), dist.get_world_size(), device)
 

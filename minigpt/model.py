@@ -21,6 +21,7 @@ import torch.nn as nn
 from torch import Tensor
 from torch.nn import functional as F
 
+from minigpt import generation
 from minigpt.config import GPTConfig
 
 if TYPE_CHECKING:
@@ -40,15 +41,12 @@ def causal_mask(n_queries: int, n_keys: int, device: torch.device | None = None)
     return mask.tril(diagonal=n_keys - n_queries)
 
 
-def masked_attention(
-    q: Tensor, k: Tensor, v: Tensor, causal: bool = True, dropout: float = 0.0
-) -> tuple[Tensor, Tensor]:
+def masked_attention(q: Tensor, k: Tensor, v: Tensor, causal: bool = True) -> tuple[Tensor, Tensor]:
     """softmax(q k^T / sqrt(D)) v, written out (Vaswani et al., equation 1).
 
     Args:
         q: queries [B, H, Tq, D]; k, v: keys and values [B, H, Tk, D], with Tk >= Tq.
         causal: hide from each query the keys that come after it.
-        dropout: probability of dropping an attention weight; 0 outside training.
 
     Returns:
         The mixed values [B, H, Tq, D] and the weights [B, H, Tq, Tk], each row of which sums to 1.
@@ -58,12 +56,10 @@ def masked_attention(
         mask = causal_mask(q.size(-2), k.size(-2), q.device)  # [Tq, Tk]
         scores = scores.masked_fill(~mask, float("-inf"))  # exp(-inf) = 0: no weight at all
     weights = F.softmax(scores, dim=-1)  # [B, H, Tq, Tk]
-    return F.dropout(weights, dropout) @ v, weights  # [B, H, Tq, D]
+    return weights @ v, weights  # [B, H, Tq, D]
 
 
-def fused_attention(
-    q: Tensor, k: Tensor, v: Tensor, causal: bool = True, dropout: float = 0.0
-) -> Tensor:
+def fused_attention(q: Tensor, k: Tensor, v: Tensor, causal: bool = True) -> Tensor:
     """The values of masked_attention from torch's fused kernel.
 
     Same arguments and result, except that the [Tq, Tk] weights are never stored and so cannot be
@@ -71,11 +67,11 @@ def fused_attention(
     """
     n_queries, n_keys = q.size(-2), k.size(-2)
     if not causal or n_queries == 1:  # a single query is the newest token and sees every key
-        return F.scaled_dot_product_attention(q, k, v, dropout_p=dropout)
+        return F.scaled_dot_product_attention(q, k, v)
     if n_queries == n_keys:
-        return F.scaled_dot_product_attention(q, k, v, dropout_p=dropout, is_causal=True)
+        return F.scaled_dot_product_attention(q, k, v, is_causal=True)
     mask = causal_mask(n_queries, n_keys, q.device)
-    return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout)
+    return F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
 
 
 class CausalSelfAttention(nn.Module):
@@ -103,11 +99,10 @@ class CausalSelfAttention(nn.Module):
         )
         if cache is not None:
             k, v = cache.append(k, v)  # [B, H, past + T, D]
-        dropout = self.dropout if self.training else 0.0
         if attention_maps is None:
-            y = fused_attention(q, k, v, causal, dropout)  # [B, H, T, D]
+            y = fused_attention(q, k, v, causal)  # [B, H, T, D]
         else:
-            y, weights = masked_attention(q, k, v, causal, dropout)
+            y, weights = masked_attention(q, k, v, causal)
             attention_maps.append(weights)  # [B, H, T, past + T]
         y = y.transpose(1, 2).reshape(B, T, C)  # heads side by side again
         return F.dropout(self.c_proj(y), self.dropout, self.training)
@@ -268,8 +263,6 @@ class GPT(nn.Module):
         generator: torch.Generator | None = None,
     ) -> Tensor:
         """Continue idx [B, T] by max_new_tokens sampled tokens: see minigpt.generation.generate."""
-        from minigpt import generation
-
         return generation.generate(
             self,
             idx,

@@ -32,7 +32,8 @@ class TrainConfig:
         device: "cpu", "cuda", "mps", or None for the fastest there is.
         dtype: of matrix products; "auto" is bfloat16 where that is fast. Weights stay in float32.
         compile: let torch.compile fuse the model's operations: slow to start, then faster.
-        out_dir: folder for log and checkpoints; None writes nothing.
+        out_dir: folder for log and checkpoints, on a disk that all processes see; None writes
+            nothing.
         resume: go on from the checkpoint in out_dir, if there is one.
         parallel: "none", "ddp", "fsdp", or "auto": "ddp" if torchrun started several processes.
         progress: show a progress bar.

@@ -9,8 +9,7 @@ step (dataset.py), and so are the dropout masks, drawn from generators seeded an
 Hence a run that was stopped and resumed repeats one that was not, bit for bit (on a CPU, with the
 same number of threads; a GPU may add in another order each time).
 
-Sources: Pascanu et al. 2013, "On the difficulty of training recurrent neural networks" (clipping);
-Micikevicius et al. 2018, "Mixed Precision Training" (float32 master weights).
+Source: Pascanu et al. 2013, "On the difficulty of training recurrent neural networks" (clipping).
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from __future__ import annotations
 import math
 import time
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, is_dataclass
 from itertools import islice
@@ -30,8 +29,9 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from minigpt.batch_loss import accumulate_gradients, evaluate_loss, part_of_loss
 from minigpt.device import autocast_dtype, pick_device
-from minigpt.distributed import SINGLE, Workers, gradient_exchange, join_workers, whole
+from minigpt.distributed import SINGLE, Workers, join_workers, whole
 from minigpt.interrupt import StopRequest, TrainingInterrupted
 from minigpt.optim import make_optimizer
 from minigpt.run_folder import RunFolder
@@ -52,8 +52,6 @@ __all__ = [
     "train",
     "training_step",
 ]
-
-IGNORE = -100  # a target that does not count: padding, or the prompt in fine-tuning
 
 
 class TrainingDivergedError(RuntimeError):
@@ -80,6 +78,16 @@ class TrainResult:
     seconds: float = 0.0
     out_dir: Path | None = None
 
+    def __post_init__(self) -> None:
+        self.validation = [(step, loss) for step, loss in self.validation]  # JSON makes them lists
+
+    def add(self, loss: float, tokens: int, seconds: float) -> None:
+        """Count one more step."""
+        self.steps += 1
+        self.losses.append(loss)
+        self.tokens += tokens
+        self.seconds += seconds
+
     def progress(self) -> dict[str, Any]:
         """What a checkpoint keeps of it: TrainResult(**result.progress()) is the same result."""
         return {name: value for name, value in vars(self).items() if name != "out_dir"}
@@ -88,94 +96,6 @@ class TrainResult:
     def best_validation(self) -> float | None:
         """The lowest validation loss, or None without validation."""
         return min((loss for _, loss in self.validation), default=None)
-
-
-def part_of_loss(model: nn.Module, idx: Tensor, targets: Tensor, total_tokens: int) -> Tensor:
-    """What the rows idx, targets [b, T] add to the mean loss of a batch with total_tokens targets.
-
-    The model gives the mean over the targets of these rows; times their number and divided by that
-    of the whole batch, the parts of a batch add up to exactly its mean.
-
-    Returns:
-        scalar, in nats a token; 0 (with gradients 0) if no target counts.
-    """
-    tokens = int((targets != IGNORE).sum())
-    if tokens == 0:  # a mean over nothing is 0/0; any target will do at weight zero
-        targets = torch.zeros_like(targets)
-    _, loss = model(idx, targets)
-    return loss * (tokens / total_tokens)
-
-
-def accumulate_gradients(
-    model: nn.Module,
-    idx: Tensor,
-    targets: Tensor,
-    micro_batch_size: int | None = None,
-    team: Workers = SINGLE,
-    dtype: torch.dtype = torch.float32,
-) -> float:
-    """Add the gradient of a batch's mean loss to .grad, a few rows at a time.
-
-    Every micro-batch counts by its number of targets. Averaging the micro-batches' means instead, a
-    mistake that several training libraries shipped for years, weighs a token in a short answer more
-    than one in a long answer, and makes the result depend on micro_batch_size. The same holds
-    between processes, which average their gradients: each therefore gets its part of the loss of
-    the whole batch, times the number of processes.
-
-    Args:
-        idx, targets: the batch [B, T], the same on every process; -100 in targets does not count.
-        dtype: of matrix products; with bfloat16 the weights stay float32 and are rounded on use.
-
-    Returns:
-        the mean loss over the batch's targets, over all processes, in nats.
-
-    Raises:
-        ValueError: no target counts.
-    """
-    total_tokens = int((targets != IGNORE).sum())
-    if total_tokens == 0:
-        raise ValueError(
-            f"the batch has no target to learn from: all {targets.numel()} are {IGNORE}; "
-            "check how the data masks its prompts"
-        )
-    idx, targets = team.share(idx, targets)
-    size = micro_batch_size or len(idx)
-    parts = list(zip(idx.split(size), targets.split(size), strict=True))
-    batch_loss = 0.0
-    for i, (some_idx, some_targets) in enumerate(parts):
-        with gradient_exchange(model, wanted=i == len(parts) - 1), autocast(team.device, dtype):
-            loss = part_of_loss(
-                model, some_idx.to(team.device), some_targets.to(team.device), total_tokens
-            )
-            (loss * team.count).backward()
-        batch_loss += loss.item()
-    return team.sum(batch_loss)
-
-
-@torch.no_grad()
-def evaluate_loss(
-    model: nn.Module,
-    batches: Iterable[tuple[Tensor, Tensor]],
-    team: Workers = SINGLE,
-    dtype: torch.dtype = torch.float32,
-) -> float:
-    """The mean loss over all targets of all batches, in nats a token, without dropout.
-
-    Raises:
-        ValueError: there are no targets.
-    """
-    was_training = model.training
-    model.eval()
-    loss_sum, total_tokens = 0.0, 0
-    for idx, targets in batches:
-        total_tokens += int((targets != IGNORE).sum())
-        idx, targets = (part.to(team.device) for part in team.share(idx, targets))
-        with autocast(team.device, dtype):
-            loss_sum += part_of_loss(model, idx, targets, total_tokens=1).item()
-    model.train(was_training)
-    if total_tokens == 0:
-        raise ValueError("there is no validation data; give some, or set eval_every=0")
-    return team.sum(loss_sum) / total_tokens
 
 
 def training_step(
@@ -230,6 +150,11 @@ def train(model: nn.Module, data: Data, config: TrainConfig) -> TrainResult:
     """
     team = join_workers(config.parallel, pick_device(config.device))
     dtype = autocast_dtype(team.device, config.dtype)
+    if config.batch_size % team.count:
+        raise ValueError(
+            f"batch_size must be divisible by the number of processes, {team.count}, "
+            f"got {config.batch_size}"
+        )
     folder = RunFolder(config.out_dir, identity_of(model, data, config), config.resume)
     owner, trainee = team.spread(model, config.compile)
     optimizer = make_optimizer(
@@ -262,28 +187,13 @@ def train(model: nn.Module, data: Data, config: TrainConfig) -> TrainResult:
             idx, targets = data.train_batch(step, config.batch_size)
             seed_step(config.seed, step, team.rank)
             loss, grad_norm = training_step(trainee, optimizer, idx, targets, config, team, dtype)
-            if not (math.isfinite(loss) and math.isfinite(grad_norm)):
-                raise TrainingDivergedError(
-                    f"at step {step} the loss is {loss:.4g} and the gradient's length "
-                    f"{grad_norm:.4g}: the run has diverged; start it again with a lower "
-                    f"learning rate or a longer warm-up ({folder.describe()})"
-                )
+            check_finite(step, loss, grad_norm, folder)
             seconds = time.perf_counter() - started
+            result.add(loss, idx.numel(), seconds)
 
-            result.steps = step + 1
-            result.losses.append(loss)
-            result.tokens += idx.numel()
-            result.seconds += seconds
             speed = idx.numel() / seconds
-            folder.log(
-                {
-                    "step": step,
-                    "loss": loss,
-                    "lr": learning_rate,
-                    "grad_norm": grad_norm,
-                    "tokens_per_second": round(speed, 1),
-                }
-            )
+            record = {"loss": loss, "lr": learning_rate, "grad_norm": grad_norm}
+            folder.log({"step": step, **record, "tokens_per_second": round(speed, 1)})
             bar.update()
             bar.set_postfix_str(f"loss {loss:.3f}, {speed:,.0f} tokens/s")
 
@@ -293,15 +203,24 @@ def train(model: nn.Module, data: Data, config: TrainConfig) -> TrainResult:
                 folder.save(owner, optimizer, result.progress())
             if stopping and result.steps < config.max_steps:
                 team.gather(owner, model)
+                done = f"{result.steps} of {config.max_steps} steps"
                 raise TrainingInterrupted(
-                    result.steps,
-                    f"stopped after {result.steps} of {config.max_steps} steps "
-                    f"({folder.describe()})",
+                    result.steps, f"stopped after {done} ({folder.describe()})"
                 )
         if config.eval_every:
             validate(result.steps)
     team.gather(owner, model)
     return result
+
+
+def check_finite(step: int, loss: float, grad_norm: float, folder: RunFolder) -> None:
+    """Stop the run if the loss or the gradient is NaN or infinite: no later step can mend it."""
+    if not (math.isfinite(loss) and math.isfinite(grad_norm)):
+        raise TrainingDivergedError(
+            f"at step {step} the loss is {loss:.4g} and the gradient's length {grad_norm:.4g}: "
+            "the run has diverged; start it again with a lower learning rate or a longer warm-up "
+            f"({folder.describe()})"
+        )
 
 
 def identity_of(model: nn.Module, data: Data, config: TrainConfig) -> dict[str, dict[str, Any]]:
@@ -320,13 +239,6 @@ def identity_of(model: nn.Module, data: Data, config: TrainConfig) -> dict[str, 
         "model": vars(shape) if is_dataclass(shape) else {},
         "data": {"checksum of the first batch": checksum},
     }
-
-
-@contextmanager
-def autocast(device: torch.device, dtype: torch.dtype) -> Iterator[None]:
-    """Matrix products in dtype, sums and softmaxes in float32; with float32 nothing changes."""
-    with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
-        yield
 
 
 @contextmanager

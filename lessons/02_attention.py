@@ -1,0 +1,475 @@
+# %% [markdown]
+# # Lesson 02: Attention
+#
+# To guess what comes after "The cat sat", the word "sat" must find out who sat. Attention is how
+# one token asks the others. It is three lines of arithmetic, and you will do them by hand on four
+# words before a real model does them on a sentence. Then we take the mask away: the same block
+# becomes an encoder, which fills a blank better than a GPT and can no longer write.
+#
+# Run it: `python lessons/02_attention.py`, or `minigpt lesson 2`. Its code is `minigpt/model.py`,
+# and for the last part `lessons/fill_in.py`.
+
+# %%
+import math
+import time
+from collections.abc import Callable
+from itertools import pairwise
+
+import matplotlib.pyplot as plt
+import numpy as np
+import tiktoken
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from lessons import lesson
+from lessons.fill_in import Blanks, Encoder, examine, place_in_sentence
+from minigpt import GPT, GPTConfig, count_parameters, load_pretrained, train_bpe
+from minigpt.corpus import task_set, task_texts
+from minigpt.dataset import IGNORE, PackedText, pack
+from minigpt.generation import generate
+from minigpt.model import MLP, CausalSelfAttention, causal_mask, fused_attention, masked_attention
+from minigpt.tokenizer import END_OF_TEXT
+from minigpt.train_config import TrainConfig
+from minigpt.training import train
+
+course = lesson.start(2, "Attention")
+torch.set_printoptions(precision=2, sci_mode=False)
+
+# %% [markdown]
+# ## Four words, two numbers each
+#
+# Every word has three vectors. Its **query** says what it is looking for, its **key** what it
+# offers, its **value** what it hands over to whoever asks. A model learns them. Here we make them
+# up: the first number is about nouns, the second about verbs. "sat" looks for a noun (who sat?),
+# "cat" and "down" look for a verb, "The" looks for nothing.
+
+# %%
+words = ["The", "cat", "sat", "down"]
+q = torch.tensor([[0.0, 0.0], [0.0, 2.0], [3.0, 0.0], [0.0, 3.0]])  # [T=4, D=2] looks for
+k = torch.tensor([[0.0, 0.0], [2.0, 0.0], [0.0, 2.0], [0.0, 1.0]])  # [T=4, D=2] offers
+v = torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0], [0.0, 0.5]])  # [T=4, D=2] hands over
+
+# %% [markdown]
+# ## One dot product, then all of them
+#
+# How well does what "sat" looks for fit what "cat" offers? Multiply and add up: a **score**. One
+# matrix product makes the score of every word (row) with every word (column).
+
+# %%
+print(f"sat looks for {q[2].tolist()}, cat offers {k[1].tolist()}: score {q[2] @ k[1]:.0f}")
+scores = q @ k.T  # [T, T]
+print(f"all scores, rows ask and columns answer ({', '.join(words)}):\n{scores}")
+
+# %% [markdown]
+# ## Why divide by the square root of D?
+#
+# The dot product of two random vectors of D numbers has the variance D. Large scores make the
+# softmax below give nearly everything to one word before anything has been learned. Dividing by
+# $\sqrt{D}$ brings the variance back to 1.
+
+# %%
+for size in (4, 16, 64, 256):
+    products = (torch.randn(20_000, size) * torch.randn(20_000, size)).sum(-1)  # [20000]
+    ten = products.view(-1, 10)  # [2000, 10] ten words to choose from
+    largest = [s.softmax(-1).amax(-1).mean() for s in (ten, ten / math.sqrt(size))]
+    print(
+        f"D = {size:>3}: variance {products.var():6.1f}; the largest of ten weights is "
+        f"{largest[0]:.2f} on average, {largest[1]:.2f} after dividing"
+    )
+    if size == 64:
+        course.compare(
+            "variance of a dot product, D = 64", "D (Vaswani et al. 2017)",
+            f"{products.var():.1f}",
+            "reproduced" if abs(products.var() / size - 1) < 0.05 else "more than 5% off",
+        )  # fmt: skip
+scores = scores / math.sqrt(q.size(-1))  # [T, T]
+
+# %% [markdown]
+# ## The mask
+#
+# A decoder learns to guess the next word. If "cat" could look at "sat", it would not guess but
+# copy. So every word sees only itself and those before it: the lower triangle. What is hidden gets
+# the score minus infinity.
+
+# %%
+mask = causal_mask(4, 4)  # [T, T]
+masked_scores = scores.masked_fill(~mask, float("-inf"))  # [T, T]
+print(f"who may look at whom:\n{mask.int()}\nscores with the mask:\n{masked_scores}")
+
+# %% [markdown]
+# ## Softmax: scores become shares
+#
+# $e^{\text{score}}$ divided by the sum of its row, so that each row adds up to 1; and as
+# $e^{-\infty} = 0$, nothing hidden gets a share. "The" is alone and gives itself everything. "cat"
+# wanted a verb, but the verbs come later: it shares equally between what it may see.
+
+# %%
+weights = masked_scores.softmax(dim=-1)  # [T, T]
+print(f"weights:\n{weights}\nsum of each row: {weights.sum(-1)}")
+
+# %% [markdown]
+# ## Values
+#
+# Each word takes the average of the values, weighted by its row. "sat" ends up with mostly what
+# "cat" handed over: it now knows who sat.
+
+# %%
+mixed = weights @ v  # [T, D]
+for word, own, after in zip(words, v.tolist(), mixed.tolist(), strict=True):
+    print(f"{word:>5}: own value {own}, after attention [{after[0]:.2f}, {after[1]:.2f}]")
+
+# %% [markdown]
+# That is masked attention: $\text{softmax}(q k^T / \sqrt{D}) \, v$. The library's
+# `masked_attention` is these lines for many sentences and heads at once; torch has a fused version
+# that never stores the weights. All three must agree.
+
+# %%
+four = [part[None, None] for part in (q, k, v)]  # [B=1, H=1, T=4, D=2] each
+from_library, library_weights = masked_attention(*four)  # [1, 1, 4, 2], [1, 1, 4, 4]
+from_torch = F.scaled_dot_product_attention(*four, is_causal=True)  # [1, 1, 4, 2]
+difference = max((mixed - other[0, 0]).abs().max().item() for other in (from_library, from_torch))
+print(f"by hand, masked_attention and torch's kernel differ by {difference:.0e} at most")
+assert difference < 1e-6
+assert torch.allclose(library_weights[0, 0], weights)
+course.compare(
+    "softmax(q k^T / sqrt(D)) v by hand", "equation 1 of Vaswani et al.",
+    f"differs by {difference:.0e} from torch's kernel", "reproduced",
+)  # fmt: skip
+
+# %%
+figure, panels = plt.subplots(1, 3, figsize=(10.5, 3.7), layout="constrained")
+steps = {"1. scores: q·k / √D": scores, "2. the mask hides what comes later": masked_scores,
+         "3. softmax: each row sums to 1": weights}  # fmt: skip
+for axes, (title, numbers) in zip(panels, steps.items(), strict=True):
+    top = 1.0 if numbers is weights else scores.max().item()
+    axes.set_facecolor("0.35")
+    axes.imshow(np.ma.masked_invalid(numbers), cmap="Blues", vmin=0, vmax=top)
+    for row, column in np.ndindex(4, 4):
+        number = numbers[row, column].item()
+        dark = math.isinf(number) or number > 0.6 * top
+        text = "hidden" if math.isinf(number) else f"{number:.2f}"
+        axes.text(column, row, text, ha="center", va="center", color="white" if dark else "black")
+    axes.set(xticks=range(4), xticklabels=words, yticks=range(4), yticklabels=words)
+    axes.set(title=title, xlabel="word that answers (key)", ylabel="word that asks (query)")
+figure.suptitle("Masked attention on four words")
+course.save_figure(figure, "mask")
+
+# %% [markdown]
+# ## Many heads
+#
+# One set of weights can look for one thing. A GPT splits its width into **heads** that each do the
+# above on their own part. All queries, keys and values come from the token vectors through one
+# learned matrix, `c_attn`; another, `c_proj`, blends what the heads bring back. More heads cost
+# nothing: the same matrices, cut into more pieces. Here is a width of 8 in two heads of 4.
+
+# %%
+attention = CausalSelfAttention(GPTConfig(n_head=2, n_embd=8)).eval()
+with torch.no_grad():
+    x = torch.randn(1, 4, 8)  # [B=1, T=4, C=8] four token vectors
+    q, k, v = attention.c_attn(x).split(8, dim=-1)  # [1, 4, 8] each
+    heads = []
+    for h in (0, 1):
+        mine = [part[:, None, :, 4 * h : 4 * h + 4] for part in (q, k, v)]  # [1, 1, 4, 4] each
+        mixed, weights = masked_attention(*mine)
+        heads.append(mixed[:, 0])  # [1, 4, 4]
+        print(f"weights of head {h}:\n{weights[0, 0]}")
+    y = attention.c_proj(torch.cat(heads, dim=-1))  # [1, 4, 8] side by side, then blended
+    print("head by head equals the library's layer:", torch.allclose(y, attention(x), atol=1e-6))
+
+# %% [markdown]
+# ## Does the mask keep its promise?
+#
+# Change the last of the four vectors. With the mask, the outputs of the first three must not move;
+# without it every output does.
+
+# %%
+changed = x.clone()
+changed[0, 3] += 1.0
+for causal in (True, False):
+    with torch.no_grad():
+        moved = attention(changed, causal=causal) - attention(x, causal=causal)  # [1, 4, 8]
+    moved = moved.abs().amax(-1)[0]  # [T]
+    print(f"{'with' if causal else 'without'} the mask, the outputs move by {moved}")
+    assert (moved[:3].max() == 0) == causal
+
+# %% [markdown]
+# ## A real model
+#
+# Now the small GPT that ships with minigpt (lesson 04 trains it). The same test on it: change the
+# end of a sentence, and the scores before stay as they are.
+
+# %%
+base, encoding = load_pretrained("base")
+base = base.to(course.device).eval()
+print(
+    f"{base.config.n_layer} blocks of {base.config.n_head} heads, width {base.config.n_embd}, "
+    f"{count_parameters(base.config):,} parameters"
+)
+ids = encoding.encode_ordinary(
+    "The waiter was friendly and the food was fresh, so we will be back."
+)
+idx = torch.tensor([ids], device=course.device)  # [1, T]
+other = idx.clone()
+other[0, -4:] = idx[0, :4]
+with torch.no_grad():
+    moved = (base(other)[0] - base(idx)[0]).abs().amax(-1)[0]  # [T]
+print(f"earlier scores move by {moved[:-4].max():.0e}, the last four by {moved[-4:].max():.1f}")
+course.compare(
+    "what later tokens change before them", "nothing: the mask",
+    f"{moved[:-4].max():.0e} at {len(ids) - 4} positions",
+    "reproduced" if moved[:-4].max() < 1e-4 else "not reproduced: the mask leaks",
+)  # fmt: skip
+
+# %% [markdown]
+# `attention_maps` returns the weights of every head. Heads have habits. We measure three on reviews
+# it has not seen: the weight a head puts on the token before, on the token itself, and on the very
+# first token, where heads rest that have nothing to say.
+
+# %%
+rows, width = course.choose(quick=(2, 32), normal=(24, 64))
+unseen = encoding.encode_ordinary("\n".join(task_texts("reviews", "validation")))[: rows * width]
+windows = torch.tensor(unseen, device=course.device).view(rows, width)  # [B, T]
+maps = base.attention_maps(windows).float().cpu()  # [n_layer, B, H, T, T]
+assert maps.triu(1).max() == 0, "a token looks ahead"
+habits = {  # [n_layer, H] each
+    "the token before": maps.diagonal(-1, -2, -1)[..., 1:].mean(dim=(1, 3)),
+    "itself": maps.diagonal(0, -2, -1)[..., 1:].mean(dim=(1, 3)),
+    "the first token": maps[..., 2:, 0].mean(dim=(1, 3)),
+}
+figure, panels = plt.subplots(2, 3, figsize=(14, 8.5), layout="constrained", height_ratios=[1, 2])
+tokens = [encoding.decode([i]).replace(" ", "·") for i in ids]
+of_sentence = base.attention_maps(idx).float().cpu()[:, 0]  # [n_layer, H, T, T]
+for (above, below), (habit, share) in zip(panels.T, habits.items(), strict=True):
+    layer, head = divmod(int(share.argmax()), base.config.n_head)
+    print(f"on {habit:<17} most: layer {layer}, head {head} with {share.max():.0%} of its weight")
+    overview = above.imshow(100 * share, cmap="viridis", vmin=0, vmax=100)
+    above.set(xticks=range(base.config.n_head), yticks=range(base.config.n_layer))
+    above.set(title=f"weight on {habit}", xlabel="head", ylabel="layer (0 is the first)")
+    picture = below.imshow(100 * of_sentence[layer, head], cmap="Blues", vmin=0, vmax=100)
+    below.set_xticks(range(len(ids)), tokens, rotation=90, fontsize=8)
+    below.set_yticks(range(len(ids)), tokens, fontsize=8)
+    below.set(title=f"layer {layer}, head {head} on one sentence")
+    below.set(xlabel="token that answers (key; · is a space)", ylabel="token that asks (query)")
+figure.colorbar(overview, ax=panels[0], label="average share of attention (%)")
+figure.colorbar(picture, ax=panels[1], label="share of attention (%)")
+figure.suptitle(
+    "Where the heads of the base model look: all of them, and the strongest of each kind"
+)
+course.save_figure(figure, "attention_maps")
+
+# %% [markdown]
+# ## What attention costs
+#
+# Every token asks every token: T tokens make T × T scores. Twice the text, four times the work. The
+# MLP beside it looks at each token alone: twice the text, twice the work.
+
+
+# %%
+def seconds(work: Callable[..., object], *arguments: Tensor) -> float:
+    """The shortest of several runs, in seconds: the one that was disturbed least."""
+    times = []
+    for _ in range(course.choose(quick=2, normal=8)):
+        started = time.perf_counter()
+        work(*arguments)
+        if course.device.type == "cuda":
+            torch.cuda.synchronize()
+        times.append(time.perf_counter() - started)
+    return min(times)
+
+
+longest = course.choose(quick=128, normal=8192 if course.device.type == "cuda" else 2048)
+lengths = [longest // 8, longest // 4, longest // 2, longest]
+mlp = MLP(GPTConfig(n_head=4, n_embd=256)).to(course.device).eval()
+cost: dict[str, list[float]] = {"attention, written out": [], "attention, fused": [], "MLP": []}
+with torch.no_grad():
+    for length in lengths:
+        x = torch.randn(1, length, 256, device=course.device)  # [1, T, 256]
+        q = x.view(1, length, 4, 64).transpose(1, 2)  # [1, 4, T, 64]
+        cost["attention, written out"].append(seconds(masked_attention, q, q, q))
+        cost["attention, fused"].append(seconds(fused_attention, q, q, q))
+        cost["MLP"].append(seconds(mlp, x))
+figure, axes = plt.subplots(figsize=(6.5, 4))
+for name, times in cost.items():
+    growth = ", ".join(f"{late / early:.1f}" for early, late in pairwise(times))
+    print(f"{name:<22} {1e3 * times[-1]:6.1f} ms at T = {longest}; each doubling takes x {growth}")
+    axes.loglog(lengths, [1e3 * t for t in times], "o-", label=name)
+square = [1e3 * cost["attention, written out"][-1] * (t / longest) ** 2 for t in lengths]
+axes.loglog(lengths, square, ":", color="gray", label="proportional to T²")
+axes.set_xticks(lengths, [str(length) for length in lengths], minor=False)
+axes.set_xticks([], minor=True)
+axes.set(title="Twice the text: four times the attention, twice the MLP")
+axes.set(xlabel="length of the text T (tokens)", ylabel="time for one layer of width 256 (ms)")
+axes.legend()
+course.save_figure(figure, "cost")
+growth = {name: times[-1] / times[-2] for name, times in cost.items()}
+course.compare(
+    "attention's cost, text twice as long", "x 4: T² (Vaswani et al., table 1)",
+    f"x {growth['attention, written out']:.1f} (the MLP x {growth['MLP']:.1f})",
+    "reproduced" if 3 < growth["attention, written out"] < 5.5
+    else "the number of scores is x 4; this timing is not (busy machine, or too short a text)",
+)  # fmt: skip
+
+# %% [markdown]
+# ## Mask off: an encoder
+#
+# The mask exists so that a decoder cannot see the answer. What if we remove it and train as before?
+# And what if we remove it but hide words, and ask which they were? That is how BERT was trained.
+# Three small models, the same blocks, the same sentences, the same number of steps:
+#
+# - the **decoder** sees what came before and guesses the next token, at every position;
+# - the **encoder** sees both sides and guesses hidden tokens, 15% of the positions;
+# - the **cheater** sees both sides and guesses the next token.
+
+# %%
+sentences, new_sentences = (
+    list(dict.fromkeys(row["en"] for row in task_set("translation", split)))
+    for split in ("train", "test")
+)
+small_encoding = train_bpe(sentences, course.choose(600, 2048), (END_OF_TEXT, "[MASK]"))
+END, MASK = (small_encoding.encode_single_token(name) for name in (END_OF_TEXT, "[MASK]"))
+packed = [pack(small_encoding.encode_ordinary_batch(s), END) for s in (sentences, new_sentences)]
+text = PackedText(*packed, block_size=32, seed=course.seed)
+blanks = Blanks(text, MASK)
+shown, wanted = blanks.train_batch(0, 1)
+print("the encoder reads:   ", small_encoding.decode(shown[0].tolist()))
+print("and has to find:     ", small_encoding.decode(wanted[wanted != IGNORE].tolist()))
+
+# %%
+small = GPTConfig(small_encoding.n_vocab, block_size=32, n_layer=2, n_head=4, n_embd=128)
+settings = TrainConfig(
+    max_steps=course.choose(quick=5, normal=220, full=2000), batch_size=64, learning_rate=3e-3,
+    warmup_steps=5, device=str(course.device),
+)  # fmt: skip
+models, losses = {}, {}
+for name, data in (("decoder", text), ("encoder", blanks), ("cheater", text)):
+    torch.manual_seed(course.seed)  # the same initial weights for all three
+    models[name] = GPT(small) if name == "decoder" else Encoder(GPT(small))
+    losses[name] = train(models[name], data, settings).losses
+    print(
+        f"{name}: loss {losses[name][0]:.2f} at first, {np.mean(losses[name][-20:]):.2f} at the end"
+    )
+
+# %% [markdown]
+# The cheater has the lowest loss by far and has learned nothing about English: the answer to "what
+# comes next?" stands one place to its right, and it copies. Let it write, where nothing stands to
+# its right yet, and you see what its loss hides.
+
+# %%
+for name in ("decoder", "cheater"):
+    start = torch.tensor([[END]], device=course.device)
+    dice = torch.Generator().manual_seed(course.seed)
+    written = generate(models[name], start, 30, 0.7, use_cache=False, generator=dice)
+    print(
+        f"the {name} writes:",
+        small_encoding.decode(written[0, 1:].tolist()).replace(END_OF_TEXT, " / "),
+    )
+
+# %% [markdown]
+# ## Fill in the blank, or continue?
+#
+# An exam on sentences that none has seen. One token is hidden; who finds it? The decoder looks at
+# what stands before it; the encoder at both sides; and the encoder once more with the text cut off
+# after the blank, as it would be when writing.
+
+# %%
+exam = torch.cat([idx for idx, _ in text.validation_batches(64)])  # [N, T]
+exam = exam[: course.choose(quick=8, normal=150)].to(course.device)
+places = course.choose(range(8, 16), range(8, 24))
+found = examine(models["decoder"].eval(), models["encoder"].eval(), exam, MASK, places)
+place = place_in_sentence(exam, END).cpu().T[places.start : places.stop]  # [P, N]
+accuracy = {name: right[place > 0].float().mean().item() for name, right in found.items()}
+for name, share in accuracy.items():
+    print(f"{name:<17} finds {share:.0%} of {int((place > 0).sum()):,} hidden tokens")
+
+# %%
+figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4), layout="constrained")
+colors = {"decoder": "tab:blue", "encoder": "tab:orange", "cheater": "tab:red"}
+for name, goal in (("decoder", "next"), ("encoder", "hidden"), ("cheater", "next")):
+    left.plot(losses[name], color=colors[name], label=f"{name} ({goal} token)")
+left.set(title="Training: the lowest loss is the cheater's", ylim=(0, None))
+left.set(xlabel="step", ylabel="loss (nats per guessed token)")
+left.legend()
+for name, answers in found.items():
+    by_place = [100 * answers[place == n].float().mean() for n in range(1, 10)]
+    line = "o--" if "cut" in name else "o-"
+    right.plot(range(1, 10), by_place, line, color=colors[name[:7]], label=name)
+right.set(title="Tokens found in new sentences", ylim=(0, 100))
+right.set(xlabel="place of the hidden token in its sentence", ylabel="first guess right (%)")
+right.legend()
+course.save_figure(figure, "encoder_decoder")
+
+# %% [markdown]
+# The encoder wins where the right side helps, most of all at the beginning of a sentence, where a
+# decoder knows nothing yet. Cut off, it falls behind: it has hardly met texts that stop at the
+# blank, and it learned from 15% of the positions, the decoder from all. That is why encoders are
+# used to understand text and decoders to write it.
+
+# %%
+both = (accuracy["encoder"], accuracy["decoder"])
+course.compare(
+    "hidden token found, both sides shown", "encoder better",
+    "encoder {:.0%}, decoder {:.0%}".format(*both),
+    "reproduced" if both[0] > both[1] else "not reproduced in so few steps",
+)  # fmt: skip
+cut = (accuracy["encoder, cut off"], accuracy["decoder"])
+course.compare(
+    "next token found, left side shown", "decoder better",
+    "encoder {:.0%}, decoder {:.0%}".format(*cut),
+    "reproduced" if cut[0] < cut[1] else "not reproduced in so few steps",
+)  # fmt: skip
+
+# %% [markdown]
+# ## The two examples of the slides
+#
+# "The cat sits on the [MASK]" is a blank for an encoder, "The train left the" a beginning for a
+# decoder, to go on with "station". Here is what ours say. Expect no wonders: the small encoder has
+# read a few thousand sentences, the base model a few megabytes.
+
+
+# %%
+def likeliest(logits: Tensor, encoding: tiktoken.Encoding, n: int) -> str:
+    """The n likeliest tokens and their probabilities, from logits [V]."""
+    best = zip(*logits.float().softmax(-1).topk(n), strict=True)
+    return ", ".join(f"{encoding.decode([int(i)]).strip()} {p:.0%}" for p, i in best)
+
+
+before, after = (small_encoding.encode_ordinary(part) for part in ("The cat sits on the", "."))
+blank = torch.tensor([[END, *before, MASK, *after, END]], device=course.device)
+beginning = torch.tensor([encoding.encode_ordinary("The train left the")], device=course.device)
+with torch.inference_mode():
+    filled = models["encoder"](blank)[0][0, 1 + len(before)]  # [V]
+    continued = base(beginning)[0][0, -1]  # [V]
+print("The cat sits on the [MASK]. ", likeliest(filled, small_encoding, 5))
+print("The train left the          ", likeliest(continued, encoding, 5))
+station = encoding.encode_ordinary(" station")[0]  # its first token, should it have several
+rank = int((continued > continued[station]).sum()) + 1
+course.compare(
+    '"The cat sits on the [MASK]"', "(no answer printed)", likeliest(filled, small_encoding, 3),
+    "the small encoder, trained here for seconds",
+)  # fmt: skip
+course.compare(
+    '"The train left the"', "station",
+    f"{likeliest(continued, encoding, 3)}; station is number {rank:,}",
+    "reproduced" if rank == 1 else "differs because the base model has read little about trains",
+)  # fmt: skip
+
+# %% [markdown]
+# ## GPT-1, the first of the line
+#
+# Twelve of these blocks. The MLP is four times as wide inside as the stream, and with GPT-1's
+# vocabulary of 40,478 entries its parameters can be counted (it had no norm at the end).
+
+# %%
+gpt1 = GPTConfig(vocab_size=40478, block_size=512, n_layer=12, n_head=12, n_embd=768)
+inside = MLP(gpt1).c_fc.out_features
+millions = (count_parameters(gpt1) - 2 * gpt1.n_embd) / 1e6
+course.compare(
+    "GPT-1: feed-forward width", 3072, inside,
+    "reproduced: 4 x the width of 768" if inside == 3072 else "differs",
+)  # fmt: skip
+course.compare(
+    "GPT-1: 12 blocks, context 512", "117M parameters", f"{millions:.1f}M parameters",
+    "reproduced" if round(millions) == 117 else "differs",
+)  # fmt: skip
+course.finish()

@@ -1,0 +1,104 @@
+"""An encoder made of a GPT: the mask off, some tokens hidden, the others read in both directions.
+
+Lesson 02 trains one beside a decoder and lets both find hidden tokens. In the comments B is the
+batch, T the number of tokens, V the vocabulary, P the number of places examined.
+
+Source: Devlin et al. 2018, "BERT" (section 3.1: 15% of the tokens are to be found; there, one in
+five of those is shown as itself or as a random word instead of [MASK], which we leave out).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+from minigpt.dataset import IGNORE, PackedText
+from minigpt.model import GPT
+
+
+class Encoder(nn.Module):
+    """A GPT without the mask: every token sees every other."""
+
+    def __init__(self, gpt: GPT) -> None:
+        super().__init__()
+        self.gpt, self.config = gpt, gpt.config
+
+    def forward(
+        self,
+        idx: Tensor,
+        targets: Tensor | None = None,
+        *,
+        last_only: bool = False,
+        cache: None = None,
+    ) -> tuple[Tensor, Tensor | None]:
+        """idx [B, T] -> (logits [B, T, V], loss), as GPT.forward with causal=False."""
+        return self.gpt(idx, targets, causal=False, last_only=last_only)
+
+
+class Blanks:
+    """Fill-in-the-blank examples (`Data` for training) cut from the windows of a text.
+
+    Args:
+        text: where the windows come from.
+        mask_token: the id that stands in place of a hidden token.
+        share: the probability with which a token is hidden.
+    """
+
+    def __init__(self, text: PackedText, mask_token: int, share: float = 0.15) -> None:
+        self.text, self.mask_token, self.share = text, mask_token, share
+
+    def hide(self, idx: Tensor, seed: int) -> tuple[Tensor, Tensor]:
+        """(idx with blanks, targets), [B, T] each; only what is hidden is a target."""
+        generator = torch.Generator().manual_seed(seed)
+        hidden = torch.rand(idx.shape, generator=generator) < self.share  # [B, T]
+        return idx.masked_fill(hidden, self.mask_token), idx.masked_fill(~hidden, IGNORE)
+
+    def train_batch(self, step: int, batch_size: int) -> tuple[Tensor, Tensor]:
+        """(idx, targets), [B, T] each, a function of the step alone."""
+        return self.hide(self.text.train_batch(step, batch_size)[0], seed=step)
+
+    def validation_batches(self, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """(idx, targets), [B, T] each, the same blanks every time."""
+        for number, (idx, _) in enumerate(self.text.validation_batches(batch_size)):
+            yield self.hide(idx, seed=number)
+
+
+@torch.inference_mode()
+def examine(
+    decoder: nn.Module, encoder: nn.Module, idx: Tensor, mask_token: int, places: range
+) -> dict[str, Tensor]:
+    """Hide one token at a time and ask which it was: True where the first guess is right.
+
+    Args:
+        idx: whole windows of text [B, T].
+        places: which tokens to hide; not the first, before which the decoder sees nothing.
+
+    Returns:
+        bool [P, B] of the decoder, which sees the tokens before the blank; of the encoder, which
+        sees both sides; and of the encoder with the text cut off after the blank.
+    """
+    found: dict[str, list[Tensor]] = {"decoder": [], "encoder": [], "encoder, cut off": []}
+    following = decoder(idx)[0].argmax(-1)  # [B, T] what the decoder expects after each token
+    for place in places:
+        blanked = idx.clone()
+        blanked[:, place] = mask_token
+        guesses = {
+            "decoder": following[:, place - 1],  # [B]
+            "encoder": encoder(blanked)[0][:, place].argmax(-1),
+            "encoder, cut off": encoder(blanked[:, : place + 1])[0][:, place].argmax(-1),
+        }
+        for name, guess in guesses.items():
+            found[name].append(guess == idx[:, place])
+    return {name: torch.stack(right).cpu() for name, right in found.items()}
+
+
+def place_in_sentence(idx: Tensor, end_token: int) -> Tensor:
+    """1 for the first token after an end token, 2 for the second, ...: [B, T] -> [B, T].
+
+    0 for the end tokens themselves, and before the first of them, where the count is not known.
+    """
+    position = torch.arange(idx.size(-1), device=idx.device)  # [T]
+    last_end = torch.where(idx == end_token, position, -1).cummax(-1).values  # [B, T]
+    return torch.where(last_end >= 0, position - last_end, 0)

@@ -1,0 +1,224 @@
+"""How transformers stores a GPT-2, and how that becomes our weights and back.
+
+The names of the weights are those of our modules. Two things differ. OpenAI's code kept the matrix
+of a linear layer as [in, out], which transformers copied as "Conv1D", so four matrices a block are
+transposed on the way. And the LM head is not stored, since it is the token embedding.
+
+    GPT       transformer.h.0.attn.c_attn.weight [3C, C]   lm_head.weight is transformer.wte.weight
+    stored    transformer.h.0.attn.c_attn.weight [C, 3C]   no lm_head.weight
+              or, by GPT2Model, h.0.attn.c_attn.weight
+
+Source: the files that transformers' GPT2LMHeadModel and GPT2Model write.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any, NamedTuple
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from minigpt.config import GPTConfig
+from minigpt.model import GPT
+
+CONFIG_FILE, WEIGHTS_FILE = "config.json", "model.safetensors"
+
+# What GPT computes, in transformers' words. A folder that says otherwise holds another model.
+OUR_SWITCHES: dict[str, Any] = {
+    "model_type": "gpt2",
+    "activation_function": "gelu_new",
+    "layer_norm_epsilon": 1e-5,
+    "scale_attn_weights": True,
+    "scale_attn_by_inverse_layer_idx": False,
+    "add_cross_attention": False,
+    "tie_word_embeddings": True,
+}
+TRANSPOSED = re.compile(r"(attn\.c_attn|attn\.c_proj|mlp\.c_fc|mlp\.c_proj)\.weight$")
+MASK = re.compile(r"\.attn\.(bias|masked_bias)$")  # the causal mask, which older versions stored
+STORED_DTYPES = {torch.float32: "float32", torch.bfloat16: "bfloat16", torch.float16: "float16"}
+DAMAGED = (SafetensorError, UnpicklingError, OSError, EOFError, RuntimeError, ValueError,
+           KeyError, AttributeError)  # what the readers raise for a damaged file  # fmt: skip
+
+
+class Stored(NamedTuple):
+    """A tensor as it lies in a file."""
+
+    tensor: Tensor
+    file: Path
+
+
+def fit(folder: Path, weights: dict[str, Stored], wanted: dict[str, Tensor]) -> dict[str, Tensor]:
+    """What the model wants, from what the files hold: transposed where needed, in fp32, copied.
+
+    Raises:
+        ValueError: a tensor is missing, has another shape, or is one that a GPT does not have.
+    """
+    state: dict[str, Tensor] = {}
+    head = weights.pop("lm_head.weight", None)
+    for name, parameter in wanted.items():
+        if name == "lm_head.weight":
+            continue
+        if name not in weights:
+            raise ValueError(
+                f"the weights in {folder} lack {name}, which a model of its {CONFIG_FILE} has"
+            )
+        tensor, file = weights.pop(name)
+        transposed = TRANSPOSED.search(name) is not None
+        shape = list(parameter.shape)[:: -1 if transposed else 1]
+        if list(tensor.shape) != shape or not tensor.is_floating_point():
+            raise ValueError(
+                f"{file}: {name} is {tensor.dtype} of shape {list(tensor.shape)}, but "
+                f"{CONFIG_FILE} asks for floating point of shape {shape}"
+            )
+        state[name] = torch.empty(parameter.shape).copy_(tensor.t() if transposed else tensor)
+    state["lm_head.weight"] = state["transformer.wte.weight"]
+    if head is not None and not torch.equal(head.tensor.float(), state["lm_head.weight"]):
+        raise ValueError(f"{head.file}: lm_head.weight is not the token embedding, as it is in GPT")
+    for name, (tensor, file) in weights.items():
+        if not (name.endswith(".bias") and name not in wanted and not tensor.any()):
+            raise ValueError(
+                f"{file} holds {name}, which is no part of a GPT of this {CONFIG_FILE}"
+            )
+    return state
+
+
+def read_config(folder: Path) -> GPTConfig:
+    """Our configuration from transformers' config.json.
+
+    Of its three dropout rates (embeddings, attention, residual) the residual one is taken for all.
+
+    Raises:
+        FileNotFoundError: there is no config.json.
+        ValueError: it is damaged, lacks a size, or describes a model that GPT is not.
+    """
+    path = folder / CONFIG_FILE
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{folder} holds no model: it has no {CONFIG_FILE}") from None
+    except ValueError as error:
+        raise ValueError(f"{path} is cut short or damaged ({error})") from None
+    if not isinstance(found, dict):
+        raise ValueError(f"{path} should be one JSON object")
+    for name, ours in OUR_SWITCHES.items():
+        if found.get(name, ours) != ours:
+            raise ValueError(f"{path}: {name} is {found[name]!r}, but GPT computes only {ours!r}")
+    sizes = {"block_size": "n_positions", "vocab_size": "vocab_size"}
+    sizes |= {name: name for name in ("n_layer", "n_head", "n_embd")}
+    for theirs in sizes.values():
+        if theirs not in found:
+            raise ValueError(f"{path} does not say {theirs}")
+    if found.get("n_inner") not in (None, 4 * found["n_embd"]):
+        raise ValueError(
+            f"{path}: n_inner is {found['n_inner']}, but GPT's MLP is 4 n_embd = "
+            f"{4 * found['n_embd']} wide"
+        )
+    try:
+        return GPTConfig(
+            **{ours: found[theirs] for ours, theirs in sizes.items()},
+            dropout=found.get("resid_pdrop", 0.1),
+            bias=found.get("bias", True),  # ours alone: GPT-2 always has biases
+        )
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+
+
+def read_weights(folder: Path) -> Iterator[tuple[str, Stored]]:
+    """Every stored tensor by our name for it: both with and without the prefix "transformer.".
+
+    Raises:
+        FileNotFoundError: there are no weights, or one file of several is missing.
+        ValueError: a file is damaged.
+    """
+    for file in weight_files(folder):
+        for name, tensor in read_tensors(file):
+            if MASK.search(name):
+                continue
+            known = name.startswith(("transformer.", "lm_head."))
+            yield (name if known else f"transformer.{name}"), Stored(tensor, file)
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The files that hold the weights: one, several named by an index, or an older pickle."""
+    index = folder / f"{WEIGHTS_FILE}.index.json"
+    if index.is_file():
+        try:
+            weight_map = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
+            files = [folder / Path(name).name for name in sorted(set(weight_map.values()))]
+        except (ValueError, KeyError, TypeError, AttributeError):
+            raise ValueError(f"{index} is cut short or damaged") from None
+    else:
+        old, new = folder / "pytorch_model.bin", folder / WEIGHTS_FILE
+        files = [old if old.is_file() and not new.is_file() else new]
+    for file in files:
+        if not file.is_file():
+            raise FileNotFoundError(f"{file} is missing; it holds weights of this model")
+    return files
+
+
+def read_tensors(file: Path) -> Iterator[tuple[str, Tensor]]:
+    """The names and tensors in a file; a pickle is read without running what it may contain."""
+    try:
+        if file.suffix == ".bin":
+            yield from torch.load(file, map_location="cpu", weights_only=True).items()
+            return
+        with safe_open(file, framework="pt") as tensors:
+            for name in tensors.keys():  # noqa: SIM118 (it is no dictionary)
+                yield name, tensors.get_tensor(name)
+    except DAMAGED as error:
+        reason = str(error).split("\n")[0]
+        raise ValueError(f"{file} is cut short or damaged ({reason})") from None
+
+
+def stored_tensors(model: GPT, dtype: torch.dtype) -> dict[str, Tensor]:
+    """The weights by name as transformers stores them: Conv1D matrices [in, out], no LM head.
+
+    Raises:
+        ValueError: the model's weights are not those of a GPT of its configuration.
+    """
+    with torch.device("meta"):
+        plain = GPT(dataclasses.replace(model.config, bias=True)).state_dict()
+    state = model.state_dict()
+    extra = sorted(state.keys() - plain.keys())
+    if extra:
+        raise ValueError(f"the model has {extra[0]}, which GPT-2 has not; merge or remove adapters")
+    tensors: dict[str, Tensor] = {}
+    for name, wanted in plain.items():
+        if name == "lm_head.weight":
+            continue
+        if name not in state and (model.config.bias or not name.endswith(".bias")):
+            raise ValueError(f"the model has no {name}, which GPT-2 has")
+        tensor = state[name].detach() if name in state else torch.zeros(wanted.shape)
+        tensor = tensor.t() if TRANSPOSED.search(name) else tensor
+        tensors[name] = tensor.to("cpu", dtype).contiguous()
+    return tensors
+
+
+def stored_config(config: GPTConfig, dtype: torch.dtype, end_of_text: int | None) -> dict[str, Any]:
+    """transformers' config.json for a GPT of this configuration."""
+    return OUR_SWITCHES | {
+        "architectures": ["GPT2LMHeadModel"],
+        "vocab_size": config.vocab_size,
+        "n_positions": config.block_size,
+        "n_ctx": config.block_size,
+        "n_layer": config.n_layer,
+        "n_head": config.n_head,
+        "n_embd": config.n_embd,
+        "n_inner": None,
+        "embd_pdrop": config.dropout,
+        "attn_pdrop": config.dropout,
+        "resid_pdrop": config.dropout,
+        "bias": config.bias,
+        "initializer_range": 0.02,
+        "bos_token_id": end_of_text,
+        "eos_token_id": end_of_text,
+        "use_cache": True,
+        "dtype": STORED_DTYPES[dtype],
+    }

@@ -1,0 +1,183 @@
+"""A model and data small enough to train in a second, and runs of them in processes of their own.
+
+    python tiny_run.py kill FOLDER       train while being killed again and again (POSIX)
+    torchrun ... tiny_run.py spread FOLDER   train on several processes with DDP and FSDP2
+
+Both print one line of JSON with what came out; the tests beside this file read it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from minigpt import checkpoint
+from minigpt.config import GPTConfig
+from minigpt.model import GPT
+from minigpt.training import TrainConfig, TrainingInterrupted, train
+
+VOCAB_SIZE, BLOCK_SIZE = 32, 16
+
+
+class TinyData:
+    """Rising sequences of ids; a part of the targets does not count, as in fine-tuning.
+
+    Args:
+        before_batch: called with the step before its batch is made, to cause trouble.
+        salt: another number, other data.
+    """
+
+    def __init__(self, before_batch: Callable[[int], None] | None = None, salt: int = 0) -> None:
+        self.before_batch, self.salt = before_batch, salt
+
+    def train_batch(self, step: int, batch_size: int) -> tuple[Tensor, Tensor]:
+        if self.before_batch:
+            self.before_batch(step)
+        generator = torch.Generator().manual_seed(1000 * self.salt + step)
+        ids = torch.randint(VOCAB_SIZE, (batch_size, BLOCK_SIZE + 1), generator=generator)
+        ids = ids.sort(dim=1).values  # [B, T + 1]
+        targets = ids[:, 1:].clone()  # [B, T]
+        for row in range(batch_size):  # rows with few and rows with many targets
+            targets[row, : (5 * row) % BLOCK_SIZE] = -100
+        return ids[:, :-1].contiguous(), targets
+
+    def validation_batches(self, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
+        quiet = TinyData(salt=self.salt)
+        yield quiet.train_batch(10_000, batch_size)
+        yield tuple(part[:1] for part in quiet.train_batch(10_001, batch_size))  # type: ignore[misc]
+
+
+def tiny_model(dropout: float = 0.1, **sizes: int) -> GPT:
+    torch.manual_seed(0)
+    shape = {"n_layer": 2, "n_head": 2, "n_embd": 16, **sizes}
+    return GPT(GPTConfig(VOCAB_SIZE, BLOCK_SIZE, dropout=dropout, **shape))
+
+
+def tiny_config(**changes: Any) -> TrainConfig:
+    config = TrainConfig(
+        max_steps=24,
+        batch_size=4,
+        learning_rate=1e-2,
+        warmup_steps=4,
+        eval_every=8,
+        checkpoint_every=5,
+        device="cpu",
+        dtype="float32",
+        progress=False,
+    )
+    return replace(config, **changes)
+
+
+def train_while_killed(folder: Path) -> dict[str, Any]:
+    """Start a run again and again, killing it with SIGKILL each time at another place.
+
+    First before the 1st, 2nd, 3rd ... operation on the disk since the start, some of them after
+    half of the bytes of a file; then at random times. At last it may finish.
+    """
+    config = tiny_config(max_steps=120, checkpoint_every=3, out_dir=folder, resume=True)
+    randomness = random.Random(7)
+    at_operations = list(range(1, 40))
+    at_times = [randomness.uniform(0.02, 0.4) for _ in range(8)]
+    kills, steps = 0, [0]
+    train(tiny_model(), TinyData(), tiny_config(max_steps=4))  # what torch loads late is loaded now
+    for plan in [*at_operations, *at_times, None]:
+        child = os.fork()
+        if child == 0:
+            if isinstance(plan, int):
+                kill_before_operation(plan)
+            result = train(tiny_model(), TinyData(), config)
+            (folder / "result.json").write_text(json.dumps(result.losses))
+            os._exit(0)
+        if isinstance(plan, float):
+            time.sleep(plan)
+            os.kill(child, signal.SIGKILL)
+        _, status = os.waitpid(child, 0)
+        kills += os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
+        if not os.WIFSIGNALED(status) and os.WEXITSTATUS(status):
+            raise RuntimeError(f"the run failed after the kill at {plan}")
+        if checkpoint.has_checkpoint(folder):
+            steps.append(checkpoint.read_commit_record(folder)["progress"]["steps"])
+    return {"kills": kills, "steps": steps, "files": sorted(p.name for p in folder.iterdir())}
+
+
+def kill_before_operation(n: int) -> None:
+    """Make this process kill itself before its n-th change to the disk."""
+    done = 0
+
+    def counted(operation: Callable[..., Any]) -> Callable[..., Any]:
+        def wrapper(*arguments: Any, **named: Any) -> Any:
+            nonlocal done
+            done += 1
+            if done == n:
+                if operation.__name__ == "save_file":  # half of the file is there
+                    operation(*arguments)
+                    os.truncate(arguments[1], os.path.getsize(arguments[1]) // 2)
+                os.kill(os.getpid(), signal.SIGKILL)
+            return operation(*arguments, **named)
+
+        return wrapper
+
+    for module, name in (
+        *((os, name) for name in ("replace", "fsync", "chmod", "unlink", "mkdir")),
+        (shutil, "rmtree"),
+        (checkpoint, "save_file"),
+    ):
+        setattr(module, name, counted(getattr(module, name)))
+
+
+def train_spread(folder: Path) -> dict[str, Any]:
+    """Train under torchrun in every way the tests compare with a single process."""
+    rank = int(os.environ["RANK"])
+    found: dict[str, Any] = {}
+    for mode in ("ddp", "fsdp"):
+        config = tiny_config(parallel=mode)
+        for micro_batch_size in (None, 1):
+            model = tiny_model(dropout=0.0)
+            result = train(model, TinyData(), replace(config, micro_batch_size=micro_batch_size))
+            found[f"{mode} {micro_batch_size}"] = {
+                "losses": result.losses,
+                "validation": result.validation,
+                "weights": {name: p.tolist() for name, p in model.named_parameters()},
+                "tied": model.lm_head.weight is model.transformer["wte"].weight,
+                "class": type(model).__name__,
+            }
+        frozen = tiny_model(dropout=0.0)
+        frozen.transformer["h"].requires_grad_(False)
+        found[f"{mode} frozen"] = train(frozen, TinyData(), config).losses
+
+        def interrupt(step: int) -> None:  # only one of the processes gets the signal
+            if rank == 1 and step == 7:
+                signal.raise_signal(signal.SIGINT)
+
+        config = replace(config, out_dir=folder / mode, resume=True)
+        model = tiny_model()
+        found[f"{mode} with dropout"] = train(
+            model, TinyData(), replace(config, out_dir=None)
+        ).losses
+        try:
+            train(tiny_model(), TinyData(interrupt), config)
+        except TrainingInterrupted as stop:
+            found[f"{mode} interrupted"] = stop.step
+        found[f"{mode} resumed"] = train(tiny_model(), TinyData(), config).losses
+    return found if rank == 0 else {}
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    what, where = sys.argv[1], Path(sys.argv[2])
+    where.mkdir(parents=True, exist_ok=True)
+    outcome = train_while_killed(where) if what == "kill" else train_spread(where)
+    if outcome:
+        print(json.dumps(outcome))
