@@ -10,10 +10,9 @@
 # and for the last part `lessons/fill_in.py`.
 
 # %%
+import copy
 import math
-import time
 from collections.abc import Callable
-from itertools import pairwise
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -21,20 +20,25 @@ import tiktoken
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from torch.utils.benchmark import Timer
 
 from lessons import lesson
-from lessons.fill_in import Blanks, Encoder, examine, place_in_sentence
+from lessons.fill_in import Blanks, Encoder, examine
 from minigpt import GPT, GPTConfig, count_parameters, load_pretrained, train_bpe
 from minigpt.corpus import task_set, task_texts
 from minigpt.dataset import IGNORE, PackedText, pack
 from minigpt.generation import generate
 from minigpt.model import MLP, CausalSelfAttention, causal_mask, fused_attention, masked_attention
 from minigpt.tokenizer import END_OF_TEXT
-from minigpt.train_config import TrainConfig
-from minigpt.training import train
+from minigpt.training import TrainConfig, train
 
 course = lesson.start(2, "Attention")
 torch.set_printoptions(precision=2, sci_mode=False)
+
+
+def verdict(as_published: bool) -> str:
+    return "reproduced" if as_published else "not reproduced in this run"
+
 
 # %% [markdown]
 # ## Four words, two numbers each
@@ -69,20 +73,14 @@ print(f"all scores, rows ask and columns answer ({', '.join(words)}):\n{scores}"
 # $\sqrt{D}$ brings the variance back to 1.
 
 # %%
-for size in (4, 16, 64, 256):
+for size in (4, 16, 64):
     products = (torch.randn(20_000, size) * torch.randn(20_000, size)).sum(-1)  # [20000]
     ten = products.view(-1, 10)  # [2000, 10] ten words to choose from
-    largest = [s.softmax(-1).amax(-1).mean() for s in (ten, ten / math.sqrt(size))]
-    print(
-        f"D = {size:>3}: variance {products.var():6.1f}; the largest of ten weights is "
-        f"{largest[0]:.2f} on average, {largest[1]:.2f} after dividing"
-    )
-    if size == 64:
-        course.compare(
-            "variance of a dot product, D = 64", "D (Vaswani et al. 2017)",
-            f"{products.var():.1f}",
-            "reproduced" if abs(products.var() / size - 1) < 0.05 else "more than 5% off",
-        )  # fmt: skip
+    plain, divided = (s.softmax(-1).amax(-1).mean() for s in (ten, ten / math.sqrt(size)))
+    print(f"D = {size:>2}: variance {products.var():4.1f}; of ten weights, the largest is ", end="")
+    print(f"{plain:.2f} on average, {divided:.2f} after dividing")
+as_said = verdict(abs(products.var() / size - 1) < 0.05)
+course.compare(f"variance of q·k, D = {size}", "D", f"{products.var():.1f}", as_said)
 scores = scores / math.sqrt(q.size(-1))  # [T, T]
 
 # %% [markdown]
@@ -98,23 +96,18 @@ masked_scores = scores.masked_fill(~mask, float("-inf"))  # [T, T]
 print(f"who may look at whom:\n{mask.int()}\nscores with the mask:\n{masked_scores}")
 
 # %% [markdown]
-# ## Softmax: scores become shares
+# ## Softmax and values
 #
-# $e^{\text{score}}$ divided by the sum of its row, so that each row adds up to 1; and as
-# $e^{-\infty} = 0$, nothing hidden gets a share. "The" is alone and gives itself everything. "cat"
-# wanted a verb, but the verbs come later: it shares equally between what it may see.
+# Softmax turns scores into shares: $e^{\text{score}}$ divided by the sum of its row. Each row adds
+# up to 1, and as $e^{-\infty} = 0$, nothing hidden gets a share. "The" is alone and gives itself
+# everything. "cat" wanted a verb, but the verbs come later: it shares equally between what it sees.
+#
+# Each word then takes the average of the values, weighted by its row. "sat" ends up with mostly
+# what "cat" handed over: it now knows who sat.
 
 # %%
 weights = masked_scores.softmax(dim=-1)  # [T, T]
 print(f"weights:\n{weights}\nsum of each row: {weights.sum(-1)}")
-
-# %% [markdown]
-# ## Values
-#
-# Each word takes the average of the values, weighted by its row. "sat" ends up with mostly what
-# "cat" handed over: it now knows who sat.
-
-# %%
 mixed = weights @ v  # [T, D]
 for word, own, after in zip(words, v.tolist(), mixed.tolist(), strict=True):
     print(f"{word:>5}: own value {own}, after attention [{after[0]:.2f}, {after[1]:.2f}]")
@@ -132,16 +125,12 @@ difference = max((mixed - other[0, 0]).abs().max().item() for other in (from_lib
 print(f"by hand, masked_attention and torch's kernel differ by {difference:.0e} at most")
 assert difference < 1e-6
 assert torch.allclose(library_weights[0, 0], weights)
-course.compare(
-    "softmax(q k^T / sqrt(D)) v by hand", "equation 1 of Vaswani et al.",
-    f"differs by {difference:.0e} from torch's kernel", "reproduced",
-)  # fmt: skip
+course.compare("attention by hand", "torch's kernel", f"{difference:.0e} apart", verdict(True))
 
 # %%
 figure, panels = plt.subplots(1, 3, figsize=(10.5, 3.7), layout="constrained")
-steps = {"1. scores: q·k / √D": scores, "2. the mask hides what comes later": masked_scores,
-         "3. softmax: each row sums to 1": weights}  # fmt: skip
-for axes, (title, numbers) in zip(panels, steps.items(), strict=True):
+titles = ("1. scores: q·k / √D", "2. the mask hides what comes later", "3. softmax: rows sum to 1")
+for axes, title, numbers in zip(panels, titles, (scores, masked_scores, weights), strict=True):
     top = 1.0 if numbers is weights else scores.max().item()
     axes.set_facecolor("0.35")
     axes.imshow(np.ma.masked_invalid(numbers), cmap="Blues", vmin=0, vmax=top)
@@ -178,48 +167,25 @@ with torch.no_grad():
     print("head by head equals the library's layer:", torch.allclose(y, attention(x), atol=1e-6))
 
 # %% [markdown]
-# ## Does the mask keep its promise?
-#
-# Change the last of the four vectors. With the mask, the outputs of the first three must not move;
-# without it every output does.
-
-# %%
-changed = x.clone()
-changed[0, 3] += 1.0
-for causal in (True, False):
-    with torch.no_grad():
-        moved = attention(changed, causal=causal) - attention(x, causal=causal)  # [1, 4, 8]
-    moved = moved.abs().amax(-1)[0]  # [T]
-    print(f"{'with' if causal else 'without'} the mask, the outputs move by {moved}")
-    assert (moved[:3].max() == 0) == causal
-
-# %% [markdown]
 # ## A real model
 #
-# Now the small GPT that ships with minigpt (lesson 04 trains it). The same test on it: change the
-# end of a sentence, and the scores before stay as they are.
+# Now the small GPT that ships with minigpt (lesson 04 trains it). Does its mask keep its promise?
+# Change the last four tokens of a sentence. With the mask the scores before them must not move at
+# all; without it all of them do.
 
 # %%
 base, encoding = load_pretrained("base")
 base = base.to(course.device).eval()
-print(
-    f"{base.config.n_layer} blocks of {base.config.n_head} heads, width {base.config.n_embd}, "
-    f"{count_parameters(base.config):,} parameters"
-)
-ids = encoding.encode_ordinary(
-    "The waiter was friendly and the food was fresh, so we will be back."
-)
+print(f"{base.config}: {count_parameters(base.config):,} parameters")
+ids = encoding.encode_ordinary("The waiter was friendly and the food was fresh, so we came back.")
 idx = torch.tensor([ids], device=course.device)  # [1, T]
-other = idx.clone()
-other[0, -4:] = idx[0, :4]
-with torch.no_grad():
-    moved = (base(other)[0] - base(idx)[0]).abs().amax(-1)[0]  # [T]
-print(f"earlier scores move by {moved[:-4].max():.0e}, the last four by {moved[-4:].max():.1f}")
-course.compare(
-    "what later tokens change before them", "nothing: the mask",
-    f"{moved[:-4].max():.0e} at {len(ids) - 4} positions",
-    "reproduced" if moved[:-4].max() < 1e-4 else "not reproduced: the mask leaks",
-)  # fmt: skip
+other = torch.cat([idx[:, :-4], idx[:, :4]], dim=1)  # [1, T] another end
+for causal in (False, True):
+    with torch.no_grad():
+        moved = (base(other, causal=causal)[0] - base(idx, causal=causal)[0]).abs().amax(-1)[0]
+    print(f"{'with' if causal else 'without'} the mask the scores move by {moved}")
+changed = moved[:-4].max().item()
+course.compare("what later tokens change", "nothing", f"{changed:.0e}", verdict(changed < 1e-4))
 
 # %% [markdown]
 # `attention_maps` returns the weights of every head. Heads have habits. We measure three on reviews
@@ -237,13 +203,14 @@ habits = {  # [n_layer, H] each
     "itself": maps.diagonal(0, -2, -1)[..., 1:].mean(dim=(1, 3)),
     "the first token": maps[..., 2:, 0].mean(dim=(1, 3)),
 }
+most = max(share.max().item() for share in habits.values())
 figure, panels = plt.subplots(2, 3, figsize=(14, 8.5), layout="constrained", height_ratios=[1, 2])
 tokens = [encoding.decode([i]).replace(" ", "·") for i in ids]
 of_sentence = base.attention_maps(idx).float().cpu()[:, 0]  # [n_layer, H, T, T]
 for (above, below), (habit, share) in zip(panels.T, habits.items(), strict=True):
     layer, head = divmod(int(share.argmax()), base.config.n_head)
     print(f"on {habit:<17} most: layer {layer}, head {head} with {share.max():.0%} of its weight")
-    overview = above.imshow(100 * share, cmap="viridis", vmin=0, vmax=100)
+    overview = above.imshow(100 * share, cmap="viridis", vmin=0, vmax=100 * most)
     above.set(xticks=range(base.config.n_head), yticks=range(base.config.n_layer))
     above.set(title=f"weight on {habit}", xlabel="head", ylabel="layer (0 is the first)")
     picture = below.imshow(100 * of_sentence[layer, head], cmap="Blues", vmin=0, vmax=100)
@@ -253,9 +220,7 @@ for (above, below), (habit, share) in zip(panels.T, habits.items(), strict=True)
     below.set(xlabel="token that answers (key; · is a space)", ylabel="token that asks (query)")
 figure.colorbar(overview, ax=panels[0], label="average share of attention (%)")
 figure.colorbar(picture, ax=panels[1], label="share of attention (%)")
-figure.suptitle(
-    "Where the heads of the base model look: all of them, and the strongest of each kind"
-)
+figure.suptitle("Where the heads of the base model look: all heads, and the strongest of each kind")
 course.save_figure(figure, "attention_maps")
 
 # %% [markdown]
@@ -266,16 +231,10 @@ course.save_figure(figure, "attention_maps")
 
 
 # %%
-def seconds(work: Callable[..., object], *arguments: Tensor) -> float:
-    """The shortest of several runs, in seconds: the one that was disturbed least."""
-    times = []
-    for _ in range(course.choose(quick=2, normal=8)):
-        started = time.perf_counter()
-        work(*arguments)
-        if course.device.type == "cuda":
-            torch.cuda.synchronize()
-        times.append(time.perf_counter() - started)
-    return min(times)
+def seconds(layer: Callable[..., object], *arguments: Tensor) -> float:
+    """The median time of a call, measured for a third of a second."""
+    timer = Timer("layer(*arguments)", globals=locals(), num_threads=torch.get_num_threads())
+    return timer.blocked_autorange(min_run_time=course.choose(quick=0.01, normal=0.3)).median
 
 
 longest = course.choose(quick=128, normal=8192 if course.device.type == "cuda" else 2048)
@@ -291,79 +250,69 @@ with torch.no_grad():
         cost["MLP"].append(seconds(mlp, x))
 figure, axes = plt.subplots(figsize=(6.5, 4))
 for name, times in cost.items():
-    growth = ", ".join(f"{late / early:.1f}" for early, late in pairwise(times))
-    print(f"{name:<22} {1e3 * times[-1]:6.1f} ms at T = {longest}; each doubling takes x {growth}")
+    print(f"{name:<22} {', '.join(f'{1e3 * t:.2f}' for t in times)} ms for {lengths} tokens")
     axes.loglog(lengths, [1e3 * t for t in times], "o-", label=name)
 square = [1e3 * cost["attention, written out"][-1] * (t / longest) ** 2 for t in lengths]
 axes.loglog(lengths, square, ":", color="gray", label="proportional to T²")
-axes.set_xticks(lengths, [str(length) for length in lengths], minor=False)
-axes.set_xticks([], minor=True)
+axes.set_xticks(lengths, map(str, lengths))
+axes.minorticks_off()
 axes.set(title="Twice the text: four times the attention, twice the MLP")
 axes.set(xlabel="length of the text T (tokens)", ylabel="time for one layer of width 256 (ms)")
 axes.legend()
 course.save_figure(figure, "cost")
-growth = {name: times[-1] / times[-2] for name, times in cost.items()}
-course.compare(
-    "attention's cost, text twice as long", "x 4: T² (Vaswani et al., table 1)",
-    f"x {growth['attention, written out']:.1f} (the MLP x {growth['MLP']:.1f})",
-    "reproduced" if 3 < growth["attention, written out"] < 5.5
-    else "the number of scores is x 4; this timing is not (busy machine, or too short a text)",
-)  # fmt: skip
+growth, mlp_growth = ((times[-1] / times[0]) ** (1 / 3) for times in list(cost.values())[::2])
+measured = f"x {growth:.1f} (the MLP x {mlp_growth:.1f})"
+course.compare("attention's cost, text x 2", "x 4, as T²", measured, verdict(3 < growth < 5.5))
 
 # %% [markdown]
 # ## Mask off: an encoder
 #
-# The mask exists so that a decoder cannot see the answer. What if we remove it and train as before?
-# And what if we remove it but hide words, and ask which they were? That is how BERT was trained.
-# Three small models, the same blocks, the same sentences, the same number of steps:
+# The mask exists so that a decoder cannot see the answer. What if we take it off? We train a small
+# decoder on simple sentences and then go on in three ways, each from the same weights and for the
+# same number of steps:
 #
-# - the **decoder** sees what came before and guesses the next token, at every position;
-# - the **encoder** sees both sides and guesses hidden tokens, 15% of the positions;
-# - the **cheater** sees both sides and guesses the next token.
+# - the **decoder** keeps its mask and goes on guessing the next token, at every position;
+# - the **cheater** loses the mask and goes on guessing the next token, as if nothing had happened;
+# - the **encoder** loses the mask and guesses hidden tokens instead, 15% of all, as BERT did.
 
 # %%
-sentences, new_sentences = (
-    list(dict.fromkeys(row["en"] for row in task_set("translation", split)))
-    for split in ("train", "test")
-)
+sentences = [row["en"] for row in task_set("translation", "train")]
+new_sentences = [row["en"] for row in task_set("translation", "test")]
 small_encoding = train_bpe(sentences, course.choose(600, 2048), (END_OF_TEXT, "[MASK]"))
 END, MASK = (small_encoding.encode_single_token(name) for name in (END_OF_TEXT, "[MASK]"))
 packed = [pack(small_encoding.encode_ordinary_batch(s), END) for s in (sentences, new_sentences)]
-text = PackedText(*packed, block_size=32, seed=course.seed)
+text = PackedText(*packed, block_size=16, seed=course.seed)
 blanks = Blanks(text, MASK)
 shown, wanted = blanks.train_batch(0, 1)
-print("the encoder reads:   ", small_encoding.decode(shown[0].tolist()))
-print("and has to find:     ", small_encoding.decode(wanted[wanted != IGNORE].tolist()))
-
-# %%
-small = GPTConfig(small_encoding.n_vocab, block_size=32, n_layer=2, n_head=4, n_embd=128)
+print("the encoder reads:", small_encoding.decode(shown[0].tolist()))
+print("and has to find:  ", small_encoding.decode(wanted[wanted != IGNORE].tolist()))
 settings = TrainConfig(
     max_steps=course.choose(quick=5, normal=220, full=2000), batch_size=64, learning_rate=3e-3,
     warmup_steps=5, device=str(course.device),
 )  # fmt: skip
-models, losses = {}, {}
-for name, data in (("decoder", text), ("encoder", blanks), ("cheater", text)):
-    torch.manual_seed(course.seed)  # the same initial weights for all three
-    models[name] = GPT(small) if name == "decoder" else Encoder(GPT(small))
-    losses[name] = train(models[name], data, settings).losses
-    print(
-        f"{name}: loss {losses[name][0]:.2f} at first, {np.mean(losses[name][-20:]):.2f} at the end"
-    )
+torch.manual_seed(course.seed)
+decoder = GPT(GPTConfig(small_encoding.n_vocab, block_size=16, n_layer=2, n_head=4, n_embd=128))
+print("a decoder, for a start:")
+first_losses = train(decoder, text, settings).losses
+cheater, encoder = Encoder(copy.deepcopy(decoder)), Encoder(copy.deepcopy(decoder))
+losses = {}
+ways = {"decoder": (decoder, text), "cheater": (cheater, text), "encoder": (encoder, blanks)}
+for name, (model, data) in ways.items():
+    print(f"the {name} goes on:")
+    losses[name] = train(model, data, settings).losses
+    print(f"loss {losses[name][0]:.2f} at first, {np.mean(losses[name][-20:]):.2f} at the end")
 
 # %% [markdown]
-# The cheater has the lowest loss by far and has learned nothing about English: the answer to "what
+# The cheater has the lowest loss by far, and it has unlearned its English: the answer to "what
 # comes next?" stands one place to its right, and it copies. Let it write, where nothing stands to
 # its right yet, and you see what its loss hides.
 
 # %%
-for name in ("decoder", "cheater"):
+for name, model in (("decoder", decoder), ("cheater", cheater)):
     start = torch.tensor([[END]], device=course.device)
     dice = torch.Generator().manual_seed(course.seed)
-    written = generate(models[name], start, 30, 0.7, use_cache=False, generator=dice)
-    print(
-        f"the {name} writes:",
-        small_encoding.decode(written[0, 1:].tolist()).replace(END_OF_TEXT, " / "),
-    )
+    written = generate(model, start, 30, 0.7, use_cache=False, generator=dice)[0, 1:].tolist()
+    print(f"the {name} writes:", small_encoding.decode(written).replace(END_OF_TEXT, " / "))
 
 # %% [markdown]
 # ## Fill in the blank, or continue?
@@ -374,26 +323,27 @@ for name in ("decoder", "cheater"):
 
 # %%
 exam = torch.cat([idx for idx, _ in text.validation_batches(64)])  # [N, T]
-exam = exam[: course.choose(quick=8, normal=150)].to(course.device)
-places = course.choose(range(8, 16), range(8, 24))
-found = examine(models["decoder"].eval(), models["encoder"].eval(), exam, MASK, places)
-place = place_in_sentence(exam, END).cpu().T[places.start : places.stop]  # [P, N]
-accuracy = {name: right[place > 0].float().mean().item() for name, right in found.items()}
-for name, share in accuracy.items():
-    print(f"{name:<17} finds {share:.0%} of {int((place > 0).sum()):,} hidden tokens")
+exam = exam[: course.choose(quick=8, normal=200)].to(course.device)
+found, place = examine(decoder, encoder, exam, MASK, END)  # bool [N] for each, int [N]
+accuracy = {name: right.float().mean().item() for name, right in found.items()}
+share = {name: f"{value:.0%}" for name, value in accuracy.items()}
+print(f"of {len(place):,} hidden tokens, found by the {share}")
 
 # %%
 figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4), layout="constrained")
-colors = {"decoder": "tab:blue", "encoder": "tab:orange", "cheater": "tab:red"}
-for name, goal in (("decoder", "next"), ("encoder", "hidden"), ("cheater", "next")):
-    left.plot(losses[name], color=colors[name], label=f"{name} ({goal} token)")
+colors = {"decoder": "tab:blue", "cheater": "tab:red", "encoder": "tab:orange"}
+begin = len(first_losses)
+left.plot(first_losses, color="gray", label="decoder, for a start (next token)")
+for name, goal in (("decoder", "next"), ("cheater", "next"), ("encoder", "hidden")):
+    steps = range(begin, begin + len(losses[name]))
+    left.plot(steps, losses[name], color=colors[name], label=f"{name} ({goal} token)")
 left.set(title="Training: the lowest loss is the cheater's", ylim=(0, None))
 left.set(xlabel="step", ylabel="loss (nats per guessed token)")
 left.legend()
 for name, answers in found.items():
-    by_place = [100 * answers[place == n].float().mean() for n in range(1, 10)]
+    by_place = [100 * answers[place == n].float().mean() for n in range(1, 9)]
     line = "o--" if "cut" in name else "o-"
-    right.plot(range(1, 10), by_place, line, color=colors[name[:7]], label=name)
+    right.plot(range(1, 9), by_place, line, color=colors[name[:7]], label=name)
 right.set(title="Tokens found in new sentences", ylim=(0, 100))
 right.set(xlabel="place of the hidden token in its sentence", ylabel="first guess right (%)")
 right.legend()
@@ -406,18 +356,12 @@ course.save_figure(figure, "encoder_decoder")
 # used to understand text and decoders to write it.
 
 # %%
-both = (accuracy["encoder"], accuracy["decoder"])
-course.compare(
-    "hidden token found, both sides shown", "encoder better",
-    "encoder {:.0%}, decoder {:.0%}".format(*both),
-    "reproduced" if both[0] > both[1] else "not reproduced in so few steps",
-)  # fmt: skip
-cut = (accuracy["encoder, cut off"], accuracy["decoder"])
-course.compare(
-    "next token found, left side shown", "decoder better",
-    "encoder {:.0%}, decoder {:.0%}".format(*cut),
-    "reproduced" if cut[0] < cut[1] else "not reproduced in so few steps",
-)  # fmt: skip
+task, better = "hidden token, both sides shown", accuracy["encoder"] > accuracy["decoder"]
+measured = f"encoder {share['encoder']}, decoder {share['decoder']}"
+course.compare(task, "the encoder's task", measured, verdict(better))
+task, better = "next token, left side shown", accuracy["decoder"] > accuracy["encoder, cut off"]
+measured = f"decoder {share['decoder']}, encoder {share['encoder, cut off']}"
+course.compare(task, "the decoder's task", measured, verdict(better))
 
 # %% [markdown]
 # ## The two examples of the slides
@@ -438,21 +382,17 @@ before, after = (small_encoding.encode_ordinary(part) for part in ("The cat sits
 blank = torch.tensor([[END, *before, MASK, *after, END]], device=course.device)
 beginning = torch.tensor([encoding.encode_ordinary("The train left the")], device=course.device)
 with torch.inference_mode():
-    filled = models["encoder"](blank)[0][0, 1 + len(before)]  # [V]
+    filled = encoder(blank)[0][0, 1 + len(before)]  # [V]
     continued = base(beginning)[0][0, -1]  # [V]
 print("The cat sits on the [MASK]. ", likeliest(filled, small_encoding, 5))
 print("The train left the          ", likeliest(continued, encoding, 5))
 station = encoding.encode_ordinary(" station")[0]  # its first token, should it have several
 rank = int((continued > continued[station]).sum()) + 1
-course.compare(
-    '"The cat sits on the [MASK]"', "(no answer printed)", likeliest(filled, small_encoding, 3),
-    "the small encoder, trained here for seconds",
-)  # fmt: skip
-course.compare(
-    '"The train left the"', "station",
-    f"{likeliest(continued, encoding, 3)}; station is number {rank:,}",
-    "reproduced" if rank == 1 else "differs because the base model has read little about trains",
-)  # fmt: skip
+measured = likeliest(filled, small_encoding, 3)
+course.compare('"The cat sits on the [MASK]"', "no answer given", measured, "the small encoder's")
+reason = "reproduced" if rank == 1 else "differs: the base model has read little about trains"
+measured = f"{likeliest(continued, encoding, 3)}; station is no. {rank:,}"
+course.compare('"The train left the"', "station", measured, reason)
 
 # %% [markdown]
 # ## GPT-1, the first of the line
@@ -464,12 +404,6 @@ course.compare(
 gpt1 = GPTConfig(vocab_size=40478, block_size=512, n_layer=12, n_head=12, n_embd=768)
 inside = MLP(gpt1).c_fc.out_features
 millions = (count_parameters(gpt1) - 2 * gpt1.n_embd) / 1e6
-course.compare(
-    "GPT-1: feed-forward width", 3072, inside,
-    "reproduced: 4 x the width of 768" if inside == 3072 else "differs",
-)  # fmt: skip
-course.compare(
-    "GPT-1: 12 blocks, context 512", "117M parameters", f"{millions:.1f}M parameters",
-    "reproduced" if round(millions) == 117 else "differs",
-)  # fmt: skip
+course.compare("GPT-1: feed-forward width", 3072, inside, verdict(inside == 3072))
+course.compare("GPT-1: parameters", "117M", f"{millions:.1f}M", verdict(round(millions) == 117))
 course.finish()

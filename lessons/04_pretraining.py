@@ -31,11 +31,12 @@ import torch
 
 from lessons import lesson
 from minigpt import GPT, GPTConfig, count_parameters, load_pretrained, save_pretrained, train_bpe
+from minigpt.batch_loss import evaluate_loss
 from minigpt.corpus import data_folder, python_library, split_documents, task_texts
 from minigpt.dataset import PackedText, bits_per_byte, overlapping_windows, pack
 from minigpt.tokenizer import END_OF_TEXT
 from minigpt.train_config import TrainConfig, learning_rate_at
-from minigpt.training import TrainingInterrupted, evaluate_loss, train
+from minigpt.training import TrainingInterrupted, train
 
 course = lesson.start(4, "Pretraining")
 

@@ -1,7 +1,7 @@
 """An encoder made of a GPT: the mask off, some tokens hidden, the others read in both directions.
 
 Lesson 02 trains one beside a decoder and lets both find hidden tokens. In the comments B is the
-batch, T the number of tokens, V the vocabulary, P the number of places examined.
+batch, T the number of tokens, V the vocabulary, N the number of tokens hidden in an exam.
 
 Source: Devlin et al. 2018, "BERT" (section 3.1: 15% of the tokens are to be found; there, one in
 five of those is shown as itself or as a random word instead of [MASK], which we leave out).
@@ -67,31 +67,42 @@ class Blanks:
 
 @torch.inference_mode()
 def examine(
-    decoder: nn.Module, encoder: nn.Module, idx: Tensor, mask_token: int, places: range
-) -> dict[str, Tensor]:
-    """Hide one token at a time and ask which it was: True where the first guess is right.
+    decoder: nn.Module, encoder: nn.Module, idx: Tensor, mask_token: int, end_token: int
+) -> tuple[dict[str, Tensor], Tensor]:
+    """Hide one token at a time and ask which it was.
+
+    Hidden is, in turn, every token whose place in its sentence is known (see place_in_sentence) and
+    that has at least one token on either side of it.
 
     Args:
-        idx: whole windows of text [B, T].
-        places: which tokens to hide; not the first, before which the decoder sees nothing.
+        decoder, encoder: called as model(idx [B, T]) -> (logits [B, T, V], None).
+        idx: windows of text [B, T].
 
     Returns:
-        bool [P, B] of the decoder, which sees the tokens before the blank; of the encoder, which
-        sees both sides; and of the encoder with the text cut off after the blank.
+        found: bool [N], whether the first guess was right: of the decoder, which sees the tokens
+            before the blank; of the encoder, which sees both sides; and of the encoder with the
+            text cut off after the blank.
+        place: int [N], which token of its sentence each was.
     """
+    decoder.eval()
+    encoder.eval()
+    in_sentence = place_in_sentence(idx, end_token)  # [B, T]
     found: dict[str, list[Tensor]] = {"decoder": [], "encoder": [], "encoder, cut off": []}
-    following = decoder(idx)[0].argmax(-1)  # [B, T] what the decoder expects after each token
-    for place in places:
+    place = []
+    expected = decoder(idx)[0].argmax(-1)  # [B, T] what the decoder expects after each token
+    for t in range(1, idx.size(1) - 1):
+        asked = in_sentence[:, t] > 0  # [B]
         blanked = idx.clone()
-        blanked[:, place] = mask_token
+        blanked[:, t] = mask_token
         guesses = {
-            "decoder": following[:, place - 1],  # [B]
-            "encoder": encoder(blanked)[0][:, place].argmax(-1),
-            "encoder, cut off": encoder(blanked[:, : place + 1])[0][:, place].argmax(-1),
+            "decoder": expected[:, t - 1],  # [B]
+            "encoder": encoder(blanked)[0][:, t].argmax(-1),
+            "encoder, cut off": encoder(blanked[:, : t + 1])[0][:, t].argmax(-1),
         }
         for name, guess in guesses.items():
-            found[name].append(guess == idx[:, place])
-    return {name: torch.stack(right).cpu() for name, right in found.items()}
+            found[name].append((guess == idx[:, t])[asked])
+        place.append(in_sentence[:, t][asked])
+    return {name: torch.cat(right).cpu() for name, right in found.items()}, torch.cat(place).cpu()
 
 
 def place_in_sentence(idx: Tensor, end_token: int) -> Tensor:

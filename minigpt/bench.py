@@ -17,7 +17,7 @@ import platform
 import statistics
 import time
 from argparse import Namespace
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from copy import deepcopy
 from pathlib import Path
 
@@ -37,7 +37,7 @@ Ratio = tuple[str, float, float | None]  # what, measured, goal
 
 
 def time_in_turn(
-    contenders: dict[str, Callable[[], object]], rounds: int
+    contenders: Mapping[str, Callable[[], object]], rounds: int
 ) -> dict[str, list[float]]:
     """Seconds of each contender in each round, after one round that is not counted."""
     seconds: dict[str, list[float]] = {name: [] for name in contenders}
@@ -136,15 +136,20 @@ def bench_training(device: torch.device, seed: int, rounds: int = 12) -> list[Ra
     )
     if has_fast_bfloat16(device):
         contenders["ours, bf16"] = ours(our_adamw, torch.bfloat16)
-    for name, make in {"same optimizer": our_adamw, "its usual optimizer": default_adamw}.items():
+
+    def theirs(make: Callable) -> Callable[[], None] | None:
         peer = transformers_peer(start)
-        if peer is not None:
-            peer.to(device).eval()  # no dropout, as ours
-            contenders[f"transformers, {name}"] = training_step(
-                # It shifts the labels itself: the work is the same.
-                lambda idx, _, peer=peer: peer(input_ids=idx, labels=idx).loss,
-                peer, make(peer), batch,
-            )  # fmt: skip
+        if peer is None:
+            return None
+        peer.to(device).eval()  # no dropout, as ours; it shifts the labels itself: the same work
+        return training_step(
+            lambda idx, _: peer(input_ids=idx, labels=idx).loss, peer, make(peer), batch
+        )
+
+    for name, make in {"same optimizer": our_adamw, "its usual optimizer": default_adamw}.items():
+        step = theirs(make)
+        if step is not None:
+            contenders[f"transformers, {name}"] = step
 
     seconds = time_in_turn(contenders, rounds)
     for name, times in seconds.items():
@@ -220,9 +225,7 @@ def bench_generation(device: torch.device, seed: int, rounds: int = 5) -> list[R
     weights = 4 * (count_parameters(large.config) - large.config.block_size * large.config.n_embd)
     bandwidth = read_bandwidth(device)
     bound = weights / bandwidth
-    print(
-        f"  memory reads {bandwidth / 1e9:.1f} GB/s: 124M need {bound * 1e3:.2f} ms a token"
-    )
+    print(f"  memory reads {bandwidth / 1e9:.1f} GB/s: 124M need {bound * 1e3:.2f} ms a token")
     print(f"  ours at 124M, fp32: {statistics.median(spent) * 1e3:.2f} ms a token")
     rows.append(("124M, share of the memory bound", bound / statistics.median(spent), 0.7))
     return rows

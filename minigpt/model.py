@@ -151,9 +151,10 @@ class GPT(nn.Module):
     def __init__(self, config: GPTConfig) -> None:
         super().__init__()
         self.config = config
+        token_embedding = nn.Embedding(config.vocab_size, config.n_embd)
         self.transformer = nn.ModuleDict(
             {
-                "wte": nn.Embedding(config.vocab_size, config.n_embd),
+                "wte": token_embedding,
                 "wpe": nn.Embedding(config.block_size, config.n_embd),
                 "h": nn.ModuleList(Block(config) for _ in range(config.n_layer)),
                 "ln_f": nn.LayerNorm(config.n_embd, bias=config.bias),
@@ -162,7 +163,7 @@ class GPT(nn.Module):
         self.lm_head = nn.Linear(config.n_embd, config.vocab_size, bias=False)
         self.reset_parameters()
         # One matrix turns ids into vectors and vectors into scores (Press and Wolf 2017).
-        self.lm_head.weight = self.transformer["wte"].weight
+        self.lm_head.weight = token_embedding.weight
 
     def reset_parameters(self) -> None:
         """GPT-2's start: normal weights with deviation 0.02, zero biases.

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -80,8 +79,6 @@ class RunFolder:
             return
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            for leftover in self.path.glob("*.tmp"):  # of a run that was killed while writing
-                shutil.rmtree(leftover, ignore_errors=True)
             cut_log(self.path / "log.jsonl", step)
             self.log_file = open(self.path / "log.jsonl", "a", encoding="utf-8")  # noqa: SIM115
         except OSError as error:

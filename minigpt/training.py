@@ -29,6 +29,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from minigpt.allocator import keep_freed_memory
 from minigpt.batch_loss import accumulate_gradients, evaluate_loss, part_of_loss
 from minigpt.device import autocast_dtype, pick_device
 from minigpt.distributed import SINGLE, Workers, join_workers, whole
@@ -139,7 +140,8 @@ def train(model: nn.Module, data: Data, config: TrainConfig) -> TrainResult:
             device, and holds the trained weights afterwards, whole, on every process.
         data: its train_batch(step, batch_size) is the batch of that step.
 
-    Torch's random state is the caller's again afterwards.
+    Torch's random state is the caller's again afterwards. On a CPU under Linux the process keeps
+    the memory it once needed (allocator.py).
 
     Raises:
         ValueError: the settings do not fit each other, the data, or the run in out_dir.
@@ -160,6 +162,8 @@ def train(model: nn.Module, data: Data, config: TrainConfig) -> TrainResult:
     optimizer = make_optimizer(
         owner, config.learning_rate, config.weight_decay, config.betas, config.eps
     )
+    if team.device.type == "cpu":
+        keep_freed_memory()
     result = TrainResult(**folder.load(owner, optimizer))
     result.out_dir = folder.path
 

@@ -7,7 +7,14 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from minigpt.dataset import PackedText, bits_per_byte, check_ids, next_token_pairs, pack
+from minigpt.dataset import (
+    PackedText,
+    bits_per_byte,
+    check_ids,
+    next_token_pairs,
+    overlapping_windows,
+    pack,
+)
 
 
 def test_targets_are_the_inputs_one_step_later() -> None:
@@ -127,6 +134,30 @@ def test_validation_loss_is_that_of_the_text_in_one_piece() -> None:
         for idx, targets in data.validation_batches(4)
     )
     assert total / 76 == pytest.approx(whole.item(), rel=1e-12)
+
+
+@pytest.mark.parametrize("n_ids", [2, 8, 9, 10, 13, 33, 100])
+@pytest.mark.parametrize("stride", [1, 3, 4, 8])
+def test_overlapping_windows_ask_for_every_id_once_with_a_long_past(
+    n_ids: int, stride: int
+) -> None:
+    asked = []
+    for number, (idx, targets) in enumerate(overlapping_windows(np.arange(n_ids), 8, stride, 3)):
+        counted = targets != -100
+        assert torch.equal(targets[counted], idx[counted] + 1)
+        asked += targets[counted].tolist()
+        for row, counts in enumerate(counted):
+            if number > 0 or row > 0:  # after the first window
+                assert int(counts.int().argmax()) >= 8 - stride
+    assert asked == list(range(1, n_ids))
+
+
+def test_a_stride_that_skips_ids_is_refused() -> None:
+    for stride in (0, 9):
+        with pytest.raises(
+            ValueError, match=f"stride must be from 1 to block_size=8, got {stride}"
+        ):
+            list(overlapping_windows(np.arange(50), 8, stride))
 
 
 @pytest.mark.parametrize(
