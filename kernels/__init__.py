@@ -1,1 +1,1 @@
-"""NF4 quantization with double quantization. Stands alone: knows nothing of minigpt."""
+"""The place for NF4 quantization as Triton kernels. Empty so far."""

@@ -23,6 +23,7 @@ import signal
 import tempfile
 import textwrap
 from pathlib import Path
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -32,7 +33,13 @@ import torch
 from lessons import lesson
 from minigpt import GPT, GPTConfig, count_parameters, load_pretrained, save_pretrained, train_bpe
 from minigpt.batch_loss import evaluate_loss
-from minigpt.corpus import data_folder, python_library, split_documents, task_texts
+from minigpt.corpus import (
+    TASK_FIELDS,
+    data_folder,
+    python_library,
+    split_documents,
+    task_texts,
+)
 from minigpt.dataset import PackedText, bits_per_byte, overlapping_windows, pack
 from minigpt.tokenizer import END_OF_TEXT
 from minigpt.train_config import TrainConfig, learning_rate_at
@@ -237,40 +244,56 @@ course.compare(
 BASE_CONFIG = GPTConfig(
     vocab_size=4096, block_size=512, n_layer=5, n_head=4, n_embd=256, dropout=0.1
 )
-BASE_RUN = {"max_steps": 6000, "batch_size": 4, "learning_rate": 2e-3, "warmup_steps": 200}
-BASE_MIX = {"library": 0.6, "translation": 0.2, "dialogues": 0.15, "reviews": 0.05}
+# Two stages. The first takes much of every source, so that the model learns both languages; the
+# second, with larger batches, is mostly the library, which has the hardest text.
+BASE_STAGES: list[tuple[dict[str, float], dict[str, Any]]] = [
+    (
+        {"library": 0.6, "translation": 0.2, "dialogues": 0.15, "reviews": 0.05},
+        {"max_steps": 6000, "batch_size": 4, "learning_rate": 2e-3, "warmup_steps": 200},
+    ),
+    (
+        {"library": 0.85, "translation": 0.07, "dialogues": 0.06, "reviews": 0.02},
+        {"max_steps": 1000, "batch_size": 8, "learning_rate": 1.5e-3, "warmup_steps": 50},
+    ),
+]
 base_folder = data_folder() / "base"
 
 
 def make_base_model(folder: Path) -> None:
     """Train the base model; leaves it in folder as data/base has it."""
-    texts = {"library": library}
-    texts |= {task: task_texts(task, "train") for task in BASE_MIX if task != "library"}
-    everything = [text for source in texts.values() for text in source]
+    texts = {task: task_texts(task, "train") for task in ("translation", "dialogues", "reviews")}
+    texts["library"] = library
+    everything = [text for task in ("library", *TASK_FIELDS) for text in texts[task]]
     encoding = train_bpe(everything, BASE_CONFIG.vocab_size, special_tokens=[END_OF_TEXT])
-    sources = [(encode(texts[name], encoding), weight) for name, weight in BASE_MIX.items()]
-    for (ids, weight), name in zip(sources, BASE_MIX, strict=True):
-        print(f"{name:<12} {len(ids):>9,} tokens, {100 * weight:.0f}% of every batch")
-    data = PackedText(sources, encode(held_out, encoding), BASE_CONFIG.block_size, course.seed)
+    ids = {name: encode(source, encoding) for name, source in texts.items()}
     torch.manual_seed(course.seed)
     model = GPT(BASE_CONFIG)
-    run = TrainConfig(
-        **BASE_RUN,
-        min_learning_rate=0.0,
-        betas=(0.9, 0.98),
-        eval_every=500,
-        checkpoint_every=250,
-        seed=course.seed,
-        device=str(course.device),
-        out_dir=folder / "run",
-        resume=True,
-    )
-    train(model, data, run)
+    log: list[dict] = []
+    for number, (mix, run) in enumerate(BASE_STAGES, start=1):
+        parts = (f"{100 * share:.0f}% {name} ({len(ids[name]):,})" for name, share in mix.items())
+        print(f"stage {number}, share of every batch (tokens there are): {', '.join(parts)}")
+        sources = [(ids[name], share) for name, share in mix.items()]
+        seed = course.seed + number - 1
+        data = PackedText(sources, encode(held_out, encoding), BASE_CONFIG.block_size, seed)
+        stage = TrainConfig(
+            **run,
+            min_learning_rate=0.0,
+            betas=(0.9, 0.98),
+            eval_every=500,
+            checkpoint_every=250,
+            seed=course.seed,
+            device=str(course.device),
+            out_dir=folder / f"stage-{number}",
+            resume=True,
+        )
+        train(model, data, stage)
+        # One step in ten, and all validations: enough to draw the curve again.
+        trained, validated = read_log(folder / f"stage-{number}" / "log.jsonl")
+        before = sum(earlier["max_steps"] for _, earlier in BASE_STAGES[: number - 1])
+        log += [{**line, "step": before + line["step"]} for line in trained[::10] + validated]
     save_pretrained(model, encoding, folder, dtype=torch.bfloat16)
-    # One line in ten of the log, and all validations: enough to draw the curve again.
-    trained, validated = read_log(folder / "run" / "log.jsonl")
-    kept = [json.dumps(record) + "\n" for record in trained[::10] + validated]
-    (folder / "log.jsonl").write_text("".join(kept), encoding="utf-8")
+    text = "".join(json.dumps(line) + "\n" for line in log)
+    (folder / "log.jsonl").write_text(text, encoding="utf-8")
 
 
 if course.full:
@@ -368,12 +391,14 @@ course.compare(
     f"{100 * (1 - measured / primed):.0f}% fewer bits",
 )
 gpt3 = GPTConfig.preset("gpt3-small")
-base_batch = BASE_RUN["batch_size"] * BASE_CONFIG.block_size
-base_tokens = BASE_RUN["max_steps"] * base_batch
+first_stage = BASE_STAGES[0][1]
+base_tokens = sum(run["max_steps"] * run["batch_size"] for _, run in BASE_STAGES)
+base_tokens *= BASE_CONFIG.block_size
 course.compare(
     "GPT-3 Small: batch, learning rate",
     "0.5M tokens, 6.0e-4",
-    f"{base_batch:,} tokens, {BASE_RUN['learning_rate']:.1e}",
+    f"{first_stage['batch_size'] * BASE_CONFIG.block_size:,} tokens, "
+    f"{first_stage['learning_rate']:.1e}",
     f"differs because the model is {count_parameters(gpt3) / count_parameters(BASE_CONFIG):.0f} "
     f"times smaller and reads {300e9 / base_tokens:,.0f} times less: small models bear larger "
     "steps, and small batches make more of them from the same text",

@@ -200,8 +200,8 @@ course.save_figure(figure, "nucleus_size")
 # %% [markdown]
 # ## Six ways to go on
 #
-# One prompt, one model, one seed. On the command line: `minigpt generate --prompt "Return the"`, with
-# `--temperature`, `--top-k` and `--top-p`.
+# One prompt, one model, one seed. On the command line: `minigpt generate --prompt "Return the"`
+# with `--temperature`, `--top-k` or `--top-p`.
 
 # %%
 settings: dict[str, dict[str, float]] = {

@@ -33,7 +33,7 @@ def page_faults(advice: str) -> int:
         env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
         check=True,
     )
     return int(run.stdout)

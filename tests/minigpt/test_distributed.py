@@ -43,7 +43,7 @@ def spread(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Pa
         },
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=600,
     )
     assert run.returncode == 0, run.stderr
     return json.loads(run.stdout.splitlines()[-1]), folder

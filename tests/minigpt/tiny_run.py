@@ -59,6 +59,18 @@ class TinyData:
         yield tuple(part[:1] for part in quiet.train_batch(10_001, batch_size))  # type: ignore[misc]
 
 
+class StoppedError(Exception):
+    """Ends a run from inside its data, as a crash would."""
+
+
+def crash_at(wanted: int) -> TinyData:
+    def crash(step: int) -> None:
+        if step == wanted:
+            raise StoppedError
+
+    return TinyData(crash)
+
+
 def tiny_model(dropout: float = 0.1, **sizes: int) -> GPT:
     torch.manual_seed(0)
     shape = {"n_layer": 2, "n_head": 2, "n_embd": 16, **sizes}
