@@ -244,8 +244,9 @@ course.compare(
 BASE_CONFIG = GPTConfig(
     vocab_size=4096, block_size=512, n_layer=5, n_head=4, n_embd=256, dropout=0.1
 )
-# Two stages. The first takes much of every source, so that the model learns both languages; the
-# second, with larger batches, is mostly the library, which has the hardest text.
+# Two stages, each with a learning rate that climbs and falls. The first takes much of every source,
+# so that the model learns both languages; the second, with larger batches, is mostly the library,
+# which has the hardest text.
 BASE_STAGES: list[tuple[dict[str, float], dict[str, Any]]] = [
     (
         {"library": 0.6, "translation": 0.2, "dialogues": 0.15, "reviews": 0.05},
@@ -302,12 +303,11 @@ if course.full:
 
 base, base_encoding = load_pretrained(base_folder)
 base.to(course.device)
-curve = draw_run(base_folder / "log.jsonl", "The base model's training run")
 print(f"base model: {count_parameters(base.config):,} parameters")
+curve = draw_run(base_folder / "log.jsonl", "The base model's training run")
+picture = course.save_figure(curve, "base_model")
 if course.full:
-    shutil.copy(course.save_figure(curve, "base_model"), base_folder / "curve.png")
-else:
-    course.save_figure(curve, "base_model")
+    shutil.copy(picture, base_folder / "curve.png")
 
 # %% [markdown]
 # What it writes: English about Python, dialogue, and French.
@@ -365,7 +365,9 @@ axes.invert_yaxis()
 axes.set_xlim(0, 9)
 axes.set_title("Held-out Python documentation: bits needed for each byte")
 axes.set_xlabel("bits per byte (less is better)")
-course.save_figure(figure, "bits_per_byte")
+picture = course.save_figure(figure, "bits_per_byte")
+if course.full:
+    shutil.copy(picture, base_folder / "bits_per_byte.png")
 
 # %%
 measured = bits["the base model"]

@@ -30,7 +30,11 @@ print(faults() - first)
 def page_faults(advice: str) -> int:
     run = subprocess.run(
         [sys.executable, "-c", COUNT_FAULTS, advice],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        env={
+            **os.environ,
+            "OMP_NUM_THREADS": "1",
+            "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+        },
         capture_output=True,
         text=True,
         timeout=600,

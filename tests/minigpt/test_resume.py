@@ -30,7 +30,7 @@ from minigpt.training import (
 )
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="module")
 def _one_thread() -> Any:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # a tiny model is slower on two, and the sums are always in one order
@@ -144,7 +144,11 @@ def test_killed_at_any_moment_it_resumes_bit_for_bit(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     run = subprocess.run(
         [sys.executable, Path(__file__).with_name("tiny_run.py"), "kill", folder],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        env={
+            **os.environ,
+            "OMP_NUM_THREADS": "1",
+            "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+        },
         capture_output=True,
         text=True,
         timeout=600,

@@ -38,7 +38,7 @@ from minigpt.training import (
 )
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="module")
 def _one_thread() -> Any:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # a tiny model is slower on two, and the sums are always in one order
