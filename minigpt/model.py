@@ -75,6 +75,11 @@ def fused_attention(q: Tensor, k: Tensor, v: Tensor, causal: bool = True) -> Ten
     return F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
 
 
+def drop(x: Tensor, p: float, training: bool) -> Tensor:
+    """In training, zero each number of x with probability p and divide the others by 1 - p."""
+    return F.dropout(x, p) if training and p > 0.0 else x
+
+
 class CausalSelfAttention(nn.Module):
     """Multi-head self-attention: every token gathers what it needs from the tokens before it."""
 
@@ -106,7 +111,7 @@ class CausalSelfAttention(nn.Module):
             y, weights = masked_attention(q, k, v, causal)
             attention_maps.append(weights)  # [B, H, T, past + T]
         y = y.transpose(1, 2).reshape(B, T, C)  # heads side by side again
-        return F.dropout(self.c_proj(y), self.dropout, self.training)
+        return drop(self.c_proj(y), self.dropout, self.training)
 
 
 class MLP(nn.Module):
@@ -121,7 +126,7 @@ class MLP(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """x [B, T, C] -> [B, T, C]."""
         x = F.gelu(self.c_fc(x), approximate="tanh")  # [B, T, 4C]; GPT-2 uses the tanh form
-        return F.dropout(self.c_proj(x), self.dropout, self.training)
+        return drop(self.c_proj(x), self.dropout, self.training)
 
 
 class Block(nn.Module):
@@ -214,7 +219,7 @@ class GPT(nn.Module):
         T = idx.size(1)
         positions = torch.arange(past, past + T, device=idx.device)  # [T]
         x = self.transformer["wte"](idx) + self.transformer["wpe"](positions)  # [B, T, C]
-        x = F.dropout(x, self.config.dropout, self.training)
+        x = drop(x, self.config.dropout, self.training)
         for layer, block in enumerate(self.blocks()):
             x = block(x, None if cache is None else cache[layer], causal, attention_maps)
         if last_only:
