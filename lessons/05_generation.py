@@ -683,5 +683,4 @@ course.finish()
 
 # %% [markdown]
 # What to take along: greedy decoding is for answers, sampling is for prose; cut the tail; keep the
-# keys and values. And a small model is not asked, it is **trained**: lesson 07 fine-tunes this very
-# model until it does translate.
+# keys and values. And a small model is not asked, it is **trained** for what it should do.

@@ -12,6 +12,10 @@ import torch
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+# Tiny tensors gain nothing from a second thread, and on a busy machine two threads wait for each
+# other; child processes inherit this.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+torch.set_num_threads(1)
 
 
 @pytest.fixture(autouse=True)
