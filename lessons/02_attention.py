@@ -250,12 +250,10 @@ axes.set(title="Twice the text: four times the attention, twice the MLP")
 axes.set(xlabel="length of the text T (tokens)", ylabel="time for one layer of width 256 (ms)")
 axes.legend()
 course.save_figure(figure, "cost")
-growth, mlp_growth = (
-    float(np.median(np.divide(cost[name][1:], cost[name][:-1])))
-    for name in ("attention, written out", "MLP")
-)
+growth, _, mlp_growth = (np.median(np.divide(t[1:], t[:-1])) for t in cost.values())
 measured = f"x {growth:.1f} (the MLP x {mlp_growth:.1f})"
-course.compare("attention's cost, text x 2", "x 4, as T²", measured, verdict(3 < growth < 5.5))
+more = ", and more: the weights outgrow the cache" if growth > 4.5 else ""
+course.compare("attention's cost, text x 2", "x 4, as T²", measured, verdict(3 < growth < 6) + more)
 
 # %% [markdown]
 # ## Mask off: an encoder
@@ -280,9 +278,8 @@ shown, wanted = blanks.train_batch(0, 1)
 print("the encoder reads:", small_encoding.decode(shown[0].tolist()))
 print("and has to find:  ", small_encoding.decode(wanted[wanted != IGNORE].tolist()))
 settings = TrainConfig(
-    max_steps=course.choose(quick=5, normal=280, full=2000), batch_size=64, learning_rate=3e-3,
-    warmup_steps=course.choose(0, 20), weight_decay=0.01, betas=(0.9, 0.98),
-    device=str(course.device),
+    max_steps=course.choose(quick=5, normal=280, full=2000), warmup_steps=course.choose(0, 20),
+    batch_size=64, learning_rate=3e-3, weight_decay=0.01, betas=(0.9, 0.98), device=str(course.device),
 )  # fmt: skip
 torch.manual_seed(course.seed)
 decoder = GPT(GPTConfig(small_encoding.n_vocab, block_size=16, n_layer=2, n_head=4, n_embd=128))
@@ -316,9 +313,10 @@ for name, model in (("decoder", decoder), ("cheater", cheater)):
 # after the blank, as it would be when writing.
 
 # %%
-exam = torch.cat([idx for idx, _ in text.validation_batches(64)])  # [N, T]
-exam = exam[: course.choose(quick=8, normal=200)].to(course.device)
-found, place = examine(decoder, encoder, exam, MASK, END)  # bool [N] for each, int [N]
+exam, _ = next(text.validation_batches(course.choose(quick=8, normal=200)))  # [B, T]
+found, place = examine(
+    decoder, encoder, exam.to(course.device), MASK, END
+)  # bool [N] for each, int [N]
 accuracy = {name: right.float().mean().item() for name, right in found.items()}
 share = {name: f"{value:.0%}" for name, value in accuracy.items()}
 print(f"share of {len(place):,} hidden tokens that were found: {share}")
@@ -345,8 +343,8 @@ right.legend()
 course.save_figure(figure, "encoder_decoder")
 
 # %% [markdown]
-# The encoder wins where the right side helps, most of all at the beginning of a sentence, where a
-# decoder knows nothing yet. Cut off, it falls behind: it has hardly met texts that stop at the
+# The encoder wins at the beginning of a sentence, where a decoder knows nothing yet; with more to
+# the left the two are level. Cut off, it falls behind: it has hardly met texts that stop at the
 # blank, and it learned from 15% of the positions, the decoder from all. That is why encoders are
 # used to understand text and decoders to write it.
 
