@@ -589,8 +589,8 @@ for task in items:
 # error line reaches the dashed one has shown nothing.
 #
 # The second picture asks something easier of the reviews: how likely is it that "positive" or
-# "negative" comes at all, right or wrong? Here examples can help, for the form of an answer can be
-# copied without seeing what decides between the two.
+# "negative" comes at all, right or wrong? A large model copies at least the form of an answer from
+# the examples, without seeing what decides between the two. Look whether ours does even that.
 
 
 # %%

@@ -14,9 +14,8 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
+from minigpt.dataset import IGNORE
 from minigpt.distributed import SINGLE, Workers, gradient_exchange
-
-IGNORE = -100  # a target that does not count: padding, or the prompt in fine-tuning
 
 
 def autocast(device: torch.device, dtype: torch.dtype) -> torch.autocast:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import torch
 from safetensors.torch import save_file
 
-from minigpt.checkpoint import write_atomically
+from minigpt.atomic import write_atomically
 from minigpt.config import GPTConfig
 from minigpt.corpus import data_folder
 from minigpt.gpt2_layout import (

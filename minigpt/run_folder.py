@@ -22,13 +22,12 @@ from typing import Any, TextIO
 import torch
 from torch import nn
 
+from minigpt.atomic import reason_of, write_atomically
 from minigpt.checkpoint import (
     has_checkpoint,
     load_checkpoint,
     read_commit_record,
-    reason_of,
     save_checkpoint,
-    write_atomically,
 )
 from minigpt.distributed import is_first_process
 

@@ -18,7 +18,8 @@ from safetensors import SafetensorError
 from tiny_run import TinyData, tiny_model
 
 from minigpt import checkpoint
-from minigpt.checkpoint import load_checkpoint, save_checkpoint, write_atomically
+from minigpt.atomic import write_atomically
+from minigpt.checkpoint import load_checkpoint, save_checkpoint
 from minigpt.model import GPT
 from minigpt.optim import make_optimizer
 
@@ -173,8 +174,8 @@ NO_SPACE_IN_RUST = SafetensorError("I/O error: No space left on device (os error
     [
         ((checkpoint, "save_file"), NO_SPACE_IN_RUST),
         ((checkpoint, "_write_text"), NO_SPACE),
-        ((checkpoint.os, "fsync"), NO_SPACE),
-        ((checkpoint.os, "replace"), NO_SPACE),
+        ((os, "fsync"), NO_SPACE),
+        ((os, "replace"), NO_SPACE),
     ],
     ids=["tensors", "record", "fsync", "rename"],
 )

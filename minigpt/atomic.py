@@ -1,0 +1,55 @@
+"""Files that are whole or not there: written under another name, renamed when complete.
+
+Renaming is a single step to whoever looks (POSIX rename), so neither a kill nor a full disk can
+leave half a file under the real name.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from safetensors import SafetensorError
+
+
+def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
+    """Make the file path by calling write(another path): it is then complete, or not there at all.
+
+    The bytes go to a temporary folder beside it, are forced to the disk, and get the real name
+    last. If anything goes wrong on the way the folder is removed and path is what it was before.
+
+    Raises:
+        OSError: the disk is full or may not be written to; the sentence names the file.
+    """
+    workshop = path.with_name(path.name + ".tmp")
+    try:
+        shutil.rmtree(workshop, ignore_errors=True)  # left by a process that was killed here
+        workshop.mkdir(parents=True)
+        new = workshop / path.name
+        write(new)
+        os.chmod(new, workshop.stat().st_mode & 0o666)  # safetensors makes its files private
+        _to_disk(new, os.O_RDWR)
+        os.replace(new, path)
+        if os.name == "posix":
+            _to_disk(path.parent, os.O_RDONLY)  # where the new name is written
+    except (OSError, SafetensorError) as error:
+        raise OSError(
+            f"could not write {path}: {reason_of(error)}; what was there before is kept"
+        ) from error
+    finally:
+        shutil.rmtree(workshop, ignore_errors=True)
+
+
+def _to_disk(path: Path, flags: int) -> None:
+    descriptor = os.open(path, flags)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def reason_of(error: Exception) -> str:
+    """The cause in words, without Python's error number."""
+    return getattr(error, "strerror", None) or str(error)
