@@ -278,8 +278,8 @@ shown, wanted = blanks.train_batch(0, 1)
 print("the encoder reads:", small_encoding.decode(shown[0].tolist()))
 print("and has to find:  ", small_encoding.decode(wanted[wanted != IGNORE].tolist()))
 settings = TrainConfig(
-    max_steps=course.choose(quick=5, normal=280, full=2000), warmup_steps=course.choose(0, 20),
-    batch_size=64, learning_rate=3e-3, weight_decay=0.01, betas=(0.9, 0.98), device=str(course.device),
+    max_steps=course.choose(quick=5, normal=280, full=2000), warmup_steps=5, batch_size=64,
+    learning_rate=3e-3, weight_decay=0.01, betas=(0.9, 0.98), device=str(course.device),
 )  # fmt: skip
 torch.manual_seed(course.seed)
 decoder = GPT(GPTConfig(small_encoding.n_vocab, block_size=16, n_layer=2, n_head=4, n_embd=128))
@@ -294,9 +294,8 @@ for name, (model, data) in ways.items():
     print(f"loss {losses[name][0]:.2f} at first, {np.mean(losses[name][-20:]):.2f} at the end")
 
 # %% [markdown]
-# The cheater has the lowest loss by far, and it has unlearned its English: the answer to "what
-# comes next?" stands one place to its right, and it copies. Let it write, where nothing stands to
-# its right yet, and you see what its loss hides.
+# The cheater has the lowest loss by far, and no use for English: the answer to "what comes next?"
+# stands one place to the right, and it copies. Let it write, where nothing stands to the right yet.
 
 # %%
 for name, model in (("decoder", decoder), ("cheater", cheater)):

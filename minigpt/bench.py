@@ -18,7 +18,8 @@ import statistics
 import time
 from argparse import Namespace
 from collections.abc import Callable, Mapping
-from copy import deepcopy
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import torch
@@ -119,44 +120,75 @@ def training_step(
     return step
 
 
-def bench_training(device: torch.device, seed: int, rounds: int = 12) -> list[Ratio]:
-    """Training steps of the base model's shape, batch 8 of 512 tokens, fp32 unless said."""
-    if device.type == "cpu":
-        keep_freed_memory()  # our loop does it; here all contenders gain from it
+def training_contender(name: str, device: torch.device, seed: int) -> Callable[[], None] | None:
+    """One training step of the contender called name, as its users get it; None without it.
+
+    All start from the same weights and see the same batch, 8 sequences of 512 tokens.
+    """
     torch.manual_seed(seed)
+    start = GPT(SMALL)
     ids = torch.randint(SMALL.vocab_size, (8, SMALL.block_size + 1), device=device)
     batch = (ids[:, :-1], ids[:, 1:])
-    start = GPT(SMALL)
-
-    def ours(make: Callable, dtype: torch.dtype = torch.float32) -> Callable[[], None]:
-        model = deepcopy(start).to(device)
-        return training_step(lambda idx, y: model(idx, y)[1], model, make(model), batch, dtype)
-
-    contenders = {"ours": ours(our_adamw)}
-    plain = plain_recipe(start).to(device)
-    contenders["plain recipe"] = training_step(
-        lambda idx, y: plain(idx, y)[1], plain, default_adamw(plain), batch
-    )
-    if has_fast_bfloat16(device):
-        contenders["ours, bf16"] = ours(our_adamw, torch.bfloat16)
-
-    def theirs(make: Callable) -> Callable[[], None] | None:
+    if name.startswith("transformers"):
         peer = transformers_peer(start)
         if peer is None:
             return None
         peer.to(device).eval()  # no dropout, as ours; it shifts the labels itself: the same work
+        optimizer = our_adamw(peer) if name.endswith("same optimizer") else default_adamw(peer)
         return training_step(
-            lambda idx, _: peer(input_ids=idx, labels=idx).loss, peer, make(peer), batch
+            lambda idx, _: peer(input_ids=idx, labels=idx).loss, peer, optimizer, batch
         )
+    if name == "plain recipe":
+        model = plain_recipe(start).to(device)
+        optimizer = default_adamw(model)
+    else:
+        if device.type == "cpu":
+            keep_freed_memory()  # as our training loop does
+        model = start.to(device)
+        optimizer = our_adamw(model)
+    dtype = torch.bfloat16 if name.endswith("bf16") else torch.float32
+    return training_step(lambda idx, y: model(idx, y)[1], model, optimizer, batch, dtype)
 
-    for name, make in {"same optimizer": our_adamw, "its usual optimizer": default_adamw}.items():
-        step = theirs(make)
-        if step is not None:
-            contenders[f"transformers, {name}"] = step
 
+def serve_steps(pipe: Connection, name: str, device: torch.device, seed: int) -> None:
+    """In a process of its own: say whether there is such a contender, then step when told to."""
+    step = training_contender(name, device, seed)
+    pipe.send(step is not None)
+    while step is not None and pipe.recv():
+        step()
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        pipe.send(True)
+
+
+def bench_training(device: torch.device, seed: int, rounds: int = 12) -> list[Ratio]:
+    """Training steps of the base model's shape in fp32 unless said; one process a contender.
+
+    What one of them does to its process (ours tells malloc to keep memory) must not help another.
+    """
+    names = ["ours", "plain recipe", "transformers, same optimizer"]
+    names += ["transformers, its usual optimizer"]
+    names += ["ours, bf16"] if has_fast_bfloat16(device) else []
+    pipes: dict[str, Connection] = {}
+    contenders: dict[str, Callable[[], object]] = {}
+    processes = []
+    for name in names:
+        pipe, theirs = get_context("spawn").Pipe()
+        process = get_context("spawn").Process(
+            target=serve_steps, args=(theirs, name, device, seed), daemon=True
+        )
+        process.start()
+        processes.append(process)
+        if pipe.recv():
+            pipes[name] = pipe
+            contenders[name] = lambda pipe=pipe: (pipe.send(True), pipe.recv())  # type: ignore[misc]
     seconds = time_in_turn(contenders, rounds)
+    for pipe in pipes.values():
+        pipe.send(False)
+    for process in processes:
+        process.join()
     for name, times in seconds.items():
-        print(f"  {name:<34} {batch[0].numel() / statistics.median(times):>9,.0f} tokens/s")
+        print(f"  {name:<34} {8 * SMALL.block_size / statistics.median(times):>9,.0f} tokens/s")
     goals = {
         "transformers, same optimizer": 1.1,
         "transformers, its usual optimizer": 1.25,
