@@ -37,6 +37,9 @@ def test_lesson_02(run_lesson: Callable) -> None:
     assert max(float(move) for move in with_mask.split(",")[:-4]) == 0
     assert float(measured["what later tokens change"]) < 1e-4
 
+    # Two products of [T, D] and [D, T] size: twice T, four times the operations.
+    assert measured["attention, text x 2"].startswith("x 4.0 in operations")
+
     # Each verdict follows from the numbers beside it.
     for what in ("hidden token, both sides shown", "next token, left side shown"):
         first, second = (int(percent) for percent in re.findall(r"(\d+)%", measured[what]))
