@@ -50,7 +50,6 @@ class Lesson:
     folder: Path
     started: float = field(default_factory=time.perf_counter)
     rows: list[tuple[str, str, str, str]] = field(default_factory=list)
-    figures: list[Path] = field(default_factory=list)
 
     def choose(self, quick: Any, normal: Any, full: Any = None) -> Any:
         """quick under --quick, full (if there is one) under --full, else normal."""
@@ -65,7 +64,6 @@ class Lesson:
         path = self.folder / f"{name}.png"
         figure.savefig(path, dpi=130, bbox_inches="tight")
         plt.close(figure)
-        self.figures.append(path)
         print(f"[figure] {path}")
         return path
 

@@ -78,7 +78,7 @@ def draw(probabilities: Tensor, generator: torch.Generator | None = None) -> Ten
 
     Lay the probabilities end to end on a line of length 1, point at a random place u, and see whose
     stretch it is: the first i with p_1 + ... + p_i >= u. It does what torch.multinomial does; on a
-    CPU, for one row of GPT-2's 50,257 tokens, it takes 0.1 ms instead of 0.8 ms.
+    CPU, for one row of GPT-2's 50,257 tokens, it took 0.05 ms instead of 0.72 ms.
 
     Raises:
         ValueError: a row holds NaN, as a model's answer does whose weights have diverged.

@@ -251,11 +251,9 @@ class GPT(nn.Module):
     @torch.inference_mode()
     def attention_maps(self, idx: Tensor) -> Tensor:
         """The attention weights of every layer for idx [B, T]: [n_layer, B, H, T, T]."""
-        was_training = self.training
-        self.eval()
         maps: list[Tensor] = []
-        self(idx, attention_maps=maps)
-        self.train(was_training)
+        with generation.evaluation_mode(self):
+            self(idx, attention_maps=maps)
         return torch.stack(maps)
 
     def generate(
