@@ -14,7 +14,6 @@
 
 # %%
 import bz2
-import json
 import lzma
 import math
 import os
@@ -23,22 +22,19 @@ import signal
 import tempfile
 import textwrap
 from pathlib import Path
-from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
 import tiktoken
 import torch
 
-from lessons import lesson
-from minigpt import GPT, GPTConfig, count_parameters, load_pretrained, save_pretrained, train_bpe
+from lessons import base_model, lesson
+from minigpt import GPT, GPTConfig, count_parameters, load_pretrained, train_bpe
 from minigpt.batch_loss import evaluate_loss
 from minigpt.corpus import (
-    TASK_FIELDS,
     data_folder,
     python_library,
     split_documents,
-    task_texts,
 )
 from minigpt.dataset import PackedText, bits_per_byte, overlapping_windows, pack
 from minigpt.tokenizer import END_OF_TEXT
@@ -136,19 +132,13 @@ print(f"start (ln V = {math.log(config.vocab_size):.2f}), {result.losses[-1]:.2f
 print("\nafter training:\n" + write(model, encoding, "Return the"))
 
 # %% [markdown]
-# The log of a run is one JSON object a line, so looking at it takes a few lines.
+# The log of a run is one JSON object a line. Three curves of it say nearly everything.
 
 
 # %%
-def read_log(path: Path) -> tuple[list[dict], list[dict]]:
-    """(training steps, validations) of a log.jsonl."""
-    records = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    return [r for r in records if "loss" in r], [r for r in records if "validation_loss" in r]
-
-
 def draw_run(path: Path, title: str) -> plt.Figure:
     """Loss, learning rate and gradient norm of a run, one below the other."""
-    trained, validated = read_log(path)
+    trained, validated = base_model.read_log(path)
     x = [record["step"] for record in trained]
     figure, axes = plt.subplots(3, 1, figsize=(7, 7), sharex=True, height_ratios=[3, 1, 1])
     axes[0].plot(
@@ -176,9 +166,8 @@ course.save_figure(
     draw_run(course.folder / "small" / "log.jsonl", f"{steps} steps of a model with 1M parameters"),
     "small_model",
 )
-assert math.isclose(
-    read_log(course.folder / "small" / "log.jsonl")[0][5]["lr"], learning_rate_at(5, settings)
-)
+sixth_step = base_model.read_log(course.folder / "small" / "log.jsonl")[0][5]
+assert math.isclose(sixth_step["lr"], learning_rate_at(5, settings))
 
 # %% [markdown]
 # ## Stopped in the middle
@@ -236,70 +225,16 @@ course.compare(
 # ## The base model
 #
 # The same loop, a model of five million parameters, and an hour instead of half a minute. This is
-# the model in `data/base` that the later lessons fine-tune. It learns from the Python library and
-# from the training texts of the three task sets, as plain sentences: English, French, dialogues,
-# reviews. It never sees a sentence next to its translation, or a dialogue next to its summary.
+# the model in `data/base` that the later lessons fine-tune; its recipe is in `base_model.py` beside
+# this file. It learns from the Python library and from the training texts of the three task sets,
+# as plain sentences: English, French, dialogues, reviews. It never sees a sentence next to its
+# translation, or a dialogue next to its summary.
 
 # %%
-BASE_CONFIG = GPTConfig(
-    vocab_size=4096, block_size=512, n_layer=5, n_head=4, n_embd=256, dropout=0.1
-)
-# Two stages, each with a learning rate that climbs and falls. The first takes much of every source,
-# so that the model learns both languages; the second, with larger batches, is mostly the library,
-# which has the hardest text.
-BASE_STAGES: list[tuple[dict[str, float], dict[str, Any]]] = [
-    (
-        {"library": 0.6, "translation": 0.2, "dialogues": 0.15, "reviews": 0.05},
-        {"max_steps": 6000, "batch_size": 4, "learning_rate": 2e-3, "warmup_steps": 200},
-    ),
-    (
-        {"library": 0.85, "translation": 0.07, "dialogues": 0.06, "reviews": 0.02},
-        {"max_steps": 1000, "batch_size": 8, "learning_rate": 1.5e-3, "warmup_steps": 50},
-    ),
-]
 base_folder = data_folder() / "base"
-
-
-def make_base_model(folder: Path) -> None:
-    """Train the base model; leaves it in folder as data/base has it."""
-    texts = {task: task_texts(task, "train") for task in ("translation", "dialogues", "reviews")}
-    texts["library"] = library
-    everything = [text for task in ("library", *TASK_FIELDS) for text in texts[task]]
-    encoding = train_bpe(everything, BASE_CONFIG.vocab_size, special_tokens=[END_OF_TEXT])
-    ids = {name: encode(source, encoding) for name, source in texts.items()}
-    torch.manual_seed(course.seed)
-    model = GPT(BASE_CONFIG)
-    log: list[dict] = []
-    for number, (mix, run) in enumerate(BASE_STAGES, start=1):
-        parts = (f"{100 * share:.0f}% {name} ({len(ids[name]):,})" for name, share in mix.items())
-        print(f"stage {number}, share of every batch (tokens there are): {', '.join(parts)}")
-        sources = [(ids[name], share) for name, share in mix.items()]
-        seed = course.seed + number - 1
-        data = PackedText(sources, encode(held_out, encoding), BASE_CONFIG.block_size, seed)
-        stage = TrainConfig(
-            **run,
-            min_learning_rate=0.0,
-            betas=(0.9, 0.98),
-            eval_every=500,
-            checkpoint_every=250,
-            seed=course.seed,
-            device=str(course.device),
-            out_dir=folder / f"stage-{number}",
-            resume=True,
-        )
-        train(model, data, stage)
-        # One step in ten, and all validations: enough to draw the curve again.
-        trained, validated = read_log(folder / f"stage-{number}" / "log.jsonl")
-        before = sum(earlier["max_steps"] for _, earlier in BASE_STAGES[: number - 1])
-        log += [{**line, "step": before + line["step"]} for line in trained[::10] + validated]
-    save_pretrained(model, encoding, folder, dtype=torch.bfloat16)
-    text = "".join(json.dumps(line) + "\n" for line in log)
-    (folder / "log.jsonl").write_text(text, encoding="utf-8")
-
-
 if course.full:
     base_folder = course.folder / "base"
-    make_base_model(base_folder)
+    base_model.make_base_model(base_folder, library, held_out, str(course.device), course.seed)
 
 base, base_encoding = load_pretrained(base_folder)
 base.to(course.device)
@@ -393,16 +328,13 @@ course.compare(
     f"{100 * (1 - measured / primed):.0f}% fewer bits",
 )
 gpt3 = GPTConfig.preset("gpt3-small")
-first_stage = BASE_STAGES[0][1]
-base_tokens = sum(run["max_steps"] * run["batch_size"] for _, run in BASE_STAGES)
-base_tokens *= BASE_CONFIG.block_size
+block_size, first_stage = base_model.STAGES[0]
 course.compare(
     "GPT-3 Small: batch, learning rate",
     "0.5M tokens, 6.0e-4",
-    f"{first_stage['batch_size'] * BASE_CONFIG.block_size:,} tokens, "
-    f"{first_stage['learning_rate']:.1e}",
-    f"differs because the model is {count_parameters(gpt3) / count_parameters(BASE_CONFIG):.0f} "
-    f"times smaller and reads {300e9 / base_tokens:,.0f} times less: small models bear larger "
-    "steps, and small batches make more of them from the same text",
+    f"{first_stage['batch_size'] * block_size:,} tokens, {first_stage['learning_rate']:.1e}",
+    f"differs because the model is {count_parameters(gpt3) / count_parameters(base.config):.0f} "
+    f"times smaller and reads {300e9 / base_model.tokens_seen():,.0f} times less: small models "
+    "bear larger steps, and small batches make more of them from the same text",
 )
 course.finish()

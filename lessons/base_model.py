@@ -1,0 +1,114 @@
+"""The recipe of the base model in data/base, which lesson 04 runs with `--full`.
+
+It learns from the Python library and from the training texts of the three task sets, as plain
+sentences: English, French, dialogues, reviews. It never sees a sentence next to its translation, or
+a dialogue next to its summary.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from minigpt import GPT, GPTConfig, save_pretrained, train_bpe
+from minigpt.corpus import TASK_FIELDS, task_texts
+from minigpt.dataset import PackedText, pack
+from minigpt.tokenizer import END_OF_TEXT
+from minigpt.train_config import TrainConfig
+from minigpt.training import train
+
+CONFIG = GPTConfig(vocab_size=4096, block_size=512, n_layer=5, n_head=4, n_embd=256, dropout=0.1)
+MIX = {"library": 0.7, "translation": 0.15, "dialogues": 0.1, "reviews": 0.05}
+# (tokens in a window, settings). Short windows first: for the same tokens they take less time and
+# make batches more varied. The second stage teaches the later half of the positions.
+STAGES: list[tuple[int, dict[str, Any]]] = [
+    (
+        256,
+        {
+            "max_steps": 5000,
+            "batch_size": 16,
+            "learning_rate": 2e-3,
+            "min_learning_rate": 4e-4,
+            "warmup_steps": 200,
+        },
+    ),
+    (
+        512,
+        {
+            "max_steps": 1000,
+            "batch_size": 8,
+            "learning_rate": 4e-4,
+            "min_learning_rate": 0.0,
+            "warmup_steps": 20,
+        },
+    ),
+]
+# The task sets repeat a small vocabulary so often that they would fill the tokenizer with whole
+# words of theirs. One text in four leaves it room for the library's, whose text is harder.
+TOKENIZER_SHARE = 4
+
+
+def tokens_seen() -> int:
+    """Training tokens over all stages."""
+    return sum(T * run["max_steps"] * run["batch_size"] for T, run in STAGES)
+
+
+def read_log(path: Path) -> tuple[list[dict], list[dict]]:
+    """(training steps, validations) of a log.jsonl."""
+    records = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    return [r for r in records if "loss" in r], [r for r in records if "validation_loss" in r]
+
+
+def make_base_model(
+    folder: Path, library: list[str], held_out: list[str], device: str, seed: int
+) -> None:
+    """Train the base model; leaves it in folder as data/base has it.
+
+    Interrupted, the same call goes on where the last one stopped.
+
+    Args:
+        folder: gets config.json, model.safetensors (bfloat16), tokenizer.json, log.jsonl, and a
+            folder for each stage.
+        library: the documents of the Python library to learn from.
+        held_out: those to validate on.
+        device: as in TrainConfig.
+        seed: of the first weights, the batches and the dropout.
+    """
+    texts = {task: task_texts(task, "train") for task in TASK_FIELDS}
+    sample = [text for task in texts.values() for text in task[::TOKENIZER_SHARE]]
+    encoding = train_bpe(library + sample, CONFIG.vocab_size, special_tokens=[END_OF_TEXT])
+    ids = {
+        name: pack((encoding.encode_ordinary(text) for text in source), encoding.eot_token)
+        for name, source in {"library": library, **texts}.items()
+    }
+    validation = pack((encoding.encode_ordinary(text) for text in held_out), encoding.eot_token)
+    parts = (f"{100 * share:.0f}% {name} ({len(ids[name]):,})" for name, share in MIX.items())
+    print(f"share of every batch (tokens there are): {', '.join(parts)}")
+    sources = [(ids[name], share) for name, share in MIX.items()]
+    torch.manual_seed(seed)
+    model = GPT(CONFIG)
+    log: list[dict] = []
+    before = 0
+    for number, (block_size, run) in enumerate(STAGES, start=1):
+        stage = folder / f"stage-{number}"
+        settings = TrainConfig(
+            **run,
+            betas=(0.9, 0.98),
+            eval_every=500,
+            checkpoint_every=250,
+            seed=seed,
+            device=device,
+            out_dir=stage,
+            resume=True,
+        )
+        train(model, PackedText(sources, validation, block_size, seed + number), settings)
+        # One step in ten, and all validations: enough to draw the curve again.
+        trained, validated = read_log(stage / "log.jsonl")
+        log += [{**line, "step": before + line["step"]} for line in trained[::10] + validated]
+        before += run["max_steps"]
+    save_pretrained(model, encoding, folder, dtype=torch.bfloat16)
+    text = "".join(json.dumps(line) + "\n" for line in log)
+    (folder / "log.jsonl").write_text(text, encoding="utf-8")
