@@ -22,8 +22,8 @@ SPLITS = ("train", "validation", "test")
 
 
 def task_files(task: str, seed: int = 0) -> dict[str, bytes]:
-    """The contents of a task's three files by split, from `generate(seed)` of data/<task>.py."""
-    splits = importlib.import_module(task).generate(seed)
+    """The contents of a task's three files by split, from its generator."""
+    splits = importlib.import_module(f"generators.{task}.generate").generate(seed)
     return {split: json_lines(splits[split]) for split in SPLITS}
 
 

@@ -67,23 +67,25 @@ def pack(documents: Iterable[Sequence[int]], end_token: int) -> np.ndarray:
         raise ValueError("the corpus is empty: there is not a single token in it to train on")
     end = np.array([end_token], dtype=np.int64)
     ids = np.concatenate([part for row in rows for part in (row, end)])  # (N,)
-    check_ids(ids, 2**32)
+    check_ids(torch.from_numpy(ids), 2**32)
     return ids.astype(np.uint16 if ids.max() < 2**16 else np.uint32)
 
 
-def check_ids(ids: np.ndarray, vocab_size: int) -> None:
-    """Raises ValueError unless every id is one of 0 ... vocab_size - 1.
+def check_ids(idx: Tensor, vocab_size: int) -> None:
+    """Make sure that every id in idx, of any shape, is one of the vocabulary's.
 
-    An id outside the vocabulary would otherwise surface as an index error in the middle of the
-    embedding (on a GPU as an assertion that kills the process).
+    An id outside it would otherwise surface as an index error in the middle of the embedding (on a
+    GPU as an assertion that kills the process).
+
+    Raises:
+        ValueError: an id is below 0 or at least vocab_size.
     """
-    ids = np.asarray(ids)
-    outside = np.flatnonzero((ids < 0) | (ids >= vocab_size))
-    if outside.size:
+    low, high = (int(bound) for bound in idx.aminmax())
+    if low < 0 or high >= vocab_size:
+        wrong = low if low < 0 else high
         raise ValueError(
-            f"id {ids.flat[outside[0]]} at position {outside[0]} is outside the vocabulary of "
-            f"{vocab_size} (ids 0 to {vocab_size - 1}): was the text encoded with this model's "
-            "tokenizer?"
+            f"token id {wrong} is outside the vocabulary of {vocab_size} (ids 0 to "
+            f"{vocab_size - 1}); encode the text with the tokenizer this model was trained with"
         )
 
 

@@ -27,6 +27,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from minigpt.dataset import check_ids
+
 if TYPE_CHECKING:
     import tiktoken
 
@@ -356,9 +358,4 @@ def check_prompt(idx: Tensor, vocab_size: int) -> None:
             f"the prompt must hold at least one token in the shape [batch, tokens], got "
             f"{list(idx.shape)}; to start from nothing, give the end-of-text token"
         )
-    low, high = (int(bound) for bound in idx.aminmax())
-    if low < 0 or high >= vocab_size:
-        raise ValueError(
-            f"token id {low if low < 0 else high} is outside the vocabulary of {vocab_size}; "
-            "encode the prompt with the tokenizer this model was trained with"
-        )
+    check_ids(idx, vocab_size)

@@ -23,6 +23,7 @@ from torch.nn import functional as F
 
 from minigpt import generation
 from minigpt.config import GPTConfig
+from minigpt.dataset import check_ids
 from minigpt.linear import Linear
 
 if TYPE_CHECKING:
@@ -256,41 +257,5 @@ class GPT(nn.Module):
             self(idx, attention_maps=maps)
         return torch.stack(maps)
 
-    def generate(
-        self,
-        idx: Tensor,
-        max_new_tokens: int,
-        temperature: float = 1.0,
-        top_k: int | None = None,
-        top_p: float | None = None,
-        stop_token: int | None = None,
-        use_cache: bool = True,
-        generator: torch.Generator | None = None,
-    ) -> Tensor:
-        """Continue idx [B, T] by max_new_tokens sampled tokens: see minigpt.generation.generate."""
-        return generation.generate(
-            self,
-            idx,
-            max_new_tokens,
-            temperature=temperature,
-            top_k=top_k,
-            top_p=top_p,
-            stop_token=stop_token,
-            use_cache=use_cache,
-            generator=generator,
-        )
-
-
-def check_ids(idx: Tensor, vocab_size: int) -> None:
-    """Make sure that every id in idx is one of the vocabulary's.
-
-    Raises:
-        ValueError: an id is below 0 or at least vocab_size.
-    """
-    low, high = (int(bound) for bound in idx.aminmax())
-    if low < 0 or high >= vocab_size:
-        wrong = low if low < 0 else high
-        raise ValueError(
-            f"token id {wrong} is outside the vocabulary of {vocab_size} (ids 0 to "
-            f"{vocab_size - 1}); encode the text with the tokenizer this model was trained with"
-        )
+    # model.generate(idx, ...) continues idx: its first parameter there, the model, is self here.
+    generate = generation.generate

@@ -1,4 +1,4 @@
-"""data/dialogues.py: what a learner may rely on in the summarization set."""
+"""data/generators/dialogues: what a learner may rely on in the summarization set."""
 
 import collections
 import os
@@ -13,8 +13,8 @@ import pytest
 DATA = Path(__file__).resolve().parents[2] / "data"
 sys.path.insert(0, str(DATA))
 
-import dialogues as generator  # noqa: E402
-from dialogue_scene import Scene  # noqa: E402
+from generators.dialogues import generate as generator  # noqa: E402
+from generators.dialogues.scene import Scene  # noqa: E402
 
 SPLITS = ("train", "validation", "test")
 
@@ -165,7 +165,8 @@ def test_openings_and_skeletons_vary(written: dict[str, list[generator.Dialogue]
 def test_bytes_depend_on_the_seed_alone() -> None:
     """Another process with another hash seed makes the same; another seed does not."""
     program = (
-        "import sys, hashlib; sys.path.insert(0, sys.argv[1]); import dialogues, random; "
+        "import sys, hashlib, random; sys.path.insert(0, sys.argv[1]); "
+        "from generators.dialogues import generate as dialogues; "
         "rng = random.Random(5); "
         "texts = [repr(dialogues.write(s, rng)) for s in dialogues.SITUATIONS for _ in range(20)]; "
         "print(hashlib.sha256(''.join(texts).encode()).hexdigest())"

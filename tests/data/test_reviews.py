@@ -19,7 +19,7 @@ import pytest
 DATA = Path(__file__).resolve().parents[2] / "data"
 sys.path.insert(0, str(DATA))
 
-import reviews  # noqa: E402
+from generators.reviews import generate as reviews  # noqa: E402
 
 Row = dict[str, str]
 Splits = dict[str, list[Row]]
@@ -127,7 +127,10 @@ def test_same_seed_same_texts_other_seed_other_texts(splits: Splits) -> None:
 
 
 def test_the_result_does_not_depend_on_how_strings_are_hashed(splits: Splits) -> None:
-    script = "import json, reviews; print(json.dumps(reviews.generate(0)))"
+    script = (
+        "import json; from generators.reviews.generate import generate; "
+        "print(json.dumps(generate(0)))"
+    )
     for hash_seed in ("1", "2"):
         output = subprocess.run(
             [sys.executable, "-c", script],

@@ -15,11 +15,10 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "data"))
 
-import translation
-import translation_english as english
-import translation_french as french
-from translation_verbs import INTRANSITIVE, TRANSITIVE
-from translation_words import ADJECTIVES, NOUNS
+from generators.translation import english, french
+from generators.translation import generate as translation
+from generators.translation.verbs import INTRANSITIVE, TRANSITIVE
+from generators.translation.words import ADJECTIVES, NOUNS
 
 VOWEL = "[aeiouyàâéèêëîïôùûüœAEIOUÉÊ]"
 

@@ -4,6 +4,17 @@ import math
 import re
 from collections.abc import Callable
 
+import pytest
+import tiktoken
+import torch
+
+from lessons import few_shot
+from lessons.repetition import distinct, ends_in_loop
+from minigpt.config import GPTConfig
+from minigpt.model import GPT
+
+TASKS = ["English to French", "sentiment of a review", "code"]
+
 
 def percentages(scores: list[float]) -> list[str]:
     """softmax(scores) as the lesson prints it."""
@@ -44,3 +55,72 @@ def test_lesson_05(run_lesson: Callable) -> None:
     assert re.fullmatch(
         r"\d+, \d+, \d+% picked \(guessing 25%, 4 items\)", examples["measured here"]
     )
+
+
+@torch.no_grad()
+def test_an_answers_likelihood_is_that_of_its_tokens_one_by_one() -> None:
+    ranks = {bytes([byte]): byte for byte in range(256)}
+    encoding = tiktoken.Encoding(
+        "bytes", pat_str=r"(?s:.)", mergeable_ranks=ranks, special_tokens={}
+    )
+    model = GPT(GPTConfig(vocab_size=256, block_size=32, n_layer=2, n_head=2, n_embd=16)).eval()
+    pairs = [("ab", "c"), ("French:", "un chat noir"), ("x", "yz")]  # of three lengths
+    found, n_tokens = few_shot.log_likelihoods(
+        model, encoding, *map(list, zip(*pairs, strict=True))
+    )
+    for i, (prompt, answer) in enumerate(pairs):
+        ids, expected = list(prompt.encode()), 0.0
+        for byte in b" " + answer.encode():
+            expected += float(model(torch.tensor([ids]))[0][0, -1].log_softmax(-1)[byte])
+            ids.append(byte)
+        assert float(found[i]) == pytest.approx(expected, abs=1e-4)
+        assert n_tokens[i] == len(answer) + 1
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_the_exam_tells_knowing_from_not_looking(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    task = few_shot.tasks(n_items=12)[name]
+    right = {(task.prompt([], item), item[task.answer]) for item in task.items}
+    known, unknown = math.log(0.5), math.log(0.01)
+
+    def take(student: Callable[[str, str], float]) -> few_shot.Result:
+        def scores(_model: None, _encoding: None, prompts: list[str], answers: list[str]) -> tuple:
+            given = [
+                student(prompt, answer) for prompt, answer in zip(prompts, answers, strict=True)
+            ]
+            return torch.tensor(given), torch.ones(len(given))
+
+        monkeypatch.setattr(few_shot, "log_likelihoods", scores)
+        return few_shot.exam(None, None, task, n_examples=0, seed=0)  # type: ignore[arg-type]
+
+    knows = take(lambda prompt, answer: known if (prompt, answer) in right else unknown)
+    n_choices = 2 if name == TASKS[1] else 4
+    assert (knows.accuracy, knows.n_items) == (1, 12)
+    assert knows.mass == pytest.approx(0.5 + (n_choices - 1) * 0.01)
+    # A favourite that stays the same whatever is asked gains nothing from the question.
+    blind = take(lambda _, answer: -float(len(answer)))
+    assert blind.accuracy == pytest.approx(1 / n_choices) == blind.chance
+
+
+def test_two_standard_errors_and_what_they_decide() -> None:
+    result = few_shot.Result(accuracy=0.5, mass=1.0, chance=0.25, n_items=100)
+    assert result.error == pytest.approx(2 * 0.5 / 10)
+    assert few_shot.Result(1.0, 1.0, 0.5, 100).error == pytest.approx(0.1)  # no less than guessing
+    low, high = (few_shot.Result(p, 1.0, 0.25, 100) for p in (0.3, 0.6))
+    assert "no better than guessing; GPT-3 is 175" in few_shot.verdict([low, low], 10**9)
+    assert "examples help" in few_shot.verdict([low, high], 10**9)
+    assert "do not help" in few_shot.verdict([high, high], 10**9)
+
+
+def test_repetition_of_known_sequences() -> None:
+    assert distinct([1, 2, 3, 1, 2, 4], 2) == 4 / 5
+    assert distinct(list(range(10)), 4) == 1
+    assert distinct([7] * 10, 1) == 0.1
+    with pytest.raises(ValueError, match="distinct-3 needs at least 3 tokens, got 2"):
+        distinct([1, 2], 3)
+    assert ends_in_loop([9, 1, 2, 1, 2, 1, 2])
+    assert not ends_in_loop([1, 2, 1, 2, 1, 2, 9])
+    assert not ends_in_loop([9, 1, 2, 1, 2])  # twice is no loop
+    assert not ends_in_loop([1, 2, 3, 4, 5, 6, 7, 7, 7])  # nor is one token three times

@@ -20,14 +20,6 @@ from minigpt.training import TrainResult, train
 MODES = ["ddp", "fsdp"]
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread() -> Any:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # as each of the processes
-    yield
-    torch.set_num_threads(threads)
-
-
 @pytest.fixture(scope="module")
 def spread(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Path]:
     """What two gloo processes found, started as a user would, and where they wrote."""

@@ -31,19 +31,6 @@ from minigpt.training import (
 )
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread() -> Any:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # a tiny model is slower on two, and the sums are always in one order
-    yield
-    torch.set_num_threads(threads)
-
-
-@pytest.fixture(scope="module")
-def uninterrupted() -> TrainResult:
-    return train(tiny_model(), TinyData(), tiny_config())
-
-
 def log_lines(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
 

@@ -38,19 +38,6 @@ from minigpt.training import (
 )
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread() -> Any:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # a tiny model is slower on two, and the sums are always in one order
-    yield
-    torch.set_num_threads(threads)
-
-
-@pytest.fixture(scope="module")
-def uninterrupted() -> TrainResult:
-    return train(tiny_model(), TinyData(), tiny_config())
-
-
 def test_learning_rate_climbs_straight_then_follows_torchs_cosine() -> None:
     config = TrainConfig(max_steps=50, learning_rate=2.0, min_learning_rate=0.5, warmup_steps=10)
     rates = [learning_rate_at(step, config) for step in range(50)]

@@ -24,9 +24,9 @@ import random
 import zlib
 from collections import Counter
 
-from translation_grammar import Grammar
-from translation_phrases import Combination
-from translation_sentences import Finished, sentence
+from .grammar import Grammar
+from .phrases import Combination
+from .sentences import Finished, sentence
 
 SIZES = {"train": 20_000, "validation": 500, "test": 500}
 MOST_OF_ONE = 6  # sentences of a held-out split that may share one held-out combination

@@ -1,7 +1,7 @@
 """Dialogue situations in town: library card, late book, doctor."""
 
-from dialogue_scene import Scene
-from dialogue_words import SURNAMES
+from .scene import Scene
+from .words import SURNAMES
 
 
 def library_card(s: Scene) -> None:

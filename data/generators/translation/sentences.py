@@ -5,14 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-import translation_compound as compound
-import translation_describing as describing
-import translation_french as french
-import translation_scenes as scenes
-import translation_simple as simple
-from translation_describing import Sentence
-from translation_grammar import Grammar
-from translation_phrases import Combination
+from . import compound, describing, french, scenes, simple
+from .describing import Sentence
+from .grammar import Grammar
+from .phrases import Combination
 
 KINDS: dict[Callable[[Grammar], Sentence], int] = {
     simple.plain: 36, simple.yes_no: 9, simple.where_when_why: 7, simple.what_which_who: 7,

@@ -1,13 +1,13 @@
 """The verbs of the English-French task set: what they go with, and when they can be said.
 
-The tables are read as those of `translation_words` are.
+The tables are read as those of `words.py` are.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from translation_words import Noun, names, nouns
+from .words import Noun, names, nouns
 
 # "english | french | object kinds | place kinds | flags". A preposition is part of the verb.
 # Flags: s stative (never "is knowing"), g with a general object ("I like apples"), p also with

@@ -9,10 +9,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import translation_english as english
-import translation_french as french
-from translation_verbs import STATES, Verb
-from translation_words import Adjective, Noun
+from . import english, french
+from .verbs import STATES, Verb
+from .words import Adjective, Noun
 
 Combination = tuple[str, str]
 Text = tuple[str, str]  # English, French

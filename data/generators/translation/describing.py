@@ -1,19 +1,18 @@
 """Sentences that describe: being, feeling, comparing, presenting, professions.
 
-Every function draws one sentence of its kind from a `Grammar`, as in `translation_simple`.
+Every function draws one sentence of its kind from a `Grammar`, as in `simple.py`.
 """
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-import translation_english as english
-import translation_french as french
-from translation_grammar import ADJECTIVES_OF, PEOPLE, Grammar, pairs_of
-from translation_phrases import PRONOUNS, Clause, Combination, Phrase, Text, Use, join, noun_phrase
-from translation_situations import DESCRIBED, EXCLAIMED, STATE_TABLE, UNGRADED, WELCOME
-from translation_verbs import Verb
-from translation_words import ADJECTIVES, TIMES, Adjective, nouns
+from . import english, french
+from .grammar import ADJECTIVES_OF, PEOPLE, Grammar, pairs_of
+from .phrases import PRONOUNS, Clause, Combination, Phrase, Text, Use, join, noun_phrase
+from .situations import DESCRIBED, EXCLAIMED, STATE_TABLE, UNGRADED, WELCOME
+from .verbs import Verb
+from .words import ADJECTIVES, TIMES, Adjective, nouns
 
 
 class Sentence(NamedTuple):

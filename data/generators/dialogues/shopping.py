@@ -1,7 +1,7 @@
 """Dialogue situations about things one pays for: late delivery, return, bank card."""
 
-from dialogue_scene import Scene
-from dialogue_words import DAYS
+from .scene import Scene
+from .words import DAYS
 
 
 def delivery(s: Scene) -> None:

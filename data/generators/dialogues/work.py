@@ -1,7 +1,7 @@
 """Dialogue situations at work and at school: moving a meeting, job interview, late homework."""
 
-from dialogue_scene import Scene
-from dialogue_words import AFTERNOON_TIMES, MORNING_TIMES, WORKDAYS
+from .scene import Scene
+from .words import AFTERNOON_TIMES, MORNING_TIMES, WORKDAYS
 
 
 def meeting(s: Scene) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from translation_words import names
+from .words import names
 
 # How people feel without an adjective that agrees.
 STATE_TABLE = """hungry | avoir faim, thirsty | avoir soif, cold | avoir froid, hot | avoir chaud,

@@ -1,16 +1,15 @@
 """Sentences of two clauses (because, when, if, that, who, but) and scenes: giving, going,
 weather, clock.
 
-Every function draws one sentence of its kind from a `Grammar`, as in `translation_simple`.
+Every function draws one sentence of its kind from a `Grammar`, as in `simple.py`.
 """
 
 from __future__ import annotations
 
-import translation_english as english
-import translation_french as french
-from translation_describing import MOODS, Sentence, agreeing, be, state
-from translation_grammar import PEOPLE, Grammar, pairs_of
-from translation_phrases import (
+from . import english, french
+from .describing import MOODS, Sentence, agreeing, be, state
+from .grammar import PEOPLE, Grammar, pairs_of
+from .phrases import (
     PRONOUNS,
     Clause,
     Combination,
@@ -21,8 +20,8 @@ from translation_phrases import (
     pronoun_for,
     with_preposition,
 )
-from translation_simple import plain
-from translation_situations import (
+from .simple import plain
+from .situations import (
     BEFORE,
     COSTLY,
     ENDINGS,
@@ -34,7 +33,7 @@ from translation_situations import (
     REASONS,
     SAYING,
 )
-from translation_verbs import (
+from .verbs import (
     ACCIDENTS,
     INTRANSITIVE,
     STATES,
@@ -44,7 +43,7 @@ from translation_verbs import (
     WITH_OBJECT,
     suitable,
 )
-from translation_words import TIMES, names, nouns
+from .words import TIMES, names, nouns
 
 
 def activity(

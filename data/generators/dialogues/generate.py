@@ -1,7 +1,7 @@
 """The dialogue summarization set: short dialogues in DialogSum's fields, written by programs.
 
 Each record is {"fname", "dialogue", "summary", "topic"} as in DialogSum (Chen et al., 2021,
-https://arxiv.org/abs/2105.06762). A situation is a small program (see `dialogue_scene.Scene`) that
+https://arxiv.org/abs/2105.06762). A situation is a small program (see `scene.Scene`) that
 draws facts, writes turns with them, and reports them in one or two sentences.
 
 Which split a dialogue belongs to is decided by what it is about: the SHA-256 of the situation and
@@ -16,14 +16,8 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import dialogue_home as home
-import dialogue_leisure as leisure
-import dialogue_repairs as repairs
-import dialogue_shopping as shopping
-import dialogue_town as town
-import dialogue_travel as travel
-import dialogue_work as work
-from dialogue_scene import Fact, Scene
+from . import home, leisure, repairs, shopping, town, travel, work
+from .scene import Fact, Scene
 
 SIZES = {"train": 4000, "validation": 500, "test": 500}
 MIN_TURNS, MAX_TURNS = 6, 14

@@ -1,7 +1,7 @@
 """Dialogue situations in free time: restaurant, gym, an invitation."""
 
-from dialogue_scene import Scene
-from dialogue_words import AFTERNOON_TIMES, DAYS, EVENING_TIMES
+from .scene import Scene
+from .words import AFTERNOON_TIMES, DAYS, EVENING_TIMES
 
 
 def restaurant(s: Scene) -> None:

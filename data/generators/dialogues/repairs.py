@@ -1,7 +1,7 @@
 """Dialogue situations about things that do not work: car repair, technical support."""
 
-from dialogue_scene import Scene
-from dialogue_words import AFTERNOON_TIMES, MORNING_TIMES, WORKDAYS
+from .scene import Scene
+from .words import AFTERNOON_TIMES, MORNING_TIMES, WORKDAYS
 
 # What a driver notices: what the mechanic finds.
 CAR_FAULTS = {

@@ -1,6 +1,6 @@
 """Names, days, times and small phrases that every dialogue situation shares.
 
-Lists are written as one string with "; " between the entries, as `dialogue_scene.Scene.draw`
+Lists are written as one string with "; " between the entries, as `scene.Scene.draw`
 reads them.
 """
 

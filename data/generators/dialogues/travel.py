@@ -1,7 +1,7 @@
 """Dialogue situations on the way: hotel, lost luggage, train ticket."""
 
-from dialogue_scene import Scene
-from dialogue_words import MORNING_TIMES
+from .scene import Scene
+from .words import MORNING_TIMES
 
 AIRPORTS = "Boston; Chicago; Denver; Seattle; Paris; London; Rome; Madrid; Toronto; Berlin; Lisbon"
 

@@ -1,7 +1,7 @@
 """Dialogue situations at home: renting an apartment, a birthday, noisy neighbors."""
 
-from dialogue_scene import Scene
-from dialogue_words import AFTERNOON_TIMES, DAYS, MORNING_TIMES
+from .scene import Scene
+from .words import AFTERNOON_TIMES, DAYS, MORNING_TIMES
 
 
 def apartment(s: Scene) -> None:

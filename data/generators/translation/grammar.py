@@ -11,8 +11,8 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TypeVar
 
-import translation_french as french
-from translation_phrases import (
+from . import french
+from .phrases import (
     OBJECT_PRONOUNS,
     PRONOUNS,
     STRESSED,
@@ -25,8 +25,8 @@ from translation_phrases import (
     pronoun_for,
     with_preposition,
 )
-from translation_situations import COMMON, NEGATIVE, NOT_TOGETHER, OWNED, TENSES
-from translation_verbs import (
+from .situations import COMMON, NEGATIVE, NOT_TOGETHER, OWNED, TENSES
+from .verbs import (
     ACCIDENTS,
     BRIEF,
     IN_TOWN,
@@ -40,7 +40,7 @@ from translation_verbs import (
     Verb,
     suitable,
 )
-from translation_words import (
+from .words import (
     ADJECTIVES,
     FREQUENCY,
     MANNER,

@@ -6,13 +6,13 @@ final mark.
 
 from __future__ import annotations
 
-import translation_french as french
-from translation_describing import Sentence
-from translation_grammar import ASKED, COUNTS, PEOPLE, Grammar
-from translation_phrases import PRONOUNS, Clause, Phrase, Use, join, noun_phrase, with_preposition
-from translation_situations import NOT_COUNTED
-from translation_verbs import INTRANSITIVE, PERCEPTION, STATES, TRANSITIVE, VERBS, Verb, suitable
-from translation_words import names, nouns
+from . import french
+from .describing import Sentence
+from .grammar import ASKED, COUNTS, PEOPLE, Grammar
+from .phrases import PRONOUNS, Clause, Phrase, Use, join, noun_phrase, with_preposition
+from .situations import NOT_COUNTED
+from .verbs import INTRANSITIVE, PERCEPTION, STATES, TRANSITIVE, VERBS, Verb, suitable
+from .words import names, nouns
 
 HAVE = Verb("have", "avoir", (), (), "s")
 

@@ -1,17 +1,16 @@
 """Scenes of the task set: giving, going, where things are, how long, the body, the weather and
 the clock.
 
-Every function draws one sentence of its kind from a `Grammar`, as in `translation_simple`.
+Every function draws one sentence of its kind from a `Grammar`, as in `simple.py`.
 """
 
 from __future__ import annotations
 
-import translation_english as english
-import translation_french as french
-from translation_compound import activity
-from translation_describing import Sentence, be
-from translation_grammar import COUNTS, Grammar, located, pairs_of
-from translation_phrases import (
+from . import english, french
+from .compound import activity
+from .describing import Sentence, be
+from .grammar import COUNTS, Grammar, located, pairs_of
+from .phrases import (
     INDIRECT,
     PRONOUNS,
     Clause,
@@ -24,9 +23,9 @@ from translation_phrases import (
     pronoun_for,
     with_preposition,
 )
-from translation_situations import ERRANDS_SET, GIVING, GO_TO, NEXT_TO, RAINY, SUNNY, SURFACES
-from translation_verbs import TRANSITIVE, VERBS, Verb
-from translation_words import REGIONS, TIMES, Noun, nouns
+from .situations import ERRANDS_SET, GIVING, GO_TO, NEXT_TO, RAINY, SUNNY, SURFACES
+from .verbs import TRANSITIVE, VERBS, Verb
+from .words import REGIONS, TIMES, Noun, nouns
 
 
 def giving(g: Grammar) -> Sentence:

@@ -6,7 +6,7 @@ negated ("far from sharp", "I cannot recommend it"), blame is negated ("anything
 regret nothing"), and the same words stand in verdicts of both kinds.
 
 What is held out. An opinion is a pair (part, what is said of it): ("battery", "weak"), where the
-second is an adjective, a predicate or a comparison of review_words.py. The CRC-32 of the pair
+second is an adjective, a predicate or a comparison of words.py. The CRC-32 of the pair
 decides its split: remainder 8 of 10 is validation, 9 is test, the others are training. A review
 takes all its opinions from its own split, so a test review says of every part something that no
 training review says of it, whatever the product; openings and verdicts are shared. Every word of
@@ -21,7 +21,7 @@ import zlib
 from itertools import pairwise
 from typing import Any, NamedTuple
 
-from review_words import DOMAINS, KINDS, PRODUCTS
+from .words import DOMAINS, KINDS, PRODUCTS
 
 SIZES = {"train": 4000, "validation": 500, "test": 500}
 LONGEST = 121  # characters; keeps the three files inside their budget
@@ -140,7 +140,7 @@ class Opinion(NamedTuple):
 
 
 def parse(table: str) -> dict[str, dict[str, list[str]]]:
-    """A table of review_words.py: a heading, then lines of a mark and things between semicolons."""
+    """A table of words.py: a heading, then lines of a mark and things between semicolons."""
     found: dict[str, dict[str, str]] = {}
     heading = ""
     for line in table.strip().splitlines():
@@ -233,7 +233,7 @@ class Product:
 
 
 def products() -> list[Product]:
-    """All products of review_words.py, in its order."""
+    """All products of words.py, in its order."""
     kinds: dict[str, Any] = {}
     for heading, marks in parse(KINDS).items():
         name, tense = heading.split()

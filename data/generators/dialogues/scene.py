@@ -1,6 +1,6 @@
 """The stage on which a dialogue is written: facts, turns, slips of the tongue, a summary.
 
-A situation (see `dialogue_travel.py` and its neighbors) is a function that gets a Scene. It draws
+A situation (see `travel.py` and its neighbors) is a function that gets a Scene. It draws
 facts, lets speaker A (who wants something) and speaker B (who can help) talk about them, and ends
 with a summary of those facts. Wordings are written in a small notation:
 
@@ -12,7 +12,7 @@ import random
 import re
 from dataclasses import dataclass, field
 
-from dialogue_words import DAYTIMES, FRIEND_TALK, MEN, PHRASES, STRANGER_TALK, SURNAMES, WOMEN
+from .words import DAYTIMES, FRIEND_TALK, MEN, PHRASES, STRANGER_TALK, SURNAMES, WOMEN
 
 _CHOICE = re.compile(r"\[([^\[\]]*)\]")
 _SLOT = re.compile(r"\{(\w+)\}")

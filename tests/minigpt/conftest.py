@@ -1,0 +1,14 @@
+"""The run that several test files compare theirs with."""
+
+from __future__ import annotations
+
+import pytest
+from tiny_run import TinyData, tiny_config, tiny_model
+
+from minigpt.training import TrainResult, train
+
+
+@pytest.fixture(scope="session")
+def uninterrupted() -> TrainResult:
+    """What tiny_run's model learns when nothing stops it."""
+    return train(tiny_model(), TinyData(), tiny_config())
