@@ -247,8 +247,8 @@ if course.full:
 # %% [markdown]
 # Two things to see. After 2,500 steps the held-out loss stops falling while the training loss goes
 # on: by then the model has read the library, the larger half of its text, a dozen times, and begins
-# to know it by heart. More text would help, more steps do not. And at step 5,000, where windows grow
-# from 256 to 512 tokens, the loss jumps: positions never trained before are met for the first time.
+# to know it by heart. More text would help, more steps do not. And at step 5,000, where windows
+# grow from 256 to 512 tokens, the loss jumps: the later positions are new to the model.
 #
 # What it writes: English about Python, dialogue, and French.
 

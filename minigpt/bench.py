@@ -1,9 +1,5 @@
 """`minigpt bench`: our speed as a ratio to others', measured in turn on this machine.
 
-A time in seconds says more about the machine than about the code. So every contender does the same
-work, one after the other, round after round, and what is reported is the median of the ratios of
-each round: when the machine slows down for a moment it slows down for all of them.
-
 The contenders are transformers' GPT2LMHeadModel (where it is installed), and the plain recipe that
 small GPT code bases use: the same decoder with fused attention, exact GELU, and torch's AdamW as it
 comes. All have the same shape and the same weights.
@@ -15,9 +11,8 @@ import json
 import math
 import platform
 import statistics
-import time
 from argparse import Namespace
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -25,38 +20,17 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from tqdm import tqdm
 
 from minigpt import pretrained
 from minigpt.allocator import keep_freed_memory
+from minigpt.bench_metrics import bench_metrics
 from minigpt.config import GPTConfig, count_parameters
 from minigpt.device import has_fast_bfloat16, pick_device
 from minigpt.model import GPT, MLP
 from minigpt.optim import make_optimizer
+from minigpt.timing import Ratio, ratio, time_in_turn
 
 SMALL = GPTConfig(vocab_size=4096, block_size=512, n_layer=5, n_head=4, n_embd=256)  # data/base
-Ratio = tuple[str, float, float | None]  # what, measured, goal
-
-
-def time_in_turn(
-    contenders: Mapping[str, Callable[[], object]], rounds: int
-) -> dict[str, list[float]]:
-    """Seconds of each contender in each round, after one round that is not counted."""
-    seconds: dict[str, list[float]] = {name: [] for name in contenders}
-    for turn in tqdm(range(rounds + 1), desc="rounds", leave=False):
-        for name, work in contenders.items():
-            started = time.perf_counter()
-            work()
-            if torch.cuda.is_available():
-                torch.cuda.synchronize()
-            if turn > 0:
-                seconds[name].append(time.perf_counter() - started)
-    return seconds
-
-
-def ratio(seconds: dict[str, list[float]], slower: str, faster: str) -> float:
-    """How many times as fast `faster` is: the median over rounds."""
-    return statistics.median(s / f for s, f in zip(seconds[slower], seconds[faster], strict=True))
 
 
 class ExactGeluMLP(MLP):
@@ -276,6 +250,9 @@ def main(arguments: Namespace) -> int:
     if arguments.what in ("all", "generation"):
         print("\ngeneration (greedy, one sequence)")
         rows += bench_generation(device, arguments.seed)
+    if arguments.what in ("all", "metrics"):
+        print("\nmetrics (distinct texts, empty caches)")
+        rows += bench_metrics(arguments.seed)
     print(f"\n{'':<52} {'times':>6} {'goal':>6}")
     for what, measured, goal in rows:
         print(f"{what:<52} {measured:>6.2f} {goal if goal is not None else '':>6}")

@@ -1,6 +1,6 @@
 """The `minigpt` command: each function below is one of its words.
 
-    minigpt course | lesson N | train | generate | data | bench
+    minigpt course | lesson N | train | generate | evaluate | data | bench
 
 What goes wrong on the user's side (a file that is not there, a size that does not fit) ends in one
 sentence and exit status 2; set MINIGPT_DEBUG=1 to see where it came from.
@@ -17,6 +17,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from minigpt import evaluation
 from minigpt.config import PRESETS
 from minigpt.training import TrainingDivergedError
 
@@ -142,6 +143,9 @@ def train(arguments: argparse.Namespace) -> int:
     model = GPT(config)
     print(f"{len(learn)} documents to learn from, {len(validate)} to validate on")
     print(f"{count_parameters(config):,} parameters; writing to {arguments.out}/")
+    warmup_steps = arguments.warmup_steps
+    if warmup_steps is None:
+        warmup_steps = min(50, arguments.steps // 10)
     result = training.train(
         model,
         data,
@@ -150,7 +154,7 @@ def train(arguments: argparse.Namespace) -> int:
             batch_size=arguments.batch_size,
             micro_batch_size=arguments.micro_batch_size,
             learning_rate=arguments.learning_rate,
-            warmup_steps=arguments.warmup_steps,
+            warmup_steps=warmup_steps,
             eval_every=arguments.eval_every,
             checkpoint_every=arguments.eval_every,
             seed=arguments.seed,
@@ -199,6 +203,11 @@ def generate(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def evaluate(arguments: argparse.Namespace) -> int:
+    """Score predictions against references with ROUGE and BLEU."""
+    return evaluation.main(arguments)
+
+
 def data(arguments: argparse.Namespace) -> int:
     """Fetch a public data set, or look at the task sets that ship with minigpt."""
     from minigpt import corpus, fetch
@@ -212,7 +221,7 @@ def data(arguments: argparse.Namespace) -> int:
 
 
 def bench(arguments: argparse.Namespace) -> int:
-    """Time our training step and generation against transformers', in turn."""
+    """Time our training, generation and metrics against the libraries that others use, in turn."""
     from minigpt import bench
 
     return bench.main(arguments)
@@ -271,7 +280,7 @@ def make_parser() -> argparse.ArgumentParser:
         "--micro-batch-size", type=int, help="sequences at once; smaller needs less memory"
     )
     sub.add_argument("--learning-rate", type=float, default=1e-3, help="default 0.001")
-    sub.add_argument("--warmup-steps", type=int, default=50, help="default 50")
+    sub.add_argument("--warmup-steps", type=int, help="default: 50, or a tenth of --steps if less")
     sub.add_argument(
         "--eval-every", type=int, default=100, help="steps between validations (default 100)"
     )
@@ -295,6 +304,12 @@ def make_parser() -> argparse.ArgumentParser:
         "--no-cache", action="store_true", help="recompute every step: same text, slower"
     )
 
+    sub = command(
+        evaluate, "ROUGE and BLEU of a file of predictions",
+        "evaluate --predictions out.txt --references ref.txt --metrics rougeL,bleu",
+    )  # fmt: skip
+    evaluation.add_arguments(sub)
+
     sub = command(data, "fetch public data, show the task sets", "data fetch shakespeare")
     actions = sub.add_subparsers(dest="action", required=True, metavar="ACTION")
     action = actions.add_parser("fetch", help="download and check a public data set")
@@ -306,8 +321,10 @@ def make_parser() -> argparse.ArgumentParser:
     action.add_argument("--split", default="train", choices=["train", "validation", "test"])
     action.add_argument("-n", type=int, default=5, help="how many (default 5)")
 
-    sub = command(bench, "time minigpt against transformers", "bench training --json bench.json")
-    sub.add_argument("what", nargs="?", default="all", choices=["all", "training", "generation"])
+    sub = command(bench, "time minigpt against its peers", "bench training --json bench.json")
+    sub.add_argument(
+        "what", nargs="?", default="all", choices=["all", "training", "generation", "metrics"]
+    )
     sub.add_argument("--json", type=Path, help="also write the figures to this file")
     return parser
 

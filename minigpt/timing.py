@@ -1,0 +1,45 @@
+"""Timing contenders in turn: a time in seconds says more about the machine than about the code.
+
+Every contender does the same work, one after the other, round after round, and what is reported is
+the median of the ratios of each round: when the machine slows down for a moment it slows down for
+all of them.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Mapping
+
+import torch
+from tqdm import tqdm
+
+Ratio = tuple[str, float, float | None]  # what, measured, goal
+
+
+def time_in_turn(
+    contenders: Mapping[str, Callable[[], object]],
+    rounds: int,
+    before: Callable[[], object] | None = None,
+) -> dict[str, list[float]]:
+    """Seconds of each contender in each round, after one round that is not counted.
+
+    `before` is called before each, and not timed.
+    """
+    seconds: dict[str, list[float]] = {name: [] for name in contenders}
+    for turn in tqdm(range(rounds + 1), desc="rounds", leave=False):
+        for name, work in contenders.items():
+            if before is not None:
+                before()
+            started = time.perf_counter()
+            work()
+            if torch.cuda.is_available():
+                torch.cuda.synchronize()
+            if turn > 0:
+                seconds[name].append(time.perf_counter() - started)
+    return seconds
+
+
+def ratio(seconds: dict[str, list[float]], slower: str, faster: str) -> float:
+    """How many times as fast `faster` is: the median over rounds."""
+    return statistics.median(s / f for s, f in zip(seconds[slower], seconds[faster], strict=True))
