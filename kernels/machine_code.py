@@ -1,0 +1,271 @@
+"""What the compiler made of the kernels: registers, memory accesses, instructions per element.
+
+    python -m kernels.machine_code                       # block size 64, bf16, every GPU below
+    python -m kernels.machine_code --arch sm_90 --dtype fp32,bf16 --block-size 32,64 --json
+
+No GPU is needed: Triton compiles for any, and the programs that take machine code apart come with
+it. It says what a kernel asks of a GPU, not how long it takes; for that there is `kernels.bench`.
+
+How it counts, for NVIDIA's GPUs in the listing of nvdisasm:
+
+- instructions_per_element: instructions a thread executes, times threads, by elements of the weight
+  that they handle. Left out is what is never executed: NOPs behind the end, and the jump to itself
+  that follows the last EXIT. What is jumped over or masked out counts as executed. In a kernel with
+  a loop it is the longest loop's body that counts, and `elements` is what one turn handles: what
+  stands before and behind is executed once. So the number is an upper bound where code branches,
+  and where the compiler has unrolled the loop.
+- load_bytes, store_bytes: the widest access of one thread to global memory.
+- spill_bytes: local memory of a thread. The kernels have no arrays in it, so all of it is registers
+  that did not fit.
+- barriers: instructions that make warps wait for each other.
+
+For AMD's gfx942 the same is read from the compiler's assembly listing, where a vector instruction
+works for 64 lanes; the kernels leave out their PTX (SHUFFLE=False) and are slower for it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import multiprocessing
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from kernels.assembly import access_bytes, longest_loop, parse_amd, parse_sass
+from kernels.variant import Variant
+
+ARCHS = ("sm_75", "sm_80", "sm_90", "sm_100", "gfx942")
+MODULES = ("quantize", "dequantize", "matmul")
+
+
+class Row(NamedTuple):
+    """A kernel compiled for an arch; None where it cannot be told."""
+
+    kernel: str
+    arch: str
+    dtype: str
+    block_size: int
+    double_quant: bool
+    registers: int | None
+    spill_bytes: int | None
+    shared_bytes: int | None
+    barriers: int | None
+    load_bytes: int | None
+    store_bytes: int | None
+    instructions_per_element: float | None
+
+
+@cache
+def variants() -> tuple[Variant, ...]:
+    """All that the launchers of the package launch."""
+    modules = [importlib.import_module(f"kernels.{name}") for name in MODULES]
+    return tuple(variant for module in modules for variant in module.variants())
+
+
+def compile_for(variant: Variant, arch: str) -> Any:
+    """The compiled kernel, as triton.compile returns it; `.asm` holds its code at every stage.
+
+    Raises:
+        RuntimeError: TRITON_INTERPRET is set, so that there is nothing to compile.
+        triton.compiler.errors.CompilationError: it does not compile.
+    """
+    import triton
+    from triton.backends.compiler import GPUTarget
+    from triton.compiler import ASTSource
+
+    if not isinstance(variant.fn, triton.JITFunction):
+        raise RuntimeError("with TRITON_INTERPRET=1 Triton compiles nothing; start without it")
+    constants = dict(variant.constexprs)
+    if arch.startswith("sm_"):
+        target = GPUTarget("cuda", int(arch.removeprefix("sm_")), 32)
+    else:
+        target = GPUTarget("hip", arch, 64)
+        if "SHUFFLE" in constants:
+            constants["SHUFFLE"] = False
+    names = variant.fn.arg_names
+    signature = {name: variant.signature.get(name, "constexpr") for name in names}
+    aligned = {
+        (i,): [["tt.divisibility", 16]] for i, name in enumerate(names) if "*" in signature[name]
+    }
+    source = ASTSource(variant.fn, signature, constants, aligned)
+    options = {"num_warps": variant.num_warps, **variant.options}
+    return triton.compile(source, target=target, options=options)
+
+
+def disassemble(cubin: bytes) -> tuple[str, str]:
+    """Machine code of an NVIDIA kernel as text, and the list of what it needs."""
+    from triton import knobs
+
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "kernel.cubin"
+        file.write_bytes(cubin)
+        calls = ([knobs.nvidia.nvdisasm.path, "-c"], [knobs.nvidia.cuobjdump.path, "-res-usage"])
+        code, needs = (
+            subprocess.run([*call, file], check=True, capture_output=True, text=True).stdout
+            for call in calls
+        )
+    return code, needs
+
+
+def read_nvidia(variant: Variant, compiled: Any) -> dict[str, Any]:
+    """The columns from `registers` on, from SASS."""
+    code, needs = disassemble(compiled.asm["cubin"])
+    instructions, labels = parse_sass(code)
+    names = [instruction.name for instruction in instructions]
+    executed = longest_loop(instructions, labels) or instructions
+    amount = {key: int(value) for key, value in re.findall(r"(\w+):(\d+)", needs)}
+    return {
+        "registers": amount["REG"],
+        "spill_bytes": amount["STACK"] + amount["LOCAL"],
+        "shared_bytes": max(amount["SHARED"], compiled.metadata.shared),
+        "barriers": sum(name.startswith(("BAR.", "SYNCS")) for name in names),
+        "load_bytes": access_bytes(n for n in names if n.startswith(("LDG.", "LDGSTS."))),
+        "store_bytes": access_bytes(n for n in names if n.startswith("STG.")),
+        "instructions_per_element": len(executed) * variant.num_warps * 32 / variant.elements,
+    }
+
+
+def read_amd(variant: Variant, compiled: Any) -> dict[str, Any]:
+    """The columns from `registers` on, from the assembly listing."""
+    listing = compiled.asm["amdgcn"]
+    amount = {k: int(v) for k, v in re.findall(r"^\s*\.(\w+):\s+(\d+)$", listing, re.MULTILINE)}
+    instructions, labels = parse_amd(listing)
+    names = [instruction.name for instruction in instructions]
+    executed = longest_loop(instructions, labels) or instructions
+    words = {"byte": 1, "short": 2, "dword": 4, "dwordx2": 8, "dwordx3": 12, "dwordx4": 16}
+
+    def widest(kind: str) -> int:
+        access = re.compile(rf"(?:global|buffer|flat)_{kind}_[us]?(byte|short|dword(?:x\d)?)")
+        found = [access.match(name) for name in names]
+        return max((words[match[1]] for match in found if match), default=0)
+
+    return {
+        "registers": amount["vgpr_count"],
+        "spill_bytes": amount["private_segment_fixed_size"],
+        "shared_bytes": max(amount["group_segment_fixed_size"], compiled.metadata.shared),
+        "barriers": names.count("s_barrier"),
+        "load_bytes": widest("load"),
+        "store_bytes": widest("store"),
+        "instructions_per_element": len(executed) * variant.num_warps * 64 / variant.elements,
+    }
+
+
+def measure(variant: Variant, arch: str) -> Row:
+    """Compile a variant for an arch and read its machine code.
+
+    Raises:
+        RuntimeError: it does not compile; says which.
+    """
+    try:
+        compiled = compile_for(variant, arch)
+    except Exception as error:
+        scales = "two levels" if variant.double_quant else "one level"
+        raise RuntimeError(
+            f"{variant.kernel} for {variant.dtype}, blocks of {variant.block_size} and {scales} of "
+            f"scales does not compile for {arch}: {error}"
+        ) from error
+    read = read_nvidia if arch.startswith("sm_") else read_amd
+    return Row(
+        variant.kernel, arch, variant.dtype, variant.block_size, variant.double_quant,
+        **read(variant, compiled),
+    )  # fmt: skip
+
+
+def measure_number(job: tuple[int, str]) -> Row:
+    """The same by the variant's place in `variants()`, which can be sent to another process."""
+    return measure(variants()[job[0]], job[1])
+
+
+def table(
+    archs: Sequence[str] = ARCHS,
+    kernels: Sequence[str] = (),
+    dtypes: Sequence[str] = ("bf16",),
+    block_sizes: Sequence[int] = (64,),
+) -> list[Row]:
+    """A row for every kernel in these configurations; no kernels named means all of them.
+
+    A variant takes about half a second, so they are divided among the processors; what it compiled
+    once Triton keeps on disk. With TRITON_INTERPRET set, a new process without it does the work.
+
+    Raises:
+        ValueError: no kernel is compiled for such a configuration.
+    """
+    if os.environ.get("TRITON_INTERPRET"):
+        lists = (archs, kernels, dtypes, [str(size) for size in block_sizes])
+        names = ("--arch", "--kernel", "--dtype", "--block-size")
+        command = [sys.executable, "-m", "kernels.machine_code", "--json"]
+        command += [f"{name}={','.join(values)}" for name, values in zip(names, lists, strict=True)]
+        environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
+        found = subprocess.run(command, env=environment, capture_output=True, text=True)
+        if found.returncode:
+            raise RuntimeError(found.stderr.strip().splitlines()[-1])
+        return [Row(**row) for row in json.loads(found.stdout)]
+    jobs = [
+        (number, arch)
+        for number, variant in enumerate(variants())
+        for arch in archs
+        if (not kernels or variant.kernel in kernels)
+        and variant.dtype in dtypes
+        and variant.block_size in block_sizes
+    ]
+    if not jobs:
+        known = ", ".join(sorted({variant.kernel for variant in variants()}))
+        raise ValueError(f"nothing is compiled for this configuration; the kernels are {known}")
+    workers = min(os.cpu_count() or 1, len(jobs) // 8)
+    if workers < 2:
+        return [measure_number(job) for job in jobs]
+    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
+        return list(pool.map(measure_number, jobs))
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(
+        prog="python -m kernels.machine_code",
+        description="Compile the kernels for named GPUs and read their machine code.",
+        epilog="example: python -m kernels.machine_code --arch sm_90 --kernel dequantize_fast",
+    )
+    defaults = {"arch": ",".join(ARCHS), "kernel": "", "dtype": "bf16", "block-size": "64"}
+    for name, default in defaults.items():
+        parser.add_argument(f"--{name}", default=default, help=f"default: {default or 'all'}")
+    parser.add_argument("--json", action="store_true", help="print JSON, one object a row")
+    given = parser.parse_args(arguments)
+    archs, dtypes = given.arch.split(","), given.dtype.split(",")
+    kernels = given.kernel.split(",") if given.kernel else []
+    block_sizes = [int(size) for size in given.block_size.split(",")]
+    if not importlib.util.find_spec("triton"):
+        parser.error("this needs triton, which there is for Linux: pip install triton")
+    if unknown := set(archs) - set(ARCHS):
+        parser.error(f"--arch must be of {', '.join(ARCHS)}, got {', '.join(unknown)}")
+    try:
+        rows = table(archs, kernels, dtypes, block_sizes)
+    except ValueError as error:
+        parser.error(str(error))
+    if given.json:
+        print(json.dumps([row._asdict() for row in rows], indent=1))
+        return
+    lines = [Row._fields, *([as_text(value) for value in row] for row in rows)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(Row._fields))]
+    for line in lines:
+        cells = (text.ljust(width) for text, width in zip(line, widths, strict=True))
+        print("  ".join(cells).rstrip())
+
+
+def as_text(value: object) -> str:
+    """A cell of the table."""
+    if value is None:
+        return "-"
+    return f"{value:.2f}" if isinstance(value, float) else str(value)
+
+
+if __name__ == "__main__":
+    main()

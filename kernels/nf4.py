@@ -1,0 +1,254 @@
+"""NF4, the 4-bit NormalFloat: its 16 levels, and a tensor stored in them.
+
+A weight matrix that was trained looks like numbers drawn from a normal distribution: many small,
+few large. NF4 puts its 16 levels where such numbers are, so that each level is used about equally
+often, and scales every block of 64 weights by its largest absolute value, so that all of them are
+between -1 and 1. A weight then costs 4 bits, and a block the 32 bits of its scale; with *double
+quantization* the scales are stored in 8 bits each, 256 of them sharing one scale of their own:
+
+    weight   = LEVELS[code] * absmax[block]
+    absmax   = DYNAMIC_MAP[absmax_code] * absmax_scale[block of blocks] + absmax_offset
+
+Sources: Dettmers et al. 2023, "QLoRA" (section 3, arXiv 2305.14314); the numbers are those of
+bitsandbytes, which the world's 4-bit checkpoints are written with. The paper's equation 4 describes
+other levels: its end quantiles would be infinite.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from statistics import NormalDist
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+DTYPES = (torch.float32, torch.float16, torch.bfloat16)
+BLOCK_SIZES = tuple(2**i for i in range(5, 13))  # 32 to 4096
+PAD_CODE = 7  # the level 0.0; fills the last half byte of an odd number of codes
+SETTINGS = ".quant_state.bitsandbytes__nf4"  # the key of what is no tensor, in a checkpoint
+
+
+def derive_levels() -> Tensor:
+    """The 16 levels from -1 to 1, fp32 [16].
+
+    Cut the area under the normal curve between the quantiles 1 - o and o into 8 equal parts on the
+    right of zero and 7 on the left, take the curve's quantiles at the cuts and 0 itself, and divide
+    by the largest. o = 0.9677083 keeps the two ends finite: it lies half way between the last of 15
+    and the last of 16 equal parts, averaged: 1 - (1/32 + 1/30) / 2.
+    """
+    quantile = NormalDist().inv_cdf
+    o = 0.9677083
+    positive = [quantile(p) for p in torch.linspace(o, 0.5, 9)[:-1].tolist()]
+    negative = [-quantile(p) for p in torch.linspace(o, 0.5, 8)[:-1].tolist()]
+    levels = torch.tensor(sorted([*negative, 0.0, *positive]), dtype=torch.float32)
+    return levels / levels.max()
+
+
+def derive_dynamic_map() -> Tensor:
+    """The 256 values from -0.993 to 1 that a scale can take, fp32 [256], ascending; [127] is 0.
+
+    A sign, a power of ten, and what bits are left for a fraction: of the 7 bits behind the sign,
+    6 - i zeros and a one say "times 10^(i - 6)", and the i bits behind them count the middles of
+    2^i equal steps from 0.1 to 1. The two values left over are 0 and 1.
+    Source: Dettmers 2015, "8-Bit Approximations for Parallelism in Deep Learning" (1511.04561).
+    """
+    values = [0.0, 1.0]
+    for i in range(7):
+        ends = torch.linspace(0.1, 1, 2**i + 1)
+        middles = (ends[:-1] + ends[1:]) / 2 * 10.0 ** (i - 6)
+        values += [sign * value for value in middles.tolist() for sign in (1, -1)]
+    return torch.tensor(sorted(values), dtype=torch.float32)
+
+
+LEVELS = derive_levels()
+DYNAMIC_MAP = derive_dynamic_map()
+# x goes to the level above when x > threshold. These are the midpoints of the levels as the CUDA
+# kernels of bitsandbytes write them in decimals, so four are the last bit off the exact midpoint.
+THRESHOLD_BITS = (
+    0xBF591CD9, 0xBF1C5270, 0xBEEB8480, 0xBEADEA76, 0xBE703CEC, 0xBE0D38BC, 0xBD3A7871, 0x3D22FAFF,
+    0x3DF64863, 0x3E5067E0, 0x3E9582D4, 0x3EC753F9, 0x3F006D03, 0x3F248DAF, 0x3F5C89D9,
+)  # fmt: skip
+THRESHOLDS = torch.from_numpy(np.array(THRESHOLD_BITS, dtype=np.uint32).view(np.float32))
+
+
+def check_block_size(name: str, value: int) -> None:
+    """Raises ValueError unless value is a power of two from 32 to 4096."""
+    if value not in BLOCK_SIZES:
+        raise ValueError(f"{name} must be a power of two from 32 to 4096, got {value}")
+
+
+@dataclass(frozen=True, eq=False)
+class NF4Tensor:
+    """A tensor of n numbers in NF4.
+
+    Attributes:
+        codes: uint8 [ceil(n / 2)]. The tensor is read row by row; element 2i is the high half of
+            byte i, element 2i + 1 the low half. An odd number of elements ends in code 7.
+        shape: the tensor's own shape, n numbers.
+        dtype: what it was before, and what `dequantize_nf4` makes of it: fp32, fp16 or bf16.
+        block_size: elements that share a scale. Blocks run over the flat tensor, across rows; the
+            last may be short. b = ceil(n / block_size) blocks.
+        absmax: fp32 [b], one scale a block; None with double quantization, which has instead
+        absmax_codes: uint8 [b], indices into DYNAMIC_MAP,
+        absmax_scale: fp32 [ceil(b / nested_block_size)], and
+        absmax_offset: fp32 scalar, the mean of the scales.
+        nested_block_size: scales that share one absmax_scale; None without double quantization.
+
+    Raises:
+        ValueError, TypeError: the parts do not fit together.
+    """
+
+    codes: Tensor
+    shape: torch.Size
+    dtype: torch.dtype
+    block_size: int
+    absmax: Tensor | None = None
+    absmax_codes: Tensor | None = None
+    absmax_scale: Tensor | None = None
+    absmax_offset: Tensor | None = None
+    nested_block_size: int | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "shape", torch.Size(self.shape))
+        check_block_size("block_size", self.block_size)
+        if self.dtype not in DTYPES:
+            raise TypeError(f"dtype must be float32, float16 or bfloat16, got {self.dtype}")
+        n_blocks = math.ceil(self.numel / self.block_size)
+        expected: dict[str, tuple[torch.dtype, tuple[int, ...]]]
+        expected = {"codes": (torch.uint8, (math.ceil(self.numel / 2),))}
+        if self.nested_block_size is None:
+            expected["absmax"] = (torch.float32, (n_blocks,))
+        else:
+            check_block_size("nested_block_size", self.nested_block_size)
+            expected["absmax_codes"] = (torch.uint8, (n_blocks,))
+            n_scales = math.ceil(n_blocks / self.nested_block_size)
+            expected["absmax_scale"] = (torch.float32, (n_scales,))
+            expected["absmax_offset"] = (torch.float32, ())
+        for name in ("codes", "absmax", "absmax_codes", "absmax_scale", "absmax_offset"):
+            part = getattr(self, name)
+            if name not in expected:
+                if part is not None:
+                    nested = "with" if self.nested_block_size else "without"
+                    raise ValueError(f"an NF4Tensor {nested} double quantization has no {name}")
+                continue
+            dtype, shape = expected[name]
+            if part is None or part.dtype != dtype or tuple(part.shape) != shape:
+                found = "nothing" if part is None else f"{part.dtype} {list(part.shape)}"
+                raise ValueError(
+                    f"{name} of an NF4Tensor of shape {list(self.shape)} with block_size "
+                    f"{self.block_size} must be {dtype} {list(shape)}, got {found}"
+                )
+            if part.device != self.codes.device:
+                raise ValueError(f"codes are on {self.codes.device}, {name} is on {part.device}")
+
+    @property
+    def numel(self) -> int:
+        """n, the number of elements."""
+        return math.prod(self.shape)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the parts are."""
+        return self.codes.device
+
+    @property
+    def double_quant(self) -> bool:
+        """Whether the scales are quantized too."""
+        return self.nested_block_size is not None
+
+    @property
+    def parts(self) -> dict[str, Tensor]:
+        """The tensors it is made of, by attribute name."""
+        names = ("codes", "absmax", "absmax_codes", "absmax_scale", "absmax_offset")
+        return {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all parts."""
+        return sum(part.nbytes for part in self.parts.values())
+
+    @property
+    def bits_per_parameter(self) -> float:
+        """8 * nbytes / n: near 4.5 for blocks of 64, 4.127 with double quantization."""
+        return 8 * self.nbytes / self.numel if self.numel else math.nan
+
+    def to(self, device: torch.device | str) -> NF4Tensor:
+        """The same on another device."""
+        parts: dict[str, Any] = {name: part.to(device) for name, part in self.parts.items()}
+        return replace(self, **parts)
+
+    def state_dict(self, prefix: str = "weight") -> dict[str, Tensor]:
+        """Tensors only, as bitsandbytes names and lays them out in a checkpoint.
+
+        `prefix` holds the codes [ceil(n / 2), 1], `prefix.absmax` the scales (or their codes),
+        `prefix.quant_map` the levels, `prefix.quant_state.bitsandbytes__nf4` the rest as JSON in
+        UTF-8 bytes. safetensors can save it, transformers and bitsandbytes can load it.
+        """
+        settings = {
+            "quant_type": "nf4",
+            "blocksize": self.block_size,
+            "dtype": str(self.dtype).removeprefix("torch."),
+            "shape": list(self.shape),
+        }
+        tensors = {"": self.codes[:, None], ".quant_map": LEVELS.to(self.device)}
+        if self.absmax is not None:
+            tensors[".absmax"] = self.absmax
+        else:
+            assert self.absmax_codes is not None
+            assert self.absmax_scale is not None
+            assert self.absmax_offset is not None
+            settings["nested_blocksize"] = self.nested_block_size
+            settings["nested_dtype"] = "float32"
+            settings["nested_offset"] = self.absmax_offset.item()
+            tensors[".absmax"] = self.absmax_codes
+            tensors[".nested_absmax"] = self.absmax_scale
+            tensors[".nested_quant_map"] = DYNAMIC_MAP.to(self.device)
+        packed = np.frombuffer(json.dumps(settings).encode(), dtype=np.uint8).copy()
+        tensors[SETTINGS] = torch.from_numpy(packed).to(self.device)
+        return {prefix + name: tensor for name, tensor in tensors.items()}
+
+    @classmethod
+    def from_state_dict(cls, state_dict: Mapping[str, Tensor], prefix: str = "weight") -> NF4Tensor:
+        """What `state_dict` or bitsandbytes has saved under `prefix`.
+
+        Raises:
+            KeyError: a part is missing.
+            ValueError: it is in another format (fp4, say), or the parts do not fit together.
+        """
+
+        def part(name: str) -> Tensor:
+            if prefix + name not in state_dict:
+                near = [key for key in state_dict if key.startswith(prefix)]
+                raise KeyError(
+                    f"no tensor {prefix + name!r} in the checkpoint; under {prefix!r} it has "
+                    f"{', '.join(near) or 'nothing: is the weight in NF4 at all?'}"
+                )
+            return state_dict[prefix + name]
+
+        settings = json.loads(bytes(part(SETTINGS).cpu().numpy()).decode())
+        if settings["quant_type"] != "nf4" or not torch.equal(part(".quant_map").cpu(), LEVELS):
+            raise ValueError(f"{prefix!r} does not use the 16 levels of NF4")
+        absmax = part(".absmax")
+        scales: dict[str, Tensor] = {"absmax": absmax}
+        if "nested_blocksize" in settings:
+            if not torch.equal(part(".nested_quant_map").cpu(), DYNAMIC_MAP):
+                raise ValueError(f"the scales of {prefix!r} use another 8-bit map than ours")
+            offset = torch.tensor(settings["nested_offset"], device=absmax.device)
+            scales = {
+                "absmax_codes": absmax,
+                "absmax_scale": part(".nested_absmax"),
+                "absmax_offset": offset,
+            }
+        return cls(
+            codes=part("").view(torch.uint8).flatten(),
+            shape=torch.Size(settings["shape"]),
+            dtype=getattr(torch, settings["dtype"]),
+            block_size=settings["blocksize"],
+            nested_block_size=settings.get("nested_blocksize"),
+            **scales,
+        )

@@ -1,0 +1,345 @@
+"""The public functions: gradients, torch.compile, backends, and a plain sentence for bad input."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+
+import pytest
+import torch
+import triton
+from torch import Tensor
+from torch.nn import functional as F
+
+import kernels.dequantize
+from kernels import NF4Tensor, backend, dequantize_nf4, nf4_linear, ops, quantize_nf4
+from kernels.reference import dequantize_plainly, quantize_plainly
+
+DTYPES = (torch.float32, torch.float16, torch.bfloat16)
+
+
+@pytest.mark.parametrize("backend", [None, "torch", "triton"])
+@pytest.mark.parametrize("double_quant", [True, False])
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", [(0,), (0, 5), (), (7,), (3, 5, 7), (66, 100)])
+def test_any_shape_on_any_backend_follows_the_specification(
+    shape: tuple[int, ...], dtype: torch.dtype, double_quant: bool, backend: str | None
+) -> None:
+    weight = torch.randn(shape).to(dtype)
+    q = quantize_nf4(weight, 64, double_quant, backend=backend)
+    expected = quantize_plainly(weight, 64, 256 if double_quant else None)
+    assert q.parts.keys() == expected.parts.keys()
+    for name, part in expected.parts.items():
+        assert torch.equal(q.parts[name], part), name
+    assert (q.shape, q.dtype) == (shape, dtype)
+    for to in (None, *DTYPES):
+        back = dequantize_nf4(q, to, backend=backend)
+        assert back.dtype == (to or dtype)
+        assert torch.equal(back, dequantize_plainly(q, to or dtype))
+
+
+@pytest.mark.parametrize("backend", ["torch", "triton"])
+def test_views_are_quantized_as_their_copies(backend: str) -> None:
+    weight = torch.randn(40, 60)
+    for view in (weight.T, weight[::2, 3:]):
+        q, copied = (quantize_nf4(w, backend=backend) for w in (view, view.contiguous()))
+        assert torch.equal(q.codes, copied.codes)
+        assert torch.equal(dequantize_nf4(q, backend=backend), dequantize_nf4(copied))
+
+
+def test_weight_that_requires_grad_is_taken_as_it_is() -> None:
+    q = quantize_nf4(torch.nn.Linear(8, 8).weight)
+    assert not any(part.requires_grad for part in q.parts.values())
+    assert not dequantize_nf4(q).requires_grad
+
+
+def linear_inputs(dtype: torch.dtype = torch.float32) -> tuple[Tensor, NF4Tensor, Tensor, Tensor]:
+    q = quantize_nf4(torch.randn(48, 100).to(dtype))
+    x = torch.randn(2, 3, 100).to(dtype).requires_grad_()
+    bias = torch.randn(48).to(dtype).requires_grad_()
+    return x, q, bias, torch.randn(2, 3, 48).to(dtype)
+
+
+@pytest.mark.parametrize("backend", ["torch", "triton"])
+@pytest.mark.parametrize(
+    ("dtype", "n_rows"), [(t, n) for t, few in ops.FEW_ROWS.items() for n in (1, 3, few, few + 1)]
+)
+def test_linear_and_its_gradients_are_those_of_the_dequantized_weight(
+    dtype: torch.dtype, n_rows: int, backend: str
+) -> None:
+    _, q, bias, _ = linear_inputs(dtype)
+    x, grad = torch.randn(n_rows, 100).to(dtype).requires_grad_(), torch.randn(n_rows, 48).to(dtype)
+    y = nf4_linear(x, q, bias, backend=backend)
+    found = (y, *torch.autograd.grad(y, (x, bias), grad))
+    expected_y = F.linear(x, dequantize_plainly(q, dtype), bias)
+    expected = (expected_y, *torch.autograd.grad(expected_y, (x, bias), grad))
+    # The kernel may add in another order, and scale after adding.
+    close = {torch.float32: 1e-5, torch.float16: 4e-3, torch.bfloat16: 3e-2}[dtype]
+    for a, b in zip(found, expected, strict=True):
+        torch.testing.assert_close(a, b, rtol=close, atol=10 * close)
+
+
+def test_gradients_are_the_slopes() -> None:
+    x, q, bias, grad = linear_inputs()
+    y = nf4_linear(x, q, bias)
+    grads = torch.autograd.grad(y, (x, bias), grad)
+    for leaf, slope in zip((x, bias), grads, strict=True):
+        step = torch.zeros_like(leaf).flatten()
+        step[5] = 2.0  # the function is linear: any step will do
+        step = step.view_as(leaf)
+        ends = [
+            nf4_linear(
+                x + sign * step if leaf is x else x, q, bias + sign * step if leaf is bias else bias
+            )
+            for sign in (1, -1)
+        ]
+        rise = ((ends[0] - ends[1]) * grad).sum() / 4
+        torch.testing.assert_close(slope.flatten()[5], rise, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "n_rows"), [(t, n) for t, few in ops.FEW_ROWS.items() for n in (1, few, few + 1)]
+)
+def test_few_rows_are_multiplied_with_the_packed_weight(
+    dtype: torch.dtype, n_rows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dequantized = []
+
+    def count(*arguments: object) -> None:
+        dequantized.append(n_rows)
+        dequantize(*arguments)
+
+    dequantize = kernels.dequantize.dequantize
+    monkeypatch.setattr(kernels.dequantize, "dequantize", count)
+    x, weight = torch.randn(n_rows, 64, dtype=dtype), torch.randn(16, 64, dtype=dtype)
+    nf4_linear(x, quantize_nf4(weight), backend="triton")
+    assert bool(dequantized) == (n_rows > ops.FEW_ROWS[dtype])
+
+
+def test_only_the_gradients_asked_for_are_computed() -> None:
+    x, q, bias, grad = linear_inputs()
+    nf4_linear(x.detach(), q, bias).backward(grad)
+    torch.testing.assert_close(bias.grad, grad.sum(dim=(0, 1)))
+    nf4_linear(x, q).backward(grad)
+    assert x.grad is not None
+    assert not nf4_linear(x.detach(), q, bias.detach()).requires_grad
+
+
+def test_only_four_bits_a_weight_are_saved_for_backward() -> None:
+    q = quantize_nf4(torch.randn(256, 512))
+    x = torch.randn(64, 512, requires_grad=True)
+    saved: list[Tensor] = []
+
+    def keep(tensor: Tensor) -> Tensor:
+        saved.append(tensor)
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        nf4_linear(x, q, torch.zeros(256, requires_grad=True))
+    assert sum(tensor.nbytes for tensor in saved) == q.nbytes
+    assert {tensor.data_ptr() for tensor in saved} == {part.data_ptr() for part in q.parts.values()}
+
+
+@pytest.mark.parametrize("shape", [(100,), (0, 100), (2, 0, 100), (1, 1, 5, 100)])
+def test_rows_may_come_in_any_shape(shape: tuple[int, ...]) -> None:
+    _, q, bias, _ = linear_inputs()
+    x = torch.randn(shape, requires_grad=True)
+    y = nf4_linear(x, q, bias)
+    torch.testing.assert_close(y, F.linear(x, dequantize_nf4(q), bias))
+    y.sum().backward()
+    assert x.grad is not None
+    assert x.grad.shape == shape
+
+
+def test_layer_without_inputs_or_outputs() -> None:
+    for n_out, n_in in ((0, 8), (8, 0)):
+        x = torch.randn(3, n_in, requires_grad=True)
+        y = nf4_linear(x, quantize_nf4(torch.randn(n_out, n_in)))
+        assert torch.equal(y, torch.zeros(3, n_out))
+        y.sum().backward()
+        assert torch.equal(x.grad, torch.zeros(3, n_in))
+
+
+def test_under_autocast_its_dtype_is_taken() -> None:
+    x, q, bias, _ = linear_inputs()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        y = nf4_linear(x, q, bias)
+        expected = F.linear(x, dequantize_nf4(q, torch.bfloat16), bias)
+    assert y.dtype == torch.bfloat16
+    torch.testing.assert_close(y, expected)
+    y.float().sum().backward()
+    assert x.grad is not None
+    assert x.grad.dtype == torch.float32
+
+
+# torch.compile and torch.library
+
+
+def test_compiled_without_a_break_and_with_the_same_results() -> None:
+    x, q, bias, grad = linear_inputs()
+
+    def layer(x: Tensor, q: NF4Tensor, bias: Tensor) -> Tensor:
+        return nf4_linear(x, q, bias).relu() + dequantize_nf4(q).sum()
+
+    compiled = torch.compile(layer, fullgraph=True, backend="aot_eager")
+    found, expected = compiled(x, q, bias), layer(x, q, bias)
+    torch.testing.assert_close(found, expected)
+    for a, b in zip(
+        torch.autograd.grad(found, (x, bias), grad),
+        torch.autograd.grad(expected, (x, bias), grad),
+        strict=True,
+    ):
+        torch.testing.assert_close(a, b)
+
+
+def test_quantizing_is_compiled_without_a_break() -> None:
+    weight = torch.randn(30, 50)
+    compiled = torch.compile(
+        lambda w: dequantize_nf4(quantize_nf4(w)), fullgraph=True, backend="aot_eager"
+    )
+    assert torch.equal(compiled(weight), dequantize_nf4(quantize_nf4(weight)))
+
+
+def test_operators_keep_what_they_promise_torch() -> None:
+    x, q, bias, _ = linear_inputs()
+    parts, rest = ops.parts_of(q), (list(q.shape), 64, 256)
+    torch.library.opcheck(ops.quantize_op, (torch.randn(9, 11), 64, None, None))
+    torch.library.opcheck(ops.dequantize_op, (parts, *rest, torch.float16, None))
+    torch.library.opcheck(ops.linear_op, (x, parts, bias, *rest, None))
+
+
+def test_offsets_beyond_31_bits_in_shapes_without_memory() -> None:
+    n = 2**31 + 4097
+    q = quantize_nf4(torch.empty(n, dtype=torch.bfloat16, device="meta"))
+    assert q.codes.shape == (2**30 + 2049,)
+    assert q.parts["absmax_codes"].shape == (2**25 + 65,)
+    assert q.parts["absmax_scale"].shape == (2**17 + 1,)
+    assert dequantize_nf4(q).shape == (n,)
+
+
+# Bad input
+
+
+@pytest.mark.parametrize("backend", ["torch", "triton"])
+@pytest.mark.parametrize("double_quant", [True, False])
+@pytest.mark.parametrize("bad", ["nan", "inf", "-inf"])
+@pytest.mark.filterwarnings("ignore:invalid value encountered:RuntimeWarning")  # the interpreter's
+def test_what_is_not_finite_is_named(bad: str, double_quant: bool, backend: str) -> None:
+    weight = torch.randn(20, 30)
+    weight[3, 17] = float(bad)
+    with pytest.raises(ValueError, match=rf"weight\[3, 17\] is {bad}; NF4 can hold finite numbers"):
+        quantize_nf4(weight, double_quant=double_quant, backend=backend)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.int8, torch.complex64, torch.bool])
+def test_other_dtypes_are_refused(dtype: torch.dtype) -> None:
+    with pytest.raises(TypeError, match="weight must be float32, float16 or bfloat16, got torch"):
+        quantize_nf4(torch.zeros(4, dtype=dtype))
+    with pytest.raises(TypeError, match="dtype must be float32, float16 or bfloat16, got torch"):
+        dequantize_nf4(quantize_nf4(torch.zeros(4)), dtype)
+
+
+@pytest.mark.parametrize("size", [0, 16, 48, 8192, -64])
+def test_block_sizes_are_powers_of_two_in_range(size: int) -> None:
+    with pytest.raises(ValueError, match=f"^block_size must be a power of two .* got {size}$"):
+        quantize_nf4(torch.zeros(4), block_size=size)
+    with pytest.raises(ValueError, match=f"^nested_block_size must be .* got {size}$"):
+        quantize_nf4(torch.zeros(4), nested_block_size=size)
+    quantize_nf4(torch.zeros(4), double_quant=False, nested_block_size=size)  # not used then
+
+
+X, BIAS = torch.zeros(2, 100), torch.zeros(48)
+
+
+@pytest.mark.parametrize(
+    ("x", "bias", "error", "message"),
+    [
+        (X[:, :96], None, ValueError, r"x must be \[..., 100\] for .* \[48, 100\], got \[2, 96\]"),
+        (torch.tensor(1.0), None, ValueError, r"x must be \[..., 100\] .* got \[\]"),
+        (X, BIAS[:47], ValueError, r"bias must be \[48\] for .* \[48, 100\], got \[47\]"),
+        (X, BIAS[:, None], ValueError, r"bias must be \[48\] .* got \[48, 1\]"),
+        (X.to("meta"), None, ValueError, "x is on meta and the weight on cpu; move one"),
+        (X, BIAS.to("meta"), ValueError, "bias is on meta and the weight on cpu; move one"),
+        (X.half(), None, TypeError, "x is torch.float16 and the weight was torch.float32"),
+        (X, BIAS.bfloat16(), TypeError, "bias is torch.bfloat16 and the weight was torch.float32"),
+    ],
+)
+def test_linear_says_what_does_not_fit(
+    x: Tensor, bias: Tensor | None, error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        nf4_linear(x, quantize_nf4(torch.zeros(48, 100)), bias)
+
+
+def test_linear_wants_a_matrix() -> None:
+    with pytest.raises(ValueError, match=r"needs a weight \[out, in\], got one of shape \[2, 3, 4"):
+        nf4_linear(torch.zeros(4), quantize_nf4(torch.zeros(2, 3, 4)))
+
+
+# Backends
+
+
+@pytest.fixture
+def without_triton(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setitem(sys.modules, "triton", None)
+    caches: list[Callable[[], None]]
+    caches = [backend.has_triton.cache_clear, backend.warn_without_triton.cache_clear]
+    for clear in caches:
+        clear()
+    yield
+    for clear in caches:
+        clear()
+
+
+@pytest.mark.usefixtures("without_triton")
+def test_without_triton_a_gpu_is_used_through_torch_and_said_so_once() -> None:
+    gpu = torch.device("cuda")
+    with pytest.warns(UserWarning, match="triton is not installed"):
+        assert not backend.use_triton(None, gpu)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert not backend.use_triton(None, gpu)
+        assert not backend.use_triton("torch", gpu)
+    with pytest.raises(ValueError, match='backend="triton" needs triton, which is not installed'):
+        quantize_nf4(torch.zeros(4), backend="triton")
+
+
+def test_the_device_chooses_the_backend() -> None:
+    assert backend.use_triton(None, torch.device("cuda"))
+    assert not backend.use_triton("torch", torch.device("cuda"))
+    assert not backend.use_triton(None, torch.device("cpu"))
+    assert backend.use_triton("triton", torch.device("cpu"))  # in the interpreter
+
+
+def test_triton_without_a_gpu_or_the_interpreter_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    function = kernels.dequantize.dequantize_kernel.fn
+    monkeypatch.setattr(kernels.dequantize, "dequantize_kernel", triton.JITFunction(function))
+    with pytest.raises(ValueError, match='backend="triton" needs a GPU, and the tensor is on cpu'):
+        quantize_nf4(torch.zeros(4), backend="triton")
+
+
+def test_unknown_backends_are_refused() -> None:
+    for f in (quantize_nf4, lambda w, backend: dequantize_nf4(quantize_nf4(w), backend=backend)):
+        with pytest.raises(ValueError, match='"triton", "torch" or None, got \'cuda\''):
+            f(torch.zeros(4), backend="cuda")
+
+
+def test_package_works_where_triton_is_not_installed() -> None:
+    code = """
+import sys
+sys.modules["triton"] = None
+import torch
+import kernels
+q = kernels.quantize_nf4(torch.ones(4, 64))
+print(kernels.nf4_linear(torch.ones(1, 64), q).tolist(), "minigpt" in sys.modules)
+"""
+    environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True
+    )
+    assert done.stdout.strip() == "[[64.0, 64.0, 64.0, 64.0]] False"
