@@ -93,11 +93,11 @@ def larger(a, b):
 @triton.jit
 def dot_eight(total, v, x):
     """total + the sum of the eight products."""
-    total = tl.fma(v[0], x[0][None, :], total)
-    total = tl.fma(v[1], x[1][None, :], total)
-    total = tl.fma(v[2], x[2][None, :], total)
-    total = tl.fma(v[3], x[3][None, :], total)
-    total = tl.fma(v[4], x[4][None, :], total)
-    total = tl.fma(v[5], x[5][None, :], total)
-    total = tl.fma(v[6], x[6][None, :], total)
-    return tl.fma(v[7], x[7][None, :], total)
+    total = tl.fma(v[0], x[0], total)
+    total = tl.fma(v[1], x[1], total)
+    total = tl.fma(v[2], x[2], total)
+    total = tl.fma(v[3], x[3], total)
+    total = tl.fma(v[4], x[4], total)
+    total = tl.fma(v[5], x[5], total)
+    total = tl.fma(v[6], x[6], total)
+    return tl.fma(v[7], x[7], total)

@@ -213,7 +213,8 @@ def table(
         (number, arch)
         for number, variant in enumerate(variants())
         for arch in archs
-        if (not kernels or variant.kernel in kernels)
+        if not (arch.startswith("sm_") and int(arch.removeprefix("sm_")) < variant.since)
+        and (not kernels or variant.kernel in kernels)
         and variant.dtype in dtypes
         and variant.block_size in block_sizes
     ]

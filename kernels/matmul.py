@@ -33,8 +33,9 @@ from kernels.variant import Variant
 from kernels.warp import look_up, own_lane
 
 GROUP = tl.constexpr(32)  # elements a thread takes at a time: 16 bytes of codes, one scale
+AMPERE = 80  # the compute capability, times 10, from which Triton multiplies batches of matrices
 PLAIN = {"M": 16, "OUT": 32, "K": 32}  # rows of x, outputs, and elements of a turn in a program
-OUTPUTS = 4  # of a program of matvec_fast_kernel: a number of x is loaded once for so many products
+OUTPUTS = 4  # of a program of matvec_fast_kernel: it loads a number of x once for four products
 TENSOR_CORES = {"M": 16, "OUT": 32, "SLICES": 8}  # of a program of matmul_fast_kernel
 
 
@@ -80,26 +81,55 @@ def dot(a, b, total, INTERPRETED: tl.constexpr):
 
 
 @triton.jit
+def add_row(
+    total, row, out_features, x_0, x_1, x_2, x_3, group, groups, codes_ptr, absmax_ptr,
+    absmax_codes_ptr, absmax_scale_ptr, absmax_offset_ptr, levels_ptr, map_ptr, level,
+    BLOCK_SIZE: tl.constexpr, NESTED_BLOCK_SIZE: tl.constexpr, SHUFFLE: tl.constexpr,
+):  # fmt: skip
+    """total + each thread's part of (row of W) * x: the 32 elements of its group in that row."""
+    row += tl.zeros(group.shape, tl.int32)
+    mask = (group < groups) & (row < out_features)
+    group += row.to(tl.uint32) * groups
+    place = group.to(tl.int64)[:, None] * 4 + tl.arange(0, 4)[None, :]
+    words = tl.load(codes_ptr.to(tl.pointer_type(tl.int32)) + place, mask=mask[:, None])
+    words_02, words_13 = tl.split(tl.reshape(words, [group.shape[0], 2, 2]))
+    word_0, word_2 = tl.split(words_02)
+    word_1, word_3 = tl.split(words_13)
+    scale = block_scale(
+        group // (BLOCK_SIZE // GROUP), mask, absmax_ptr, absmax_codes_ptr, absmax_scale_ptr,
+        absmax_offset_ptr, map_ptr, NESTED_BLOCK_SIZE,
+    )  # fmt: skip
+    part = tl.zeros(total.shape, tl.float32)
+    part = dot_eight(part, look_up(word_0, level, levels_ptr, SHUFFLE), x_0)
+    part = dot_eight(part, look_up(word_1, level, levels_ptr, SHUFFLE), x_1)
+    part = dot_eight(part, look_up(word_2, level, levels_ptr, SHUFFLE), x_2)
+    part = dot_eight(part, look_up(word_3, level, levels_ptr, SHUFFLE), x_3)
+    return tl.fma(part, scale, total)
+
+
+@triton.jit
 def matvec_fast_kernel(
     x_ptr, codes_ptr, absmax_ptr, absmax_codes_ptr, absmax_scale_ptr, absmax_offset_ptr,
     levels_ptr, map_ptr, out_ptr, out_features, groups,
-    BLOCK_SIZE: tl.constexpr, NESTED_BLOCK_SIZE: tl.constexpr, OUT: tl.constexpr,
-    THREADS: tl.constexpr, SHUFFLE: tl.constexpr, INTERPRETED: tl.constexpr,
+    BLOCK_SIZE: tl.constexpr, NESTED_BLOCK_SIZE: tl.constexpr, THREADS: tl.constexpr,
+    SHUFFLE: tl.constexpr, INTERPRETED: tl.constexpr,
 ):  # fmt: skip
-    """Program (p, q): outputs p * OUT on, for row q of x, whose length is 32 * groups.
+    """Program (p, q): outputs 4 p to 4 p + 3, for row q of x, whose length is 32 * groups.
 
-    A thread takes 32 neighbours of each row of the weight in a turn, so the same 32 numbers of x.
-    Element (o, t) of all tensors here is held by thread t of the program.
+    A thread takes 32 neighbours of each of four rows of the weight in a turn, so the same 32
+    numbers of x. The rows are written out one by one: as one tensor of four rows, Triton 3.6 would
+    send x through shared memory to give it the rows' layout.
     """
     thread = tl.arange(0, THREADS)
-    out = tl.program_id(0) * OUT + tl.arange(0, OUT)
-    first = out.to(tl.uint32) * groups  # (OUT,), where rows begin
+    out = tl.program_id(0) * 4
     x_ptr += tl.program_id(1).to(tl.int64) * groups * GROUP
-    word_ptr = codes_ptr.to(tl.pointer_type(tl.int32))
-    level = thread[None, :].to(tl.float32)
+    level = thread.to(tl.float32)
     if SHUFFLE:
-        level = tl.load(levels_ptr + (own_lane(thread) & 15))[None, :]
-    total = tl.zeros([OUT, THREADS], tl.float32)
+        level = tl.load(levels_ptr + (own_lane(thread) & 15))
+    total_0 = tl.zeros([THREADS], tl.float32)
+    total_1 = tl.zeros([THREADS], tl.float32)
+    total_2 = tl.zeros([THREADS], tl.float32)
+    total_3 = tl.zeros([THREADS], tl.float32)
     for start in range(0, groups, THREADS):
         group = start + thread
         inside = group < groups
@@ -108,24 +138,31 @@ def matvec_fast_kernel(
         x_1 = load_eight(x_at + 8, THREADS, inside)
         x_2 = load_eight(x_at + 16, THREADS, inside)
         x_3 = load_eight(x_at + 24, THREADS, inside)
-        mask = (out < out_features)[:, None] & inside[None, :]
-        group = first[:, None] + group[None, :]  # (OUT, THREADS)
-        at = group.to(tl.int64)[:, :, None] * 4 + tl.arange(0, 4)[None, None, :]
-        words = tl.load(word_ptr + at, mask=mask[:, :, None])  # (OUT, THREADS, 4)
-        words_02, words_13 = tl.split(tl.reshape(words, [OUT, THREADS, 2, 2]))
-        word_0, word_2 = tl.split(words_02)
-        word_1, word_3 = tl.split(words_13)
-        scale = block_scale(
-            group // (BLOCK_SIZE // GROUP), mask, absmax_ptr, absmax_codes_ptr,
-            absmax_scale_ptr, absmax_offset_ptr, map_ptr, NESTED_BLOCK_SIZE,
+        total_0 = add_row(
+            total_0, out, out_features, x_0, x_1, x_2, x_3, group, groups, codes_ptr, absmax_ptr,
+            absmax_codes_ptr, absmax_scale_ptr, absmax_offset_ptr, levels_ptr, map_ptr, level,
+            BLOCK_SIZE, NESTED_BLOCK_SIZE, SHUFFLE,
         )  # fmt: skip
-        part = tl.zeros([OUT, THREADS], tl.float32)
-        part = dot_eight(part, look_up(word_0, level, levels_ptr, SHUFFLE), x_0)
-        part = dot_eight(part, look_up(word_1, level, levels_ptr, SHUFFLE), x_1)
-        part = dot_eight(part, look_up(word_2, level, levels_ptr, SHUFFLE), x_2)
-        part = dot_eight(part, look_up(word_3, level, levels_ptr, SHUFFLE), x_3)
-        total = tl.fma(part, scale, total)
-    y = round_to(tl.sum(total, axis=1), out_ptr.dtype.element_ty, INTERPRETED)
+        total_1 = add_row(
+            total_1, out + 1, out_features, x_0, x_1, x_2, x_3, group, groups, codes_ptr,
+            absmax_ptr, absmax_codes_ptr, absmax_scale_ptr, absmax_offset_ptr, levels_ptr, map_ptr,
+            level, BLOCK_SIZE, NESTED_BLOCK_SIZE, SHUFFLE,
+        )  # fmt: skip
+        total_2 = add_row(
+            total_2, out + 2, out_features, x_0, x_1, x_2, x_3, group, groups, codes_ptr,
+            absmax_ptr, absmax_codes_ptr, absmax_scale_ptr, absmax_offset_ptr, levels_ptr, map_ptr,
+            level, BLOCK_SIZE, NESTED_BLOCK_SIZE, SHUFFLE,
+        )  # fmt: skip
+        total_3 = add_row(
+            total_3, out + 3, out_features, x_0, x_1, x_2, x_3, group, groups, codes_ptr,
+            absmax_ptr, absmax_codes_ptr, absmax_scale_ptr, absmax_offset_ptr, levels_ptr, map_ptr,
+            level, BLOCK_SIZE, NESTED_BLOCK_SIZE, SHUFFLE,
+        )  # fmt: skip
+    total = tl.join(tl.join(total_0, total_2), tl.join(total_1, total_3))  # (THREADS, 2, 2)
+    y = round_to(
+        tl.sum(tl.reshape(total, [THREADS, 4]), axis=0), out_ptr.dtype.element_ty, INTERPRETED
+    )
+    out += tl.arange(0, 4)
     y_at = tl.program_id(1).to(tl.int64) * out_features + out
     tl.store(out_ptr + y_at, y, mask=out < out_features)
 
@@ -240,14 +277,14 @@ def matmul(
     fast = fast and x.data_ptr() % 16 == 0 and codes.data_ptr() % 16 == 0
     vector = rows == 1 or x.dtype == torch.float32
     if fast and not vector and shuffle:
-        fast = torch.cuda.get_device_capability(x.device) >= (8, 0)
+        fast = torch.cuda.get_device_capability(x.device) >= (AMPERE // 10, AMPERE % 10)
     groups = in_features // GROUP.value
     with torch.cuda.device_of(x):
         if fast and vector:
             threads = best_threads(groups)
             matvec_fast_kernel[(triton.cdiv(out_features, OUTPUTS), rows)](
-                x, *parts, out, out_features, groups, block_size, nested_block_size, OUTPUTS,
-                threads, SHUFFLE=shuffle, INTERPRETED=interpreted,
+                x, *parts, out, out_features, groups, block_size, nested_block_size, threads,
+                SHUFFLE=shuffle, INTERPRETED=interpreted,
                 num_warps=threads // 32, **OPTIONS,
             )  # fmt: skip
         elif fast:
@@ -294,13 +331,14 @@ def variant(kernel: str, dtype: str, block_size: int, nested_block_size: int | N
     constants: dict[str, Any] = {"BLOCK_SIZE": block_size, "NESTED_BLOCK_SIZE": nested_block_size}
     constants |= {"INTERPRETED": False, **dict.fromkeys(absent)}
     fn: Any
+    since = 75
     name, _, number = kernel.rpartition("_")
     if name == "matvec_fast":
         fn, num_warps, elements = matvec_fast_kernel, int(number) // 32, int(number) * 32 * OUTPUTS
-        constants |= {"OUT": OUTPUTS, "THREADS": int(number), "SHUFFLE": True}
+        constants |= {"THREADS": int(number), "SHUFFLE": True}
         given |= {"groups": "i32"}
     elif name == "matmul_fast":
-        fn, num_warps = matmul_fast_kernel, TENSOR_CORES["SLICES"]
+        fn, num_warps, since = matmul_fast_kernel, TENSOR_CORES["SLICES"], AMPERE
         elements = TENSOR_CORES["OUT"] * TENSOR_CORES["SLICES"] * int(number)
         constants |= {**TENSOR_CORES, "K": int(number), "SHUFFLE": True}
         given |= {"rows": "i32", "groups": "i32"}
@@ -310,5 +348,5 @@ def variant(kernel: str, dtype: str, block_size: int, nested_block_size: int | N
         given |= {"rows": "i32", "in_features": "i32"}
     return Variant(
         kernel, fn, given | present, constants, num_warps, elements,
-        dtype, block_size, nested_block_size is not None, OPTIONS,
+        dtype, block_size, nested_block_size is not None, OPTIONS, since,
     )  # fmt: skip

@@ -27,6 +27,7 @@ class Variant(NamedTuple):
         block_size: elements that share a scale.
         double_quant: whether the scales are quantized too.
         options: what else is passed to the compiler, as {"enable_fp_fusion": False}.
+        since: the compute capability, times 10, of the oldest NVIDIA GPU it is launched on.
     """
 
     kernel: str
@@ -39,3 +40,4 @@ class Variant(NamedTuple):
     block_size: int
     double_quant: bool
     options: dict[str, Any]
+    since: int = 75

@@ -161,8 +161,11 @@ def test_every_kernel_compiles_for_every_gpu() -> None:
     rows = table()
     kernels = {row.kernel for row in rows}
     assert {"quantize", "quantize_fast", "dequantize", "dequantize_fast"} <= kernels
-    assert {(row.kernel, row.arch) for row in rows} == {(k, a) for k in kernels for a in ARCHS}
+    tensor_cores = {kernel for kernel in kernels if kernel.startswith("matmul_fast")}
+    wanted = {(k, a) for k in kernels for a in ARCHS if a != "sm_75" or k not in tensor_cores}
+    assert {(row.kernel, row.arch) for row in rows} == wanted
     assert all(row.registers for row in rows)
+    assert [row for row in rows if row.spill_bytes and row.arch != "gfx942"] == []
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,90 @@
+"""Lesson 11 runs, draws its figures, and its table holds what was computed."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+
+from kernels.nf4 import DYNAMIC_MAP
+from kernels.reference import dequantize_scales, quantize_scales
+
+
+def numbers(text: str) -> list[float]:
+    """All numbers in a text, in their order."""
+    return [float(found) for found in re.findall(r"[+-]?\d+(?:\.\d+)?", text)]
+
+
+def after(label: str, output: str) -> list[float]:
+    """The numbers behind the label at the beginning of a line."""
+    (line,) = re.findall(rf"^{re.escape(label)}(.*)$", output, re.MULTILINE)
+    return numbers(line)
+
+
+def scale_errors(scales: np.ndarray) -> dict[str, float]:
+    """RMS error in % of the mean scale, minus mean, computed in fp64 without the lesson's code."""
+    z = (scales - scales.mean()).reshape(-1, 256)
+    y = z / np.abs(z).max(axis=1, keepdims=True)
+    as_float8 = torch.from_numpy(448 * y).float().to(torch.float8_e4m3fn).double().numpy() / 448
+    nearest = DYNAMIC_MAP.double().numpy()[
+        np.abs(y[..., None] - DYNAMIC_MAP.double().numpy()).argmin(axis=-1)
+    ]
+    ways = {"dynamic map": nearest, "int8": np.round(127 * y) / 127, "FP8 (E4M3)": as_float8}
+    size = np.abs(z).max(axis=1, keepdims=True)
+    return {
+        way: 100 * float(np.sqrt((((value - y) * size) ** 2).mean()) / scales.mean())
+        for way, value in ways.items()
+    }
+
+
+def test_lesson_11(run_lesson: Callable) -> None:
+    lesson = run_lesson(11, "--quick", "--device", "cpu")
+    assert set(lesson.figures) == {"bits_per_parameter.png", "dynamic_map.png"}
+    measured = {what: numbers(row["measured here"]) for what, row in lesson.table.items()}
+    verdict = {what: row["verdict"] for what, row in lesson.table.items()}
+
+    single, double = 4 + 32 / 64, 4 + 8 / 64 + 32 / (64 * 256)
+    assert measured["bits a weight, blocks of 64"] == pytest.approx([single, double], abs=2e-3)
+    assert measured["saved by double quantization"] == pytest.approx([0.373], abs=2e-3)
+    assert measured["saved by it for 65B weights"] == [round(0.373047 * 65 / 8, 2)]
+    assert verdict["saved by it for 65B weights"].startswith("reproduced")
+
+    # Of 2^18 absolute errors with a deviation of 0.06 the mean has one of 1.2e-4.
+    before, then = measured["MAE on N(0, 1)"]
+    assert before == pytest.approx(0.0728, abs=5e-4)
+    assert 2e-5 < then - before < 2e-4
+    assert measured["quality lost by it"][0] < 0.01
+    assert verdict["format of the scales"].startswith("differs")
+
+    for name, moved in (("one launch", 2.516), ("three launches", 2.766)):
+        assert after(name, lesson.output)[0] == moved
+    assert after("Llama2-70B", lesson.output)[:4] == [137.95, 39.55, 36.36, 3.19]
+    weights = np.random.default_rng(0).standard_normal((4096, 64))
+    spoiled = weights.copy()
+    spoiled[::256, 0] = 15
+    errors = [scale_errors(np.abs(w).max(axis=1)) for w in (weights, spoiled)]
+    for way in ("dynamic map", "int8", "FP8 (E4M3)"):
+        printed = after(f"{way:<12}minus mean", lesson.output)[:2]
+        assert printed == pytest.approx([error[way] for error in errors], rel=0.25), way
+
+    if importlib.util.find_spec("triton"):
+        for kernel in ("dequantize", "dequantize_fast"):
+            costs = [
+                after(f"{kernel:<15} scales of {bits:>2} bits:", lesson.output)[0]
+                for bits in (32, 8)
+            ]
+            assert costs[0] < costs[1]
+    else:
+        assert "The machine code is left out" in lesson.output
+
+
+def test_lesson_11_s_map_has_the_error_of_the_library_s_double_quantization() -> None:
+    absmax = torch.randn(4096, 64, generator=torch.Generator().manual_seed(0)).abs().amax(dim=1)
+    back = dequantize_scales(*quantize_scales(absmax, 256), 256)
+    error = 100 * (back - absmax).square().mean().sqrt() / absmax.mean()
+    expected = scale_errors(absmax.double().numpy())["dynamic map"]
+    assert error.item() == pytest.approx(expected, rel=1e-3)
