@@ -195,7 +195,7 @@ class NF4Tensor:
             "dtype": str(self.dtype).removeprefix("torch."),
             "shape": list(self.shape),
         }
-        tensors = {"": self.codes[:, None], ".quant_map": LEVELS.to(self.device)}
+        tensors = {"": self.codes[:, None], ".quant_map": LEVELS.to(self.device, copy=True)}
         if self.absmax is not None:
             tensors[".absmax"] = self.absmax
         else:
@@ -207,7 +207,7 @@ class NF4Tensor:
             settings["nested_offset"] = self.absmax_offset.item()
             tensors[".absmax"] = self.absmax_codes
             tensors[".nested_absmax"] = self.absmax_scale
-            tensors[".nested_quant_map"] = DYNAMIC_MAP.to(self.device)
+            tensors[".nested_quant_map"] = DYNAMIC_MAP.to(self.device, copy=True)
         packed = np.frombuffer(json.dumps(settings).encode(), dtype=np.uint8).copy()
         tensors[SETTINGS] = torch.from_numpy(packed).to(self.device)
         return {prefix + name: tensor for name, tensor in tensors.items()}
