@@ -283,11 +283,12 @@ class BLEU:
             if not theirs:
                 raise ValueError(f"segment {i} has no reference: give it at least one")
             matches = count_matches(ours, theirs, order)
-            for n in range(min(order, len(ours))):
+            length = len(ours)
+            for n in range(min(order, length)):
                 counts[n] += matches[n]
-                totals[n] += len(ours) - n
-            sys_len += len(ours)
-            ref_len += closest_length(len(ours), map(len, theirs)) if theirs[1:] else len(theirs[0])
+                totals[n] += length - n
+            sys_len += length
+            ref_len += closest_length(length, map(len, theirs)) if theirs[1:] else len(theirs[0])
             self._n_refs.add(len(theirs))
         return self.compute(counts, totals, sys_len, ref_len, self.get_signature())
 

@@ -190,7 +190,7 @@ def generate(arguments: argparse.Namespace) -> int:
         idx,
         arguments.max_new_tokens,
         temperature=arguments.temperature,
-        top_k=arguments.top_k,
+        top_k=arguments.top_k or None,
         top_p=arguments.top_p,
         stop_token=encoding.eot_token,
         use_cache=not arguments.no_cache,
@@ -298,7 +298,10 @@ def make_parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     sub.add_argument("--max-new-tokens", type=int, default=120, help="default 120")
     sub.add_argument("--temperature", type=float, default=0.8, help="0 is greedy (default 0.8)")
-    sub.add_argument("--top-k", type=int, help="sample from the k likeliest tokens only")
+    sub.add_argument(
+        "--top-k", type=int, default=50,
+        help="sample from the k likeliest tokens only (default 50; 0: from all)",
+    )  # fmt: skip
     sub.add_argument("--top-p", type=float, help="sample from the likeliest tokens of mass p only")
     sub.add_argument(
         "--no-cache", action="store_true", help="recompute every step: same text, slower"

@@ -159,8 +159,9 @@ class Scores(dict[str, Value]):
     """{type: value}, a plain dict that also carries the settings it was computed with."""
 
     def __init__(self, signature: str, /, **values: Value) -> None:
-        super().__init__(values)
         self.signature = signature
+        if values:
+            self.update(values)
 
 
 class Interval(NamedTuple):
@@ -217,8 +218,9 @@ class RougeScorer:
             wanted, written = self._tokenize(target), self._tokenize(prediction)
         scores: Scores[Score] = Scores(self.signature)
         for name in self.rouge_types:
-            if name in ROUGE_N:
-                scores[name] = fast_rouge_n(wanted, written, ROUGE_N[name])
+            n = ROUGE_N.get(name)
+            if n is not None:
+                scores[name] = fast_rouge_n(wanted, written, n)
             elif name == "rougeL":
                 scores[name] = fast_rouge_l(wanted, written)
             else:
