@@ -11,11 +11,11 @@ import argparse
 import hashlib
 import importlib
 import json
-import os
 import sys
-import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+
+from minigpt.atomic import write_atomically
 
 TASKS = ("translation", "dialogues", "reviews")
 SPLITS = ("train", "validation", "test")
@@ -32,20 +32,6 @@ def json_lines(records: Iterable[Mapping[str, str]]) -> bytes:
     return "".join(
         json.dumps(record, ensure_ascii=False, separators=(",", ":")) + "\n" for record in records
     ).encode()
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all: to a temporary name beside it, then rename."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        os.chmod(temporary, 0o644)  # mkstemp makes files that only their owner can read
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
 
 
 def difference(path: Path, content: bytes) -> str | None:
@@ -85,7 +71,7 @@ def main(arguments: list[str] | None = None) -> int:
             records = content.count(b"\n")
             print(f"{task:<12} {split:<11} {records:>8,} {len(content):>10,}  {digest}")
             if not options.check:
-                write_atomically(path, content)
+                write_atomically(path, lambda new, content=content: new.write_bytes(content))
             elif found := difference(path, content):
                 differences.append(found)
     for sentence in differences:
@@ -97,4 +83,4 @@ if __name__ == "__main__":
     try:
         sys.exit(main())
     except OSError as error:
-        sys.exit(f"make.py: cannot write or read {error.filename}: {error.strerror}.")
+        sys.exit(f"make.py: {error}")

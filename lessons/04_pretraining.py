@@ -9,7 +9,7 @@
 # Run it: `python lessons/04_pretraining.py`, or `minigpt lesson 4`. Its code is
 # `minigpt/training.py` and `minigpt/dataset.py`.
 #
-# `python lessons/04_pretraining.py --full` makes the base model again (about an hour on 2 cores;
+# `python lessons/04_pretraining.py --full` makes the base model again (46 minutes on 2 idle cores;
 # Ctrl-C and the same command go on where it stopped).
 
 # %%
@@ -224,11 +224,11 @@ course.compare(
 # %% [markdown]
 # ## The base model
 #
-# The same loop, a model of five million parameters, and an hour instead of half a minute. This is
-# the model in `data/base` that the later lessons fine-tune; its recipe is in `base_model.py` beside
-# this file. It learns from the Python library and from the training texts of the three task sets,
-# as plain sentences: English, French, dialogues, reviews. It never sees a sentence next to its
-# translation, or a dialogue next to its summary.
+# The same loop, a model of five million parameters, and three quarters of an hour instead of half a
+# minute. This is the model in `data/base` that the later lessons fine-tune; its recipe is in
+# `base_model.py` beside this file. It learns from the Python library and from the training texts of
+# the three task sets, as plain sentences: English, French, dialogues, reviews. It never sees a
+# sentence next to its translation, or a dialogue next to its summary.
 
 # %%
 base_folder = data_folder() / "base"

@@ -12,7 +12,6 @@
 # %%
 import copy
 import dataclasses
-import random
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -21,11 +20,11 @@ from matplotlib.patches import Patch, Rectangle
 from torch.nn import functional as F
 
 from lessons import lesson
+from lessons.held_out import HeldOut
 from lessons.llama import LLAMA_2
 from minigpt import GPT, count_parameters, load_pretrained
-from minigpt.batch_loss import evaluate_loss
 from minigpt.corpus import python_library, split_documents
-from minigpt.dataset import PackedText, bits_per_byte, overlapping_windows, pack
+from minigpt.dataset import PackedText, pack
 from minigpt.float_formats import BF16, FP8_E4M3, FP16, FP32, float_bits, float_value
 from minigpt.quantization import (
     Per,
@@ -247,34 +246,16 @@ for layer in layers_to_quantize(base, 8, "row", ("lm_head",))[:4]:
     weight = layer.weight  # [out, in]
     print(f"{list(weight.shape)}: largest is {weight.abs().max() / weight.std():.0f} deviations")
 
-train_documents, validation_documents = split_documents(python_library())
-texts = [document.text for document in validation_documents]
-random.Random(course.seed).shuffle(texts)
-sizes = np.cumsum([len(text.encode()) for text in texts])
-texts = texts[: 1 + int(np.searchsorted(sizes, course.choose(1_000, 20_000, 10**9)))]
-n_bytes = sum(len(text.encode()) for text in texts)
-held_out, library = (
-    pack(encoding.encode_ordinary_batch(part), encoding.eot_token)
-    for part in (texts, [document.text for document in train_documents])
-)
-context = base.config.block_size
-
-
-def cost(model: GPT) -> float:
-    """Bits per byte of the held-out text."""
-    windows = overlapping_windows(held_out, context, 3 * context // 4)
-    return bits_per_byte(evaluate_loss(model, windows), len(held_out) - 1, n_bytes)
-
-
-exact = cost(base)
-print(f"\n{n_bytes:,} bytes of held-out text; in fp32 the model needs {exact:.3f} bits a byte")
+held_out = HeldOut(encoding, course.choose(1_000, 20_000, 10**9), course.seed)
+exact = held_out.bits_per_byte(base)
+print(f"\n{held_out.n_bytes:,} bytes held out; in fp32 the model needs {exact:.3f} bits for each")
 widths = (8, 4, 3, 2)
 ptq: dict[Per, list[float]] = {"tensor": [], 64: []}
 for per, costs in ptq.items():
     for bits in widths:
         rounded = copy.deepcopy(base)
         round_weights(rounded, bits, per)
-        costs.append(cost(rounded))
+        costs.append(held_out.bits_per_byte(rounded))
         print(f"{bits} bits, per {'block of 64' if per == 64 else per}: {costs[-1]:.3f}")
 
 # %% [markdown]
@@ -298,7 +279,9 @@ print(f"gradient of the sum of squares: {weight.grad}, twice the rounded weights
 # changes any model, so one goes along without rounding: QAT is to be judged against that one.
 
 # %%
-data = PackedText(library, held_out, min(256, context), course.seed)
+library = [document.text for document in split_documents(python_library())[0]]
+ids = pack(encoding.encode_ordinary_batch(library), encoding.eot_token)
+data = PackedText(ids, held_out.ids, min(256, base.config.block_size), course.seed)
 steps = course.choose(quick=2, normal=20, full=600)
 settings = TrainConfig(
     max_steps=steps, batch_size=course.choose(quick=2, normal=8), device=str(course.device),
@@ -317,8 +300,8 @@ def trained_further(bits: int | None) -> GPT:
     return model
 
 
-control = cost(trained_further(None))
-qat = [cost(trained_further(bits)) for bits in widths]
+control = held_out.bits_per_byte(trained_further(None))
+qat = [held_out.bits_per_byte(trained_further(bits)) for bits in widths]
 print(f"bits per byte; in fp32 {exact:.3f}, after {steps} more steps {control:.3f}")
 for bits, whole, block, aware in zip(widths, ptq["tensor"], ptq[64], qat, strict=True):
     print(f"{bits} bits: PTQ {whole:6.3f} per tensor, {block:6.3f} in blocks; QAT {aware:6.3f}")
