@@ -68,7 +68,7 @@ def lesson(arguments: argparse.Namespace) -> int:
     scripts = lesson_scripts()
     if arguments.number not in scripts:
         raise ValueError(
-            f"there is no lesson {arguments.number}; there are {min(scripts)} to {max(scripts)}"
+            f"there is no lesson {arguments.number}; there are {', '.join(map(str, scripts))}"
         )
     script = scripts[arguments.number]
     sys.argv = [str(script), *arguments.options]
