@@ -22,12 +22,11 @@ import matplotlib.pyplot as plt
 from lessons import lesson
 from minigpt.bleu import brevity_penalty, clipped_matches, corpus_bleu, sentence_bleu
 from minigpt.corpus import read_jsonl, task_set
-from minigpt.lcs import lcs_positions, lcs_table
 from minigpt.rouge import (
     RougeScorer,
     Score,
-    bootstrap_interval,
-    mean_scores,
+    lcs_positions,
+    lcs_table,
     ngrams,
     overlap,
     rouge_l,
@@ -35,6 +34,7 @@ from minigpt.rouge import (
     score_from_hits,
     tokenize,
 )
+from minigpt.score_means import bootstrap_interval, mean_scores
 
 course = lesson.start(6, "Metrics")
 

@@ -12,7 +12,7 @@ import random
 import statistics
 from collections.abc import Callable, Sequence
 
-from minigpt import bleu, corpus, lcs, rouge, rouge_tokenizer
+from minigpt import bleu, corpus, metric_tokens, rouge
 from minigpt.timing import Ratio, ratio, time_in_turn
 
 Pairs = list[tuple[str, str]]  # target, prediction
@@ -44,7 +44,7 @@ def empty_caches() -> None:
     from sacrebleu.tokenizers import tokenizer_13a, tokenizer_re
 
     theirs = [tokenizer_13a.Tokenizer13a.__call__, tokenizer_re.TokenizerRegexp.__call__]
-    ours = [f for module in (bleu, lcs, rouge, rouge_tokenizer) for f in vars(module).values()]
+    ours = [f for module in (bleu, metric_tokens) for f in vars(module).values()]
     for cached in [*ours, *theirs]:
         if hasattr(cached, "cache_clear"):
             cached.cache_clear()

@@ -16,7 +16,8 @@ from tqdm import tqdm
 
 from minigpt.bleu import corpus_bleu
 from minigpt.corpus import read_jsonl, read_lines
-from minigpt.rouge import RougeScorer, bootstrap_interval, mean_scores
+from minigpt.rouge import RougeScorer
+from minigpt.score_means import bootstrap_interval, mean_scores
 
 METRICS = (*(f"rouge{n}" for n in range(1, 10)), "rougeL", "rougeLsum", "bleu")
 

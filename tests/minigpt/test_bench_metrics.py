@@ -2,7 +2,7 @@
 
 import pytest
 
-from minigpt import bleu, rouge_tokenizer
+from minigpt import bleu, metric_tokens
 from minigpt.bench_metrics import damaged_pairs, empty_caches
 
 
@@ -20,10 +20,10 @@ def test_pairs_are_distinct_and_alike_but_not_equal() -> None:
 
 def test_caches_are_empty_when_timing_starts() -> None:
     bleu.corpus_bleu(["running quickly, he fell"], [["he fell"]])
-    rouge_tokenizer.tokenize_and_stem("running quickly")
+    metric_tokens.tokenize_and_stem("running quickly")
     caches = [
         cached
-        for module in (bleu, rouge_tokenizer)
+        for module in (bleu, metric_tokens)
         for cached in vars(module).values()
         if hasattr(cached, "cache_info")
     ]

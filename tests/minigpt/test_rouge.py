@@ -10,10 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rouge_score.scoring import BootstrapAggregator
 
-from minigpt import lcs, rouge, rouge_tokenizer
+from minigpt import rouge
 from minigpt import rouge as rouge_scorer
-from minigpt.rouge import RougeScorer, Score, bootstrap_interval, mean_scores
-from minigpt.rouge_tokenizer import UnicodeTokenizer, fast_tokenize, stem
+from minigpt.metric_tokens import STEMMED_ENDINGS, fast_tokenize, porter_stemmer, stem
+from minigpt.rouge import RougeScorer, Score
+from minigpt.score_means import bootstrap_interval, mean_scores
 
 seeded = settings(max_examples=1500, deadline=None, derandomize=True)
 lists_of_tokens = st.text("abc", max_size=14).map(list) | st.text("abcdefgh", max_size=80).map(list)
@@ -36,11 +37,11 @@ def test_repeating_a_word_of_the_target_hits_it_once():
 
 
 def test_lcs_table_by_hand():
-    assert lcs.lcs_table("abc", "bac") == [[0, 0, 0, 0], [0, 0, 1, 1], [0, 1, 1, 1], [0, 1, 1, 2]]
-    assert lcs.lcs_table("", "ab") == [[0, 0, 0]]
+    assert rouge.lcs_table("abc", "bac") == [[0, 0, 0, 0], [0, 0, 1, 1], [0, 1, 1, 1], [0, 1, 1, 2]]
+    assert rouge.lcs_table("", "ab") == [[0, 0, 0]]
 
 
-@pytest.mark.parametrize("positions", [lcs.lcs_positions, lcs.fast_lcs_positions])
+@pytest.mark.parametrize("positions", [rouge.lcs_positions, rouge.fast_lcs_positions])
 @pytest.mark.parametrize(
     ("target", "prediction", "expected"),
     [
@@ -56,9 +57,10 @@ def test_which_of_several_lcs_is_found(positions, target, prediction, expected):
     assert positions(target, prediction) == expected
 
 
-def test_union_lcs_of_lins_paper():
+@pytest.mark.parametrize("rouge_lsum", [rouge.rouge_lsum, rouge.fast_rouge_lsum])
+def test_union_lcs_of_lins_paper(rouge_lsum):
     """Section 3.2: w1 w2 w3 w4 w5 against w1 w2 w6 w7 w8 and w1 w3 w8 w9 w5 has 4 in the union."""
-    assert rouge.union_lcs([1, 2, 3, 4, 5], [[1, 2, 6, 7, 8], [1, 3, 8, 9, 5]]) == [0, 1, 2, 4]
+    assert rouge_lsum([[1, 2, 3, 4, 5]], [[1, 2, 6, 7, 8], [1, 3, 8, 9, 5]]).recall == 4 / 5
 
 
 def test_lsum_counts_a_prediction_token_once_though_it_serves_two_lines():
@@ -69,9 +71,8 @@ def test_lsum_counts_a_prediction_token_once_though_it_serves_two_lines():
 @given(lists_of_tokens, lists_of_tokens)
 def test_the_fast_way_is_the_definition(target, prediction):
     assert rouge.fast_overlap(target, prediction) == rouge.overlap(target, prediction)
-    assert lcs.fast_lcs_length(target, prediction) == lcs.lcs_table(target, prediction)[-1][-1]
-    positions = lcs.lcs_positions(target, prediction)
-    assert lcs.fast_lcs_positions(target, prediction) == positions
+    positions = rouge.lcs_positions(target, prediction)
+    assert rouge.fast_lcs_positions(target, prediction) == positions
     assert rouge.fast_rouge_l(target, prediction) == rouge.rouge_l(target, prediction)
     for n in (1, 2, 3, 9):
         assert rouge.fast_rouge_n(target, prediction, n) == rouge.rouge_n(target, prediction, n)
@@ -92,7 +93,7 @@ def test_fast_tokens_are_those_of_the_regular_expression(text):
 @seeded
 @given(lists_of_tokens, lists_of_tokens)
 def test_an_lcs_is_a_common_subsequence_and_exchanging_the_sides_exchanges_p_and_r(a, b):
-    positions = lcs.fast_lcs_positions(a, b)
+    positions = rouge.fast_lcs_positions(a, b)
     rest = iter(b)
     assert positions == sorted(set(positions))
     assert all(a[i] in rest for i in positions)  # `in` uses the iterator up: the order is b's
@@ -135,7 +136,7 @@ def test_stemming_without_nltk_names_the_extra(monkeypatch):
         return plain_import(name, *args, **kwargs)
 
     monkeypatch.setattr(builtins, "__import__", no_nltk)
-    rouge_tokenizer.porter_stemmer.cache_clear()
+    porter_stemmer.cache_clear()
     with pytest.raises(ImportError, match=r"pip install 'minigpt\[stem\]'"):
         RougeScorer(["rouge1"], use_stemmer=True)
     assert RougeScorer(["rouge1"]).score("a", "a")["rouge1"].fmeasure == 1.0
@@ -148,7 +149,7 @@ def test_words_that_are_not_looked_at_are_their_own_stems():
     letters = list("aaeeiioouuylstnrcdgbkpzvm19")
     endings = [*"abfhjkopqvwxzmntldrgcu0", "op", "at", "an", "il", "ol", "ad", "or", "um", "en"]
     words = ["".join(random.choice(letters, 6)) + str(random.choice(endings)) for _ in range(4000)]
-    unchanged = [word for word in words if not word.endswith(rouge_tokenizer.STEMMED_ENDINGS)]
+    unchanged = [word for word in words if not word.endswith(STEMMED_ENDINGS)]
     assert len(unchanged) > 2000
     assert [nltk_stem(word) for word in unchanged] == unchanged
     # The suffixes of Porter's paper (steps 1 to 5), and those that nltk adds.
@@ -158,7 +159,7 @@ def test_words_that_are_not_looked_at_are_their_own_stems():
         "ative alize iciti ical ful ness al ance ence er ic able ible ant ement ment ent ion ou "
         "ism ate iti ous ive ize e ll ied"
     )
-    assert all(suffix.endswith(rouge_tokenizer.STEMMED_ENDINGS) for suffix in suffixes.split())
+    assert all(suffix.endswith(STEMMED_ENDINGS) for suffix in suffixes.split())
 
 
 def test_the_memory_for_stems_is_bounded():
@@ -168,38 +169,21 @@ def test_the_memory_for_stems_is_bounded():
     ]
 
 
-def test_unicode_tokens_of_scripts_with_and_without_spaces():
-    words = UnicodeTokenizer().tokenize
-    assert words("Ça va, l'ÉTÉ?") == ["ça", "va", "l", "été"]
-    assert words("e\u0301te\u0301") == [
-        "été"
-    ]  # an accent of its own, or a letter with one: the same
-    assert words("我喜欢 GPT-2。") == ["我", "喜", "欢", "gpt", "2"]
-    assert words("हिन्दी भाषा") == ["हिन्दी", "भाषा"]  # vowel signs are marks, and stay in the word
-    assert words("Привет, МИР") == ["привет", "мир"]
-    target, prediction = "猫在垫子上", "猫在椅子上"
-    assert RougeScorer(["rouge1"]).score(target, prediction)["rouge1"].fmeasure == 0.0
-    scorer = RougeScorer(["rouge1"], tokenizer=UnicodeTokenizer())
-    assert scorer.score(target, prediction)["rouge1"] == Score(0.8, 0.8, 2 * 0.8 * 0.8 / 1.6)
+class Characters:
+    """A tokenizer as rouge_score takes it."""
+
+    def tokenize(self, text):
+        return list(text)
 
 
-@seeded
-@given(st.text(st.characters(max_codepoint=127), max_size=30))
-def test_unicode_tokens_of_ascii_text_are_rouges_own(text):
-    assert UnicodeTokenizer().tokenize(text) == rouge.tokenize(text)
-
-
-def test_a_score_carries_its_settings():
+def test_the_signature_holds_the_settings():
     scorer = RougeScorer(["rouge1", "rougeL"], use_stemmer=True)
     assert scorer.signature.startswith("rouge|types:rouge1,rougeL|stem:porter|tok:ascii|version:")
-    scores = [scorer.score("a b", "a"), scorer.score_multi(["a b", "a"], "a")]
-    assert {each.signature for each in scores} == {scorer.signature}
-    assert mean_scores(scores).signature == bootstrap_interval(scores, seed=1).signature
-    other = RougeScorer(["rouge1"], tokenizer=UnicodeTokenizer())
-    assert "|types:rouge1|stem:no|tok:UnicodeTokenizer|" in other.signature
-    copy = pickle.loads(pickle.dumps((scorer, scores[0])))
-    assert copy[0].score("a b", "a") == copy[1] == scores[0]
-    assert copy[1].signature == scorer.signature
+    other = RougeScorer(["rouge1"], tokenizer=Characters())
+    assert "|types:rouge1|stem:no|tok:Characters|" in other.signature
+    copy = pickle.loads(pickle.dumps(scorer))
+    assert copy.score("a b", "a") == scorer.score("a b", "a")
+    assert copy.signature == scorer.signature
 
 
 def test_used_as_rouge_score_is_documented():
@@ -262,9 +246,9 @@ def test_what_has_no_mean_is_refused():
     with pytest.raises(ValueError, match="no scores to average"):
         mean_scores([])
     plain = RougeScorer(["rouge1"]).score("a", "a")
-    stemmed = RougeScorer(["rouge1"], use_stemmer=True).score("a", "a")
-    with pytest.raises(ValueError, match=r"different settings have no mean: .*:no.*:porter"):
-        mean_scores([plain, stemmed])
+    other = RougeScorer(["rouge1", "rougeL"]).score("a", "a")
+    with pytest.raises(ValueError, match=r"different types have no mean: .*'rouge1',.*'rougeL'"):
+        mean_scores([plain, other])
     for bad in ({"confidence": 1.0}, {"n_samples": 0}):
         with pytest.raises(ValueError, match="confidence must be between 0 and 1"):
             bootstrap_interval([plain], seed=0, **bad)
