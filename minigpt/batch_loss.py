@@ -10,12 +10,14 @@ Source: Micikevicius et al. 2018, "Mixed Precision Training" (float32 weights, s
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from minigpt.dataset import IGNORE
+from minigpt.dataset import IGNORE, Batch
 from minigpt.distributed import SINGLE, Workers, gradient_exchange
+from minigpt.model import GPT
 
 
 def autocast(device: torch.device, dtype: torch.dtype) -> torch.autocast:
@@ -23,7 +25,13 @@ def autocast(device: torch.device, dtype: torch.dtype) -> torch.autocast:
     return torch.autocast(device.type, dtype, enabled=dtype != torch.float32)
 
 
-def part_of_loss(model: nn.Module, idx: Tensor, targets: Tensor, total_tokens: int) -> Tensor:
+def part_of_loss(
+    model: nn.Module,
+    idx: Tensor,
+    targets: Tensor,
+    total_tokens: int,
+    segments: Tensor | None = None,
+) -> Tensor:
     """What the rows idx, targets [b, T] add to the mean loss of a batch with total_tokens targets.
 
     The model gives the mean over the targets of these rows; times their number and divided by that
@@ -35,7 +43,10 @@ def part_of_loss(model: nn.Module, idx: Tensor, targets: Tensor, total_tokens: i
     tokens = int((targets != IGNORE).sum())
     if tokens == 0:  # a mean over nothing is 0/0; any target will do at weight zero
         targets = torch.zeros_like(targets)
-    _, loss = model(idx, targets)
+    options: dict[str, Any] = {} if segments is None else {"segments": segments}
+    if isinstance(getattr(model, "module", model), GPT):  # DDP has the model as its module
+        options["loss_only"] = True
+    _, loss = model(idx, targets, **options)
     return loss * (tokens / total_tokens)
 
 
@@ -46,6 +57,7 @@ def accumulate_gradients(
     micro_batch_size: int | None = None,
     team: Workers = SINGLE,
     dtype: torch.dtype = torch.float32,
+    segments: Tensor | None = None,
 ) -> float:
     """Add the gradient of a batch's mean loss to .grad, a few rows at a time.
 
@@ -57,6 +69,7 @@ def accumulate_gradients(
 
     Args:
         idx, targets: the batch [B, T], the same on every process; -100 in targets does not count.
+        segments: [B, T] if a row holds several texts, see GPT.forward.
         dtype: of matrix products; with bfloat16 the weights stay float32 and are rounded on use.
 
     Returns:
@@ -71,15 +84,15 @@ def accumulate_gradients(
             f"the batch has no target to learn from: all {targets.numel()} are {IGNORE}; "
             "check how the data masks its prompts"
         )
-    idx, targets = team.share(idx, targets)
+    batch = team.share(idx, targets, *([] if segments is None else [segments]))
     size = micro_batch_size or len(idx)
-    parts = list(zip(idx.split(size), targets.split(size), strict=True))
+    parts = list(zip(*(tensor.split(size) for tensor in batch), strict=True))
     batch_loss = 0.0
-    for i, (some_idx, some_targets) in enumerate(parts):
-        some_idx, some_targets = some_idx.to(team.device), some_targets.to(team.device)
+    for i, part in enumerate(parts):
+        some_idx, some_targets, *some_segments = (tensor.to(team.device) for tensor in part)
         with gradient_exchange(model, wanted=i == len(parts) - 1):
             with autocast(team.device, dtype):
-                loss = part_of_loss(model, some_idx, some_targets, total_tokens)
+                loss = part_of_loss(model, some_idx, some_targets, total_tokens, *some_segments)
             (loss * team.count).backward()  # in the formats that forward used
         batch_loss += loss.item()
     return team.sum(batch_loss)
@@ -88,7 +101,7 @@ def accumulate_gradients(
 @torch.no_grad()
 def evaluate_loss(
     model: nn.Module,
-    batches: Iterable[tuple[Tensor, Tensor]],
+    batches: Iterable[Batch],
     team: Workers = SINGLE,
     dtype: torch.dtype = torch.float32,
 ) -> float:
@@ -100,11 +113,11 @@ def evaluate_loss(
     was_training = model.training
     model.eval()
     loss_sum, total_tokens = 0.0, 0
-    for idx, targets in batches:
-        total_tokens += int((targets != IGNORE).sum())
-        idx, targets = (part.to(team.device) for part in team.share(idx, targets))
+    for batch in batches:
+        total_tokens += int((batch[1] != IGNORE).sum())
+        idx, targets, *segments = (tensor.to(team.device) for tensor in team.share(*batch))
         with autocast(team.device, dtype):
-            loss_sum += part_of_loss(model, idx, targets, total_tokens=1).item()
+            loss_sum += part_of_loss(model, idx, targets, 1, *segments).item()
     model.train(was_training)
     if total_tokens == 0:
         raise ValueError("there is no validation data; give some, or set eval_every=0")

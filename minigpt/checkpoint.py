@@ -4,7 +4,8 @@ A checkpoint is two files in the run's folder:
 
     checkpoint.json          how far the run is, and which tensor file belongs to it
     tensors-0.safetensors    weights and optimizer moments (the next one goes to tensors-1, the one
-                             after that to tensors-0 again)
+                             after that to tensors-0 again); under "best.", a copy of the weights of
+                             the lowest validation loss, if the run keeps one (early_stopping.py)
 
 The tensor file that checkpoint.json does not name is free to be written. Once it is complete and on
 the disk, a new checkpoint.json that names it replaces the old one in a single step (os.replace is
@@ -18,6 +19,7 @@ cannot run a program when it is loaded.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +41,7 @@ def save_checkpoint(
     optimizer: torch.optim.Optimizer | None,
     progress: dict[str, Any],
     trainable_only: bool = False,
+    best: Mapping[str, Tensor] | None = None,
 ) -> None:
     """Write model, optimizer and progress into folder, in place of the checkpoint there.
 
@@ -48,6 +51,7 @@ def save_checkpoint(
         progress: whatever load_checkpoint should give back; must be JSON.
         trainable_only: leave out frozen weights. The checkpoint of a LoRA run is then small, and
             loads into a model that already holds the frozen weights.
+        best: by parameter name, the trainable weights that load_best should give back.
 
     Raises:
         OSError: the files cannot be written. The checkpoint that was there is whole.
@@ -56,6 +60,7 @@ def save_checkpoint(
     for name, tensor in {
         **model_tensors(model, trainable_only),
         **(optimizer_tensors(model, optimizer) if optimizer else {}),
+        **{f"best.{name}": weight for name, weight in (best or {}).items()},
     }.items():
         full = whole(tensor.detach())
         if is_first_process():
@@ -86,19 +91,7 @@ def load_checkpoint(
         FileNotFoundError: there is no checkpoint in folder.
         ValueError: a file is damaged, or does not belong to this model; names the first difference.
     """
-    folder = Path(folder)
-    record = read_commit_record(folder)
-    path = folder / record["tensors"]
-    try:
-        tensors = load_file(path)
-    except FileNotFoundError:
-        raise FileNotFoundError(f"{path} is missing: {folder / COMMIT_RECORD} names it") from None
-    except (SafetensorError, OSError) as error:
-        raise ValueError(
-            f"{path} is cut short or damaged ({error}); restore it from a copy, or start again in "
-            "another folder"
-        ) from None
-
+    path, record, tensors = _read_tensors(Path(folder))
     expected = model_tensors(model, record["trainable_only"])
     saved = {name: tensor for name, tensor in tensors.items() if name.startswith("model.")}
     moments = {name: tensor for name, tensor in tensors.items() if name.startswith("optimizer.")}
@@ -113,6 +106,27 @@ def load_checkpoint(
         _load_moments(optimizer, moments, trainable)
     progress: dict[str, Any] = record["progress"]
     return progress
+
+
+def load_best(folder: str | Path, model: nn.Module) -> dict[str, Tensor]:
+    """The weights of the lowest validation loss that the checkpoint in folder keeps.
+
+    Returns:
+        by parameter name, on the device of model and in its slices; {} if it keeps none.
+
+    Raises:
+        FileNotFoundError, ValueError: as load_checkpoint.
+    """
+    path, _, tensors = _read_tensors(Path(folder))
+    saved = {name: tensor for name, tensor in tensors.items() if name.startswith("best.")}
+    if not saved:
+        return {}
+    trainable = {name: p.detach() for name, p in model.named_parameters() if p.requires_grad}
+    compare_tensors(path, saved, {f"best.{name}": tensor for name, tensor in trainable.items()})
+    return {
+        name: like(tensor, saved[f"best.{name}"].to(tensor.device))
+        for name, tensor in trainable.items()
+    }
 
 
 def has_checkpoint(folder: str | Path) -> bool:
@@ -137,6 +151,21 @@ def read_commit_record(folder: str | Path) -> dict[str, Any]:
     if not isinstance(record, dict) or record.get("tensors") not in TENSOR_FILES:
         raise ValueError(f"{path} is not a checkpoint of minigpt: it names no tensor file")
     return record
+
+
+def _read_tensors(folder: Path) -> tuple[Path, dict[str, Any], dict[str, Tensor]]:
+    """The checkpoint's tensor file, the record that names it, and the tensors in it."""
+    record = read_commit_record(folder)
+    path = folder / record["tensors"]
+    try:
+        return path, record, load_file(path)
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{path} is missing: {folder / COMMIT_RECORD} names it") from None
+    except (SafetensorError, OSError) as error:
+        raise ValueError(
+            f"{path} is cut short or damaged ({error}); restore it from a copy, or start again in "
+            "another folder"
+        ) from None
 
 
 def model_tensors(model: nn.Module, trainable_only: bool = False) -> dict[str, Tensor]:

@@ -20,16 +20,18 @@ import torch
 from torch import Tensor
 
 IGNORE = -100  # a target that the loss leaves out (the default of torch's cross_entropy)
+# (idx, targets) or (idx, targets, segments), int64 [B, T] each; see GPT.forward for segments.
+Batch = tuple[Tensor, Tensor] | tuple[Tensor, Tensor, Tensor]
 
 
 class Data(Protocol):
     """What the training loop needs to know about its data."""
 
-    def train_batch(self, step: int, batch_size: int) -> tuple[Tensor, Tensor]:
-        """(idx, targets), int64 [B, T] each, for this step; the same step, the same batch."""
+    def train_batch(self, step: int, batch_size: int) -> Batch:
+        """The batch of this step; the same step, the same batch."""
         ...
 
-    def validation_batches(self, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
+    def validation_batches(self, batch_size: int) -> Iterator[Batch]:
         """The validation examples, in the same order every time; targets of -100 do not count."""
         ...
 

@@ -49,15 +49,15 @@ class Workers:
     count: int
     device: torch.device
 
-    def share(self, idx: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    def share(self, idx: Tensor, targets: Tensor, *segments: Tensor) -> list[Tensor]:
         """This process's rows of a batch [B, T]: rank, rank + count, rank + 2 count ...
 
         If there are fewer rows than processes, some get a row whose targets do not count: they
         still have to take part, because the others wait for them.
         """
         if self.rank < len(idx):
-            return idx[self.rank :: self.count], targets[self.rank :: self.count]
-        return idx[:1], torch.full_like(targets[:1], -100)
+            return [tensor[self.rank :: self.count] for tensor in (idx, targets, *segments)]
+        return [idx[:1], torch.full_like(targets[:1], -100), *(part[:1] for part in segments)]
 
     def sum(self, value: float) -> float:
         """value added up over the processes; every process gets the same sum."""

@@ -183,13 +183,18 @@ class KVCache:
 
 
 def next_logits(
-    model: GPT, idx: Tensor, cache: KVCache | None = None, prefix: KVCache | None = None
+    model: GPT,
+    idx: Tensor,
+    cache: KVCache | None = None,
+    prefix: KVCache | None = None,
+    segments: Tensor | None = None,
 ) -> Tensor:
     """The scores of the token after idx: ids [B, T] of any length -> logits [B, V].
 
     With a cache only the tokens that it does not hold yet are read. When idx has outgrown the
     context, the model sees its last tokens, as many as fit. Every step then moves every token to
-    another position, so nothing stored is of use and the whole window is read again.
+    another position, so nothing stored is of use and the whole window is read again. segments are
+    those of idx, which must then fit.
     """
     before = 0 if prefix is None else prefix.length
     context = model.config.block_size - before
@@ -198,7 +203,10 @@ def next_logits(
     else:
         unread = idx[:, -context:]
         cache = None if prefix is None else prefix.copy(len(idx), model.config.block_size)
-    return model(unread, cache=cache, last_only=True)[0][:, -1]
+    if segments is not None:
+        seen = segments[:, -1:].expand(-1, before)  # the prefix belongs to the text after it
+        segments = torch.cat([seen, segments], dim=1)  # [B, before + T]
+    return model(unread, cache=cache, segments=segments, last_only=True)[0][:, -1]
 
 
 @torch.inference_mode()
@@ -213,6 +221,7 @@ def stream(
     use_cache: bool = True,
     generator: torch.Generator | None = None,
     prefix: KVCache | None = None,
+    segments: Tensor | None = None,
 ) -> Iterator[Tensor]:
     """Continue idx [B, T] and yield the new ids [B] of each step as soon as they are chosen.
 
@@ -221,7 +230,7 @@ def stream(
 
     Args:
         model: maps ids [B, T] to logits; see GPT.forward.
-        idx: the prompts, all of one length.
+        idx: the prompts, all of one length; see segments for others.
         max_new_tokens: how many tokens to write at most; 0 writes nothing.
         temperature: 0 is greedy, 1 is the model's own distribution, above 1 is wilder.
         top_k: draw only from the k most likely tokens; more than V means all.
@@ -231,6 +240,9 @@ def stream(
         generator: where random numbers come from; one seeded alike gives the same tokens again.
         prefix: keys and values that stand before every prompt (prefix and prompt tuning), for one
             row or for B. It takes room in the context and is not changed.
+        segments: [B, T] for prompts of different lengths: fill them up on the left with any id, and
+            give 0 for what was filled up and 1 for what is prompt. Each row gets the tokens it
+            would get alone.
 
     Raises:
         ValueError: an argument is outside what is said above, or idx is empty or holds ids that
@@ -242,6 +254,8 @@ def stream(
     capacity = min(before + idx.size(1) + max_new_tokens, model.config.block_size)
     if before >= capacity:
         raise ValueError(f"a prefix of {before} tokens leaves no room in a context of {capacity}")
+    if segments is not None:
+        check_segments(idx, segments, before + max_new_tokens, model.config.block_size)
     cache = None
     if use_cache:
         empty = KVCache(model.config.n_layer, capacity)
@@ -249,7 +263,7 @@ def stream(
     finished = torch.zeros(len(idx), dtype=torch.bool, device=idx.device)
     with evaluation_mode(model):
         for _ in range(max_new_tokens):
-            logits = next_logits(model, idx, cache, prefix)  # [B, V]
+            logits = next_logits(model, idx, cache, prefix, segments)  # [B, V]
             new = sample(logits, temperature, top_k, top_p, generator)  # [B]
             if stop_token is not None:
                 new = new.masked_fill(finished, stop_token)
@@ -258,6 +272,8 @@ def stream(
             if stop_token is not None and finished.all():
                 return
             idx = torch.cat([idx, new[:, None]], dim=1)  # [B, T + 1]
+            if segments is not None:
+                segments = torch.cat([segments, segments[:, -1:]], dim=1)
 
 
 def generate(
@@ -271,12 +287,13 @@ def generate(
     use_cache: bool = True,
     generator: torch.Generator | None = None,
     prefix: KVCache | None = None,
+    segments: Tensor | None = None,
 ) -> Tensor:
     """The prompts idx [B, T] with their continuations: [B, T + n], where n <= max_new_tokens.
 
     n is smaller only where stop_token has ended every row. Arguments and errors are stream's.
     """
-    settings = (temperature, top_k, top_p, stop_token, use_cache, generator, prefix)
+    settings = (temperature, top_k, top_p, stop_token, use_cache, generator, prefix, segments)
     steps = stream(model, idx, max_new_tokens, *settings)
     return torch.cat([idx, *(new[:, None] for new in steps)], dim=1)
 
@@ -345,6 +362,24 @@ def check_settings(
         raise ValueError(f"top_k must be at least 1, got {top_k}; leave it out to keep all tokens")
     if top_p is not None and not 0 < top_p <= 1:
         raise ValueError(f"top_p must be above 0 and at most 1, got {top_p}")
+
+
+def check_segments(idx: Tensor, segments: Tensor, others: int, block_size: int) -> None:
+    """Refuse segments that are not those of idx, or prompts that would outgrow the context.
+
+    Raises:
+        ValueError: with what was given.
+    """
+    if segments.shape != idx.shape:
+        raise ValueError(
+            f"segments must have the prompts' shape {list(idx.shape)}, got {list(segments.shape)}"
+        )
+    needed = idx.size(1) + others
+    if needed > block_size:
+        raise ValueError(
+            f"prompts of different lengths must fit the context with what is written: the longest "
+            f"needs {needed} of {block_size} tokens; shorten the prompts or write less"
+        )
 
 
 def check_prompt(idx: Tensor, vocab_size: int) -> None:

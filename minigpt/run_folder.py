@@ -20,11 +20,12 @@ from pathlib import Path
 from typing import Any, TextIO
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from minigpt.atomic import reason_of, write_atomically
 from minigpt.checkpoint import (
     has_checkpoint,
+    load_best,
     load_checkpoint,
     read_commit_record,
     save_checkpoint,
@@ -70,15 +71,26 @@ class RunFolder:
         progress = load_checkpoint(self.path, model, optimizer)
         return {name: value for name, value in progress.items() if name != "identity"}
 
+    def load_best(self, model: nn.Module) -> dict[str, Tensor]:
+        """The best weights so far, by parameter name; {} if the checkpoint keeps none."""
+        if self.path is None or self.found is None:
+            return {}
+        return load_best(self.path, model)
+
     @contextmanager
-    def opened(self, step: int) -> Iterator[None]:
-        """Write to the log from step on, in the with-block (on rank 0; others write nothing)."""
+    def opened(self, step: int, validated: int) -> Iterator[None]:
+        """Write to the log, in the with-block (on rank 0; others write nothing).
+
+        Args:
+            step: the training step to be logged next.
+            validated: the step of the last validation that need not be repeated, or -1.
+        """
         if self.path is None or not is_first_process():
             yield
             return
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            cut_log(self.path / "log.jsonl", step)
+            cut_log(self.path / "log.jsonl", step, validated)
             self.log_file = open(self.path / "log.jsonl", "a", encoding="utf-8")  # noqa: SIM115
         except OSError as error:
             raise OSError(f"cannot write the run to {self.path}: {reason_of(error)}") from error
@@ -100,16 +112,25 @@ class RunFolder:
                 ) from error
 
     def save(
-        self, model: nn.Module, optimizer: torch.optim.Optimizer, progress: dict[str, Any]
+        self,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        progress: dict[str, Any],
+        best: dict[str, Tensor],
     ) -> None:
-        """Write a checkpoint; the log reaches the disk before it, so it is never behind."""
-        if self.path is None:
+        """Write a checkpoint; the log reaches the disk before it, so it is never behind.
+
+        Args:
+            best: the trainable weights of the lowest validation loss, {} if they are not kept.
+        """
+        progress = json.loads(json.dumps({**progress, "identity": self.identity}))
+        if self.path is None or progress == self.found:  # it is there already
             return
         if self.log_file is not None:
             os.fsync(self.log_file.fileno())
         frozen = any(not parameter.requires_grad for parameter in model.parameters())
-        progress = {**progress, "identity": self.identity}
-        save_checkpoint(self.path, model, optimizer, progress, trainable_only=frozen)
+        save_checkpoint(self.path, model, optimizer, progress, trainable_only=frozen, best=best)
+        self.found = progress
 
     def describe(self) -> str:
         """Where the last checkpoint is, for a message."""
@@ -121,14 +142,15 @@ class RunFolder:
         return f"the checkpoint in {self.path} is of step {step}"
 
 
-def cut_log(path: Path, step: int) -> None:
-    """Keep the lines of a log that belong to the steps before step, and only whole lines."""
+def cut_log(path: Path, step: int, validated: int) -> None:
+    """Keep the whole lines of the training steps before step, and of validations to validated."""
     if not path.exists():
         return
     kept = []
     for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
-            earlier = json.loads(line)["step"] < step
+            record = json.loads(line)
+            earlier = record["step"] < (validated + 1 if "validation_loss" in record else step)
         except (ValueError, KeyError, TypeError):  # the line that was being written
             continue
         if earlier:

@@ -7,8 +7,9 @@ Loshchilov and Hutter 2017, "SGDR" (cosine, equation 5).
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,9 @@ class TrainConfig:
         grad_clip: a gradient longer than this is shortened to it; 0 for no clipping.
         eval_every: steps between validations, one more at the end; 0 for none.
         eval_batches: validate on so many batches only; None for all.
+        early_stopping: end the run after so many validations in a row without a new lowest loss,
+            and, however it ends, leave in the model the weights of the lowest (early_stopping.py);
+            0 for neither.
         checkpoint_every: steps between checkpoints; 0 for one at the end (or on Ctrl-C).
         seed: of the dropout masks. The data and the initial weights have their own.
         device: "cpu", "cuda", "mps", or None for the fastest there is.
@@ -54,6 +58,7 @@ class TrainConfig:
     grad_clip: float = 1.0
     eval_every: int = 0
     eval_batches: int | None = None
+    early_stopping: int = 0
     checkpoint_every: int = 0
     seed: int = 0
     device: str | None = None
@@ -68,7 +73,7 @@ class TrainConfig:
         if self.min_learning_rate is None:
             object.__setattr__(self, "min_learning_rate", self.learning_rate / 10)
         lowest = {"max_steps": 1, "batch_size": 1, "micro_batch_size": 1, "eval_batches": 1}
-        zero = ("warmup_steps", "eval_every", "checkpoint_every", "seed")
+        zero = ("warmup_steps", "eval_every", "early_stopping", "checkpoint_every", "seed")
         for name, least in {**lowest, **dict.fromkeys(zero, 0)}.items():
             value = getattr(self, name)
             if value is None and name in ("micro_batch_size", "eval_batches"):
@@ -87,6 +92,11 @@ class TrainConfig:
             raise ValueError(
                 f"warmup_steps must be at most max_steps={self.max_steps}, got {self.warmup_steps}"
             )
+        if self.early_stopping and not self.eval_every:
+            raise ValueError(
+                f"early_stopping={self.early_stopping} needs validations: set eval_every to at "
+                "least 1, got 0"
+            )
         if len(self.betas) != 2 or not all(0.0 <= beta < 1.0 for beta in self.betas):
             raise ValueError(f"betas must be two numbers from 0 to below 1, got {self.betas}")
 
@@ -97,6 +107,20 @@ DECISIVE = (
     *("max_steps", "batch_size", "learning_rate", "min_learning_rate", "warmup_steps"),
     *("weight_decay", "betas", "eps", "grad_clip", "seed"),
 )
+DECISIVE_WHEN_STOPPING_EARLY = ("early_stopping", "eval_every", "eval_batches")
+
+
+def decisive_settings(config: TrainConfig) -> dict[str, Any]:
+    """The settings that decide what is computed, by name.
+
+    How often and on how much to validate is among them only if that can end the run; else None.
+    """
+    settings = asdict(config)
+    stopping = {
+        name: settings[name] if config.early_stopping else None
+        for name in DECISIVE_WHEN_STOPPING_EARLY
+    }
+    return {**{name: settings[name] for name in DECISIVE}, **stopping}
 
 
 def learning_rate_at(step: int, config: TrainConfig) -> float:

@@ -19,9 +19,8 @@ import time
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, is_dataclass
+from dataclasses import is_dataclass
 from itertools import islice
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -33,10 +32,12 @@ from minigpt.allocator import keep_freed_memory
 from minigpt.batch_loss import accumulate_gradients, evaluate_loss, part_of_loss
 from minigpt.device import autocast_dtype, pick_device
 from minigpt.distributed import SINGLE, Workers, join_workers, whole
+from minigpt.early_stopping import EarlyStopping
 from minigpt.interrupt import StopRequest, TrainingInterrupted
 from minigpt.optim import make_optimizer
 from minigpt.run_folder import RunFolder
-from minigpt.train_config import DECISIVE, TrainConfig, learning_rate_at
+from minigpt.train_config import TrainConfig, decisive_settings, learning_rate_at
+from minigpt.train_result import TrainResult
 
 if TYPE_CHECKING:
     from minigpt.dataset import Data
@@ -59,46 +60,6 @@ class TrainingDivergedError(RuntimeError):
     """The loss or the gradient is no longer a finite number; the last checkpoint is still good."""
 
 
-@dataclass
-class TrainResult:
-    """What came of a run, over all its resumed parts.
-
-    Attributes:
-        losses: the mean loss in nats a token of each step's batch, before that step's update.
-        validation: (step, mean loss over the validation targets after so many updates).
-        steps: updates made.
-        tokens: positions trained on, padding included.
-        seconds: spent in training steps.
-        out_dir: where log and checkpoint are; None if nothing was written.
-    """
-
-    losses: list[float] = field(default_factory=list)
-    validation: list[tuple[int, float]] = field(default_factory=list)
-    steps: int = 0
-    tokens: int = 0
-    seconds: float = 0.0
-    out_dir: Path | None = None
-
-    def __post_init__(self) -> None:
-        self.validation = [(step, loss) for step, loss in self.validation]  # JSON makes them lists
-
-    def add(self, loss: float, tokens: int, seconds: float) -> None:
-        """Count one more step."""
-        self.steps += 1
-        self.losses.append(loss)
-        self.tokens += tokens
-        self.seconds += seconds
-
-    def progress(self) -> dict[str, Any]:
-        """What a checkpoint keeps of it: TrainResult(**result.progress()) is the same result."""
-        return {name: value for name, value in vars(self).items() if name != "out_dir"}
-
-    @property
-    def best_validation(self) -> float | None:
-        """The lowest validation loss, or None without validation."""
-        return min((loss for _, loss in self.validation), default=None)
-
-
 def training_step(
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
@@ -107,14 +68,16 @@ def training_step(
     config: TrainConfig,
     team: Workers = SINGLE,
     dtype: torch.dtype = torch.float32,
+    segments: Tensor | None = None,
 ) -> tuple[float, float]:
-    """One update of the weights: gradients, clipping, AdamW.
+    """One update of the weights: gradients, clipping, AdamW. Arguments: see accumulate_gradients.
 
     Returns:
         the batch's loss before the update, in nats a token, and the length of its gradient before
         clipping. If either is not finite, the weights are left as they are.
     """
-    loss = accumulate_gradients(model, idx, targets, config.micro_batch_size, team, dtype)
+    micro_batch_size = config.micro_batch_size
+    loss = accumulate_gradients(model, idx, targets, micro_batch_size, team, dtype, segments)
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     longest = config.grad_clip or math.inf
     grad_norm = whole(nn.utils.clip_grad_norm_(parameters, longest)).item()
@@ -136,8 +99,10 @@ def train(model: nn.Module, data: Data, config: TrainConfig) -> TrainResult:
     """Train the parameters of model that have requires_grad, in place.
 
     Args:
-        model: called as model(idx [B, T], targets [B, T]) -> (logits, loss). It is moved to the
-            device, and holds the trained weights afterwards, whole, on every process.
+        model: called as model(idx [B, T], targets [B, T]) -> (logits, loss), with segments=... if
+            the data has some. It is moved to the device, and holds the trained weights afterwards,
+            whole, on every process: those of the last step, or with early_stopping those of the
+            lowest validation loss.
         data: its train_batch(step, batch_size) is the batch of that step.
 
     Torch's random state is the caller's again afterwards. On a CPU under Linux the process keeps
@@ -166,31 +131,39 @@ def train(model: nn.Module, data: Data, config: TrainConfig) -> TrainResult:
         keep_freed_memory()
     result = TrainResult(**folder.load(owner, optimizer))
     result.out_dir = folder.path
+    stopping_early = EarlyStopping(config.early_stopping, folder.load_best(owner))
 
     def validate(step: int) -> None:
+        if step == result.last_validated:  # done already, perhaps before the run was resumed
+            return
         batches = data.validation_batches(config.batch_size)
         loss = evaluate_loss(owner, islice(batches, config.eval_batches), team, dtype)
         result.validation.append((step, loss))
+        stopping_early.note(owner, result.validation)
         folder.log({"step": step, "validation_loss": loss})
 
     with (
         restored_random_state(team.device),
         training_mode(owner),
         StopRequest() as stop,
-        folder.opened(result.steps),
+        folder.opened(result.steps, result.last_validated),
         progress_bar(config, result.steps, team) as bar,
     ):
         for step in range(result.steps, config.max_steps):
             if config.eval_every and step % config.eval_every == 0:
                 validate(step)
+            if stopping_early.over(result.validation):
+                break
 
             started = time.perf_counter()
             learning_rate = learning_rate_at(step, config)
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate
-            idx, targets = data.train_batch(step, config.batch_size)
+            idx, targets, *segments = data.train_batch(step, config.batch_size)
             seed_step(config.seed, step, team.rank)
-            loss, grad_norm = training_step(trainee, optimizer, idx, targets, config, team, dtype)
+            loss, grad_norm = training_step(
+                trainee, optimizer, idx, targets, config, team, dtype, *segments
+            )
             check_finite(step, loss, grad_norm, folder)
             seconds = time.perf_counter() - started
             result.add(loss, idx.numel(), seconds)
@@ -204,7 +177,7 @@ def train(model: nn.Module, data: Data, config: TrainConfig) -> TrainResult:
             stopping = team.sum(stop.requested) > 0
             due = config.checkpoint_every and result.steps % config.checkpoint_every == 0
             if due or stopping or result.steps == config.max_steps:
-                folder.save(owner, optimizer, result.progress())
+                folder.save(owner, optimizer, result.progress(), stopping_early.weights)
             if stopping and result.steps < config.max_steps:
                 team.gather(owner, model)
                 done = f"{result.steps} of {config.max_steps} steps"
@@ -213,6 +186,9 @@ def train(model: nn.Module, data: Data, config: TrainConfig) -> TrainResult:
                 )
         if config.eval_every:
             validate(result.steps)
+        if config.early_stopping:  # with the last validation, so that the run stays finished
+            folder.save(owner, optimizer, result.progress(), stopping_early.weights)
+    stopping_early.restore(owner)
     team.gather(owner, model)
     return result
 
@@ -229,17 +205,16 @@ def check_finite(step: int, loss: float, grad_norm: float, folder: RunFolder) ->
 
 def identity_of(model: nn.Module, data: Data, config: TrainConfig) -> dict[str, dict[str, Any]]:
     """What a resumed run must have in common with the run it goes on from, as JSON."""
-    settings = asdict(config)
     shape = getattr(model, "config", None)
-    idx, targets = data.train_batch(0, config.batch_size)
+    idx, targets, *segments = data.train_batch(0, config.batch_size)
     if idx.shape != targets.shape or len(idx) != config.batch_size:
         raise ValueError(
             f"train_batch must give idx and targets of one shape [{config.batch_size}, T], got "
             f"{list(idx.shape)} and {list(targets.shape)}"
         )
-    checksum = zlib.crc32(torch.stack((idx, targets)).numpy().tobytes())
+    checksum = zlib.crc32(torch.stack((idx, targets, *segments)).numpy().tobytes())
     return {
-        "setting": {name: settings[name] for name in DECISIVE},
+        "setting": decisive_settings(config),
         "model": vars(shape) if is_dataclass(shape) else {},
         "data": {"checksum of the first batch": checksum},
     }

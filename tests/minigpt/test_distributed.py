@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import torch
-from tiny_run import TinyData, tiny_config, tiny_model
+from tiny_run import TinyData, stop_early, tiny_config, tiny_model
 
 from minigpt import checkpoint
 from minigpt.distributed import Workers, join_workers
@@ -69,9 +69,19 @@ def test_two_processes_give_the_losses_and_weights_of_one(
     assert [step for step, _ in found["validation"]] == [step for step, _ in result.validation]
     for (_, ours), (_, theirs) in zip(found["validation"], result.validation, strict=True):
         assert ours == pytest.approx(theirs, abs=1e-5)
-    assert found["weights"].keys() == weights.keys()
-    for name, values in found["weights"].items():
-        torch.testing.assert_close(torch.tensor(values), weights[name], rtol=0, atol=1e-4, msg=name)
+    assert_weights_are_near(found["weights"], weights)
+
+
+def assert_weights_are_near(found: dict[str, Any], weights: dict[str, torch.Tensor]) -> None:
+    assert found.keys() == weights.keys()
+    for name, values in found.items():
+        ours, theirs = torch.tensor(values), weights[name]
+        if name.endswith("c_attn.bias"):
+            # A number added to all of a query's scores changes no softmax, so the gradient of the
+            # keys' bias is 0. What is left is rounding, and Adam makes whole steps of it.
+            n = len(ours) // 3
+            ours, theirs = (torch.cat([part[:n], part[2 * n :]]) for part in (ours, theirs))
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-5, msg=name)
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -90,6 +100,19 @@ def test_frozen_weights_stay_frozen_on_two_processes(
     model.transformer["h"].requires_grad_(False)
     expected = train(model, TinyData(), tiny_config()).losses
     assert spread[0][f"{mode} frozen"] == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_two_processes_stop_early_at_the_step_and_with_the_weights_of_one(
+    spread: tuple[dict[str, Any], Path], mode: str
+) -> None:
+    found = spread[0][f"{mode} early"]
+    expected = stop_early(tiny_config(eval_every=4, early_stopping=2), dropout=0.0)
+    assert (found["steps"], found["best_step"]) == (expected["steps"], expected["best_step"])
+    assert found["steps"] == found["best_step"] + 8 < 24
+    weights = {name: torch.tensor(values) for name, values in expected["weights"].items()}
+    assert_weights_are_near(found["weights"], weights)
+    assert spread[0][f"{mode} early and resumed"] == [found, found]
 
 
 @pytest.mark.parametrize("mode", MODES)

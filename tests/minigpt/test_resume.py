@@ -22,6 +22,7 @@ import torch
 from tiny_run import StoppedError, TinyData, crash_at, tiny_config, tiny_model
 
 from minigpt import checkpoint
+from minigpt.model import GPT
 from minigpt.training import (
     TrainingDivergedError,
     TrainingInterrupted,
@@ -164,11 +165,17 @@ def test_killed_at_any_moment_it_resumes_bit_for_bit(tmp_path: Path) -> None:
     assert len(outcome["files"]) == 4
 
 
+@pytest.mark.parametrize("frozen", [False, True])
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
 def test_a_loss_that_is_no_number_stops_and_keeps_the_checkpoint(
-    tmp_path: Path, bad: float
+    tmp_path: Path, bad: float, frozen: bool
 ) -> None:
-    model = tiny_model()
+    def partly_frozen() -> GPT:
+        model = tiny_model()
+        model.transformer["h"].requires_grad_(not frozen)
+        return model
+
+    model = partly_frozen()
 
     def spoil(step: int) -> None:
         if step == 13:
@@ -178,11 +185,13 @@ def test_a_loss_that_is_no_number_stops_and_keeps_the_checkpoint(
     config = tiny_config(out_dir=tmp_path)
     with pytest.raises(TrainingDivergedError, match=r"step 13 .* learning rate .* is of step 10\)"):
         train(model, TinyData(spoil), config)
-    fine = tiny_model()
+    fine = partly_frozen()
     checkpoint.load_checkpoint(tmp_path, fine)
     assert all(parameter.isfinite().all() for parameter in fine.parameters())
     assert model.lm_head.weight.isfinite().all()  # the step that failed changed nothing
     assert [line["step"] for line in log_lines(tmp_path) if "loss" in line] == list(range(13))
+    resumed = train(partly_frozen(), TinyData(), replace(config, resume=True))
+    assert resumed.losses == train(partly_frozen(), TinyData(), tiny_config()).losses
 
 
 def test_a_full_disk_stops_with_one_sentence_and_the_run_goes_on_later(

@@ -1,9 +1,10 @@
 """A model and data small enough to train in a second, and runs of them in processes of their own.
 
     python tiny_run.py kill FOLDER       train while being killed again and again (POSIX)
+    python tiny_run.py stop FOLDER       stop early, killed once before each operation on the disk
     torchrun ... tiny_run.py spread FOLDER   train on several processes with DDP and FSDP2
 
-Both print one line of JSON with what came out; the tests beside this file read it.
+All print one line of JSON with what came out; the tests beside this file read it.
 """
 
 from __future__ import annotations
@@ -57,6 +58,14 @@ class TinyData:
         quiet = TinyData(salt=self.salt)
         yield quiet.train_batch(10_000, batch_size)
         yield tuple(part[:1] for part in quiet.train_batch(10_001, batch_size))  # type: ignore[misc]
+
+
+class TurningData(TinyData):
+    """From step 8 on the targets to learn from are wrong, so the validation loss turns there."""
+
+    def train_batch(self, step: int, batch_size: int) -> tuple[Tensor, Tensor]:
+        idx, targets = super().train_batch(step, batch_size)
+        return idx, targets.where(targets == -100, 0) if step >= 8 else targets
 
 
 class StoppedError(Exception):
@@ -124,6 +133,44 @@ def train_while_killed(folder: Path) -> dict[str, Any]:
     return {"kills": kills, "steps": steps, "files": sorted(p.name for p in folder.iterdir())}
 
 
+def stop_early(config: TrainConfig, dropout: float = 0.1) -> dict[str, Any]:
+    """Train on TurningData; everything about the outcome but the time it took."""
+    model = tiny_model(dropout)
+    result = train(model, TurningData(), config)
+    return {
+        **{name: value for name, value in result.progress().items() if name != "seconds"},
+        "best_step": result.best_step,
+        "weights": {name: p.tolist() for name, p in model.named_parameters()},
+    }
+
+
+def stop_early_killed_once(folder: Path) -> dict[str, Any]:
+    """Runs that stop early, each killed before another operation on the disk and then resumed.
+
+    The first is killed before its 1st operation, the next before its 2nd, until one is through.
+    """
+    config = tiny_config(eval_every=4, checkpoint_every=7, early_stopping=2)
+    outcomes: list[dict[str, Any]] = []
+    steps = []
+    stop_early(config)  # what torch loads late is loaded now
+    while True:
+        where = folder / str(len(steps))
+        if (child := os.fork()) == 0:
+            kill_before_operation(len(steps) + 1)
+            stop_early(replace(config, out_dir=where))
+            os._exit(0)
+        _, status = os.waitpid(child, 0)
+        if not os.WIFSIGNALED(status):
+            break
+        there = checkpoint.has_checkpoint(where)
+        progress = checkpoint.read_commit_record(where)["progress"] if there else {"steps": 0}
+        steps.append(progress["steps"])
+        outcome = stop_early(replace(config, out_dir=where, resume=True))
+        if outcome not in outcomes:
+            outcomes.append(outcome)
+    return {"exit": os.WEXITSTATUS(status), "steps": steps, "outcomes": outcomes}
+
+
 def kill_before_operation(n: int) -> None:
     """Make this process kill itself before its n-th change to the disk."""
     done = 0
@@ -173,6 +220,11 @@ def train_spread(folder: Path) -> dict[str, Any]:
             if rank == 1 and step == 7:
                 signal.raise_signal(signal.SIGINT)
 
+        stopping = replace(config, eval_every=4, early_stopping=2)
+        found[f"{mode} early"] = stop_early(stopping, dropout=0.0)
+        kept = replace(stopping, out_dir=folder / f"{mode} early", resume=True)
+        found[f"{mode} early and resumed"] = [stop_early(kept, 0.0) for _ in range(2)]
+
         config = replace(config, out_dir=folder / mode, resume=True)
         model = tiny_model()
         found[f"{mode} with dropout"] = train(
@@ -190,6 +242,7 @@ if __name__ == "__main__":
     torch.set_num_threads(1)
     what, where = sys.argv[1], Path(sys.argv[2])
     where.mkdir(parents=True, exist_ok=True)
-    outcome = train_while_killed(where) if what == "kill" else train_spread(where)
+    kinds = {"kill": train_while_killed, "stop": stop_early_killed_once, "spread": train_spread}
+    outcome = kinds[what](where)
     if outcome:
         print(json.dumps(outcome))
