@@ -87,7 +87,7 @@ def save_gpt2(model: GPT, folder: str | Path, dtype: torch.dtype | None = None) 
 
 
 def _save(model: GPT, folder: Path, dtype: torch.dtype | None, end_of_text: int | None) -> None:
-    dtype = model.lm_head.weight.dtype if dtype is None else dtype
+    dtype = next(model.parameters()).dtype if dtype is None else dtype
     if dtype not in STORED_DTYPES:
         raise ValueError(f"dtype must be one of {', '.join(STORED_DTYPES.values())}, got {dtype}")
     tensors = stored_tensors(model, dtype)
