@@ -224,11 +224,11 @@ course.compare(
 # %% [markdown]
 # ## The base model
 #
-# The same loop, a model of five million parameters, and three quarters of an hour instead of half a
-# minute. This is the model in `data/base` that the later lessons fine-tune; its recipe is in
-# `base_model.py` beside this file. It learns from the Python library and from the training texts of
-# the three task sets, as plain sentences: English, French, dialogues, reviews. It never sees a
-# sentence next to its translation, or a dialogue next to its summary.
+# The same loop, a model of five million parameters, and half an hour instead of half a minute. This
+# is the model in `data/base` that the later lessons fine-tune; its recipe is in `base_model.py`
+# beside this file. It learns from the Python library and from the training texts of the three task
+# sets: dialogues, reviews, summaries, and short pages that say the same in English and in French,
+# as some of the web does. It never sees a dialogue next to its summary, nor any task asked for.
 
 # %%
 base_folder = data_folder() / "base"

@@ -352,10 +352,11 @@ def task_set(task: str, split: str) -> list[dict]:
 
 
 def task_texts(task: str, split: str) -> list[str]:
-    """The split as plain text for pretraining, in which nobody can see the task.
+    """The split as plain text for pretraining, in which no task is ever asked for.
 
-    Sentences of each language, and summaries, are shuffled by themselves and come a dozen to a
-    text, so that a translation or a summary never stands next to what it belongs to.
+    Translations are found in it as in the text that large models are made from: as pages in two
+    languages (`bilingual_pages`). Summaries are shuffled by themselves and come a dozen to a text,
+    so that none stands next to its dialogue.
     """
     examples = task_set(task, split)
     if task == "reviews":
@@ -363,9 +364,7 @@ def task_texts(task: str, split: str) -> list[str]:
     if task == "dialogues":
         summaries = dozens([example["summary"] for example in examples], seed=0)
         return [example["dialogue"] for example in examples] + summaries
-    english = dozens([example["en"] for example in examples], seed=1)
-    french = dozens([example["fr"] for example in examples], seed=2)
-    return english + french
+    return bilingual_pages([(example["en"], example["fr"]) for example in examples], seed=1)
 
 
 def dozens(sentences: list[str], seed: int) -> list[str]:
@@ -373,3 +372,20 @@ def dozens(sentences: list[str], seed: int) -> list[str]:
     order = list(dict.fromkeys(sentences))
     random.Random(seed).shuffle(order)
     return [" ".join(order[i : i + 12]) for i in range(0, len(order), 12)]
+
+
+def bilingual_pages(pairs: list[tuple[str, str]], seed: int) -> list[str]:
+    """Texts of one to three English sentences, an empty line, and the same in French.
+
+    Radford et al. 2019 (GPT-2, section 3.7 and table 1) found such pages in WebText, and that a
+    model which has read some can translate a little. Every different pair comes once.
+    """
+    order, generator = list(dict.fromkeys(pairs)), random.Random(seed)
+    generator.shuffle(order)
+    pages = []
+    while order:
+        n = generator.randint(1, 3)
+        english, french = zip(*order[:n], strict=True)
+        pages.append(f"{' '.join(english)}\n\n{' '.join(french)}")
+        del order[:n]
+    return pages

@@ -304,19 +304,20 @@ def test_task_sets_are_read_by_split(small_tasks: dict[str, list[dict]]) -> None
         assert all("(validation)" in text for text in corpus.task_texts(task, "validation"))
 
 
-def test_translation_texts_hold_each_sentence_once_and_never_pair_them(
+def test_translation_texts_are_short_pages_in_two_languages(
     small_tasks: dict[str, list[dict]],
 ) -> None:
     texts = corpus.task_texts("translation", "train")
-    assert not any("cats" in text and "chats" in text.replace("cats", "") for text in texts)
-    english = [s for text in texts for s in re.findall(r"I have \w+ cats\.", text)]
-    french = [s for text in texts for s in re.findall(r"J'ai \w+ chats\.", text)]
-    assert sorted(english) == sorted({pair["en"] for pair in small_tasks["translation"]})
-    assert sorted(french) == sorted({pair["fr"] for pair in small_tasks["translation"]})
-    assert [s.split()[2] for s in english] != [s.split()[1] for s in french]  # not in step
-    assert sum(len(text) for text in texts) == sum(map(len, english + french)) + (
-        len(english) + len(french) - len(texts)
-    )  # nothing but the sentences and the spaces between them
+    pairs, sizes = [], []
+    for text in texts:
+        english, french = text.split("\n\n")
+        sides = re.findall(r"[^.]+\.", english), re.findall(r"[^.]+\.", french)
+        sizes.append(len(sides[0]))
+        pairs += [(en.strip(), fr.strip()) for en, fr in zip(*sides, strict=True)]
+    assert set(sizes) == {1, 2, 3}
+    given = [(pair["en"], pair["fr"]) for pair in small_tasks["translation"]]
+    assert sorted(pairs) == sorted(set(given))  # each pair once
+    assert pairs != list(dict.fromkeys(given))  # in another order
     assert texts == corpus.task_texts("translation", "train")
 
 
