@@ -9,8 +9,8 @@
 # Run it: `python lessons/04_pretraining.py`, or `minigpt lesson 4`. Its code is
 # `minigpt/training.py` and `minigpt/dataset.py`.
 #
-# `python lessons/04_pretraining.py --full` makes the base model again (46 minutes on 2 idle cores;
-# Ctrl-C and the same command go on where it stopped).
+# `python lessons/04_pretraining.py --full` makes the base model again (half an hour on 2 cores that
+# are idle; Ctrl-C and the same command go on where it stopped).
 
 # %%
 import bz2
@@ -245,9 +245,9 @@ if course.full:
     shutil.copy(picture, base_folder / "curve.png")
 
 # %% [markdown]
-# Two things to see. After 2,500 steps the held-out loss stops falling while the training loss goes
-# on: by then the model has read the library, the larger half of its text, a dozen times, and begins
-# to know it by heart. More text would help, more steps do not. And at step 5,000, where windows
+# Two things to see. After 2,500 steps the held-out loss hardly falls while the training loss goes
+# on: by then the model has read the library, the larger half of its text, nine times, and begins
+# to know it by heart. More text would help, more steps would not. And at step 3,600, where windows
 # grow from 256 to 512 tokens, the loss jumps: the later positions are new to the model.
 #
 # What it writes: English about Python, dialogue, and French.

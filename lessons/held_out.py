@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import numpy as np
 import tiktoken
@@ -11,6 +12,7 @@ from minigpt import GPT
 from minigpt.batch_loss import evaluate_loss
 from minigpt.corpus import python_library, split_documents
 from minigpt.dataset import bits_per_byte, overlapping_windows, pack
+from minigpt.distributed import SINGLE
 
 
 class HeldOut:
@@ -38,4 +40,5 @@ class HeldOut:
         """Bits that the model needs for a byte, each token predicted with at least 1/4 context."""
         context = model.config.block_size
         windows = overlapping_windows(self.ids, context, 3 * context // 4)
-        return bits_per_byte(evaluate_loss(model, windows), len(self.ids) - 1, self.n_bytes)
+        team = replace(SINGLE, device=model.lm_head.weight.device)
+        return bits_per_byte(evaluate_loss(model, windows, team), len(self.ids) - 1, self.n_bytes)
