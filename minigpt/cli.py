@@ -1,6 +1,6 @@
 """The `minigpt` command: each function below is one of its words.
 
-    minigpt course | lesson N | train | generate | evaluate | data | bench
+    minigpt course | lesson N | train | finetune | generate | evaluate | data | bench
 
 What goes wrong on the user's side (a file that is not there, a size that does not fit) ends in one
 sentence and exit status 2; set MINIGPT_DEBUG=1 to see where it came from.
@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from minigpt import evaluation
+from minigpt import evaluation, finetuning
 from minigpt.config import PRESETS
 from minigpt.training import TrainingDivergedError
 
@@ -177,11 +177,11 @@ def generate(arguments: argparse.Namespace) -> int:
     """Continue a text with a model, printing as it writes."""
     import torch
 
-    from minigpt import generation, pretrained
+    from minigpt import generation, methods
     from minigpt.device import pick_device
 
     device = pick_device(arguments.device)
-    model, encoding = pretrained.load_pretrained(arguments.model)
+    model, encoding = methods.load_model(arguments.model)
     model.to(device)
     prompt = encoding.encode_ordinary(arguments.prompt)
     idx = torch.tensor([prompt], dtype=torch.long, device=device)  # [1, T]
@@ -203,8 +203,13 @@ def generate(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def finetune(arguments: argparse.Namespace) -> int:
+    """Teach a pretrained model a task."""
+    return finetuning.main(arguments)
+
+
 def evaluate(arguments: argparse.Namespace) -> int:
-    """Score predictions against references with ROUGE and BLEU."""
+    """Score predictions against references, or a model's answers, with ROUGE and BLEU."""
     return evaluation.main(arguments)
 
 
@@ -308,7 +313,13 @@ def make_parser() -> argparse.ArgumentParser:
     )
 
     sub = command(
-        evaluate, "ROUGE and BLEU of a file of predictions",
+        finetune, "teach a pretrained model a task",
+        "finetune --method lora --task translation --out runs/french",
+    )  # fmt: skip
+    finetuning.add_arguments(sub)
+
+    sub = command(
+        evaluate, "ROUGE and BLEU of a file of predictions, or of a model",
         "evaluate --predictions out.txt --references ref.txt --metrics rougeL,bleu",
     )  # fmt: skip
     evaluation.add_arguments(sub)

@@ -1,4 +1,4 @@
-"""`minigpt evaluate`: ROUGE and BLEU of a file of predictions against files of references.
+"""`minigpt evaluate`: ROUGE and BLEU of a file of predictions, or of a model's answers to a task.
 
 A text file holds one segment a line. A JSON Lines file (its name ends in .jsonl) holds one record a
 line; named fields of it are the segments, and those may have line breaks of their own.
@@ -14,10 +14,15 @@ from typing import Any
 
 from tqdm import tqdm
 
+from minigpt.answers import evaluate_task
 from minigpt.bleu import corpus_bleu
 from minigpt.corpus import read_jsonl, read_lines
+from minigpt.device import pick_device
+from minigpt.methods import load_model
 from minigpt.rouge import RougeScorer
 from minigpt.score_means import bootstrap_interval, mean_scores
+from minigpt.task_data import add_task_arguments, chosen_tasks, task_data
+from minigpt.tasks import read_records
 
 METRICS = (*(f"rouge{n}" for n in range(1, 10)), "rougeL", "rougeLsum", "bleu")
 
@@ -124,12 +129,30 @@ def print_table(results: dict[str, dict[str, Any]]) -> None:
     print("\n" + "\n".join(dict.fromkeys(result["signature"] for result in results.values())))
 
 
+def judge_model(arguments: Namespace) -> int:
+    """Let a model answer the test records of a task, or all records of --data."""
+    if arguments.predictions or arguments.references:
+        raise ValueError("give --predictions and --references, or --model and --task, not both")
+    (task,) = chosen_tasks(arguments)
+    records = task_data(task).test if arguments.data is None else read_records(arguments.data, task)
+    model, encoding = load_model(arguments.model)
+    model.to(pick_device(arguments.device))
+    result = evaluate_task(model, encoding, task, records, progress=True)
+    if arguments.json:
+        print(json.dumps({"records": len(records), **vars(result)}, ensure_ascii=False, indent=1))
+        return 0
+    for record, answer in list(zip(records, result.answers, strict=True))[:3]:
+        print(f"\n{task.prompt(record)}\n  right   {task.target(record)}\n  answer  {answer}")
+    print(f"\n{len(records)} records of {task.name}: {result}\n{result.signature}")
+    return 0
+
+
 def add_arguments(parser: ArgumentParser) -> None:
     """The options of `minigpt evaluate`."""
     add = parser.add_argument
     file_help = "one segment a line, or JSON Lines if the name ends in .jsonl"
-    add("--predictions", type=Path, required=True, metavar="FILE", help=file_help)
-    add("--references", type=Path, nargs="+", required=True, metavar="FILE", help=file_help)
+    add("--predictions", type=Path, metavar="FILE", help=file_help)
+    add("--references", type=Path, nargs="+", metavar="FILE", help=file_help)
     default = "rouge1,rouge2,rougeL,bleu"
     add(
         "--metrics", default=default, metavar="LIST",
@@ -148,10 +171,16 @@ def add_arguments(parser: ArgumentParser) -> None:
     add("--tokenize", default="13a", help="BLEU: 13a (default), intl, char or none")
     add("--lowercase", action="store_true", help="BLEU: ignore case")
     add("--json", action="store_true", help="print JSON instead of a table")
+    add("--model", help="judge a model instead of a file: base, or a folder of `minigpt finetune`")
+    add_task_arguments(parser, several=False)
 
 
 def main(arguments: Namespace) -> int:
-    """Read the files, score, print a table or JSON."""
+    """Read the files or ask the model, score, print a table or JSON."""
+    if arguments.model:
+        return judge_model(arguments)
+    if not (arguments.predictions and arguments.references):
+        raise ValueError("give --predictions and --references, or --model and --task")
     (predictions,) = read_segments(arguments.predictions, [arguments.prediction_field])
     texts = [(str(arguments.predictions), predictions)]
     for path in arguments.references:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -220,7 +221,7 @@ class GPT(nn.Module):
         residual_std = 0.02 / math.sqrt(2 * self.config.n_layer)
         for name, module in self.named_modules():
             if isinstance(module, (nn.Linear, nn.Embedding)):
-                std = residual_std if name.endswith("c_proj") else 0.02
+                std = residual_std if name.removesuffix(".base").endswith("c_proj") else 0.02
                 nn.init.normal_(module.weight, mean=0.0, std=std)
             if isinstance(module, nn.Linear) and module.bias is not None:
                 nn.init.zeros_(module.bias)
@@ -283,6 +284,13 @@ class GPT(nn.Module):
             return logits, None
         loss = F.cross_entropy(logits.flatten(0, -2), targets.flatten(), ignore_index=IGNORE)
         return logits, loss
+
+    def set_dropout(self, p: float) -> None:
+        """Train with dropout p from now on, from 0 to below 1 as in GPTConfig."""
+        self.config = replace(self.config, dropout=p)
+        for module in self.modules():
+            if isinstance(module, (CausalSelfAttention, MLP)):
+                module.dropout = p
 
     def blocks(self) -> Iterator[Block]:
         """The blocks, first to last."""

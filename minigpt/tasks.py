@@ -1,7 +1,7 @@
 """Tasks: how a record with named fields becomes a prompt and the answer that a model shall learn.
 
     record   {"en": "I was lucky.", "fr": "J'avais de la chance."}
-    prompt   "{en} ->" gives     I was lucky. ->
+    prompt   "fr: {en} ->" gives  fr: I was lucky. ->
     answer   " {fr}" gives        J'avais de la chance.
 
 The same records can be put in several wordings, so that a model learns the task and not one phrase
@@ -141,7 +141,7 @@ class Task:
 TRANSLATION = Task(
     name="translation",
     templates=(
-        "{en} ->",
+        "fr: {en} ->",
         "{en}\nFrench:",
         "Translate into French: {en}\nTranslation:",
         'How do you say "{en}" in French?',

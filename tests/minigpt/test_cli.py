@@ -36,7 +36,16 @@ def text_file(tmp_path: Path) -> Path:
 
 
 def test_every_command_has_help_with_an_example(capsys: pytest.CaptureFixture[str]) -> None:
-    for command in ("course", "lesson", "train", "generate", "data", "bench"):
+    for command in (
+        "course",
+        "lesson",
+        "train",
+        "finetune",
+        "generate",
+        "evaluate",
+        "data",
+        "bench",
+    ):
         with pytest.raises(SystemExit) as stopped:
             make_parser().parse_args([command, "--help"])
         assert stopped.value.code == 0

@@ -8,9 +8,13 @@ from pathlib import Path
 import pytest
 import sacrebleu
 from rouge_score import rouge_scorer
+from tiny_finetune import OWN, make_inputs, shipped_encoding, tiny_gpt, write_jsonl
 
+from minigpt import corpus
+from minigpt.answers import answer
 from minigpt.cli import main
 from minigpt.evaluation import evaluate, read_segments
+from minigpt.pretrained import load_pretrained, save_pretrained
 
 PREDICTIONS = ["the cat sat on a mat", "", "it is very cold outside today my friend"]
 REFERENCES = ["the cat sat on the mat", "something", "it is cold outside today"]
@@ -145,3 +149,64 @@ def test_missing_file_field_and_metric_are_named(
     assert "rougeLsum" in said
     said = refused(capsys, *both, files["ref.txt"], "--tokenize", "words")
     assert "13a" in said
+
+
+# A model instead of a file
+
+
+def test_a_model_is_judged_by_its_answers_to_the_shipped_test_records(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    records = corpus.task_set("dialogues", "test")[:5]
+    monkeypatch.setattr(corpus, "task_set", lambda task, part: records)
+    model, encoding = tiny_gpt(block_size=256), shipped_encoding()
+    save_pretrained(model, encoding, tmp_path)
+    arguments = ["--model", str(tmp_path), "--task", "summarization", "--device", "cpu"]
+    found = scores(capsys, *arguments)
+    assert list(found) == ["records", "metrics", "answers", "signature"]
+    prompts = [f"{record['dialogue']}\nIn short:" for record in records]
+    assert found["answers"] == answer(model, encoding, prompts, 80, batch_size=1)
+    expected = evaluate(found["answers"], [[r["summary"] for r in records]], ["rouge1", "rougeL"])
+    for name, result in expected.items():
+        assert found["metrics"][name] == pytest.approx(result["fmeasure"], rel=1e-12)
+
+    assert main(["evaluate", *arguments]) == 0
+    printed = capsys.readouterr().out
+    assert f"answer  {found['answers'][0]}" in printed
+    assert f"right   {records[0]['summary']}" in printed
+    rouge = f"rougeL {found['metrics']['rougeL']:.3f}"
+    assert f"5 records of summarization: rouge1 {found['metrics']['rouge1']:.3f}" in printed
+    assert rouge in printed
+
+
+def test_a_file_of_a_users_own_is_judged_whole(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pretrained, _ = make_inputs(tmp_path)
+    model, encoding = load_pretrained(pretrained)
+    questions = [f"{i} and {i * i}" for i in range(7)]
+    right = answer(model, encoding, [f"{q} =" for q in questions], 5)
+    replies = [right[0], "wrong", *right[2:]]
+    records = [{"question": q, "reply": r} for q, r in zip(questions, replies, strict=True)]
+    data = write_jsonl(tmp_path / "own.jsonl", records)
+    arguments = ["--model", str(pretrained), "--data", str(data), *OWN, "--metric", "accuracy"]
+    found = scores(capsys, *arguments, "--max-new-tokens", "5", "--device", "cpu")
+    assert found["metrics"] == {"accuracy": 6 / 7}
+    assert found["answers"] == right
+
+
+def test_a_wrong_choice_of_model_or_task_is_one_sentence(
+    files: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert "give --predictions and --references, or --model" in refused(capsys)
+    both = ["--model", "base", "--predictions", files["out.txt"]]
+    assert "not both" in refused(capsys, *both)
+    assert "needs --template" in refused(capsys, "--model", "base", "--template", "{a}")
+    said = refused(capsys, "--model", "base", "--data", files["all.jsonl"])
+    assert "all.jsonl, line 1: no text in the field" in said
+    (tmp_path / "empty").mkdir()
+    assert "empty" in refused(capsys, "--model", str(tmp_path / "empty"))
+    pretrained, data = make_inputs(tmp_path)
+    own = ["--data", str(data), *OWN, "--max-new-tokens", "500"]
+    said = refused(capsys, "--model", str(pretrained), *own)
+    assert "max_new_tokens=500 leaves no room for a prompt in a context of 128" in said

@@ -22,7 +22,7 @@ def write_lines(path: Path, *lines: str) -> Path:
 def test_a_template_is_filled_with_the_fields_it_names() -> None:
     task = TASKS["translation"]
     assert task.fields == ("en", "fr")
-    assert task.prompt(RECORD) == "I was lucky. ->"
+    assert task.prompt(RECORD) == "fr: I was lucky. ->"
     assert task.prompt(RECORD, wording=1) == "I was lucky.\nFrench:"
     assert task.target(RECORD) == "J'avais de la chance."
     assert task.completion(RECORD) == " J'avais de la chance."

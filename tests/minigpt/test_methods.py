@@ -1,0 +1,178 @@
+"""Every way of fine-tuning, through the command line: trained, saved, loaded, used."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tiny_finetune import finetune_command, make_inputs, run, shipped_encoding, tiny_gpt
+
+from minigpt import finetuning
+from minigpt.cli import main
+from minigpt.methods import METHODS, load_model, read_results
+from minigpt.model import GPT
+from minigpt.pretrained import save_pretrained
+
+# What a run is given so that its method has something to show, and the files it leaves.
+OPTIONS = {"full": ["--dropout", "0.1"], "lora": ["--lora-dropout", "0.1", "--dropout", "0.1"]}
+FILES = {
+    "full": {"config.json", "model.safetensors", "tokenizer.json"},
+    "lora": {"adapter_config.json", "adapter_model.safetensors"},
+}
+OF_A_RUN = {"results.json", "settings.json", "test.jsonl", "log.jsonl", "checkpoint.json"}
+
+
+class Finished:
+    """A run of one method: where it is, what it reported, and the model it had trained."""
+
+    def __init__(self, method: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.pretrained, self.data = make_inputs(folder)
+        self.out = folder / "run"
+        kept: list[GPT] = []
+
+        def load_and_keep(name: str) -> tuple[GPT, Any]:
+            model, encoding = load_model(name)
+            kept.append(model)
+            return model, encoding
+
+        monkeypatch.setattr(finetuning, "load_pretrained", load_and_keep)
+        options = ["--method", method, *OPTIONS[method]]
+        self.results = run(*finetune_command(self.pretrained, self.data, self.out, *options))
+        (self.trained,) = kept
+
+
+@pytest.fixture(scope="module", params=list(METHODS))
+def finished(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        return Finished(request.param, tmp_path_factory.mktemp(request.param), monkeypatch)
+
+
+IDX = torch.tensor([[5, 600, 70, 8, 9, 1000]])
+
+
+def test_the_loaded_model_is_the_trained_one_bit_for_bit(finished: Finished) -> None:
+    loaded, encoding = load_model(finished.out)
+    assert not any(module.training for module in loaded.modules())
+    with torch.no_grad():
+        found, expected = loaded(IDX)[0], finished.trained.eval()(IDX)[0]
+        before = load_model(finished.pretrained)[0](IDX)[0]
+    assert torch.equal(found, expected)
+    assert not torch.equal(found, before)
+    assert encoding.encode_ordinary("a b") == shipped_encoding().encode_ordinary("a b")
+
+
+def test_a_run_leaves_its_methods_files_and_no_others(finished: Finished) -> None:
+    names = {p.name for p in finished.out.iterdir() if not p.name.startswith("tensors-")}
+    assert names == FILES[finished.results["method"]] | OF_A_RUN
+
+
+def test_only_what_the_method_trains_is_changed(finished: Finished) -> None:
+    before = dict(load_model(finished.pretrained)[0].named_parameters())
+    after = dict(finished.trained.named_parameters())
+    sizes = {name: p.numel() for name, p in after.items() if p.requires_grad}
+    every = sum(p.numel() for p in after.values())
+    assert finished.results["parameters"] == {"trained": sum(sizes.values()), "all": every}
+    changed = {
+        name.replace(".base.", ".")
+        for name, p in after.items()
+        if "lora_" not in name and not torch.equal(p, before[name.replace(".base.", ".")])
+    }
+    if finished.results["method"] == "full":
+        assert changed == before.keys()
+        assert sum(sizes.values()) == every
+    else:
+        assert not changed
+        assert all("lora_" in name for name in sizes)
+
+
+def test_evaluate_gives_the_scores_that_results_json_reports(
+    finished: Finished, capsys: pytest.CaptureFixture[str]
+) -> None:
+    task = ["--template", "{question} =", "--answer", "{reply}", "--metric", "accuracy"]
+    task += ["--max-new-tokens", "6", "--data", str(finished.out / "test.jsonl"), "--json"]
+    for model, when in ((finished.pretrained, "before"), (finished.out, "after")):
+        assert main(["evaluate", "--device", "cpu", "--model", str(model), *task]) == 0
+        found = json.loads(capsys.readouterr().out)
+        assert found["records"] == 6
+        assert found["metrics"] == finished.results[when]["own"]
+        samples = [sample[when] for sample in finished.results["samples"]]
+        assert found["answers"][:3] == samples
+
+
+def test_generate_writes_with_the_trained_model(
+    finished: Finished, capfd: pytest.CaptureFixture[str]
+) -> None:
+    sample = finished.results["samples"][0]
+    greedy = ["--temperature", "0", "--max-new-tokens", "6", "--device", "cpu"]
+    command = ["generate", "--model", str(finished.out), "--prompt", sample["prompt"], *greedy]
+    assert main(command) == 0
+    said = capfd.readouterr().out
+    assert said.removeprefix(sample["prompt"]).strip() == sample["after"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "{", "[]", '"full"', '{"method": "lora"}', '{"method": "prayer", "model": "base"}',
+     '{"method": ["lora"], "model": "base"}', '{"method": "full", "model": 3}'],
+)  # fmt: skip
+def test_damaged_results_are_one_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str
+) -> None:
+    (tmp_path / "results.json").write_text(text, encoding="utf-8")
+    with pytest.raises(ValueError, match=r"results\.json is damaged"):
+        read_results(tmp_path)
+    assert main(["generate", "--model", str(tmp_path), "--prompt", "a"]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("minigpt: ")
+    assert said.count("\n") == 1
+    assert "damaged, or was not written by `minigpt finetune`" in said
+
+
+def test_results_that_are_not_text_are_damaged(tmp_path: Path) -> None:
+    (tmp_path / "results.json").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ValueError, match="damaged"):
+        load_model(tmp_path)
+
+
+def test_missing_parts_are_named(
+    finished: Finished, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = shutil.copytree(finished.out, tmp_path / "copy")
+    for file in FILES[finished.results["method"]] & {
+        "model.safetensors",
+        "adapter_model.safetensors",
+    }:
+        (folder / file).unlink()
+    assert main(["generate", "--model", str(folder), "--prompt", "a"]) == 2
+    assert str(folder) in capsys.readouterr().err
+
+    folder = shutil.copytree(finished.out, tmp_path / "orphan")
+    results = read_results(folder) | {"model": str(tmp_path / "gone")}
+    (folder / "results.json").write_text(json.dumps(results), encoding="utf-8")
+    assert main(["generate", "--model", str(folder), "--prompt", "a"]) == 2
+    said = capsys.readouterr().err
+    assert str(tmp_path / "gone") in said
+    assert str(folder) in said
+
+
+def test_no_model_of_this_name_says_what_there_is(capsys: pytest.CaptureFixture[str]) -> None:
+    for command in (["generate", "--prompt", "a"], ["evaluate"], ["finetune"]):
+        assert main([*command, "--model", "runs/no-such-run"]) == 2
+        said = capsys.readouterr().err
+        assert "no folder runs/no-such-run; a model is a folder, or one of base, gpt2" in said
+
+
+def test_a_model_with_biases_survives_full_fine_tuning(tmp_path: Path) -> None:
+    make_inputs(tmp_path)
+    model = GPT(replace(tiny_gpt().config, bias=True))
+    save_pretrained(model, shipped_encoding(), tmp_path / "biased")
+    command = finetune_command(tmp_path / "biased", tmp_path / "sums.jsonl", tmp_path / "run")
+    run(*command, "--method", "full")
+    loaded = load_model(tmp_path / "run")[0]
+    assert loaded.config.bias
+    assert any(p.any() for name, p in loaded.named_parameters() if name.endswith(".bias"))
