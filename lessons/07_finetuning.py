@@ -124,7 +124,7 @@ print(f"prompts that two of them share: {shared}")
 # was pretrained on: bits per byte, as in lesson 4, the lower the better.
 
 # %%
-n_test = course.choose(quick=16, normal=200, full=500)
+n_test = course.choose(quick=16, normal=150, full=500)
 held_out = HeldOut(encoding, course.choose(quick=2_000, normal=40_000), course.seed)
 States = dict[str, float]
 
@@ -150,7 +150,7 @@ def judge(name: str, model: GPT) -> States:
 
 states: dict[str, States] = {}
 judge("base", base)
-some = translation.test[: n_test // 2]
+some = translation.test[: n_test // 4]
 for wording, template in enumerate(translation.task.templates):
     bleu = evaluate_task(base, encoding, translation.task, some, wording).score
     print(f"    the base model's BLEU with {template!r}: {bleu:.1f}")
@@ -218,7 +218,7 @@ print(f"ROUGE-L of a random summary of the topic {chance:.3f}, of the nearest on
 # the translator to summarize, and measure its translations again:
 
 # %%
-forgetful = fine_tune(translator, data["summarization"], steps=60, batch_size=4)
+forgetful = fine_tune(translator, data["summarization"], steps=45, batch_size=4)
 judge("translation, then summarization", forgetful)
 
 # %% [markdown]
