@@ -94,8 +94,8 @@ leaking = (packed - base(idx)[0][0]).detach().abs().max().item()
 print(f"had the examples seen each other, by {leaking:.1f}")
 
 data = {
-    "translation": instruction_data([translation], encoding, base.config.block_size),
-    "summarization": instruction_data([summarization], encoding, base.config.block_size),
+    part.task.name: instruction_data([part], encoding, base.config.block_size, seed=course.seed)
+    for part in (translation, summarization)
 }
 for name, packed_data in data.items():
     (rows,) = packed_data.sources
