@@ -203,9 +203,10 @@ def next_logits(
     else:
         unread = idx[:, -context:]
         cache = None if prefix is None else prefix.copy(len(idx), model.config.block_size)
-    if segments is not None:
-        seen = segments[:, -1:].expand(-1, before)  # the prefix belongs to the text after it
-        segments = torch.cat([seen, segments], dim=1)  # [B, before + T]
+    if segments is None:
+        return model(unread, cache=cache, last_only=True)[0][:, -1]
+    seen = segments[:, -1:].expand(-1, before)  # the prefix belongs to the text after it
+    segments = torch.cat([seen, segments], dim=1)  # [B, before + T]
     return model(unread, cache=cache, segments=segments, last_only=True)[0][:, -1]
 
 
