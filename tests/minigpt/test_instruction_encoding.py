@@ -31,7 +31,7 @@ def test_prompt_and_completion_are_the_tokens_of_the_whole_text(
 
 
 def test_the_default_wordings_cost_few_tokens(encoding: tiktoken.Encoding) -> None:
-    for task, most in ((TASKS["translation"], 1), (TASKS["summarization"], 4)):
+    for task, most in ((TASKS["translation"], 3), (TASKS["summarization"], 4)):
         record = task_set(task.task_set, "train")[0]
         bare = encoding.encode_ordinary(record[task.fields[0]])
         assert len(encoding.encode_ordinary(task.prompt(record))) - len(bare) <= most
