@@ -220,7 +220,7 @@ for r in course.choose(quick=(1, 4), normal=(1, 4, 16, 64), full=(1, 2, 4, 8, 16
     adapted = apply_lora(
         copy.deepcopy(base), r=r, alpha=32, target_modules=EVERY_LAYER, rank_stabilized=True
     )
-    figures = teach(adapted, french, 70, 8, 3e-3)
+    figures = teach(adapted, french, 50, 8, 3e-3)
     answers = evaluate_task(adapted, encoding, translation.task, translation.test[: n_test // 2])
     sweep[r] = figures["loss"], answers.score
     print(f"rank {r:>3}: validation loss {figures['loss']:.3f}, BLEU {answers.score:.1f}")
@@ -238,7 +238,7 @@ course.save_figure(figure, "rank")
 
 # %%
 apply_lora(model, r=12, alpha=192, target_modules=EVERY_LAYER, name="short")
-summaries = judge("LoRA", model, summarization, teach(model, short, 230, 4, 3e-3))
+summaries = judge("LoRA", model, summarization, teach(model, short, 200, 4, 3e-3))
 save_adapter(model, course.folder / "short")
 again, _ = load_pretrained("base")  # somebody else's, who has only the two small folders
 again.to(course.device)

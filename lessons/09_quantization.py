@@ -21,11 +21,11 @@ from torch.nn import functional as F
 
 from lessons import lesson
 from lessons.held_out import HeldOut
-from lessons.llama import LLAMA_2
 from minigpt import GPT, count_parameters, load_pretrained
 from minigpt.corpus import python_library, split_documents
 from minigpt.dataset import PackedText, pack
 from minigpt.float_formats import BF16, FP8_E4M3, FP16, FP32, float_bits, float_value
+from minigpt.llama import LLAMA_2
 from minigpt.quantization import (
     Per,
     apply_fake_quantization,

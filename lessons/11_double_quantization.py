@@ -28,9 +28,9 @@ from kernels.nf4 import DYNAMIC_MAP
 from kernels.reference import block_absmax, encode_dynamic, in_blocks
 from lessons import lesson
 from lessons.held_out import HeldOut
-from lessons.llama import LLAMA_2, LlamaShape
 from minigpt import load_pretrained
 from minigpt.float_formats import FP8_E4M3
+from minigpt.llama import LLAMA_2, LlamaShape
 from minigpt.quantization import bits_per_parameter, layers_to_quantize
 
 course = lesson.start(11, "Double quantization")

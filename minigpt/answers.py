@@ -77,7 +77,8 @@ def answer(
     if batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, got {batch_size}")
     room = model.config.block_size - max_new_tokens
-    if prefix := generation.get("prefix"):
+    prefix = generation.get("prefix") or model.prefix()
+    if prefix is not None:
         room -= prefix.length
     if room < 1:
         raise ValueError(

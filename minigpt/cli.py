@@ -1,6 +1,6 @@
 """The `minigpt` command: each function below is one of its words.
 
-    minigpt course | lesson N | train | finetune | generate | evaluate | data | bench
+    minigpt course | lesson N | train | finetune | generate | evaluate | memory | data | bench
 
 What goes wrong on the user's side (a file that is not there, a size that does not fit) ends in one
 sentence and exit status 2; set MINIGPT_DEBUG=1 to see where it came from.
@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from minigpt import evaluation, finetuning
+from minigpt import memory as memory_of_training
 from minigpt.config import PRESETS
 from minigpt.training import TrainingDivergedError
 
@@ -213,6 +214,11 @@ def evaluate(arguments: argparse.Namespace) -> int:
     return evaluation.main(arguments)
 
 
+def memory(arguments: argparse.Namespace) -> int:
+    """What training takes: weights, gradients, optimizer state and activations."""
+    return memory_of_training.main(arguments)
+
+
 def data(arguments: argparse.Namespace) -> int:
     """Fetch a public data set, or look at the task sets that ship with minigpt."""
     from minigpt import corpus, fetch
@@ -323,6 +329,12 @@ def make_parser() -> argparse.ArgumentParser:
         "evaluate --predictions out.txt --references ref.txt --metrics rougeL,bleu",
     )  # fmt: skip
     evaluation.add_arguments(sub)
+
+    sub = command(
+        memory, "how much memory training takes, method by method",
+        "memory --preset gpt2-xl --method qlora --batch 1 --context 1024",
+    )  # fmt: skip
+    memory_of_training.add_arguments(sub)
 
     sub = command(data, "fetch public data, show the task sets", "data fetch shakespeare")
     actions = sub.add_subparsers(dest="action", required=True, metavar="ACTION")

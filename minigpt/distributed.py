@@ -81,6 +81,8 @@ class Workers:
         if self.mode == "ddp":
             device_ids = [self.device.index] if self.device.type == "cuda" else None
             trainee = DistributedDataParallel(trainee, device_ids, gradient_as_bucket_view=True)
+            # The only buffers are frozen 4-bit weights: made alike once, not before every pass.
+            trainee.broadcast_buffers = False  # type: ignore[assignment]
         return owner, trainee
 
     def _sharded(self, model: nn.Module) -> nn.Module:

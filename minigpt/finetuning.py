@@ -7,7 +7,7 @@ The folder of a run:
     test.jsonl                   with --data: the records that it was judged by
     log.jsonl, checkpoint.json   the run itself, see run_folder.py: --resume goes on from there
     config.json, model.safetensors, tokenizer.json             what method "full" trained, or
-    adapter_config.json, adapter_model.safetensors             what method "lora" trained
+    adapter_config.json, adapter_model.safetensors             what another method trained
 """
 
 from __future__ import annotations
@@ -25,12 +25,10 @@ import tiktoken
 import torch
 
 from minigpt.answers import TaskResult, evaluate_task
-from minigpt.atomic import write_atomically
-from minigpt.checkpoint import has_checkpoint
+from minigpt.config import count_parameters
 from minigpt.device import pick_device
-from minigpt.gpt2_layout import WEIGHTS_FILE
-from minigpt.lora_files import WEIGHTS_FILE as ADAPTER_FILE
-from minigpt.methods import METHODS, RESULTS, Method
+from minigpt.finetune_folder import SETTINGS, check_folder, settings_of, write_lines
+from minigpt.methods import METHODS, RESULTS, Method, add_method_arguments
 from minigpt.model import GPT
 from minigpt.pretrained import load_pretrained
 from minigpt.run_folder import RunFolder
@@ -44,13 +42,7 @@ from minigpt.task_data import (
 from minigpt.train_config import TrainConfig
 from minigpt.training import TrainingDivergedError, TrainResult, identity_of, train
 
-SETTINGS, TEST = "settings.json", "test.jsonl"
-
-# What decides the outcome, besides what train() compares by itself.
-DECISIVE = (
-    *("model", "method", "task", "data", "template", "answer", "validation", "test"),
-    *("all_wordings", "rehearse", "r", "alpha", "lora_dropout", "target_modules"),
-)
+TEST = "test.jsonl"
 
 
 def main(arguments: Namespace) -> int:
@@ -65,8 +57,14 @@ def main(arguments: Namespace) -> int:
     ]
     method, device = METHODS[arguments.method], pick_device(arguments.device)
     model, encoding = load_pretrained(arguments.model)
+    torch.manual_seed(arguments.seed)
+    model.set_dropout(arguments.dropout)
+    model.gradient_checkpointing = arguments.gradient_checkpointing
+    method.prepare(model, encoding, arguments)
+    prefix = model.prefix()
+    room = model.config.block_size - (0 if prefix is None else prefix.length)
     data = instruction_data(
-        parts, encoding, model.config.block_size, arguments.row_length,
+        parts, encoding, room, arguments.row_length,
         None if arguments.all_wordings else 0, arguments.rehearse, arguments.seed,
     )  # fmt: skip
     T, n_rows = data.validation.row_length, sum(map(len, data.sources))
@@ -74,12 +72,10 @@ def main(arguments: Namespace) -> int:
     if batch_size is None:
         batch_size = min(max(4, 1024 // T), n_rows)
     config = train_config(arguments, method, batch_size)
-    torch.manual_seed(arguments.seed)
-    model.set_dropout(arguments.dropout)
-    method.prepare(model, arguments)
     RunFolder(config.out_dir, identity_of(model, data, config), config.resume)  # all in order?
-    every = sum(p.numel() for p in model.parameters())
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    added = 0 if arguments.method == "full" else trained
+    every = count_parameters(model.config) + added  # those in 4 bits included
     model.to(device)
     if int(os.environ.get("RANK", "0")):
         train(model, data, config)  # the first process does the rest
@@ -92,7 +88,9 @@ def main(arguments: Namespace) -> int:
     print(
         f"{arguments.method}: {trained:,} of {every:,} parameters learn ({trained / every:.1%})\n"
     )
+    method.switch(model, None)
     before = judge(model, encoding, parts)
+    method.switch(model, "default")
     write_lines(arguments.out / SETTINGS, [json.dumps(settings_of(arguments), indent=1)])
     result = train(model, data, config)
     check_converged(result, config)
@@ -107,59 +105,6 @@ def main(arguments: Namespace) -> int:
     print_report(results)
     print(f"try: {evaluate_command(arguments, parts[0].task.name)}")
     return 0
-
-
-def check_folder(arguments: Namespace) -> None:
-    """Make sure that nothing in --out would be overwritten that is not of the same run.
-
-    Raises:
-        ValueError: there is a run and --resume is not given; it had other settings; or there is a
-            model and no run.
-    """
-    out = arguments.out
-    if not has_checkpoint(out):
-        if any((out / name).exists() for name in (WEIGHTS_FILE, ADAPTER_FILE, RESULTS)):
-            raise ValueError(f"{out} holds a model; choose another folder with --out")
-        return
-    if not arguments.resume:
-        raise ValueError(
-            f"{out} already holds a training run; go on with it by --resume, or choose another "
-            "folder with --out"
-        )
-    try:
-        before = json.loads((out / SETTINGS).read_text(encoding="utf-8"))
-        saved = {name: before[name] for name in DECISIVE}
-    except (OSError, ValueError, KeyError, TypeError):
-        raise ValueError(
-            f"{out} cannot be resumed: its {SETTINGS} is missing or damaged, or the run there was "
-            "not started by `minigpt finetune`"
-        ) from None
-    ours = settings_of(arguments)
-    for name, value in saved.items():
-        if value != ours[name]:
-            raise ValueError(
-                f"the run in {out} has {name}={value!r}, this one {name}={ours[name]!r}; resume "
-                "with the same settings, or choose another folder with --out"
-            )
-
-
-def settings_of(arguments: Namespace) -> dict[str, Any]:
-    """The options of the run, as JSON can hold them."""
-    return {
-        name: str(value) if isinstance(value, Path) else value
-        for name, value in vars(arguments).items()
-        if name not in ("function", "command", "resume")
-    }
-
-
-def write_lines(path: Path, lines: Sequence[str]) -> None:
-    """A text file that is whole or not there."""
-    text = "".join(line + "\n" for line in lines)
-
-    def write(new: Path) -> None:
-        new.write_text(text, encoding="utf-8", newline="\n")
-
-    write_atomically(path, write)
 
 
 def check_converged(result: TrainResult, config: TrainConfig) -> None:
@@ -198,6 +143,7 @@ def train_config(arguments: Namespace, method: Method, batch_size: int) -> Train
         min_learning_rate=0.0,
         warmup_steps=steps // 20,
         weight_decay=method.weight_decay,
+        paged=method.paged,
         betas=(0.9, 0.98),
         eval_every=every,
         checkpoint_every=every,
@@ -288,7 +234,7 @@ def print_report(results: dict[str, Any]) -> None:
 def add_arguments(parser: ArgumentParser) -> None:
     """The options of `minigpt finetune`."""
     add = parser.add_argument
-    add("--method", default="full", choices=list(METHODS), help="default full")
+    add_method_arguments(parser)
     add_task_arguments(parser, several=True)
     add("--validation", type=float, default=0.05, help="share or number of --data (default 0.05)")
     add("--test", type=float, default=0.05, help="share or number of --data (default 0.05)")
@@ -312,12 +258,9 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--rehearse", type=float, default=0.0, metavar="SHARE",
         help="share of rows that are text as in pretraining, against forgetting (default 0)",
     )  # fmt: skip
-    add("--r", type=int, default=12, help="lora: rank (default 12)")
-    add("--alpha", type=float, default=192, help="lora: alpha (default 192)")
-    add("--lora-dropout", type=float, default=0.0, help="lora: dropout (default 0)")
     add(
-        "--target-modules", default="c_attn,c_proj,c_fc", metavar="LIST",
-        help="lora: layers that get an adapter (default c_attn,c_proj,c_fc: all of a block)",
+        "--gradient-checkpointing", action="store_true",
+        help="compute each block twice and keep less: less memory, the same steps",
     )  # fmt: skip
     formats, ways = ["auto", "float32", "bfloat16"], ["auto", "none", "ddp", "fsdp"]
     add("--dtype", default="auto", choices=formats, help="of matrix products (default auto)")

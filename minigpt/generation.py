@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     import tiktoken
 
     from minigpt.model import GPT
+    from minigpt.prefix import Prefix
 
 
 def apply_temperature(logits: Tensor, temperature: float) -> Tensor:
@@ -186,7 +187,7 @@ def next_logits(
     model: GPT,
     idx: Tensor,
     cache: KVCache | None = None,
-    prefix: KVCache | None = None,
+    prefix: KVCache | Prefix | None = None,
     segments: Tensor | None = None,
 ) -> Tensor:
     """The scores of the token after idx: ids [B, T] of any length -> logits [B, V].
@@ -205,8 +206,6 @@ def next_logits(
         cache = None if prefix is None else prefix.copy(len(idx), model.config.block_size)
     if segments is None:
         return model(unread, cache=cache, last_only=True)[0][:, -1]
-    seen = segments[:, -1:].expand(-1, before)  # the prefix belongs to the text after it
-    segments = torch.cat([seen, segments], dim=1)  # [B, before + T]
     return model(unread, cache=cache, segments=segments, last_only=True)[0][:, -1]
 
 
@@ -221,7 +220,7 @@ def stream(
     stop_token: int | None = None,
     use_cache: bool = True,
     generator: torch.Generator | None = None,
-    prefix: KVCache | None = None,
+    prefix: KVCache | Prefix | None = None,
     segments: Tensor | None = None,
 ) -> Iterator[Tensor]:
     """Continue idx [B, T] and yield the new ids [B] of each step as soon as they are chosen.
@@ -239,8 +238,9 @@ def stream(
         stop_token: the id that ends a row; the row is filled up with it until all rows have ended.
         use_cache: False reads the whole text again for every token: the same tokens, slower.
         generator: where random numbers come from; one seeded alike gives the same tokens again.
-        prefix: keys and values that stand before every prompt (prefix and prompt tuning), for one
-            row or for B. It takes room in the context and is not changed.
+        prefix: keys and values that stand before every prompt, for one row or for B; None takes
+            those of the model's soft prompt, if it has one. It takes room in the context and is not
+            changed.
         segments: [B, T] for prompts of different lengths: fill them up on the left with any id, and
             give 0 for what was filled up and 1 for what is prompt. Each row gets the tokens it
             would get alone.
@@ -251,6 +251,9 @@ def stream(
     """
     check_settings(max_new_tokens, temperature, top_k, top_p)
     check_prompt(idx, model.config.vocab_size)
+    if prefix is None and hasattr(model, "prefix"):
+        with evaluation_mode(model):  # no dropout on virtual tokens either
+            prefix = model.prefix()
     before = 0 if prefix is None else prefix.length
     capacity = min(before + idx.size(1) + max_new_tokens, model.config.block_size)
     if before >= capacity:
@@ -287,7 +290,7 @@ def generate(
     stop_token: int | None = None,
     use_cache: bool = True,
     generator: torch.Generator | None = None,
-    prefix: KVCache | None = None,
+    prefix: KVCache | Prefix | None = None,
     segments: Tensor | None = None,
 ) -> Tensor:
     """The prompts idx [B, T] with their continuations: [B, T + n], where n <= max_new_tokens.

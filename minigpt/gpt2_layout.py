@@ -16,10 +16,10 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -28,7 +28,11 @@ from torch import Tensor
 from minigpt.config import GPTConfig
 from minigpt.model import GPT
 
+if TYPE_CHECKING:
+    import tiktoken
+
 CONFIG_FILE, WEIGHTS_FILE = "config.json", "model.safetensors"
+TOKENIZER_FILE = "tokenizer.json"
 
 # What GPT computes, in transformers' words. A folder that says otherwise holds another model.
 OUR_SWITCHES: dict[str, Any] = {
@@ -89,14 +93,34 @@ def fit(folder: Path, weights: dict[str, Stored], wanted: dict[str, Tensor]) -> 
     return state
 
 
-def read_config(folder: Path) -> GPTConfig:
-    """Our configuration from transformers' config.json.
+def assemble(
+    folder: Path, config: GPTConfig, weights: dict[str, Stored], elsewhere: Collection[str] = ()
+) -> GPT:
+    """A GPT of these weights in fp32, in evaluation mode.
 
-    Of its three dropout rates (embeddings, attention, residual) the residual one is taken for all.
+    Args:
+        elsewhere: names of parameters that are not among the weights. They stay on the device
+            "meta", without numbers.
+
+    Raises:
+        ValueError: as fit.
+    """
+    if not config.bias and any(w.tensor.any() for n, w in weights.items() if n.endswith(".bias")):
+        config = dataclasses.replace(config, bias=True)  # saved without, then trained with biases
+    with torch.device("meta"):  # names and shapes without memory
+        model = GPT(config)
+    wanted = {name: p for name, p in model.state_dict().items() if name not in elsewhere}
+    model.load_state_dict(fit(folder, weights, wanted), strict=False, assign=True)  # fit is strict
+    model.lm_head.weight = model.transformer.get_parameter("wte.weight")  # tied again
+    return model.eval()
+
+
+def read_config_file(folder: Path) -> dict[str, Any]:
+    """What stands in config.json.
 
     Raises:
         FileNotFoundError: there is no config.json.
-        ValueError: it is damaged, lacks a size, or describes a model that GPT is not.
+        ValueError: it is damaged.
     """
     path = folder / CONFIG_FILE
     try:
@@ -107,8 +131,24 @@ def read_config(folder: Path) -> GPTConfig:
         raise ValueError(f"{path} is cut short or damaged ({error})") from None
     if not isinstance(found, dict):
         raise ValueError(f"{path} should be one JSON object")
+    return found
+
+
+def read_config(folder: Path, ignoring: Collection[str] = ()) -> GPTConfig:
+    """Our configuration from transformers' config.json.
+
+    Of its three dropout rates (embeddings, attention, residual) the residual one is taken for all.
+
+    Args:
+        ignoring: names of switches that may be set as they like.
+
+    Raises:
+        FileNotFoundError: there is no config.json.
+        ValueError: it is damaged, lacks a size, or describes a model that GPT is not.
+    """
+    path, found = folder / CONFIG_FILE, read_config_file(folder)
     for name, ours in OUR_SWITCHES.items():
-        if found.get(name, ours) != ours:
+        if name not in ignoring and found.get(name, ours) != ours:
             raise ValueError(f"{path}: {name} is {found[name]!r}, but GPT computes only {ours!r}")
     sizes = {"block_size": "n_positions", "vocab_size": "vocab_size"}
     sizes |= {name: name for name in ("n_layer", "n_head", "n_embd")}
@@ -177,21 +217,36 @@ def read_tensors(file: Path) -> Iterator[tuple[str, Tensor]]:
         raise ValueError(f"{file} is cut short or damaged ({reason})") from None
 
 
-def stored_tensors(model: GPT, dtype: torch.dtype) -> dict[str, Tensor]:
+def stored_tensors(
+    model: GPT, dtype: torch.dtype, elsewhere: Collection[str] = ()
+) -> dict[str, Tensor]:
     """The weights by name as transformers stores them: Conv1D matrices [in, out], no LM head.
+
+    Args:
+        elsewhere: names of linear layers whose weights are left out, but not their biases.
 
     Raises:
         ValueError: the model's weights are not those of a GPT of its configuration.
     """
     with torch.device("meta"):
         plain = GPT(dataclasses.replace(model.config, bias=True)).state_dict()
-    state = model.state_dict()
+    state = {
+        name: tensor
+        for name, tensor in model.state_dict().items()
+        if name.endswith(".bias") or name.rpartition(".")[0] not in elsewhere
+    }
     extra = sorted(state.keys() - plain.keys())
     if extra:
-        raise ValueError(f"the model has {extra[0]}, which GPT-2 has not; merge or remove adapters")
+        raise ValueError(
+            f"the model has {extra[0]}, which GPT-2 has not; merge or remove adapters, remove soft "
+            "prompts, and save layers in 4 bits with save_quantized"
+        )
+    head = state.get("lm_head.weight")
+    if head is not None and not torch.equal(head, state["transformer.wte.weight"]):
+        raise ValueError("lm_head.weight is not the token embedding, as it is in GPT-2")
     tensors: dict[str, Tensor] = {}
     for name, wanted in plain.items():
-        if name == "lm_head.weight":
+        if name == "lm_head.weight" or name.removesuffix(".weight") in elsewhere:
             continue
         if name not in state and (model.config.bias or not name.endswith(".bias")):
             raise ValueError(f"the model has no {name}, which GPT-2 has")
@@ -222,3 +277,16 @@ def stored_config(config: GPTConfig, dtype: torch.dtype, end_of_text: int | None
         "use_cache": True,
         "dtype": STORED_DTYPES[dtype],
     }
+
+
+def check_vocabulary(config: GPTConfig, encoding: tiktoken.Encoding) -> None:
+    """Make sure that the model knows every token. It may know more: some pad to a round number.
+
+    Raises:
+        ValueError: the tokenizer has ids outside the model's vocabulary.
+    """
+    if encoding.n_vocab > config.vocab_size:
+        raise ValueError(
+            f"the tokenizer {encoding.name!r} has {encoding.n_vocab} tokens, but the model only "
+            f"{config.vocab_size}; take the tokenizer that the model was trained with"
+        )

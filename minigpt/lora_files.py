@@ -7,9 +7,8 @@
 transformers keeps the matrices of GPT-2's linear layers as [in, out] ("Conv1D"); peft is told so by
 fan_in_fan_out and stores A and B as [r, in] and [out, r] all the same, so nothing is transposed.
 
-The configuration stands in the header of the second file too. A save that is killed between its
-two files therefore leaves one whole adapter, the old or the new: never sizes of one with numbers of
-the other. (peft, which knows nothing of the header, then misses adapter_config.json.)
+A save that is killed leaves one whole adapter, the old or the new: adapter_files.py says how.
+(peft, which does not know that way, then misses adapter_config.json.)
 
 Source: the files that peft's LoraModel writes, and peft's documentation of LoraConfig.
 """
@@ -23,17 +22,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
-from minigpt.atomic import write_atomically
-from minigpt.gpt2_layout import DAMAGED, read_tensors
+from minigpt.adapter_files import (
+    CONFIG_FILE,
+    WEIGHTS_FILE,
+    read_config,
+    read_numbers,
+    write_folder,
+)
 from minigpt.lora_layer import check_settings
 from minigpt.lora_targets import matches
 
-CONFIG_FILE, WEIGHTS_FILE = "adapter_config.json", "adapter_model.safetensors"
-HEADER = "adapter_config"
 STORED_NAME = re.compile(r"base_model\.model\.(.+)\.lora_([AB])\.weight")
 FROZEN_HEAD = "base_model.model.lm_head.base_layer.weight"  # peft adds it to an adapter of the head
 
@@ -109,30 +109,11 @@ def write_adapter(
         OSError: the disk is full or may not be written to; what was there before is kept.
     """
     tensors = {
-        f"base_model.model.{name}.lora_{letter}.weight": matrix.detach().cpu().contiguous()
+        f"base_model.model.{name}.lora_{letter}.weight": matrix
         for name, pair in weights.items()
         for letter, matrix in zip("AB", pair, strict=True)
     }
-    text = json.dumps(stored_config(settings, of_gpt), indent=2) + "\n"
-    config, file = folder / CONFIG_FILE, folder / WEIGHTS_FILE
-    folder.mkdir(parents=True, exist_ok=True)
-    before = config.read_bytes() if config.is_file() else None
-
-    def write_weights(new: Path) -> None:
-        save_file(tensors, new, metadata={"format": "pt", HEADER: text})
-        if before != text.encode():  # until both are in place, peft must not read a mixture
-            config.unlink(missing_ok=True)
-
-    def write_both(new: Path) -> None:
-        new.write_text(text, encoding="utf-8")
-        try:
-            write_atomically(file, write_weights)
-        except OSError:
-            if before is not None:
-                config.write_bytes(before)
-            raise
-
-    write_atomically(config, write_both)
+    write_folder(folder, stored_config(settings, of_gpt), tensors)
 
 
 def stored_config(settings: AdapterSettings, of_gpt: bool) -> dict[str, Any]:
@@ -161,23 +142,18 @@ def read_adapter(folder: Path) -> tuple[AdapterSettings, dict[str, Pair]]:
         FileNotFoundError: folder holds no adapter.
         ValueError: a file is damaged, or asks for something that LoRALinear does not compute.
     """
-    file = folder / WEIGHTS_FILE
-    if not file.is_file():
-        raise FileNotFoundError(f"{folder} holds no adapter: it has no {WEIGHTS_FILE}")
-    settings = read_settings(folder)
+    file, settings = folder / WEIGHTS_FILE, read_settings(folder)
     found: dict[str, dict[str, Tensor]] = {}
-    for stored_name, tensor in read_tensors(file):
+    for stored_name, tensor in read_numbers(folder).items():
         if stored_name == FROZEN_HEAD:
             continue
         parts = STORED_NAME.fullmatch(stored_name)
         if parts is None:
             raise ValueError(f"{file} holds {stored_name}, which is no matrix A or B of LoRA")
-        if not tensor.is_floating_point() or not tensor.isfinite().all():
-            raise ValueError(f"{file} is damaged: {stored_name} is not made of finite numbers")
         name, letter = parts.groups()
         if name.startswith("h."):  # saved from a GPT2Model, which has no LM head
             name = f"transformer.{name}"
-        found.setdefault(name, {})[letter] = tensor.float()
+        found.setdefault(name, {})[letter] = tensor
     for name, pair in found.items():
         if len(pair) < 2:
             raise ValueError(f"{file} is damaged: it has only lora_{''.join(pair)} of {name}")
@@ -193,14 +169,7 @@ def read_settings(folder: Path) -> AdapterSettings:
         FileNotFoundError: there is none.
         ValueError: it is damaged, or asks for something that LoRALinear does not compute.
     """
-    path = folder / CONFIG_FILE
-    try:
-        text = path.read_text(encoding="utf-8") if path.is_file() else _header(folder)
-        stored = json.loads(text)
-    except ValueError as error:
-        raise ValueError(f"{path} is cut short or damaged ({error})") from None
-    if not isinstance(stored, dict):
-        raise ValueError(f"{path} should be one JSON object")
+    path, stored = folder / CONFIG_FILE, read_config(folder)
     if stored.get("peft_type") != "LORA":
         raise ValueError(f"{path}: peft_type is {stored.get('peft_type')!r}, not 'LORA'")
     plain = {"bias": ("none",), "init_lora_weights": PLAIN_STARTS}
@@ -227,16 +196,3 @@ def read_settings(folder: Path) -> AdapterSettings:
         raise ValueError(f"{path}: {error}") from None
     targets = targets if isinstance(targets, str) else tuple(targets)
     return AdapterSettings(targets, r, alpha, dropout, rank_stabilized)
-
-
-def _header(folder: Path) -> str:
-    """The configuration in the header of the weights, for when a save was killed half-way."""
-    path = folder / WEIGHTS_FILE
-    try:
-        with safe_open(path, framework="pt") as tensors:
-            header = tensors.metadata() or {}
-    except DAMAGED as error:
-        raise ValueError(f"{path}: {error}") from None
-    if HEADER not in header:
-        raise FileNotFoundError(f"{folder} holds no adapter: it has no {CONFIG_FILE}")
-    return str(header[HEADER])

@@ -21,6 +21,7 @@ import torch
 import torch.nn as nn
 from torch import Tensor
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 from minigpt import generation
 from minigpt.config import GPTConfig
@@ -29,6 +30,7 @@ from minigpt.linear import Linear
 
 if TYPE_CHECKING:
     from minigpt.generation import KVCache, LayerCache
+    from minigpt.prefix import Prefix
 
 
 def causal_mask(n_queries: int, n_keys: int, device: torch.device | None = None) -> Tensor:
@@ -44,17 +46,20 @@ def causal_mask(n_queries: int, n_keys: int, device: torch.device | None = None)
     return mask.tril(diagonal=n_keys - n_queries)
 
 
-def segment_mask(segments: Tensor, n_queries: int) -> Tensor:
+def segment_mask(segments: Tensor, n_queries: int, n_before: int = 0) -> Tensor:
     """`causal_mask` for rows that hold several texts: no text may look into another.
 
     Args:
-        segments: [B, Tk], the number of the text that each key belongs to, as 0 0 0 1 1 2.
+        segments: [B, T], the number of the text that each key belongs to, as 0 0 0 1 1 2.
+        n_before: keys before those of segments, which every text may see.
 
     Returns:
-        bool [B, 1, n_queries, Tk], the same for all heads; the queries are the last n_queries.
+        bool [B, 1, n_queries, n_before + T], the same for all heads; the queries are the last
+        n_queries.
     """
-    same = segments[:, -n_queries:, None] == segments[:, None, :]  # [B, Tq, Tk]
-    return (same & causal_mask(n_queries, segments.size(1), segments.device))[:, None]
+    same = segments[:, -n_queries:, None] == segments[:, None, :]  # [B, Tq, T]
+    mask = (same & causal_mask(n_queries, segments.size(1), segments.device))[:, None]
+    return F.pad(mask, (n_before, 0), value=True)
 
 
 def masked_attention(
@@ -92,7 +97,8 @@ def fused_attention(
     256 (4 heads of 64; two cores of an AMD EPYC, torch 2.13). In fp32 the two are equally fast.
     """
     n_queries, n_keys = q.size(-2), k.size(-2)
-    if q.dtype == torch.bfloat16 and q.requires_grad and q.is_cpu and n_queries <= 512:
+    learning = q.requires_grad or k.requires_grad
+    if q.dtype == torch.bfloat16 and learning and q.is_cpu and n_queries <= 512:
         return masked_attention(q, k, v, causal, mask)[0]
     if mask is not None:
         return F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
@@ -193,7 +199,17 @@ class Block(nn.Module):
 
 
 class GPT(nn.Module):
-    """The whole decoder: embeddings, n_layer blocks, a final norm, and the tied LM head."""
+    """The whole decoder: embeddings, n_layer blocks, a final norm, and the tied LM head.
+
+    Attributes:
+        soft_prompts: what soft_prompts.py puts there, trained vectors before every text; or None.
+        gradient_checkpointing: in training, keep only what goes into each block and compute the
+            block once more in the backward pass (Chen et al. 2016, "Training Deep Nets with
+            Sublinear Memory Cost"). The gradients are the same, activations need far less memory,
+            and a step takes about a third longer.
+    """
+
+    soft_prompts: nn.Module | None
 
     def __init__(self, config: GPTConfig) -> None:
         super().__init__()
@@ -211,6 +227,8 @@ class GPT(nn.Module):
         self.reset_parameters()
         # One matrix turns ids into vectors and vectors into scores (Press and Wolf 2017).
         self.lm_head.weight = token_embedding.weight
+        self.register_module("soft_prompts", None)
+        self.gradient_checkpointing = False
 
     def reset_parameters(self) -> None:
         """GPT-2's start: normal weights with deviation 0.02, zero biases.
@@ -245,9 +263,11 @@ class GPT(nn.Module):
             targets: ids of the tokens that should come next [B, T]; -100 means "do not count this".
             segments: the text that each token belongs to, [B, past + T] as 0 0 0 1 1 2, for rows
                 that hold several. Each is read as if it were alone: its tokens see no other's, and
-                their positions count from its own start. (Causal only.)
+                their positions count from its own start. (Causal only.) If there are fewer than
+                past + T, the first keys are a prefix that stands before every text.
             cache: keys and values of earlier tokens; idx then holds only the new ones, whose
-                positions start at cache.length, and their keys and values are added to it.
+                positions start at cache.length, and their keys and values are added to it. Without
+                one, a soft prompt (if the model has one) stands there.
             causal: False lets every token see every other, which makes an encoder.
             last_only: score only the last position, all that generation needs.
             loss_only: score only the positions whose targets count, all that training needs.
@@ -261,19 +281,24 @@ class GPT(nn.Module):
         Raises:
             ValueError: idx is empty, longer than the context, or holds ids outside the vocabulary.
         """
-        past = 0 if cache is None else cache.length
+        before = self.prefix() if cache is None else cache
+        past = 0 if before is None else before.length
         self._check(idx, past, segments)
         T = idx.size(1)
         if segments is None:
             mask = None
             positions = torch.arange(past, past + T, device=idx.device)  # [T]
         else:
-            mask = segment_mask(segments, T)  # [B, 1, T, past + T]
+            mask = segment_mask(segments, T, past + T - segments.size(1))  # [B, 1, T, past + T]
             positions = mask.sum(-1).squeeze(1) - 1  # [B, T]: how many tokens it sees before itself
         x = self.transformer["wte"](idx) + self.transformer["wpe"](positions)  # [B, T, C]
         x = drop(x, self.config.dropout, self.training)
         for layer, block in enumerate(self.blocks()):
-            x = block(x, None if cache is None else cache[layer], causal, attention_maps, mask)
+            others = (None if before is None else before[layer], causal, attention_maps, mask)
+            if self.gradient_checkpointing and self.training and torch.is_grad_enabled():
+                x = checkpoint(block, x, *others, use_reentrant=False)
+            else:
+                x = block(x, *others)
         if last_only:
             x = x[:, -1:]  # [B, 1, C]
         if loss_only and targets is not None and not torch.compiler.is_compiling():
@@ -284,6 +309,10 @@ class GPT(nn.Module):
             return logits, None
         loss = F.cross_entropy(logits.flatten(0, -2), targets.flatten(), ignore_index=IGNORE)
         return logits, loss
+
+    def prefix(self) -> Prefix | None:
+        """The keys and values of the active soft prompt, which stand before every text."""
+        return None if self.soft_prompts is None else self.soft_prompts.prefix(self)  # type: ignore[operator]
 
     def set_dropout(self, p: float) -> None:
         """Train with dropout p from now on, from 0 to below 1 as in GPTConfig."""
@@ -302,13 +331,15 @@ class GPT(nn.Module):
                 f"idx must hold at least one token in the shape [batch, tokens], "
                 f"got {list(idx.shape)}"
             )
-        needed = past + idx.size(1)
-        if needed > self.config.block_size and segments is not None:  # each may still fit
-            needed = int((segments[:, :, None] == segments[:, None]).sum(-1).max())
-        if needed > self.config.block_size:
+        needed, room = past + idx.size(1), self.config.block_size
+        if needed > room and segments is not None:  # each may still fit
+            longest = int((segments[:, :, None] == segments[:, None]).sum(-1).max())
+            needed += longest - segments.size(1)
+        if needed > room:
+            front = f", {past} of them before idx," if past else ""
             raise ValueError(
-                f"{needed} tokens do not fit the context of "
-                f"block_size={self.config.block_size}; pass the last {self.config.block_size}"
+                f"{needed} tokens{front} do not fit the context of block_size={room}; "
+                f"pass the last {max(0, room - past)}"
             )
         # On a GPU this look would make every step wait for the device.
         if idx.device.type == "cpu" and not torch.compiler.is_compiling():

@@ -12,6 +12,10 @@ from typing import Any
 import torch
 from torch import nn
 
+from minigpt.paged_adamw import PagedAdamW
+
+__all__ = ["PagedAdamW", "make_optimizer", "parameter_groups"]
+
 
 def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
     """Split what is to be trained into weights that decay and weights that do not.
@@ -50,6 +54,7 @@ def make_optimizer(
     weight_decay: float = 0.1,
     betas: tuple[float, float] = (0.9, 0.95),
     eps: float = 1e-8,
+    paged: bool = False,
 ) -> torch.optim.AdamW:
     """AdamW over the trainable parameters of model, in one pass over memory where torch can.
 
@@ -62,10 +67,15 @@ def make_optimizer(
     The fused form does these lines in a single kernel: the same update, with the weights, moments
     and gradients read from memory once and not once a line.
 
+    With paged=True, m and v of parameters on a GPU lie in the host's memory, for as many bytes less
+    on the GPU and a slower step: paged_adamw.py says how much.
+
     Raises:
         ValueError: every parameter of the model is frozen.
     """
     groups = parameter_groups(model, weight_decay)
+    if paged:
+        return PagedAdamW(groups, learning_rate, betas, eps, weight_decay)
     try:
         return torch.optim.AdamW(groups, lr=learning_rate, betas=betas, eps=eps, fused=True)
     except RuntimeError:  # this device or number format has no fused kernel

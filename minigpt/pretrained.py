@@ -9,7 +9,6 @@ How the weights lie in the file is told in gpt2_layout.py.
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import urllib.request
 from pathlib import Path
@@ -19,14 +18,16 @@ import torch
 from safetensors.torch import save_file
 
 from minigpt.atomic import write_atomically
-from minigpt.config import GPTConfig
 from minigpt.corpus import data_folder
 from minigpt.gpt2_layout import (
     CONFIG_FILE,
     STORED_DTYPES,
+    TOKENIZER_FILE,
     WEIGHTS_FILE,
-    fit,
+    assemble,
+    check_vocabulary,
     read_config,
+    read_config_file,
     read_weights,
     stored_config,
     stored_tensors,
@@ -39,11 +40,12 @@ if TYPE_CHECKING:
 
 PUBLISHED = ("gpt2", "gpt2-medium", "gpt2-large", "gpt2-xl")
 PUBLISHED_AT = "https://huggingface.co/openai-community/{name}/resolve/main/{file}"
-TOKENIZER_FILE = "tokenizer.json"
 
 
 def load_gpt2(name_or_folder: str | Path) -> GPT:
     """A GPT-2 as a GPT in fp32, in evaluation mode.
+
+    From a folder with layers in 4 bits comes what quantized_files.load_quantized makes of it.
 
     Args:
         name_or_folder: a folder that transformers or save_gpt2 wrote; or "gpt2", "gpt2-medium",
@@ -56,16 +58,11 @@ def load_gpt2(name_or_folder: str | Path) -> GPT:
         ValueError: a file is damaged, holds another kind of model, or does not fit config.json.
     """
     folder = find_folder(name_or_folder)
-    config = read_config(folder)
-    weights = dict(read_weights(folder))
-    if not config.bias and any(w.tensor.any() for n, w in weights.items() if n.endswith(".bias")):
-        config = dataclasses.replace(config, bias=True)  # saved without, then trained with biases
-    with torch.device("meta"):  # names and shapes without memory
-        model = GPT(config)
-    state = fit(folder, weights, model.state_dict())
-    model.load_state_dict(state, assign=True)
-    model.lm_head.weight = model.transformer.get_parameter("wte.weight")  # tied again
-    return model.eval()
+    if read_config_file(folder).get("quantization_config"):
+        from minigpt.quantized_files import load_quantized  # and with it the package kernels
+
+        return load_quantized(folder)
+    return assemble(folder, read_config(folder), dict(read_weights(folder)))
 
 
 def save_gpt2(model: GPT, folder: str | Path, dtype: torch.dtype | None = None) -> None:
@@ -79,7 +76,7 @@ def save_gpt2(model: GPT, folder: str | Path, dtype: torch.dtype | None = None) 
 
     Raises:
         ValueError: another dtype, or a model with other weights than a GPT's (adapters are merged
-            or taken off first).
+            or taken off first, and layers in 4 bits go to quantized_files.save_quantized).
         OSError: the disk is full or may not be written to; no file is left half-written.
     """
     # With GPT-2's tokenizer, as with ours, <|endoftext|> is the last id.
@@ -150,19 +147,6 @@ def load_pretrained(name_or_folder: str | Path) -> tuple[GPT, tiktoken.Encoding]
 def is_of_transformers(path: Path) -> bool:
     """Whether a tokenizer.json is the one transformers writes for GPT-2, which is GPT-2's own."""
     return '"added_tokens"' in path.read_text(encoding="utf-8", errors="replace")[:2000]
-
-
-def check_vocabulary(config: GPTConfig, encoding: tiktoken.Encoding) -> None:
-    """Make sure that the model knows every token. It may know more: some pad to a round number.
-
-    Raises:
-        ValueError: the tokenizer has ids outside the model's vocabulary.
-    """
-    if encoding.n_vocab > config.vocab_size:
-        raise ValueError(
-            f"the tokenizer {encoding.name!r} has {encoding.n_vocab} tokens, but the model only "
-            f"{config.vocab_size}; take the tokenizer that the model was trained with"
-        )
 
 
 def find_folder(name_or_folder: str | Path) -> Path:

@@ -125,7 +125,7 @@ def train(model: nn.Module, data: Data, config: TrainConfig) -> TrainResult:
     folder = RunFolder(config.out_dir, identity_of(model, data, config), config.resume)
     owner, trainee = team.spread(model, config.compile)
     optimizer = make_optimizer(
-        owner, config.learning_rate, config.weight_decay, config.betas, config.eps
+        owner, config.learning_rate, config.weight_decay, config.betas, config.eps, config.paged
     )
     if team.device.type == "cpu":
         keep_freed_memory()

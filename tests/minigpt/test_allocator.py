@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import platform
-import subprocess
-import sys
 
 import pytest
+from tiny_run import run_python
 
 from minigpt.allocator import keep_freed_memory
 
@@ -28,19 +26,7 @@ print(faults() - first)
 
 
 def page_faults(advice: str) -> int:
-    run = subprocess.run(
-        [sys.executable, "-c", COUNT_FAULTS, advice],
-        env={
-            **os.environ,
-            "OMP_NUM_THREADS": "1",
-            "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
-        },
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=True,
-    )
-    return int(run.stdout)
+    return int(run_python("-c", COUNT_FAULTS, advice))
 
 
 @pytest.mark.skipif(not GLIBC, reason="only glibc needs the advice")

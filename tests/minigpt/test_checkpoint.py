@@ -7,15 +7,13 @@ import json
 import os
 import stat
 import struct
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from safetensors import SafetensorError
-from tiny_run import TinyData, tiny_model
+from tiny_run import TinyData, run_python, tiny_model
 
 from minigpt import checkpoint
 from minigpt.atomic import write_atomically
@@ -215,21 +213,9 @@ try:
 except OSError as error:
     print(error)
 """
-    run = subprocess.run(
-        [sys.executable, "-c", script, tmp_path],
-        cwd=Path(__file__).parent,
-        env={
-            **os.environ,
-            "OMP_NUM_THREADS": "1",
-            "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
-        },
-        capture_output=True,
-        text=True,
-        timeout=600,
-    )
-    assert run.returncode == 0, run.stderr
-    assert "tensors-1.safetensors: " in run.stdout
-    assert "what was there before is kept" in run.stdout
+    said = run_python("-c", script, tmp_path)
+    assert "tensors-1.safetensors: " in said
+    assert "what was there before is kept" in said
     assert names(tmp_path) == ["checkpoint.json", "tensors-0.safetensors"]
     assert load_checkpoint(tmp_path, tiny_model())["steps"] == 1
 

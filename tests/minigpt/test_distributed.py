@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from tiny_run import TinyData, stop_early, tiny_config, tiny_model
+from tiny_run import TWO_PROCESSES, TinyData, run_python, stop_early, tiny_config, tiny_model
 
 from minigpt import checkpoint
 from minigpt.distributed import Workers, join_workers
@@ -26,27 +23,9 @@ def spread(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Pa
     if not torch.distributed.is_available() or not torch.distributed.is_gloo_available():
         pytest.skip("this torch has no gloo")
     folder = tmp_path_factory.mktemp("spread")
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    run = subprocess.run(
-        [
-            *torchrun,
-            "--nproc-per-node",
-            "2",
-            Path(__file__).with_name("tiny_run.py"),
-            "spread",
-            folder,
-        ],
-        env={
-            **os.environ,
-            "OMP_NUM_THREADS": "1",
-            "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
-        },
-        capture_output=True,
-        text=True,
-        timeout=600,
-    )
-    assert run.returncode == 0, run.stderr
-    return json.loads(run.stdout.splitlines()[-1]), folder
+    script = Path(__file__).with_name("tiny_run.py")
+    printed = run_python(*TWO_PROCESSES, script, "spread", folder)
+    return json.loads(printed.splitlines()[-1]), folder
 
 
 @pytest.fixture(scope="module")

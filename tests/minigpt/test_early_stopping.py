@@ -9,8 +9,6 @@ import json
 import math
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +16,7 @@ from typing import Any
 
 import pytest
 import torch
-from tiny_run import StoppedError, TurningData, stop_early, tiny_config, tiny_model
+from tiny_run import StoppedError, TurningData, run_python, stop_early, tiny_config, tiny_model
 
 from minigpt import checkpoint
 from minigpt.early_stopping import EarlyStopping, lowest
@@ -117,19 +115,7 @@ def test_ctrl_c_just_before_a_validation_changes_nothing(tmp_path: Path, step: i
 def test_killed_before_any_operation_on_the_disk_it_ends_bit_for_bit_the_same(
     tmp_path: Path,
 ) -> None:
-    run = subprocess.run(
-        [sys.executable, Path(__file__).with_name("tiny_run.py"), "stop", tmp_path],
-        env={
-            **os.environ,
-            "OMP_NUM_THREADS": "1",
-            "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
-        },
-        capture_output=True,
-        text=True,
-        timeout=600,
-    )
-    assert run.returncode == 0, run.stderr
-    found = json.loads(run.stdout)
+    found = json.loads(run_python(Path(__file__).with_name("tiny_run.py"), "stop", tmp_path))
     assert found["exit"] == 0
     assert len(found["steps"]) > 30
     assert set(found["steps"]) == {0, 7, 14, 16}  # kills before and after every checkpoint

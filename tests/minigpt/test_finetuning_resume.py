@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from tiny_finetune import finetune_command, make_inputs, outcome, run
+from tiny_run import run_python
 
 from minigpt.cli import main
 from minigpt.instructions import InstructionData
@@ -63,12 +62,7 @@ def test_an_interrupted_run_goes_on_as_if_nothing_had_been(
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs POSIX")
 def test_a_run_killed_anywhere_and_resumed_is_the_same_run(tmp_path: Path) -> None:
-    script = Path(__file__).with_name("tiny_finetune.py")
-    done = subprocess.run(
-        [sys.executable, script, tmp_path], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    found = json.loads(done.stdout)
+    found = json.loads(run_python(Path(__file__).with_name("tiny_finetune.py"), tmp_path))
     assert found["exit"] == 0
     assert len(found["same"]) >= 5
     assert all(found["same"])

@@ -272,9 +272,9 @@ def test_top_k_of_one_equals_greedy_and_settings_apply_in_the_documented_order()
     thirds = torch.tensor([[2.0, 1.0, 1e-9]]).log()
     assert set(sample(thirds.expand(500, -1), 0.5, top_p=0.75).tolist()) == {0}
     assert set(sample(thirds.expand(500, -1), 1.0, top_p=0.75).tolist()) == {0, 1}
-    # With one of three tokens cut by top-k, 0.6 of the rest is reached by one, not two.
+    # With one of three tokens cut by top-k, 0.55 of the rest is reached by one, not two.
     three = torch.tensor([[0.45, 0.3, 0.25]]).log()
-    assert set(sample(three.expand(500, -1), top_k=2, top_p=0.6).tolist()) == {0}
+    assert set(sample(three.expand(500, -1), top_k=2, top_p=0.55).tolist()) == {0}
 
 
 def test_scores_that_are_not_numbers_are_reported() -> None:

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,7 +11,7 @@ import pytest
 import torch
 from tiny_gpt2 import IDX, ours
 from tiny_lora import ALL, adapted, by_hand, everything, fill, logits, same, train_lora
-from tiny_run import TinyData, tiny_config, tiny_model
+from tiny_run import TWO_PROCESSES, TinyData, run_python, tiny_config, tiny_model
 from torch import Tensor
 
 from minigpt.checkpoint import load_checkpoint, model_tensors, save_checkpoint
@@ -137,15 +134,8 @@ def test_a_checkpoint_of_what_is_trained_holds_the_adapter_and_no_more(tmp_path:
 def test_two_processes_train_what_one_does() -> None:
     if not torch.distributed.is_available() or not torch.distributed.is_gloo_available():
         pytest.skip("this torch has no gloo")
-    path = os.pathsep.join(filter(None, sys.path))
-    run = subprocess.run(
-        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
-         Path(__file__).with_name("tiny_lora.py")],
-        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": path},
-        capture_output=True, text=True, timeout=600,
-    )  # fmt: skip
-    assert run.returncode == 0, run.stderr
-    found, single = json.loads(run.stdout.splitlines()[-1]), train_lora()[1]
+    printed = run_python(*TWO_PROCESSES, Path(__file__).with_name("tiny_lora.py"))
+    found, single = json.loads(printed.splitlines()[-1]), train_lora()[1]
     assert found == {mode: pytest.approx(single, abs=1e-5) for mode in ("ddp", "fsdp")}
 
 

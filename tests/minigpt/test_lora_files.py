@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,9 +13,10 @@ from safetensors.torch import load_file, save_file
 from tiny_gpt2 import IDX, ours
 from tiny_lora import ALL, adapted, fill, logits
 from tiny_peft import CONFIG, WEIGHTS, peer, peers_adapter
+from tiny_run import kill_before_operation
 from transformers import GPT2LMHeadModel, GPT2Model
 
-from minigpt import lora_files
+from minigpt import adapter_files
 from minigpt.lora import apply_lora, load_adapter, lora_layers, save_adapter, set_adapter
 from minigpt.pretrained import load_gpt2, save_gpt2
 
@@ -164,7 +164,7 @@ def test_a_full_disk_leaves_the_adapter_that_was_there(
 
     with monkeypatch.context() as patch:
         if which == "weights":
-            patch.setattr(lora_files, "save_file", full)
+            patch.setattr(adapter_files, "save_file", full)
         elif which == "config":
             patch.setattr(Path, "write_text", full)
         else:
@@ -185,7 +185,7 @@ def test_a_save_killed_anywhere_leaves_the_old_or_the_new_adapter(tmp_path: Path
         folder, n = tmp_path / str(n), n + 1
         save_adapter(old, folder)
         if (child := os.fork()) == 0:
-            _die_before_operation(n)
+            kill_before_operation(n, adapter_files)
             save_adapter(new, folder)
             os._exit(0)
         finished = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
@@ -197,22 +197,3 @@ def test_a_save_killed_anywhere_leaves_the_old_or_the_new_adapter(tmp_path: Path
             assert json.loads((folder / CONFIG).read_text())["lora_alpha"] == alpha
     assert seen == {8, 99}
     assert n > 10
-
-
-def _die_before_operation(n: int) -> None:
-    """Make this process end before its n-th change to the disk, without any clearing up."""
-    done = 0
-
-    def counted(operation: Callable[..., object]) -> Callable[..., object]:
-        def wrapper(*arguments: object, **named: object) -> object:
-            nonlocal done
-            done += 1
-            if done == n:
-                os._exit(9)
-            return operation(*arguments, **named)
-
-        return wrapper
-
-    for name in ("replace", "fsync", "chmod", "unlink", "mkdir", "rmdir"):
-        setattr(os, name, counted(getattr(os, name)))
-    lora_files.save_file = counted(lora_files.save_file)

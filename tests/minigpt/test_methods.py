@@ -19,10 +19,17 @@ from minigpt.model import GPT
 from minigpt.pretrained import save_pretrained
 
 # What a run is given so that its method has something to show, and the files it leaves.
-OPTIONS = {"full": ["--dropout", "0.1"], "lora": ["--lora-dropout", "0.1", "--dropout", "0.1"]}
-FILES = {
-    "full": {"config.json", "model.safetensors", "tokenizer.json"},
-    "lora": {"adapter_config.json", "adapter_model.safetensors"},
+OPTIONS = {
+    "full": ["--dropout", "0.1"],
+    "lora": ["--lora-dropout", "0.1", "--dropout", "0.1"],
+    "qlora": ["--lora-dropout", "0.1", "--nf4-block-size", "32", "--gradient-checkpointing"],
+    "prompt": ["--n-tokens", "3", "--init-text", "What is it?"],
+    "prefix": ["--n-tokens", "3", "--reparametrize", "8"],
+    "adapter": ["--bottleneck", "3", "--dropout", "0.1"],
+}
+ADAPTER = {"adapter_config.json", "adapter_model.safetensors"}
+FILES = dict.fromkeys(METHODS, ADAPTER) | {
+    "full": {"config.json", "model.safetensors", "tokenizer.json"}
 }
 OF_A_RUN = {"results.json", "settings.json", "test.jsonl", "log.jsonl", "checkpoint.json"}
 
@@ -75,19 +82,17 @@ def test_only_what_the_method_trains_is_changed(finished: Finished) -> None:
     before = dict(load_model(finished.pretrained)[0].named_parameters())
     after = dict(finished.trained.named_parameters())
     sizes = {name: p.numel() for name, p in after.items() if p.requires_grad}
-    every = sum(p.numel() for p in after.values())
-    assert finished.results["parameters"] == {"trained": sum(sizes.values()), "all": every}
-    changed = {
-        name.replace(".base.", ".")
-        for name, p in after.items()
-        if "lora_" not in name and not torch.equal(p, before[name.replace(".base.", ".")])
-    }
+    trained, every = sum(sizes.values()), sum(p.numel() for p in before.values())
     if finished.results["method"] == "full":
-        assert changed == before.keys()
-        assert sum(sizes.values()) == every
-    else:
-        assert not changed
-        assert all("lora_" in name for name in sizes)
+        assert finished.results["parameters"] == {"trained": every, "all": every}
+        assert all(not torch.equal(after[name], p) for name, p in before.items())
+        return
+    assert finished.results["parameters"] == {"trained": trained, "all": every + trained}
+    frozen = {name.replace(".base.", "."): p for name, p in after.items() if name not in sizes}
+    assert all(torch.equal(p, before[name]) for name, p in frozen.items())
+    in_four_bits = {name for name in before.keys() - frozen.keys() if name.endswith(".weight")}
+    assert before.keys() - frozen.keys() == in_four_bits
+    assert len(in_four_bits) == (4 if finished.results["method"] == "qlora" else 0)
 
 
 def test_evaluate_gives_the_scores_that_results_json_reports(
@@ -95,7 +100,10 @@ def test_evaluate_gives_the_scores_that_results_json_reports(
 ) -> None:
     task = ["--template", "{question} =", "--answer", "{reply}", "--metric", "accuracy"]
     task += ["--max-new-tokens", "6", "--data", str(finished.out / "test.jsonl"), "--json"]
-    for model, when in ((finished.pretrained, "before"), (finished.out, "after")):
+    models = {"before": finished.pretrained, "after": finished.out}
+    if finished.results["method"] == "qlora":  # before: the model in 4 bits without adapters
+        del models["before"]
+    for when, model in models.items():
         assert main(["evaluate", "--device", "cpu", "--model", str(model), *task]) == 0
         found = json.loads(capsys.readouterr().out)
         assert found["records"] == 6

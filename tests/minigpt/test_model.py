@@ -1,11 +1,13 @@
 """The decoder against arithmetic done another way, and against what a decoder must not do."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 from torch.nn import functional as F
 
+from minigpt.batch_loss import autocast
 from minigpt.config import GPTConfig
 from minigpt.model import GPT, causal_mask, fused_attention, masked_attention
 
@@ -179,6 +181,32 @@ def test_dropout_acts_in_training_only() -> None:
     assert not torch.equal(model(idx)[0], model(idx)[0])
     model.eval()
     assert torch.equal(model(idx)[0], model(idx)[0])
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_gradient_checkpointing_keeps_less_and_changes_no_bit(dtype: torch.dtype) -> None:
+    model = GPT(replace(CONFIG, dropout=0.2))
+    idx = torch.randint(61, (3, 16))
+    segments = torch.arange(3).repeat_interleave(torch.tensor([5, 4, 7])).expand(3, 16)
+    found = []
+    for model.gradient_checkpointing in (False, True):
+        kept: dict[int, int] = {}  # bytes that wait for the backward pass, by their place
+
+        def note(tensor: torch.Tensor, kept: dict[int, int] = kept) -> torch.Tensor:
+            kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+            return tensor
+
+        torch.manual_seed(5)
+        model.zero_grad()
+        hooks = torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor)
+        with autocast(idx.device, dtype), hooks:
+            loss = model(idx, idx, segments=segments)[1]
+        loss.backward()
+        found.append((loss, [p.grad for p in model.parameters()], sum(kept.values())))
+    (loss, gradients, kept_all), (same_loss, same, kept_less) = found
+    assert torch.equal(loss, same_loss)
+    assert all(torch.equal(a, b) for a, b in zip(gradients, same, strict=True))
+    assert kept_less < 0.5 * kept_all
 
 
 def test_compiled_graph_is_whole(model: GPT) -> None:

@@ -7,7 +7,7 @@ import torch
 from tiny_run import tiny_model
 from torch import nn
 
-from minigpt.optim import make_optimizer, parameter_groups
+from minigpt.optim import PagedAdamW, make_optimizer, parameter_groups
 
 
 def test_matrices_decay_biases_and_norms_do_not() -> None:
@@ -84,3 +84,14 @@ def test_without_a_fused_kernel_the_plain_form_is_taken(monkeypatch: pytest.Monk
     optimizer.step()
     # The first step of Adam has length lr, whatever the gradient; decay takes lr * 0.1 of the rest.
     torch.testing.assert_close(model.lm_head.weight.detach(), before * (1 - 1e-4) - 1e-3)
+
+
+def test_paged_is_the_same_optimizer_with_another_place_for_the_moments() -> None:
+    model = tiny_model()
+    settings = (1e-3, 0.2, (0.8, 0.9), 1e-7)
+    paged, plain = (make_optimizer(model, *settings, paged=paged) for paged in (True, False))
+    assert isinstance(paged, PagedAdamW)
+    assert not isinstance(plain, PagedAdamW)
+    assert paged.state_dict() == plain.state_dict()  # groups and all their settings
+    pairs = zip(paged.param_groups, plain.param_groups, strict=True)
+    assert all(a["params"][i] is p for a, b in pairs for i, p in enumerate(b["params"]))

@@ -9,8 +9,6 @@ import json
 import math
 import os
 import signal
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -19,7 +17,7 @@ from typing import Any
 
 import pytest
 import torch
-from tiny_run import StoppedError, TinyData, crash_at, tiny_config, tiny_model
+from tiny_run import StoppedError, TinyData, crash_at, run_python, tiny_config, tiny_model
 
 from minigpt import checkpoint
 from minigpt.model import GPT
@@ -140,19 +138,7 @@ def test_outside_the_main_thread_signals_are_left_alone(uninterrupted: TrainResu
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_killed_at_any_moment_it_resumes_bit_for_bit(tmp_path: Path) -> None:
     folder = tmp_path / "run"
-    run = subprocess.run(
-        [sys.executable, Path(__file__).with_name("tiny_run.py"), "kill", folder],
-        env={
-            **os.environ,
-            "OMP_NUM_THREADS": "1",
-            "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
-        },
-        capture_output=True,
-        text=True,
-        timeout=600,
-    )
-    assert run.returncode == 0, run.stderr
-    outcome = json.loads(run.stdout)
+    outcome = json.loads(run_python(Path(__file__).with_name("tiny_run.py"), "kill", folder))
     assert outcome["kills"] >= 40
     assert outcome["steps"] == sorted(outcome["steps"])  # no checkpoint was ever lost
     assert outcome["steps"][-1] == 120

@@ -91,6 +91,21 @@ def test_a_prefix_stands_before_the_prompt_and_not_before_what_fills_the_row(mod
     assert together[0, 6:].tolist() == alone[0, 2:].tolist()
 
 
+def test_every_text_of_a_packed_row_has_the_prefix_before_it(model: GPT) -> None:
+    idx, segments, texts = packed_row()
+    front = torch.randint(0, 61, (1, 3))
+    cache = KVCache(CONFIG.n_layer, 3)
+    model(front, cache=cache)
+    packed = model(idx, segments=segments, cache=cache.copy(1, 16))[0][0].split(LENGTHS)
+    for text, logits in zip(texts, packed, strict=True):
+        alone = model(torch.cat([front[0], text])[None])[0][0, 3:]
+        torch.testing.assert_close(logits, alone, rtol=1e-5, atol=1e-5)
+    long = torch.arange(2).repeat_interleave(13)[None]  # 13 + 3 = block_size each
+    model(torch.zeros_like(long), segments=long, cache=cache.copy(1, 29))
+    with pytest.raises(ValueError, match="17 tokens, 3 of them before idx, do not fit"):
+        model(long[:, :14], segments=long[:, :1].expand(1, 14), cache=cache.copy(1, 29))
+
+
 def test_segments_that_do_not_fit_are_refused(model: GPT) -> None:
     idx = torch.zeros(2, 6, dtype=torch.long)
     with pytest.raises(ValueError, match=r"shape \[2, 6\], got \[2, 5\]"):

@@ -14,11 +14,13 @@ import os
 import random
 import shutil
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import torch
@@ -30,6 +32,7 @@ from minigpt.model import GPT
 from minigpt.training import TrainConfig, TrainingInterrupted, train
 
 VOCAB_SIZE, BLOCK_SIZE = 32, 16
+TWO_PROCESSES = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
 
 
 class TinyData:
@@ -99,6 +102,28 @@ def tiny_config(**changes: Any) -> TrainConfig:
         progress=False,
     )
     return replace(config, **changes)
+
+
+def run_python(*arguments: str | Path) -> str:
+    """What a Python of its own prints that is started with these arguments.
+
+    It has one thread and finds the modules that this one finds. If it fails, so does the test, and
+    shows what it said.
+    """
+    run = subprocess.run(
+        [sys.executable, *arguments],
+        env={
+            **os.environ,
+            "OMP_NUM_THREADS": "1",
+            "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+        },
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+    return run.stdout
 
 
 def train_while_killed(folder: Path) -> dict[str, Any]:
@@ -171,8 +196,12 @@ def stop_early_killed_once(folder: Path) -> dict[str, Any]:
     return {"exit": os.WEXITSTATUS(status), "steps": steps, "outcomes": outcomes}
 
 
-def kill_before_operation(n: int) -> None:
-    """Make this process kill itself before its n-th change to the disk."""
+def kill_before_operation(n: int, writer: ModuleType = checkpoint) -> None:
+    """Make this process kill itself before its n-th change to the disk.
+
+    Args:
+        writer: the module whose save_file counts as one; it is killed in the middle of that.
+    """
     done = 0
 
     def counted(operation: Callable[..., Any]) -> Callable[..., Any]:
@@ -191,7 +220,7 @@ def kill_before_operation(n: int) -> None:
     for module, name in (
         *((os, name) for name in ("replace", "fsync", "chmod", "unlink", "mkdir")),
         (shutil, "rmtree"),
-        (checkpoint, "save_file"),
+        (writer, "save_file"),
     ):
         setattr(module, name, counted(getattr(module, name)))
 

@@ -1,4 +1,5 @@
-"""How many parameters a Llama 2 has, and where they are: enough to predict the size of its files.
+"""How many parameters a Llama 2 has, and where they are: enough to predict its size, on disk and in
+training (memory.py). The model itself is not built here.
 
 Source: Touvron et al. 2023, "Llama 2" (section 2.2); dim, ffn and the heads from the config.json
 files published with the weights.
@@ -17,6 +18,7 @@ class LlamaShape:
         dim: width of the stream.
         ffn: width inside the feed-forward layer, which has three matrices (SwiGLU).
         n_kv_head: heads for keys and values; fewer than n_head where several queries share them.
+        block_size: the longest context in tokens.
     """
 
     dim: int
@@ -25,6 +27,12 @@ class LlamaShape:
     n_head: int
     n_kv_head: int
     vocab_size: int = 32_000
+    block_size: int = 4096
+
+    @property
+    def kv_dim(self) -> int:
+        """How many numbers the keys of one token are, and its values: dim n_kv_head / n_head."""
+        return self.dim * self.n_kv_head // self.n_head
 
     @property
     def linear_parameters(self) -> int:
@@ -33,8 +41,7 @@ class LlamaShape:
         A layer has q and o (dim x dim each), k and v (dim x dim n_kv_head / n_head each), and three
         matrices of dim x ffn. There are no biases.
         """
-        shared = self.dim * self.n_kv_head // self.n_head
-        return self.n_layer * self.dim * (2 * self.dim + 2 * shared + 3 * self.ffn)
+        return self.n_layer * self.dim * (2 * self.dim + 2 * self.kv_dim + 3 * self.ffn)
 
     @property
     def other_parameters(self) -> int:

@@ -1,0 +1,217 @@
+"""minigpt.memory: what it predicts, against sums done by hand, other counts, and what it prints."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from minigpt import memory
+from minigpt.adapters import count_adapters
+from minigpt.config import GPTConfig, count_parameters, training_bytes
+from minigpt.llama import LLAMA_2
+from minigpt.lora_targets import count_trainable
+from minigpt.memory import Memory, predict_memory
+from minigpt.prefix import count_prefix_tuning, count_prompt_tuning
+
+XL = GPTConfig.preset("gpt2-xl")
+L, C, H, V = XL.n_layer, XL.n_embd, XL.n_head, XL.vocab_size
+LLAMA_7B = LLAMA_2["Llama2-7B"]
+
+
+def one_block(method: str, batch_size: int, context: int, **settings: Any) -> int:
+    """Bytes of activations that one more block adds to GPT-2 XL."""
+    return (
+        predict_memory(
+            replace(XL, n_layer=L + 1), method, batch_size, context, **settings
+        ).activations
+        - predict_memory(XL, method, batch_size, context, **settings).activations
+    )
+
+
+def test_full_training_takes_16_bytes_a_parameter_and_the_activations() -> None:
+    whole = predict_memory(XL, "full", 2, 1024)
+    counters = 4 * (4 + 12 * L)  # for each tensor: two embeddings, last norm, and 12 a block
+    assert whole.weights + whole.gradients + whole.optimizer == training_bytes(XL) + counters
+
+
+def test_a_block_keeps_what_adds_up_by_hand() -> None:
+    N = 3 * 100
+    # Inputs of both norms and of four linear layers (C, C, C, 4 C); q, k, v; the input of GELU. The
+    # attention's output is the input of c_proj. Two norms keep 2 numbers a token, attention H.
+    full = 4 * N * (2 * C + 7 * C + 3 * C + 4 * C) + 4 * N * (4 + H)
+    assert one_block("full", 3, 100) == full
+    # Frozen: norms, q, k, v, the attention's output, the input of GELU.
+    frozen = 4 * N * (2 * C + 3 * C + C + 4 * C) + 4 * N * (4 + H)
+    assert one_block("adapter", 3, 100, bottleneck=1) == frozen + 2 * 4 * N * (C + 2)
+    # LoRA on c_attn alone also reads what norm 1 gives, and keeps A x and B^T.
+    lora = frozen + 4 * N * (C + 8) + 4 * 8 * 3 * C
+    assert one_block("lora", 3, 100, r=8, target_modules=["c_attn"]) == lora
+    # Written out, the weights and a mask instead of the H sums and an output that nothing reads.
+    weights = 4 * 3 * H * 100**2 + 100**2
+    stored = one_block("lora", 3, 100, r=8, target_modules=["c_attn"], stored_attention=True)
+    assert stored == lora - 4 * N * H - 4 * N * C + weights
+    # In bf16 half as much, except for the stream in fp32; and a rounded copy of every weight.
+    bf16 = 2 * N * (7 * C + 3 * C + 4 * C) + 4 * N * (2 * C + 4 + H) + 2 * 12 * C**2
+    assert one_block("full", 3, 100, compute="bfloat16") == bf16
+    # With checkpointing its input only.
+    assert one_block("full", 3, 100, checkpointing=True) == 4 * N * C
+
+
+def test_the_logits_of_a_large_vocabulary_are_kept_in_fp32() -> None:
+    larger = replace(XL, vocab_size=V + 1000)
+    for compute in ("float32", "bfloat16"):
+        more = [predict_memory(c, "lora", 2, 50, compute=compute) for c in (larger, XL)]
+        rounded = 2 * 1000 * C if compute == "bfloat16" else 0  # of the head
+        assert more[0].activations - more[1].activations == 4 * 1000 * 2 * 50 + rounded
+        fewer = predict_memory(XL, "lora", 2, 50, compute=compute, n_targets=10)
+        assert more[1].activations - fewer.activations == 90 * (4 * V + 4 * C + 8 + 8)
+
+
+@pytest.mark.parametrize("shape", [XL, LLAMA_7B])
+@pytest.mark.parametrize("method", memory.METHODS)
+def test_activations_are_proportional_to_the_batch(method: str, shape: Any) -> None:
+    # Masks, positions and what LoRA and soft prompts keep of weights are there once.
+    one, two, three = (predict_memory(shape, method, b, 256) for b in (1, 2, 3))
+    assert three.activations - two.activations == two.activations - one.activations
+    assert 1.9 < two.activations / one.activations <= 2
+    assert replace(two, activations=one.activations) == one
+
+
+def test_what_is_trained_is_what_the_methods_say() -> None:
+    targets = ("c_attn", "mlp.c_proj")
+    trained = {
+        "lora": count_trainable(XL, 5, targets),
+        "qlora": count_trainable(XL, 5, targets),
+        "prompt": count_prompt_tuning(XL, 7),
+        "prefix": count_prefix_tuning(XL, 7),
+        "adapter": count_adapters(XL, 3),
+    }
+    settings: dict[str, Any] = {"r": 5, "target_modules": targets, "n_tokens": 7, "bottleneck": 3}
+    for method, count in trained.items():
+        assert predict_memory(XL, method, 1, 64, **settings).gradients == 4 * count
+    network = predict_memory(XL, "prefix", 1, 64, n_tokens=7, reparametrize=512)
+    assert network.gradients == 4 * count_prefix_tuning(XL, 7, 512)
+
+
+def test_nf4_takes_4_127_bits_a_weight_and_4_5_without_double_quantization() -> None:
+    added = 4 * count_trainable(XL, 8, ("c_attn", "c_proj", "c_fc"))
+    linear = 12 * L * C**2
+    for double_quant, bits in ((True, 4.127), (False, 4.5)):
+        weights = predict_memory(XL, "qlora", 1, 64, double_quant=double_quant).weights
+        others = 4 * (count_parameters(XL) - linear)
+        assert 8 * (weights - added - others) / linear == pytest.approx(bits, abs=1e-4)
+
+
+@pytest.mark.parametrize("size", list(LLAMA_2))
+def test_a_llama_s_frozen_weights_are_as_large_as_its_files(size: str) -> None:
+    shape = LLAMA_2[size]
+    lora, qlora = (
+        predict_memory(shape, m, 1, 64, weights="bfloat16", compute="bfloat16", r=8)
+        for m in ("lora", "qlora")
+    )
+    assert lora.weights - lora.gradients == pytest.approx(1e9 * shape.gigabytes(16))
+    bits = 4 + 8 / 64 + 32 / (64 * 256)
+    # beside those, a few bytes for each matrix
+    assert (qlora.weights - qlora.gradients) / 1e9 == pytest.approx(shape.gigabytes(bits), rel=1e-6)
+
+
+def test_the_7b_figures_beside_the_published_ones_are_computed() -> None:
+    settings = {"weights": "bfloat16", "compute": "bfloat16", "r": 8}
+    assert memory.__doc__ is not None
+    for context in (512, 1024):
+        sizes = [
+            predict_memory(LLAMA_7B, m, 1, context, **settings).total / 1e9
+            for m in ("lora", "qlora")
+        ]
+        row = f"{context:<9}{sizes[0]:>5.2f} GB {sizes[1]:>7.2f} GB"
+        assert row in memory.__doc__
+        assert f"by {sizes[0] - sizes[1]:.2f}" in memory.__doc__.replace("\n", " ")
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"method": "magic"}, "method must be one of full, lora"),
+        ({"batch_size": 0}, "batch_size must be a whole number of at least 1, got 0"),
+        ({"batch_size": 1.5}, "batch_size must be .* got 1.5"),
+        ({"context": 1025}, "context must be at most 1024, .* is 1024, got 1025 tokens"),
+        (
+            {"method": "prompt", "context": 1010},
+            "at most 1004, .* got 1010 tokens and 20 of the soft prompt",
+        ),
+        ({"r": 0}, "r must be a whole number of at least 1, got 0"),
+        ({"r": 1601}, "r must be from 1 to 1600 for attn.c_attn"),
+        ({"target_modules": ["q_proj"]}, "no linear layer is called 'q_proj'; there are attn.c_"),
+        ({"nf4_block_size": 48}, "a power of two from 32 to 4096, got 48"),
+        ({"n_targets": 65}, "n_targets must be at most batch_size x context = 64, got 65"),
+        ({"compute": "float16"}, "compute must be float32 or bfloat16, got 'float16'"),
+        ({"weights": "bfloat16"}, "weights in bfloat16 cannot be multiplied in float32"),
+        ({"bottleneck": True}, "bottleneck must be .* got True"),
+    ],
+)
+def test_settings_out_of_range_are_refused(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        predict_memory(XL, **{"method": "lora", "batch_size": 1, "context": 64, **settings})
+
+
+def run(*options: str) -> int:
+    """What `minigpt memory` does with these options."""
+    parser = argparse.ArgumentParser()
+    memory.add_arguments(parser)
+    return memory.main(parser.parse_args(options))
+
+
+def test_the_command_prints_a_row_in_gigabytes(capsys: pytest.CaptureFixture[str]) -> None:
+    options = ("--preset", "gpt2-xl", "--method", "qlora", "--batch", "2", "--context", "512")
+    assert run(*options) == 0
+    heading, _, columns, row = capsys.readouterr().out.splitlines()
+    assert heading == (
+        "gpt2-xl: 1,557.6 million parameters; batch 2, context 512, products in bfloat16"
+    )
+    expected = predict_memory(XL, "qlora", 2, 512, weights="bfloat16", compute="bfloat16")
+    numbers = [f"{getattr(expected, part) / 1e9:.3f}" for part in memory.PARTS]
+    assert row.split() == ["qlora", *numbers, "9.83M"]
+    assert columns.split()[-6:] == [*memory.PARTS, "trained"]
+
+
+def test_the_command_has_a_row_for_every_method_and_says_it_in_json(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert run("--preset", "llama2-7b", "--context", "256", "--json") == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["preset"] == "llama2-7b"
+    rows = result["methods"]
+    assert list(rows) == [
+        *("full", "lora", "qlora", "qlora, fp32 scales", "prompt", "prefix", "adapter"),
+    ]
+    for row in rows.values():
+        expected = predict_memory(LLAMA_7B, **row["settings"])
+        assert Memory(*(row[part] for part in memory.PARTS[:4])) == expected
+        assert row["total"] == expected.total
+    assert rows["full"]["settings"]["weights"] == "float32"
+    assert rows["lora"]["settings"]["weights"] == "bfloat16"
+    assert rows["prompt"]["settings"]["context"] == 256 - 20
+    more = rows["qlora, fp32 scales"]["weights"] - rows["qlora"]["weights"]
+    assert 8 * more / LLAMA_7B.linear_parameters == pytest.approx(0.373, abs=1e-4)
+    assert run("--preset", "llama2-7b", "--context", "256") == 0
+    assert "20 of the 256 tokens are the soft prompt" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--preset", "gpt5"], "no preset is called 'gpt5'; there are gpt2, .*, llama2-70b"),
+        (["--context", "1025"], "--context must be at most 1024, the block_size of gpt2-xl"),
+        (["--context", "20"], "--n-tokens must be less than --context, .* got 20 and 20"),
+        (["--batch", "0"], "batch_size must be a whole number of at least 1, got 0"),
+        (["--r", "5000"], "r must be from 1 to 1600"),
+        (["--target-modules", "c_attn,x"], "no linear layer is called 'x'"),
+    ],
+)
+def test_the_command_says_what_is_wrong(options: list[str], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        run(*options)
