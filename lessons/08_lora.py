@@ -103,7 +103,8 @@ base.set_dropout(0.0)
 translation, summarization = (task_data(TASKS[name]) for name in ("translation", "summarization"))
 french = instruction_data([translation], encoding, base.config.block_size, seed=course.seed)
 short = instruction_data([summarization], encoding, base.config.block_size, seed=course.seed)
-n_test = course.choose(quick=16, normal=200, full=500)
+n_test = course.choose(quick=16, normal=500)
+few = course.choose(quick=8, normal=100)  # test records where a rough figure will do
 held_out = HeldOut(encoding, course.choose(quick=2_000, normal=40_000), course.seed)
 EVERY_LAYER = ("c_attn", "c_proj", "c_fc")
 
@@ -135,9 +136,11 @@ def size_of(path: Path) -> int:
     return sum(file.stat().st_size for file in path.iterdir() if file.suffix == ".safetensors")
 
 
-def judge(name: str, model: GPT, part: TaskData, figures: dict[str, Any]) -> dict[str, Any]:
+def judge(
+    name: str, model: GPT, part: TaskData, figures: dict[str, Any], n: int = n_test
+) -> dict[str, Any]:
     """Add to the figures of a training run: the score, what was trained, what was forgotten."""
-    result = evaluate_task(model, encoding, part.task, part.test[:n_test])
+    result = evaluate_task(model, encoding, part.task, part.test[:n])
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
     figures |= {"score": result.score, "answers": result.answers, "trained": trained}
     figures["optimizer"] = 2 * 4 * trained  # AdamW's two moments, in fp32
@@ -149,7 +152,7 @@ def judge(name: str, model: GPT, part: TaskData, figures: dict[str, Any]) -> dic
     return figures
 
 
-before = evaluate_task(base, encoding, translation.task, translation.test[:n_test]).score
+before = evaluate_task(base, encoding, translation.task, translation.test[:few]).score
 print(f"base: BLEU {before:.1f}, {held_out.bits_per_byte(base):.3f} bits per byte of Python's text")
 full = copy.deepcopy(base)
 methods = {"full": judge("full", full, translation, teach(full, french, 280, 8, 2e-3))}
@@ -221,7 +224,7 @@ for r in course.choose(quick=(1, 4), normal=(1, 4, 16, 64), full=(1, 2, 4, 8, 16
         copy.deepcopy(base), r=r, alpha=32, target_modules=EVERY_LAYER, rank_stabilized=True
     )
     figures = teach(adapted, french, 50, 8, 3e-3)
-    answers = evaluate_task(adapted, encoding, translation.task, translation.test[: n_test // 2])
+    answers = evaluate_task(adapted, encoding, translation.task, translation.test[:few])
     sweep[r] = figures["loss"], answers.score
     print(f"rank {r:>3}: validation loss {figures['loss']:.3f}, BLEU {answers.score:.1f}")
 sweep_axis.plot(HU.keys(), [loss for loss, _ in HU.values()], "o-", label="Hu et al., GPT-2 Medium")
@@ -238,7 +241,7 @@ course.save_figure(figure, "rank")
 
 # %%
 apply_lora(model, r=12, alpha=192, target_modules=EVERY_LAYER, name="short")
-summaries = judge("LoRA", model, summarization, teach(model, short, 200, 4, 3e-3))
+summaries = judge("LoRA", model, summarization, teach(model, short, 200, 4, 3e-3), 2 * few)
 save_adapter(model, course.folder / "short")
 again, _ = load_pretrained("base")  # somebody else's, who has only the two small folders
 again.to(course.device)
@@ -248,10 +251,10 @@ for name, part in (("french", translation), ("short", summarization)):
     started = time.perf_counter()
     set_adapter(again, name)
     switched = 1e3 * (time.perf_counter() - started)
-    result = evaluate_task(again, encoding, part.task, part.test[: n_test // 4])
+    result = evaluate_task(again, encoding, part.task, part.test[: few // 2])
     print(f"{name} (switched in {switched:.2f} ms): {result}\n    {result.answers[0]}")
     before_saving = (methods["LoRA"] if name == "french" else summaries)["answers"]
-    same = result.answers == before_saving[: n_test // 4]
+    same = result.answers == before_saving[: few // 2]
     print(f"    the answers are those of the model it was trained in: {same}")
 
 # %% [markdown]

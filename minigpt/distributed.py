@@ -82,7 +82,7 @@ class Workers:
             device_ids = [self.device.index] if self.device.type == "cuda" else None
             trainee = DistributedDataParallel(trainee, device_ids, gradient_as_bucket_view=True)
             # The only buffers are frozen 4-bit weights: made alike once, not before every pass.
-            trainee.broadcast_buffers = False  # type: ignore[assignment]
+            trainee.broadcast_buffers = False
         return owner, trainee
 
     def _sharded(self, model: nn.Module) -> nn.Module:

@@ -143,7 +143,7 @@ def train_config(arguments: Namespace, method: Method, batch_size: int) -> Train
         min_learning_rate=0.0,
         warmup_steps=steps // 20,
         weight_decay=method.weight_decay,
-        paged=method.paged,
+        paged=method.paged and arguments.parallel != "fsdp",  # whose slices are shared out already
         betas=(0.9, 0.98),
         eval_every=every,
         checkpoint_every=every,

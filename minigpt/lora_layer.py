@@ -218,8 +218,9 @@ class LoRALinear(nn.Module):
         adapter, weight = self.adapter(), getattr(self.base, "weight", None)
         if not isinstance(weight, Tensor) or not weight.is_floating_point():
             raise ValueError(
-                f"the weight of a {type(self.base).__name__} is not stored as plain numbers, so "
-                "nothing can be merged into it; put it back into a Linear first"
+                f"{type(self.base).__name__} has no plain weight to merge into; one in 4 bits "
+                "would be rounded again, and a part of what LoRA adds be lost: merge into a copy "
+                "of the model after qlora.dequantize_model (and adapters.remove_adapters)"
             )
         w_0 = weight.to(torch.promote_types(weight.dtype, torch.float32))
         A, B = (m.to(w_0.dtype) for m in (adapter.lora_A, adapter.lora_B))

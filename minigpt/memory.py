@@ -24,8 +24,8 @@ Llama 2 7B, batch 1, r = 8 at every linear layer (`minigpt memory --preset llama
     512      16.42 GB    6.81 GB
     1024     19.01 GB    9.40 GB
 
-No context gives both published figures. The two methods differ in the weights alone, here by 9.61
-GB; published are 7.15, so that run's QLoRA held more at its peak than is counted here.
+No batch and context give both published figures: here the two methods differ in the weights alone,
+by 9.61 GB, and there by 7.15. What else that run held at its peak is not known.
 """
 
 from __future__ import annotations

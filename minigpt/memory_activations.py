@@ -18,7 +18,8 @@ step keeps what its gradients will need, if there are any to compute. For N = B 
 A tensor that two steps keep is there once. Steps before the first trained number keep nothing, as
 no gradient gets that far: the first block of a frozen model keeps less than the others.
 
-Source of the rules: the model (model.py, lora_layer.py, adapter_layer.py, prefix.py), line by line, and torch's formulas of gradients (derivatives.yaml). Such sums for a whole transformer are in
+Source of the rules: the model, line by line (model.py, lora_layer.py, adapter_layer.py, prefix.py),
+and torch's formulas of gradients (derivatives.yaml). The like for a whole transformer is in
 Korthikanti et al. 2022, "Reducing Activation Recomputation in Large Transformer Models" (arXiv
 2205.05198, section 4).
 """

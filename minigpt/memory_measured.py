@@ -92,45 +92,44 @@ def measure_memory(
         torch.cuda.reset_peak_memory_stats(device)
     own = storages([*model.parameters(), *model.buffers()])
 
-    inputs: list[tuple[Any, ...]] = []  # of the blocks
-    at_last_block: dict[int, int] = {}
-    blocks, hooks = [], []
-    kept, inside = KeptTensors(), KeptTensors()
-    with kept.hooks:
+    kept = KeptTensors()
+    inputs: dict[int, int] = {}  # of the blocks, which checkpointing keeps
+    before_last: dict[int, int] = {}
+    last_inputs: tuple[Any, ...] = ()
+    blocks = list(model.blocks()) if isinstance(model, GPT) and model.gradient_checkpointing else []
 
-        def enter(block: nn.Module, args: tuple[Any, ...]) -> None:
-            inputs.append(args)
-            at_last_block.clear()
-            at_last_block.update(kept.storages())
+    def enter(block: nn.Module, args: tuple[Any, ...]) -> None:
+        nonlocal last_inputs, before_last
+        inputs.update(storages(arg for arg in args if isinstance(arg, Tensor)))
+        last_inputs, before_last = args, kept.storages()
 
-        if isinstance(model, GPT) and model.gradient_checkpointing:
-            blocks = list(model.blocks())
-            hooks = [block.register_forward_pre_hook(enter) for block in blocks]
-        try:
-            with autocast(device, dtype):
-                loss = part_of_loss(model, idx, targets, total_tokens, segments)
-        finally:
-            for hook in hooks:
-                hook.remove()
-    of_blocks = storages(arg for args in inputs for arg in args if isinstance(arg, Tensor))
-    activations = size_without(own, kept.storages() | of_blocks)
-    if inputs:
-        with inside.hooks, autocast(device, dtype):
-            again = blocks[-1](*inputs[-1])
-        later = at_last_block | of_blocks | inside.storages()
-        activations = max(activations, size_without(own, later))
-        del again
+    hooks = [block.register_forward_pre_hook(enter) for block in blocks]
+    try:
+        with kept.hooks, autocast(device, dtype):
+            loss = part_of_loss(model, idx, targets, total_tokens, segments)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    activations = size_without(own, kept.storages() | inputs)
     loss.backward()
     gradients = storages(p.grad for p in model.parameters() if p.grad is not None)
     optimizer.step()
     state = [value for held in optimizer.state.values() for value in held.values()]
     tensors = [value for value in state if isinstance(value, Tensor)]
+    peak = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None
+    if blocks:
+        inside = KeptTensors()
+        with inside.hooks, autocast(device, dtype):
+            _result = blocks[-1](*last_inputs)
+        counted = own | storages(arg for arg in last_inputs if isinstance(arg, Tensor))
+        again = size_without(counted, inside.storages())
+        activations = max(activations, size_without(own, before_last | inputs) + again)
     return Memory(
         weights=sum(own.values()),
         gradients=sum(gradients.values()),
         optimizer=sum(storages(t for t in tensors if t.device == device).values()),
         activations=activations,
-        peak=torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None,
+        peak=peak,
     )
 
 

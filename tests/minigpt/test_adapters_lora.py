@@ -52,7 +52,7 @@ def test_a_merged_lora_adapter_is_refused() -> None:
 def test_lora_is_not_merged_into_a_layer_with_adapters_behind_it() -> None:
     model = both()
     before = everything(model)
-    with pytest.raises(ValueError, match=r"the weight of a.? AdaptedLinear"):
+    with pytest.raises(ValueError, match="AdaptedLinear has no plain weight to merge into"):
         merge_lora(model)
     assert same(everything(model), before)
     expected = logits(remove_adapters(model))

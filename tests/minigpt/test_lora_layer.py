@@ -127,7 +127,7 @@ def test_a_base_without_a_weight_of_plain_numbers_works_but_cannot_be_merged() -
     nn.init.normal_(made.lora_B)
     W = made.base.codes.double() / 2 + made.lora_B.double() @ made.lora_A.double()
     torch.testing.assert_close(made(x).double(), x.double() @ W.T, rtol=0, atol=1e-5)
-    with pytest.raises(ValueError, match="weight of a Halves is not stored as plain numbers"):
+    with pytest.raises(ValueError, match="Halves has no plain weight to merge into"):
         made.merged_weight()
 
 

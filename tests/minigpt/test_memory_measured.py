@@ -15,7 +15,7 @@ from minigpt.config import GPTConfig
 from minigpt.llama import LlamaShape
 from minigpt.lora import apply_lora
 from minigpt.memory import Memory, predict_memory
-from minigpt.memory_measured import measure_memory
+from minigpt.memory_measured import KeptTensors, measure_memory
 from minigpt.model import GPT
 from minigpt.optim import make_optimizer
 from minigpt.qlora import quantize_model
@@ -171,6 +171,15 @@ def test_what_is_measured_is_a_training_step() -> None:
     for mine, plain in zip(models[0].parameters(), models[1].parameters(), strict=True):
         assert torch.equal(mine, plain)
     assert models[0].transformer["h"][0].attn.c_attn.lora_B.any()
+
+
+def test_what_no_gradient_will_need_is_not_counted_as_kept() -> None:
+    x, kept = torch.randn(10, 10, requires_grad=True), KeptTensors()
+    with kept.hooks:
+        needed = (x * 2).softmax(-1)  # keeps its own result
+        x.exp()  # so does this one, but it is dropped
+    assert list(kept.storages().values()) == [400]
+    assert needed.untyped_storage().data_ptr() in kept.storages()
 
 
 def test_a_batch_without_targets_is_refused() -> None:

@@ -112,7 +112,7 @@ def test_gradients_reach_the_adapter_and_nothing_frozen() -> None:
 def test_an_adapter_cannot_be_merged_into_4_bits_but_into_a_dequantized_copy() -> None:
     model = adapted()
     before, beside = everything(model), logits(model)
-    with pytest.raises(ValueError, match=r"NF4Linear .*nothing can be merged into it"):
+    with pytest.raises(ValueError, match="NF4Linear has no plain weight to merge into"):
         merge_lora(model)
     assert same(everything(model), before)
     plain = twin(model)
@@ -148,7 +148,7 @@ def test_what_cannot_be_quantized_is_named_and_changes_nothing() -> None:
     cases: list[tuple[GPT, dict, str]] = [
         (quantized(), {}, r"quantized already.*dequantize_model\(model\)"),
         (adapted(), {}, "quantized already"),
-        (apply_lora(ours(), **LORA), {}, r"c_attn is a LoRALinear; quantize the plain model first, .*\(apply_lora, load_adapter\)"),
+        (apply_lora(ours(), **LORA), {}, "c_attn is a LoRALinear; quantize the plain model"),
         (ours(), {"skip": ("lm_head", "q_proj")}, "skip: no linear layer is called 'q_proj'; "
          "there are attn.c_attn, attn.c_proj, mlp.c_fc, mlp.c_proj, lm_head$"),
         (ours(), {"skip": (*ALL, "lm_head")}, "no linear layer is left to quantize"),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,6 +12,7 @@ from peft import PeftModel, PrefixTuningConfig, PromptTuningConfig, get_peft_mod
 from safetensors.torch import load_file, save_file
 from tiny_gpt2 import ours
 from tiny_peft import CONFIG, WEIGHTS, peer
+from tiny_run import kill_before_operation
 from tiny_soft_prompts import KINDS, N, apply, fill, logits, prompted
 from transformers import GPT2LMHeadModel
 
@@ -149,7 +149,7 @@ def test_a_save_killed_anywhere_leaves_the_old_or_the_new_prompt(tmp_path: Path)
         folder, n = tmp_path / str(n), n + 1
         save_soft_prompt(old, folder)
         if (child := os.fork()) == 0:
-            _die_before_operation(n)
+            kill_before_operation(n, adapter_files)
             save_soft_prompt(new, folder)
             os._exit(0)
         finished = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
@@ -159,25 +159,6 @@ def test_a_save_killed_anywhere_leaves_the_old_or_the_new_prompt(tmp_path: Path)
         seen.add(which.index(True))
     assert seen == {0, 1}
     assert n > 10
-
-
-def _die_before_operation(n: int) -> None:
-    """Make this process end before its n-th change to the disk, without any clearing up."""
-    done = 0
-
-    def counted(operation: Callable[..., object]) -> Callable[..., object]:
-        def wrapper(*arguments: object, **named: object) -> object:
-            nonlocal done
-            done += 1
-            if done == n:
-                os._exit(9)
-            return operation(*arguments, **named)
-
-        return wrapper
-
-    for name in ("replace", "fsync", "chmod", "unlink", "mkdir", "rmdir"):
-        setattr(os, name, counted(getattr(os, name)))
-    adapter_files.save_file = counted(adapter_files.save_file)
 
 
 def test_a_full_disk_leaves_the_prompt_that_was_there(
