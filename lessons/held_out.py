@@ -40,5 +40,5 @@ class HeldOut:
         """Bits that the model needs for a byte, each token predicted with at least 1/4 context."""
         context = model.config.block_size
         windows = overlapping_windows(self.ids, context, 3 * context // 4)
-        team = replace(SINGLE, device=model.lm_head.weight.device)
+        team = replace(SINGLE, device=next(model.parameters()).device)
         return bits_per_byte(evaluate_loss(model, windows, team), len(self.ids) - 1, self.n_bytes)

@@ -88,7 +88,7 @@ def answer(
     encoded = [encoding.encode_ordinary(prompt)[-room:] for prompt in prompts]
     if not all(encoded):
         raise ValueError(f"prompt {encoded.index([]) + 1} of {len(prompts)} is empty")
-    device = model.lm_head.weight.device
+    device = next(model.parameters()).device
     end = encoding.eot_token
     answers = [""] * len(prompts)
     by_length = sorted(range(len(prompts)), key=lambda i: len(encoded[i]))

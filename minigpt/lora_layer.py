@@ -219,7 +219,7 @@ class LoRALinear(nn.Module):
         if not isinstance(weight, Tensor) or not weight.is_floating_point():
             raise ValueError(
                 f"{type(self.base).__name__} has no plain weight to merge into; one in 4 bits "
-                "would be rounded again, and a part of what LoRA adds be lost: merge into a copy "
+                "would be rounded again, which loses most of a small change: merge into a copy "
                 "of the model after qlora.dequantize_model (and adapters.remove_adapters)"
             )
         w_0 = weight.to(torch.promote_types(weight.dtype, torch.float32))
