@@ -174,7 +174,7 @@ def fine_tune(start: GPT, data: InstructionData, steps: int, batch_size: int) ->
     settings = TrainConfig(
         max_steps=course.choose(quick=4, normal=steps, full=3 * steps),
         batch_size=batch_size,
-        learning_rate=2e-3,
+        learning_rate=1e-3,
         min_learning_rate=0.0,
         warmup_steps=course.choose(quick=1, normal=steps // 20),
         betas=(0.9, 0.98),

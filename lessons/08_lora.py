@@ -155,7 +155,7 @@ def judge(
 before = evaluate_task(base, encoding, translation.task, translation.test[:few]).score
 print(f"base: BLEU {before:.1f}, {held_out.bits_per_byte(base):.3f} bits per byte of Python's text")
 full = copy.deepcopy(base)
-methods = {"full": judge("full", full, translation, teach(full, french, 280, 8, 2e-3))}
+methods = {"full": judge("full", full, translation, teach(full, french, 280, 8, 1e-3))}
 
 # %% [markdown]
 # The singular values of $\Delta W = W - W_0$ say how much of the change lies in its first
@@ -186,7 +186,7 @@ print("rank that holds 90% of the squared change:", rank_for_90)
 
 # %%
 model = apply_lora(copy.deepcopy(base), r=12, alpha=192, target_modules=EVERY_LAYER, name="french")
-methods["LoRA"] = judge("LoRA", model, translation, teach(model, french, 520, 8, 3e-3))
+methods["LoRA"] = judge("LoRA", model, translation, teach(model, french, 520, 8, 1.5e-3))
 share = methods["LoRA"]["trained"] / sum(p.numel() for p in base.parameters())
 save_pretrained(full, encoding, course.folder / "full")
 save_adapter(model, course.folder / "french")
@@ -241,7 +241,7 @@ course.save_figure(figure, "rank")
 
 # %%
 apply_lora(model, r=12, alpha=192, target_modules=EVERY_LAYER, name="short")
-summaries = judge("LoRA", model, summarization, teach(model, short, 200, 4, 3e-3), 2 * few)
+summaries = judge("LoRA", model, summarization, teach(model, short, 200, 4, 1.5e-3), 2 * few)
 save_adapter(model, course.folder / "short")
 again, _ = load_pretrained("base")  # somebody else's, who has only the two small folders
 again.to(course.device)

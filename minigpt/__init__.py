@@ -3,6 +3,7 @@
 Start reading at minigpt/model.py, or run `minigpt course`.
 """
 
+from minigpt import thread_wait  # noqa: F401 (before torch, see there)
 from minigpt.config import GPTConfig, count_parameters
 from minigpt.model import GPT
 from minigpt.pretrained import load_gpt2, load_pretrained, save_gpt2, save_pretrained

@@ -100,7 +100,7 @@ METHODS: dict[str, Method] = {
         save=save_pretrained,
         load=_load_full,
         switch=lambda model, name: None,
-        learning_rate=2e-3,
+        learning_rate=1e-3,
         weight_decay=0.1,
     ),
     "lora": Method(
@@ -108,14 +108,14 @@ METHODS: dict[str, Method] = {
         save=lambda model, encoding, folder: save_adapter(model, folder),
         load=lambda model, folder, options: load_adapter(model, folder),
         switch=set_adapter,
-        learning_rate=3e-3,
+        learning_rate=1.5e-3,
     ),
     "qlora": Method(
         prepare=_add_qlora,
         save=lambda model, encoding, folder: save_adapter(model, folder),
         load=_load_qlora,
         switch=set_adapter,
-        learning_rate=3e-3,
+        learning_rate=1.5e-3,
         paged=True,
     ),
     "prompt": Method(
@@ -123,21 +123,21 @@ METHODS: dict[str, Method] = {
         save=lambda model, encoding, folder: save_soft_prompt(model, folder),
         load=lambda model, folder, options: load_soft_prompt(model, folder),
         switch=set_soft_prompt,
-        learning_rate=3e-2,
+        learning_rate=1e-1,
     ),
     "prefix": Method(
         prepare=_add_prefix,
         save=lambda model, encoding, folder: save_soft_prompt(model, folder),
         load=lambda model, folder, options: load_soft_prompt(model, folder),
         switch=set_soft_prompt,
-        learning_rate=1e-2,
+        learning_rate=1e-1,
     ),
     "adapter": Method(
         prepare=lambda model, encoding, options: apply_adapters(model, options.bottleneck),
         save=lambda model, encoding, folder: save_adapters(model, folder),
         load=lambda model, folder, options: load_adapters(model, folder),
         switch=set_adapters,
-        learning_rate=3e-3,
+        learning_rate=6e-3,
     ),
 }
 
@@ -166,7 +166,8 @@ def add_method_arguments(parser: ArgumentParser) -> None:
     add("--init-text", default="", metavar="TEXT", help="prompt, prefix: start as this text")
     add(
         "--reparametrize", type=int, default=0, metavar="WIDTH",
-        help="prefix: train a network of this hidden width that makes it (default 0: none)",
+        help="prefix: train a network of this hidden width that makes it; needs a learning rate "
+        "near 0.01 (default 0: none)",
     )  # fmt: skip
     add("--bottleneck", type=int, default=16, help="adapter: width of a bottleneck (default 16)")
 

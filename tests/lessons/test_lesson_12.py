@@ -1,0 +1,50 @@
+"""Lesson 12 runs, draws its figure, and its bytes are those of the formulas."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+
+def test_lesson_12(run_lesson: Callable) -> None:
+    lesson = run_lesson(12, "--quick", "--device", "cpu")
+    assert set(lesson.figures) == {"memory.png"}
+    table = {what: row["measured here"] for what, row in lesson.table.items()}
+    assert all(row["verdict"] for row in lesson.table.values())
+
+    single, double = 4 + 32 / 64, 4 + 8 / 64 + 32 / (64 * 256)
+    assert table["bits a weight, in memory"] == f"{single:.3f} -> {double:.3f}"
+    assert table["bits a weight, in the file"] == f"{double:.3f}"
+    for part in ("codes", "absmax_codes", "absmax_scale", "absmax_offset"):
+        assert re.search(rf"gradient of base\.{part} +none", lesson.output)
+    assert f"dequantize and multiply {4 * 1024**2:,} bytes, nf4_linear 0 bytes" in lesson.output
+
+    # Five blocks of width 256: 12 C^2 weights each in 4 bits, or beside them r = 12 in fp32.
+    in_4_bits, everything = 5 * 12 * 256**2, 5_128_960
+    adapters = 12 * 5 * (4 * 256 + 2 * 256 + 2 * 5 * 256)
+    in_fp32 = 4 * (everything - in_4_bits + adapters)
+    weights = {
+        "full": 4 * everything,
+        "LoRA": 4 * (everything + adapters),
+        "QLoRA": in_fp32 + in_4_bits * double / 8,
+        "QLoRA, no DQ": in_fp32 + in_4_bits * single / 8,
+    }
+    for way, nbytes in weights.items():
+        trained = everything if way == "full" else adapters
+        megabytes = [f"{n / 1e6:.2f}" for n in (nbytes, 4 * trained, 8 * trained)]
+        assert re.search(rf"^{way} +{' +'.join(megabytes)} ", lesson.output, re.MULTILINE)
+        assert f"{way:<14} 4 steps, {trained:>9,} parameters trained" in lesson.output
+    assert float(table["memory, predicted and measured"].split("%")[0]) < 3
+
+    llama_7b = 32 * 4096 * (4 * 4096 + 3 * 11_008)  # weights in its blocks
+    assert table["saved by 4 bits, 7B"].startswith(f"{llama_7b * (16 - double) / 8e9:.2f} GB")
+    assert not lesson.table["saved by 4 bits, 7B"]["verdict"].startswith("reproduced")
+    llama_65b = 80 * 8192 * (4 * 8192 + 3 * 22_016) + 8192 * (2 * 32_000 + 161)
+    assert table["65B: full fine-tuning in 16 bits"] == f"{12 * llama_65b / 1e9:.0f} GB"
+    r_64 = 64 * 32 * (4 * 2 * 4096 + 3 * (4096 + 11_008))
+    assert f"{r_64 / 1e6:.0f}M trained, {8 * r_64 / 1e9:.1f} GB less" in lesson.output
+    assert f"{16 * r_64 / 1e9:.1f} GB moved in a step" in lesson.output
+
+    assert table["PagedAdamW and AdamW"] == "differ by 0.0"
+    assert table["checkpointing: gradients"] == "differ by 0.0"
+    assert re.search(r"^ValueError: .*4 bits", lesson.output, re.MULTILINE)

@@ -1,0 +1,94 @@
+"""Lesson 13 runs, draws its figures, and its counts are those of the formulas."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+
+from lessons.base_model import CONFIG
+from lessons.shallow import with_fewer_blocks
+from minigpt import GPT, GPTConfig
+from minigpt.dataset import PackedText
+from minigpt.train_config import TrainConfig
+
+
+def test_lesson_13(run_lesson: Callable) -> None:
+    lesson = run_lesson(13, "--quick", "--device", "cpu")
+    assert set(lesson.figures) == {"methods.png", "sizes.png"}
+
+    d, layers = 12288, 96  # GPT-3
+    counts = {f"PrefixEmbed ({p}, 8)": d * (p + 8) for p in (32, 64, 128, 256, 512)}
+    for p, i in ((2, 2), (8, 0), (8, 8), (32, 4), (64, 0)):
+        counts[f"PrefixLayer ({p}, {i})"] = layers * d * (p + i)
+    for r in (1, 4, 8, 16, 64):
+        counts[f"Adapter r = {r}"] = 2 * layers * (2 * d * r + r + d)
+    for name, count in counts.items():
+        row = lesson.table[f"GPT-3, {name}"]
+        assert row["measured here"] == f"{count:,}"
+        assert row["verdict"].startswith("not reproduced") == name.startswith("PrefixLayer")
+
+    C, L, n, r, hidden = CONFIG.n_embd, CONFIG.n_layer, 20, 16, 64
+    shapes = [(C, 3 * C), (C, C), (C, 4 * C), (4 * C, C)]  # the linear layers of a block
+    trained = {
+        "full": (CONFIG.vocab_size + CONFIG.block_size) * C  # embeddings
+        + L * sum(n_in * n_out + n_out for n_in, n_out in shapes)
+        + (2 * L + 1) * 2 * C,  # layer norms
+        "LoRA": L * sum(12 * (n_in + n_out) for n_in, n_out in shapes),
+        "adapters": 2 * L * (2 * C * r + r + C),
+        "prefix": 2 * L * C * n,
+        "prefix, network": n * C + C * hidden + hidden + hidden * 2 * L * C + 2 * L * C,
+        "prompt": n * C,
+    }
+    trained |= {"QLoRA": trained["LoRA"], "prompt, random": trained["prompt"]}
+    for method, count in trained.items():
+        found = re.search(rf"^{method} +[\d.]+ +([\d,]+) +[\d.]+% +([\d,]+) ", lesson.output, re.M)
+        assert found, method
+        assert found[1] == f"{count:,}"
+        kept = trained["prefix"] if method == "prefix, network" else count
+        assert 4 * kept < int(found[2].replace(",", "")) < 4 * kept + 10_000  # fp32 and a header
+
+    assert (
+        float(lesson.table["prompt of words against the words"]["measured here"].split()[-1]) < 1e-3
+    )
+    assert lesson.output.count("the model it was trained in: True") == 3
+    assert lesson.table["switched off"]["measured here"] == "True"
+
+
+def test_fewer_blocks_are_the_first_of_the_base_which_stays_as_it_is() -> None:
+    torch.manual_seed(0)
+    base = GPT(GPTConfig(vocab_size=50, block_size=8, n_layer=3, n_head=2, n_embd=8)).eval()
+    ids = np.arange(100, dtype=np.uint16) % 50
+    still = TrainConfig(max_steps=1, learning_rate=0.0, device="cpu", progress=False)
+    cut = with_fewer_blocks(base, 2, PackedText(ids, ids, 8), still)
+    assert (cut.config.n_layer, base.config.n_layer) == (2, 3) == (2, len(list(base.blocks())))
+    idx = torch.tensor([[3, 1, 4, 1, 5]])
+    with torch.no_grad():
+        x = base.transformer["wte"](idx) + base.transformer["wpe"](torch.arange(5))
+        for block in list(base.blocks())[:2]:
+            x = block(x)
+        by_hand = base.lm_head(base.transformer["ln_f"](x))
+        torch.testing.assert_close(cut(idx)[0], by_hand, rtol=0, atol=1e-6)
+        assert not torch.allclose(base(idx)[0], by_hand, atol=1e-3)
+
+
+def test_the_trained_blocks_are_not_those_of_the_base() -> None:
+    torch.manual_seed(0)
+    base = GPT(GPTConfig(vocab_size=50, block_size=8, n_layer=3, n_head=2, n_embd=8))
+    before = {name: tensor.clone() for name, tensor in base.state_dict().items()}
+    ids = np.arange(100, dtype=np.uint16) % 50
+    settings = TrainConfig(max_steps=3, learning_rate=1e-2, device="cpu", progress=False)
+    cut = with_fewer_blocks(base, 1, PackedText(ids, ids, 8), settings)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in base.state_dict().items())
+    assert not any(torch.equal(p, before[name]) for name, p in cut.named_parameters())
+
+
+@pytest.mark.parametrize("n_layer", [0, 4])
+def test_blocks_that_the_base_has_not_are_refused(n_layer: int) -> None:
+    base = GPT(GPTConfig(vocab_size=50, block_size=8, n_layer=3, n_head=2, n_embd=8))
+    ids = np.arange(100, dtype=np.uint16) % 50
+    with pytest.raises(ValueError, match=f"n_layer must be from 1 to 3, got {n_layer}"):
+        with_fewer_blocks(base, n_layer, PackedText(ids, ids, 8), TrainConfig(max_steps=1))
