@@ -105,7 +105,7 @@ french = instruction_data([translation], encoding, base.config.block_size, seed=
 short = instruction_data([summarization], encoding, base.config.block_size, seed=course.seed)
 n_test = course.choose(quick=16, normal=500)
 few = course.choose(quick=8, normal=100)  # test records where a rough figure will do
-held_out = HeldOut(encoding, course.choose(quick=2_000, normal=40_000), course.seed)
+held_out = HeldOut(encoding, course.choose(quick=2_000, normal=20_000), course.seed)
 EVERY_LAYER = ("c_attn", "c_proj", "c_fc")
 
 
@@ -185,8 +185,8 @@ print("rank that holds 90% of the squared change:", rank_for_90)
 # Adapters beside all linear layers of every block, and nothing else learns.
 
 # %%
-model = apply_lora(copy.deepcopy(base), r=12, alpha=192, target_modules=EVERY_LAYER, name="french")
-methods["LoRA"] = judge("LoRA", model, translation, teach(model, french, 520, 8, 1.5e-3))
+model = apply_lora(copy.deepcopy(base), r=12, alpha=128, target_modules=EVERY_LAYER, name="french")
+methods["LoRA"] = judge("LoRA", model, translation, teach(model, french, 580, 8, 2e-3))
 share = methods["LoRA"]["trained"] / sum(p.numel() for p in base.parameters())
 save_pretrained(full, encoding, course.folder / "full")
 save_adapter(model, course.folder / "french")
@@ -223,7 +223,7 @@ for r in course.choose(quick=(1, 4), normal=(1, 4, 16, 64), full=(1, 2, 4, 8, 16
     adapted = apply_lora(
         copy.deepcopy(base), r=r, alpha=32, target_modules=EVERY_LAYER, rank_stabilized=True
     )
-    figures = teach(adapted, french, 50, 8, 3e-3)
+    figures = teach(adapted, french, 40, 8, 3e-3)
     answers = evaluate_task(adapted, encoding, translation.task, translation.test[:few])
     sweep[r] = figures["loss"], answers.score
     print(f"rank {r:>3}: validation loss {figures['loss']:.3f}, BLEU {answers.score:.1f}")
@@ -240,8 +240,8 @@ course.save_figure(figure, "rank")
 # A second adapter for the same model, for summaries. Switching takes the time to set a name.
 
 # %%
-apply_lora(model, r=12, alpha=192, target_modules=EVERY_LAYER, name="short")
-summaries = judge("LoRA", model, summarization, teach(model, short, 200, 4, 1.5e-3), 2 * few)
+apply_lora(model, r=12, alpha=128, target_modules=EVERY_LAYER, name="short")
+summaries = judge("LoRA", model, summarization, teach(model, short, 210, 4, 3e-3), 2 * few)
 save_adapter(model, course.folder / "short")
 again, _ = load_pretrained("base")  # somebody else's, who has only the two small folders
 again.to(course.device)

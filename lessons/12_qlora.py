@@ -406,7 +406,7 @@ for what, published, found, judgement in (
     ("BLEU: full fine-tuning, QLoRA", "as good", f"{bleu['full']:.1f}, {bleu['QLoRA']:.1f}",
      verdict(bleu["QLoRA"] > bleu["full"] - 5, ": within 5 BLEU", ": as LoRA, see lesson 8")),
     ("time of a step, QLoRA / LoRA", "2.79 / 1.85 h = 1.51", f"{time_ratio:.2f}",
-     verdict(abs(time_ratio - 1.51) < 0.15, "", f": looking weights up costs "
+     verdict(abs(time_ratio - 1.51) < 0.3, "", f": looking weights up costs "
              f"{ms['QLoRA'] - ms['LoRA']:.0f} ms a step here, whatever the number of tokens")),
     ("memory of a step, QLoRA / LoRA", "14.18 / 21.33 GB = 0.66", f"{memory_ratio:.2f}",
      verdict(abs(memory_ratio - 0.66) < 0.05, "",

@@ -108,14 +108,14 @@ METHODS: dict[str, Method] = {
         save=lambda model, encoding, folder: save_adapter(model, folder),
         load=lambda model, folder, options: load_adapter(model, folder),
         switch=set_adapter,
-        learning_rate=1.5e-3,
+        learning_rate=2e-3,
     ),
     "qlora": Method(
         prepare=_add_qlora,
         save=lambda model, encoding, folder: save_adapter(model, folder),
         load=_load_qlora,
         switch=set_adapter,
-        learning_rate=1.5e-3,
+        learning_rate=2e-3,
         paged=True,
     ),
     "prompt": Method(
@@ -154,7 +154,7 @@ def add_method_arguments(parser: ArgumentParser) -> None:
     add = parser.add_argument
     add("--method", default="full", choices=list(METHODS), help="default full")
     add("--r", type=int, default=12, help="lora, qlora: rank (default 12)")
-    add("--alpha", type=float, default=192, help="lora, qlora: alpha (default 192)")
+    add("--alpha", type=float, default=128, help="lora, qlora: alpha (default 128)")
     add("--lora-dropout", type=float, default=0.0, help="lora, qlora: dropout (default 0)")
     add(
         "--target-modules", default="c_attn,c_proj,c_fc", metavar="LIST",
