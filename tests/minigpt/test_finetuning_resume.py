@@ -82,7 +82,7 @@ def test_a_finished_run_is_resumed_without_harm(inputs: tuple[Path, Path], tmp_p
     ("options", "said"),
     [
         ([], "go on with it by --resume, or choose another folder"),
-        (["--resume", "--alpha", "3"], "has alpha=192, this one alpha=3.0"),
+        (["--resume", "--alpha", "3"], "has alpha=128, this one alpha=3.0"),
         (["--resume", "--r", "3"], "has r=2, this one r=3"),
         (["--resume", "--method", "full"], "has method='lora', this one method='full'"),
         (["--resume", "--rehearse", "0.1"], "has rehearse=0.0, this one rehearse=0.1"),
