@@ -190,7 +190,7 @@ translator = fine_tune(base, data["translation"], steps=300, batch_size=8)
 judge("translation", translator)
 
 # %%
-summarizer = fine_tune(base, data["summarization"], steps=220, batch_size=4)
+summarizer = fine_tune(base, data["summarization"], steps=190, batch_size=4)
 judge("summarization", summarizer)
 
 # %% [markdown]

@@ -104,7 +104,7 @@ translation, summarization = (task_data(TASKS[name]) for name in ("translation",
 french = instruction_data([translation], encoding, base.config.block_size, seed=course.seed)
 short = instruction_data([summarization], encoding, base.config.block_size, seed=course.seed)
 n_test = course.choose(quick=16, normal=500)
-few = course.choose(quick=8, normal=100)  # test records where a rough figure will do
+rough = course.choose(quick=8, normal=60)  # test records where a rough figure will do
 held_out = HeldOut(encoding, course.choose(quick=2_000, normal=20_000), course.seed)
 EVERY_LAYER = ("c_attn", "c_proj", "c_fc")
 
@@ -152,7 +152,7 @@ def judge(
     return figures
 
 
-before = evaluate_task(base, encoding, translation.task, translation.test[:few]).score
+before = evaluate_task(base, encoding, translation.task, translation.test[:rough]).score
 print(f"base: BLEU {before:.1f}, {held_out.bits_per_byte(base):.3f} bits per byte of Python's text")
 full = copy.deepcopy(base)
 methods = {"full": judge("full", full, translation, teach(full, french, 280, 8, 1e-3))}
@@ -223,8 +223,8 @@ for r in course.choose(quick=(1, 4), normal=(1, 4, 16, 64), full=(1, 2, 4, 8, 16
     adapted = apply_lora(
         copy.deepcopy(base), r=r, alpha=32, target_modules=EVERY_LAYER, rank_stabilized=True
     )
-    figures = teach(adapted, french, 40, 8, 3e-3)
-    answers = evaluate_task(adapted, encoding, translation.task, translation.test[:few])
+    figures = teach(adapted, french, 32, 8, 3e-3)
+    answers = evaluate_task(adapted, encoding, translation.task, translation.test[:rough])
     sweep[r] = figures["loss"], answers.score
     print(f"rank {r:>3}: validation loss {figures['loss']:.3f}, BLEU {answers.score:.1f}")
 sweep_axis.plot(HU.keys(), [loss for loss, _ in HU.values()], "o-", label="Hu et al., GPT-2 Medium")
@@ -241,7 +241,7 @@ course.save_figure(figure, "rank")
 
 # %%
 apply_lora(model, r=12, alpha=128, target_modules=EVERY_LAYER, name="short")
-summaries = judge("LoRA", model, summarization, teach(model, short, 210, 4, 3e-3), 2 * few)
+summaries = judge("LoRA", model, summarization, teach(model, short, 240, 4, 3e-3), 3 * rough)
 save_adapter(model, course.folder / "short")
 again, _ = load_pretrained("base")  # somebody else's, who has only the two small folders
 again.to(course.device)
@@ -251,10 +251,10 @@ for name, part in (("french", translation), ("short", summarization)):
     started = time.perf_counter()
     set_adapter(again, name)
     switched = 1e3 * (time.perf_counter() - started)
-    result = evaluate_task(again, encoding, part.task, part.test[: few // 2])
+    result = evaluate_task(again, encoding, part.task, part.test[: rough // 2])
     print(f"{name} (switched in {switched:.2f} ms): {result}\n    {result.answers[0]}")
     before_saving = (methods["LoRA"] if name == "french" else summaries)["answers"]
-    same = result.answers == before_saving[: few // 2]
+    same = result.answers == before_saving[: rough // 2]
     print(f"    the answers are those of the model it was trained in: {same}")
 
 # %% [markdown]

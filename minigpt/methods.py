@@ -60,6 +60,15 @@ class Method:
     paged: bool = False
 
 
+def _train_everything(model: GPT, encoding: tiktoken.Encoding, options: Namespace) -> None:
+    if is_quantized(model):
+        raise ValueError(
+            "method full trains every weight, but those of this model are frozen in 4 bits; "
+            "use --method qlora, or start from the model as it was"
+        )
+    model.requires_grad_(True)
+
+
 def _load_full(model: GPT, folder: Path, options: Mapping[str, Any]) -> None:
     model.load_state_dict(load_pretrained(folder)[0].state_dict())
 
@@ -96,7 +105,7 @@ def _add_prefix(model: GPT, encoding: tiktoken.Encoding, options: Namespace) -> 
 
 METHODS: dict[str, Method] = {
     "full": Method(
-        prepare=lambda model, encoding, options: model.requires_grad_(True),
+        prepare=_train_everything,
         save=save_pretrained,
         load=_load_full,
         switch=lambda model, name: None,

@@ -53,7 +53,7 @@ def test_results_say_everything_about_the_run(inputs: tuple[Path, Path], tmp_pat
     trained = results["training"]
     assert trained["steps"] == 6
     assert not trained["stopped_early"]
-    assert (trained["batch_size"], trained["learning_rate"]) == (3, 0.003)
+    assert (trained["batch_size"], trained["learning_rate"]) == (3, 0.002)
     assert trained["tokens"] == 6 * 3 * 32
     assert [step for step, _ in trained["validation"]] == [0, 2, 4, 6]
     log = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]

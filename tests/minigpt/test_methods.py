@@ -17,6 +17,8 @@ from minigpt.cli import main
 from minigpt.methods import METHODS, load_model, read_results
 from minigpt.model import GPT
 from minigpt.pretrained import save_pretrained
+from minigpt.qlora import quantize_model
+from minigpt.quantized_files import save_quantized
 
 # What a run is given so that its method has something to show, and the files it leaves.
 OPTIONS = {
@@ -184,3 +186,22 @@ def test_a_model_with_biases_survives_full_fine_tuning(tmp_path: Path) -> None:
     loaded = load_model(tmp_path / "run")[0]
     assert loaded.config.bias
     assert any(p.any() for name, p in loaded.named_parameters() if name.endswith(".bias"))
+
+
+def test_a_model_in_4_bits_learns_by_every_method_but_full(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, data = make_inputs(tmp_path)
+    quantized = quantize_model(tiny_gpt(), block_size=32)
+    save_quantized(quantized, shipped_encoding(), tmp_path / "4bit")
+    for method in METHODS:
+        command = finetune_command(tmp_path / "4bit", data, tmp_path / method, "--method", method)
+        if method == "full":
+            assert main(command) == 2
+            assert "frozen in 4 bits; use --method qlora" in capsys.readouterr().err
+            continue
+        assert run(*command)["parameters"]["trained"] > 0
+        loaded, _ = load_model(tmp_path / method)
+        codes = dict(quantized.named_buffers())
+        found = {n.replace(".base.", "."): b for n, b in loaded.named_buffers()}
+        assert all(torch.equal(found[name], part) for name, part in codes.items())
