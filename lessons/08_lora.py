@@ -223,7 +223,7 @@ for r in course.choose(quick=(1, 4), normal=(1, 4, 16, 64), full=(1, 2, 4, 8, 16
     adapted = apply_lora(
         copy.deepcopy(base), r=r, alpha=32, target_modules=EVERY_LAYER, rank_stabilized=True
     )
-    figures = teach(adapted, french, 32, 8, 3e-3)
+    figures = teach(adapted, french, 45, 8, 2e-3)
     answers = evaluate_task(adapted, encoding, translation.task, translation.test[:rough])
     sweep[r] = figures["loss"], answers.score
     print(f"rank {r:>3}: validation loss {figures['loss']:.3f}, BLEU {answers.score:.1f}")

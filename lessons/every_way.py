@@ -114,7 +114,7 @@ def as_table(results: Mapping[str, Mapping[str, Any]], total: int) -> str:
 def draw(axis: Axes, results: Mapping[str, Mapping[str, Any]]) -> None:
     """BLEU against trained parameters, a point for each way; results as for as_table."""
     lower, higher = sorted(("LoRA", "QLoRA"), key=lambda name: results[name]["bleu"])
-    places = {higher: (-8, 9), lower: (-8, -17), "prefix, network": (-127, -4)}
+    places = {higher: (-8, 9), lower: (9, -4), "adapters": (-92, -4), "prefix, network": (-8, -17)}
     for name, r in results.items():
         point = r["trained"], r["bleu"]
         axis.scatter(*point, s=60)
