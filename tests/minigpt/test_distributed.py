@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from tiny_run import TWO_PROCESSES, TinyData, run_python, stop_early, tiny_config, tiny_model
+from tiny_run import TinyData, run_two_processes, stop_early, tiny_config, tiny_model
 
 from minigpt import checkpoint
 from minigpt.distributed import Workers, join_workers
@@ -20,12 +20,8 @@ MODES = ["ddp", "fsdp"]
 @pytest.fixture(scope="module")
 def spread(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Path]:
     """What two gloo processes found, started as a user would, and where they wrote."""
-    if not torch.distributed.is_available() or not torch.distributed.is_gloo_available():
-        pytest.skip("this torch has no gloo")
     folder = tmp_path_factory.mktemp("spread")
-    script = Path(__file__).with_name("tiny_run.py")
-    printed = run_python(*TWO_PROCESSES, script, "spread", folder)
-    return json.loads(printed.splitlines()[-1]), folder
+    return run_two_processes("tiny_run.py", "spread", folder), folder
 
 
 @pytest.fixture(scope="module")

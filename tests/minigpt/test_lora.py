@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import pytest
 import torch
 from tiny_gpt2 import IDX, ours
 from tiny_lora import ALL, adapted, by_hand, everything, fill, logits, same, train_lora
-from tiny_run import TWO_PROCESSES, TinyData, run_python, tiny_config, tiny_model
+from tiny_run import TinyData, run_two_processes, tiny_config, tiny_model
 from torch import Tensor
 
 from minigpt.checkpoint import load_checkpoint, model_tensors, save_checkpoint
@@ -132,10 +131,7 @@ def test_a_checkpoint_of_what_is_trained_holds_the_adapter_and_no_more(tmp_path:
 
 
 def test_two_processes_train_what_one_does() -> None:
-    if not torch.distributed.is_available() or not torch.distributed.is_gloo_available():
-        pytest.skip("this torch has no gloo")
-    printed = run_python(*TWO_PROCESSES, Path(__file__).with_name("tiny_lora.py"))
-    found, single = json.loads(printed.splitlines()[-1]), train_lora()[1]
+    found, single = run_two_processes("tiny_lora.py"), train_lora()[1]
     assert found == {mode: pytest.approx(single, abs=1e-5) for mode in ("ddp", "fsdp")}
 
 

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +9,7 @@ import pytest
 import torch
 from tiny_lora import everything
 from tiny_qlora import to_train, train_qlora
-from tiny_run import TinyData, tiny_config, tiny_model
+from tiny_run import TinyData, run_two_processes, tiny_config, tiny_model
 
 from minigpt.lora import count_trainable
 from minigpt.qlora import quantize_model
@@ -75,17 +71,7 @@ def test_a_run_is_resumed_from_a_checkpoint_of_the_adapter(
 
 
 def test_two_processes_train_what_one_does(losses: list[float]) -> None:
-    if not torch.distributed.is_available() or not torch.distributed.is_gloo_available():
-        pytest.skip("this torch has no gloo")
-    path = os.pathsep.join(filter(None, sys.path))
-    run = subprocess.run(
-        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
-         Path(__file__).with_name("tiny_qlora.py")],
-        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": path},
-        capture_output=True, text=True, timeout=600,
-    )  # fmt: skip
-    assert run.returncode == 0, run.stderr
-    found = json.loads(run.stdout.splitlines()[-1])
+    found = run_two_processes("tiny_qlora.py")
     assert found == {mode: pytest.approx(losses, abs=1e-5) for mode in ("ddp", "fsdp")}
 
 

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
-from tiny_run import StoppedError, tiny_config
+from tiny_run import StoppedError, run_two_processes, tiny_config
 from tiny_soft_prompts import KINDS, Short, apply, base_model, logits, train_prompt
 
 from minigpt.checkpoint import save_checkpoint
@@ -98,17 +94,7 @@ def test_a_checkpoint_of_what_is_trained_holds_the_prompt_and_no_more(tmp_path: 
 
 
 def test_two_processes_train_what_one_does() -> None:
-    if not torch.distributed.is_available() or not torch.distributed.is_gloo_available():
-        pytest.skip("this torch has no gloo")
-    path = os.pathsep.join(filter(None, sys.path))
-    run = subprocess.run(
-        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
-         Path(__file__).with_name("tiny_soft_prompts.py")],
-        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": path},
-        capture_output=True, text=True, timeout=600,
-    )  # fmt: skip
-    assert run.returncode == 0, run.stderr
-    found = json.loads(run.stdout.splitlines()[-1])
+    found = run_two_processes("tiny_soft_prompts.py")
     single = {kind: train_prompt(kind, max_steps=6)[1] for kind in ("prompt", "network")}
     assert found == {
         f"{mode} {kind}": pytest.approx(losses, abs=1e-5)

@@ -23,6 +23,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import pytest
 import torch
 from torch import Tensor
 
@@ -32,7 +33,6 @@ from minigpt.model import GPT
 from minigpt.training import TrainConfig, TrainingInterrupted, train
 
 VOCAB_SIZE, BLOCK_SIZE = 32, 16
-TWO_PROCESSES = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
 
 
 class TinyData:
@@ -124,6 +124,15 @@ def run_python(*arguments: str | Path) -> str:
     )
     assert run.returncode == 0, run.stderr
     return run.stdout
+
+
+def run_two_processes(script: str, *arguments: str | Path) -> Any:
+    """What a script beside this file prints last, as JSON, when torchrun starts it twice."""
+    if not torch.distributed.is_available() or not torch.distributed.is_gloo_available():
+        pytest.skip("this torch has no gloo")
+    torchrun = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
+    printed = run_python(*torchrun, Path(__file__).with_name(script), *arguments)
+    return json.loads(printed.splitlines()[-1])
 
 
 def train_while_killed(folder: Path) -> dict[str, Any]:
