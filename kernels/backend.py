@@ -54,3 +54,12 @@ def use_triton(backend: str | None, device: torch.device) -> bool:
                 "set TRITON_INTERPRET=1 in the environment to run the kernels in the interpreter"
             )
     return True
+
+
+def check_not_capturing(device: torch.device) -> None:
+    """Raises RuntimeError while a CUDA graph is captured, which can hold no copy from the host."""
+    if device.type == "cuda" and torch.cuda.is_current_stream_capturing():
+        raise RuntimeError(
+            "the first NF4 operation on a GPU copies its tables there and compiles its kernel, "
+            "which no CUDA graph can hold; call it once before you capture it"
+        )

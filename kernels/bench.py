@@ -1,21 +1,24 @@
 """python -m kernels.bench: the kernels beside their peers, on the GPU that is there.
 
-Correctness first: fresh random weights, against the reference in float64. Then times, every
-contender in turn, medians, on buffers that rotate past the L2 cache so that memory is what is
-measured. A figure that counts is a fraction of the bandwidth at which this GPU copies, or a ratio
-to a peer: bitsandbytes where it is installed, torch as it comes, and torch.compile.
+Correctness first: `kernels.bench_checks` on fresh random numbers. Then times, every contender of
+`kernels.bench_contenders` in turn, medians, on buffers that rotate past the L2 cache so that memory
+is what is measured. A figure that counts is a share of what this GPU's copying speed and its speed
+of multiplying allow, or a ratio to a peer: bitsandbytes where it is installed, torch as it comes,
+and torch.compile.
 
-Writes kernels/results/GPU.json and a figure beside it. Without a GPU it says so and exits 2.
+Writes kernels/results/GPU.json, whole after every weight, and a figure beside it. Without a GPU it
+says so and exits 2; if a check found something wrong it exits 1. It takes some minutes.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import platform
 import re
 import statistics
 import sys
+import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from datetime import datetime, timezone
 from functools import partial
@@ -23,13 +26,23 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import triton
 from torch import Tensor
-from torch.nn import functional as F
 
-from kernels import NF4Tensor, dequantize_nf4, nf4_linear, quantize_nf4
-from kernels.nf4 import LEVELS
+from kernels import quantize_nf4
+from kernels.backend import has_triton
+from kernels.bench_checks import check_all, describe, one_line, what_is_wrong
+from kernels.bench_contenders import (
+    Contenders,
+    bitsandbytes,
+    dequantizers,
+    products,
+    quantizers,
+    their_matvec,
+    their_quantize,
+)
+from kernels.bench_report import HEADER, describe_row, roofline, row, write
 
+DEVICE = torch.device("cuda", 0)
 SHAPES = {
     "4096 x 4096": (4096, 4096),
     "4096 x 14336": (4096, 14336),
@@ -39,266 +52,177 @@ SHAPES = {
     "Llama-70B gate_proj": (28672, 8192),
 }
 ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 1024, 4096)  # M of the matrix products
-GOALS = {"quantize": 0.85, "dequantize": 0.85}  # of the copy bandwidth
-PEER_GOALS = {"quantize": 3.0, "dequantize": 1.4, "matrix-vector": 1.3}  # times bitsandbytes
-Contenders = dict[str, Callable[[int], object]]  # each takes the number of the turn
+COPY_BYTES = 2**30
+SQUARE = 8192  # side of the matrices whose product is taken for the peak
+WARM_UP, TURNS, CALLS = 2, 11, 10  # a median over turns, of the mean of so many calls
+CLOCK = 2e9  # cycles a second, about the fastest there is
+LONGEST_HEAD_START = 0.02  # seconds
 
 
-def median_seconds(contenders: Contenders, turns: int = 30, calls: int = 10) -> dict[str, float]:
-    """Median seconds a call of each contender, by CUDA events around `calls` calls, in turn."""
+def median_seconds(contenders: Contenders, keep: int = 1) -> tuple[dict[str, float], list[str]]:
+    """Median seconds a call of each contender, in turn, as the GPU's own clock has it.
+
+    Python needs longer to launch a kernel than many a kernel to run. So the GPU first gets a
+    wait, twice as long as Python took for the calls the turn before: it then does one call after
+    the other. The last `keep` results are kept, so that they too are written to memory that the
+    cache does not hold.
+
+    Returns:
+        the medians, and who was waited for all the same, as they wait for the GPU themselves: in
+        their times is Python's.
+    """
     seconds: dict[str, list[float]] = {name: [] for name in contenders}
-    for turn in range(-3, turns):  # the first turns compile, tune and warm up
+    late = dict.fromkeys(contenders, 0)
+    head_start = dict.fromkeys(contenders, 0.0)
+    kept: deque[object] = deque(maxlen=keep)
+    for turn in range(WARM_UP + TURNS):
         for name, work in contenders.items():
-            start, end = torch.cuda.Event(True), torch.cuda.Event(True)
+            start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+            torch.cuda._sleep(int(CLOCK * head_start[name]))
             start.record()
-            for call in range(calls):
-                work((turn + 3) * calls + call)
+            began = time.perf_counter()
+            for call in range(CALLS):
+                kept.append(work(turn * CALLS + call))
             end.record()
+            head_start[name] = min(2 * (time.perf_counter() - began), LONGEST_HEAD_START)
+            too_late = start.query()
             end.synchronize()
-            if turn >= 0:
-                seconds[name].append(start.elapsed_time(end) / 1000 / calls)
-    return {name: statistics.median(times) for name, times in seconds.items()}
+            if turn >= WARM_UP:
+                seconds[name].append(start.elapsed_time(end) / 1000 / CALLS)
+                late[name] += too_late
+    medians = {name: statistics.median(times) for name, times in seconds.items()}
+    return medians, [name for name in contenders if 2 * late[name] > TURNS]
 
 
 def copies_past_cache(n_bytes: int) -> int:
     """How many buffers of n_bytes it takes until the L2 cache has forgotten the first."""
-    cache = torch.cuda.get_device_properties(0).L2_cache_size
+    cache = torch.cuda.get_device_properties(DEVICE).L2_cache_size
     return max(2, -(-3 * cache // n_bytes))
 
 
 def copy_bandwidth() -> float:
-    """Bytes a second, read and written, of copying 1 GiB."""
-    source = torch.empty(2**30, dtype=torch.uint8, device="cuda")
+    """Bytes a second, read and written, of a copy."""
+    source = torch.zeros(COPY_BYTES, dtype=torch.uint8, device=DEVICE)
     target = torch.empty_like(source)
-    seconds = median_seconds({"copy": lambda _: target.copy_(source)})
+    seconds, _ = median_seconds({"copy": lambda _: target.copy_(source)})
     return 2 * source.nbytes / seconds["copy"]
 
 
-def check(shape: tuple[int, int], dtype: torch.dtype, seed: int) -> dict[str, float]:
-    """Compare one weight's kernels with the reference, and with float64.
-
-    Returns:
-        the share of codes that differ from the reference's, the largest error of dequantizing in
-        units of the last place of the output, and the relative error of a product with 1, 16 and
-        64 rows.
-    """
-    torch.manual_seed(seed)
-    weight = torch.randn(shape, device="cuda").to(dtype)
-    ours = quantize_nf4(weight, backend="triton")
-    reference = quantize_nf4(weight.cpu(), backend="torch")
-    report = {"codes that differ": (ours.codes.cpu() != reference.codes).double().mean().item()}
-    exact = dequantize_nf4(ours, torch.float32, backend="torch").double()
-    got = dequantize_nf4(ours, backend="triton")
-    report["dequantized values that differ"] = (got != exact.to(dtype)).double().mean().item()
-    for rows in (1, 16, 64):
-        x = torch.randn(rows, shape[1], device="cuda").to(dtype)
-        wanted = x.double() @ exact.T
-        error = (nf4_linear(x, ours, backend="triton").double() - wanted).norm() / wanted.norm()
-        report[f"relative error of x [{rows}]"] = error.item()
-    return report
+def matmul_speed() -> float:
+    """Arithmetic operations a second of torch's bf16 product."""
+    a = torch.randn(SQUARE, SQUARE, device=DEVICE, dtype=torch.bfloat16)
+    seconds, _ = median_seconds({"matmul": lambda _: a @ a})
+    return 2 * SQUARE**3 / seconds["matmul"]
 
 
-def eager_dequantize(q: NF4Tensor) -> Tensor:
-    """What a few lines of torch do: a table, a product, no double quantization."""
-    assert q.absmax is not None
-    levels = LEVELS.to(q.device)
-    codes = torch.stack((q.codes >> 4, q.codes & 15), dim=-1).flatten().long()  # (n,)
-    values = levels[codes].view(-1, q.block_size) * q.absmax[:, None]
-    return values.view(q.shape).to(q.dtype)
+def measure_gpu() -> dict[str, Any]:
+    """The report, with what this GPU is and how fast it copies and multiplies."""
+    import triton  # here, so that without it main can say that it is missing
 
-
-def bitsandbytes_functions() -> Any:
-    """bitsandbytes.functional, or None where it is not installed."""
-    try:
-        from bitsandbytes import functional
-    except ImportError:
-        return None
-    return functional
-
-
-def bench_weight(shape: tuple[int, int], bandwidth: float) -> list[dict[str, Any]]:
-    """Quantize and dequantize a bf16 weight with double quantization."""
-    n = shape[0] * shape[1]
-    weights = [
-        torch.randn(shape, device="cuda", dtype=torch.bfloat16)
-        for _ in range(copies_past_cache(2 * n))
-    ]
-    packed = [quantize_nf4(weight) for weight in weights]
-    single = [quantize_nf4(weight, double_quant=False) for weight in weights]
-    compiled = torch.compile(eager_dequantize)
-    count = len(weights)
-    quantizers: Contenders = {"ours": lambda i: quantize_nf4(weights[i % count])}
-    dequantizers: Contenders = {
-        "ours": lambda i: dequantize_nf4(packed[i % count]),
-        "torch": lambda i: eager_dequantize(single[i % count]),
-        "torch.compile": lambda i: compiled(single[i % count]),
-    }
-    functional = bitsandbytes_functions()
-    if functional is not None:
-        theirs = [
-            functional.quantize_4bit(weight, quant_type="nf4", compress_statistics=True)
-            for weight in weights
-        ]
-        quantizers["bitsandbytes"] = lambda i: functional.quantize_4bit(
-            weights[i % count], quant_type="nf4", compress_statistics=True
-        )
-        dequantizers["bitsandbytes"] = lambda i: functional.dequantize_4bit(*theirs[i % count])
-    rows = []
-    for what, contenders, n_bytes in [
-        ("quantize", quantizers, 2.5625 * n),
-        ("dequantize", dequantizers, 2.516 * n),
-    ]:
-        seconds = median_seconds(contenders)
-        rows.append(row(what, shape, 1, seconds, n_bytes, 2 * n, bandwidth))
-    return rows
-
-
-def row(
-    what: str,
-    shape: tuple[int, int],
-    rows: int,
-    seconds: dict[str, float],
-    n_bytes: float,
-    operations: float,
-    bandwidth: float,
-) -> dict[str, Any]:
-    """One line of the report: our speed, and how many times as fast as each peer."""
-    ours = seconds["ours"]
+    module = bitsandbytes()
     return {
-        "what": what,
-        "shape": list(shape),
-        "rows": rows,
-        "microseconds": {name: 1e6 * s for name, s in seconds.items()},
-        "bytes_per_second": n_bytes / ours,
-        "share_of_copy": n_bytes / ours / bandwidth,
-        "operations_per_byte": operations / n_bytes,
-        "times": {name: s / ours for name, s in seconds.items() if name != "ours"},
-    }
-
-
-def bench_product(shape: tuple[int, int], rows: int, bandwidth: float) -> list[dict[str, Any]]:
-    """y = x @ W^T and its backward pass with respect to x, from NF4 and from bf16."""
-    n = shape[0] * shape[1]
-    count = copies_past_cache(n // 2)
-    weights = [torch.randn(shape, device="cuda", dtype=torch.bfloat16) for _ in range(count)]
-    packed = [quantize_nf4(weight) for weight in weights]
-    x = torch.randn(rows, shape[1], device="cuda", dtype=torch.bfloat16)
-    gradient = torch.randn(rows, shape[0], device="cuda", dtype=torch.bfloat16)
-
-    def backward(product: Callable[[Tensor, int], Tensor]) -> Callable[[int], object]:
-        leaf = x.clone().requires_grad_()
-        return lambda i: torch.autograd.grad(product(leaf, i % count), leaf, gradient)
-
-    products: dict[str, Callable[[Tensor, int], Tensor]] = {
-        "ours": lambda x, i: nf4_linear(x, packed[i % count]),
-        "bf16": lambda x, i: F.linear(x, weights[i % count]),
-    }
-    functional = bitsandbytes_functions()
-    if functional is not None:
-        from bitsandbytes import matmul_4bit
-
-        theirs = [
-            functional.quantize_4bit(weight, quant_type="nf4", compress_statistics=True)
-            for weight in weights
-        ]
-
-        def their_product(x: Tensor, i: int) -> Tensor:
-            codes, state = theirs[i % count]
-            return matmul_4bit(x, codes.t(), state)
-
-        products["bitsandbytes"] = their_product
-    forward: Contenders = {name: partial(product, x) for name, product in products.items()}
-    both: Contenders = {name: backward(product) for name, product in products.items()}
-    name = "matrix-vector" if rows == 1 else "product"
-    n_bytes = 0.516 * n + 2 * rows * sum(shape)
-    operations = 2 * rows * n
-    with torch.no_grad():
-        lines = [row(name, shape, rows, median_seconds(forward), n_bytes, operations, bandwidth)]
-    seconds = median_seconds(both)
-    lines.append(
-        row(name + ", with backward", shape, rows, seconds, 2 * n_bytes, 2 * operations, bandwidth)
-    )
-    return lines
-
-
-def roofline(report: dict[str, Any], path: Path) -> None:
-    """Draw every measured kernel under what memory and arithmetic allow."""
-    import matplotlib.pyplot as plt
-
-    figure, axes = plt.subplots(figsize=(8, 5))
-    peak, bandwidth = report["matmul_flops"], report["copy_bytes_per_second"]
-    x = [0.25, peak / bandwidth, 8192]
-    axes.plot(x, [min(peak, bandwidth * i) / 1e12 for i in x], "k-", label="copy speed, bf16 peak")
-    for what in dict.fromkeys(line["what"] for line in report["rows"]):
-        lines = [line for line in report["rows"] if line["what"] == what]
-        intensity = [line["operations_per_byte"] for line in lines]
-        speed = [line["operations_per_byte"] * line["bytes_per_second"] / 1e12 for line in lines]
-        axes.plot(intensity, speed, "o", ms=5, alpha=0.7, label=what)
-    axes.set_xscale("log", base=2)
-    axes.set_yscale("log")
-    axes.set_xlabel("arithmetic operations for each byte of memory traffic")
-    axes.set_ylabel("10^12 operations a second")
-    axes.set_title(f"NF4 kernels on {report['gpu']}")
-    axes.legend()
-    figure.savefig(path, dpi=130, bbox_inches="tight")
-    plt.close(figure)
-
-
-def measure() -> dict[str, Any]:
-    """All checks and times, as the JSON has them."""
-    bandwidth = copy_bandwidth()
-    a = torch.randn(8192, 8192, device="cuda", dtype=torch.bfloat16)
-    seconds = median_seconds({"matmul": lambda _: a @ a})["matmul"]
-    report: dict[str, Any] = {
-        "gpu": torch.cuda.get_device_name(),
+        "gpu": torch.cuda.get_device_name(DEVICE),
         "date": datetime.now(timezone.utc).date().isoformat(),
         "command": "python -m kernels.bench",
         "versions": {
             "python": platform.python_version(), "torch": torch.__version__,
             "triton": triton.__version__, "cuda": torch.version.cuda,
+            "bitsandbytes": None if module is None else module.__version__,
         },
-        "copy_bytes_per_second": bandwidth,
-        "matmul_flops": 2 * 8192**3 / seconds,
+        "seed": torch.seed(),
+        "copy_bytes_per_second": copy_bandwidth(),
+        "matmul_flops": matmul_speed(),
         "checks": {},
         "rows": [],
+        "failed": {},
     }  # fmt: skip
-    for number, (name, shape) in enumerate(SHAPES.items()):
-        for dtype in (torch.bfloat16, torch.float16, torch.float32):
-            report["checks"][f"{name}, {dtype}"] = check(shape, dtype, seed=number)
-    for shape in SHAPES.values():
-        report["rows"] += bench_weight(shape, bandwidth)
-    for shape in ((4096, 4096), (4096, 14336)):
-        for rows in ROWS:
-            report["rows"] += bench_product(shape, rows, bandwidth)
-    return report
 
 
-def print_report(report: dict[str, Any]) -> None:
-    """The table, with the goals where there are any."""
-    print(f"{report['gpu']}: copies {report['copy_bytes_per_second'] / 1e12:.2f} TB/s\n")
-    for name, checks in report["checks"].items():
-        print(f"{name}: " + ", ".join(f"{what} {value:.2g}" for what, value in checks.items()))
-    print(f"\n{'':<28} {'shape':>14} {'rows':>5} {'us':>8} {'of copy':>8}  times the peers")
-    for line in report["rows"]:
-        shape = "x".join(map(str, line["shape"]))
-        goal = f" (goal {GOALS[line['what']]:.0%})" if line["what"] in GOALS else ""
-        peers = ", ".join(
-            f"{peer} {times:.2f}"
-            + (
-                f" (goal {PEER_GOALS[line['what']]})"
-                if peer == "bitsandbytes" and line["what"] in PEER_GOALS
-                else ""
-            )
-            for peer, times in line["times"].items()
-        )
-        print(
-            f"{line['what']:<28} {shape:>14} {line['rows']:>5} "
-            f"{line['microseconds']['ours']:>8.1f} {line['share_of_copy']:>8.0%}{goal}  {peers}"
-        )
+def race(
+    report: dict[str, Any],
+    what: str,
+    shape: tuple[int, int],
+    rows: int,
+    contenders: Contenders,
+    n_bytes: float,
+    operations: float,
+    keep: int,
+) -> None:
+    """Print a row and add it; who raises an error goes into "failed", and is out of the race."""
+    able: Contenders = {}
+    label = f"{what}, {shape[0]} x {shape[1]}, {rows} rows"
+    for name, work in contenders.items():
+        try:
+            work(0)
+            torch.cuda.synchronize()
+            able[name] = work
+        except Exception as error:  # the others can be measured all the same
+            fail(report, f"{label}: {name}", error)
+    if "ours" not in able:
+        return
+    try:
+        seconds, late = median_seconds(able, keep)
+    except Exception as error:  # the memory is full, say; the other rows can still be measured
+        fail(report, label, error)
+        return
+    bandwidth, peak = report["copy_bytes_per_second"], report["matmul_flops"]
+    line = row(what, shape, rows, seconds, n_bytes, operations, bandwidth, peak)
+    report["rows"].append({**line, "python_in_time": late})
+    print(describe_row(report["rows"][-1]), flush=True)
+
+
+def fail(report: dict[str, Any], what: str, error: Exception) -> None:
+    """Say that there is no figure for this, and why."""
+    report["failed"][what] = one_line(error)
+    print(f"{what}: {one_line(error)}", flush=True)
+
+
+def bench_weight(report: dict[str, Any], shape: tuple[int, int]) -> None:
+    """A bf16 weight: quantized, dequantized, and multiplied with, forward and backward."""
+    n = shape[0] * shape[1]
+    count = copies_past_cache(n // 2)
+    weights = [torch.randn(shape, device=DEVICE).bfloat16() for _ in range(count)]
+    packed = [quantize_nf4(weight, backend="triton") for weight in weights]
+    theirs = []
+    if bitsandbytes() is not None:
+        try:
+            theirs = [their_quantize(weight) for weight in weights]
+        except Exception as error:
+            fail(report, f"bitsandbytes, {shape[0]} x {shape[1]}", error)
+    torch.compiler.reset()  # else it would compile for all shapes at once from the second on
+    least = copies_past_cache(2 * n)
+    race(report, "quantize", shape, 0, quantizers(weights), 2.5625 * n, n, least)
+    race(report, "dequantize", shape, 0, dequantizers(packed, theirs), 2.516 * n, n, least)
+
+    contenders = products(weights, packed, theirs)
+    for rows in ROWS:
+        x = torch.randn(rows, shape[1], device=DEVICE).bfloat16()
+        gradient = torch.randn(rows, shape[0], device=DEVICE).bfloat16()
+        name = "matrix-vector" if rows == 1 else "product"
+        n_bytes, operations = 0.516 * n + 2 * rows * sum(shape), 2 * rows * n
+        forward: Contenders = {peer: partial(product, x) for peer, product in contenders.items()}
+        if rows == 1 and theirs:
+            forward["bitsandbytes gemv"] = partial(their_matvec(theirs), x)
+        with torch.no_grad():
+            race(report, name, shape, rows, forward, n_bytes, operations, least)
+        both: Contenders = {
+            peer: partial(forward_and_backward, product, x, gradient)
+            for peer, product in contenders.items()
+        }
+        name += ", with backward"
+        race(report, name, shape, rows, both, 2 * n_bytes, 2 * operations, least)
+
+
+def forward_and_backward(
+    product: Callable[[Tensor, int], Tensor], x: Tensor, gradient: Tensor, i: int
+) -> Tensor:
+    """The gradient of x, through the product with the i-th weight."""
+    leaf = x.detach().requires_grad_()
+    return torch.autograd.grad(product(leaf, i), leaf, gradient)[0]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure, print, write; 2 if there is no GPU to measure."""
+    """Check, measure, print, write; 2 if there is no GPU, 1 if a check found something wrong."""
     parser = argparse.ArgumentParser(
         prog="python -m kernels.bench", description=(__doc__ or "").split("\n\n")[0],
         epilog="example: python -m kernels.bench --json bench.json",
@@ -312,16 +236,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
             file=sys.stderr,
         )
         return 2
-    report = measure()
+    if not has_triton():
+        print("kernels.bench needs triton: pip install triton", file=sys.stderr)
+        return 2
     if path is None:
-        name = re.sub(r"\W+", "-", report["gpu"]).strip("-").lower()
-        path = Path(__file__).parent / "results" / f"{name}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    roofline(report, path.with_suffix(".png"))
-    print_report(report)
-    print(f"\nwritten: {path}, {path.with_suffix('.png')}")
-    return 0
+        gpu = re.sub(r"\W+", "-", torch.cuda.get_device_name(DEVICE)).strip("-").lower()
+        path = Path(__file__).parent / "results" / f"{gpu}.json"
+    torch.cuda.set_device(DEVICE)
+    report = measure_gpu()
+    print(
+        f"{report['gpu']}: copies {report['copy_bytes_per_second'] / 1e12:.2f} TB/s, multiplies "
+        f"{report['matmul_flops'] / 1e12:.0f} TFLOP/s; random seed {report['seed']}"
+    )
+    if bitsandbytes() is None:
+        print("bitsandbytes is not installed: compared with torch only")
+    report["checks"] = check_all(SHAPES, DEVICE)
+    wrong = what_is_wrong(report["checks"])
+    print("\n".join(["", *describe(report["checks"]), *wrong, "", HEADER]), flush=True)
+    write(report, path)
+    for shape in SHAPES.values():
+        bench_weight(report, shape)
+        write(report, path)
+    figure = path.with_suffix(".png")
+    roofline(report, figure)
+    print("\n".join(["", *wrong, f"written: {path}, {figure}"]))
+    return 1 if wrong else 0
 
 
 if __name__ == "__main__":

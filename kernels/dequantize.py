@@ -24,6 +24,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from kernels.backend import check_not_capturing
 from kernels.nf4 import BLOCK_SIZES, DYNAMIC_MAP, LEVELS
 from kernels.variant import Variant
 from kernels.warp import from_lane_of_quad, look_up, own_lane, share_halves, transpose_quad
@@ -192,6 +193,7 @@ def dequantize_fast_kernel(
 @cache
 def tables(device: torch.device) -> tuple[Tensor, Tensor]:
     """LEVELS and DYNAMIC_MAP on a device; made once, as no CUDA graph can copy them there."""
+    check_not_capturing(device)
     return LEVELS.to(device), DYNAMIC_MAP.to(device)
 
 

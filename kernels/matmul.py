@@ -279,26 +279,28 @@ def matmul(
     if fast and not vector and shuffle:
         fast = torch.cuda.get_device_capability(x.device) >= (AMPERE // 10, AMPERE % 10)
     groups = in_features // GROUP.value
+    # Triton 3.6's interpreter with numpy 2.4 cannot count a loop up to a number, only a constant.
+    length = tl.constexpr if interpreted else int
     with torch.cuda.device_of(x):
         if fast and vector:
             threads = best_threads(groups)
             matvec_fast_kernel[(triton.cdiv(out_features, OUTPUTS), rows)](
-                x, *parts, out, out_features, groups, block_size, nested_block_size, threads,
-                SHUFFLE=shuffle, INTERPRETED=interpreted,
+                x, *parts, out, out_features, length(groups), block_size, nested_block_size,
+                threads, SHUFFLE=shuffle, INTERPRETED=interpreted,
                 num_warps=threads // 32, **OPTIONS,
             )  # fmt: skip
         elif fast:
             grid = (triton.cdiv(out_features, TENSOR_CORES["OUT"]), triton.cdiv(rows, 16))
             matmul_fast_kernel[grid](
-                x, *parts, out, rows, out_features, groups, block_size, nested_block_size,
+                x, *parts, out, rows, out_features, length(groups), block_size, nested_block_size,
                 **TENSOR_CORES, K=slice_length(in_features, block_size), SHUFFLE=shuffle,
                 INTERPRETED=interpreted, num_warps=TENSOR_CORES["SLICES"], **OPTIONS,
             )  # fmt: skip
         else:
             grid = (triton.cdiv(out_features, PLAIN["OUT"]), triton.cdiv(rows, PLAIN["M"]))
             matmul_kernel[grid](
-                x, *parts, out, rows, out_features, in_features, block_size, nested_block_size,
-                **PLAIN, INTERPRETED=interpreted, num_warps=4, **OPTIONS,
+                x, *parts, out, rows, out_features, length(in_features), block_size,
+                nested_block_size, **PLAIN, INTERPRETED=interpreted, num_warps=4, **OPTIONS,
             )  # fmt: skip
 
 

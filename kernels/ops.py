@@ -135,7 +135,8 @@ def nf4_linear(
                 f"{name} is {tensor.dtype} and the weight was {dtype} before quantization; convert "
                 f"{name} with .to({dtype})"
             )
-    return linear_op(x, parts_of(q), bias, q.shape, q.block_size, q.nested_block_size, backend)
+    settings = q.shape, q.block_size, q.nested_block_size, backend
+    return FrozenLinear.apply(x, bias, settings, *parts_of(q))
 
 
 def check_dtype(name: str, dtype: torch.dtype) -> None:
@@ -204,14 +205,11 @@ def quantize_op(
 
 
 @quantize_op.register_fake
-def _(
-    weight: Tensor, block_size: int, nested_block_size: int | None, backend: str | None
-) -> list[Tensor]:
+def _(weight: Tensor, block_size: int, nested_block_size: int | None, *_: Any) -> list[Tensor]:
     return empty_parts(weight, block_size, nested_block_size)
 
 
-@torch.library.custom_op("kernels::dequantize_nf4", mutates_args=())
-def dequantize_op(
+def weight_of(
     parts: list[Tensor],
     shape: list[int],
     block_size: int,
@@ -222,10 +220,8 @@ def dequantize_op(
     """The tensor of `shape` and `dtype` that the parts stand for."""
     codes, *scales = parts
     if not use_triton(backend, codes.device):
-        names = ("absmax", "absmax_codes", "absmax_scale", "absmax_offset")
-        given = dict(zip(names, four_scales(scales), strict=True))
         size = torch.Size(shape)
-        q = NF4Tensor(codes, size, dtype, block_size, nested_block_size=nested_block_size, **given)
+        q = NF4Tensor(codes, size, dtype, block_size, *four_scales(scales), nested_block_size)
         return reference.dequantize(q, dtype)
     from kernels.dequantize import dequantize
 
@@ -234,6 +230,9 @@ def dequantize_op(
     codes = codes.contiguous()
     dequantize(codes, *four_scales(scales), n, block_size, nested_block_size, out)
     return out.view(shape)
+
+
+dequantize_op = torch.library.custom_op("kernels::dequantize_nf4", weight_of, mutates_args=())
 
 
 @dequantize_op.register_fake
@@ -248,8 +247,7 @@ def _(
     return parts[0].new_empty(shape, dtype=dtype)
 
 
-@torch.library.custom_op("kernels::nf4_linear", mutates_args=())
-def linear_op(
+def multiply(
     x: Tensor,
     parts: list[Tensor],
     bias: Tensor | None,
@@ -263,7 +261,7 @@ def linear_op(
     n_rows = math.prod(x.shape[:-1])
     few = n_rows <= FEW_ROWS.get(x.dtype, 0) and 0 not in (n_rows, n_out, n_in)
     if not few or not use_triton(backend, x.device):
-        weight = dequantize_op(parts, shape, block_size, nested_block_size, x.dtype, backend)
+        weight = weight_of(parts, shape, block_size, nested_block_size, x.dtype, backend)
         return F.linear(x, weight, bias)
     from kernels.matmul import matmul
 
@@ -277,36 +275,39 @@ def linear_op(
     return out.view(*x.shape[:-1], n_out)
 
 
+linear_op = torch.library.custom_op("kernels::nf4_linear", multiply, mutates_args=())
+
+
 @linear_op.register_fake
-def _(
-    x: Tensor,
-    parts: list[Tensor],
-    bias: Tensor | None,
-    shape: list[int],
-    block_size: int,
-    nested_block_size: int | None,
-    backend: str | None,
-) -> Tensor:
+def _(x: Tensor, parts: list[Tensor], bias: Tensor | None, shape: list[int], *_: Any) -> Tensor:
     return x.new_empty([*x.shape[:-1], shape[0]])
 
 
-def save_for_backward(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    """Neither x nor the dequantized weight: the gradient of x needs only the weight's parts."""
-    _x, parts, _bias, *ctx.settings = inputs
-    ctx.save_for_backward(*parts)
+class FrozenLinear(torch.autograd.Function):
+    """What `multiply` computes, and its gradients.
 
+    The operators are called only where torch.compile looks on. Around each call of one torch runs
+    much Python of its own, 0.2 ms a layer, forward and backward together (one core of a Xeon, torch
+    2.13): as much as dequantizing 256 x 1024 takes.
+    """
 
-def linear_backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
-    """grad [..., out] -> gradients of x [..., in] and bias [out]."""
-    shape, block_size, nested_block_size, backend = ctx.settings
-    parts = list(ctx.saved_tensors)
-    grad_x = grad_bias = None
-    if ctx.needs_input_grad[0]:
-        weight = dequantize_op(parts, shape, block_size, nested_block_size, grad.dtype, backend)
-        grad_x = grad @ weight
-    if ctx.needs_input_grad[2]:
-        grad_bias = grad.reshape(-1, shape[0]).sum(dim=0)
-    return grad_x, [None] * len(parts), grad_bias, None, None, None, None
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, bias: Tensor | None, settings: Any, *parts: Tensor) -> Tensor:
+        """Kept are neither x nor the dequantized weight: the gradient of x needs only the parts."""
+        ctx.settings = settings
+        ctx.save_for_backward(*parts)
+        product = linear_op if torch.compiler.is_compiling() else multiply
+        return product(x, list(parts), bias, *settings)
 
-
-linear_op.register_autograd(linear_backward, setup_context=save_for_backward)
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        """grad [..., out] -> gradients of x [..., in] and bias [out]."""
+        shape, block_size, nested_block_size, backend = ctx.settings
+        parts = list(ctx.saved_tensors)
+        grad_x = grad_bias = None
+        if ctx.needs_input_grad[0]:
+            weight = dequantize_op if torch.compiler.is_compiling() else weight_of
+            grad_x = grad @ weight(parts, shape, block_size, nested_block_size, grad.dtype, backend)
+        if ctx.needs_input_grad[1]:
+            grad_bias = grad.reshape(-1, shape[0]).sum(dim=0)
+        return grad_x, grad_bias, None, *[None] * len(parts)

@@ -27,6 +27,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from kernels.backend import check_not_capturing
 from kernels.eights import larger, largest_of_eight, load_eight, scaled
 from kernels.nf4 import BLOCK_SIZES, DYNAMIC_MAP, THRESHOLDS
 from kernels.variant import Variant
@@ -245,6 +246,7 @@ def make_cells() -> Tensor:
 @cache
 def tables(device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
     """Thresholds, cells, midpoints of DYNAMIC_MAP; made once, as no CUDA graph can copy them."""
+    check_not_capturing(device)
     midpoints = (DYNAMIC_MAP[:-1] + DYNAMIC_MAP[1:]) * 0.5
     return THRESHOLDS.to(device), make_cells().to(device), midpoints.to(device)
 
@@ -287,7 +289,7 @@ def quantize(
         if done < n:
             quantize_kernel[(triton.cdiv(n - done, PLAIN_SIZE),)](
                 weight, thresholds, codes, scales, done, n, block_size, PLAIN_SIZE,
-                num_warps=8, **OPTIONS,
+                num_warps=4, **OPTIONS,
             )  # fmt: skip
         if absmax is None:
             assert absmax_codes is not None
@@ -324,7 +326,7 @@ def variant(kernel: str, dtype: str, block_size: int) -> Variant:
     if fn is quantize_kernel:
         signature |= {"thresholds_ptr": "*fp32", "first": "i32", "n": "i32"}
         constants |= {"SIZE": PLAIN_SIZE}
-        num_warps, elements = 8, PLAIN_SIZE
+        num_warps, elements = 4, PLAIN_SIZE
     else:
         signature |= {"cells_ptr": "*i32"}
         constants |= {"THREADS": THREADS, "SHUFFLE": True}

@@ -26,7 +26,9 @@ from kernels.threads import share
 def in_blocks(x: Tensor, block_size: int) -> Tensor:
     """Flat [n] -> [ceil(n / block_size), block_size], the last row filled up with zeros."""
     missing = -x.numel() % block_size
-    return torch.nn.functional.pad(x, (0, missing)).view(-1, block_size)
+    if missing:
+        x = torch.nn.functional.pad(x, (0, missing))
+    return x.view(-1, block_size)
 
 
 def block_absmax(x: Tensor, block_size: int) -> Tensor:
@@ -167,6 +169,7 @@ def check_finite(weight: Tensor, sample: Tensor) -> None:
 
 CHUNK = 2**19  # elements worked on at a time: 2 MiB in fp32; a multiple of every block size
 SHARED_CHUNK = 2 * CHUNK  # the same where all threads work on one chunk
+SMALL_CHUNK = CHUNK // 2  # the same where one thread dequantizes
 N_CELLS = 2**16  # of [-1, 1], in the table of `make_cells`
 UNSURE = 0x10  # added to the code of a cell that a threshold falls into
 UNSURE_WORD = UNSURE * 0x0101010101010101  # the same for 8 codes at once
@@ -265,34 +268,41 @@ def quantize(weight: Tensor, block_size: int, nested_block_size: int | None) -> 
 def dequantize(q: NF4Tensor, dtype: torch.dtype) -> Tensor:
     """What `dequantize_plainly` gives, fast on a CPU.
 
-    Two codes at a time: a byte is looked up in `PAIRS`. torch.gather is the look-up that torch
-    shares among its threads, so all operations here run in those, and none of our own are needed.
-    Threads of our own took twice as long next to other operations: torch's wait for more work for
-    some milliseconds and keep the processors busy with that. 4096 x 4096 to bf16 takes 6.2 ms, and
-    4.2 ms in memory that was used before (AMD EPYC, 2 threads). The price: torch's threads meet
-    after every operation, so it gets many times slower where another process takes a processor
-    away; `torch.set_num_threads` to what is free helps.
+    Two codes at a time: a byte is looked up in `PAIRS`. In one thread torch.index_select does that
+    best, and few operations on all of a small tensor are quicker than loops. torch.gather is the
+    look-up that torch shares among its threads. Threads of our own took twice as long next to other
+    operations: torch's wait for more work for some milliseconds and keep the processors busy with
+    that. 4096 x 4096 to bf16 takes 6.2 ms, and 4.2 ms in memory that was used before (AMD EPYC, 2
+    threads). The price: torch's threads meet after every operation, so it gets many times slower
+    where another process takes a processor away; `torch.set_num_threads` to what is free helps.
     """
-    device, block_size = q.device, q.block_size
-    out = new_tensor(q.numel, dtype, device)
-    scales = block_scales(q)
+    device, block_size, scales = q.device, q.block_size, block_scales(q)
     table = PAIRS.to(device)
-    size = min(SHARED_CHUNK, block_size * len(scales))
-    scratch = new_tensor(8 * size, torch.uint8, device)
-    index, pairs = scratch[: 4 * size].view(torch.int64), scratch[4 * size :].view(torch.complex64)
-    n = SHARED_CHUNK
+    if q.numel <= SMALL_CHUNK:
+        index = in_blocks(q.codes, block_size // 2).flatten().int()
+        x = torch.index_select(table, 0, index).view(torch.float32)
+        x.view(-1, block_size).mul_(scales[:, None])
+        return x[: q.numel].to(dtype).view(q.shape)
+    alone = torch.get_num_threads() == 1
+    n = SMALL_CHUNK if alone else SHARED_CHUNK
+    size = min(n, block_size * len(scales))
+    out = new_tensor(q.numel, dtype, device)
+    scratch = new_tensor(8 * size, torch.uint8, device)  # one piece, for large pages
+    index = scratch[: 4 * size].view(torch.int32 if alone else torch.int64)
     chunks = (out.split(n), q.codes.split(n // 2), scales.split(n // block_size))
     for target, codes, scale in zip(*chunks, strict=True):
         size = block_size * len(scale)  # of the last chunk, `target` may be shorter
-        index, pairs = index[: size // 2], pairs[: size // 2]
+        direct = dtype == torch.float32 and len(target) == size  # there is nothing to round
+        x = target if direct else scratch[-4 * size :].view(torch.float32)
+        pairs, index = x.view(torch.complex64), index[: size // 2]
         index[: len(codes)] = codes
         index[len(codes) :] = 0
-        rows = pairs.view(len(scale), block_size // 2)
-        torch.gather(table.expand(len(scale), -1), 1, index.view_as(rows), out=rows)
-        x = pairs.view(torch.float32)  # (size,)
-        direct = dtype == torch.float32 and len(target) == size  # there is nothing to round
-        product = target if direct else x
-        torch.mul(x.view(-1, block_size), scale[:, None], out=product.view(-1, block_size))
+        if alone:
+            torch.index_select(table, 0, index, out=pairs)
+        else:
+            rows = pairs.view(len(scale), -1)
+            torch.gather(table.expand(len(scale), -1), 1, index.view_as(rows), out=rows)
+        x.view(-1, block_size).mul_(scale[:, None])
         if not direct:
             target.copy_(x[: len(target)])
     return out.view(q.shape)

@@ -1,6 +1,6 @@
 """QLoRA: a model whose linear layers are frozen in 4 bits, trained through LoRA beside them.
 
-    model = quantize_model(load_pretrained("base")[0])    # an eighth of the bytes of fp32
+    model = quantize_model(load_pretrained("base")[0])    # linear layers: an eighth of fp32's bytes
     apply_lora(model, r=8, target_modules=("c_attn", "c_proj", "c_fc"))
     train(model, ...)                                     # only the adapter learns
     save_adapter(model, "runs/french")                    # fits every copy of the 4-bit model
@@ -18,12 +18,19 @@ section 3).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
+import kernels
+
+if not hasattr(kernels, "NF4Tensor"):
+    raise ImportError(
+        "minigpt needs its own package kernels, but Python found another of that name (Hugging "
+        f"Face publishes one), {kernels.__file__}: run `pip uninstall kernels`, then install "
+        "minigpt again"
+    )
 from kernels import NF4Tensor, dequantize_nf4, nf4_linear, quantize_nf4
 from kernels.nf4 import check_block_size
 from minigpt.linear import Linear
@@ -103,9 +110,12 @@ class NF4Linear(nn.Module):
     @property
     def quantized(self) -> NF4Tensor:
         """W, in the buffers of this layer."""
+        return self._quantized(self.dtype)
+
+    def _quantized(self, dtype: torch.dtype) -> NF4Tensor:
         return NF4Tensor(
             shape=torch.Size((self.out_features, self.in_features)),
-            dtype=self.dtype,
+            dtype=dtype,
             block_size=self.block_size,
             nested_block_size=self.nested_block_size,
             **dict(self.named_buffers()),
@@ -114,7 +124,7 @@ class NF4Linear(nn.Module):
     def forward(self, input: Tensor) -> Tensor:
         """input [..., in] -> [..., out], in the number format of input, or in that of autocast."""
         bias = None if self.bias is None else self.bias.to(input.dtype)
-        return nf4_linear(input, replace(self.quantized, dtype=input.dtype), bias)
+        return nf4_linear(input, self._quantized(input.dtype), bias)
 
     def dequantize(self) -> Linear:
         """A frozen layer with the numbers that the codes stand for, in `dtype`."""
@@ -154,6 +164,9 @@ def quantize_model(
     token embedding; with skip=() a copy of it is quantized, and the two are tied no longer. On an
     error the model is unchanged.
 
+    Models other than GPT must call their linear layers: nn.TransformerEncoderLayer, which reads
+    their weights instead, fails in its forward pass.
+
     Args:
         block_size, double_quant: see kernels.quantize_nf4.
         skip: layers to leave as they are, by whole names or how they end: "lm_head", "mlp.c_proj".
@@ -162,9 +175,9 @@ def quantize_model(
         model, changed in place.
 
     Raises:
-        ValueError: the model is quantized already or has adapters, a name in skip (other than
-            lm_head) matches no layer, nothing is left to quantize, block_size is not allowed, or
-            a weight has a NaN or Inf; names the layer.
+        ValueError: the model is quantized already or has adapters or soft prompts, a name in skip
+            (other than lm_head) matches no layer, nothing is left to quantize, block_size is not
+            allowed, or a weight has a NaN or Inf; names the layer.
         TypeError: a weight is not fp32, fp16 or bf16.
     """
     if is_quantized(model):
@@ -179,6 +192,11 @@ def quantize_model(
                 f"{path} is a {type(layer).__name__}; quantize the plain model first, then put "
                 "adapters on it (apply_lora, load_adapter)"
             )
+    if getattr(model, "soft_prompts", None) is not None:
+        raise ValueError(
+            "the model has soft prompts; quantize the plain model first, then put them before it "
+            "(apply_prompt_tuning, apply_prefix_tuning, load_soft_prompt)"
+        )
     check_block_size("block_size", block_size)
     skip = [skip] if isinstance(skip, str) else list(skip)
     short = ", ".join(dict.fromkeys(map(within_block, linear))) or "none"
@@ -207,7 +225,7 @@ def dequantize_model(model: Model) -> Model:
 
     The model computes what it computed before, but for rounding; adapters stay beside their layers
     and can now be merged. Nothing is unfrozen, and a quantized LM head stays apart from the token
-    embedding.
+    embedding, so that save_pretrained refuses the model.
 
     Returns:
         model, changed in place.

@@ -43,11 +43,13 @@ def as_groups(x: Tensor, per: Per) -> Tensor:
 
     Raises:
         TypeError: x is not fp32, fp16 or bf16.
-        ValueError: x holds NaN or infinity; per is something else, or does not divide x.
+        ValueError: x holds NaN or infinity (not looked for in a graph of torch.compile); per is
+            something else, or does not divide x.
     """
     if x.dtype not in (torch.float32, torch.float16, torch.bfloat16):
         raise TypeError(f"x must be float32, float16 or bfloat16, got {x.dtype}; convert it first")
-    if x.numel() and not x.abs().amax().isfinite():  # NaN is larger than any number here
+    looks = x.numel() > 0 and not torch.compiler.is_compiling()  # a compiled graph cannot stop
+    if looks and not x.abs().amax().isfinite():  # NaN is larger than any number here
         where = tuple((~x.isfinite()).nonzero()[0].tolist())
         raise ValueError(
             f"x must be finite, got {x[where].item()} at position {list(where)}: a group has no "
@@ -149,8 +151,14 @@ def dequantize_zero_point(
     """x ~ s (q - z), in the shape of codes; scale and zero_point [G].
 
     Raises:
-        ValueError: the codes cannot be divided into so many groups.
+        ValueError: the codes cannot be divided into so many groups, or scale and zero_point differ
+            in length.
     """
+    if len(scale) != len(zero_point):
+        raise ValueError(
+            f"scale and zero_point must have one number a group each, got {len(scale)} and "
+            f"{len(zero_point)}; pass what one quantize_zero_point returned"
+        )
     whole = codes_in_groups(codes, len(scale)).int() - zero_point[:, None]  # [G, n]
     largest = torch.finfo(dtype).max
     return (whole * scale[:, None]).clamp(-largest, largest).to(dtype).reshape(codes.shape)
@@ -215,7 +223,7 @@ class FakeQuantize(nn.Module):
 
 
 def layers_to_quantize(
-    model: nn.Module, bits: int, per: Per, skip: tuple[str, ...]
+    model: nn.Module, bits: int, per: Per, skip: str | tuple[str, ...]
 ) -> list[nn.Linear]:
     """The linear layers of model whose last name, such as "c_proj", is not in skip.
 
@@ -226,6 +234,7 @@ def layers_to_quantize(
             fit.
     """
     check_bits(bits)
+    skip = (skip,) if isinstance(skip, str) else skip
     linear = {n: layer for n, layer in model.named_modules() if isinstance(layer, nn.Linear)}
     layers = {n: layer for n, layer in linear.items() if n.split(".")[-1] not in skip}
     if not layers:
@@ -244,7 +253,7 @@ def layers_to_quantize(
 
 @torch.no_grad()
 def round_weights(
-    model: nn.Module, bits: int = 8, per: Per = "row", skip: tuple[str, ...] = ("lm_head",)
+    model: nn.Module, bits: int = 8, per: Per = "row", skip: str | tuple[str, ...] = ("lm_head",)
 ) -> None:
     """Post-training quantization (PTQ): round the weight of every linear layer, in place.
 
@@ -259,7 +268,7 @@ def round_weights(
 
 
 def apply_fake_quantization(
-    model: nn.Module, bits: int = 8, per: Per = "row", skip: tuple[str, ...] = ("lm_head",)
+    model: nn.Module, bits: int = 8, per: Per = "row", skip: str | tuple[str, ...] = ("lm_head",)
 ) -> None:
     """Quantization-aware training (QAT): let every linear layer compute with rounded weights.
 

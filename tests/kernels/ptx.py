@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from itertools import product
 from typing import NamedTuple
 
 import numpy as np
@@ -63,7 +64,7 @@ def parse(ptx: str) -> tuple[list[str], list[tuple[str | None, str, list[str]]],
     parameters = re.findall(r"(\w+_param_\d+)", head)
     body = body[body.index("{") + 1 :].split("$L__func_end")[0]
     lines = [re.sub(r"//.*", "", line) for line in body.splitlines()]
-    lines = [line for line in lines if not re.match(r"\s*\.(loc|file|section)", line)]
+    lines = [line for line in lines if not re.match(r"\s*\.(loc|file|section|pragma)", line)]
     code: list[tuple[str | None, str, list[str]]] = []
     labels: dict[str, int] = {}
     for statement in "\n".join(lines).split(";"):
@@ -249,6 +250,7 @@ def run(
     arguments: Sequence[Tensor | Part | int],
     threads: int,
     only: Iterable[int] | None = None,
+    rows: int = 1,
 ) -> float:
     """Run programs of a compiled kernel, one after the other.
 
@@ -258,6 +260,7 @@ def run(
             written to. What Triton adds behind them is not used.
         threads: of each program.
         only: numbers of those to run; None for all.
+        rows: how many programs there are in the grid's second dimension.
 
     Returns:
         how full the sectors are that each store touches, 0 to 1: below 1 memory has to move more
@@ -272,8 +275,9 @@ def run(
         else:
             given[parameter] = memory.place(value) if isinstance(value, Tensor) else value
     stored = np.zeros(2, np.int64)
-    for number in range(programs) if only is None else only:
+    for row, number in product(range(rows), range(programs) if only is None else only):
         program = Program(memory, number, programs, threads)
+        program.registers["%ctaid.y"] = np.full(threads, row, np.uint64)
         at = 0
         while at < len(code):
             condition, name, operands = code[at]

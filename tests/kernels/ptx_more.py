@@ -19,7 +19,6 @@ class Program(ptx.Program):
 
     def __init__(self, *arguments: object) -> None:
         super().__init__(*arguments)
-        self.registers["%ctaid.y"] = np.zeros(self.threads, np.uint64)
         self.shared = ptx.Memory()
         self.shared.end = SHARED
         self.shared.place(torch.full((2**18,), 0xCD, dtype=torch.uint8))
@@ -31,21 +30,23 @@ class Program(ptx.Program):
             self.memory = self.shared
         if ".copy." in name:
             self.copy(operands, where)
+        elif ".matrix." in name:
+            self.store_matrices(name, *operands)
         else:
             super().move(name, operands, where)
         if ".shared." in name:
             self.memory, self.stored = everything, stored
 
     def copy(self, operands: Sequence[str], where: np.ndarray) -> None:
-        """cp.async of 16 bytes to shared memory; it is there at once. Zeros if its size is 0."""
+        """cp.async of 4, 8 or 16 bytes to shared memory; there at once. Zeros if its size is 0."""
         to, source = (operand.strip("[ ]").removesuffix("+ 0").strip() for operand in operands[:2])
-        size = self.read(operands[2], "u32")
-        assert np.isin(size, (0, 16)).all()
-        data, index = self.shared.bytes_at(self.read(to, "u32")[where], 16)
+        width, size = int(operands[2], 16), self.read(operands[3], "u32")
+        assert np.isin(size, (0, width)).all()
+        data, index = self.shared.bytes_at(self.read(to, "u32")[where], width)
         data[index] = 0
-        full = size[where] == 16
+        full = size[where] == width
         if full.any():
-            given, place = self.memory.bytes_at(self.read(source, "u64")[where][full], 16)
+            given, place = self.memory.bytes_at(self.read(source, "u64")[where][full], width)
             data[index[full]] = given[place]
 
     def multiply(self, kind: str, operands: Sequence[str]) -> np.ndarray:
@@ -84,6 +85,17 @@ class Program(ptx.Program):
         pairs = np.ascontiguousarray(rows).view(np.uint32).transpose(0, 2, 3, 1)
         return pairs.reshape(self.threads, 4)[:, : int(re.findall(r"\.x(\d)", name)[0])]
 
+    def store_matrices(self, name: str, place: str, operand: str) -> None:
+        """stmatrix: what ldmatrix does, the other way."""
+        words = np.stack([self.read(n, "u32") for n in re.findall(r"%\w+", operand)], axis=1)
+        pairs = words.reshape(-1, 8, 4, words.shape[1]).transpose(0, 3, 1, 2)
+        rows = np.ascontiguousarray(pairs).view(np.uint16)  # (warps, matrices, 8, 8)
+        if ".trans" in name:
+            rows = rows.transpose(0, 1, 3, 2)
+        data, index = self.memory.bytes_at(self.read(place.strip("[ ]"), "u32"), 16)
+        lanes = index.reshape(len(rows), 4, 8, 16)[:, : rows.shape[1]]
+        data[lanes] = np.ascontiguousarray(rows).view(np.uint8)
+
     def write(self, operand: str, value: np.ndarray, where: np.ndarray) -> None:
         """Also several registers at once."""
         if value.ndim == 1:
@@ -99,9 +111,10 @@ class Program(ptx.Program):
         if name == "fma.rn.f32":
             a, b, c = (self.read(operand, "f32").astype(np.float64) for operand in operands)
             return (a * b + c).astype(np.float32)
-        if name == "rcp.rn.f32":
+        if name in ("rcp.rn.f32", "div.rn.f32"):
+            above = self.read(operands[0], "f32") if name.startswith("div") else np.float32(1)
             with np.errstate(divide="ignore", over="ignore"):
-                return np.float32(1) / self.read(operands[0], "f32")
+                return above / self.read(operands[-1], "f32")
         if name == "bfe.s32":  # the bits are a signed number
             value, first, count = (self.read(operand, "s32") for operand in operands)
             return value << (32 - first - count) >> (32 - count)
@@ -112,19 +125,28 @@ class Program(ptx.Program):
             return self.load_matrices(name, operands[0])
         if name == "cvt.f32.f16":
             return self.read(operands[0], "f16").astype(np.float32)
+        if name == "cvt.f32.bf16":
+            return (self.read(operands[0], "u16").astype(np.uint32) << 16).view(np.float32)
         return super().compute(name, operands)
 
 
 def run(
-    listing: str, programs: int, arguments: Sequence[Tensor | ptx.Part | int], threads: int
+    listing: str,
+    programs: int,
+    arguments: Sequence[Tensor | ptx.Part | int],
+    threads: int,
+    rows: int = 1,
 ) -> float:
     """`ptx.run` with this machine. All threads go abreast, so barriers have nothing to do."""
+    listing = listing.replace(".shared::cta", ".shared")
     listing = re.sub(r"\b(ld|st)\.shared\.", r"\1.global.shared.", listing)
     waits = r"^\s*(bar\.(warp\.)?sync|cp\.async\.(commit|wait)_group).*;$"
     listing = re.sub(waits, "", listing, flags=re.MULTILINE)
-    copies = r"cp\.async\.cg\.shared\.global (.*), 0x10, (\S+);"
-    listing = re.sub(copies, r"ld.global.copy.b128 \1, \2;", listing)
+    copies = r"cp\.async\.c[ag]\.shared\.global (.*);"
+    listing = re.sub(copies, r"ld.global.copy.b128 \1;", listing)
+    matrices = r"stmatrix\.sync\.aligned\.m8n8\.x\d(\.trans)?\.shared\.b16"
+    listing = re.sub(matrices, r"st.global.shared.matrix\1.b16", listing)
     listing = listing.replace("global_smem", str(SHARED))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ptx, "Program", Program)
-        return ptx.run(listing, programs, arguments, threads)
+        return ptx.run(listing, programs, arguments, threads, rows=rows)

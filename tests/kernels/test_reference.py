@@ -15,6 +15,8 @@ from kernels import reference
 from kernels.nf4 import BLOCK_SIZES, DYNAMIC_MAP, LEVELS, THRESHOLDS, NF4Tensor
 from kernels.reference import (
     CHUNK,
+    SHARED_CHUNK,
+    SMALL_CHUNK,
     dequantize,
     dequantize_plainly,
     dequantize_scales,
@@ -137,6 +139,22 @@ def test_every_block_size_gives_the_bits_of_the_plain_path(block_size: int) -> N
     assert_same_parts(fast, plain)
     for to in DTYPES:
         assert torch.equal(dequantize(fast, to), dequantize_plainly(plain, to))
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("more", [-1, 0, 1, 2 * SMALL_CHUNK + 777])
+@pytest.mark.parametrize("n", [SMALL_CHUNK, SHARED_CHUNK])
+def test_one_thread_and_several_look_up_the_bits_of_the_plain_path(
+    n: int, more: int, threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    n += more
+    codes = torch.randint(256, (math.ceil(n / 2),), dtype=torch.uint8)
+    q = NF4Tensor(codes, torch.Size([n]), torch.float32, 64, absmax=torch.rand(math.ceil(n / 64)))
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    for to in DTYPES:
+        back = dequantize(q, to)
+        assert back.is_contiguous()
+        assert torch.equal(back, dequantize_plainly(q, to))
 
 
 def test_dequantize_rounds_level_times_scale_once() -> None:

@@ -191,12 +191,27 @@ def test_gradient_goes_straight_through(zero_point: bool) -> None:
     assert torch.equal(x.grad, weight)
 
 
+def test_fake_quantization_is_compiled_without_a_break() -> None:
+    compiled = torch.compile(fake_quantize, fullgraph=True, backend="aot_eager")
+    x = torch.randn(6, 8, requires_grad=True)
+    found = compiled(x, 3, "row")
+    assert torch.equal(found, fake_quantize(x, 3, "row"))
+    (grad,) = torch.autograd.grad(found.sum(), x)
+    assert torch.equal(grad, torch.ones(6, 8))
+
+
 def test_bits_per_parameter_counts_the_constants() -> None:
     assert bits_per_parameter(4, 64) == 4.5
     nested = bits_per_parameter(4, 64, bits_per_parameter(8, 256))
     assert nested == 4 + 8 / 64 + 32 / (64 * 256)
     with pytest.raises(ValueError, match="group_size must be at least 1, got 0"):
         bits_per_parameter(4, 0)
+
+
+def test_constants_of_different_groups_are_refused() -> None:
+    codes, scale, zero_point = quantize_zero_point(torch.randn(4, 6), 8, "row")
+    with pytest.raises(ValueError, match="one number a group each, got 4 and 3"):
+        dequantize_zero_point(codes, scale, zero_point[:3])
 
 
 @pytest.mark.parametrize("bits", [1, 9, 0, 4.0, True])
@@ -321,3 +336,4 @@ def test_layers_are_skipped_by_their_last_name() -> None:
     model = tiny_model()
     assert len(layers_to_quantize(model, 8, "row", ())) == 9
     assert len(layers_to_quantize(model, 8, "row", ("c_proj", "lm_head"))) == 4
+    assert len(layers_to_quantize(model, 8, "row", "lm_head")) == 8
