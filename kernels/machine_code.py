@@ -32,9 +32,8 @@ import multiprocessing
 import os
 import re
 import subprocess
-import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import cache
 from pathlib import Path
@@ -185,6 +184,30 @@ def measure_number(job: tuple[int, str]) -> Row:
     return measure(variants()[job[0]], job[1])
 
 
+def compile_here() -> None:
+    """Before triton is imported: it reads this variable when a kernel is defined."""
+    os.environ.pop("TRITON_INTERPRET", None)
+
+
+def measure_all(jobs: Sequence[tuple[int, str]]) -> list[Row]:
+    """A row for each (place of a variant in `variants()`, arch).
+
+    A variant takes about half a second, so they are divided among the processors; what it compiled
+    once Triton keeps on disk. With TRITON_INTERPRET set, new processes without it do the work.
+    """
+    workers = min(os.cpu_count() or 1, len(jobs) // 8)
+    if workers < 2 and not os.environ.get("TRITON_INTERPRET"):
+        return [measure_number(job) for job in jobs]
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(max(workers, 1), context, initializer=compile_here) as pool:
+        return list(pool.map(measure_number, jobs))
+
+
+def runs_on(variant: Variant, arch: str) -> bool:
+    """Whether the launchers launch it there."""
+    return not arch.startswith("sm_") or int(arch.removeprefix("sm_")) >= variant.since
+
+
 def table(
     archs: Sequence[str] = ARCHS,
     kernels: Sequence[str] = (),
@@ -193,39 +216,30 @@ def table(
 ) -> list[Row]:
     """A row for every kernel in these configurations; no kernels named means all of them.
 
-    A variant takes about half a second, so they are divided among the processors; what it compiled
-    once Triton keeps on disk. With TRITON_INTERPRET set, a new process without it does the work.
-
     Raises:
-        ValueError: no kernel is compiled for such a configuration.
+        ValueError: nothing, or nothing of a kernel that is named, is compiled for them.
     """
-    if os.environ.get("TRITON_INTERPRET"):
-        lists = (archs, kernels, dtypes, [str(size) for size in block_sizes])
-        names = ("--arch", "--kernel", "--dtype", "--block-size")
-        command = [sys.executable, "-m", "kernels.machine_code", "--json"]
-        command += [f"{name}={','.join(values)}" for name, values in zip(names, lists, strict=True)]
-        environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
-        found = subprocess.run(command, env=environment, capture_output=True, text=True)
-        if found.returncode:
-            raise RuntimeError(found.stderr.strip().splitlines()[-1])
-        return [Row(**row) for row in json.loads(found.stdout)]
     jobs = [
         (number, arch)
         for number, variant in enumerate(variants())
         for arch in archs
-        if not (arch.startswith("sm_") and int(arch.removeprefix("sm_")) < variant.since)
+        if runs_on(variant, arch)
         and (not kernels or variant.kernel in kernels)
         and variant.dtype in dtypes
         and variant.block_size in block_sizes
     ]
-    if not jobs:
-        known = ", ".join(sorted({variant.kernel for variant in variants()}))
-        raise ValueError(f"nothing is compiled for this configuration; the kernels are {known}")
-    workers = min(os.cpu_count() or 1, len(jobs) // 8)
-    if workers < 2:
-        return [measure_number(job) for job in jobs]
-    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
-        return list(pool.map(measure_number, jobs))
+    found = {variants()[number].kernel for number, _ in jobs}
+    missing = [kernel for kernel in kernels if kernel not in found]
+    if missing or not jobs:
+        those = [v for v in variants() if v.kernel in missing] or variants()
+        raise ValueError(
+            f"{list_of(missing) or 'no kernel'} cannot be compiled for {list_of(archs)} with dtype "
+            f"{list_of(dtypes)} and block size {list_of(block_sizes)}, but for "
+            f"{list_of(arch for arch in ARCHS if any(runs_on(v, arch) for v in those))} with dtype "
+            f"{list_of(v.dtype for v in those)} and block size "
+            f"{list_of(v.block_size for v in those)}"
+        )
+    return measure_all(jobs)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -240,15 +254,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
         parser.add_argument(f"--{name}", default=default, help=f"default: {default or 'all'}")
     parser.add_argument("--json", action="store_true", help="print JSON, one object a row")
     given = parser.parse_args(arguments)
-    archs, dtypes = given.arch.split(","), given.dtype.split(",")
-    kernels = given.kernel.split(",") if given.kernel else []
-    block_sizes = [int(size) for size in given.block_size.split(",")]
     if not importlib.util.find_spec("triton"):
         parser.error("this needs triton, which there is for Linux: pip install triton")
-    if unknown := set(archs) - set(ARCHS):
-        parser.error(f"--arch must be of {', '.join(ARCHS)}, got {', '.join(unknown)}")
+    known = {"arch": ARCHS, "kernel": [v.kernel for v in variants()]}
+    known |= {"dtype": [v.dtype for v in variants()]}
+    known |= {"block-size": [str(v.block_size) for v in variants()]}
+    lists: list[list[str]] = []
+    for name, allowed in known.items():
+        text = getattr(given, name.replace("-", "_"))
+        lists.append(text.split(",") if text or name != "kernel" else [])
+        if unknown := [value or "nothing" for value in lists[-1] if value not in allowed]:
+            parser.error(f"--{name} must be of {list_of(allowed)}, got {list_of(unknown)}")
+    archs, kernels, dtypes, block_sizes = lists
     try:
-        rows = table(archs, kernels, dtypes, block_sizes)
+        rows = table(archs, kernels, dtypes, [int(size) for size in block_sizes])
     except ValueError as error:
         parser.error(str(error))
     if given.json:
@@ -259,6 +278,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for line in lines:
         cells = (text.ljust(width) for text, width in zip(line, widths, strict=True))
         print("  ".join(cells).rstrip())
+
+
+def list_of(values: Iterable[object]) -> str:
+    """Each once, as they come."""
+    return ", ".join(dict.fromkeys(str(value) for value in values))
 
 
 def as_text(value: object) -> str:

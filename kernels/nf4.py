@@ -1,10 +1,11 @@
 """NF4, the 4-bit NormalFloat: its 16 levels, and a tensor stored in them.
 
 A weight matrix that was trained looks like numbers drawn from a normal distribution: many small,
-few large. NF4 puts its 16 levels where such numbers are, so that each level is used about equally
-often, and scales every block of 64 weights by its largest absolute value, so that all of them are
-between -1 and 1. A weight then costs 4 bits, and a block the 32 bits of its scale; with *double
-quantization* the scales are stored in 8 bits each, 256 of them sharing one scale of their own:
+few large. NF4 puts its 16 levels where such numbers are, so that they are used more evenly than
+equal steps would be, and scales every block of 64 weights by its largest absolute value, so that
+all of them are between -1 and 1. A weight then costs 4 bits, and a block the 32 bits of its scale;
+with *double quantization* the scales are stored in 8 bits each, 256 of them sharing one scale of
+their own:
 
     weight   = LEVELS[code] * absmax[block]
     absmax   = DYNAMIC_MAP[absmax_code] * absmax_scale[block of blocks] + absmax_offset
@@ -18,6 +19,7 @@ from __future__ import annotations
 
 import json
 import math
+import operator
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from statistics import NormalDist
@@ -30,7 +32,9 @@ from torch import Tensor
 DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 BLOCK_SIZES = tuple(2**i for i in range(5, 13))  # 32 to 4096
 PAD_CODE = 7  # the level 0.0; fills the last half byte of an odd number of codes
-SETTINGS = ".quant_state.bitsandbytes__nf4"  # the key of what is no tensor, in a checkpoint
+STATE = ".quant_state.bitsandbytes__"  # and the format: the key of what is no tensor, in a file
+SETTINGS = f"{STATE}nf4"
+PARTS = ("codes", "absmax", "absmax_codes", "absmax_scale", "absmax_offset")
 
 
 def derive_levels() -> Tensor:
@@ -76,10 +80,28 @@ THRESHOLD_BITS = (
 THRESHOLDS = torch.from_numpy(np.array(THRESHOLD_BITS, dtype=np.uint32).view(np.float32))
 
 
-def check_block_size(name: str, value: int) -> None:
-    """Raises ValueError unless value is a power of two from 32 to 4096."""
-    if value not in BLOCK_SIZES:
-        raise ValueError(f"{name} must be a power of two from 32 to 4096, got {value}")
+def check_block_size(name: str, value: Any) -> int:
+    """value as an int (of numpy's, say); ValueError unless it is a power of two from 32 to 4096."""
+    try:
+        size = operator.index(value)
+    except TypeError:
+        size = 0
+    if size not in BLOCK_SIZES:
+        raise ValueError(f"{name} must be a power of two from 32 to 4096, got {value!r}")
+    return size
+
+
+def check_dtype(name: str, dtype: torch.dtype) -> None:
+    """Raises TypeError unless NF4 knows the dtype."""
+    if dtype not in DTYPES:
+        raise TypeError(f"{name} must be float32, float16 or bfloat16, got {dtype!r}")
+
+
+def check_type(name: str, value: object, kind: type[Tensor | NF4Tensor]) -> None:
+    """Raises TypeError unless value is of that kind."""
+    if not isinstance(value, kind):
+        given, maker = type(value).__name__, "torch.as_tensor" if kind is Tensor else "quantize_nf4"
+        raise TypeError(f"{name} must be the {kind.__name__} that {maker} makes, got {given}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,30 +137,32 @@ class NF4Tensor:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "shape", torch.Size(self.shape))
-        check_block_size("block_size", self.block_size)
-        if self.dtype not in DTYPES:
-            raise TypeError(f"dtype must be float32, float16 or bfloat16, got {self.dtype}")
+        object.__setattr__(self, "block_size", check_block_size("block_size", self.block_size))
+        check_dtype("dtype", self.dtype)
         n_blocks = math.ceil(self.numel / self.block_size)
         expected: dict[str, tuple[torch.dtype, tuple[int, ...]]]
         expected = {"codes": (torch.uint8, (math.ceil(self.numel / 2),))}
         if self.nested_block_size is None:
             expected["absmax"] = (torch.float32, (n_blocks,))
         else:
-            check_block_size("nested_block_size", self.nested_block_size)
+            nested = check_block_size("nested_block_size", self.nested_block_size)
+            object.__setattr__(self, "nested_block_size", nested)
             expected["absmax_codes"] = (torch.uint8, (n_blocks,))
             n_scales = math.ceil(n_blocks / self.nested_block_size)
             expected["absmax_scale"] = (torch.float32, (n_scales,))
             expected["absmax_offset"] = (torch.float32, ())
-        for name in ("codes", "absmax", "absmax_codes", "absmax_scale", "absmax_offset"):
+        for name in PARTS:
             part = getattr(self, name)
             if name not in expected:
                 if part is not None:
-                    nested = "with" if self.nested_block_size else "without"
-                    raise ValueError(f"an NF4Tensor {nested} double quantization has no {name}")
+                    kind = "with" if self.double_quant else "without"
+                    raise ValueError(f"an NF4Tensor {kind} double quantization has no {name}")
                 continue
             dtype, shape = expected[name]
-            if part is None or part.dtype != dtype or tuple(part.shape) != shape:
-                found = "nothing" if part is None else f"{part.dtype} {list(part.shape)}"
+            is_tensor = isinstance(part, Tensor)
+            if not is_tensor or part.dtype != dtype or tuple(part.shape) != shape:
+                found = "nothing" if part is None else type(part).__name__
+                found = f"{part.dtype} {list(part.shape)}" if is_tensor else found
                 raise ValueError(
                     f"{name} of an NF4Tensor of shape {list(self.shape)} with block_size "
                     f"{self.block_size} must be {dtype} {list(shape)}, got {found}"
@@ -164,8 +188,7 @@ class NF4Tensor:
     @property
     def parts(self) -> dict[str, Tensor]:
         """The tensors it is made of, by attribute name."""
-        names = ("codes", "absmax", "absmax_codes", "absmax_scale", "absmax_offset")
-        return {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+        return {name: getattr(self, name) for name in PARTS if getattr(self, name) is not None}
 
     @property
     def nbytes(self) -> int:
@@ -177,8 +200,10 @@ class NF4Tensor:
         """8 * nbytes / n: near 4.5 for blocks of 64, 4.127 with double quantization."""
         return 8 * self.nbytes / self.numel if self.numel else math.nan
 
-    def to(self, device: torch.device | str) -> NF4Tensor:
+    def to(self, device: torch.device | str | int) -> NF4Tensor:
         """The same on another device."""
+        if not isinstance(device, (torch.device, str, int)):
+            raise TypeError(f"to needs a device, got {device!r}; dequantize_nf4 takes a dtype")
         parts: dict[str, Any] = {name: part.to(device) for name, part in self.parts.items()}
         return replace(self, **parts)
 
@@ -196,17 +221,15 @@ class NF4Tensor:
             "shape": list(self.shape),
         }
         tensors = {"": self.codes[:, None], ".quant_map": LEVELS.to(self.device, copy=True)}
-        if self.absmax is not None:
-            tensors[".absmax"] = self.absmax
+        parts = self.parts
+        if not self.double_quant:
+            tensors[".absmax"] = parts["absmax"]
         else:
-            assert self.absmax_codes is not None
-            assert self.absmax_scale is not None
-            assert self.absmax_offset is not None
             settings["nested_blocksize"] = self.nested_block_size
             settings["nested_dtype"] = "float32"
-            settings["nested_offset"] = self.absmax_offset.item()
-            tensors[".absmax"] = self.absmax_codes
-            tensors[".nested_absmax"] = self.absmax_scale
+            settings["nested_offset"] = parts["absmax_offset"].item()
+            tensors[".absmax"] = parts["absmax_codes"]
+            tensors[".nested_absmax"] = parts["absmax_scale"]
             tensors[".nested_quant_map"] = DYNAMIC_MAP.to(self.device, copy=True)
         packed = np.frombuffer(json.dumps(settings).encode(), dtype=np.uint8).copy()
         tensors[SETTINGS] = torch.from_numpy(packed).to(self.device)
@@ -218,7 +241,9 @@ class NF4Tensor:
 
         Raises:
             KeyError: a part is missing.
-            ValueError: it is in another format (fp4, say), or the parts do not fit together.
+            ValueError: it is in another format (fp4, say), its settings are damaged, or the parts
+                do not fit together.
+            TypeError: a part is no tensor, or the weight was of another dtype.
         """
 
         def part(name: str) -> Tensor:
@@ -228,27 +253,32 @@ class NF4Tensor:
                     f"no tensor {prefix + name!r} in the checkpoint; under {prefix!r} it has "
                     f"{', '.join(near) or 'nothing: is the weight in NF4 at all?'}"
                 )
+            check_type(prefix + name, state_dict[prefix + name], Tensor)
             return state_dict[prefix + name]
 
-        settings = json.loads(bytes(part(SETTINGS).cpu().numpy()).decode())
-        if settings["quant_type"] != "nf4" or not torch.equal(part(".quant_map").cpu(), LEVELS):
+        stored = prefix + STATE
+        formats = [key.removeprefix(stored) for key in state_dict if key.startswith(stored)]
+        if formats and "nf4" not in formats:
+            raise ValueError(f"{prefix!r} is in {formats[0]}, not in nf4; quantize it anew to nf4")
+        packed, absmax = part(SETTINGS), part(".absmax")
+        try:
+            settings = json.loads(bytes(packed.cpu().numpy()).decode())
+            kind, shape = settings["quant_type"], torch.Size(settings["shape"])
+            dtype, block_size = getattr(torch, settings["dtype"]), settings["blocksize"]
+            nested = settings.get("nested_blocksize")
+            offset = float(settings["nested_offset"] if nested is not None else 0)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise ValueError(
+                f"the settings in {prefix + SETTINGS!r} are damaged ({type(error).__name__}: "
+                f"{error}); save the weight anew"
+            ) from error
+        if kind != "nf4" or not torch.equal(part(".quant_map").cpu(), LEVELS):
             raise ValueError(f"{prefix!r} does not use the 16 levels of NF4")
-        absmax = part(".absmax")
-        scales: dict[str, Tensor] = {"absmax": absmax}
-        if "nested_blocksize" in settings:
+        scales: dict[str, Any] = {"absmax": absmax}
+        if nested is not None:
             if not torch.equal(part(".nested_quant_map").cpu(), DYNAMIC_MAP):
                 raise ValueError(f"the scales of {prefix!r} use another 8-bit map than ours")
-            offset = torch.tensor(settings["nested_offset"], device=absmax.device)
-            scales = {
-                "absmax_codes": absmax,
-                "absmax_scale": part(".nested_absmax"),
-                "absmax_offset": offset,
-            }
-        return cls(
-            codes=part("").view(torch.uint8).flatten(),
-            shape=torch.Size(settings["shape"]),
-            dtype=getattr(torch, settings["dtype"]),
-            block_size=settings["blocksize"],
-            nested_block_size=settings.get("nested_blocksize"),
-            **scales,
-        )
+            mean = torch.tensor(offset, dtype=torch.float32, device=absmax.device)
+            scales = {"absmax_scale": part(".nested_absmax"), "absmax_offset": mean}
+            scales |= {"absmax_codes": absmax, "nested_block_size": nested}
+        return cls(part("").view(torch.uint8).flatten(), shape, dtype, block_size, **scales)

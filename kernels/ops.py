@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from kernels import reference
 from kernels.backend import use_triton
-from kernels.nf4 import DTYPES, NF4Tensor, check_block_size
+from kernels.nf4 import NF4Tensor, check_block_size, check_dtype, check_type
 
 # With up to so many rows a product reads the packed weight; with more it is dequantized once. In
 # fp32 the kernel reads it anew for each row. Not measured: set them when a GPU can be had.
@@ -43,24 +43,14 @@ def quantize_nf4(
     Raises:
         ValueError: weight has a NaN or Inf (the message says where), or a size is not allowed. On a
             GPU that waits for the kernels to end; while a CUDA graph is captured it is left out.
-        TypeError: weight is of another dtype.
+        TypeError: weight is of another dtype, or no tensor.
     """
-    check_block_size("block_size", block_size)
-    nested = nested_block_size if double_quant else None
-    if nested is not None:
-        check_block_size("nested_block_size", nested)
+    check_type("weight", weight, Tensor)
     check_dtype("weight", weight.dtype)
-    names = ["codes", "absmax"]
-    if nested is not None:
-        names = ["codes", "absmax_codes", "absmax_scale", "absmax_offset"]
-    parts = quantize_op(weight.detach(), block_size, nested, backend)
-    return NF4Tensor(
-        shape=weight.shape,
-        dtype=weight.dtype,
-        block_size=block_size,
-        nested_block_size=nested,
-        **dict(zip(names, parts, strict=True)),
-    )
+    block_size = check_block_size("block_size", block_size)
+    nested = check_block_size("nested_block_size", nested_block_size) if double_quant else None
+    codes, *scales = quantize_op(weight.detach(), block_size, nested, backend)
+    return NF4Tensor(codes, weight.shape, weight.dtype, block_size, *four_scales(scales), nested)
 
 
 def dequantize_nf4(
@@ -74,8 +64,9 @@ def dequantize_nf4(
         backend: as for `quantize_nf4`.
 
     Raises:
-        TypeError: another dtype.
+        TypeError: another dtype, or q is no NF4Tensor.
     """
+    check_type("q", q, NF4Tensor)
     dtype = q.dtype if dtype is None else dtype
     check_dtype("dtype", dtype)
     return dequantize_op(parts_of(q), q.shape, q.block_size, q.nested_block_size, dtype, backend)
@@ -100,12 +91,17 @@ def nf4_linear(
             packed weight directly.
 
     Returns:
-        [..., out], differentiable in x and bias.
+        [..., out], differentiable in x and bias, in reverse mode only; torch refuses to run it in
+        the transforms of torch.func (grad, vmap and their like).
 
     Raises:
         ValueError: shapes or devices do not fit together.
-        TypeError: dtypes do not.
+        TypeError: dtypes do not, or something is no tensor.
     """
+    check_type("q", q, NF4Tensor)
+    check_type("x", x, Tensor)
+    if bias is not None:
+        check_type("bias", bias, Tensor)
     if len(q.shape) != 2:
         raise ValueError(f"nf4_linear needs a weight [out, in], got one of shape {list(q.shape)}")
     n_out, n_in = q.shape
@@ -137,12 +133,6 @@ def nf4_linear(
             )
     settings = q.shape, q.block_size, q.nested_block_size, backend
     return FrozenLinear.apply(x, bias, settings, *parts_of(q))
-
-
-def check_dtype(name: str, dtype: torch.dtype) -> None:
-    """Raises TypeError unless NF4 knows the dtype."""
-    if dtype not in DTYPES:
-        raise TypeError(f"{name} must be float32, float16 or bfloat16, got {dtype}")
 
 
 # The operators. `parts` are those of an NF4Tensor: codes and absmax, or codes, absmax_codes,
@@ -283,12 +273,17 @@ def _(x: Tensor, parts: list[Tensor], bias: Tensor | None, shape: list[int], *_:
     return x.new_empty([*x.shape[:-1], shape[0]])
 
 
+def traced(codes: Tensor) -> bool:
+    """Whether torch.compile looks on, or a tensor holds no numbers (FakeTensor, meta)."""
+    return torch.compiler.is_compiling() or type(codes) is not Tensor or codes.is_meta
+
+
 class FrozenLinear(torch.autograd.Function):
     """What `multiply` computes, and its gradients.
 
-    The operators are called only where torch.compile looks on. Around each call of one torch runs
-    much Python of its own, 0.2 ms a layer, forward and backward together (one core of a Xeon, torch
-    2.13): as much as dequantizing 256 x 1024 takes.
+    The operators are called only where torch looks on; see `traced`. Around each call of one torch
+    runs much Python of its own, 0.2 ms a layer, forward and backward together (one core of a Xeon,
+    torch 2.13): as much as dequantizing 256 x 1024 takes.
     """
 
     @staticmethod
@@ -296,7 +291,7 @@ class FrozenLinear(torch.autograd.Function):
         """Kept are neither x nor the dequantized weight: the gradient of x needs only the parts."""
         ctx.settings = settings
         ctx.save_for_backward(*parts)
-        product = linear_op if torch.compiler.is_compiling() else multiply
+        product = linear_op if traced(parts[0]) else multiply
         return product(x, list(parts), bias, *settings)
 
     @staticmethod
@@ -306,7 +301,7 @@ class FrozenLinear(torch.autograd.Function):
         parts = list(ctx.saved_tensors)
         grad_x = grad_bias = None
         if ctx.needs_input_grad[0]:
-            weight = dequantize_op if torch.compiler.is_compiling() else weight_of
+            weight = dequantize_op if traced(parts[0]) else weight_of
             grad_x = grad @ weight(parts, shape, block_size, nested_block_size, grad.dtype, backend)
         if ctx.needs_input_grad[1]:
             grad_bias = grad.reshape(-1, shape[0]).sum(dim=0)

@@ -6,7 +6,7 @@ learning rates are those of a few that gave the lowest validation loss, or nearl
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -59,6 +59,9 @@ def every_way(encoding: tiktoken.Encoding, words: str) -> dict[str, Way]:
     def prefix_of_network(model: GPT) -> GPT:
         return apply_prefix_tuning(model, N_TOKENS, reparametrize=HIDDEN)
 
+    def prefix_at_random(model: GPT) -> GPT:
+        return apply_prefix_tuning(model, N_TOKENS)
+
     def prompt(model: GPT) -> GPT:
         return apply_prompt_tuning(model, N_TOKENS, ids)
 
@@ -74,6 +77,7 @@ def every_way(encoding: tiktoken.Encoding, words: str) -> dict[str, Way]:
         "QLoRA": Way(qlora, save_adapter, 1e-3),
         "adapters": Way(adapters, save_adapters, 6e-3),
         "prefix": Way(prefix, save_soft_prompt, 1e-1),
+        "prefix, random": Way(prefix_at_random, save_soft_prompt, 1e-1),
         "prefix, network": Way(prefix_of_network, save_soft_prompt, 1e-2),
         "prompt": Way(prompt, save_soft_prompt, 1e-1),
         "prompt, random": Way(prompt_at_random, save_soft_prompt, 1e-1),
@@ -111,14 +115,49 @@ def as_table(results: Mapping[str, Mapping[str, Any]], total: int) -> str:
     return "\n".join([header, *lines])
 
 
+def is_better(gap: float, noise: float = 3.0) -> str:
+    """The verdict on the claim that one way gets a higher BLEU than another.
+
+    Args:
+        gap: by how much it does; below zero if it gets a lower one.
+        noise: a gap up to this may come from the seed and from the choice of test sentences.
+    """
+    words = "reproduced" if gap > noise else "differs" if gap < -noise else "not reproduced"
+    near = "; near that limit: another seed may say otherwise" * (abs(abs(gap) - noise) < 1)
+    return f"{words}: {gap:+.1f} BLEU, of which up to {noise:g} may be chance{near}"
+
+
 def draw(axis: Axes, results: Mapping[str, Mapping[str, Any]]) -> None:
-    """BLEU against trained parameters, a point for each way; results as for as_table."""
-    lower, higher = sorted(("LoRA", "QLoRA"), key=lambda name: results[name]["bleu"])
-    places = {higher: (-8, 9), lower: (9, -4), "adapters": (-92, -4), "prefix, network": (-8, -17)}
-    for name, r in results.items():
-        point = r["trained"], r["bleu"]
-        axis.scatter(*point, s=60)
-        label, place = f"{name} {r['bleu']:.1f}", places.get(name, (9, -4))
-        axis.annotate(label, point, place, textcoords="offset points")
-    axis.set(xscale="log", xlabel="trained parameters", ylabel="translation (BLEU)")
-    axis.margins(x=0.25, y=0.15)
+    """BLEU against trained parameters, a marker for each way; results as for as_table.
+
+    The names stand in a legend outside the axes, the highest BLEU first: labels beside the points
+    would cover each other where two ways come close.
+    """
+    ranked = sorted(results, key=lambda name: -results[name]["bleu"])
+    for name, marker in zip(ranked, "os^vDP<X>p*h", strict=False):
+        point = results[name]["trained"], results[name]["bleu"]
+        axis.scatter(*point, s=60, marker=marker, alpha=0.8, label=f"{name} {point[1]:.1f}")
+    axis.set(xscale="log", xlabel="trained parameters", ylabel="translation (BLEU, 0 to 100)")
+    axis.margins(x=0.1, y=0.1)
+    axis.figure.legend(loc="outside right upper", title="way, BLEU")
+
+
+def draw_sizes(axis: Axes, blocks: Sequence[int], sizes: Mapping[int, Mapping[str, float]]) -> None:
+    """BLEU of full fine-tuning and of prompt tuning against the size of the model.
+
+    Args:
+        blocks: how many each model has, the whole base model last.
+        sizes: {"full", "prompt"} (BLEU) by the model's number of parameters.
+    """
+    millions = [n / 1e6 for n in sizes]
+    for method, label, marker in (
+        ("full", "full fine-tuning", "o-"),
+        ("prompt", "prompt tuning", "s-"),
+    ):
+        axis.plot(millions, [scores[method] for scores in sizes.values()], marker, label=label)
+    labels = [f"{n:.1f}\n{k} of {blocks[-1]} blocks" for n, k in zip(millions, blocks, strict=True)]
+    axis.set_xticks(millions, labels)
+    axis.set(xlabel="parameters of the model (millions)", ylabel="translation (BLEU, 0 to 100)")
+    axis.set(ylim=(0, None))
+    axis.margins(x=0.15)
+    axis.legend()

@@ -1,8 +1,12 @@
 """The four ways of training that lesson 12 compares, and what a step of each takes.
 
+HALF and COLUMNS are for predicting it: the formats of a model that is in bf16, and the ways of the
+table of models. Formats are always named, those of frozen weights too.
+
 model = build("QLoRA", base, seed=1337)
 taken = one_step(model, batch, dtype)              # bytes
 ms = median_ms({"QLoRA": model}, batch, dtype, 20)
+print(as_table({"QLoRA": taken}, ms))
 """
 
 from __future__ import annotations
@@ -18,8 +22,9 @@ from torch import Tensor
 
 from minigpt import GPT
 from minigpt.lora import apply_lora
-from minigpt.memory import Memory
+from minigpt.memory import Memory, predict_memory
 from minigpt.memory_measured import measure_memory
+from minigpt.memory_run import Shape
 from minigpt.optim import make_optimizer
 from minigpt.qlora import quantize_model
 from minigpt.train_config import TrainConfig
@@ -35,6 +40,14 @@ WAYS: dict[str, dict[str, Any]] = {
     "LoRA": {"method": "lora", "r": R},
     "QLoRA": {"method": "qlora", "r": R},
     "QLoRA, no DQ": {"method": "qlora", "r": R, "double_quant": False},
+}
+HALF = {"weights": "bfloat16", "compute": "bfloat16"}
+COLUMNS: dict[str, dict[str, Any]] = {
+    "full, fp32": {"method": "full", "weights": "float32", "compute": "float32"},
+    "full, bf16": {"method": "full", **HALF},
+    "LoRA, bf16": {**WAYS["LoRA"], **HALF},
+    "QLoRA, bf16": {**WAYS["QLoRA"], **HALF},
+    "and checkp.": {**WAYS["QLoRA"], "checkpointing": True, **HALF},
 }
 PARTS = ("weights", "gradients", "optimizer", "activations")
 
@@ -93,6 +106,42 @@ def median_ms(
     return {way: median(each[1:]) for way, each in times.items()}
 
 
+def as_table(memory: Mapping[str, Memory], ms: Mapping[str, float]) -> str:
+    """What a step of each way takes, in MB of 10^6 bytes and in milliseconds, a line each."""
+    columns = (*PARTS, "total")
+    lines = [f"{'MB':<14}" + "".join(f"{name:>13}" for name in (*columns, "ms a step"))]
+    for way, taken in memory.items():
+        sizes = "".join(f"{getattr(taken, name) / 1e6:>13.2f}" for name in columns)
+        lines.append(f"{way:<14}{sizes}{ms[way]:>13.0f}")
+    return "\n".join(lines)
+
+
+def predicted_gb(shapes: Mapping[str, Shape]) -> str:
+    """What a step with one row of 1,024 tokens takes in GB of 10^9 bytes, a line for each model."""
+    lines = [f"{'GB':<11}" + "".join(f"{name:>13}" for name in COLUMNS)]
+    for name, shape in shapes.items():
+        sizes = [predict_memory(shape, batch_size=1, context=1024, **c) for c in COLUMNS.values()]
+        lines.append(f"{name:<11}" + "".join(f"{size.total / 1e9:>13.1f}" for size in sizes))
+    return "\n".join(lines)
+
+
+def as_good(behind: float, allowed: float, form: str = "{:.1f}") -> str:
+    """The verdict on the claim that one way is as good as another, and how near it is.
+
+    Args:
+        behind: by how much it is worse; below zero if it is better.
+        allowed: so much counts as no difference.
+        form: how both are written.
+    """
+    words = "reproduced" if behind <= allowed else "differs"
+    where = "ahead" if behind < 0 else "behind"
+    near = "; near that limit: another seed may say otherwise"
+    return (
+        f"{words}: {form.format(abs(behind))} {where}, up to {form.format(allowed)} counts as equal"
+        + near * (abs(behind - allowed) < allowed / 4)
+    )
+
+
 def draw(
     memory: Mapping[str, Memory],
     ms: Mapping[str, float],
@@ -121,15 +170,15 @@ def draw(
         for x, top in enumerate(bottom.values()):
             axes.text(x, 0.985 * top, form.format(top), ha="center", va="top", color="white")
         axes.margins(y=0.1)
-    panels[0].set(ylabel="memory of a step (MB)", title="Base model, 5 million: measured")
+    panels[0].set(ylabel="memory of a step (MB)", title="Base model, 5 million in fp32: measured")
     bars = panels[1].bar(list(ms), list(ms.values()), color="tab:gray")
     panels[1].bar_label(bars, fmt="%.0f")
-    panels[1].set(ylabel="time of a step (ms, median)", title="Base model, 5 million: measured")
+    panels[1].set(ylabel="time of a step (ms, median)", title="Base model, 5 million in fp32")
     for way, gigabytes in published.items():
         x = list(llama).index(way)
         panels[2].plot([x - 0.4, x + 0.4], [gigabytes] * 2, "k--", label="published, in all")
         panels[2].text(x + 0.42, gigabytes, f"{gigabytes}", va="center")
-    panels[2].set(ylabel="memory of a step (GB)", title="Llama 2, 7 billion: predicted")
+    panels[2].set(ylabel="memory of a step (GB)", title="Llama 2, 7 billion in bf16: predicted")
     for axes in (panels[0], panels[2]):
         handles, labels = axes.get_legend_handles_labels()
         axes.legend(handles=dict(zip(labels, handles, strict=True)).values(), fontsize="small")

@@ -2,17 +2,33 @@
 
 from __future__ import annotations
 
+import math
 import random
-from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 import tiktoken
+import torch
+from torch.nn import functional as F
 
 from minigpt import GPT
-from minigpt.batch_loss import evaluate_loss
 from minigpt.corpus import python_library, split_documents
-from minigpt.dataset import bits_per_byte, overlapping_windows, pack
-from minigpt.distributed import SINGLE
+from minigpt.dataset import IGNORE, overlapping_windows, pack
+
+
+class Change(NamedTuple):
+    """A difference in bits per byte and its standard error: how much it varies with the text."""
+
+    bits_per_byte: float
+    error: float
+
+    @property
+    def is_noise(self) -> bool:
+        """Whether it is below two standard errors, so that it may well be chance."""
+        return abs(self.bits_per_byte) < 2 * self.error
+
+    def __str__(self) -> str:
+        return f"{self.bits_per_byte:+.4f} ± {self.error:.4f}"
 
 
 class HeldOut:
@@ -20,25 +36,62 @@ class HeldOut:
 
     Args:
         encoding: the model's tokenizer.
-        n_bytes: documents are drawn until there is so much text; the last is kept whole.
+        n_bytes: documents are drawn until there is so much text, at least two; the last is kept
+            whole.
         seed: which documents come first.
 
     Attributes:
-        n_bytes: of UTF-8 text that was drawn.
+        sizes: of each document in bytes of UTF-8, [documents].
+        n_bytes: of all of them.
     """
 
     def __init__(self, encoding: tiktoken.Encoding, n_bytes: int, seed: int) -> None:
         _, documents = split_documents(python_library())
         texts = [document.text for document in documents]
         random.Random(seed).shuffle(texts)
-        sizes = np.cumsum([len(text.encode()) for text in texts])
-        n_texts = 1 + int(np.searchsorted(sizes, n_bytes))
-        self.n_bytes = int(sizes[min(n_texts, len(sizes)) - 1])
+        sizes = np.array([len(text.encode()) for text in texts])
+        n_texts = max(2, 1 + int(np.searchsorted(sizes.cumsum(), n_bytes)))
+        self.sizes = sizes[:n_texts]
+        self.n_bytes = int(self.sizes.sum())
         self.ids = pack(encoding.encode_ordinary_batch(texts[:n_texts]), encoding.eot_token)
+        # Of every target, that is of every id but the first: it belongs to document 0, 1, ...
+        self.document = np.cumsum(self.ids == encoding.eot_token)[:-1]
+
+    @torch.no_grad()
+    def bits(self, model: GPT) -> np.ndarray:
+        """Bits that the model needs for each document, [documents].
+
+        Every token, each document's last among them, which ends it, is predicted with at least 1/4
+        of the context before it.
+        """
+        context = model.config.block_size
+        device = next(model.parameters()).device
+        was_training = model.training
+        model.eval()
+        losses = []
+        for window in overlapping_windows(self.ids, context, 3 * context // 4, batch_size=2):
+            idx, targets = (tensor.to(device) for tensor in window)  # [B, T] each
+            logits, _ = model(idx, targets, loss_only=True)  # [n, V], for the n that count
+            losses.append(F.cross_entropy(logits, targets[targets != IGNORE], reduction="none"))
+        model.train(was_training)
+        nats = torch.cat(losses).double().cpu().numpy()  # [targets]
+        return np.bincount(self.document, nats / math.log(2))
 
     def bits_per_byte(self, model: GPT) -> float:
-        """Bits that the model needs for a byte, each token predicted with at least 1/4 context."""
-        context = model.config.block_size
-        windows = overlapping_windows(self.ids, context, 3 * context // 4)
-        team = replace(SINGLE, device=next(model.parameters()).device)
-        return bits_per_byte(evaluate_loss(model, windows, team), len(self.ids) - 1, self.n_bytes)
+        """Bits that the model needs for a byte of the text."""
+        return float(self.bits(model).sum()) / self.n_bytes
+
+    def change(self, bits: np.ndarray, before: np.ndarray) -> Change:
+        """By how much bits per byte differ between two models, from `bits` of each, [documents].
+
+        Both find the same documents hard, so that what a model needs varies far more from document
+        to document than how much more it needs than another. Hence they are compared document by
+        document. With d the difference and n the bytes of each of K documents, the change is
+        c = sum(d) / sum(n), and its standard error sqrt(K / (K - 1) sum((d - c n)^2)) / sum(n).
+
+        Source: Cochran 1977, "Sampling Techniques", section 6.4 (the error of a ratio).
+        """
+        d = bits - before
+        c = d.sum() / self.n_bytes
+        spread = math.sqrt(len(d) / (len(d) - 1) * np.square(d - c * self.sizes).sum())
+        return Change(float(c), spread / self.n_bytes)

@@ -1,9 +1,9 @@
 """The base model with fewer blocks, for comparing methods at several sizes.
 
 Cut off after its first blocks, a model no longer knows how to end: the LM head gets a stream that
-the last blocks would have finished. Some steps on the text it was pretrained on mend that. It is
-then a poorer model than one of its size that was pretrained from the start, but an honest one:
-smaller, and with worse predictions of any text.
+the last blocks would have finished. Some steps on the text it was pretrained on mend that. But it
+then is both smaller and less pretrained than the whole model: where the two differ, nothing says
+which of these is the reason.
 """
 
 from __future__ import annotations

@@ -42,7 +42,7 @@ def write_folder(folder: Path, config: Mapping[str, Any], tensors: Mapping[str, 
     before = config_file.read_bytes() if config_file.is_file() else None
 
     def write_weights(new: Path) -> None:
-        save_file(stored, new, metadata={"format": "pt", HEADER: text})
+        save_file(stored, new, metadata={HEADER: text})  # of two entries any could come first
         if before != text.encode():
             config_file.unlink(missing_ok=True)
 

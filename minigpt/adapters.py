@@ -104,7 +104,6 @@ def apply_adapters(
             layer = AdaptedLinear(layer)
             model.set_submodule(path, layer)
         layer.add_adapter(name, r, init)
-    model.requires_grad_(False)
     set_adapters(model, name)
     return model
 
@@ -138,7 +137,10 @@ def _layers_or_error(model: nn.Module) -> dict[str, AdaptedLinear]:
 
 
 def set_adapters(model: nn.Module, name: str | None) -> None:
-    """Let the model compute with these adapters, and train them; None: the model without any.
+    """Let the model compute with these adapters, and train them alone; None: the model without any.
+
+    Everything else that the model has is frozen, LoRA too, which keeps computing; with None only
+    the adapters are.
 
     Raises:
         ValueError: the model has no adapters of this name.
@@ -148,6 +150,8 @@ def set_adapters(model: nn.Module, name: str | None) -> None:
         raise ValueError(
             f"the model has no adapters called {name!r}; it has {', '.join(adapter_names(model))}"
         )
+    if name is not None:
+        model.requires_grad_(False)
     for layer in layers.values():
         layer.set_active(name)
 

@@ -1,8 +1,9 @@
 """`minigpt bench`: our speed as a ratio to others', measured in turn on this machine.
 
-The contenders are transformers' GPT2LMHeadModel (where it is installed), and the plain recipe that
-small GPT code bases use: the same decoder with fused attention, exact GELU, and torch's AdamW as it
-comes. All have the same shape and the same weights.
+Metrics are in bench_metrics.py, fine-tuning in 4 bits in bench_qlora.py. Here the contenders are
+transformers' GPT2LMHeadModel (where it is installed), and the plain recipe that small GPT code
+bases use: the same decoder with fused attention, exact GELU, and torch's AdamW as it comes. All
+have the same shape and the same weights.
 """
 
 from __future__ import annotations
@@ -13,9 +14,9 @@ import platform
 import statistics
 from argparse import Namespace
 from collections.abc import Callable
-from multiprocessing import get_context
-from multiprocessing.connection import Connection
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +25,8 @@ from torch.nn import functional as F
 from minigpt import pretrained
 from minigpt.allocator import keep_freed_memory
 from minigpt.bench_metrics import bench_metrics
+from minigpt.bench_processes import Work, contenders
+from minigpt.bench_qlora import bench_qlora, bench_settings
 from minigpt.config import GPTConfig, count_parameters
 from minigpt.device import has_fast_bfloat16, pick_device
 from minigpt.model import GPT, MLP
@@ -79,10 +82,10 @@ def training_step(
     optimizer: torch.optim.Optimizer,
     batch: tuple[Tensor, Tensor],
     dtype: torch.dtype = torch.float32,
-) -> Callable[[], None]:
-    """One optimizer step as a function of nothing, ready to be timed."""
+) -> Work:
+    """One optimizer step as a function (its argument says nothing), ready to be timed."""
 
-    def step() -> None:
+    def step(_: None = None) -> None:
         idx, targets = batch
         with torch.autocast(idx.device.type, dtype, enabled=dtype != torch.float32):
             loss = loss_of(idx, targets)
@@ -90,11 +93,13 @@ def training_step(
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad()
+        if idx.is_cuda:
+            torch.cuda.synchronize()
 
     return step
 
 
-def training_contender(name: str, device: torch.device, seed: int) -> Callable[[], None] | None:
+def training_contender(name: str, device: torch.device, seed: int) -> Work | None:
     """One training step of the contender called name, as its users get it; None without it.
 
     All start from the same weights and see the same batch, 8 sequences of 512 tokens.
@@ -124,43 +129,15 @@ def training_contender(name: str, device: torch.device, seed: int) -> Callable[[
     return training_step(lambda idx, y: model(idx, y)[1], model, optimizer, batch, dtype)
 
 
-def serve_steps(pipe: Connection, name: str, device: torch.device, seed: int) -> None:
-    """In a process of its own: say whether there is such a contender, then step when told to."""
-    step = training_contender(name, device, seed)
-    pipe.send(step is not None)
-    while step is not None and pipe.recv():
-        step()
-        if device.type == "cuda":
-            torch.cuda.synchronize()
-        pipe.send(True)
-
-
 def bench_training(device: torch.device, seed: int, rounds: int = 12) -> list[Ratio]:
-    """Training steps of the base model's shape in fp32 unless said; one process a contender.
-
-    What one of them does to its process (ours tells malloc to keep memory) must not help another.
-    """
+    """Training steps of the base model's shape in fp32 unless said; one process a contender."""
     names = ["ours", "plain recipe", "transformers, same optimizer"]
     names += ["transformers, its usual optimizer"]
     names += ["ours, bf16"] if has_fast_bfloat16(device) else []
-    pipes: dict[str, Connection] = {}
-    contenders: dict[str, Callable[[], object]] = {}
-    processes = []
-    for name in names:
-        pipe, theirs = get_context("spawn").Pipe()
-        process = get_context("spawn").Process(
-            target=serve_steps, args=(theirs, name, device, seed), daemon=True
-        )
-        process.start()
-        processes.append(process)
-        if pipe.recv():
-            pipes[name] = pipe
-            contenders[name] = lambda pipe=pipe: (pipe.send(True), pipe.recv())  # type: ignore[misc]
-    seconds = time_in_turn(contenders, rounds)
-    for pipe in pipes.values():
-        pipe.send(False)
-    for process in processes:
-        process.join()
+    makers = {name: (training_contender, name, device, seed) for name in names}
+    with contenders(makers) as ask:
+        steps = {name: partial(step, None) for name, step in ask.items()}
+        seconds = time_in_turn(steps, rounds)
     for name, times in seconds.items():
         print(f"  {name:<34} {8 * SMALL.block_size / statistics.median(times):>9,.0f} tokens/s")
     goals = {
@@ -253,6 +230,10 @@ def main(arguments: Namespace) -> int:
     if arguments.what in ("all", "metrics"):
         print("\nmetrics (distinct texts, empty caches)")
         rows += bench_metrics(arguments.seed)
+    table: list[dict[str, Any]] = []
+    if arguments.what in ("all", "qlora"):
+        found, table = bench_qlora(bench_settings(arguments, device))
+        rows += found
     print(f"\n{'':<52} {'times':>6} {'goal':>6}")
     for what, measured, goal in rows:
         print(f"{what:<52} {measured:>6.2f} {goal if goal is not None else '':>6}")
@@ -265,6 +246,7 @@ def main(arguments: Namespace) -> int:
                 {"what": what, "measured": round(measured, 4), "goal": goal}
                 for what, measured, goal in rows if math.isfinite(measured)
             ],
+            "qlora": table,
         }  # fmt: skip
         Path(arguments.json).write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     return 0

@@ -349,9 +349,21 @@ def make_parser() -> argparse.ArgumentParser:
 
     sub = command(bench, "time minigpt against its peers", "bench training --json bench.json")
     sub.add_argument(
-        "what", nargs="?", default="all", choices=["all", "training", "generation", "metrics"]
-    )
+        "what", nargs="?", default="all",
+        choices=["all", "training", "generation", "metrics", "qlora"],
+    )  # fmt: skip
     sub.add_argument("--json", type=Path, help="also write the figures to this file")
+    sub.add_argument(
+        "--preset", help="qlora: of the model (default gpt2-xl; not on a GPU: 2 layers of gpt2)"
+    )
+    sub.add_argument("--dtype", default="auto", help="qlora: auto (default), float32 or bfloat16")
+    for option, text in {
+        "--layers": "leave out the model's others",
+        "--batch": "rows a step (default 8; not on a GPU: 2)",
+        "--context": "tokens a row (default 1024; not on a GPU: 256)",
+        "--rounds": "timed steps of each contender (default 5)",
+    }.items():
+        sub.add_argument(option, type=int, metavar="N", help=f"qlora: {text}")
     return parser
 
 

@@ -3,7 +3,7 @@
 The folder of a run:
 
     results.json                 settings, scores before and after, sample answers
-    settings.json                the options, which --resume must repeat
+    settings.json                the options as given, which --resume must repeat
     test.jsonl                   with --data: the records that it was judged by
     log.jsonl, checkpoint.json   the run itself, see run_folder.py: --resume goes on from there
     config.json, model.safetensors, tokenizer.json             what method "full" trained, or
@@ -28,7 +28,7 @@ from minigpt.answers import TaskResult, evaluate_task
 from minigpt.config import count_parameters
 from minigpt.device import pick_device
 from minigpt.finetune_folder import SETTINGS, check_folder, settings_of, write_lines
-from minigpt.methods import METHODS, RESULTS, Method, add_method_arguments
+from minigpt.methods import METHODS, RESULTS, Method, add_method_arguments, settle_nf4_options
 from minigpt.model import GPT
 from minigpt.pretrained import load_pretrained
 from minigpt.run_folder import RunFolder
@@ -60,9 +60,10 @@ def main(arguments: Namespace) -> int:
     torch.manual_seed(arguments.seed)
     model.set_dropout(arguments.dropout)
     model.gradient_checkpointing = arguments.gradient_checkpointing
+    given = settings_of(arguments)
+    settle_nf4_options(model, arguments)
     method.prepare(model, encoding, arguments)
-    prefix = model.prefix()
-    room = model.config.block_size - (0 if prefix is None else prefix.length)
+    room = room_for_texts(model, parts)
     data = instruction_data(
         parts, encoding, room, arguments.row_length,
         None if arguments.all_wordings else 0, arguments.rehearse, arguments.seed,
@@ -91,7 +92,7 @@ def main(arguments: Namespace) -> int:
     method.switch(model, None)
     before = judge(model, encoding, parts)
     method.switch(model, "default")
-    write_lines(arguments.out / SETTINGS, [json.dumps(settings_of(arguments), indent=1)])
+    write_lines(arguments.out / SETTINGS, [json.dumps(given, indent=1)])
     result = train(model, data, config)
     check_converged(result, config)
     after = judge(model, encoding, parts)
@@ -105,6 +106,25 @@ def main(arguments: Namespace) -> int:
     print_report(results)
     print(f"try: {evaluate_command(arguments, parts[0].task.name)}")
     return 0
+
+
+def room_for_texts(model: GPT, parts: Sequence[TaskData]) -> int:
+    """How many tokens of the context the soft prompt leaves.
+
+    Raises:
+        ValueError: none for a prompt before the longest answer.
+    """
+    context, prefix = model.config.block_size, model.prefix()
+    if prefix is None:
+        return context
+    answer = max(part.task.max_new_tokens for part in parts)
+    most = context - answer - 1
+    if 1 <= most < prefix.length:
+        raise ValueError(
+            f"--n-tokens must be at most {most}, so that the context of {context} tokens has room "
+            f"for a prompt and an answer of {answer}, got {prefix.length}; take fewer --n-tokens"
+        )
+    return context - prefix.length
 
 
 def check_converged(result: TrainResult, config: TrainConfig) -> None:

@@ -28,6 +28,7 @@ from minigpt.lora_files import AdapterSettings, Pair, read_adapter, write_adapte
 from minigpt.lora_layer import Adapter, LoRALinear, check_name, check_rank, check_settings
 from minigpt.lora_targets import choose, count_trainable, linear_layers, within_block
 from minigpt.model import GPT
+from minigpt.prefix import SoftPrompts
 
 __all__ = [
     "Adapter", "LoRALinear", "apply_lora", "count_trainable", "load_adapter", "lora_layers",
@@ -87,7 +88,6 @@ def apply_lora(
                 layer, r, alpha, dropout, name=name, rank_stabilized=rank_stabilized, init=init
             )
             model.set_submodule(path, wrapped)
-    model.requires_grad_(False)
     set_adapter(model, name)
     return model
 
@@ -115,6 +115,8 @@ def check_not_merged(model: nn.Module) -> None:
 def set_adapter(model: nn.Module, name: str | None) -> None:
     """Let the model compute with this adapter, and train it alone; None: the model without any.
 
+    Everything else that the model has is frozen, a soft prompt too; with None only LoRA is.
+
     Raises:
         ValueError: the model has no adapter of this name, or one is merged.
     """
@@ -124,6 +126,8 @@ def set_adapter(model: nn.Module, name: str | None) -> None:
             f"the model has no adapter {name!r}; it has {', '.join(adapter_names(model))}"
         )
     check_not_merged(model)
+    if name is not None:
+        model.requires_grad_(False)
     for layer in layers.values():
         layer.set_active(name)
 
@@ -142,12 +146,18 @@ def merge_lora(model: nn.Module) -> None:
     take (for GPT-2's c_attn in fp32, 12 x 7 MB). remove_lora lets go of them.
 
     Raises:
-        ValueError: an adapter is merged already, none is active, or a layer cannot be merged into:
-            its weight is used elsewhere too (the LM head's is the token embedding), or is not
-            stored as plain numbers (4 bits). The model is then unchanged.
+        ValueError: an adapter is merged already, none is active, a soft prompt is, or a layer
+            cannot be merged into: its weight is used elsewhere too (the LM head's is the token
+            embedding), or is not stored as plain numbers (4 bits). The model is then unchanged.
     """
     layers = _layers_or_error(model)
     check_not_merged(model)
+    prompts = getattr(model, "soft_prompts", None)
+    if isinstance(prompts, SoftPrompts) and prompts.active is not None:
+        raise ValueError(
+            f"the soft prompt {prompts.active!r} is active and belongs to the weights as they are; "
+            "call set_soft_prompt(model, None) first, or leave the adapter beside the weights"
+        )
     layers = {path: layer for path, layer in layers.items() if layer.active is not None}
     if not layers:
         raise ValueError("no adapter is active, so there is nothing to merge; call set_adapter")

@@ -2,6 +2,9 @@
 
     predict_memory(GPTConfig.preset("gpt2-xl"), "qlora", batch_size=1, context=1024)
 
+The command describes a step of `minigpt finetune` unless told otherwise: the same options with the
+same defaults, pretrained weights in fp32 and products in bf16. The function takes a TrainingRun's.
+
 Four things are in memory while a model learns:
 
     weights      every parameter, in the format it is stored in: 4 bytes in fp32, 2 in bf16, 4.127
@@ -18,7 +21,9 @@ a step that really runs; on a CPU all four agree with it to the byte (in a model
 throughout, activations to 1%: there a CPU's layer norms keep bf16 where a GPU's keep fp32).
 
 Published for a 7B model, batch and context unknown: LoRA in bf16 21.33 GB, QLoRA 14.18 GB. For
-Llama 2 7B, batch 1, r = 8 at every linear layer (`minigpt memory --preset llama2-7b --context N`):
+Llama 2 7B, batch 1, r = 8 at every linear layer:
+
+    minigpt memory --preset llama2-7b --weights bfloat16 --r 8 --context N
 
     context     LoRA     QLoRA
     512      16.42 GB    6.81 GB
@@ -50,6 +55,7 @@ from minigpt.memory_run import (
     lora_layers,
     width,
 )
+from minigpt.methods import NF4_BLOCK_SIZE, add_size_arguments
 
 PARTS = ("weights", "gradients", "optimizer", "activations", "total")
 
@@ -142,7 +148,7 @@ def count_trained(shape: Shape, run: TrainingRun) -> tuple[int, int]:
         return parameters(shape), parameter_tensors(shape)
     if run.adds_lora:
         layers = lora_layers(shape, run)
-        return L * run.r * sum(a.n_in + a.n_out for a in layers), 2 * L * len(layers)
+        return run.r * sum(layer.n_in + layer.n_out for layer in layers), 2 * len(layers)
     if run.method == "prompt":
         return n * C, 1
     if run.method == "adapter":
@@ -176,7 +182,7 @@ def named_shape(name: str) -> Shape:
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """The options of `minigpt memory`."""
+    """The options of `minigpt memory`; left out, they are what `minigpt finetune` does."""
     add = parser.add_argument
     add("--preset", default="gpt2-xl", help="gpt2 to gpt3-175b, llama2-7b, -13b or -70b")
     add("--method", choices=METHODS, help="default: a row for each")
@@ -187,19 +193,15 @@ def add_arguments(parser: ArgumentParser) -> None:
     )  # fmt: skip
     add("--dtype", default="bfloat16", choices=FORMATS, help="of products (default bfloat16)")
     add(
-        "--weights", choices=FORMATS,
-        help="pretrained weights (default: as --dtype where frozen, float32 with method full)",
+        "--weights", default="float32", choices=FORMATS,
+        help="pretrained weights that are not in 4 bits (default float32)",
     )  # fmt: skip
-    add("--r", type=int, default=8, help="lora, qlora: rank (default 8)")
+    add_size_arguments(parser)
+    parser.set_defaults(nf4_block_size=NF4_BLOCK_SIZE)
     add(
         "--target-modules", metavar="LIST",
         help="lora, qlora: layers that get an adapter (default: every linear layer of a block)",
     )  # fmt: skip
-    add("--nf4-block-size", type=int, default=64, help="qlora: weights a scale (default 64)")
-    add("--no-double-quant", action="store_true", help="qlora: scales in fp32, not in 8 bits")
-    add("--n-tokens", type=int, default=20, help="prompt, prefix: virtual tokens (default 20)")
-    add("--reparametrize", type=int, default=0, metavar="WIDTH", help="prefix: hidden width")
-    add("--bottleneck", type=int, default=16, help="adapter: width of a bottleneck (default 16)")
     add("--gradient-checkpointing", action="store_true", help="compute each block twice, keep less")
     add("--stored-attention", action="store_true", help="no fused kernel: keep attention weights")
     add("--json", action="store_true", help="print JSON, in bytes, instead of a table in GB")
@@ -208,10 +210,10 @@ def add_arguments(parser: ArgumentParser) -> None:
 def main(arguments: Namespace) -> int:
     """Print what each method takes, or one."""
     shape = named_shape(arguments.preset)
-    if arguments.context > shape.block_size:
+    if not 1 <= arguments.context <= shape.block_size:
         raise ValueError(
-            f"--context must be at most {shape.block_size}, the block_size of {arguments.preset}, "
-            f"got {arguments.context}"
+            f"--context must be from 1 to {shape.block_size}, the block_size of "
+            f"{arguments.preset}, got {arguments.context}"
         )
     rows = {}
     for method in [arguments.method] if arguments.method else METHODS:
@@ -231,9 +233,11 @@ def main(arguments: Namespace) -> int:
         }
         print(json.dumps({"preset": arguments.preset, "methods": result}, indent=1))
         return 0
+    in_nf4 = " or NF4" if "qlora" in rows else ""
     print(
         f"{arguments.preset}: {parameters(shape) / 1e6:,.1f} million parameters; batch "
-        f"{arguments.batch}, context {arguments.context}, products in {arguments.dtype}\n"
+        f"{arguments.batch}, context {arguments.context}, weights in "
+        f"{arguments.weights}{in_nf4}, products in {arguments.dtype}\n"
     )
     print(f"{'GB of 10^9 bytes':<19}" + "".join(f"{part:>12}" for part in PARTS) + "     trained")
     for name, memory in table.items():
@@ -247,7 +251,6 @@ def main(arguments: Namespace) -> int:
 
 def settings_of(arguments: Namespace, method: str, double_quant: bool) -> dict[str, Any]:
     """The attributes of a TrainingRun, from the options."""
-    weights = "float32" if method == "full" else arguments.dtype
     past = arguments.n_tokens if method in ("prompt", "prefix") else 0
     if past >= arguments.context:
         raise ValueError(
@@ -266,7 +269,7 @@ def settings_of(arguments: Namespace, method: str, double_quant: bool) -> dict[s
         "n_tokens": arguments.n_tokens,
         "reparametrize": arguments.reparametrize or None,
         "bottleneck": arguments.bottleneck,
-        "weights": arguments.weights or weights,
+        "weights": arguments.weights,
         "compute": arguments.dtype,
         "checkpointing": arguments.gradient_checkpointing,
         "stored_attention": arguments.stored_attention,

@@ -29,9 +29,11 @@ from __future__ import annotations
 from minigpt.config import GPTConfig
 from minigpt.memory_run import (
     FORMATS,
+    HEAD,
     Shape,
     TrainingRun,
     block_layers,
+    head_layer,
     kv_width,
     lora_layers,
     width,
@@ -39,7 +41,7 @@ from minigpt.memory_run import (
 
 
 class Tape(dict[str, int]):
-    """The bytes of each tensor that one block keeps, by the tensor's name.
+    """The bytes of each tensor that one block keeps, or what comes after them, by its name.
 
     Its methods are the steps of the model. Each takes whether its input depends on what is trained
     ("live": a gradient will pass here), and returns that of its output.
@@ -70,7 +72,7 @@ class Tape(dict[str, int]):
         self.size = FORMATS[run.compute]
         self.stream_size = FORMATS[run.weights]  # sums in the stream are not rounded by autocast
         self.rounds = run.weights != run.compute
-        self.layers = {layer.name: layer for layer in block_layers(shape)}
+        self.layers = {layer.name: layer for layer in [*block_layers(shape), head_layer(shape)]}
         self.lora = {layer.name for layer in lora_layers(shape, run)}
 
     def block(self, live: bool) -> bool:
@@ -103,7 +105,7 @@ class Tape(dict[str, int]):
         learns = run.method == "full"
         if learns or lora:
             self[reads] = self.n_rows * layer.n_in * self.size
-        if live and self.rounds and run.method != "qlora":
+        if live and self.rounds and (run.method != "qlora" or name == HEAD):
             self[f"{name}, rounded"] = layer.n_in * layer.n_out * self.size
         if lora:
             self[f"A x of {name}"] = self.n_rows * run.r * self.size
@@ -191,11 +193,13 @@ def activation_bytes(shape: Shape, run: TrainingRun) -> int:
         Tape(shape, run, run.batch_size, run.context, run.past, run.packed)
         for _ in ("first", "other")
     )
-    first.block(live)
-    other.block(True)
-    before = sum(embedding_tensors(shape, run, first).values()) + soft_prompt_bytes(shape, run)
-    head = sum(head_tensors(shape, run).values())
-    if not run.checkpointing:
+    live = first.block(live)
+    other.block(live)
+    before = sum(embedding_tensors(shape, run, first, live).values()) + soft_prompt_bytes(
+        shape, run
+    )
+    head = sum(head_tensors(shape, run, live).values())
+    if not (run.checkpointing and live):
         return before + sum(first.values()) + (shape.n_layer - 1) * sum(other.values()) + head
     inputs = shape.n_layer * first.n_rows * first.width * first.stream_size
     if run.packed:
@@ -205,7 +209,7 @@ def activation_bytes(shape: Shape, run: TrainingRun) -> int:
     return before + inputs + max(head, inside)
 
 
-def embedding_tensors(shape: Shape, run: TrainingRun, block: Tape) -> dict[str, int]:
+def embedding_tensors(shape: Shape, run: TrainingRun, block: Tape, live: bool) -> dict[str, int]:
     """What is kept before the first block: int64 ids where embeddings learn, and masks."""
     kept = {}
     if run.method == "full":
@@ -214,29 +218,23 @@ def embedding_tensors(shape: Shape, run: TrainingRun, block: Tape) -> dict[str, 
             kept["positions"] = 8 * (block.n_rows if run.packed else run.context)
             if isinstance(shape, GPTConfig) and shape.dropout:
                 kept["dropout"] = block.n_rows * block.width
-    if not block.gpt:
+    if live and not block.gpt:
         # Llama turns queries and keys by angles that are the same in all blocks.
         kept["cosines and sines"] = 2 * run.context * (block.width // shape.n_head) * block.size
     return kept
 
 
-def head_tensors(shape: Shape, run: TrainingRun) -> dict[str, int]:
+def head_tensors(shape: Shape, run: TrainingRun, live: bool) -> dict[str, int]:
     """What the last norm, the LM head and the loss keep, for the n positions that count."""
-    C, V = width(shape), shape.vocab_size
     n_rows = run.batch_size * run.context
     n = n_rows if run.n_targets is None else run.n_targets
-    size = FORMATS[run.compute]
-    kept = {
-        "which positions count": n_rows,  # bool
-        "input of last norm": n * C * FORMATS[run.weights],
-        "statistics of last norm": n * (8 if isinstance(shape, GPTConfig) else 4),
-        "logarithms of probabilities": 4 * n * V,
-        "targets": 8 * n,
-    }
-    if run.method == "full":
-        kept["output of last norm"] = n * C * size
-    if run.weights != run.compute:
-        kept["head, rounded"] = V * C * size
+    kept = Tape(shape, run, batch=1, tokens=n)
+    if live:
+        kept["which positions count"] = n_rows  # bool
+    live = kept.norm("last norm", live)
+    kept.linear(HEAD, live, "output of last norm")
+    kept["logarithms of probabilities"] = 4 * n * shape.vocab_size
+    kept["targets"] = 8 * n
     return kept
 
 

@@ -98,12 +98,13 @@ def measure_memory(
     last_inputs: tuple[Any, ...] = ()
     blocks = list(model.blocks()) if isinstance(model, GPT) and model.gradient_checkpointing else []
 
-    def enter(block: nn.Module, args: tuple[Any, ...]) -> None:
+    def leave(block: nn.Module, args: tuple[Any, ...], result: Tensor) -> None:
         nonlocal last_inputs, before_last
-        inputs.update(storages(arg for arg in args if isinstance(arg, Tensor)))
-        last_inputs, before_last = args, kept.storages()
+        if result.requires_grad:  # or else no gradient will ask for the block again
+            inputs.update(storages(arg for arg in args if isinstance(arg, Tensor)))
+            last_inputs, before_last = args, kept.storages()
 
-    hooks = [block.register_forward_pre_hook(enter) for block in blocks]
+    hooks = [block.register_forward_hook(leave) for block in blocks]
     try:
         with kept.hooks, autocast(device, dtype):
             loss = part_of_loss(model, idx, targets, total_tokens, segments)
@@ -117,7 +118,7 @@ def measure_memory(
     state = [value for held in optimizer.state.values() for value in held.values()]
     tensors = [value for value in state if isinstance(value, Tensor)]
     peak = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None
-    if blocks:
+    if last_inputs:
         inside = KeptTensors()
         with inside.hooks, autocast(device, dtype):
             _result = blocks[-1](*last_inputs)

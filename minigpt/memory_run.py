@@ -15,6 +15,7 @@ from minigpt.lora_layer import check_rank, check_settings
 from minigpt.lora_targets import choose, within_block
 
 METHODS = ("full", "lora", "qlora", "prompt", "prefix", "adapter")
+HEAD = "lm_head"
 FORMATS = {"float32": 4, "bfloat16": 2}  # bytes a number
 Shape = GPTConfig | LlamaShape
 
@@ -133,16 +134,28 @@ def block_layers(shape: Shape) -> list[LinearLayer]:
     ]
 
 
+def head_layer(shape: Shape) -> LinearLayer:
+    """The LM head, which QLoRA leaves as it is."""
+    return LinearLayer(HEAD, width(shape), shape.vocab_size)
+
+
 def lora_layers(shape: Shape, run: TrainingRun) -> list[LinearLayer]:
-    """Those that get a LoRA adapter; none with other methods.
+    """Those of the whole model that get a LoRA adapter; none with other methods.
 
     Raises:
         ValueError: a name means no layer, or r is greater than a layer's rank can be.
     """
     if not run.adds_lora:
         return []
-    layers = {f"layers.0.{layer.name}": layer for layer in block_layers(shape)}
-    names = list(layers) if run.target_modules is None else choose(layers, run.target_modules)
+    layers = {
+        f"layers.{i}.{layer.name}": layer
+        for i in range(shape.n_layer)
+        for layer in block_layers(shape)
+    }
+    names = list(layers)
+    if run.target_modules is not None:
+        layers[HEAD] = head_layer(shape)
+        names = choose(layers, run.target_modules)
     for name in names:
         check_rank(run.r, layers[name].n_in, layers[name].n_out, within_block(name))
     return [layers[name] for name in names]

@@ -25,7 +25,7 @@ from minigpt.adapters import apply_adapters, load_adapters, save_adapters, set_a
 from minigpt.lora import apply_lora, load_adapter, save_adapter, set_adapter
 from minigpt.model import GPT
 from minigpt.pretrained import load_pretrained, save_pretrained
-from minigpt.qlora import is_quantized, quantize_model
+from minigpt.qlora import is_quantized, quantize_model, quantized_layers
 from minigpt.soft_prompts import (
     apply_prefix_tuning,
     apply_prompt_tuning,
@@ -35,6 +35,7 @@ from minigpt.soft_prompts import (
 )
 
 RESULTS = "results.json"
+NF4_BLOCK_SIZE = 64
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,28 @@ def _load_qlora(model: GPT, folder: Path, options: Mapping[str, Any]) -> None:
     load_adapter(model, folder)
 
 
+def settle_nf4_options(model: GPT, options: Namespace) -> None:
+    """Fill in the options of the 4-bit format that were not given: the model's own, or the usual.
+
+    Raises:
+        ValueError: the model is in 4 bits already, and was made with others than those given.
+    """
+    own: dict[str, Any] = {"nf4_block_size": NF4_BLOCK_SIZE, "no_double_quant": False}
+    layers = list(quantized_layers(model).values())
+    if layers:
+        own["nf4_block_size"] = layers[0].block_size
+        own["no_double_quant"] = layers[0].nested_block_size is None
+    for name, value in own.items():
+        given = getattr(options, name)
+        if given is None:
+            setattr(options, name, value)
+        elif layers and given != value:
+            raise ValueError(
+                f"the model is in 4 bits already, with {name}={value}, got {name}={given}; leave "
+                "the option out, or start from the model as it was"
+            )
+
+
 def _quantize(model: GPT, options: Mapping[str, Any]) -> None:
     if not is_quantized(model):  # it may come from a folder with 4-bit weights
         quantize_model(model, options["nf4_block_size"], not options["no_double_quant"])
@@ -99,6 +122,11 @@ def _add_prompt(model: GPT, encoding: tiktoken.Encoding, options: Namespace) -> 
 
 
 def _add_prefix(model: GPT, encoding: tiktoken.Encoding, options: Namespace) -> None:
+    if options.init_text and options.reparametrize:
+        raise ValueError(
+            "--init-text cannot be given along with --reparametrize, since the network makes what "
+            "the text would set; leave one of the two out"
+        )
     ids = encoding.encode_ordinary(options.init_text) or None
     apply_prefix_tuning(model, options.n_tokens, ids, options.reparametrize or None)
 
@@ -162,17 +190,29 @@ def add_method_arguments(parser: ArgumentParser) -> None:
     """The options that say what is trained."""
     add = parser.add_argument
     add("--method", default="full", choices=list(METHODS), help="default full")
-    add("--r", type=int, default=12, help="lora, qlora: rank (default 12)")
     add("--alpha", type=float, default=128, help="lora, qlora: alpha (default 128)")
     add("--lora-dropout", type=float, default=0.0, help="lora, qlora: dropout (default 0)")
     add(
         "--target-modules", default="c_attn,c_proj,c_fc", metavar="LIST",
         help="lora, qlora: layers that get an adapter (default c_attn,c_proj,c_fc: all of a block)",
     )  # fmt: skip
-    add("--nf4-block-size", type=int, default=64, help="qlora: weights a scale (default 64)")
-    add("--no-double-quant", action="store_true", help="qlora: scales in fp32, not in 8 bits")
-    add("--n-tokens", type=int, default=20, help="prompt, prefix: virtual tokens (default 20)")
     add("--init-text", default="", metavar="TEXT", help="prompt, prefix: start as this text")
+    add_size_arguments(parser)
+
+
+def add_size_arguments(parser: ArgumentParser) -> None:
+    """Those of them that say how much is trained, and how small the frozen weights are."""
+    add = parser.add_argument
+    add("--r", type=int, default=12, help="lora, qlora: rank (default 12)")
+    add(
+        "--nf4-block-size", type=int,
+        help=f"qlora: weights a scale (default {NF4_BLOCK_SIZE}, or those of a model in 4 bits)",
+    )  # fmt: skip
+    add(
+        "--no-double-quant", action="store_true", default=None,
+        help="qlora: scales in fp32, not in 8 bits",
+    )  # fmt: skip
+    add("--n-tokens", type=int, default=20, help="prompt, prefix: virtual tokens (default 20)")
     add(
         "--reparametrize", type=int, default=0, metavar="WIDTH",
         help="prefix: train a network of this hidden width that makes it; needs a learning rate "

@@ -47,6 +47,7 @@ from torch.optim.adamw import adamw
 from minigpt.paging import Bucket, Piece, cut, open_queues, pack, stream_through
 
 MOMENTS = ("exp_avg", "exp_avg_sq")
+SETTINGS = {"lr", "betas", "eps", "weight_decay"}
 
 
 def is_paged(parameter: Tensor) -> bool:
@@ -69,8 +70,9 @@ class PagedAdamW(torch.optim.AdamW):
         bucket_size: how many numbers a bucket holds. Copies of a few MB reach the bus's full speed.
 
     Raises:
-        ValueError: there is no parameter, one is frozen or cannot be cut, or a number is out of
-            range.
+        ValueError: there is no parameter, one is frozen, complex or cannot be cut, or a number is
+            out of range.
+        TypeError: params is a single tensor.
     """
 
     bucket_size = 2**22
@@ -84,6 +86,8 @@ class PagedAdamW(torch.optim.AdamW):
         weight_decay: float = 0.01,
     ) -> None:
         check_settings({"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay})
+        if isinstance(params, Tensor):
+            raise TypeError("PagedAdamW needs a list of parameters, got one tensor: put it in [ ]")
         listed: list[Any] = list(params)
         if listed:
             super().__init__(listed, lr, betas, eps, weight_decay, fused=True)
@@ -115,6 +119,9 @@ class PagedAdamW(torch.optim.AdamW):
         """One update of every parameter that has a gradient; returns what closure does, if any.
 
         When it returns, the moments on the host are those after the update.
+
+        Raises:
+            ValueError: a gradient is sparse.
         """
         loss = None
         if closure is not None:
@@ -127,6 +134,11 @@ class PagedAdamW(torch.optim.AdamW):
             for p in group["params"]:
                 if p.grad is None:
                     continue
+                if p.grad.layout != torch.strided:
+                    raise ValueError(
+                        "PagedAdamW cannot use a sparse gradient, got one of shape "
+                        f"{list(p.shape)}: make the embedding with sparse=False"
+                    )
                 state = self.state[p] = self.state.get(p) or new_state(p)
                 if is_paged(p):
                     pieces[p.device, p.dtype] += cut(p, state, self.bucket_size)
@@ -171,6 +183,10 @@ class PagedAdamW(torch.optim.AdamW):
             ValueError: the state is of another optimizer or of other parameters.
         """
         for group in state_dict["param_groups"]:
+            if missing := sorted(SETTINGS - group.keys()):
+                raise ValueError(
+                    f"the state to load is not AdamW's: its groups have no {', '.join(missing)}"
+                )
             check_settings(group)
         numbers = [i for group in state_dict["param_groups"] for i in group["params"]]
         parameters = [p for group in self.param_groups for p in group["params"]]
@@ -235,6 +251,11 @@ def check_parameter(parameter: Tensor) -> None:
         ValueError: it cannot.
     """
     shape = list(parameter.shape)
+    if parameter.is_complex():
+        raise ValueError(
+            f"PagedAdamW was given complex numbers ({parameter.dtype}, shape {shape}): train "
+            "torch.view_as_real of them instead"
+        )
     if not parameter.requires_grad:
         raise ValueError(
             f"PagedAdamW was given a frozen parameter of shape {shape}: leave it out, or set "

@@ -11,6 +11,7 @@
 Prompt tuning trains n vectors where the embeddings of n tokens would be: n C numbers. Prefix tuning
 trains what every layer would make of such tokens, their keys and values: 2 L C n numbers. Either
 way a text finds keys and values before itself (Prefix), and GPT.forward needs to know no more.
+A soft prompt belongs to the weights it was trained on: none is active while LoRA is merged.
 
 What happens inside is in prefix.py, the files are in soft_prompt_files.py. In the comments n is the
 number of virtual tokens, C the width n_embd, L the number of layers, V the vocabulary.
@@ -22,6 +23,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from operator import index
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -77,8 +79,8 @@ def apply_prompt_tuning(
         model, changed in place.
 
     Raises:
-        ValueError: n_tokens is out of range, init_ids is empty or holds other ids than the
-            vocabulary's, the model has a soft prompt of this name, or a LoRA adapter is merged.
+        ValueError: n_tokens is out of range, init_ids is empty or holds something else than ids of
+            the vocabulary, the model has a soft prompt of this name, or a LoRA adapter is merged.
     """
     _check_new(model, n_tokens, name)
     if init_ids is None:
@@ -167,11 +169,17 @@ def _random_vectors(model: GPT, n_tokens: int, width: int) -> Tensor:
 
 def _embeddings_of(model: GPT, init_ids: Sequence[int], n_tokens: int) -> Tensor:
     """The embeddings of init_ids, repeated or cut to n: [n, C], fp32."""
-    if len(init_ids) == 0:
+    try:
+        given = [index(token) for token in init_ids]
+    except TypeError:
+        raise ValueError(
+            f"init_ids must be a list of token ids, as encoding.encode gives, got {init_ids!r:.80}"
+        ) from None
+    if not given:
         raise ValueError(
             "init_ids is empty; give at least one token id, or None for random vectors"
         )
-    ids = torch.as_tensor(init_ids).repeat(math.ceil(n_tokens / len(init_ids)))[:n_tokens]  # [n]
+    ids = torch.tensor(given).repeat(math.ceil(n_tokens / len(given)))[:n_tokens]  # [n]
     check_ids(ids, model.config.vocab_size)
     table = token_embeddings(model).detach()  # [V, C]
     return table[ids.to(table.device)].float()
@@ -181,7 +189,6 @@ def _add(model: GPT, name: str, prompt: PromptTuning | PrefixTuning) -> GPT:
     if model.soft_prompts is None:
         model.soft_prompts = SoftPrompts()
     soft_prompts_of(model).prompts[name] = prompt.to(token_embeddings(model).device)
-    model.requires_grad_(False)
     set_soft_prompt(model, name)
     return model
 
@@ -199,12 +206,16 @@ def soft_prompts_of(model: GPT) -> SoftPrompts:
 def set_soft_prompt(model: GPT, name: str | None) -> None:
     """Put this soft prompt before every text, and train it alone; None: the model without any.
 
+    Everything else is frozen, LoRA too, which keeps computing; with None only soft prompts are.
+
     Raises:
-        ValueError: the model has no soft prompt of this name.
+        ValueError: the model has no soft prompt of this name, or a LoRA adapter is merged.
     """
     held = soft_prompts_of(model)
     if name is not None:
         _check_held(held, name)
+        check_not_merged(model)
+        model.requires_grad_(False)
     held.active = name
     for other, prompt in held.prompts.items():
         prompt.requires_grad_(other == name)

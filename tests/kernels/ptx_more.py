@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import ptx
@@ -135,6 +135,7 @@ def run(
     programs: int,
     arguments: Sequence[Tensor | ptx.Part | int],
     threads: int,
+    only: Iterable[int] | None = None,
     rows: int = 1,
 ) -> float:
     """`ptx.run` with this machine. All threads go abreast, so barriers have nothing to do."""
@@ -149,4 +150,4 @@ def run(
     listing = listing.replace("global_smem", str(SHARED))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ptx, "Program", Program)
-        return ptx.run(listing, programs, arguments, threads, rows=rows)
+        return ptx.run(listing, programs, arguments, threads, only, rows)

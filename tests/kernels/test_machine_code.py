@@ -13,13 +13,13 @@ import pytest
 pytest.importorskip("triton")
 
 from kernels.assembly import access_bytes, longest_loop, parse_amd, parse_sass
-from kernels.machine_code import ARCHS, Row, main, table
+from kernels.machine_code import ARCHS, Row, main, measure_all, runs_on, table, variants
 from kernels.nf4 import BLOCK_SIZES
 
 ROOT = Path(__file__).parents[2]
 DTYPES = ("bf16", "fp16", "fp32")
 FAST = ("dequantize_fast", "dequantize_fast_tail")
-BUDGET = {"dequantize_fast": 6.0, "dequantize_fast_tail": 8.0}  # instructions an element
+BUDGET = {"dequantize_fast": 6.0, "dequantize_fast_tail": 8.0}  # instructions an element, or 2 less
 
 SASS = """
 .text.kernel:
@@ -100,7 +100,7 @@ def test_dequantize_keeps_its_budget_on_sm_90_for_every_block_size() -> None:
     for row in rows:
         check_tuned(row)
         assert row.instructions_per_element is not None
-        assert row.instructions_per_element <= BUDGET[row.kernel], row
+        assert 0 <= BUDGET[row.kernel] - row.instructions_per_element < 2, row
         assert row.registers is not None
         assert row.registers <= 32, row  # 2048 threads share 65536: with 32 each, all are resident
 
@@ -113,7 +113,59 @@ def test_dequantize_is_tuned_on_every_gpu_of_nvidia_and_for_every_dtype() -> Non
         # sm_75 cannot round two numbers in one instruction, and bf16 in none.
         rounding = {"bf16": 5, "fp16": 1}.get(row.dtype, 0) if row.arch == "sm_75" else 0
         assert row.instructions_per_element is not None
-        assert row.instructions_per_element <= BUDGET[row.kernel] + rounding, row
+        assert 0 <= BUDGET[row.kernel] + rounding - row.instructions_per_element < 2, row
+
+
+CONTROLS = """
+import json
+from kernels import dequantize, matmul, quantize
+from kernels.machine_code import measure
+plain = quantize.variant("quantize", "bf16", 64)
+for variant, arch, options in [
+    (plain, "sm_90", {"maxnreg": 24}),
+    (matmul.variant("matmul", "bf16", 64, 256), "gfx942", {"waves_per_eu": 8}),
+    (matmul.variant("matvec_fast_128", "bf16", 64, None), "sm_80", {}),
+    (dequantize.variant("dequantize", "bf16", 64, None), "sm_90", {}),
+]:
+    variant = variant._replace(options=variant.options | options)
+    print(json.dumps(measure(variant, arch)._asdict()))
+"""
+
+
+def test_what_the_tuned_kernels_do_without_is_seen_where_it_is() -> None:
+    crowded, crowded_amd, reduced, plain = (Row(**json.loads(line)) for line in ask(CONTROLS))
+    for row, most in ((crowded, 24), (crowded_amd, 64)):  # registers that the options leave
+        assert row.registers == most
+        assert row.spill_bytes is not None
+        assert row.spill_bytes >= 4, row
+        assert row.spill_bytes % 4 == 0, row
+        assert row.barriers, row
+        assert row.shared_bytes, row
+    assert crowded.load_bytes in (2, 4, 8)  # bf16, up to 4 neighbours
+    assert crowded.store_bytes in (1, 2, 4)
+    assert (crowded_amd.load_bytes, crowded_amd.store_bytes) == (4, 2)
+    assert crowded_amd.instructions_per_element is not None
+    assert crowded_amd.instructions_per_element > 30
+    # The sum over 4 warps: each writes 4 numbers, is waited for, and one warp adds them up.
+    assert reduced.barriers == 3
+    assert reduced.shared_bytes == 4 * 4 * 4
+    assert reduced.store_bytes == 2
+    assert reduced.instructions_per_element is not None
+    assert 3 < reduced.instructions_per_element < 4.3
+    assert plain.spill_bytes == plain.shared_bytes == plain.barriers == 0
+    assert (plain.load_bytes, plain.store_bytes) == (4, 2)  # one scale, one number
+    assert plain.instructions_per_element is not None
+    assert 15 < plain.instructions_per_element < 30
+
+
+def ask(script: str) -> list[str]:
+    """Lines that the script prints; without TRITON_INTERPRET, so that it can compile."""
+    environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
+    found = subprocess.run(
+        [sys.executable, "-c", script],
+        env=environment, cwd=ROOT, stdout=subprocess.PIPE, check=True, text=True,
+    )  # fmt: skip
+    return found.stdout.splitlines()
 
 
 SHUFFLES = """
@@ -130,12 +182,7 @@ print(json.dumps([
 
 def test_no_thread_has_left_when_its_warp_shuffles() -> None:
     # A shuffle reads a register of another lane, and what a lane that has ended holds is undefined.
-    environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
-    found = subprocess.run(
-        [sys.executable, "-c", SHUFFLES],
-        env=environment, cwd=ROOT, stdout=subprocess.PIPE, check=True, text=True,
-    )  # fmt: skip
-    for code in json.loads(found.stdout):
+    for code in json.loads(ask(SHUFFLES)[0]):
         instructions, _ = parse_sass(code)
         names = [instruction.name.split(".")[0] for instruction in instructions]
         last = len(names) - 1 - names[::-1].index("SHFL")
@@ -157,14 +204,40 @@ def test_the_command_prints_what_the_function_returns(capsys: pytest.CaptureFixt
     assert all(row.load_bytes == 4 and row.spill_bytes == 0 for row in rows)
 
 
-def test_every_kernel_compiles_for_every_gpu() -> None:
-    rows = table()
-    kernels = {row.kernel for row in rows}
-    assert {"quantize", "quantize_fast", "dequantize", "dequantize_fast"} <= kernels
-    tensor_cores = {kernel for kernel in kernels if kernel.startswith("matmul_fast")}
-    wanted = {(k, a) for k in kernels for a in ARCHS if a != "sm_75" or k not in tensor_cores}
-    assert {(row.kernel, row.arch) for row in rows} == wanted
-    assert all(row.registers for row in rows)
+def sample() -> list[tuple[int, str]]:
+    """Every kernel in the default configuration for every GPU, and in every other block size for
+    one of them, with types and levels of scales in turn: 7 are enough for all 6 of those pairs."""
+    by_size: dict[tuple[str, int], list[int]] = {}
+    for number, variant in enumerate(variants()):
+        by_size.setdefault((variant.kernel, variant.block_size), []).append(number)
+    jobs = []
+    for turn, key in enumerate(sorted(by_size)):
+        numbers = sorted(by_size[key], key=lambda n: (variants()[n].dtype, n))  # bf16 first
+        archs = [arch for arch in ARCHS if runs_on(variants()[numbers[0]], arch)]
+        if key[1] == 64:
+            jobs += [(numbers[0], arch) for arch in archs]
+        else:
+            jobs.append((numbers[turn % len(numbers)], archs[turn % len(archs)]))
+    return jobs
+
+
+def test_every_kernel_compiles_for_every_gpu_and_in_every_configuration() -> None:
+    rows = measure_all(sample())
+    for pair in (
+        lambda row: (row.kernel, row.arch),
+        lambda row: (row.kernel, row.block_size),
+        lambda row: (row.kernel, row.dtype, row.double_quant),
+        lambda row: (row.arch, row.block_size),
+        lambda row: (row.arch, row.dtype, row.double_quant),
+    ):
+        every = {
+            pair(Row(v.kernel, arch, v.dtype, v.block_size, v.double_quant, *[None] * 7))
+            for v in variants()
+            for arch in ARCHS
+            if runs_on(v, arch)
+        }
+        assert {pair(row) for row in rows} == every
+    assert all(row.registers and row.instructions_per_element for row in rows)
     assert [row for row in rows if row.spill_bytes and row.arch != "gfx942"] == []
 
 
@@ -172,16 +245,28 @@ def test_every_kernel_compiles_for_every_gpu() -> None:
     ("arguments", "sentence"),
     [
         (["--arch", "sm_42"], "--arch must be of sm_75, sm_80, sm_90, sm_100, gfx942, got sm_42"),
-        (["--kernel", "none", "--arch", "sm_90"], "the kernels are dequantize, dequantize_fast"),
+        (["--kernel", "matmul,none"], "--kernel must be of quantize, quantize_fast, quantize_"),
+        (["--kernel", "matmul,none"], "matmul_fast_64, got none"),
+        (["--dtype", "bf16,foo,fp8"], "--dtype must be of bf16, fp16, fp32, got foo, fp8"),
+        (["--dtype", "bf16,"], "--dtype must be of bf16, fp16, fp32, got nothing"),
+        (["--block-size", "64,48"], "must be of 32, 64, 128, 256, 512, 1024, 2048, 4096, got 48"),
+        (["--block-size", "abc"], "--block-size must be of 32, 64, 128, 256, 512, 1024, 2048"),
+        (
+            ["--kernel", "quantize,quantize_scales", "--arch", "sm_90"],
+            "quantize_scales cannot be compiled for sm_90 with dtype bf16 and block size 64, but "
+            "for sm_75, sm_80, sm_90, sm_100, gfx942 with dtype fp32 and block size 64",
+        ),
+        (
+            ["--kernel", "matmul_fast_64", "--arch", "sm_75"],
+            "matmul_fast_64 cannot be compiled for sm_75 with dtype bf16 and block size 64, but "
+            "for sm_80, sm_90, sm_100, gfx942 with dtype bf16, fp16 and block size 64, 128, 256,",
+        ),
     ],
 )
 def test_what_cannot_be_compiled_is_said(
-    arguments: list[str],
-    sentence: str,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str], sentence: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.delenv("TRITON_INTERPRET")
-    with pytest.raises(SystemExit):
+    with pytest.raises(SystemExit) as stopped:
         main(arguments)
+    assert stopped.value.code == 2
     assert sentence in " ".join(capsys.readouterr().err.split())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -65,6 +66,10 @@ def test_size_is_counted_in_full() -> None:
         ({"codes": torch.zeros(3072, dtype=torch.int8)}, "codes .* got torch.int8"),
         ({"absmax": torch.zeros(96)}, "with double quantization has no absmax"),
         ({"absmax_scale": None}, "absmax_scale .* got nothing"),
+        ({"absmax_scale": [1.0]}, "absmax_scale .* got list"),
+        ({"codes": np.zeros(3072, np.uint8)}, "codes .* got ndarray"),
+        ({"block_size": 64.0}, r"block_size must be a power of two .* got 64\.0"),
+        ({"block_size": "64"}, "block_size must be a power of two .* got '64'"),
         ({"absmax_scale": torch.zeros(2)}, r"absmax_scale .* torch.float32 \[1\], got .* \[2\]"),
         ({"absmax_offset": torch.zeros(1)}, r"absmax_offset .* torch.float32 \[\]"),
         ({"nested_block_size": 100}, "nested_block_size must be a power of two"),
@@ -89,6 +94,21 @@ def test_moves_to_another_device() -> None:
     q = quantized().to("meta")
     assert {part.device.type for part in q.parts.values()} == {"meta"}
     assert q.shape == (48, 128)
+    for dtype in (torch.float16, torch.zeros(1)):
+        with pytest.raises(
+            TypeError, match=r"to needs a device, got t.*dequantize_nf4 takes a dty"
+        ):
+            q.to(dtype)  # type: ignore[arg-type]
+
+
+def test_sizes_of_numpy_are_stored_as_plain_numbers() -> None:
+    weight = torch.randn(48, 128)
+    made = quantize_nf4(weight, np.int64(64), nested_block_size=np.int32(32))  # type: ignore[arg-type]
+    sizes = {"block_size": np.int64(64), "nested_block_size": np.int64(32)}
+    for q in (made, replace(made, **sizes)):
+        loaded = NF4Tensor.from_state_dict(q.state_dict())
+        assert (loaded.block_size, loaded.nested_block_size) == (64, 32)
+        assert torch.equal(dequantize_nf4(loaded), dequantize_nf4(q))
 
 
 @pytest.mark.parametrize("double_quant", [True, False])
@@ -143,12 +163,73 @@ def test_checkpoint_without_the_weight_says_what_it_has() -> None:
 
 def test_other_formats_are_refused() -> None:
     state = quantized().state_dict()
-    key = "weight.quant_state.bitsandbytes__nf4"
-    settings = json.loads(bytes(state[key].numpy())) | {"quant_type": "fp4"}
-    fp4 = torch.tensor(list(json.dumps(settings).encode()), dtype=torch.uint8)
     with pytest.raises(ValueError, match="does not use the 16 levels of NF4"):
-        NF4Tensor.from_state_dict({**state, key: fp4})
+        NF4Tensor.from_state_dict(with_setting("quant_type", "fp4"))
     with pytest.raises(ValueError, match="does not use the 16 levels of NF4"):
         NF4Tensor.from_state_dict({**state, "weight.quant_map": torch.linspace(-1, 1, 16)})
     with pytest.raises(ValueError, match="use another 8-bit map"):
         NF4Tensor.from_state_dict({**state, "weight.nested_quant_map": torch.linspace(-1, 1, 256)})
+
+
+@pytest.mark.parametrize("double_quant", [True, False])
+def test_fp4_of_bitsandbytes_is_refused_by_its_name(double_quant: bool) -> None:
+    functional = pytest.importorskip("bitsandbytes.functional")
+    packed, quant_state = functional.quantize_4bit(
+        torch.randn(48, 128), compress_statistics=double_quant, quant_type="fp4"
+    )
+    state = {f"weight.{name}": part for name, part in quant_state.as_dict(packed=True).items()}
+    with pytest.raises(ValueError, match="'weight' is in fp4, not in nf4; quantize it anew"):
+        NF4Tensor.from_state_dict({"weight": packed, **state})
+
+
+KEY = "weight.quant_state.bitsandbytes__nf4"
+
+
+def with_settings(text: str) -> dict[str, Tensor]:
+    return quantized().state_dict() | {
+        KEY: torch.tensor(list(text.encode("latin-1")), dtype=torch.uint8)
+    }
+
+
+def with_setting(name: str, value: object) -> dict[str, Tensor]:
+    """A checkpoint with another value of one setting; None takes it away."""
+    settings = json.loads(bytes(quantized().state_dict()[KEY].tolist()))
+    assert name in settings
+    changed = {**settings, name: value}
+    return with_settings(json.dumps({k: v for k, v in changed.items() if v is not None}))
+
+
+@pytest.mark.parametrize(
+    ("state", "reason"),
+    [
+        (lambda: with_setting("dtype", "foo"), "AttributeError: .*'foo'"),
+        (lambda: with_setting("dtype", 32), "TypeError: "),
+        (lambda: with_setting("shape", 48), "TypeError: "),
+        (lambda: with_setting("nested_offset", "x"), "ValueError: .* 'x'"),
+        *[
+            (lambda name=name: with_setting(name, None), f"KeyError: '{name}'")
+            for name in ("quant_type", "dtype", "shape", "blocksize", "nested_offset")
+        ],
+        (lambda: with_settings("garbage"), "JSONDecodeError: "),
+        (lambda: with_settings("\xff\xfe"), "UnicodeDecodeError: "),
+        (lambda: with_settings("[1, 2]"), "TypeError: "),
+    ],
+)
+def test_damaged_settings_are_one_sentence(
+    state: Callable[[], dict[str, Tensor]], reason: str
+) -> None:
+    message = rf"^the settings in '{KEY}' are damaged \({reason}.*\); save the weight anew$"
+    with pytest.raises(ValueError, match=message):
+        NF4Tensor.from_state_dict(state())
+
+
+def test_settings_may_hold_a_mean_that_is_a_whole_number() -> None:
+    q = NF4Tensor.from_state_dict(with_setting("nested_offset", 0))
+    assert torch.equal(q.parts["absmax_offset"], torch.zeros(()))
+    assert q.parts["absmax_offset"].dtype == torch.float32
+
+
+def test_checkpoint_of_arrays_is_refused() -> None:
+    state = {name: part.numpy() for name, part in quantized().state_dict().items()}
+    with pytest.raises(TypeError, match=f"{KEY} must be the Tensor .* makes, got ndarray"):
+        NF4Tensor.from_state_dict(state)  # type: ignore[arg-type]

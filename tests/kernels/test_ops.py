@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
 import warnings
 from collections.abc import Callable, Iterator
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import triton
 from functorch.compile import make_boxed_func
 from torch import Tensor
 from torch._dynamo.backends.common import aot_autograd
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn import functional as F
 
 import kernels.dequantize
@@ -236,6 +240,22 @@ def test_offsets_beyond_31_bits_in_shapes_without_memory() -> None:
     assert dequantize_nf4(q).shape == (n,)
 
 
+@pytest.mark.parametrize("backend", [None, "triton"])
+@pytest.mark.parametrize("device", ["cpu", "meta"])
+@pytest.mark.parametrize("mode", [FakeTensorMode, contextlib.nullcontext])
+def test_linear_without_numbers_has_the_shapes_of_one_with(
+    mode: Callable[[], contextlib.AbstractContextManager], device: str, backend: str | None
+) -> None:
+    with mode(), torch.device(device):
+        x, q, bias, grad = linear_inputs(torch.bfloat16)
+        y = nf4_linear(x, q, bias, backend=backend)
+        y.backward(grad)
+    assert x.grad is not None
+    assert bias.grad is not None
+    for found, like in ((y, grad), (x.grad, x), (bias.grad, bias)):
+        assert (found.shape, found.dtype, found.device) == (like.shape, like.dtype, like.device)
+
+
 # Bad input
 
 
@@ -256,18 +276,39 @@ def test_other_dtypes_are_refused(dtype: torch.dtype) -> None:
         quantize_nf4(torch.zeros(4, dtype=dtype))
     with pytest.raises(TypeError, match="dtype must be float32, float16 or bfloat16, got torch"):
         dequantize_nf4(quantize_nf4(torch.zeros(4)), dtype)
+    with pytest.raises(TypeError, match=r"dtype must be float32, .* got 'float32'"):
+        dequantize_nf4(quantize_nf4(torch.zeros(4)), "float32")  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("size", [0, 16, 48, 8192, -64])
-def test_block_sizes_are_powers_of_two_in_range(size: int) -> None:
+X, BIAS = torch.zeros(2, 100), torch.zeros(48)
+ARRAY, PACKED = np.zeros((48, 100), np.float32), quantize_nf4(torch.zeros(48, 100))
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: quantize_nf4(ARRAY), "weight must be the Tensor that torch.as_tensor .* ndarray"),
+        (lambda: quantize_nf4([1.0]), "weight must be the Tensor .* got list"),
+        (lambda: dequantize_nf4(X), "q must be the NF4Tensor that quantize_nf4 makes, got Tensor"),
+        (lambda: nf4_linear(X, BIAS), "q must be the NF4Tensor .* got Tensor"),
+        (lambda: nf4_linear(PACKED, X), "q must be the NF4Tensor .* got Tensor"),
+        (lambda: nf4_linear(ARRAY, PACKED), "x must be the Tensor .* got ndarray"),
+        (lambda: nf4_linear([1.0], PACKED), "x must be the Tensor .* got list"),
+        (lambda: nf4_linear(X, PACKED, ARRAY[:, 0]), "bias must be the Tensor .* got ndarray"),
+    ],
+)
+def test_what_is_no_tensor_is_refused(call: Callable[[], object], message: str) -> None:
+    with pytest.raises(TypeError, match=f"^{message}$"):
+        call()
+
+
+@pytest.mark.parametrize("size", [0, 16, 48, 8192, -64, 64.0, None])
+def test_block_sizes_are_powers_of_two_in_range(size: Any) -> None:
     with pytest.raises(ValueError, match=f"^block_size must be a power of two .* got {size}$"):
         quantize_nf4(torch.zeros(4), block_size=size)
     with pytest.raises(ValueError, match=f"^nested_block_size must be .* got {size}$"):
         quantize_nf4(torch.zeros(4), nested_block_size=size)
     quantize_nf4(torch.zeros(4), double_quant=False, nested_block_size=size)  # not used then
-
-
-X, BIAS = torch.zeros(2, 100), torch.zeros(48)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+import pytest
+
+from lessons.four_ways import COLUMNS, as_good, predicted_gb
+from minigpt.llama import LLAMA_2
+
 
 def test_lesson_12(run_lesson: Callable) -> None:
     lesson = run_lesson(12, "--quick", "--device", "cpu")
@@ -37,14 +42,50 @@ def test_lesson_12(run_lesson: Callable) -> None:
     assert float(table["memory, predicted and measured"].split("%")[0]) < 3
 
     llama_7b = 32 * 4096 * (4 * 4096 + 3 * 11_008)  # weights in its blocks
-    assert table["saved by 4 bits, 7B"].startswith(f"{llama_7b * (16 - double) / 8e9:.2f} GB")
-    assert not lesson.table["saved by 4 bits, 7B"]["verdict"].startswith("reproduced")
+    saved = "saved by 4 bits, 7B in bf16"
+    assert table[saved] == f"{llama_7b * (16 - double) / 8e9:.2f} GB predicted"
+    assert not lesson.table[saved]["verdict"].startswith("reproduced")
     llama_65b = 80 * 8192 * (4 * 8192 + 3 * 22_016) + 8192 * (2 * 32_000 + 161)
-    assert table["65B: full fine-tuning in 16 bits"] == f"{12 * llama_65b / 1e9:.0f} GB"
+    assert table["65B in bf16: full fine-tuning"] == f"{12 * llama_65b / 1e9:.0f} GB predicted"
+    assert table["65B in bf16: QLoRA"].endswith("GB predicted")
     r_64 = 64 * 32 * (4 * 2 * 4096 + 3 * (4096 + 11_008))
     assert f"{r_64 / 1e6:.0f}M trained, {8 * r_64 / 1e9:.1f} GB less" in lesson.output
     assert f"{16 * r_64 / 1e9:.1f} GB moved in a step" in lesson.output
 
+    assert "BLEU: full fine-tuning, QLoRA, 4 steps each" in table
     assert table["PagedAdamW and AdamW"] == "differ by 0.0"
     assert table["checkpointing: gradients"] == "differ by 0.0"
     assert re.search(r"^ValueError: .*4 bits", lesson.output, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("behind", "words"),
+    [
+        (-0.7, "reproduced: 0.7 ahead, up to 1.0 counts as equal"),
+        (0.2, "reproduced: 0.2 behind, up to 1.0 counts as equal"),
+        (1.0, "reproduced: 1.0 behind, up to 1.0 counts as equal; near that limit"),
+        (1.1, "differs: 1.1 behind, up to 1.0 counts as equal; near that limit"),
+        (1.3, "differs: 1.3 behind, up to 1.0 counts as equal"),
+    ],
+)
+def test_the_verdict_as_good_names_the_difference_and_says_where_it_is_near(
+    behind: float, words: str
+) -> None:
+    found = as_good(behind, 1)
+    assert found.startswith(words)
+    assert ("near" in found) == ("near" in words)
+
+
+def test_the_table_of_models_names_the_format_of_the_frozen_weights() -> None:
+    for name, settings in COLUMNS.items():
+        assert settings["weights"] == settings["compute"]
+        assert settings["weights"] == ("float32" if "fp32" in name else "bfloat16")
+    table = predicted_gb({"Llama2-7B": LLAMA_2["Llama2-7B"]}).splitlines()
+    gigabytes = dict(zip(COLUMNS, map(float, table[1].split()[1:]), strict=True))
+    double = 4 + 8 / 64 + 32 / (64 * 256)
+    in_blocks = 32 * 4096 * (4 * 4096 + 3 * 11_008)
+    saved = in_blocks * (16 - double) / 8e9
+    assert gigabytes["LoRA, bf16"] - gigabytes["QLoRA, bf16"] == pytest.approx(saved, abs=0.1)
+    numbers = in_blocks + 4096 * (2 * 32_000 + 65)
+    for name, size in (("full, fp32", 4), ("full, bf16", 2)):  # weight, gradient, two means
+        assert 4 * size * numbers / 1e9 < gigabytes[name] < 4.5 * size * numbers / 1e9

@@ -8,8 +8,11 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 
 from lessons.base_model import CONFIG
+from lessons.every_way import draw, is_better
 from lessons.shallow import with_fewer_blocks
 from minigpt import GPT, GPTConfig
 from minigpt.dataset import PackedText
@@ -44,6 +47,7 @@ def test_lesson_13(run_lesson: Callable) -> None:
         "prompt": n * C,
     }
     trained |= {"QLoRA": trained["LoRA"], "prompt, random": trained["prompt"]}
+    trained["prefix, random"] = trained["prefix"]
     for method, count in trained.items():
         found = re.search(rf"^{method} +[\d.]+ +([\d,]+) +[\d.]+% +([\d,]+) ", lesson.output, re.M)
         assert found, method
@@ -54,8 +58,58 @@ def test_lesson_13(run_lesson: Callable) -> None:
     assert (
         float(lesson.table["prompt of words against the words"]["measured here"].split()[-1]) < 1e-3
     )
+    scores = {
+        name: re.search(rf"^{name} +([\d.]+) ", lesson.output, re.M)
+        for name in ("prefix, network", "prefix, random")
+    }
+    helped = lesson.table["BLEU, prefix at random: with its network, without"]
+    assert helped["measured here"] == ", ".join(found[1] for found in scores.values() if found)
     assert lesson.output.count("the model it was trained in: True") == 3
     assert lesson.table["switched off"]["measured here"] == "True"
+
+
+@pytest.mark.parametrize(
+    ("gap", "words"),
+    [
+        (6.0, "reproduced: +6.0 BLEU, of which up to 3 may be chance"),
+        (3.5, "reproduced: +3.5 BLEU, of which up to 3 may be chance; near that limit"),
+        (2.5, "not reproduced: +2.5 BLEU, of which up to 3 may be chance; near that limit"),
+        (0.4, "not reproduced: +0.4 BLEU, of which up to 3 may be chance"),
+        (-2.5, "not reproduced: -2.5 BLEU, of which up to 3 may be chance; near that limit"),
+        (-6.0, "differs: -6.0 BLEU, of which up to 3 may be chance"),
+    ],
+)
+def test_the_verdict_better_names_the_difference_and_says_where_it_is_near(
+    gap: float, words: str
+) -> None:
+    found = is_better(gap)
+    assert found.startswith(words)
+    assert ("near" in found) == ("near" in words)
+
+
+@pytest.mark.parametrize("apart", [0.0, 0.2, -5.0])
+def test_every_way_is_named_once_and_no_name_covers_another_or_a_point(apart: float) -> None:
+    names = ("full", "LoRA", "QLoRA", "adapters", "prefix", "prefix, random", "prefix, network")
+    names += ("prompt", "prompt, random")
+    results = {
+        name: {"bleu": 40 + apart * i, "trained": 5000 if i > 3 else 10**6}
+        for i, name in enumerate(names)
+    }
+    figure = Figure(figsize=(9, 5), layout="constrained")
+    axis = figure.subplots()
+    draw(axis, results)
+    FigureCanvasAgg(figure).draw()
+    (legend,) = figure.legends
+    texts = legend.get_texts()
+    assert sorted(text.get_text() for text in texts) == sorted(
+        f"{name} {result['bleu']:.1f}" for name, result in results.items()
+    )
+    boxes = [text.get_window_extent() for text in texts]
+    assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
+    assert not legend.get_window_extent().overlaps(axis.get_window_extent())
+    assert len(axis.collections) == len(names)
+    markers = {tuple(map(tuple, points.get_paths()[0].vertices)) for points in axis.collections}
+    assert len(markers) == len(names)
 
 
 def test_fewer_blocks_are_the_first_of_the_base_which_stays_as_it_is() -> None:

@@ -15,6 +15,7 @@ from tiny_gpt2 import ours
 from tiny_lora import adapted as with_lora
 from tiny_lora import everything, logits, same
 from tiny_run import kill_before_operation
+from tiny_soft_prompts import prompted
 from torch import Tensor
 
 from minigpt import adapter_files
@@ -28,6 +29,7 @@ from minigpt.adapters import (
 )
 from minigpt.lora import load_adapter, remove_lora, save_adapter
 from minigpt.model import GPT
+from minigpt.soft_prompts import save_soft_prompt
 
 # Out and in
 
@@ -62,6 +64,20 @@ def test_the_files_are_small_and_the_same_when_saved_again(tmp_path: Path) -> No
     numbers = sum(p.numel() for p in adapted().parameters() if p.requires_grad)
     assert (tmp_path / "one" / WEIGHTS_FILE).stat().st_size < 4 * numbers + 3000
     assert json.loads(one)["r"] == 4
+
+
+@pytest.mark.parametrize("method", ["adapter", "lora", "prompt"])
+def test_every_save_of_the_same_numbers_is_the_same_bytes(tmp_path: Path, method: str) -> None:
+    model, save = {
+        "adapter": (adapted(), save_adapters),
+        "lora": (with_lora(), save_adapter),
+        "prompt": (prompted("prompt"), save_soft_prompt),
+    }[method]
+    saved = set()
+    for _ in range(16):
+        save(model, tmp_path)
+        saved.add(tuple((tmp_path / file).read_bytes() for file in (CONFIG_FILE, WEIGHTS_FILE)))
+    assert len(saved) == 1
 
 
 def test_a_folder_fits_whether_lora_is_on_the_layers_or_not(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from tiny_lora import everything, logits, same
 from tiny_run import TinyData, tiny_config, tiny_model
 
 from minigpt.adapters import (
+    AdaptedLinear,
     BottleneckAdapter,
     adapted_layers,
     apply_adapters,
@@ -113,6 +114,11 @@ def test_they_stand_behind_layers_in_4_bits_too() -> None:
 
 
 # Training
+
+
+def test_the_layer_that_an_adapter_is_behind_is_frozen() -> None:
+    layer = AdaptedLinear(torch.nn.Linear(3, 4))
+    assert not any(parameter.requires_grad for parameter in layer.base.parameters())
 
 
 def test_only_the_adapters_learn() -> None:

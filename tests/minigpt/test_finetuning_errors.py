@@ -45,6 +45,23 @@ BAD: dict[str, tuple[list[str], str]] = {
     "lora dropout": (["--lora-dropout", "1.5"], "dropout"),
     "alpha": (["--alpha", "nan"], "alpha"),
     "row": (["--row-length", "1000"], "row_length must be from 1 to 128, got 1000"),
+    "row and prompt": (
+        ["--method", "prompt", "--n-tokens", "5", "--row-length", "124"],
+        "row_length must be from 1 to 123, got 124",
+    ),
+    "row and prefix": (
+        ["--method", "prefix", "--n-tokens", "50", "--row-length", "79"],
+        "row_length must be from 1 to 78, got 79",
+    ),
+    "virtual tokens": (
+        ["--method", "prompt", "--n-tokens", "122"],
+        "--n-tokens must be at most 121, so that the context of 128 tokens has room for a prompt "
+        "and an answer of 6, got 122; take fewer --n-tokens",
+    ),
+    "words and network": (
+        ["--method", "prefix", "--init-text", "Translate", "--reparametrize", "8"],
+        "--init-text cannot be given along with --reparametrize",
+    ),
     "short row": (["--row-length", "1"], "record 1 of 28"),
     "seed": (["--seed", "-1"], "seed"),
     "wordings seed": (["--seed", "-1", "--all-wordings"], "seed"),

@@ -11,11 +11,15 @@ import pytest
 
 from minigpt import memory
 from minigpt.adapters import count_adapters
+from minigpt.cli import make_parser
 from minigpt.config import GPTConfig, count_parameters, training_bytes
 from minigpt.llama import LLAMA_2
 from minigpt.lora_targets import count_trainable
 from minigpt.memory import Memory, predict_memory
+from minigpt.memory_measured import storages
+from minigpt.methods import METHODS, settle_nf4_options
 from minigpt.prefix import count_prefix_tuning, count_prompt_tuning
+from minigpt.pretrained import load_pretrained
 
 XL = GPTConfig.preset("gpt2-xl")
 L, C, H, V = XL.n_layer, XL.n_embd, XL.n_head, XL.vocab_size
@@ -82,7 +86,7 @@ def test_activations_are_proportional_to_the_batch(method: str, shape: Any) -> N
 
 
 def test_what_is_trained_is_what_the_methods_say() -> None:
-    targets = ("c_attn", "mlp.c_proj")
+    targets = ("c_attn", "mlp.c_proj", "lm_head")
     trained = {
         "lora": count_trainable(XL, 5, targets),
         "qlora": count_trainable(XL, 5, targets),
@@ -170,12 +174,16 @@ def test_the_command_prints_a_row_in_gigabytes(capsys: pytest.CaptureFixture[str
     assert run(*options) == 0
     heading, _, columns, row = capsys.readouterr().out.splitlines()
     assert heading == (
-        "gpt2-xl: 1,557.6 million parameters; batch 2, context 512, products in bfloat16"
+        "gpt2-xl: 1,557.6 million parameters; batch 2, context 512, weights in float32 or NF4, "
+        "products in bfloat16"
     )
-    expected = predict_memory(XL, "qlora", 2, 512, weights="bfloat16", compute="bfloat16")
+    expected = predict_memory(XL, "qlora", 2, 512, r=12, compute="bfloat16")
     numbers = [f"{getattr(expected, part) / 1e9:.3f}" for part in memory.PARTS]
-    assert row.split() == ["qlora", *numbers, "9.83M"]
+    assert row.split() == ["qlora", *numbers, "14.75M"]
     assert columns.split()[-6:] == [*memory.PARTS, "trained"]
+    assert run("--method", "lora", "--weights", "bfloat16") == 0
+    heading = capsys.readouterr().out.splitlines()[0]
+    assert heading.endswith("weights in bfloat16, products in bfloat16")
 
 
 def test_the_command_has_a_row_for_every_method_and_says_it_in_json(
@@ -192,8 +200,7 @@ def test_the_command_has_a_row_for_every_method_and_says_it_in_json(
         expected = predict_memory(LLAMA_7B, **row["settings"])
         assert Memory(*(row[part] for part in memory.PARTS[:4])) == expected
         assert row["total"] == expected.total
-    assert rows["full"]["settings"]["weights"] == "float32"
-    assert rows["lora"]["settings"]["weights"] == "bfloat16"
+    assert {row["settings"]["weights"] for row in rows.values()} == {"float32"}
     assert rows["prompt"]["settings"]["context"] == 256 - 20
     more = rows["qlora, fp32 scales"]["weights"] - rows["qlora"]["weights"]
     assert 8 * more / LLAMA_7B.linear_parameters == pytest.approx(0.373, abs=1e-4)
@@ -201,11 +208,65 @@ def test_the_command_has_a_row_for_every_method_and_says_it_in_json(
     assert "20 of the 256 tokens are the soft prompt" in capsys.readouterr().out
 
 
+OPTIONS: dict[str, tuple[str, list[str], dict[str, Any]]] = {
+    "none": ("qlora", [], {}),
+    "batch": ("lora", ["--batch", "3"], {"batch_size": 3}),
+    "context": ("lora", ["--context", "100"], {"context": 100}),
+    "dtype": ("lora", ["--dtype", "float32"], {"compute": "float32"}),
+    "weights": ("lora", ["--weights", "bfloat16"], {"weights": "bfloat16"}),
+    "weights that learn": ("full", ["--weights", "bfloat16"], {"weights": "bfloat16"}),
+    "rank": ("lora", ["--r", "3"], {"r": 3}),
+    "targets": (
+        "lora",
+        ["--target-modules", "c_attn, mlp.c_fc"],
+        {"target_modules": ["c_attn", "mlp.c_fc"]},
+    ),
+    "head": ("lora", ["--target-modules", "lm_head"], {"target_modules": ["lm_head"]}),
+    "scales": ("qlora", ["--nf4-block-size", "128"], {"nf4_block_size": 128}),
+    "plain scales": ("qlora", ["--no-double-quant"], {"double_quant": False}),
+    "virtual tokens": ("prompt", ["--n-tokens", "7"], {"n_tokens": 7, "context": 1024 - 7}),
+    "network": ("prefix", ["--reparametrize", "512"], {"reparametrize": 512}),
+    "bottleneck": ("adapter", ["--bottleneck", "5"], {"bottleneck": 5}),
+    "checkpointing": ("full", ["--gradient-checkpointing"], {"checkpointing": True}),
+    "attention": ("lora", ["--stored-attention"], {"stored_attention": True}),
+}
+
+
+@pytest.mark.parametrize("case", OPTIONS)
+def test_every_option_of_the_command_counts(capsys: pytest.CaptureFixture[str], case: str) -> None:
+    method, options, settings = OPTIONS[case]
+    context = 1024 - 20 if method in ("prompt", "prefix") else 1024
+    usual = {"batch_size": 1, "context": context, "r": 12, "compute": "bfloat16"}
+    expected = predict_memory(XL, method, **{**usual, **settings})
+    assert run("--method", method, *options, "--json") == 0
+    row = json.loads(capsys.readouterr().out)["methods"][method]
+    assert Memory(*(row[part] for part in memory.PARTS[:4])) == expected
+    assert not options or expected != predict_memory(XL, method, **usual)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_command_describes_what_finetune_does(
+    capsys: pytest.CaptureFixture[str], method: str
+) -> None:
+    """Both with the options left out: as many numbers learn, and the model is as many bytes."""
+    model, encoding = load_pretrained("base")
+    arguments = make_parser().parse_args(["finetune", "--method", method])
+    settle_nf4_options(model, arguments)
+    METHODS[method].prepare(model, encoding, arguments)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(memory, "named_shape", lambda name: model.config)
+        assert run("--method", method, "--context", "256", "--json") == 0
+    row = json.loads(capsys.readouterr().out)["methods"][method]
+    assert row["trained"] == sum(p.numel() for p in model.parameters() if p.requires_grad)
+    assert row["weights"] == sum(storages([*model.parameters(), *model.buffers()]).values())
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         (["--preset", "gpt5"], "no preset is called 'gpt5'; there are gpt2, .*, llama2-70b"),
-        (["--context", "1025"], "--context must be at most 1024, the block_size of gpt2-xl"),
+        (["--context", "1025"], "--context must be from 1 to 1024, the block_size of gpt2-xl"),
+        (["--context", "-3"], "--context must be from 1 to 1024, .* of gpt2-xl, got -3"),
         (["--context", "20"], "--n-tokens must be less than --context, .* got 20 and 20"),
         (["--batch", "0"], "batch_size must be a whole number of at least 1, got 0"),
         (["--r", "5000"], "r must be from 1 to 1600"),

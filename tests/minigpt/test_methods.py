@@ -13,18 +13,24 @@ import torch
 from tiny_finetune import finetune_command, make_inputs, run, shipped_encoding, tiny_gpt
 
 from minigpt import finetuning
-from minigpt.cli import main
+from minigpt.cli import main, make_parser
 from minigpt.methods import METHODS, load_model, read_results
 from minigpt.model import GPT
 from minigpt.pretrained import save_pretrained
-from minigpt.qlora import quantize_model
+from minigpt.qlora import quantize_model, quantized_layers
 from minigpt.quantized_files import save_quantized
+from minigpt.train_config import TrainConfig
+from minigpt.train_result import TrainResult
+from minigpt.training import train
 
 # What a run is given so that its method has something to show, and the files it leaves.
 OPTIONS = {
     "full": ["--dropout", "0.1"],
     "lora": ["--lora-dropout", "0.1", "--dropout", "0.1"],
-    "qlora": ["--lora-dropout", "0.1", "--nf4-block-size", "32", "--gradient-checkpointing"],
+    "qlora": [
+        *("--lora-dropout", "0.1", "--nf4-block-size", "32", "--no-double-quant"),
+        "--gradient-checkpointing",
+    ],
     "prompt": ["--n-tokens", "3", "--init-text", "What is it?"],
     "prefix": ["--n-tokens", "3", "--reparametrize", "8"],
     "adapter": ["--bottleneck", "3", "--dropout", "0.1"],
@@ -37,22 +43,28 @@ OF_A_RUN = {"results.json", "settings.json", "test.jsonl", "log.jsonl", "checkpo
 
 
 class Finished:
-    """A run of one method: where it is, what it reported, and the model it had trained."""
+    """A run of one method: where it is, what it reported, the model it had trained, and how."""
 
     def __init__(self, method: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.pretrained, self.data = make_inputs(folder)
         self.out = folder / "run"
         kept: list[GPT] = []
+        configs: list[TrainConfig] = []
 
         def load_and_keep(name: str) -> tuple[GPT, Any]:
             model, encoding = load_model(name)
             kept.append(model)
             return model, encoding
 
+        def train_and_keep(model: GPT, data: Any, config: TrainConfig) -> TrainResult:
+            configs.append(config)
+            return train(model, data, config)
+
         monkeypatch.setattr(finetuning, "load_pretrained", load_and_keep)
+        monkeypatch.setattr(finetuning, "train", train_and_keep)
         options = ["--method", method, *OPTIONS[method]]
         self.results = run(*finetune_command(self.pretrained, self.data, self.out, *options))
-        (self.trained,) = kept
+        (self.trained,), (self.config,) = kept, configs
 
 
 @pytest.fixture(scope="module", params=list(METHODS))
@@ -97,6 +109,27 @@ def test_only_what_the_method_trains_is_changed(finished: Finished) -> None:
     assert len(in_four_bits) == (4 if finished.results["method"] == "qlora" else 0)
 
 
+def test_the_options_of_a_method_are_what_it_trains_with(finished: Finished) -> None:
+    model, method = finished.trained, finished.results["method"]
+    assert model.gradient_checkpointing == (method == "qlora")
+    assert finished.config.paged == (method == "qlora")
+    assert finished.config.learning_rate == METHODS[method].learning_rate
+    assert finished.config.weight_decay == METHODS[method].weight_decay
+    four_bits = quantized_layers(model).values()
+    assert {(q.block_size, q.nested_block_size) for q in four_bits} == (
+        {(32, None)} if method == "qlora" else set()
+    )
+    prefix = model.prefix()
+    assert (0 if prefix is None else prefix.length) == (3 if "--n-tokens" in OPTIONS[method] else 0)
+
+
+def test_processes_that_share_the_optimizers_state_do_not_page_it() -> None:
+    for parallel, paged in (("auto", True), ("ddp", True), ("fsdp", False)):
+        command = ["finetune", "--method", "qlora", "--parallel", parallel]
+        arguments = make_parser().parse_args(command)
+        assert finetuning.train_config(arguments, METHODS["qlora"], 4).paged == paged
+
+
 def test_evaluate_gives_the_scores_that_results_json_reports(
     finished: Finished, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -128,7 +161,8 @@ def test_generate_writes_with_the_trained_model(
 @pytest.mark.parametrize(
     "text",
     ["", "{", "[]", '"full"', '{"method": "lora"}', '{"method": "prayer", "model": "base"}',
-     '{"method": ["lora"], "model": "base"}', '{"method": "full", "model": 3}'],
+     '{"method": ["lora"], "model": "base"}', '{"method": "full", "model": 3}',
+     '{"method": "qlora", "model": "base", "settings": {"nf4_block_size": 64}}'],
 )  # fmt: skip
 def test_damaged_results_are_one_sentence(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str
@@ -200,8 +234,45 @@ def test_a_model_in_4_bits_learns_by_every_method_but_full(
             assert main(command) == 2
             assert "frozen in 4 bits; use --method qlora" in capsys.readouterr().err
             continue
-        assert run(*command)["parameters"]["trained"] > 0
+        results = run(*command)
+        assert results["parameters"]["trained"] > 0
+        assert results["settings"]["nf4_block_size"] == 32
+        assert results["settings"]["no_double_quant"] is False
         loaded, _ = load_model(tmp_path / method)
         codes = dict(quantized.named_buffers())
         found = {n.replace(".base.", "."): b for n, b in loaded.named_buffers()}
         assert all(torch.equal(found[name], part) for name, part in codes.items())
+
+
+@pytest.mark.parametrize("double_quant", [True, False])
+def test_a_model_in_4_bits_keeps_the_format_it_was_made_with(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], double_quant: bool
+) -> None:
+    _, data = make_inputs(tmp_path)
+    model = quantize_model(tiny_gpt(), 128, double_quant)
+    save_quantized(model, shipped_encoding(), tmp_path / "4bit")
+    out = tmp_path / "run"
+    command = finetune_command(tmp_path / "4bit", data, out, "--method", "qlora")
+    said = "the model is in 4 bits already, with nf4_block_size=128, got nf4_block_size=64"
+    others = {said: ["--nf4-block-size", "64"]}
+    if double_quant:
+        said = "with no_double_quant=False, got no_double_quant=True; leave the option out"
+        others[said] = ["--no-double-quant"]
+    for said, options in others.items():
+        assert main([*command, *options]) == 2
+        assert said in capsys.readouterr().err
+        assert not out.exists()
+    same = ["--nf4-block-size", "128"] + ([] if double_quant else ["--no-double-quant"])
+    for options in ([], same):
+        results = run(*command, "--out", f"{out}-{len(options)}", *options)
+        assert results["settings"]["nf4_block_size"] == 128
+        assert results["settings"]["no_double_quant"] is not double_quant
+
+
+def test_options_left_out_mean_the_papers_format_and_may_be_left_out_again(
+    tmp_path: Path,
+) -> None:
+    command = finetune_command(*make_inputs(tmp_path), tmp_path / "run", "--method", "qlora")
+    settings = run(*command)["settings"]
+    assert (settings["nf4_block_size"], settings["no_double_quant"]) == (64, False)
+    assert run(*command, "--resume")["settings"] == settings

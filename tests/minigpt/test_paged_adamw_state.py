@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import math
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -94,6 +95,8 @@ def test_a_state_that_does_not_fit_is_refused_and_changes_nothing() -> None:
         optimizer.load_state_dict(amsgrad)
     with pytest.raises(ValueError, match=r"exp_avg has shape \[5, 4\], the parameter \[3, 4\]"):
         optimizer.load_state_dict(state_of(nn.Linear(4, 5), torch.optim.AdamW))
+    with pytest.raises(ValueError, match=r"not AdamW's: its groups have no betas, eps$"):
+        optimizer.load_state_dict(state_of(nn.Linear(4, 3), torch.optim.SGD, momentum=0.9))
     averaged = state_of(nn.Linear(4, 3), torch.optim.AdamW)
     averaged["state"][0]["momentum_buffer"] = averaged["state"][0].pop("exp_avg")
     with pytest.raises(ValueError, match="not AdamW's: it has exp_avg_sq, momentum_buffer, step"):
@@ -119,6 +122,31 @@ def test_numbers_out_of_range_are_one_sentence(settings: dict[str, Any], message
         PagedAdamW([nn.Parameter(torch.ones(2))], **settings)
     with pytest.raises(ValueError, match=message):
         PagedAdamW([{"params": [nn.Parameter(torch.ones(2))], **settings}])
+
+
+def test_moments_of_a_parameter_on_a_gpu_are_asked_for_in_pinned_memory(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[dict[str, Any]] = []
+    monkeypatch.setattr(torch, "zeros_like", lambda parameter, **place: asked.append(place))
+    paged_adamw.new_state(SimpleNamespace(is_cuda=True, device="cpu"))  # type: ignore[arg-type]
+    assert asked == 2 * [{"device": "cpu", "pin_memory": True}]
+
+
+def test_one_tensor_is_no_list_of_parameters() -> None:
+    with pytest.raises(TypeError, match=r"needs a list of parameters, got one tensor: put it in"):
+        PagedAdamW(nn.Parameter(torch.ones(2)))
+
+
+def test_sparse_gradients_and_complex_numbers_are_one_sentence() -> None:
+    embedding = nn.Embedding(5, 3, sparse=True)
+    optimizer = PagedAdamW(embedding.parameters())
+    embedding(torch.tensor([1])).sum().backward()
+    with pytest.raises(ValueError, match=r"a sparse gradient, got one of shape \[5, 3\]: make"):
+        optimizer.step()
+    assert not optimizer.state
+    with pytest.raises(ValueError, match=r"numbers \(torch.complex64, shape \[2\]\): train"):
+        PagedAdamW([nn.Parameter(torch.ones(2, dtype=torch.complex64))])
 
 
 @pytest.mark.parametrize("nothing", [[], [{"params": []}], iter(())])

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import math
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -22,6 +26,7 @@ from minigpt.qlora import (
     quantize_model,
     quantized_layers,
 )
+from minigpt.soft_prompts import apply_prompt_tuning
 
 
 def test_every_linear_layer_but_the_tied_head_is_quantized_and_everything_frozen() -> None:
@@ -149,6 +154,7 @@ def test_what_cannot_be_quantized_is_named_and_changes_nothing() -> None:
         (quantized(), {}, r"quantized already.*dequantize_model\(model\)"),
         (adapted(), {}, "quantized already"),
         (apply_lora(ours(), **LORA), {}, "c_attn is a LoRALinear; quantize the plain model"),
+        (apply_prompt_tuning(ours()), {}, "the model has soft prompts; quantize the plain model"),
         (ours(), {"skip": ("lm_head", "q_proj")}, "skip: no linear layer is called 'q_proj'; "
          "there are attn.c_attn, attn.c_proj, mlp.c_fc, mlp.c_proj, lm_head$"),
         (ours(), {"skip": (*ALL, "lm_head")}, "no linear layer is left to quantize"),
@@ -174,3 +180,21 @@ def test_what_is_not_in_4_bits_cannot_be_dequantized_or_counted() -> None:
     for attempt in (dequantize_model, frozen_bits):
         with pytest.raises(ValueError, match="no layer in 4 bits; quantize_model puts them there"):
             attempt(ours())
+
+
+def test_another_package_called_kernels_is_named_with_what_to_do(tmp_path: Path) -> None:
+    other = tmp_path / "kernels" / "__init__.py"
+    other.parent.mkdir()
+    other.write_text("def get_kernel(name): ...\n")
+    root = Path(__file__).parents[2]
+    found = subprocess.run(
+        [sys.executable, "-c", "import minigpt.qlora"],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(root)])},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    last = found.stderr.splitlines()[-1]
+    assert last.startswith("ImportError: minigpt needs its own package kernels, but Python found")
+    assert str(other) in last
+    assert last.endswith("run `pip uninstall kernels`, then install minigpt again")

@@ -40,6 +40,7 @@ def test_a_model_comes_back_to_the_bit(
     save_quantized(model, None, tmp_path)
     config = json.loads((tmp_path / CONFIG).read_text())
     assert config["tie_word_embeddings"] == ("lm_head" in skip)
+    assert config["quantization_config"]["bnb_4bit_use_double_quant"] == double_quant
     again = load_quantized(tmp_path)
     assert again.config == model.config
     assert quantized_layers(again).keys() == quantized_layers(model).keys()

@@ -7,14 +7,17 @@ test_soft_prompts_training.py, the files are in test_soft_prompt_files.py.
 from __future__ import annotations
 
 import copy
+import re
 
 import pytest
 import torch
 from tiny_gpt2 import IDX, ours
+from tiny_lora import everything, same
 from tiny_soft_prompts import KINDS, N, apply, fill, logits, plain_logits, prompted
 from torch import Tensor
 
-from minigpt.lora import apply_lora, merge_lora, unmerge_lora
+from minigpt.adapters import apply_adapters, set_adapters
+from minigpt.lora import apply_lora, merge_lora, remove_lora, set_adapter, unmerge_lora
 from minigpt.lora_targets import linear_layers
 from minigpt.model import GPT
 from minigpt.soft_prompts import (
@@ -194,6 +197,12 @@ def test_a_model_in_half_precision_takes_a_prompt_in_fp32(kind: str) -> None:
     model.generate(IDX, 5, temperature=0)
 
 
+@pytest.mark.parametrize("apply_to", [apply_prompt_tuning, apply_prefix_tuning])
+def test_a_prompt_that_starts_from_text_is_in_fp32_too(apply_to: object) -> None:
+    model = apply_to(ours().bfloat16(), N, [3, 9])
+    assert all(p.dtype == torch.float32 for p in model.soft_prompts.parameters())
+
+
 # Beside LoRA
 
 
@@ -205,15 +214,49 @@ def test_a_prompt_before_a_model_with_lora_trains_alone() -> None:
     assert all("soft_prompts" in n for n, p in model.named_parameters() if p.requires_grad)
 
 
+def test_what_was_switched_on_last_is_trained_alone() -> None:
+    model = apply_prefix_tuning(apply_adapters(apply_lora(ours(), r=4)), N)
+    switches = {"soft_prompts": set_soft_prompt, "lora": set_adapter, "W_|b_": set_adapters}
+    for last in (*switches, *reversed(switches)):
+        switches[last](model, "default")
+        trained = [name for name, p in model.named_parameters() if p.requires_grad]
+        assert trained
+        assert all(re.search(last, name) for name in trained), (last, trained)
+        for switch in switches.values():
+            if switch is not switches[last]:
+                switch(model, None)  # switching something else off leaves it as it is
+        assert trained == [name for name, p in model.named_parameters() if p.requires_grad]
+
+
+MERGED = r"'default' is merged into the weights; call unmerge_lora\(model\) first"
+
+
 @pytest.mark.parametrize("apply_to", [apply_prompt_tuning, apply_prefix_tuning])
 def test_a_merged_adapter_must_be_unmerged_first(apply_to: object) -> None:
     model = apply_lora(ours(), r=4)
     merge_lora(model)
-    with pytest.raises(ValueError, match=r"'default' is merged .* call unmerge_lora\(model\)"):
+    with pytest.raises(ValueError, match=MERGED):
         apply_to(model)
     assert model.soft_prompts is None
     unmerge_lora(model)
     apply_to(model)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_adapter_is_merged_only_while_no_prompt_is_active(kind: str) -> None:
+    model = apply(apply_lora(ours(), r=4), kind, name="french")
+    before = everything(model)
+    with pytest.raises(ValueError, match=r"'french' is active .*set_soft_prompt\(model, None\)"):
+        merge_lora(model)
+    assert same(everything(model), before)
+    set_soft_prompt(model, None)
+    merge_lora(model)
+    before = everything(model)
+    with pytest.raises(ValueError, match=MERGED):
+        set_soft_prompt(model, "french")
+    assert model.soft_prompts.active is None
+    assert same(everything(model), before)
+    set_soft_prompt(remove_lora(model), "french")  # the merged weights are the model's own now
 
 
 def test_what_goes_through_the_linear_layers_does_not_find_the_network() -> None:

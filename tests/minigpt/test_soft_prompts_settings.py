@@ -114,6 +114,13 @@ def test_the_published_counts_of_gpt3_come_out_where_they_do() -> None:
         ({"init_ids": []}, "init_ids is empty; give at least one token id"),
         ({"init_ids": [5, 100]}, "token id 100 is outside the vocabulary of 100"),
         ({"init_ids": [-1]}, "token id -1 is outside the vocabulary"),
+        (
+            {"init_ids": "a text"},
+            r"init_ids must be a list .* encoding.encode gives, got 'a text'$",
+        ),
+        ({"init_ids": [1.0, 2.0]}, r"init_ids must be a list of token ids, .* got \[1.0, 2.0\]$"),
+        ({"init_ids": [[1, 2], [3]]}, r"init_ids must be a list of token ids, .* got \[\[1, 2\], "),
+        ({"init_ids": 7}, r"init_ids must be a list of token ids, .* got 7$"),
         ({"name": "old"}, "already has a soft prompt 'old'; give the new one another name"),
         ({"name": "a.b"}, "name is made of letters, digits, - and _, got 'a.b'"),
     ],

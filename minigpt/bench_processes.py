@@ -1,0 +1,83 @@
+"""Contenders of a benchmark, each in a process of its own.
+
+What one of them does to its process (ours tells malloc to keep memory) must not help another.
+
+    with contenders({"ours": (make_ours,), "theirs": (make_theirs, "cuda")}) as ask:
+        ask["ours"]("step")            # what make_ours() gave is called with "step" over there
+
+It is `make_ours` that runs in the process, and makes a function of one argument there, or None if
+there is no such contender; the names of those are not in `ask`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
+from typing import Any
+
+Work = Callable[[Any], Any]
+
+
+class ContenderError(RuntimeError):
+    """A contender failed; the message says which, and why."""
+
+
+def serve(pipe: Connection, make: Callable[..., Work | None], arguments: tuple[Any, ...]) -> None:
+    """In a process of its own: say whether there is such a contender, then do what is asked for."""
+    try:
+        work = make(*arguments)
+        pipe.send(work is not None)
+        while work is not None:
+            pipe.send(work(pipe.recv()))
+    except EOFError:  # nobody will ask any more
+        pass
+    except Exception as error:
+        pipe.send(ContenderError(f"{type(error).__name__}: {error}"))
+
+
+@contextmanager
+def contenders(makers: Mapping[str, tuple[Any, ...]]) -> Iterator[dict[str, Work]]:
+    """Start a process for each name, from a function and its arguments; all end with the block.
+
+    Raises:
+        ContenderError: one of them failed, here or when it is asked.
+    """
+    pipes: list[Connection] = []
+    processes = []
+    ask: dict[str, Work] = {}
+    try:
+        for name, (make, *arguments) in makers.items():
+            pipe, theirs = get_context("spawn").Pipe()
+            process = get_context("spawn").Process(
+                target=serve, args=(theirs, make, tuple(arguments)), daemon=True
+            )
+            process.start()
+            theirs.close()  # or a process that died would be waited for
+            pipes.append(pipe)
+            processes.append(process)
+            if _answer(pipe, name):
+                ask[name] = partial(_ask, pipe, name)
+        yield ask
+    finally:
+        for pipe in pipes:
+            pipe.close()
+        for process in processes:
+            process.join()
+
+
+def _ask(pipe: Connection, name: str, what: Any) -> Any:
+    pipe.send(what)
+    return _answer(pipe, name)
+
+
+def _answer(pipe: Connection, name: str) -> Any:
+    try:
+        answer = pipe.recv()
+    except EOFError:
+        raise ContenderError(f"the process of {name!r} ended before it answered") from None
+    if isinstance(answer, ContenderError):
+        raise ContenderError(f"{name}: {answer}")
+    return answer
