@@ -13,7 +13,9 @@ step keeps what its gradients will need, if there are any to compute. For N = B 
     GELU                its input, 4 C a token
     SwiGLU              gate, silu(gate) and up, ffn a token each
     dropout             a byte for each number of the stream
-    cross-entropy       the logarithm of each of V probabilities in fp32, where a target counts
+    loss                the gradient of the LM head's input, where a target counts, and of its
+                        weight if that learns: linear_cross_entropy.py computes them at once.
+                        Elsewhere the logarithm of each of V probabilities in fp32
 
 A tensor that two steps keep is there once. Steps before the first trained number keep nothing, as
 no gradient gets that far: the first block of a frozen model keeps less than the others.
@@ -232,6 +234,12 @@ def head_tensors(shape: Shape, run: TrainingRun, live: bool) -> dict[str, int]:
     if live:
         kept["which positions count"] = n_rows  # bool
     live = kept.norm("last norm", live)
+    if kept.gpt and HEAD not in kept.lora:
+        if live:
+            kept["gradient of output of last norm"] = n * kept.width * kept.size
+        if run.method == "full":
+            kept["gradient of head"] = 4 * shape.vocab_size * kept.width
+        return kept
     kept.linear(HEAD, live, "output of last norm")
     kept["logarithms of probabilities"] = 4 * n * shape.vocab_size
     kept["targets"] = 8 * n

@@ -27,6 +27,7 @@ from minigpt import generation
 from minigpt.config import GPTConfig
 from minigpt.dataset import IGNORE, check_ids
 from minigpt.linear import Linear
+from minigpt.linear_cross_entropy import linear_cross_entropy
 
 if TYPE_CHECKING:
     from minigpt.generation import KVCache, LayerCache
@@ -206,7 +207,7 @@ class GPT(nn.Module):
         gradient_checkpointing: in training, keep only what goes into each block and compute the
             block once more in the backward pass (Chen et al. 2016, "Training Deep Nets with
             Sublinear Memory Cost"). The gradients are the same, activations need far less memory,
-            and a step takes about a third longer.
+            and a step takes a third longer, or half as long again with LoRA.
     """
 
     soft_prompts: nn.Module | None
@@ -270,13 +271,13 @@ class GPT(nn.Module):
                 one, a soft prompt (if the model has one) stands there.
             causal: False lets every token see every other, which makes an encoder.
             last_only: score only the last position, all that generation needs.
-            loss_only: score only the positions whose targets count, all that training needs.
+            loss_only: compute the loss and keep no scores, all that training needs.
             attention_maps: an empty list to be filled with the attention weights [B, H, T, T] of
                 each layer, computed the readable way, for looking at.
 
         Returns:
-            logits [B, T, V] ([B, 1, V] with last_only, [n, V] with loss_only, n targets counting),
-            and the mean cross-entropy in nats over the targets that count, or None without targets.
+            logits [B, T, V] ([B, 1, V] with last_only; not to be used with loss_only), and the mean
+            cross-entropy in nats over the targets that count, or None without targets.
 
         Raises:
             ValueError: idx is empty, longer than the context, or holds ids outside the vocabulary.
@@ -304,6 +305,10 @@ class GPT(nn.Module):
         if loss_only and targets is not None and not torch.compiler.is_compiling():
             counted = targets != IGNORE  # [B, T]
             x, targets = x[counted], targets[counted]  # [n, C], [n]
+            if type(self.lm_head) is Linear:  # nothing beside it, and not in 4 bits
+                x = self.transformer["ln_f"](x)
+                loss = linear_cross_entropy(x, self.lm_head.weight, targets)
+                return x.new_empty(0, self.config.vocab_size), loss
         logits = self.lm_head(self.transformer["ln_f"](x))  # [B, T, V]
         if targets is None:
             return logits, None
