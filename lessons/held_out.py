@@ -71,8 +71,9 @@ class HeldOut:
         losses = []
         for window in overlapping_windows(self.ids, context, 3 * context // 4, batch_size=2):
             idx, targets = (tensor.to(device) for tensor in window)  # [B, T] each
-            logits, _ = model(idx, targets, loss_only=True)  # [n, V], for the n that count
-            losses.append(F.cross_entropy(logits, targets[targets != IGNORE], reduction="none"))
+            counted = targets != IGNORE  # [B, T]
+            logits = model(idx)[0][counted]  # [n, V]
+            losses.append(F.cross_entropy(logits, targets[counted], reduction="none"))
         model.train(was_training)
         nats = torch.cat(losses).double().cpu().numpy()  # [targets]
         return np.bincount(self.document, nats / math.log(2))
