@@ -195,12 +195,16 @@ def measure_all(jobs: Sequence[tuple[int, str]]) -> list[Row]:
     A variant takes about half a second, so they are divided among the processors; what it compiled
     once Triton keeps on disk. With TRITON_INTERPRET set, new processes without it do the work.
     """
-    workers = min(os.cpu_count() or 1, len(jobs) // 8)
-    if workers < 2 and not os.environ.get("TRITON_INTERPRET"):
+    if len(jobs) < 16 and not os.environ.get("TRITON_INTERPRET"):
         return [measure_number(job) for job in jobs]
+    return list(compilers().map(measure_number, jobs))
+
+
+@cache
+def compilers() -> ProcessPoolExecutor:
+    """A process for each processor; they stay, as importing torch takes them seconds."""
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(max(workers, 1), context, initializer=compile_here) as pool:
-        return list(pool.map(measure_number, jobs))
+    return ProcessPoolExecutor(os.cpu_count() or 1, context, initializer=compile_here)
 
 
 def runs_on(variant: Variant, arch: str) -> bool:

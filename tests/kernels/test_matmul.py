@@ -98,6 +98,8 @@ def test_product_is_exact_up_to_rounding(
     fast: bool,
     poisoned: Poisoned,
 ) -> None:
+    if fast and dtype == torch.float32:
+        rows = min(rows, 3)  # it takes row by row
     check(rows, shape, block_size, nested, dtype, poisoned, fast=fast)
 
 
