@@ -12,6 +12,7 @@ of bitsandbytes. All arithmetic is fp32, whatever the dtype of the weight.
 from __future__ import annotations
 
 import math
+import weakref
 
 import numpy as np
 import torch
@@ -168,8 +169,9 @@ def check_finite(weight: Tensor, sample: Tensor) -> None:
 # The CPU path
 
 CHUNK = 2**19  # elements worked on at a time: 2 MiB in fp32; a multiple of every block size
-SHARED_CHUNK = 2 * CHUNK  # the same where all threads work on one chunk
-SMALL_CHUNK = CHUNK // 2  # the same where one thread dequantizes
+SMALL = 2**18  # elements; up to here dequantize works on all at once
+THREAD_CHUNK = 2**17  # elements per thread that dequantize works on at a time
+ROW = 2**11  # bytes looked up in one go
 N_CELLS = 2**16  # of [-1, 1], in the table of `make_cells`
 UNSURE = 0x10  # added to the code of a cell that a threshold falls into
 UNSURE_WORD = UNSURE * 0x0101010101010101  # the same for 8 codes at once
@@ -203,22 +205,49 @@ def make_pairs() -> Tensor:
 
 CELLS = make_cells()
 PAIRS = make_pairs()
+KEPT: dict[str, tuple[np.ndarray, weakref.ref[np.ndarray]]] = {}  # memory and who uses it
 
 
-def new_tensor(n: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """Uninitialised [n]; on a CPU in pages of 2 MiB where the system has them.
+def large_pages(n_bytes: int) -> np.ndarray:
+    """Uninitialised memory, uint8 [n_bytes], in pages of 2 MiB where the system has them.
 
     Fresh memory costs a page fault a page, at its first touch. With pages of 4 KiB that takes
     longer than all the arithmetic here: 12.5 ms of 1 core for 32 MiB, and 2.1 ms with large ones
     (AMD EPYC, Linux). numpy asks for large pages where torch does not. They begin at multiples of
-    2 MiB, so the tensor does too; what is left over in front is never touched.
+    2 MiB, so the memory does too; what is left over in front is never touched.
     """
+    buffer = np.empty(n_bytes + LARGE_PAGE, dtype=np.uint8)
+    start = -buffer.ctypes.data % LARGE_PAGE
+    return buffer[start : start + n_bytes]
+
+
+def new_tensor(n: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Uninitialised [n]; on a CPU in large pages."""
     n_bytes = n * dtype.itemsize
     if device.type != "cpu" or n_bytes < LARGE:
         return torch.empty(n, dtype=dtype, device=device)
-    buffer = np.empty(n_bytes + LARGE_PAGE, dtype=np.uint8)
-    start = -buffer.ctypes.data % LARGE_PAGE
-    return torch.from_numpy(buffer[start : start + n_bytes]).view(dtype)
+    return torch.from_numpy(large_pages(n_bytes)).view(dtype)
+
+
+def recycled_tensor(purpose: str, n: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Uninitialised [n], in the memory of the last tensor of this purpose once nobody holds it.
+
+    Layer after layer dequantizes its weight, multiplies and forgets it. Memory that goes back to
+    the system each time comes again with its page faults, large pages or not; so the last piece is
+    kept, as torch keeps a GPU's. torch holds the array `view` as long as any tensor shares its
+    memory, so a weak reference tells when it is free.
+    """
+    if device.type != "cpu":
+        return torch.empty(n, dtype=dtype, device=device)
+    n_bytes = n * dtype.itemsize
+    kept = KEPT.pop(purpose, None)  # away, so that no other thread takes it too
+    if kept is not None and kept[1]() is None and len(kept[0]) >= n_bytes:
+        memory = kept[0]
+    else:
+        memory = large_pages(n_bytes)
+    view = memory[:n_bytes]
+    KEPT[purpose] = (memory, weakref.ref(view))
+    return torch.from_numpy(view).view(dtype)
 
 
 def quantize(weight: Tensor, block_size: int, nested_block_size: int | None) -> NF4Tensor:
@@ -272,36 +301,37 @@ def dequantize(q: NF4Tensor, dtype: torch.dtype) -> Tensor:
     best, and few operations on all of a small tensor are quicker than loops. torch.gather is the
     look-up that torch shares among its threads. Threads of our own took twice as long next to other
     operations: torch's wait for more work for some milliseconds and keep the processors busy with
-    that. 4096 x 4096 to bf16 takes 6.2 ms, and 4.2 ms in memory that was used before (AMD EPYC, 2
-    threads). The price: torch's threads meet after every operation, so it gets many times slower
-    where another process takes a processor away; `torch.set_num_threads` to what is free helps.
+    that. The price: torch's threads meet after every operation, so it gets many times slower where
+    another process takes a processor away; `torch.set_num_threads` to what is free helps.
     """
     device, block_size, scales = q.device, q.block_size, block_scales(q)
     table = PAIRS.to(device)
-    if q.numel <= SMALL_CHUNK:
+    if q.numel <= SMALL:
         index = in_blocks(q.codes, block_size // 2).flatten().int()
         x = torch.index_select(table, 0, index).view(torch.float32)
         x.view(-1, block_size).mul_(scales[:, None])
         return x[: q.numel].to(dtype).view(q.shape)
-    alone = torch.get_num_threads() == 1
-    n = SMALL_CHUNK if alone else SHARED_CHUNK
+    n_threads = torch.get_num_threads()
+    n = THREAD_CHUNK * n_threads
     size = min(n, block_size * len(scales))
-    out = new_tensor(q.numel, dtype, device)
-    scratch = new_tensor(8 * size, torch.uint8, device)  # one piece, for large pages
-    index = scratch[: 4 * size].view(torch.int32 if alone else torch.int64)
+    out = recycled_tensor("weight", q.numel, dtype, device)
+    scratch = recycled_tensor("levels", size, torch.float32, device)
+    index_dtype = torch.int32 if n_threads == 1 else torch.int64
+    index = recycled_tensor("index", size // 2, index_dtype, device)
     chunks = (out.split(n), q.codes.split(n // 2), scales.split(n // block_size))
     for target, codes, scale in zip(*chunks, strict=True):
         size = block_size * len(scale)  # of the last chunk, `target` may be shorter
         direct = dtype == torch.float32 and len(target) == size  # there is nothing to round
-        x = target if direct else scratch[-4 * size :].view(torch.float32)
+        x = target if direct else scratch[:size]
         pairs, index = x.view(torch.complex64), index[: size // 2]
         index[: len(codes)] = codes
-        index[len(codes) :] = 0
-        if alone:
+        if len(codes) < len(index):
+            index[len(codes) :] = 0
+        if n_threads == 1:
             torch.index_select(table, 0, index, out=pairs)
         else:
-            rows = pairs.view(len(scale), -1)
-            torch.gather(table.expand(len(scale), -1), 1, index.view_as(rows), out=rows)
+            rows = pairs.view(-1, math.gcd(size // 2, ROW))  # torch shares out whole rows
+            torch.gather(table.expand(len(rows), -1), 1, index.view_as(rows), out=rows)
         x.view(-1, block_size).mul_(scale[:, None])
         if not direct:
             target.copy_(x[: len(target)])
