@@ -250,6 +250,11 @@ def recycled_tensor(purpose: str, n: int, dtype: torch.dtype, device: torch.devi
     return torch.from_numpy(view).view(dtype)
 
 
+def kept_bytes() -> int:
+    """The memory that is kept for the next weight; torch's own count does not have it."""
+    return sum(len(memory) for memory, _ in KEPT.values())
+
+
 def quantize(weight: Tensor, block_size: int, nested_block_size: int | None) -> NF4Tensor:
     """What `quantize_plainly` gives, fast on a CPU.
 

@@ -11,7 +11,8 @@ gradient checkpointing and without, like against like.
 
 Memory is counted by the allocator, for both alike: what is alive when the forward pass has ended,
 and the most that is alive at any time of a step. That is more than what autograd keeps: the
-logits and their gradient, and a weight in full while a product needs it, are in it.
+logits and their gradient, and a weight in full while a product needs it, are in it. Dequantizing on
+a CPU has memory of its own for large weights, which it keeps from one to the next: it is added.
 
 Source: Dettmers et al. 2023, "QLoRA" (arXiv 2305.14314).
 """
@@ -37,6 +38,7 @@ import torch
 from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
 
+from kernels.reference import kept_bytes
 from minigpt.allocator import keep_freed_memory
 from minigpt.batch_loss import accumulate_gradients, autocast, part_of_loss
 from minigpt.bench_processes import ContenderError, Work, contenders
@@ -224,7 +226,7 @@ def contender(name: str, settings: Settings, folder: Path, checkpointing: bool) 
             counted,
             weights=held,
             activations=bytes_alive(forward, device)[1],
-            peak=held + counted.optimizer + bytes_alive(step, device)[0],
+            peak=held + counted.optimizer + bytes_alive(step, device)[0] + kept_bytes(),
         )
 
     work: dict[str, Callable[[], Any]] = {"memory": memory, "step": step}

@@ -267,7 +267,9 @@ def new_kept(n_bytes: int) -> Tensor:
 def test_memory_is_handed_out_again_only_when_nobody_holds_it(
     hold: Callable[[Tensor], object],
 ) -> None:
+    before = reference.kept_bytes()
     held = hold(new_kept(1000))
+    assert reference.kept_bytes() == before + 1000
     address = reference.KEPT["test"][0].ctypes.data
     other = new_kept(1000)
     assert other.data_ptr() != address
