@@ -59,7 +59,7 @@ def course(arguments: argparse.Namespace) -> int:
         print()
     print("The course so far:")
     for number, name, outcome, seconds, folder in report:
-        print(f"  {number:02d} {name:<14} {outcome:<12} {seconds:4.0f} s   figures in {folder}/")
+        print(f"  {number:02d} {name:<19} {outcome:<12} {seconds:4.0f} s   figures in {folder}/")
     print(f"  {sum(row[3] for row in report):.0f} s in all")
     return int(any(row[2] != "done" for row in report))
 
