@@ -38,7 +38,7 @@ import torch
 from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
 
-from kernels.reference import kept_bytes
+from kernels.host_memory import kept_bytes
 from minigpt.allocator import keep_freed_memory
 from minigpt.batch_loss import accumulate_gradients, autocast, part_of_loss
 from minigpt.bench_processes import ContenderError, Work, contenders
