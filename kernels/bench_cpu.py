@@ -1,11 +1,12 @@
 """python -m kernels.bench_cpu: NF4 on the processor, beside bitsandbytes' C++, in turn.
 
 Every contender does the same work once a round, the first of a round alternates, and the ratio is
-the median of the rounds' ratios. Each makes its result in new memory, as the public functions do;
-`--keep-memory` asks the C library to hand freed memory out again, and with it the page faults are
-gone that new memory costs, most of all to bitsandbytes. That has AVX-512 code for weights whose
-rows are a multiple of 16 long, and portable C++ for all else: `--columns 4097` measures what a
-processor without AVX-512 would run.
+the median of the rounds' ratios. Ours dequantizes large weights into memory that it has kept from
+the last; bitsandbytes asks the C library, which gives back to the system what takes 32 MiB or more,
+and pays for the page faults anew. `--keep-memory` asks the C library to keep that too, which takes
+most of bitsandbytes' time away. Its AVX-512 code is for weights whose rows are a multiple of 16
+long, its portable C++ for all else: `--columns 4097` is what a
+processor without AVX-512 runs.
 """
 
 from __future__ import annotations
@@ -94,6 +95,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--columns", type=int, help="of the weight, default as many as rows")
     parser.add_argument("--keep-memory", action="store_true", help="no page faults (glibc only)")
     chosen = parser.parse_args(arguments)
+    for name in ("rounds", "size", "columns"):
+        if (number := getattr(chosen, name)) is not None and number < 1:
+            parser.error(f"--{name} must be at least 1, got {number}")
     if chosen.keep_memory:
         libc = ctypes.CDLL(None)
         libc.mallopt(M_MMAP_MAX, 0)

@@ -10,7 +10,8 @@ from torch import Tensor
 
 LARGE = 2**22  # bytes; numpy asks the system for large pages from here on
 LARGE_PAGE = 2**21  # bytes
-KEPT: dict[str, tuple[np.ndarray, weakref.ref[np.ndarray]]] = {}  # memory and who uses it
+MOST = 2**28  # bytes; a larger piece of memory is not kept
+KEPT: dict[tuple[str, int], tuple[np.ndarray, weakref.ref[np.ndarray]]] = {}  # memory, its user
 
 
 def large_pages(n_bytes: int) -> np.ndarray:
@@ -39,19 +40,22 @@ def recycled_tensor(purpose: str, n: int, dtype: torch.dtype, device: torch.devi
 
     Layer after layer dequantizes its weight, multiplies and forgets it. Memory that goes back to
     the system each time comes again with its page faults, large pages or not; so the last piece is
-    kept, as torch keeps a GPU's. torch holds the array `view` as long as any tensor shares its
-    memory, so a weak reference tells when it is free.
+    kept, as torch keeps a GPU's: one for every power of two, so that a tensor takes less than twice
+    its memory, and none above MOST. KEPT.clear() gives it back to the system. torch holds the array
+    `view` as long as any tensor shares its memory, so a weak reference tells when it is free.
     """
     if device.type != "cpu":
         return torch.empty(n, dtype=dtype, device=device)
     n_bytes = n * dtype.itemsize
-    kept = KEPT.pop(purpose, None)  # away, so that no other thread takes it too
+    which = (purpose, n_bytes.bit_length())
+    kept = KEPT.pop(which, None)  # away, so that no other thread takes it too
     if kept is not None and kept[1]() is None and len(kept[0]) >= n_bytes:
         memory = kept[0]
     else:
         memory = large_pages(n_bytes)
     view = memory[:n_bytes]
-    KEPT[purpose] = (memory, weakref.ref(view))
+    if n_bytes <= MOST:
+        KEPT[which] = (memory, weakref.ref(view))
     return torch.from_numpy(view).view(dtype)
 
 

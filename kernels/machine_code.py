@@ -33,6 +33,7 @@ import os
 import re
 import subprocess
 import tempfile
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import cache
@@ -220,17 +221,22 @@ def table(
 ) -> list[Row]:
     """A row for every kernel in these configurations; no kernels named means all of them.
 
+    A kernel that there is in one configuration only is in the table whatever is asked for.
+
     Raises:
         ValueError: nothing, or nothing of a kernel that is named, is compiled for them.
     """
+    number_of = Counter(variant.kernel for variant in variants())
     jobs = [
         (number, arch)
         for number, variant in enumerate(variants())
         for arch in archs
         if runs_on(variant, arch)
         and (not kernels or variant.kernel in kernels)
-        and variant.dtype in dtypes
-        and variant.block_size in block_sizes
+        and (
+            (variant.dtype in dtypes and variant.block_size in block_sizes)
+            or number_of[variant.kernel] == 1
+        )
     ]
     found = {variants()[number].kernel for number, _ in jobs}
     missing = [kernel for kernel in kernels if kernel not in found]

@@ -35,6 +35,7 @@ PAD_CODE = 7  # the level 0.0; fills the last half byte of an odd number of code
 STATE = ".quant_state.bitsandbytes__"  # and the format: the key of what is no tensor, in a file
 SETTINGS = f"{STATE}nf4"
 PARTS = ("codes", "absmax", "absmax_codes", "absmax_scale", "absmax_offset")
+FP32: dict[str, Any] = {"dtype": torch.float32, "device": "cpu"}  # whatever torch's defaults are
 
 
 def derive_levels() -> Tensor:
@@ -47,9 +48,9 @@ def derive_levels() -> Tensor:
     """
     quantile = NormalDist().inv_cdf
     o = 0.9677083
-    positive = [quantile(p) for p in torch.linspace(o, 0.5, 9)[:-1].tolist()]
-    negative = [-quantile(p) for p in torch.linspace(o, 0.5, 8)[:-1].tolist()]
-    levels = torch.tensor(sorted([*negative, 0.0, *positive]), dtype=torch.float32)
+    positive = [quantile(p) for p in torch.linspace(o, 0.5, 9, **FP32)[:-1].tolist()]
+    negative = [-quantile(p) for p in torch.linspace(o, 0.5, 8, **FP32)[:-1].tolist()]
+    levels = torch.tensor(sorted([*negative, 0.0, *positive]), **FP32)
     return levels / levels.max()
 
 
@@ -63,10 +64,10 @@ def derive_dynamic_map() -> Tensor:
     """
     values = [0.0, 1.0]
     for i in range(7):
-        ends = torch.linspace(0.1, 1, 2**i + 1)
+        ends = torch.linspace(0.1, 1, 2**i + 1, **FP32)
         middles = (ends[:-1] + ends[1:]) / 2 * 10.0 ** (i - 6)
         values += [sign * value for value in middles.tolist() for sign in (1, -1)]
-    return torch.tensor(sorted(values), dtype=torch.float32)
+    return torch.tensor(sorted(values), **FP32)
 
 
 LEVELS = derive_levels()
@@ -136,7 +137,16 @@ class NF4Tensor:
     nested_block_size: int | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "shape", torch.Size(self.shape))
+        try:
+            sizes = torch.Size(self.shape)
+        except TypeError:
+            sizes = torch.Size([-1])
+        if min(sizes, default=0) < 0:
+            raise ValueError(
+                "shape of an NF4Tensor must be the sizes of a tensor, whole numbers from 0, got "
+                f"{self.shape!r}"
+            )
+        object.__setattr__(self, "shape", sizes)
         object.__setattr__(self, "block_size", check_block_size("block_size", self.block_size))
         check_dtype("dtype", self.dtype)
         n_blocks = math.ceil(self.numel / self.block_size)
@@ -267,6 +277,8 @@ class NF4Tensor:
             dtype, block_size = getattr(torch, settings["dtype"]), settings["blocksize"]
             nested = settings.get("nested_blocksize")
             offset = float(settings["nested_offset"] if nested is not None else 0)
+            if not math.isfinite(offset):
+                raise ValueError(f"nested_offset is {offset}")
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ValueError(
                 f"the settings in {prefix + SETTINGS!r} are damaged ({type(error).__name__}: "

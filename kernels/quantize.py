@@ -29,7 +29,7 @@ from torch import Tensor
 
 from kernels.backend import check_not_capturing
 from kernels.eights import larger, largest_of_eight, load_eight, scaled
-from kernels.nf4 import BLOCK_SIZES, DYNAMIC_MAP, THRESHOLDS
+from kernels.nf4 import BLOCK_SIZES, DYNAMIC_MAP, FP32, THRESHOLDS
 from kernels.variant import Variant
 from kernels.warp import own_lane
 
@@ -233,8 +233,8 @@ def make_cells() -> Tensor:
     Cell c, from -15 to 15, is where y * 15 is nearest to c. Its number is how many thresholds are
     below the cell, its threshold the one inside, or Inf.
     """
-    threshold = torch.full((32,), torch.inf)
-    number = torch.zeros(32, dtype=torch.int32)
+    threshold = torch.full((32,), torch.inf, **FP32)
+    number = torch.zeros(32, dtype=torch.int32, device="cpu")
     of_threshold = torch.round(THRESHOLDS * CELLS.value).int()
     for cell in range(-15, 16):
         number[cell % 32] = (of_threshold < cell).sum()

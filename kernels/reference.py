@@ -189,7 +189,7 @@ def make_cells() -> Tensor:
     its own cell it has to be compared: 15 cells of 65537, where 1 number in 3400 is (normally
     distributed, blocks of 64).
     """
-    cells = torch.arange(N_CELLS + 1)
+    cells = torch.arange(N_CELLS + 1, device="cpu")
     of_threshold = cell_of(THRESHOLDS)  # [15]
     code = (cells[:, None] > of_threshold).sum(dim=1)
     return (code + UNSURE * torch.isin(cells, of_threshold)).to(torch.uint8)
@@ -197,7 +197,7 @@ def make_cells() -> Tensor:
 
 def make_pairs() -> Tensor:
     """The two levels of every byte, complex64 [256]: the real part is the upper half's."""
-    byte = torch.arange(256)
+    byte = torch.arange(256, device="cpu")
     return torch.complex(LEVELS[byte >> 4], LEVELS[byte & 15])
 
 
@@ -214,7 +214,7 @@ def quantize(weight: Tensor, block_size: int, nested_block_size: int | None) -> 
     flat = weight.detach().reshape(-1)
     n, device = len(flat), flat.device
     codes = new_tensor(math.ceil(n / 2), torch.uint8, device)
-    absmax = torch.empty(math.ceil(n / block_size), device=device)
+    absmax = torch.empty(math.ceil(n / block_size), dtype=torch.float32, device=device)
     cells, thresholds = CELLS.to(device), THRESHOLDS.to(device)
 
     def work(starts: range) -> None:
@@ -267,7 +267,7 @@ def dequantize(q: NF4Tensor, dtype: torch.dtype) -> Tensor:
         index = in_blocks(q.codes, block_size // 2).flatten().int()
         x = torch.index_select(table, 0, index).view(torch.float32)
         x.view(-1, block_size).mul_(scales[:, None])
-        return x[: q.numel].to(dtype).view(q.shape)
+        return torch.ops.aten._unsafe_view(x[: q.numel].to(dtype), q.shape)
     n_threads = torch.get_num_threads()
     n = THREAD_CHUNK * n_threads
     size = min(n, block_size * len(scales))
@@ -292,4 +292,4 @@ def dequantize(q: NF4Tensor, dtype: torch.dtype) -> Tensor:
         x.view(-1, block_size).mul_(scale[:, None])
         if not direct:
             target.copy_(x[: len(target)])
-    return out.view(q.shape)
+    return torch.ops.aten._unsafe_view(out, q.shape)

@@ -243,7 +243,7 @@ for field in ("en", "fr"):
     counts = np.bincount(pack(sentences, encoding.eot_token), minlength=encoding.n_vocab)  # [V]
     shares.append(counts / counts.sum())
 is_french = shares[1] > 2 * shares[0]  # [V]
-ids = {encoding.decode([token]): token for token in range(encoding.n_vocab)}
+ids = {encoding.decode([token]): token for token in range(encoding.n_vocab)}  # most have their own
 print(f"of the vocabulary, {is_french.mean():.0%} are French")
 french: dict[tuple[str, str], float] = {}
 closest: dict[tuple[str, str], float] = {}
@@ -378,12 +378,13 @@ for what, published, better, worse in (
     high, low = results[better]["bleu"], results[worse]["bleu"]
     course.compare(f"BLEU, {what}", published, f"{high:.1f}, {low:.1f}", is_better(high - low))
 was, now = french["prompt, random", "before"], french["prompt, random", "after"]
-error = 2 * (0.25 / (5 * N_TOKENS)) ** 0.5  # two standard errors of a share, at most
+# Two standard errors of the difference of two shares, were all neighbours independent.
+error = 2 * (2 * 0.25 / (5 * N_TOKENS)) ** 0.5
 course.compare(
     "neighbours of a prompt started at random", "related groups",
     f"French: {was:.0%} before, {now:.0%} after training",
     ("reproduced" if now > was + error else "not reproduced")
-    + f": {100 * (now - was):+.0f} points, of which up to {100 * error:.0f} may be chance",
+    + f": {100 * (now - was):+.0f} points, of which {100 * error:.0f} or more may be chance",
 )  # fmt: skip
 course.compare(
     "cosine to the nearest word, started as words", "-",

@@ -123,7 +123,8 @@ def is_better(gap: float, noise: float = 3.0) -> str:
         noise: a gap up to this may come from the seed and from the choice of test sentences.
     """
     words = "reproduced" if gap > noise else "differs" if gap < -noise else "not reproduced"
-    near = "; near that limit: another seed may say otherwise" * (abs(abs(gap) - noise) < 1)
+    near = "; near that limit: another seed may say otherwise"
+    near *= abs(abs(gap) - noise) <= noise / 2
     return f"{words}: {gap:+.1f} BLEU, of which up to {noise:g} may be chance{near}"
 
 

@@ -90,8 +90,9 @@ def encode_examples(
             room = max_tokens - len(completion)
             if room < 1:
                 raise ValueError(
-                    f"the answer has {len(completion)} tokens, too many for max_tokens="
-                    f"{max_tokens}; raise max_tokens or leave the record out"
+                    f"the answer has {len(completion)} tokens, and there is room for "
+                    f"{max_tokens - 1} behind a prompt; make rows longer or a soft prompt shorter, "
+                    "or leave the record out"
                 )
         except ValueError as error:
             raise ValueError(f"record {i + 1} of {len(records)}: {error}") from None

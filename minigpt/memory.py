@@ -16,9 +16,10 @@ Four things are in memory while a model learns:
 
 The first three do not depend on the batch, the last is proportional to it. The total is their sum.
 What is there for a moment only is not in it: the result that a kernel is just writing, gradients of
-activations on their way back, a weight in full while a product needs it. memory_measured.py counts
-a step that really runs; on a CPU all four agree with it to the byte (in a model that is bf16
-throughout, activations to 1%: there a CPU's layer norms keep bf16 where a GPU's keep fp32).
+activations on their way back, a weight in full while a product needs it (on a CPU that piece of
+memory is kept for the next weight). memory_measured.py counts a step that really runs; on a CPU all
+four agree with it to the byte (in a model that is bf16 throughout, activations to 1%: there a CPU's
+layer norms keep bf16 where a GPU's keep fp32).
 
 Published for a 7B model, batch and context unknown: LoRA in bf16 21.33 GB, QLoRA 14.18 GB. For
 Llama 2 7B, batch 1, r = 8 at every linear layer:

@@ -25,6 +25,11 @@ def new_kept(n_bytes: int) -> Tensor:
     return host_memory.recycled_tensor("test", n_bytes, torch.uint8, torch.device("cpu"))
 
 
+@pytest.fixture(autouse=True)
+def nothing_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(host_memory, "KEPT", {})
+
+
 @pytest.mark.parametrize(
     "hold",
     [
@@ -39,22 +44,37 @@ def new_kept(n_bytes: int) -> Tensor:
 def test_memory_is_handed_out_again_only_when_nobody_holds_it(
     hold: Callable[[Tensor], object],
 ) -> None:
-    before = host_memory.kept_bytes()
     held = hold(new_kept(1000))
-    assert host_memory.kept_bytes() == before + 1000
-    address = host_memory.KEPT["test"][0].ctypes.data
+    assert host_memory.kept_bytes() == 1000
+    [(kept, _)] = host_memory.KEPT.values()
     other = new_kept(1000)
-    assert other.data_ptr() != address
+    assert other.data_ptr() != kept.ctypes.data
     del held  # this memory is no longer kept: the last one is
     address = other.data_ptr()
     del other
-    assert new_kept(1000).data_ptr() == address
-    assert new_kept(10).data_ptr() == address
-    assert new_kept(10).untyped_storage().nbytes() == 10
-    larger = new_kept(10**8)
-    assert larger.untyped_storage().nbytes() == 10**8
-    assert (larger.data_ptr() - address) % host_memory.LARGE_PAGE == 0
-    del host_memory.KEPT["test"]
+    for n_bytes in (1000, 512):
+        again = new_kept(n_bytes)
+        assert again.data_ptr() == address
+        assert again.untyped_storage().nbytes() == n_bytes
+        del again
+    new_kept(1001)
+    assert host_memory.kept_bytes() == 1001  # the shorter one is given back
+
+
+def test_a_small_tensor_does_not_hold_a_large_ones_memory() -> None:
+    large, small = new_kept(10**7), new_kept(10**5)
+    addresses = large.data_ptr(), small.data_ptr()
+    del large, small
+    for n_bytes, address in zip((10**7, 10**5), addresses, strict=True):
+        assert new_kept(n_bytes).data_ptr() == address
+
+
+def test_a_very_large_piece_is_not_kept() -> None:
+    new_kept(host_memory.MOST)
+    assert host_memory.kept_bytes() == host_memory.MOST
+    host_memory.KEPT.clear()
+    new_kept(host_memory.MOST + 1)
+    assert host_memory.kept_bytes() == 0
 
 
 def test_a_weight_that_is_held_is_not_written_over() -> None:

@@ -74,6 +74,9 @@ def test_size_is_counted_in_full() -> None:
         ({"absmax_offset": torch.zeros(1)}, r"absmax_offset .* torch.float32 \[\]"),
         ({"nested_block_size": 100}, "nested_block_size must be a power of two"),
         ({"nested_block_size": None}, "absmax .* got nothing"),
+        ({"shape": (-48, -128)}, r"shape .* whole numbers from 0, got \(-48, -128\)"),
+        ({"shape": None}, "shape .* whole numbers from 0, got None"),
+        ({"shape": "ab"}, "shape .* whole numbers from 0, got 'ab'"),
         (
             {"absmax_scale": torch.zeros(1, device="meta")},
             "codes are on cpu, absmax_scale is on meta",
@@ -206,6 +209,7 @@ def with_setting(name: str, value: object) -> dict[str, Tensor]:
         (lambda: with_setting("dtype", 32), "TypeError: "),
         (lambda: with_setting("shape", 48), "TypeError: "),
         (lambda: with_setting("nested_offset", "x"), "ValueError: .* 'x'"),
+        (lambda: with_setting("nested_offset", float("nan")), "ValueError: nested_offset is nan"),
         *[
             (lambda name=name: with_setting(name, None), f"KeyError: '{name}'")
             for name in ("quant_type", "dtype", "shape", "blocksize", "nested_offset")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -17,7 +19,7 @@ from torch.nn import functional as F
 
 import kernels.dequantize
 from kernels import NF4Tensor, dequantize_nf4, nf4_linear, ops, quantize_nf4
-from kernels.reference import dequantize_plainly, quantize_plainly
+from kernels.reference import SMALL, dequantize_plainly, quantize_plainly
 
 DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 
@@ -142,6 +144,53 @@ def test_only_four_bits_a_weight_are_saved_for_backward() -> None:
         nf4_linear(x, q, torch.zeros(256, requires_grad=True))
     assert sum(tensor.nbytes for tensor in saved) == q.nbytes
     assert {tensor.data_ptr() for tensor in saved} == {part.data_ptr() for part in q.parts.values()}
+
+
+@pytest.mark.parametrize("backend", ["torch", "triton"])
+@pytest.mark.parametrize("rows", [1, 3])
+def test_results_may_be_changed_in_place(rows: int, backend: str) -> None:
+    _, q, bias, _ = linear_inputs()
+    x = torch.randn(2, rows, 100, requires_grad=True)
+    y = nf4_linear(x, q, bias, backend=backend)
+    more = torch.ones_like(y, requires_grad=True)
+    y += more
+    y.sum().backward()
+    assert torch.equal(more.grad, torch.ones_like(more))
+    for n in (100, SMALL + 1):
+        with torch.no_grad():
+            weight = dequantize_nf4(quantize_nf4(torch.ones(n), backend=backend), backend=backend)
+        weight += torch.ones(n, requires_grad=True)
+        assert weight.requires_grad
+
+
+DIGEST = """
+import hashlib, torch
+DEFAULTS
+from kernels import dequantize_nf4, quantize_nf4
+from kernels.nf4 import DYNAMIC_MAP, LEVELS, THRESHOLDS
+x = torch.randn(8192, dtype=torch.float32, device="cpu", generator=torch.Generator().manual_seed(1))
+tensors = [DYNAMIC_MAP, LEVELS, THRESHOLDS]
+for backend in ("torch", "triton"):
+    for double_quant in (True, False):
+        q = quantize_nf4(x, double_quant=double_quant, backend=backend)
+        tensors += [*q.parts.values(), dequantize_nf4(q, backend=backend)]
+print(hashlib.sha256(b"".join(t.numpy().tobytes() for t in tensors)).hexdigest())
+"""
+
+
+def test_what_torch_makes_new_tensors_of_changes_nothing() -> None:
+    """transformers sets the default dtype while it loads a model."""
+    defaults = ("", *(f"torch.set_default_dtype(torch.{name})" for name in ("bfloat16", "float64")))
+    defaults += ("torch.set_default_device('meta')",)
+    digests = [
+        subprocess.run(
+            [sys.executable, "-c", DIGEST.replace("DEFAULTS", line)],
+            capture_output=True, text=True, check=True,
+        ).stdout
+        for line in defaults
+    ]  # fmt: skip
+    assert len(digests[0]) == 65
+    assert set(digests) == {digests[0]}
 
 
 @pytest.mark.parametrize("shape", [(100,), (0, 100), (2, 0, 100), (1, 1, 5, 100)])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from itertools import accumulate
+from itertools import accumulate, pairwise
 
 import pytest
 import torch
@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.profiler import ProfilerActivity, profile
 
-from kernels import NF4Tensor, reference
+from kernels import NF4Tensor, host_memory, reference
 from minigpt.model import GPT
-from minigpt.qlora import quantized_layers
+from minigpt.qlora import quantize_model, quantized_layers
 
 
 class Copies:
@@ -91,6 +91,24 @@ def test_one_dequantized_weight_is_alive_at_a_time_and_none_after_its_use(
     assert set(copies.left) == {0}
     largest = max(q.in_features * q.out_features for q in quantized_layers(model).values())
     assert copies.most == (2 if autocast else 4) * largest
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_one_piece_of_memory_serves_all_large_weights(
+    copies: Copies, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(host_memory, "KEPT", {})
+    sizes = (520, 512, 520, 512, 520)
+    model = nn.Sequential(*(nn.Linear(*size) for size in pairwise(sizes)))
+    quantized = quantize_model(model.to(dtype))
+    assert reference.SMALL < 520 * 512
+    x = torch.randn(3, 520, dtype=dtype, requires_grad=True)
+    quantized(x).sum().backward()
+    assert copies.made == 8
+    assert copies.alive() == 0
+    assert copies.most == dtype.itemsize * 520 * 512
+    scratch = 520 * 512 * 8  # fp32 levels, and an index of 8 bytes for two of them, at most
+    assert copies.most <= host_memory.kept_bytes() <= copies.most + scratch
 
 
 def bytes_over_time(work: Callable[[], object]) -> list[int]:
