@@ -254,8 +254,9 @@ for name, part in (("french", translation), ("short", summarization)):
     result = evaluate_task(again, encoding, part.task, part.test[: rough // 2])
     print(f"{name} (switched in {switched:.2f} ms): {result}\n    {result.answers[0]}")
     before_saving = (methods["LoRA"] if name == "french" else summaries)["answers"]
-    same = result.answers == before_saving[: rough // 2]
-    print(f"    the answers are those of the model it was trained in: {same}")
+    # In another batch the same numbers are added in another order, which can tip a word.
+    same = sum(a == b for a, b in zip(result.answers, before_saving, strict=False))
+    print(f"    of {len(result.answers)} answers {same} are those of the model it was trained in")
 
 # %% [markdown]
 # Merged, an adapter costs nothing at all: $W_0 + \frac{\alpha}{r} B A$ is a matrix like any other.
