@@ -5,8 +5,7 @@ the median of the rounds' ratios. Ours dequantizes large weights into memory tha
 the last; bitsandbytes asks the C library, which gives back to the system what takes 32 MiB or more,
 and pays for the page faults anew. `--keep-memory` asks the C library to keep that too, which takes
 most of bitsandbytes' time away. Its AVX-512 code is for weights whose rows are a multiple of 16
-long, its portable C++ for all else: `--columns 4097` is what a
-processor without AVX-512 runs.
+long, its portable C++ for all else: `--columns 4097` shows what a processor without AVX-512 runs.
 """
 
 from __future__ import annotations

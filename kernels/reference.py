@@ -12,6 +12,7 @@ of bitsandbytes. All arithmetic is fp32, whatever the dtype of the weight.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -147,6 +148,14 @@ def assemble(
     )
 
 
+def reshaped(result: Tensor, shape: Sequence[int]) -> Tensor:
+    """result in another shape, but no view to torch: callers may change it in place.
+
+    torch refuses that for a view that an autograd.Function returns, or that was made in no_grad.
+    """
+    return torch.ops.aten._unsafe_view(result, list(shape))
+
+
 def check_finite(weight: Tensor, sample: Tensor) -> None:
     """Raises ValueError that names the first NaN or Inf of weight, if `sample` has one.
 
@@ -267,7 +276,7 @@ def dequantize(q: NF4Tensor, dtype: torch.dtype) -> Tensor:
         index = in_blocks(q.codes, block_size // 2).flatten().int()
         x = torch.index_select(table, 0, index).view(torch.float32)
         x.view(-1, block_size).mul_(scales[:, None])
-        return torch.ops.aten._unsafe_view(x[: q.numel].to(dtype), q.shape)
+        return reshaped(x[: q.numel].to(dtype), q.shape)
     n_threads = torch.get_num_threads()
     n = THREAD_CHUNK * n_threads
     size = min(n, block_size * len(scales))
@@ -292,4 +301,4 @@ def dequantize(q: NF4Tensor, dtype: torch.dtype) -> Tensor:
         x.view(-1, block_size).mul_(scale[:, None])
         if not direct:
             target.copy_(x[: len(target)])
-    return torch.ops.aten._unsafe_view(out, q.shape)
+    return reshaped(out, q.shape)

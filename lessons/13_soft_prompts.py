@@ -243,9 +243,7 @@ for field in ("en", "fr"):
     counts = np.bincount(pack(sentences, encoding.eot_token), minlength=encoding.n_vocab)  # [V]
     shares.append(counts / counts.sum())
 is_french = shares[1] > 2 * shares[0]  # [V]
-ids = {
-    encoding.decode([token]): token for token in range(encoding.n_vocab)
-}  # the last of those that read alike
+ids = {encoding.decode([token]): token for token in range(encoding.n_vocab)}
 print(f"of the vocabulary, {is_french.mean():.0%} are French")
 french: dict[tuple[str, str], float] = {}
 closest: dict[tuple[str, str], float] = {}

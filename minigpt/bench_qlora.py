@@ -222,11 +222,12 @@ def contender(name: str, settings: Settings, folder: Path, checkpointing: bool) 
         optimizer.zero_grad()
         weights = [*model.parameters(), *model.buffers(), *scales_of(model)]
         held = sum(storages(weights).values())
+        kept = kept_bytes() if device.type == "cpu" else 0
         return replace(
             counted,
             weights=held,
             activations=bytes_alive(forward, device)[1],
-            peak=held + counted.optimizer + bytes_alive(step, device)[0] + kept_bytes(),
+            peak=held + counted.optimizer + bytes_alive(step, device)[0] + kept,
         )
 
     work: dict[str, Callable[[], Any]] = {"memory": memory, "step": step}
