@@ -10,8 +10,9 @@ from torch import Tensor
 
 LARGE = 2**22  # bytes; numpy asks the system for large pages from here on
 LARGE_PAGE = 2**21  # bytes
+HANDED_BACK = 2**25  # bytes; glibc keeps what is smaller for the next tensor itself
 MOST = 2**28  # bytes; a larger piece of memory is not kept
-KEPT: dict[tuple[str, int], tuple[np.ndarray, weakref.ref[np.ndarray]]] = {}  # memory, its user
+KEPT: dict[int, tuple[np.ndarray, weakref.ref[np.ndarray]]] = {}  # memory and its user, by size
 
 
 def large_pages(n_bytes: int) -> np.ndarray:
@@ -35,27 +36,28 @@ def new_tensor(n: int, dtype: torch.dtype, device: torch.device) -> Tensor:
     return torch.from_numpy(large_pages(n_bytes)).view(dtype)
 
 
-def recycled_tensor(purpose: str, n: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """Uninitialised [n], in the memory of the last tensor of this purpose once nobody holds it.
+def recycled_tensor(n: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Uninitialised [n]; a large one lies in the memory of an earlier one that nobody holds.
 
-    Layer after layer dequantizes its weight, multiplies and forgets it. Memory that goes back to
-    the system each time comes again with its page faults, large pages or not; so the last piece is
-    kept, as torch keeps a GPU's: one for every power of two, so that a tensor takes less than twice
-    its memory, and none above MOST. KEPT.clear() gives it back to the system. torch holds the array
-    `view` as long as any tensor shares its memory, so a weak reference tells when it is free.
+    Layer after layer dequantizes its weight, multiplies and forgets it. What is as large as
+    HANDED_BACK the C library gives back to the system each time, and it comes again with its page
+    faults, large pages or not; so the last piece is kept, as torch keeps a GPU's: one for every
+    power of two, so that a tensor takes less than twice its memory, and none above MOST.
+    KEPT.clear() gives it back. torch holds the array `view` as long as any tensor shares its
+    memory, so a weak reference tells when it is free.
     """
-    if device.type != "cpu":
-        return torch.empty(n, dtype=dtype, device=device)
     n_bytes = n * dtype.itemsize
-    which = (purpose, n_bytes.bit_length())
-    kept = KEPT.pop(which, None)  # away, so that no other thread takes it too
+    if device.type != "cpu" or n_bytes < HANDED_BACK:
+        return torch.empty(n, dtype=dtype, device=device)
+    size_class = n_bytes.bit_length()
+    kept = KEPT.pop(size_class, None)  # away, so that no other thread takes it too
     if kept is not None and kept[1]() is None and len(kept[0]) >= n_bytes:
         memory = kept[0]
     else:
         memory = large_pages(n_bytes)
     view = memory[:n_bytes]
     if n_bytes <= MOST:
-        KEPT[which] = (memory, weakref.ref(view))
+        KEPT[size_class] = (memory, weakref.ref(view))
     return torch.from_numpy(view).view(dtype)
 
 

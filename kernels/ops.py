@@ -69,6 +69,8 @@ def dequantize_nf4(
     check_type("q", q, NF4Tensor)
     dtype = q.dtype if dtype is None else dtype
     check_dtype("dtype", dtype)
+    if not traced(q.codes) and not use_triton(backend, q.device):
+        return reference.dequantize(q, dtype)
     return dequantize_op(parts_of(q), q.shape, q.block_size, q.nested_block_size, dtype, backend)
 
 

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from kernels import avx512
 from kernels.host_memory import new_tensor, recycled_tensor
 from kernels.nf4 import DYNAMIC_MAP, LEVELS, PAD_CODE, THRESHOLDS, NF4Tensor
 from kernels.threads import share
@@ -178,7 +179,7 @@ def check_finite(weight: Tensor, sample: Tensor) -> None:
 # The CPU path
 
 CHUNK = 2**19  # elements worked on at a time: 2 MiB in fp32; a multiple of every block size
-SMALL = 2**18  # elements; up to here dequantize works on all at once
+SMALL = 2**18  # elements; up to here tables are used on all at once
 THREAD_CHUNK = 2**17  # elements per thread that dequantize works on at a time
 ROW = 2**11  # bytes looked up in one go
 N_CELLS = 2**16  # of [-1, 1], in the table of `make_cells`
@@ -261,6 +262,19 @@ def quantize(weight: Tensor, block_size: int, nested_block_size: int | None) -> 
 def dequantize(q: NF4Tensor, dtype: torch.dtype) -> Tensor:
     """What `dequantize_plainly` gives, fast on a CPU.
 
+    In machine code where that can be had, with AVX-512 and a C compiler: 16 million numbers to bf16
+    in 4.2 ms, and 2.0 ms in 2 threads (Xeon). Elsewhere from tables.
+    """
+    if q.device.type != "cpu" or not avx512.usable():
+        return dequantize_with_tables(q, dtype)
+    out = recycled_tensor(q.numel, dtype, q.device)
+    avx512.dequantize(q, out)
+    return reshaped(out, q.shape)
+
+
+def dequantize_with_tables(q: NF4Tensor, dtype: torch.dtype) -> Tensor:
+    """The same in PyTorch.
+
     Two codes at a time: a byte is looked up in `PAIRS`. In one thread torch.index_select does that
     best, and few operations on all of a small tensor are quicker than loops. torch.gather is the
     look-up that torch shares among its threads. Threads of our own took twice as long next to other
@@ -280,10 +294,10 @@ def dequantize(q: NF4Tensor, dtype: torch.dtype) -> Tensor:
     n_threads = torch.get_num_threads()
     n = THREAD_CHUNK * n_threads
     size = min(n, block_size * len(scales))
-    out = recycled_tensor("weight", q.numel, dtype, device)
-    scratch = recycled_tensor("levels", size, torch.float32, device)
+    out = recycled_tensor(q.numel, dtype, device)
+    scratch = torch.empty(size, dtype=torch.float32, device=device)
     index_dtype = torch.int32 if n_threads == 1 else torch.int64
-    index = recycled_tensor("index", size // 2, index_dtype, device)
+    index = torch.empty(size // 2, dtype=index_dtype, device=device)
     chunks = (out.split(n), q.codes.split(n // 2), scales.split(n // block_size))
     for target, codes, scale in zip(*chunks, strict=True):
         size = block_size * len(scale)  # of the last chunk, `target` may be shorter

@@ -22,11 +22,12 @@ def test_large_tensors_are_aligned_as_those_of_torch() -> None:
 
 
 def new_kept(n_bytes: int) -> Tensor:
-    return host_memory.recycled_tensor("test", n_bytes, torch.uint8, torch.device("cpu"))
+    return host_memory.recycled_tensor(n_bytes, torch.uint8, torch.device("cpu"))
 
 
 @pytest.fixture(autouse=True)
-def nothing_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+def every_size_is_kept_and_nothing_yet(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(host_memory, "HANDED_BACK", 0)
     monkeypatch.setattr(host_memory, "KEPT", {})
 
 
@@ -67,6 +68,14 @@ def test_a_small_tensor_does_not_hold_a_large_ones_memory() -> None:
     del large, small
     for n_bytes, address in zip((10**7, 10**5), addresses, strict=True):
         assert new_kept(n_bytes).data_ptr() == address
+
+
+def test_what_the_c_library_keeps_is_not_kept_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(host_memory, "HANDED_BACK", 1000)
+    assert new_kept(999).shape == (999,)
+    assert host_memory.kept_bytes() == 0
+    new_kept(1000)
+    assert host_memory.kept_bytes() == 1000
 
 
 def test_a_very_large_piece_is_not_kept() -> None:
