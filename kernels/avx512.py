@@ -35,14 +35,14 @@ def compiled() -> Callable[..., None] | None:
     """
     if torch.backends.cpu.get_cpu_capability() != "AVX512":
         return None
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         library = Path(folder) / "avx512.so"
-        compiler = shlex.split(os.environ.get("CC", "")) or ["cc"]
-        command = [*compiler, *FLAGS, str(SOURCE), "-o", str(library)]
         try:
+            compiler = shlex.split(os.environ.get("CC", "")) or ["cc"]
+            command = [*compiler, *FLAGS, str(SOURCE), "-o", str(library)]
             subprocess.run(command, check=True, capture_output=True, stdin=subprocess.DEVNULL)
             function = ctypes.CDLL(str(library)).dequantize
-        except (OSError, subprocess.CalledProcessError):
+        except (OSError, ValueError, subprocess.CalledProcessError):
             return None
     pointer, int64 = ctypes.c_void_p, ctypes.c_int64
     function.argtypes = [pointer, ctypes.c_int, int64, pointer, pointer, ctypes.c_int]

@@ -1,11 +1,14 @@
 """python -m kernels.bench_cpu: NF4 on the processor, beside bitsandbytes' C++, in turn.
 
 Every contender does the same work once a round, the first of a round alternates, and the ratio is
-the median of the rounds' ratios. Ours dequantizes large weights into memory that it has kept from
-the last; bitsandbytes asks the C library, which gives back to the system what takes 32 MiB or more,
-and pays for the page faults anew. `--keep-memory` asks the C library to keep that too, which takes
-most of bitsandbytes' time away. Its AVX-512 code is for weights whose rows are a multiple of 16
-long, its portable C++ for all else: `--columns 4097` shows what a processor without AVX-512 runs.
+the median of the rounds' ratios. Ours dequantizes weights of 32 MiB or more into memory that it has
+kept from the last; bitsandbytes asks the C library, which gives that back to the system, and pays
+for the page faults anew. `--keep-memory` asks the C library to keep it, which takes most of
+bitsandbytes' time away.
+
+Both have code of their own for AVX-512. bitsandbytes' is for weights whose rows are a multiple of
+16 long, its portable C++ for all else. What a processor without AVX-512 runs shows
+`ATEN_CPU_CAPABILITY=avx2 python -m kernels.bench_cpu --columns 4097`: our tables, and that C++.
 """
 
 from __future__ import annotations
@@ -20,7 +23,7 @@ from typing import Any
 
 import torch
 
-from kernels import dequantize_nf4, quantize_nf4
+from kernels import avx512, dequantize_nf4, quantize_nf4
 
 GOALS = {"dequantize": 1.0, "quantize": 1.5}
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of mallopt, in glibc's malloc.h
@@ -107,7 +110,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ImportError as error:
         print(f"kernels.bench_cpu compares with bitsandbytes: {error}", file=sys.stderr)
         return 2
-    print(f"{shape[0]} x {shape[1]}, {torch.get_num_threads()} threads\n")
+    ours = "avx512.c" if avx512.usable() else "tables"
+    print(f"{shape[0]} x {shape[1]}, {torch.get_num_threads()} threads, ours dequantizes: {ours}\n")
     print(f"{'':<12}{'dtype':<10}{'scales':<8}{'bitsandbytes':>13}{'ours':>11}{'times':>8}  goal")
     for row in rows:
         times = row["milliseconds"]

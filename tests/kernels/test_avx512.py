@@ -187,7 +187,7 @@ def test_the_compiler_is_the_one_in_cc_and_leaves_nothing_behind(
     assert not list(folder.iterdir())
 
 
-@pytest.mark.parametrize("missing", ["compiler", "success", "library", "AVX-512"])
+@pytest.mark.parametrize("missing", ["compiler", "quote", "success", "library", "AVX-512"])
 def test_without_it_the_tables_do_the_work(
     missing: str, anew: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -195,8 +195,8 @@ def test_without_it_the_tables_do_the_work(
         monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX2")
         monkeypatch.setattr(subprocess, "run", None)  # not even asked
     else:
-        compilers = {"compiler": "/no/such/compiler", "success": "false", "library": "true"}
-        monkeypatch.setenv("CC", compilers[missing])
+        cc = {"compiler": "/no/such/cc", "quote": '"cc', "success": "false", "library": "true"}
+        monkeypatch.setenv("CC", cc[missing])
         monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX512")
     assert not avx512.usable()
     q = quantize_nf4(torch.randn(100, 100))
