@@ -379,6 +379,8 @@ if has_triton():
 #   instruction, so branching helps nobody, and each weight pays for the whole tree;
 # - 4 for a table in **memory**: a mask, two for an address of 64 bits, a load;
 # - 1 for a **shuffle**, as above. Loads of codes and stores are shared by eight weights each.
+#
+# A processor with AVX-512 has such an instruction too: `kernels/avx512.c` gets 32 weights at once.
 
 # %%
 if has_triton():
