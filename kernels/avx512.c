@@ -1,11 +1,10 @@
-/* NF4 back to numbers on a processor with AVX-512. kernels/avx512.py compiles and calls it.
+/* NF4 on a processor with AVX-512. kernels/avx512.py compiles and calls it; what it computes is the
+ * specification in kernels/reference.py, bit by bit.
  *
- *     out[i] = levels[code[i]] * absmax[i / block_size]
- *
- * A register holds 16 fp32 numbers, so one holds all levels of a block, already multiplied by its
- * scale and rounded. A single instruction looks up 16 numbers of 4 bytes there by their codes, or
- * 32 of 2 bytes: a table without memory, as the shuffle in kernels/warp.py is on a GPU.
- */
+ * A register holds 16 numbers of 4 bytes, so one holds all levels, or all thresholds. A single
+ * instruction (permutexvar) looks 16 numbers up there by their indices, or 32 of 2 bytes: a table
+ * without memory, as the shuffle in kernels/warp.py is on a GPU. */
+#include <float.h>
 #include <immintrin.h>
 #include <stdint.h>
 
@@ -13,6 +12,64 @@ enum dtype { FP32, FP16, BF16 }; /* the order of DTYPES in kernels/nf4.py */
 
 /* The n lowest bits, of 32: which numbers or bytes are read and written where fewer are left. */
 static inline uint32_t lowest(int64_t n) { return n < 32 ? (1u << n) - 1 : ~0u; }
+
+static inline int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
+
+/* Quantize */
+
+/* Up to 16 numbers in fp32, from x[i] on, and 0 behind the last. */
+static inline __m512 load(const void *x, int dtype, int64_t i, int64_t n) {
+    __mmask16 there = (__mmask16)lowest(n);
+    if (dtype == FP32) return _mm512_maskz_loadu_ps(there, (const float *)x + i);
+    __m256i bits = _mm256_maskz_loadu_epi16(there, (const uint16_t *)x + i);
+    if (dtype == FP16) return _mm512_cvtph_ps(bits);
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(bits), 16));
+}
+
+/* code = how many of the 15 thresholds are below y, by halving: 4 look-ups. */
+static inline __m512i encode(__m512 y, __m512 thresholds) {
+    __m512i code = _mm512_setzero_si512();
+    for (int half = 8; half > 0; half /= 2) {
+        __m512i index = _mm512_add_epi32(code, _mm512_set1_epi32(half - 1));
+        __m512 threshold = _mm512_permutexvar_ps(index, thresholds);
+        __mmask16 above = _mm512_cmp_ps_mask(y, threshold, _CMP_GT_OQ);
+        code = _mm512_mask_add_epi32(code, above, code, _mm512_set1_epi32(half));
+    }
+    return code;
+}
+
+/* n numbers in blocks of 2^block_bits -> absmax of each block, and codes, two in a byte. A block
+ * that has a NaN or Inf gets it for its absmax, and codes that mean nothing. */
+void quantize(const void *x, int dtype, int64_t n, const float *thresholds, int block_bits,
+              float *absmax, uint8_t *codes, int n_threads) {
+    __m512 table = _mm512_maskz_loadu_ps(0x7fff, thresholds);
+    int64_t size = 1ll << block_bits, n_blocks = (n + size - 1) >> block_bits;
+#pragma omp parallel for num_threads(n_threads)
+    for (int64_t block = 0; block < n_blocks; block++) {
+        int64_t start = block << block_bits, left = least(size, n - start);
+        /* Without the sign, numbers are in the order of their bits, and NaN is above all. */
+        __m512i largest = _mm512_setzero_si512();
+        for (int64_t i = 0; i < left; i += 16) {
+            __m512i bits = _mm512_castps_si512(load(x, dtype, start + i, left - i));
+            bits = _mm512_and_si512(bits, _mm512_set1_epi32(0x7fffffff));
+            largest = _mm512_max_epi32(largest, bits);
+        }
+        float scale = _mm_cvtss_f32(
+            _mm_castsi128_ps(_mm_cvtsi32_si128(_mm512_reduce_max_epi32(largest))));
+        float reciprocal = 1 / scale;
+        __m512 factor = _mm512_set1_ps(reciprocal > FLT_MAX ? FLT_MAX : reciprocal);
+        absmax[block] = scale;
+        for (int64_t i = 0; i < left; i += 16) {
+            __m512 y = _mm512_mul_ps(load(x, dtype, start + i, left - i), factor);
+            __m512i code = encode(y, table);
+            __m512i pair = _mm512_or_si512(_mm512_slli_epi64(code, 4), _mm512_srli_epi64(code, 32));
+            __mmask16 bytes = lowest((left - i + 1) / 2) & 0xff;
+            _mm_mask_storeu_epi8(codes + (start + i) / 2, bytes, _mm512_cvtepi64_epi8(pair));
+        }
+    }
+}
+
+/* Dequantize: level * scale once for all 16 codes of a block, rounded; then only look-ups */
 
 static inline __m512i twice(__m256i x) {
     return _mm512_inserti64x4(_mm512_castsi256_si512(x), x, 1);
@@ -40,7 +97,8 @@ static inline void look_up_4(float *out, const uint8_t *codes, int64_t n, __m512
         __m128i bytes = _mm_maskz_loadu_epi8(lowest((n - i + 1) / 2) & 0xff, codes + i / 2);
         __m512i pair = _mm512_cvtepu8_epi64(bytes);
         __m512i index = _mm512_or_si512(_mm512_srli_epi64(pair, 4), _mm512_slli_epi64(pair, 32));
-        _mm512_mask_storeu_ps(out + i, lowest(n - i), _mm512_permutexvar_ps(index, table));
+        __mmask16 there = (__mmask16)lowest(n - i);
+        _mm512_mask_storeu_ps(out + i, there, _mm512_permutexvar_ps(index, table));
     }
 }
 
@@ -48,7 +106,7 @@ static inline void look_up_4(float *out, const uint8_t *codes, int64_t n, __m512
  * is a bit of the upper half and makes no difference, since the table has everything twice. */
 static inline void look_up_2(uint16_t *out, const uint8_t *codes, int64_t n, __m512i table) {
     for (int64_t i = 0; i < n; i += 32) {
-        __m128i bytes = _mm_maskz_loadu_epi8(lowest((n - i + 1) / 2), codes + i / 2);
+        __m128i bytes = _mm_maskz_loadu_epi8((__mmask16)lowest((n - i + 1) / 2), codes + i / 2);
         __m512i pair = _mm512_cvtepu8_epi32(bytes);
         __m512i index = _mm512_or_si512(_mm512_srli_epi32(pair, 4), _mm512_slli_epi32(pair, 16));
         _mm512_mask_storeu_epi16(out + i, lowest(n - i), _mm512_permutexvar_epi16(index, table));
@@ -62,19 +120,18 @@ void dequantize(void *out, int dtype, int64_t n, const uint8_t *codes, const flo
                 const float *absmax_scale, const float *absmax_offset, int nested_bits,
                 int n_threads) {
     __m512 level = _mm512_loadu_ps(levels);
-    int64_t n_blocks = (n + (1ll << block_bits) - 1) >> block_bits;
+    int64_t size = 1ll << block_bits, n_blocks = (n + size - 1) >> block_bits;
 #pragma omp parallel for num_threads(n_threads)
     for (int64_t block = 0; block < n_blocks; block++) {
+        int64_t start = block << block_bits, left = least(size, n - start);
         float scale = absmax ? absmax[block]
                              : map[absmax_codes[block]] * absmax_scale[block >> nested_bits]
                                    + *absmax_offset;
-        __m512 x = _mm512_mul_ps(level, _mm512_set1_ps(scale));
-        int64_t start = block << block_bits;
-        int64_t left = n - start < 1ll << block_bits ? n - start : 1ll << block_bits;
+        __m512 table = _mm512_mul_ps(level, _mm512_set1_ps(scale));
         if (dtype == FP32)
-            look_up_4((float *)out + start, codes + start / 2, left, x);
+            look_up_4((float *)out + start, codes + start / 2, left, table);
         else
             look_up_2((uint16_t *)out + start, codes + start / 2, left,
-                      dtype == FP16 ? to_fp16(x) : to_bf16(x));
+                      dtype == FP16 ? to_fp16(table) : to_bf16(table));
     }
 }

@@ -1,10 +1,10 @@
 """python -m kernels.bench_cpu: NF4 on the processor, beside bitsandbytes' C++, in turn.
 
 Every contender does the same work once a round, the first of a round alternates, and the ratio is
-the median of the rounds' ratios. Ours dequantizes weights of 32 MiB or more into memory that it has
-kept from the last; bitsandbytes asks the C library, which gives that back to the system, and pays
-for the page faults anew. `--keep-memory` asks the C library to keep it, which takes most of
-bitsandbytes' time away.
+the median of the rounds' ratios. Ours dequantizes weights of 4 MiB or more into memory that it has
+kept from the last; bitsandbytes asks the C library, which gives large pieces back to the system,
+and pays for the page faults anew. `--keep-memory` asks the C library to keep them, which takes most
+of bitsandbytes' time away.
 
 Both have code of their own for AVX-512. bitsandbytes' is for weights whose rows are a multiple of
 16 long, its portable C++ for all else. What a processor without AVX-512 runs shows
@@ -110,8 +110,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ImportError as error:
         print(f"kernels.bench_cpu compares with bitsandbytes: {error}", file=sys.stderr)
         return 2
-    ours = "avx512.c" if avx512.usable() else "tables"
-    print(f"{shape[0]} x {shape[1]}, {torch.get_num_threads()} threads, ours dequantizes: {ours}\n")
+    ours = "avx512.c" if avx512.usable(torch.device("cpu")) else "tables"
+    print(f"{shape[0]} x {shape[1]}, {torch.get_num_threads()} threads, ours from {ours}\n")
     print(f"{'':<12}{'dtype':<10}{'scales':<8}{'bitsandbytes':>13}{'ours':>11}{'times':>8}  goal")
     for row in rows:
         times = row["milliseconds"]

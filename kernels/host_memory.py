@@ -8,9 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-LARGE = 2**22  # bytes; numpy asks the system for large pages from here on
+LARGE = 2**22  # bytes; from here on numpy asks for large pages, and memory is kept
 LARGE_PAGE = 2**21  # bytes
-HANDED_BACK = 2**25  # bytes; glibc keeps what is smaller for the next tensor itself
 MOST = 2**28  # bytes; a larger piece of memory is not kept
 KEPT: dict[int, tuple[np.ndarray, weakref.ref[np.ndarray]]] = {}  # memory and its user, by size
 
@@ -39,15 +38,14 @@ def new_tensor(n: int, dtype: torch.dtype, device: torch.device) -> Tensor:
 def recycled_tensor(n: int, dtype: torch.dtype, device: torch.device) -> Tensor:
     """Uninitialised [n]; a large one lies in the memory of an earlier one that nobody holds.
 
-    Layer after layer dequantizes its weight, multiplies and forgets it. What is as large as
-    HANDED_BACK the C library gives back to the system each time, and it comes again with its page
-    faults, large pages or not; so the last piece is kept, as torch keeps a GPU's: one for every
-    power of two, so that a tensor takes less than twice its memory, and none above MOST.
-    KEPT.clear() gives it back. torch holds the array `view` as long as any tensor shares its
-    memory, so a weak reference tells when it is free.
+    Layer after layer dequantizes its weight, multiplies and forgets it. The C library gives what is
+    large back to the system, and it comes again with its page faults, large pages or not; so the
+    last piece is kept, as torch keeps a GPU's: one for every power of two, so that a tensor takes
+    less than twice its memory, and none above MOST. KEPT.clear() gives it back. torch holds the
+    array `view` as long as any tensor shares its memory, so a weak reference tells when it is free.
     """
     n_bytes = n * dtype.itemsize
-    if device.type != "cpu" or n_bytes < HANDED_BACK:
+    if device.type != "cpu" or n_bytes < LARGE:
         return torch.empty(n, dtype=dtype, device=device)
     size_class = n_bytes.bit_length()
     kept = KEPT.pop(size_class, None)  # away, so that no other thread takes it too

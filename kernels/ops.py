@@ -49,7 +49,10 @@ def quantize_nf4(
     check_dtype("weight", weight.dtype)
     block_size = check_block_size("block_size", block_size)
     nested = check_block_size("nested_block_size", nested_block_size) if double_quant else None
-    codes, *scales = quantize_op(weight.detach(), block_size, nested, backend)
+    weight = weight.detach()
+    if not traced(weight) and not use_triton(backend, weight.device):
+        return reference.quantize(weight, block_size, nested)
+    codes, *scales = quantize_op(weight, block_size, nested, backend)
     return NF4Tensor(codes, weight.shape, weight.dtype, block_size, *four_scales(scales), nested)
 
 
@@ -275,9 +278,21 @@ def _(x: Tensor, parts: list[Tensor], bias: Tensor | None, shape: list[int], *_:
     return x.new_empty([*x.shape[:-1], shape[0]])
 
 
-def traced(codes: Tensor) -> bool:
-    """Whether torch.compile looks on, or a tensor holds no numbers (FakeTensor, meta)."""
-    return torch.compiler.is_compiling() or type(codes) is not Tensor or codes.is_meta
+def traced(tensor: Tensor) -> bool:
+    """Whether something looks on that has to see operators, or a tensor holds no numbers.
+
+    That is torch.compile, torch.jit.trace, a dispatch mode (make_fx), a transform of torch.func;
+    and FakeTensor, meta.
+    """
+    return (
+        torch.compiler.is_compiling()
+        or type(tensor) is not Tensor
+        or tensor.is_meta
+        or torch.jit.is_tracing()
+        or torch._C._len_torch_dispatch_stack() > 0
+        or torch._ops._len_torch_dispatch_stack_pre_dispatch() > 0
+        or torch._C._functorch.peek_interpreter_stack() is not None
+    )
 
 
 class FrozenLinear(torch.autograd.Function):
@@ -285,7 +300,7 @@ class FrozenLinear(torch.autograd.Function):
 
     The operators are called only where torch looks on; see `traced`. Around each call of one torch
     runs much Python of its own, 0.2 ms a layer, forward and backward together (one core of a Xeon,
-    torch 2.13): as much as dequantizing 256 x 1024 takes.
+    torch 2.13): as much as dequantizing 1024 x 1024 takes in machine code.
     """
 
     @staticmethod

@@ -3,7 +3,8 @@
 `quantize_plainly` and `dequantize_plainly` are the specification. They are made of one small
 function a step, each with its formula, and every other implementation here, the Triton kernels
 included, is compared with them bit by bit. `quantize` and `dequantize` are the CPU path: the same
-results from tables instead of comparisons, in chunks that stay in the processor's cache.
+results from machine code (kernels/avx512.py), or, where that cannot be had, from tables instead of
+comparisons, in chunks that stay in the processor's cache.
 
 Source: Dettmers et al. 2023, "QLoRA", section 3 (arXiv 2305.14314); rounding as in the CUDA kernels
 of bitsandbytes. All arithmetic is fp32, whatever the dtype of the weight.
@@ -180,7 +181,7 @@ def check_finite(weight: Tensor, sample: Tensor) -> None:
 
 CHUNK = 2**19  # elements worked on at a time: 2 MiB in fp32; a multiple of every block size
 SMALL = 2**18  # elements; up to here tables are used on all at once
-THREAD_CHUNK = 2**17  # elements per thread that dequantize works on at a time
+THREAD_CHUNK = 2**17  # elements per thread that are dequantized from tables at a time
 ROW = 2**11  # bytes looked up in one go
 N_CELLS = 2**16  # of [-1, 1], in the table of `make_cells`
 UNSURE = 0x10  # added to the code of a cell that a threshold falls into
@@ -218,34 +219,48 @@ PAIRS = make_pairs()
 def quantize(weight: Tensor, block_size: int, nested_block_size: int | None) -> NF4Tensor:
     """What `quantize_plainly` gives, fast on a CPU.
 
+    In machine code where that can be had, with AVX-512 and a C compiler; elsewhere from tables.
+
     Raises:
         ValueError: a number is not finite; the message says where.
     """
-    flat = weight.detach().reshape(-1)
-    n, device = len(flat), flat.device
-    codes = new_tensor(math.ceil(n / 2), torch.uint8, device)
-    absmax = torch.empty(math.ceil(n / block_size), dtype=torch.float32, device=device)
+    x = weight.detach().reshape(-1)
+    codes = new_tensor(math.ceil(len(x) / 2), torch.uint8, x.device)
+    absmax = torch.empty(math.ceil(len(x) / block_size), dtype=torch.float32, device=x.device)
+    write = avx512.quantize if avx512.usable(x.device) else quantize_with_tables
+    write(x, block_size, absmax, codes)
+    check_finite(weight, absmax)
+    return assemble(weight, codes, absmax, block_size, nested_block_size)
+
+
+def quantize_with_tables(x: Tensor, block_size: int, absmax: Tensor, codes: Tensor) -> None:
+    """Write the scales and codes of x [n], from a table in chunks shared among threads.
+
+    A block with a NaN or Inf gets that for its scale, and codes that mean nothing.
+    """
+    device = x.device
     cells, thresholds = CELLS.to(device), THRESHOLDS.to(device)
 
     def work(starts: range) -> None:
         size = min(CHUNK, block_size * len(absmax))
         scratch = new_tensor(13 * size, torch.uint8, device)  # one piece, for large pages
-        x, y, index = (part.view(torch.float32) for part in scratch[: 12 * size].view(3, -1))
+        chunk, y, index = (part.view(torch.float32) for part in scratch[: 12 * size].view(3, -1))
         cell, code = index.view(torch.int32), scratch[12 * size :]
         for start in starts:
-            part = flat[start : start + CHUNK]
+            part = x[start : start + CHUNK]
             used = len(part)
             if used < size:  # the last chunk is filled up with zeros: absmax stays, their code is 7
                 size = used + -used % block_size
-                x, y, cell, code = x[:size], y[:size], cell[:size], code[:size]
-                x[used:] = 0
-            x[:used] = part
-            largest = torch.abs(x, out=y).view(-1, block_size).amax(dim=1)
-            check_finite(weight, largest)
+                chunk, y, cell, code = chunk[:size], y[:size], cell[:size], code[:size]
+                chunk[used:] = 0
+            chunk[:used] = part
+            largest = torch.abs(chunk, out=y).view(-1, block_size).amax(dim=1)
             absmax[start // block_size :][: len(largest)] = largest
-            rows = x.view(-1, block_size)
+            if not torch.isfinite(largest).all():
+                continue
+            rows = chunk.view(-1, block_size)
             torch.mul(rows, reciprocal(largest)[:, None], out=y.view(-1, block_size))
-            cell.copy_(torch.add(y, 1, out=x).mul_(N_CELLS / 2))  # cell_of(y)
+            cell.copy_(torch.add(y, 1, out=chunk).mul_(N_CELLS / 2))  # cell_of(y)
             torch.index_select(cells, 0, cell, out=code)
             unsure = (code.view(torch.int64) & UNSURE_WORD).nonzero().flatten()
             exact = torch.bucketize(y.view(-1, 8)[unsure], thresholds)  # as `encode`
@@ -255,25 +270,19 @@ def quantize(weight: Tensor, block_size: int, nested_block_size: int | None) -> 
             packed = torch.add(pair >> 8, pair, alpha=16)
             codes[start // 2 :][: math.ceil(used / 2)] = packed[: math.ceil(used / 2)]
 
-    share(work, range(0, n, CHUNK), device)
-    return assemble(weight, codes, absmax, block_size, nested_block_size)
+    share(work, range(0, len(x), CHUNK), device)
 
 
 def dequantize(q: NF4Tensor, dtype: torch.dtype) -> Tensor:
-    """What `dequantize_plainly` gives, fast on a CPU.
-
-    In machine code where that can be had, with AVX-512 and a C compiler: 16 million numbers to bf16
-    in 4.2 ms, and 2.0 ms in 2 threads (Xeon). Elsewhere from tables.
-    """
-    if q.device.type != "cpu" or not avx512.usable():
-        return dequantize_with_tables(q, dtype)
+    """What `dequantize_plainly` gives, fast on a CPU; by the same means as `quantize`."""
     out = recycled_tensor(q.numel, dtype, q.device)
-    avx512.dequantize(q, out)
+    write = avx512.dequantize if avx512.usable(q.device) else dequantize_with_tables
+    write(q, out)
     return reshaped(out, q.shape)
 
 
-def dequantize_with_tables(q: NF4Tensor, dtype: torch.dtype) -> Tensor:
-    """The same in PyTorch.
+def dequantize_with_tables(q: NF4Tensor, out: Tensor) -> None:
+    """Write the numbers of q into out, contiguous, of a dtype of NF4.
 
     Two codes at a time: a byte is looked up in `PAIRS`. In one thread torch.index_select does that
     best, and few operations on all of a small tensor are quicker than loops. torch.gather is the
@@ -284,24 +293,24 @@ def dequantize_with_tables(q: NF4Tensor, dtype: torch.dtype) -> Tensor:
     4096 x 4096 to bf16 takes 13.4 ms, and 9.0 ms in 2 threads (Xeon with AVX-512), in memory that
     an earlier result has left.
     """
-    device, block_size, scales = q.device, q.block_size, block_scales(q)
+    device, block_size, scales = q.device, q.block_size, block_scales(q).detach()
     table = PAIRS.to(device)
     if q.numel <= SMALL:
         index = in_blocks(q.codes, block_size // 2).flatten().int()
         x = torch.index_select(table, 0, index).view(torch.float32)
         x.view(-1, block_size).mul_(scales[:, None])
-        return reshaped(x[: q.numel].to(dtype), q.shape)
+        out.copy_(x[: q.numel])
+        return
     n_threads = torch.get_num_threads()
     n = THREAD_CHUNK * n_threads
     size = min(n, block_size * len(scales))
-    out = recycled_tensor(q.numel, dtype, device)
     scratch = torch.empty(size, dtype=torch.float32, device=device)
     index_dtype = torch.int32 if n_threads == 1 else torch.int64
     index = torch.empty(size // 2, dtype=index_dtype, device=device)
     chunks = (out.split(n), q.codes.split(n // 2), scales.split(n // block_size))
     for target, codes, scale in zip(*chunks, strict=True):
         size = block_size * len(scale)  # of the last chunk, `target` may be shorter
-        direct = dtype == torch.float32 and len(target) == size  # there is nothing to round
+        direct = out.dtype == torch.float32 and len(target) == size  # there is nothing to round
         x = target if direct else scratch[:size]
         pairs, index = x.view(torch.complex64), index[: size // 2]
         index[: len(codes)] = codes
@@ -315,4 +324,3 @@ def dequantize_with_tables(q: NF4Tensor, dtype: torch.dtype) -> Tensor:
         x.view(-1, block_size).mul_(scale[:, None])
         if not direct:
             target.copy_(x[: len(target)])
-    return reshaped(out, q.shape)

@@ -9,9 +9,9 @@
     merge_lora(plain)
 
 A layer computes with its weight in full for as long as one matrix product takes, forward and
-backward, and keeps 4.127 bits of each number in between. (On a CPU the memory that a weight of 32
-MiB or more was in is kept for the next; see kernels/host_memory.py.) Files are in
-quantized_files.py, the number format and its kernels in the package kernels.
+backward, and keeps 4.127 bits of each number in between. (On a CPU the memory that a large weight
+was in is kept for the next; see kernels/host_memory.py.) Files are in quantized_files.py, the
+number format and its kernels in the package kernels.
 Source: Dettmers et al. 2023, "QLoRA: Efficient Finetuning of Quantized LLMs" (arXiv 2305.14314,
 section 3).
 """

@@ -1,26 +1,28 @@
-"""The loop in C stays inside its arguments, is right, and is done without where it has to be."""
+"""The loops in C stay inside their arguments, are right, and are done without where need be."""
 
 from __future__ import annotations
 
 import math
+import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor
-from torch._subclasses import FakeTensorMode
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from kernels import avx512, dequantize_nf4, quantize_nf4
-from kernels.nf4 import DTYPES, NF4Tensor
-from kernels.reference import dequantize_plainly, dequantize_with_tables
+from kernels import avx512, dequantize_nf4, ops, quantize_nf4
+from kernels.nf4 import DTYPES, DYNAMIC_MAP, NF4Tensor
+from kernels.reference import dequantize_plainly, quantize_plainly
 
+ROOT = Path(__file__).parents[2]
+CPU = torch.device("cpu")
 needs_avx512 = pytest.mark.skipif(
-    not avx512.usable(), reason="needs a processor with AVX-512, and a C compiler"
+    not avx512.usable(CPU), reason="needs a processor with AVX-512, and a C compiler"
 )
 
 
@@ -51,6 +53,9 @@ def anew(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     avx512.compiled.cache_clear()
 
 
+# What it computes; tests/kernels/test_reference.py has more.
+
+
 @needs_avx512
 @pytest.mark.parametrize("nested_block_size", [None, 32])
 @pytest.mark.parametrize("threads", [1, 3])
@@ -61,24 +66,23 @@ def test_threads_share_the_blocks_and_give_the_bits_of_the_plain_path(
     for n in (avx512.MANY - 1, avx512.MANY, avx512.MANY + 64, 3 * avx512.MANY + 4097):
         q = random_nf4(n, 64, nested_block_size)
         for dtype in DTYPES:
-            out = torch.full((n,), torch.nan, dtype=dtype)
-            avx512.dequantize(q, out)
-            assert torch.equal(out, dequantize_plainly(q, dtype))
+            assert torch.equal(dequantize_nf4(q, dtype), dequantize_plainly(q, dtype))
+            x = torch.randn(n).to(dtype)
+            ours, plain = quantize_nf4(x, double_quant=False), quantize_plainly(x, 64, None)
+            assert torch.equal(ours.codes, plain.codes)
+            assert torch.equal(ours.parts["absmax"], plain.parts["absmax"])
 
 
 @needs_avx512
 def test_a_scale_of_a_scale_is_rounded_twice() -> None:
     q = random_nf4(2**18, 32, 32)
-    assert q.absmax_codes is not None
-    assert q.absmax_offset is not None
     q.codes.fill_(0xFF)  # the level 1: what comes out is the scale
-    out = torch.empty(q.shape)
-    avx512.dequantize(q, out)
+    out = dequantize_nf4(q)
     assert torch.equal(out, dequantize_plainly(q, torch.float32))
     # Rounding once, as a fused multiply-add does, gives other numbers.
     scale = q.parts["absmax_scale"].repeat_interleave(32).double()
-    values = torch.tensor([avx512.DYNAMIC_MAP[i] for i in q.absmax_codes.tolist()])
-    once = (values.double() * scale + q.absmax_offset.double()).float()
+    values = DYNAMIC_MAP[q.parts["absmax_codes"].int()].double()
+    once = (values * scale + q.parts["absmax_offset"].double()).float()
     assert (once != out[::32]).any()
 
 
@@ -86,39 +90,52 @@ def test_a_scale_of_a_scale_is_rounded_twice() -> None:
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_scales_of_every_kind_are_rounded_as_torch_rounds(dtype: torch.dtype) -> None:
     bits = torch.randint(-(2**31), 2**31, (4096,), dtype=torch.int32)  # denormal, negative, NaN too
+    last_nans = torch.tensor([2**31 - 1, -1], dtype=torch.int32)  # rounding up would overflow
     special = torch.tensor([0.0, -0.0, torch.inf, -torch.inf, torch.nan, 1e-45, 65519.99, 3.4e38])
-    absmax = torch.cat([bits.view(torch.float32), special])
+    absmax = torch.cat([torch.cat([bits, last_nans]).view(torch.float32), special])
     codes = torch.randint(256, (16 * len(absmax),), dtype=torch.uint8)
     q = NF4Tensor(codes, torch.Size([32 * len(absmax)]), dtype, 32, absmax=absmax)
-    out = torch.empty(q.shape, dtype=dtype)
-    avx512.dequantize(q, out)
-    expected = dequantize_plainly(q, dtype)
+    out, expected = dequantize_nf4(q), dequantize_plainly(q, dtype)
     torch.testing.assert_close(out, expected, rtol=0, atol=0, equal_nan=True)
     assert torch.equal(out.signbit()[~out.isnan()], expected.signbit()[~out.isnan()])
     assert out.isnan().any()
     assert not out.isnan().all()
 
 
+@needs_avx512
+def test_views_are_read_as_what_they_mean() -> None:
+    q = random_nf4(1000, 32, None)
+    codes, absmax = (part.repeat_interleave(2)[::2] for part in (q.codes, q.parts["absmax"]))
+    assert not codes.is_contiguous()
+    for scales in (absmax, torch._neg_view(-absmax.contiguous())):
+        view = NF4Tensor(codes, q.shape, q.dtype, q.block_size, absmax=scales)
+        assert torch.equal(dequantize_nf4(view), dequantize_plainly(q, q.dtype))
+    x = torch.randn(1000)
+    for view in (x.repeat_interleave(2)[::2], torch._neg_view(-x)):
+        assert torch.equal(quantize_nf4(view).codes, quantize_plainly(x, 64, None).codes)
+
+
+# What it touches.
+
 GUARDED = """
-import ctypes, math, mmap, sys
+import ctypes, mmap, sys
 import torch
 from kernels import avx512
 from kernels.nf4 import DTYPES, NF4Tensor
-from kernels.reference import dequantize_plainly
+from kernels.reference import dequantize_plainly, quantize_plainly
 from tests.kernels.test_avx512 import random_nf4
 
-libc = ctypes.CDLL(None, use_errno=True)
-PAGE, kept = mmap.PAGESIZE, []
+libc, PAGE, kept = ctypes.CDLL(None), mmap.PAGESIZE, []
 
-def at_the_end(tensor, shift=0):
-    '''The same numbers just in front of memory that nobody may touch, or `shift` bytes before.'''
-    size = (tensor.nbytes + shift + PAGE - 1) // PAGE * PAGE
+def at_the_end(tensor):
+    '''The same numbers just in front of a page that nobody may touch.'''
+    size = (tensor.nbytes + PAGE - 1) // PAGE * PAGE
     memory = mmap.mmap(-1, size + PAGE)
     start = ctypes.addressof(ctypes.c_char.from_buffer(memory))
     assert libc.mprotect(ctypes.c_void_p(start + size), PAGE, 0) == 0
     kept.append(memory)
     raw = torch.frombuffer(memory, dtype=torch.uint8, count=size)
-    part = raw[size - shift - tensor.nbytes :][: tensor.nbytes].view(tensor.dtype)
+    part = raw[size - tensor.nbytes :].view(tensor.dtype)
     part.copy_(tensor.flatten())
     return part.view(tensor.shape)
 
@@ -136,29 +153,100 @@ for n in [*range(1, 100), 4095, 4096, 4097]:
             out = at_the_end(torch.full((n,), torch.nan, dtype=dtype))
             avx512.dequantize(q, out)
             assert torch.equal(out, expected), (n, nested, dtype)
+    for dtype in DTYPES:
+        x = at_the_end(torch.randn(n).to(dtype))
+        plain = quantize_plainly(x, q.block_size, None)
+        absmax, codes = at_the_end(-plain.absmax), at_the_end(~plain.codes)
+        avx512.quantize(x, q.block_size, absmax, codes)
+        assert torch.equal(absmax, plain.absmax) and torch.equal(codes, plain.codes), (n, dtype)
 print("stayed inside")
 """
 
 
+def run(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", code, *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
 @needs_avx512
-@pytest.mark.skipif(sys.platform != "linux", reason="asks the C library for pages as Linux's does")
-def test_nothing_behind_the_parts_is_read_and_nothing_behind_the_result_written() -> None:
-    root = Path(__file__).parents[2]
-    run = [sys.executable, "-c", GUARDED]
-    done = subprocess.run(run, cwd=root, capture_output=True, text=True, check=False)
+@pytest.mark.skipif(sys.platform != "linux", reason="guards pages as Linux does")
+def test_nothing_behind_an_argument_is_read_or_written() -> None:
+    done = run(GUARDED)
     assert done.stdout == "stayed inside\n", done.stderr
-    touched = subprocess.run([*run, "touch"], cwd=root, capture_output=True, text=True, check=False)
+    touched = run(GUARDED, "touch")
     assert touched.returncode < 0  # ended by a signal: the pages are really guarded
     assert not touched.stdout
 
 
+COUNT_THREADS = """
+import os, torch
+from kernels import avx512
+from tests.kernels.test_avx512 import random_nf4
+torch.set_num_threads(8)
+few, many = (random_nf4(n, 64, None) for n in (avx512.MANY - 1, avx512.MANY))
+counts = []
+for q in (few, few, many):
+    avx512.dequantize(q, torch.empty(q.shape))
+    counts.append(len(os.listdir("/proc/self/task")))
+print(counts[1] - counts[0], counts[2] - counts[1])
+"""
+
+
 @needs_avx512
-def test_parts_that_are_strided_views_are_read_as_they_stand() -> None:
+@pytest.mark.skipif(sys.platform != "linux", reason="counts threads as Linux does")
+def test_more_threads_start_where_there_is_much_to_do() -> None:
+    few, many = map(int, run(COUNT_THREADS).stdout.split())
+    assert few == 0
+    assert many > 0
+
+
+@needs_avx512
+def test_a_part_whose_memory_was_freed_is_one_sentence() -> None:
     q = random_nf4(1000, 32, None)
-    codes, absmax = (part.repeat_interleave(2)[::2] for part in (q.codes, q.parts["absmax"]))
-    strided = NF4Tensor(codes, q.shape, q.dtype, q.block_size, absmax=absmax)
-    assert not codes.is_contiguous()
-    assert torch.equal(dequantize_nf4(strided), dequantize_plainly(q, q.dtype))
+    q.parts["absmax"].untyped_storage().resize_(0)
+    with pytest.raises(ValueError, match=r"a tensor \[32\] of an NF4 weight has no memory"):
+        dequantize_nf4(q)
+
+
+# Who looks on sees an operator, or the result.
+
+
+def add(x: Tensor) -> Tensor:
+    return x + dequantize_nf4(Q)
+
+
+Q = quantize_nf4(torch.randn(8, 8, generator=torch.Generator().manual_seed(0)))
+
+
+@pytest.mark.parametrize(
+    "transform",
+    [
+        lambda f, x: make_fx(f)(torch.zeros_like(x))(x),
+        lambda f, x: make_fx(f, tracing_mode="fake", _allow_non_fake_inputs=True)(x)(x),
+        lambda f, x: make_fx(f, pre_dispatch=True)(torch.zeros_like(x))(x),
+        lambda f, x: torch.jit.trace(f, (torch.zeros_like(x),))(x),
+        lambda f, x: torch.func.functionalize(f)(x),
+        lambda f, x: torch.func.vjp(f, x)[0],
+        lambda f, x: torch.func.vmap(f)(x[None])[0],
+    ],
+    ids=["make_fx", "fake", "pre_dispatch", "jit.trace", "functionalize", "vjp", "vmap"],
+)
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_transforms_of_torch_see_the_numbers(transform: Callable[..., Tensor]) -> None:
+    x = torch.randn(8, 8)
+    expected = x + dequantize_plainly(Q, x.dtype)
+    assert torch.equal(transform(add, x), expected)
+
+
+def test_nobody_pays_for_an_operator_that_nobody_sees(monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = dequantize_plainly(Q, torch.float32)
+    for name in ("quantize_op", "dequantize_op"):
+        monkeypatch.setattr(ops, name, None)
+    assert torch.equal(dequantize_nf4(Q), expected)
+    assert quantize_nf4(expected).shape == (8, 8)
+
+
+# Where it does not compile.
 
 
 @needs_avx512
@@ -172,47 +260,48 @@ def test_the_source_compiles_without_a_warning(tmp_path: Path) -> None:
 def test_the_compiler_is_the_one_in_cc_and_leaves_nothing_behind(
     anew: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    log = tmp_path / "log"
-    compiler = tmp_path / "compiler"
+    log, compiler, folder = (tmp_path / name for name in ("log", "compiler", "temporary"))
     compiler.write_text(f'#!/bin/sh\necho "$@" >> {log}\nexec cc "$@"\n')
     compiler.chmod(0o755)
-    folder = tmp_path / "temporary"
     folder.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(folder))
     monkeypatch.setenv("CC", f"{compiler} -O1")
     for _ in range(2):
-        assert avx512.usable()
+        assert avx512.usable(CPU)
     assert len(log.read_text().splitlines()) == 1
     assert log.read_text().startswith("-O1 ")
     assert not list(folder.iterdir())
 
 
-@pytest.mark.parametrize("missing", ["compiler", "quote", "success", "library", "AVX-512"])
+@needs_avx512
+@pytest.mark.skipif(shutil.which("g++") is None, reason="needs g++")
+def test_a_compiler_for_cpp_compiles_c(anew: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CC", "g++")
+    assert avx512.usable(CPU)
+
+
+WITHOUT = {
+    "compiler": "/no/such/compiler",
+    "closing quote": '"cc',
+    "success": "false",
+    "library": "true",
+    "functions": "cc -fvisibility=hidden",
+    "end": "sh -c 'sleep 60'",
+}
+
+
+@pytest.mark.parametrize("missing", [*WITHOUT, "folder", "AVX-512"])
 def test_without_it_the_tables_do_the_work(
     missing: str, anew: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if missing == "AVX-512":
-        monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX2")
-        monkeypatch.setattr(subprocess, "run", None)  # not even asked
-    else:
-        cc = {"compiler": "/no/such/cc", "quote": '"cc', "success": "false", "library": "true"}
-        monkeypatch.setenv("CC", cc[missing])
-        monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX512")
-    assert not avx512.usable()
-    q = quantize_nf4(torch.randn(100, 100))
-    assert torch.equal(dequantize_nf4(q), dequantize_plainly(q, torch.float32))
-
-
-@needs_avx512
-def test_who_looks_on_sees_torchs_operations() -> None:
-    q = quantize_nf4(torch.randn(64, 64))
-
-    def add(x: Tensor) -> Tensor:
-        return x + dequantize_nf4(q)
-
-    x = torch.randn(64, 64)
-    assert torch.equal(make_fx(add)(torch.zeros(64, 64))(x), x + dequantize_with_tables(q, x.dtype))
-    with FakeTensorMode(allow_non_fake_inputs=True):
-        assert not avx512.usable()
-        assert dequantize_nf4(q).shape == (64, 64)
-    assert avx512.usable()
+    capability = "AVX2" if missing == "AVX-512" else "AVX512"
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
+    monkeypatch.setenv("CC", WITHOUT.get(missing, "cc"))
+    monkeypatch.setattr(avx512, "SECONDS", 1 if missing == "end" else 60)
+    if missing == "folder":
+        monkeypatch.setattr(tempfile, "tempdir", "/no/such/folder")
+    assert not avx512.usable(CPU)
+    x = torch.randn(100, 100)
+    q, plain = quantize_nf4(x, double_quant=False), quantize_plainly(x, 64, None)
+    assert torch.equal(q.codes, plain.codes)
+    assert torch.equal(dequantize_nf4(q), dequantize_plainly(plain, torch.float32))

@@ -13,8 +13,9 @@ from kernels import host_memory
 from kernels.reference import SMALL, dequantize, dequantize_plainly, quantize
 
 
-def test_large_tensors_are_aligned_as_those_of_torch() -> None:
-    for n_bytes in (100, host_memory.LARGE, host_memory.LARGE + 1):
+def test_large_tensors_are_aligned_as_those_of_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(host_memory, "LARGE", 10**6)
+    for n_bytes in (100, 10**6, 10**6 + 1):
         tensor = host_memory.new_tensor(n_bytes, torch.uint8, torch.device("cpu"))
         assert tensor.shape == (n_bytes,)
         assert tensor.data_ptr() % 64 == 0
@@ -27,7 +28,7 @@ def new_kept(n_bytes: int) -> Tensor:
 
 @pytest.fixture(autouse=True)
 def every_size_is_kept_and_nothing_yet(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(host_memory, "HANDED_BACK", 0)
+    monkeypatch.setattr(host_memory, "LARGE", 0)
     monkeypatch.setattr(host_memory, "KEPT", {})
 
 
@@ -70,8 +71,8 @@ def test_a_small_tensor_does_not_hold_a_large_ones_memory() -> None:
         assert new_kept(n_bytes).data_ptr() == address
 
 
-def test_what_the_c_library_keeps_is_not_kept_here(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(host_memory, "HANDED_BACK", 1000)
+def test_what_is_not_large_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(host_memory, "LARGE", 1000)
     assert new_kept(999).shape == (999,)
     assert host_memory.kept_bytes() == 0
     new_kept(1000)

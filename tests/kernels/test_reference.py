@@ -17,6 +17,7 @@ from kernels.reference import (
     CHUNK,
     SMALL,
     THREAD_CHUNK,
+    dequantize,
     dequantize_plainly,
     dequantize_scales,
     encode,
@@ -32,17 +33,15 @@ DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 THRESHOLD_BITS = """bf591cd9 bf1c5270 beeb8480 beadea76 be703cec be0d38bc bd3a7871 3d22faff
                     3df64863 3e5067e0 3e9582d4 3ec753f9 3f006d03 3f248daf 3f5c89d9"""
 SIZES = (0, 1, 2, 63, 64, 65, 4095, 12_345, CHUNK - 1, CHUNK, CHUNK + 1, 2 * CHUNK + 777)
-Dequantize = Callable[[NF4Tensor, torch.dtype], Tensor]
 
 
-@pytest.fixture(params=["tables", "machine code"])
-def dequantize(request: pytest.FixtureRequest) -> Dequantize:
-    """The CPU path with and without a C compiler."""
+@pytest.fixture(autouse=True, params=["tables", "machine code"])
+def cpu_path(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everything with and without a C compiler."""
     if request.param == "tables":
-        return reference.dequantize_with_tables
-    if not avx512.usable():
+        monkeypatch.setattr(avx512, "compiled", lambda: None)
+    elif not avx512.usable(torch.device("cpu")):
         pytest.skip("needs a processor with AVX-512, and a C compiler")
-    return reference.dequantize
 
 
 def oracle(x: Tensor, block_size: int) -> tuple[bytes, np.ndarray]:
@@ -130,9 +129,7 @@ def test_equal_scales_survive_double_quantization_exactly() -> None:
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("n", SIZES)
-def test_fast_path_gives_the_bits_of_the_plain_one(
-    n: int, dtype: torch.dtype, dequantize: Dequantize
-) -> None:
+def test_fast_path_gives_the_bits_of_the_plain_one(n: int, dtype: torch.dtype) -> None:
     block_size = BLOCK_SIZES[n % len(BLOCK_SIZES)]
     weight = (torch.randn(n) * torch.rand(n).exp()).to(dtype)
     for nested in (None, 256):
@@ -145,9 +142,7 @@ def test_fast_path_gives_the_bits_of_the_plain_one(
 
 
 @pytest.mark.parametrize("block_size", BLOCK_SIZES)
-def test_every_block_size_gives_the_bits_of_the_plain_path(
-    block_size: int, dequantize: Dequantize
-) -> None:
+def test_every_block_size_gives_the_bits_of_the_plain_path(block_size: int) -> None:
     weight = torch.randn(3, 5001)
     fast, plain = (f(weight, block_size, 32) for f in (quantize, quantize_plainly))
     assert_same_parts(fast, plain)
@@ -159,7 +154,7 @@ def test_every_block_size_gives_the_bits_of_the_plain_path(
 @pytest.mark.parametrize("more", [-1, 0, 1, SMALL + 777])
 @pytest.mark.parametrize("n", [SMALL, 6 * THREAD_CHUNK])
 def test_one_thread_and_several_look_up_the_bits_of_the_plain_path(
-    n: int, more: int, threads: int, monkeypatch: pytest.MonkeyPatch, dequantize: Dequantize
+    n: int, more: int, threads: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     n += more
     codes = torch.randint(256, (math.ceil(n / 2),), dtype=torch.uint8)
@@ -171,7 +166,7 @@ def test_one_thread_and_several_look_up_the_bits_of_the_plain_path(
         assert torch.equal(back, dequantize_plainly(q, to))
 
 
-def test_dequantize_rounds_level_times_scale_once(dequantize: Dequantize) -> None:
+def test_dequantize_rounds_level_times_scale_once() -> None:
     q = quantize(torch.randn(4096), 64, None)
     assert q.absmax is not None
     levels = LEVELS.double()[unpack(q.codes, 4096).long()].view(-1, 64)
@@ -182,7 +177,7 @@ def test_dequantize_rounds_level_times_scale_once(dequantize: Dequantize) -> Non
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_zeros_stay_zeros(dtype: torch.dtype, dequantize: Dequantize) -> None:
+def test_zeros_stay_zeros(dtype: torch.dtype) -> None:
     q = quantize(torch.zeros(300, dtype=dtype), 64, None)
     assert set(q.codes.tolist()) == {0x77}
     zeros = dequantize(q, dtype)
@@ -193,9 +188,7 @@ def test_zeros_stay_zeros(dtype: torch.dtype, dequantize: Dequantize) -> None:
 
 
 @pytest.mark.parametrize("top", [1e-45, 1e-40, 2e-38, 1e-30, 3e38])
-def test_very_small_and_very_large_weights_stay_finite_and_in_order(
-    top: float, dequantize: Dequantize
-) -> None:
+def test_very_small_and_very_large_weights_stay_finite_and_in_order(top: float) -> None:
     weight = torch.linspace(-1, 1, 128) * top
     for nested in (None, 256):
         plain, fast = quantize_plainly(weight, 64, nested), quantize(weight, 64, nested)
@@ -205,7 +198,7 @@ def test_very_small_and_very_large_weights_stay_finite_and_in_order(
         assert (back - weight).abs().max() <= top
 
 
-def test_error_on_normal_numbers_is_the_known_one(dequantize: Dequantize) -> None:
+def test_error_on_normal_numbers_is_the_known_one() -> None:
     weight = torch.randn(2048, 2048)
     error = {
         nested: (dequantize(quantize(weight, 64, nested), torch.float32) - weight).abs().mean()
@@ -215,7 +208,7 @@ def test_error_on_normal_numbers_is_the_known_one(dequantize: Dequantize) -> Non
     assert error[256].item() == pytest.approx(0.0729, abs=1e-4)
 
 
-def test_no_number_ends_further_than_half_a_gap_from_where_it_was(dequantize: Dequantize) -> None:
+def test_no_number_ends_further_than_half_a_gap_from_where_it_was() -> None:
     weight = torch.randn(640, 64)
     q = quantize(weight, 64, None)
     half_gaps = LEVELS.diff() / 2
@@ -277,9 +270,7 @@ def test_codes_are_those_of_bitsandbytes(dtype: torch.dtype) -> None:
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_double_quantization_is_that_of_bitsandbytes(
-    dtype: torch.dtype, dequantize: Dequantize
-) -> None:
+def test_double_quantization_is_that_of_bitsandbytes(dtype: torch.dtype) -> None:
     functional = pytest.importorskip("bitsandbytes.functional")
     weight = torch.randn(1024, 1024).to(dtype)
     packed, state = functional.quantize_4bit(
@@ -304,7 +295,7 @@ def test_double_quantization_is_that_of_bitsandbytes(
     "KERNELS_LARGE_TESTS" not in os.environ,
     reason="takes 12 GB of memory and most of a minute; set KERNELS_LARGE_TESTS=1 to run it",
 )
-def test_more_than_2_to_the_31_elements(dequantize: Dequantize) -> None:
+def test_more_than_2_to_the_31_elements() -> None:
     n, tail = 2**31 + 4097, 4097 + 64
     weight = torch.zeros(n, dtype=torch.bfloat16)
     weight[-tail:] = torch.randn(tail)

@@ -98,7 +98,7 @@ def test_one_piece_of_memory_serves_all_large_weights(
     copies: Copies, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(host_memory, "KEPT", {})
-    monkeypatch.setattr(host_memory, "HANDED_BACK", 2 * 520 * 512)
+    monkeypatch.setattr(host_memory, "LARGE", 2 * 520 * 512)
     sizes = (520, 512, 520, 512, 520)
     model = nn.Sequential(*(nn.Linear(*size) for size in pairwise(sizes)))
     quantized = quantize_model(model.to(dtype))
