@@ -126,7 +126,7 @@ def nf4_linear(
                 "with .to(device)"
             )
     dtype, device = q.dtype, x.device.type
-    if torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device):
+    if device != "meta" and torch.is_autocast_enabled(device):
         dtype = torch.get_autocast_dtype(device)
         x = x.to(dtype)
         bias = None if bias is None else bias.to(dtype)
