@@ -16,6 +16,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -26,11 +27,16 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from tqdm import tqdm
 
 from minigpt import checkpoint
 from minigpt.config import GPTConfig
 from minigpt.model import GPT
 from minigpt.training import TrainConfig, TrainingInterrupted, train
+
+# tqdm's own lock is shared with forked processes: one that is killed with it would block them all.
+tqdm.set_lock(threading.RLock())
+tqdm.monitor_interval = 0  # nor may a thread hold it while another process is forked off
 
 VOCAB_SIZE, BLOCK_SIZE = 32, 16
 
