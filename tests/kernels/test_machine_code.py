@@ -147,7 +147,7 @@ def test_what_the_tuned_kernels_do_without_is_seen_where_it_is() -> None:
     assert crowded_amd.instructions_per_element is not None
     assert crowded_amd.instructions_per_element > 30
     # The sum over 4 warps: each writes 4 numbers, is waited for, and one warp adds them up.
-    assert reduced.barriers == 3
+    assert reduced.barriers in (3, 4)  # made by Triton 3.9 and by 3.6
     assert reduced.shared_bytes == 4 * 4 * 4
     assert reduced.store_bytes == 2
     assert reduced.instructions_per_element is not None
