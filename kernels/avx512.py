@@ -102,20 +102,23 @@ def dequantize(q: NF4Tensor, out: Tensor) -> None:
     """Write the numbers of q into out, contiguous, of a dtype of NF4, where `usable`."""
     library, n = compiled(), q.numel
     assert library is not None
-    parts = {name: in_memory(part) for name, part in q.parts.items()}
-    address = {name: part.data_ptr() for name, part in parts.items()}
+    codes = in_memory(q.codes)
+    if q.absmax is not None:
+        scales = [in_memory(q.absmax)]
+        pointers = [scales[0].data_ptr(), None, None, None, None]
+    else:
+        names = ("absmax_codes", "absmax_scale", "absmax_offset")
+        scales = [in_memory(getattr(q, name)) for name in names]
+        absmax_codes, absmax_scale, absmax_offset = (part.data_ptr() for part in scales)
+        pointers = [None, absmax_codes, DYNAMIC_MAP.data_ptr(), absmax_scale, absmax_offset]
     library.dequantize(
         out.data_ptr(),
         DTYPES.index(out.dtype),
         n,
-        address["codes"],
+        codes.data_ptr(),
         LEVELS.data_ptr(),
         log2(q.block_size),
-        address.get("absmax"),
-        address.get("absmax_codes"),
-        DYNAMIC_MAP.data_ptr(),
-        address.get("absmax_scale"),
-        address.get("absmax_offset"),
+        *pointers,
         log2(q.nested_block_size or 1),
         n_threads(n),
     )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import weakref
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -35,8 +37,8 @@ def new_tensor(n: int, dtype: torch.dtype, device: torch.device) -> Tensor:
     return torch.from_numpy(large_pages(n_bytes)).view(dtype)
 
 
-def recycled_tensor(n: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """Uninitialised [n]; a large one lies in the memory of an earlier one that nobody holds.
+def recycled_tensor(shape: torch.Size, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Uninitialised; a large one lies in the memory of an earlier one that nobody holds.
 
     Layer after layer dequantizes its weight, multiplies and forgets it. The C library gives what is
     large back to the system, and it comes again with its page faults, large pages or not; so the
@@ -44,9 +46,9 @@ def recycled_tensor(n: int, dtype: torch.dtype, device: torch.device) -> Tensor:
     less than twice its memory, and none above MOST. KEPT.clear() gives it back. torch holds the
     array `view` as long as any tensor shares its memory, so a weak reference tells when it is free.
     """
-    n_bytes = n * dtype.itemsize
+    n_bytes = math.prod(shape) * dtype.itemsize
     if device.type != "cpu" or n_bytes < LARGE:
-        return torch.empty(n, dtype=dtype, device=device)
+        return torch.empty(shape, dtype=dtype, device=device)
     size_class = n_bytes.bit_length()
     kept = KEPT.pop(size_class, None)  # away, so that no other thread takes it too
     if kept is not None and kept[1]() is None and len(kept[0]) >= n_bytes:
@@ -56,7 +58,15 @@ def recycled_tensor(n: int, dtype: torch.dtype, device: torch.device) -> Tensor:
     view = memory[:n_bytes]
     if n_bytes <= MOST:
         KEPT[size_class] = (memory, weakref.ref(view))
-    return torch.from_numpy(view).view(dtype)
+    return reshaped(torch.from_numpy(view).view(dtype), shape)
+
+
+def reshaped(result: Tensor, shape: Sequence[int]) -> Tensor:
+    """result in another shape, but no view to torch: callers may change it in place.
+
+    torch refuses that for a view that an autograd.Function returns, or that was made in no_grad.
+    """
+    return torch.ops.aten._unsafe_view(result, list(shape))
 
 
 def kept_bytes() -> int:

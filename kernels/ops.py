@@ -17,6 +17,7 @@ from torch.nn import functional as F
 
 from kernels import reference
 from kernels.backend import use_triton
+from kernels.host_memory import reshaped
 from kernels.nf4 import NF4Tensor, check_block_size, check_dtype, check_type
 
 # With up to so many rows a product reads the packed weight; with more it is dequantized once. In
@@ -224,7 +225,7 @@ def weight_of(
     out = torch.empty(n, dtype=dtype, device=codes.device)
     codes = codes.contiguous()
     dequantize(codes, *four_scales(scales), n, block_size, nested_block_size, out)
-    return reference.reshaped(out, shape)
+    return reshaped(out, shape)
 
 
 dequantize_op = torch.library.custom_op("kernels::dequantize_nf4", weight_of, mutates_args=())
@@ -257,7 +258,7 @@ def multiply(
     few = n_rows <= FEW_ROWS.get(x.dtype, 0) and 0 not in (n_rows, n_out, n_in)
     if not few or not use_triton(backend, x.device):
         weight = weight_of(parts, shape, block_size, nested_block_size, x.dtype, backend)
-        return reference.reshaped(F.linear(x, weight, bias), [*x.shape[:-1], n_out])
+        return reshaped(F.linear(x, weight, bias), [*x.shape[:-1], n_out])
     from kernels.matmul import matmul
 
     codes, *scales = parts
@@ -267,7 +268,7 @@ def multiply(
     matmul(rows, codes, *four_scales(scales), n_out, n_in, block_size, nested_block_size, out)
     if bias is not None:
         out += bias
-    return reference.reshaped(out, [*x.shape[:-1], n_out])
+    return reshaped(out, [*x.shape[:-1], n_out])
 
 
 linear_op = torch.library.custom_op("kernels::nf4_linear", multiply, mutates_args=())

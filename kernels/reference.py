@@ -13,7 +13,6 @@ of bitsandbytes. All arithmetic is fp32, whatever the dtype of the weight.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -72,13 +71,15 @@ def unpack(packed: Tensor, n: int) -> Tensor:
     return torch.stack([packed >> 4, packed & 15], dim=1).flatten()[:n]
 
 
+MIDPOINTS = (DYNAMIC_MAP[:-1] + DYNAMIC_MAP[1:]) * 0.5
+
+
 def encode_dynamic(y: Tensor) -> Tensor:
     """code = index of the value of DYNAMIC_MAP that is nearest to y; a tie goes to the lower.
 
     Counted as for NF4: how many midpoints of neighbours are below y. fp32 -> uint8.
     """
-    values = DYNAMIC_MAP.to(y.device)
-    return torch.bucketize(y, (values[:-1] + values[1:]) * 0.5).to(torch.uint8)
+    return torch.bucketize(y, MIDPOINTS.to(y.device)).to(torch.uint8)
 
 
 def quantize_scales(absmax: Tensor, block_size: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -148,14 +149,6 @@ def assemble(
         nested_block_size=nested_block_size,
         **parts,
     )
-
-
-def reshaped(result: Tensor, shape: Sequence[int]) -> Tensor:
-    """result in another shape, but no view to torch: callers may change it in place.
-
-    torch refuses that for a view that an autograd.Function returns, or that was made in no_grad.
-    """
-    return torch.ops.aten._unsafe_view(result, list(shape))
 
 
 def check_finite(weight: Tensor, sample: Tensor) -> None:
@@ -275,10 +268,10 @@ def quantize_with_tables(x: Tensor, block_size: int, absmax: Tensor, codes: Tens
 
 def dequantize(q: NF4Tensor, dtype: torch.dtype) -> Tensor:
     """What `dequantize_plainly` gives, fast on a CPU; by the same means as `quantize`."""
-    out = recycled_tensor(q.numel, dtype, q.device)
+    out = recycled_tensor(q.shape, dtype, q.device)
     write = avx512.dequantize if avx512.usable(q.device) else dequantize_with_tables
     write(q, out)
-    return reshaped(out, q.shape)
+    return out
 
 
 def dequantize_with_tables(q: NF4Tensor, out: Tensor) -> None:
@@ -294,7 +287,7 @@ def dequantize_with_tables(q: NF4Tensor, out: Tensor) -> None:
     an earlier result has left.
     """
     device, block_size, scales = q.device, q.block_size, block_scales(q).detach()
-    table = PAIRS.to(device)
+    table, out = PAIRS.to(device), out.view(-1)
     if q.numel <= SMALL:
         index = in_blocks(q.codes, block_size // 2).flatten().int()
         x = torch.index_select(table, 0, index).view(torch.float32)

@@ -23,7 +23,7 @@ def test_large_tensors_are_aligned_as_those_of_torch(monkeypatch: pytest.MonkeyP
 
 
 def new_kept(n_bytes: int) -> Tensor:
-    return host_memory.recycled_tensor(n_bytes, torch.uint8, torch.device("cpu"))
+    return host_memory.recycled_tensor(torch.Size([n_bytes]), torch.uint8, torch.device("cpu"))
 
 
 @pytest.fixture(autouse=True)
