@@ -38,6 +38,24 @@ static inline __m512i encode(__m512 y, __m512 thresholds) {
     return code;
 }
 
+/* The largest absolute value so far, as bits: without the sign, numbers are in the order of their
+ * bits, and NaN is above all. */
+static inline __m512i larger(__m512i largest, __m512 x) {
+    __m512i bits = _mm512_and_si512(_mm512_castps_si512(x), _mm512_set1_epi32(0x7fffffff));
+    return _mm512_max_epi32(largest, bits);
+}
+
+static inline float largest_of(__m512i largest) {
+    int bits = _mm512_reduce_max_epi32(largest);
+    return _mm_cvtss_f32(_mm_castsi128_ps(_mm_cvtsi32_si128(bits)));
+}
+
+/* 1 / scale, for all 16; the largest number there is where it has none that is finite. */
+static inline __m512 reciprocal(float scale) {
+    float factor = 1 / scale;
+    return _mm512_set1_ps(factor > FLT_MAX ? FLT_MAX : factor);
+}
+
 /* n numbers in blocks of 2^block_bits -> absmax of each block, and codes, two in a byte. A block
  * that has a NaN or Inf gets it for its absmax, and codes that mean nothing. */
 void quantize(const void *x, int dtype, int64_t n, const float *thresholds, int block_bits,
@@ -47,24 +65,51 @@ void quantize(const void *x, int dtype, int64_t n, const float *thresholds, int 
 #pragma omp parallel for num_threads(n_threads)
     for (int64_t block = 0; block < n_blocks; block++) {
         int64_t start = block << block_bits, left = least(size, n - start);
-        /* Without the sign, numbers are in the order of their bits, and NaN is above all. */
         __m512i largest = _mm512_setzero_si512();
-        for (int64_t i = 0; i < left; i += 16) {
-            __m512i bits = _mm512_castps_si512(load(x, dtype, start + i, left - i));
-            bits = _mm512_and_si512(bits, _mm512_set1_epi32(0x7fffffff));
-            largest = _mm512_max_epi32(largest, bits);
-        }
-        float scale = _mm_cvtss_f32(
-            _mm_castsi128_ps(_mm_cvtsi32_si128(_mm512_reduce_max_epi32(largest))));
-        float reciprocal = 1 / scale;
-        __m512 factor = _mm512_set1_ps(reciprocal > FLT_MAX ? FLT_MAX : reciprocal);
-        absmax[block] = scale;
+        for (int64_t i = 0; i < left; i += 16)
+            largest = larger(largest, load(x, dtype, start + i, left - i));
+        absmax[block] = largest_of(largest);
+        __m512 factor = reciprocal(absmax[block]);
         for (int64_t i = 0; i < left; i += 16) {
             __m512 y = _mm512_mul_ps(load(x, dtype, start + i, left - i), factor);
             __m512i code = encode(y, table);
             __m512i pair = _mm512_or_si512(_mm512_slli_epi64(code, 4), _mm512_srli_epi64(code, 32));
             __mmask16 bytes = lowest((left - i + 1) / 2) & 0xff;
             _mm_mask_storeu_epi8(codes + (start + i) / 2, bytes, _mm512_cvtepi64_epi8(pair));
+        }
+    }
+}
+
+/* n scales, less their mean, in blocks of 2^block_bits -> the scale of each block, and codes of 8
+ * bits: how many of the 255 midpoints are below. They do not fit into a register: 8 look-ups in
+ * memory, by halving. */
+void quantize_scales(const float *absmax, int64_t n, const float *offset, const float *midpoints,
+                     int block_bits, float *scale, uint8_t *codes, int n_threads) {
+    __m512 mean = _mm512_set1_ps(*offset);
+    int64_t size = 1ll << block_bits, n_blocks = (n + size - 1) >> block_bits;
+#pragma omp parallel for num_threads(n_threads)
+    for (int64_t block = 0; block < n_blocks; block++) {
+        int64_t start = block << block_bits, left = least(size, n - start);
+        __m512i largest = _mm512_setzero_si512();
+        for (int64_t i = 0; i < left; i += 16) {
+            __mmask16 there = (__mmask16)lowest(left - i);
+            __m512 x = load(absmax, FP32, start + i, left - i);
+            largest = larger(largest, _mm512_maskz_sub_ps(there, x, mean));
+        }
+        scale[block] = largest_of(largest);
+        __m512 factor = reciprocal(scale[block]);
+        for (int64_t i = 0; i < left; i += 16) {
+            __m512 x = load(absmax, FP32, start + i, left - i);
+            __m512 y = _mm512_mul_ps(_mm512_sub_ps(x, mean), factor);
+            __m512i code = _mm512_setzero_si512();
+            for (int half = 128; half > 0; half /= 2) {
+                __m512i index = _mm512_add_epi32(code, _mm512_set1_epi32(half - 1));
+                __m512 midpoint = _mm512_i32gather_ps(index, midpoints, sizeof(float));
+                __mmask16 above = _mm512_cmp_ps_mask(y, midpoint, _CMP_GT_OQ);
+                code = _mm512_mask_add_epi32(code, above, code, _mm512_set1_epi32(half));
+            }
+            __mmask16 there = (__mmask16)lowest(left - i);
+            _mm_mask_storeu_epi8(codes + start + i, there, _mm512_cvtepi32_epi8(code));
         }
     }
 }

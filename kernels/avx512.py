@@ -18,7 +18,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from kernels.nf4 import DTYPES, DYNAMIC_MAP, LEVELS, THRESHOLDS, NF4Tensor
+from kernels.nf4 import DTYPES, DYNAMIC_MAP, LEVELS, MIDPOINTS, THRESHOLDS, NF4Tensor
 
 SOURCE = Path(__file__).with_name("avx512.c")
 FLAGS = ["-O2", "-mavx512f", "-mavx512bw", "-mavx512vl", "-fopenmp", "-shared", "-fPIC"]
@@ -45,13 +45,15 @@ def compiled() -> ctypes.CDLL | None:
                 command, check=True, capture_output=True, stdin=subprocess.DEVNULL, timeout=SECONDS
             )
             library = ctypes.CDLL(file)
-        quantize, dequantize = library.quantize, library.dequantize
+        quantize, quantize_scales = library.quantize, library.quantize_scales
+        dequantize = library.dequantize
     except (OSError, ValueError, AttributeError, subprocess.SubprocessError):
         return None
     pointer, int, int64 = ctypes.c_void_p, ctypes.c_int, ctypes.c_int64
     quantize.argtypes = [pointer, int, int64, pointer, int, pointer, pointer, int]
+    quantize_scales.argtypes = [pointer, int64, pointer, pointer, int, pointer, pointer, int]
     dequantize.argtypes = [pointer, int, int64, pointer, pointer, int, *5 * [pointer], int, int]
-    quantize.restype = dequantize.restype = None
+    quantize.restype = quantize_scales.restype = dequantize.restype = None
     return library
 
 
@@ -95,6 +97,24 @@ def quantize(x: Tensor, block_size: int, absmax: Tensor, codes: Tensor) -> None:
         absmax.data_ptr(),
         codes.data_ptr(),
         n_threads(len(x)),
+    )
+
+
+def quantize_scales(
+    absmax: Tensor, block_size: int, codes: Tensor, scale: Tensor, offset: Tensor
+) -> None:
+    """Write the codes and scale of absmax [b] - offset, where `usable`; all contiguous."""
+    library = compiled()
+    assert library is not None
+    library.quantize_scales(
+        absmax.data_ptr(),
+        len(absmax),
+        offset.data_ptr(),
+        MIDPOINTS.data_ptr(),
+        log2(block_size),
+        scale.data_ptr(),
+        codes.data_ptr(),
+        n_threads(len(absmax)),
     )
 
 

@@ -72,6 +72,7 @@ def derive_dynamic_map() -> Tensor:
 
 LEVELS = derive_levels()
 DYNAMIC_MAP = derive_dynamic_map()
+MIDPOINTS = (DYNAMIC_MAP[:-1] + DYNAMIC_MAP[1:]) * 0.5
 # x goes to the level above when x > threshold. These are the midpoints of the levels as the CUDA
 # kernels of bitsandbytes write them in decimals, so four are the last bit off the exact midpoint.
 THRESHOLD_BITS = (

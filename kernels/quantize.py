@@ -29,7 +29,7 @@ from torch import Tensor
 
 from kernels.backend import check_not_capturing
 from kernels.eights import larger, largest_of_eight, load_eight, scaled
-from kernels.nf4 import BLOCK_SIZES, DYNAMIC_MAP, FP32, THRESHOLDS
+from kernels.nf4 import BLOCK_SIZES, FP32, MIDPOINTS, THRESHOLDS
 from kernels.variant import Variant
 from kernels.warp import own_lane
 
@@ -247,8 +247,7 @@ def make_cells() -> Tensor:
 def tables(device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
     """Thresholds, cells, midpoints of DYNAMIC_MAP; made once, as no CUDA graph can copy them."""
     check_not_capturing(device)
-    midpoints = (DYNAMIC_MAP[:-1] + DYNAMIC_MAP[1:]) * 0.5
-    return THRESHOLDS.to(device), make_cells().to(device), midpoints.to(device)
+    return THRESHOLDS.to(device), make_cells().to(device), MIDPOINTS.to(device)
 
 
 def quantize(

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from kernels import avx512
 from kernels.host_memory import new_tensor, recycled_tensor
-from kernels.nf4 import DYNAMIC_MAP, LEVELS, PAD_CODE, THRESHOLDS, NF4Tensor
+from kernels.nf4 import DYNAMIC_MAP, LEVELS, MIDPOINTS, PAD_CODE, THRESHOLDS, NF4Tensor
 from kernels.threads import share
 
 # The specification
@@ -71,15 +71,18 @@ def unpack(packed: Tensor, n: int) -> Tensor:
     return torch.stack([packed >> 4, packed & 15], dim=1).flatten()[:n]
 
 
-MIDPOINTS = (DYNAMIC_MAP[:-1] + DYNAMIC_MAP[1:]) * 0.5
-
-
 def encode_dynamic(y: Tensor) -> Tensor:
     """code = index of the value of DYNAMIC_MAP that is nearest to y; a tie goes to the lower.
 
     Counted as for NF4: how many midpoints of neighbours are below y. fp32 -> uint8.
     """
     return torch.bucketize(y, MIDPOINTS.to(y.device)).to(torch.uint8)
+
+
+def mean_of(absmax: Tensor) -> Tensor:
+    """fp32 scalar, 0 of none. Summed in fp64, so that it does not depend on the order."""
+    mean = absmax.cpu().sum(dtype=torch.float64) / max(len(absmax), 1)
+    return mean.to(absmax.device, torch.float32)
 
 
 def quantize_scales(absmax: Tensor, block_size: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -91,11 +94,9 @@ def quantize_scales(absmax: Tensor, block_size: int) -> tuple[Tensor, Tensor, Te
         code   = the nearest of DYNAMIC_MAP to z * (1 / scale)
 
     Returns:
-        codes uint8 [b], scale fp32 [ceil(b / block_size)], offset fp32 scalar. The mean is summed
-        in fp64, so that it does not depend on the order; it is 0 when there are no scales.
+        codes uint8 [b], scale fp32 [ceil(b / block_size)], offset fp32 scalar.
     """
-    offset = absmax.cpu().double().sum() / max(absmax.numel(), 1)
-    offset = offset.float().to(absmax.device)
+    offset = mean_of(absmax)
     z = absmax - offset
     scale = block_absmax(z, block_size)
     return encode_dynamic(normalise(z, scale, block_size)), scale, offset
@@ -123,7 +124,9 @@ def quantize_plainly(weight: Tensor, block_size: int, nested_block_size: int | N
     x = weight.reshape(-1).float()
     absmax = block_absmax(x, block_size)
     codes = pack(encode(normalise(x, absmax, block_size)))
-    return assemble(weight, codes, absmax, block_size, nested_block_size)
+    nested = nested_block_size
+    scales = (absmax,) if nested is None else quantize_scales(absmax, nested)
+    return assemble(weight, codes, scales, block_size, nested)
 
 
 def dequantize_plainly(q: NF4Tensor, dtype: torch.dtype) -> Tensor:
@@ -134,20 +137,22 @@ def dequantize_plainly(q: NF4Tensor, dtype: torch.dtype) -> Tensor:
 
 
 def assemble(
-    weight: Tensor, codes: Tensor, absmax: Tensor, block_size: int, nested_block_size: int | None
+    weight: Tensor,
+    codes: Tensor,
+    scales: tuple[Tensor, ...],
+    block_size: int,
+    nested_block_size: int | None,
 ) -> NF4Tensor:
-    """The NF4Tensor of packed codes and fp32 scales, which double quantization shortens."""
-    parts: dict[str, Tensor] = {"absmax": absmax}
-    if nested_block_size is not None:
-        names = ("absmax_codes", "absmax_scale", "absmax_offset")
-        parts = dict(zip(names, quantize_scales(absmax, nested_block_size), strict=True))
+    """The NF4Tensor of packed codes and of absmax, or of what `quantize_scales` made of it."""
+    nested = ("absmax_codes", "absmax_scale", "absmax_offset")
+    names = ("absmax",) if nested_block_size is None else nested
     return NF4Tensor(
         codes=codes,
         shape=weight.shape,
         dtype=weight.dtype,
         block_size=block_size,
         nested_block_size=nested_block_size,
-        **parts,
+        **dict(zip(names, scales, strict=True)),
     )
 
 
@@ -217,13 +222,19 @@ def quantize(weight: Tensor, block_size: int, nested_block_size: int | None) -> 
     Raises:
         ValueError: a number is not finite; the message says where.
     """
-    x = weight.detach().reshape(-1)
+    x, nested, in_c = weight.detach().reshape(-1), nested_block_size, avx512.usable(weight.device)
     codes = new_tensor(math.ceil(len(x) / 2), torch.uint8, x.device)
     absmax = torch.empty(math.ceil(len(x) / block_size), dtype=torch.float32, device=x.device)
-    write = avx512.quantize if avx512.usable(x.device) else quantize_with_tables
-    write(x, block_size, absmax, codes)
+    (avx512.quantize if in_c else quantize_with_tables)(x, block_size, absmax, codes)
     check_finite(weight, absmax)
-    return assemble(weight, codes, absmax, block_size, nested_block_size)
+    scales: tuple[Tensor, ...] = (absmax,)
+    if nested is not None and in_c:
+        scale = absmax.new_empty(math.ceil(len(absmax) / nested))
+        scales = torch.empty_like(absmax, dtype=torch.uint8), scale, mean_of(absmax)
+        avx512.quantize_scales(absmax, nested, *scales)
+    elif nested is not None:
+        scales = quantize_scales(absmax, nested)
+    return assemble(weight, codes, scales, block_size, nested)
 
 
 def quantize_with_tables(x: Tensor, block_size: int, absmax: Tensor, codes: Tensor) -> None:

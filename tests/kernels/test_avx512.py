@@ -16,8 +16,8 @@ from torch import Tensor
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from kernels import avx512, dequantize_nf4, ops, quantize_nf4
-from kernels.nf4 import DTYPES, DYNAMIC_MAP, NF4Tensor
-from kernels.reference import dequantize_plainly, quantize_plainly
+from kernels.nf4 import BLOCK_SIZES, DTYPES, DYNAMIC_MAP, MIDPOINTS, NF4Tensor
+from kernels.reference import dequantize_plainly, mean_of, quantize_plainly, quantize_scales
 
 ROOT = Path(__file__).parents[2]
 CPU = torch.device("cpu")
@@ -71,6 +71,33 @@ def test_threads_share_the_blocks_and_give_the_bits_of_the_plain_path(
             ours, plain = quantize_nf4(x, double_quant=False), quantize_plainly(x, 64, None)
             assert torch.equal(ours.codes, plain.codes)
             assert torch.equal(ours.parts["absmax"], plain.parts["absmax"])
+        if nested_block_size is not None:
+            assert_scales_are_quantized_plainly(torch.rand(n), nested_block_size)
+
+
+def assert_scales_are_quantized_plainly(absmax: Tensor, block_size: int) -> None:
+    codes, scale, offset = quantize_scales(absmax, block_size)
+    found = torch.full_like(codes, 99), torch.full_like(scale, torch.nan)
+    avx512.quantize_scales(absmax, block_size, *found, offset)
+    assert torch.equal(found[0], codes)
+    assert torch.equal(found[1], scale)
+
+
+@needs_avx512
+@pytest.mark.parametrize("block_size", BLOCK_SIZES)
+def test_scales_get_the_codes_of_the_plain_path(block_size: int) -> None:
+    around = MIDPOINTS.view(torch.int32)[:, None] + torch.arange(-3, 4, dtype=torch.int32)
+    y = around.flatten().view(torch.float32)  # ties, and what is next to them
+    rows = torch.nn.functional.pad(y, (0, -len(y) % (block_size - 2))).view(-1, block_size - 2)
+    ends = torch.tensor([1.0, -1.0]).expand(len(rows), 2)  # the largest of a block is 1, so z is y
+    absmax = torch.cat([rows, ends], dim=1).flatten()
+    absmax = torch.cat([absmax, -absmax])
+    assert mean_of(absmax) == 0
+    assert_scales_are_quantized_plainly(absmax, block_size)
+    for n in (0, 1, 15, 16, 17, block_size - 1, block_size, block_size + 1, 3 * block_size + 31):
+        for top in (1e-45, 1e-39, 1.0, 3e38):
+            assert_scales_are_quantized_plainly(torch.rand(n) * top, block_size)
+        assert_scales_are_quantized_plainly(torch.full((n,), 0.7), block_size)
 
 
 @needs_avx512
@@ -122,7 +149,7 @@ import ctypes, mmap, sys
 import torch
 from kernels import avx512
 from kernels.nf4 import DTYPES, NF4Tensor
-from kernels.reference import dequantize_plainly, quantize_plainly
+from kernels.reference import dequantize_plainly, quantize_plainly, quantize_scales
 from tests.kernels.test_avx512 import random_nf4
 
 libc, PAGE, kept = ctypes.CDLL(None), mmap.PAGESIZE, []
@@ -159,6 +186,11 @@ for n in [*range(1, 100), 4095, 4096, 4097]:
         absmax, codes = at_the_end(-plain.absmax), at_the_end(~plain.codes)
         avx512.quantize(x, q.block_size, absmax, codes)
         assert torch.equal(absmax, plain.absmax) and torch.equal(codes, plain.codes), (n, dtype)
+    absmax = at_the_end(torch.rand(n))
+    codes, scale, offset = map(at_the_end, quantize_scales(absmax, 32))
+    found = at_the_end(~codes), at_the_end(-1 - scale)
+    avx512.quantize_scales(absmax, 32, *found, offset)
+    assert torch.equal(found[0], codes) and torch.equal(found[1], scale), n
 print("stayed inside")
 """
 
