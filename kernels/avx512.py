@@ -31,8 +31,9 @@ MANY = 2**16  # elements; with fewer, waking another thread takes longer than th
 def compiled() -> ctypes.CDLL | None:
     """The functions of avx512.c; None without AVX-512, or where it does not compile.
 
-    The compiler is `$CC`, or cc. It runs at the first use in a process, for 0.4 s, and leaves
-    nothing behind: no file that another process could find half-written or out of date.
+    The compiler is `$CC`, or cc. It runs at the first use in a process, for 0.4 s (once for each
+    thread, if several are the first together), and leaves nothing behind: no file that another
+    process could find half-written or out of date.
     """
     if torch.backends.cpu.get_cpu_capability() != "AVX512":
         return None
@@ -73,7 +74,9 @@ def in_memory(tensor: Tensor) -> Tensor:
 
 
 def n_threads(n: int) -> int:
-    """How many are worth it for n numbers."""
+    """How many are worth it for n numbers. They are torch's own, so a forked process hangs where
+    torch would: with more than one, after its parent has used them.
+    """
     return torch.get_num_threads() if n >= MANY else 1
 
 
@@ -101,9 +104,9 @@ def quantize(x: Tensor, block_size: int, absmax: Tensor, codes: Tensor) -> None:
 
 
 def quantize_scales(
-    absmax: Tensor, block_size: int, codes: Tensor, scale: Tensor, offset: Tensor
+    absmax: Tensor, block_size: int, offset: Tensor, scale: Tensor, codes: Tensor
 ) -> None:
-    """Write the codes and scale of absmax [b] - offset, where `usable`; all contiguous."""
+    """Write the scale and codes of absmax [b] - offset, where `usable`; all contiguous."""
     library = compiled()
     assert library is not None
     library.quantize_scales(

@@ -28,14 +28,19 @@ def warn_without_triton() -> None:
     )
 
 
+def check_backend(backend: str | None) -> None:
+    """Raises ValueError unless there is such a backend."""
+    if backend not in (None, "triton", "torch"):
+        raise ValueError(f'backend must be "triton", "torch" or None, got {backend!r}')
+
+
 def use_triton(backend: str | None, device: torch.device) -> bool:
     """Whether the Triton kernels do the work for tensors on `device`, and not PyTorch.
 
     Raises:
         ValueError: there is no such backend, or it cannot work there.
     """
-    if backend not in (None, "triton", "torch"):
-        raise ValueError(f'backend must be "triton", "torch" or None, got {backend!r}')
+    check_backend(backend)
     if backend == "torch" or (backend is None and device.type != "cuda"):
         return False
     if not has_triton():

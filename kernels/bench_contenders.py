@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from kernels import NF4Tensor, dequantize_nf4, nf4_linear, quantize_nf4
-from kernels.nf4 import DYNAMIC_MAP, LEVELS, THRESHOLDS
+from kernels.nf4 import DYNAMIC_MAP, LEVELS, MIDPOINTS, THRESHOLDS
 from kernels.ops import empty_parts, four_scales, parts_of
 
 BLOCK_SIZE, NESTED_BLOCK_SIZE = 64, 256
@@ -72,8 +72,7 @@ def quantizers(weights: Sequence[Tensor]) -> Contenders:
     from kernels.quantize import quantize  # needs triton, which is not everywhere
 
     count, device = len(weights), weights[0].device
-    thresholds, values = THRESHOLDS.to(device), DYNAMIC_MAP.to(device)
-    midpoints = (values[:-1] + values[1:]) * 0.5
+    thresholds, midpoints = THRESHOLDS.to(device), MIDPOINTS.to(device)
 
     def ours(i: int) -> list[Tensor]:
         weight = weights[i % count]

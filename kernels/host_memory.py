@@ -30,7 +30,7 @@ def large_pages(n_bytes: int) -> np.ndarray:
 
 
 def new_tensor(n: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """Uninitialised [n]; on a CPU in large pages."""
+    """Uninitialised [n]; on a CPU in large pages, which numpy owns: torch cannot resize those."""
     n_bytes = n * dtype.itemsize
     if device.type != "cpu" or n_bytes < LARGE:
         return torch.empty(n, dtype=dtype, device=device)
@@ -45,6 +45,7 @@ def recycled_tensor(shape: torch.Size, dtype: torch.dtype, device: torch.device)
     last piece is kept, as torch keeps a GPU's: one for every power of two, so that a tensor takes
     less than twice its memory, and none above MOST. KEPT.clear() gives it back. torch holds the
     array `view` as long as any tensor shares its memory, so a weak reference tells when it is free.
+    What is not torch's own it cannot resize.
     """
     n_bytes = math.prod(shape) * dtype.itemsize
     if device.type != "cpu" or n_bytes < LARGE:
@@ -71,4 +72,4 @@ def reshaped(result: Tensor, shape: Sequence[int]) -> Tensor:
 
 def kept_bytes() -> int:
     """The memory that is kept for the next weight; torch's own count does not have it."""
-    return sum(len(memory) for memory, _ in KEPT.values())
+    return sum(len(memory) for memory, _ in list(KEPT.values()))  # threads may change it

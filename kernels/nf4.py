@@ -72,8 +72,8 @@ def derive_dynamic_map() -> Tensor:
 
 LEVELS = derive_levels()
 DYNAMIC_MAP = derive_dynamic_map()
-MIDPOINTS = (DYNAMIC_MAP[:-1] + DYNAMIC_MAP[1:]) * 0.5
-# x goes to the level above when x > threshold. These are the midpoints of the levels as the CUDA
+MIDPOINTS = (DYNAMIC_MAP[:-1] + DYNAMIC_MAP[1:]) * 0.5  # a scale goes to the value above there
+# x goes to the level above when x > threshold. These are the midpoints of LEVELS as the CUDA
 # kernels of bitsandbytes write them in decimals, so four are the last bit off the exact midpoint.
 THRESHOLD_BITS = (
     0xBF591CD9, 0xBF1C5270, 0xBEEB8480, 0xBEADEA76, 0xBE703CEC, 0xBE0D38BC, 0xBD3A7871, 0x3D22FAFF,
@@ -100,10 +100,15 @@ def check_dtype(name: str, dtype: torch.dtype) -> None:
 
 
 def check_type(name: str, value: object, kind: type[Tensor | NF4Tensor]) -> None:
-    """Raises TypeError unless value is of that kind."""
+    """Raises TypeError unless value is of that kind; a Tensor has to be dense."""
     if not isinstance(value, kind):
         given, maker = type(value).__name__, "torch.as_tensor" if kind is Tensor else "quantize_nf4"
         raise TypeError(f"{name} must be the {kind.__name__} that {maker} makes, got {given}")
+    if isinstance(value, Tensor) and (value.layout is not torch.strided or value.is_nested):
+        given, todo = f"one of layout {value.layout}", "convert it with .to_dense()"
+        if value.is_nested:
+            given, todo = "a nested one", "take its parts (.unbind()) one by one"
+        raise TypeError(f"{name} must be a dense tensor, got {given}; {todo}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,7 +147,7 @@ class NF4Tensor:
             sizes = torch.Size(self.shape)
         except TypeError:
             sizes = torch.Size([-1])
-        if min(sizes, default=0) < 0:
+        if any(size < 0 for size in sizes):  # torch.compile cannot take the least of unknown sizes
             raise ValueError(
                 "shape of an NF4Tensor must be the sizes of a tensor, whole numbers from 0, got "
                 f"{self.shape!r}"
@@ -278,7 +283,7 @@ class NF4Tensor:
             dtype, block_size = getattr(torch, settings["dtype"]), settings["blocksize"]
             nested = settings.get("nested_blocksize")
             offset = float(settings["nested_offset"] if nested is not None else 0)
-            if not math.isfinite(offset):
+            if not abs(offset) <= torch.finfo(torch.float32).max:
                 raise ValueError(f"nested_offset is {offset}")
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ValueError(

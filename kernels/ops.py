@@ -1,7 +1,7 @@
 """What users of the package call: `quantize_nf4`, `dequantize_nf4` and `nf4_linear`.
 
 Here is everything around the arithmetic: what is checked, who does the work (the Triton kernels on
-a GPU, `reference.py` elsewhere), what the gradients are, and how torch.compile gets to know of it.
+a GPU, `cpu.py` elsewhere), what the gradients are, and how torch.compile gets to know of it.
 The three operators below are registered with torch.library, so that a compiled graph calls them
 like operators of torch itself; they see an NF4Tensor as the list of its parts and a few numbers.
 """
@@ -15,10 +15,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from kernels import reference
-from kernels.backend import use_triton
+from kernels import cpu
+from kernels.backend import check_backend, use_triton
 from kernels.host_memory import reshaped
 from kernels.nf4 import NF4Tensor, check_block_size, check_dtype, check_type
+from kernels.reference import check_finite
 
 # With up to so many rows a product reads the packed weight; with more it is dequantized once. In
 # fp32 the kernel reads it anew for each row. Not measured: set them when a GPU can be had.
@@ -50,9 +51,10 @@ def quantize_nf4(
     check_dtype("weight", weight.dtype)
     block_size = check_block_size("block_size", block_size)
     nested = check_block_size("nested_block_size", nested_block_size) if double_quant else None
+    check_backend(backend)
     weight = weight.detach()
     if not traced(weight) and not use_triton(backend, weight.device):
-        return reference.quantize(weight, block_size, nested)
+        return cpu.quantize(weight, block_size, nested)
     codes, *scales = quantize_op(weight, block_size, nested, backend)
     return NF4Tensor(codes, weight.shape, weight.dtype, block_size, *four_scales(scales), nested)
 
@@ -73,8 +75,9 @@ def dequantize_nf4(
     check_type("q", q, NF4Tensor)
     dtype = q.dtype if dtype is None else dtype
     check_dtype("dtype", dtype)
+    check_backend(backend)
     if not traced(q.codes) and not use_triton(backend, q.device):
-        return reference.dequantize(q, dtype)
+        return cpu.dequantize(q, dtype)
     return dequantize_op(parts_of(q), q.shape, q.block_size, q.nested_block_size, dtype, backend)
 
 
@@ -101,13 +104,14 @@ def nf4_linear(
         the transforms of torch.func (grad, vmap and their like).
 
     Raises:
-        ValueError: shapes or devices do not fit together.
+        ValueError: shapes or devices do not fit together, or there is no such backend.
         TypeError: dtypes do not, or something is no tensor.
     """
     check_type("q", q, NF4Tensor)
     check_type("x", x, Tensor)
     if bias is not None:
         check_type("bias", bias, Tensor)
+    check_backend(backend)
     if len(q.shape) != 2:
         raise ValueError(f"nf4_linear needs a weight [out, in], got one of shape {list(q.shape)}")
     n_out, n_in = q.shape
@@ -189,14 +193,14 @@ def quantize_op(
 ) -> list[Tensor]:
     """The parts of the NF4Tensor of weight."""
     if not use_triton(backend, weight.device):
-        return parts_of(reference.quantize(weight, block_size, nested_block_size))
+        return parts_of(cpu.quantize(weight, block_size, nested_block_size))
     from kernels.quantize import quantize
 
     codes, *scales = parts = empty_parts(weight, block_size, nested_block_size)
     flat = weight.reshape(-1)
     quantize(flat, block_size, nested_block_size, codes, *four_scales(scales))
     if not (weight.is_cuda and torch.cuda.is_current_stream_capturing()):
-        reference.check_finite(weight, scales[-1])  # absmax, or the mean of it
+        check_finite(weight, scales[-1])  # absmax, or the mean of it
     return parts
 
 
@@ -218,7 +222,7 @@ def weight_of(
     if not use_triton(backend, codes.device):
         size = torch.Size(shape)
         q = NF4Tensor(codes, size, dtype, block_size, *four_scales(scales), nested_block_size)
-        return reference.dequantize(q, dtype)
+        return cpu.dequantize(q, dtype)
     from kernels.dequantize import dequantize
 
     n = math.prod(shape)
@@ -232,14 +236,8 @@ dequantize_op = torch.library.custom_op("kernels::dequantize_nf4", weight_of, mu
 
 
 @dequantize_op.register_fake
-def _(
-    parts: list[Tensor],
-    shape: list[int],
-    block_size: int,
-    nested_block_size: int | None,
-    dtype: torch.dtype,
-    backend: str | None,
-) -> Tensor:
+def _(parts: list[Tensor], shape: list[int], *settings: Any) -> Tensor:
+    _block_size, _nested_block_size, dtype, _backend = settings
     return parts[0].new_empty(shape, dtype=dtype)
 
 
@@ -322,5 +320,5 @@ class FrozenLinear(torch.autograd.Function):
             weight = dequantize_op if traced(parts[0]) else weight_of
             grad_x = grad @ weight(parts, shape, block_size, nested_block_size, grad.dtype, backend)
         if ctx.needs_input_grad[1]:
-            grad_bias = grad.reshape(-1, shape[0]).sum(dim=0)
+            grad_bias = grad[None].flatten(0, -2).sum(dim=0)
         return grad_x, grad_bias, None, *[None] * len(parts)

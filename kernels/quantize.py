@@ -293,7 +293,7 @@ def quantize(
         if absmax is None:
             assert absmax_codes is not None
             assert absmax_offset is not None
-            # In fp64 the order of the summands does not show in the fp32 result.
+            # In fp64, as in `mean_of`.
             mean = scales.sum(dtype=torch.float64) / max(len(scales), 1)
             absmax_offset.copy_(mean)
             if n:

@@ -1,10 +1,8 @@
-"""NF4 in plain PyTorch: first what the numbers are, step by step, then the same fast on a CPU.
+"""NF4 in plain PyTorch, step by step: the specification.
 
-`quantize_plainly` and `dequantize_plainly` are the specification. They are made of one small
-function a step, each with its formula, and every other implementation here, the Triton kernels
-included, is compared with them bit by bit. `quantize` and `dequantize` are the CPU path: the same
-results from machine code (kernels/avx512.py), or, where that cannot be had, from tables instead of
-comparisons, in chunks that stay in the processor's cache.
+`quantize_plainly` and `dequantize_plainly` are made of one small function a step, each with its
+formula. Every other implementation here, on a processor (cpu.py) or a GPU, is compared with them
+bit by bit.
 
 Source: Dettmers et al. 2023, "QLoRA", section 3 (arXiv 2305.14314); rounding as in the CUDA kernels
 of bitsandbytes. All arithmetic is fp32, whatever the dtype of the weight.
@@ -12,18 +10,11 @@ of bitsandbytes. All arithmetic is fp32, whatever the dtype of the weight.
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import torch
 from torch import Tensor
 
-from kernels import avx512
-from kernels.host_memory import new_tensor, recycled_tensor
 from kernels.nf4 import DYNAMIC_MAP, LEVELS, MIDPOINTS, PAD_CODE, THRESHOLDS, NF4Tensor
-from kernels.threads import share
-
-# The specification
 
 
 def in_blocks(x: Tensor, block_size: int) -> Tensor:
@@ -80,7 +71,10 @@ def encode_dynamic(y: Tensor) -> Tensor:
 
 
 def mean_of(absmax: Tensor) -> Tensor:
-    """fp32 scalar, 0 of none. Summed in fp64, so that it does not depend on the order."""
+    """fp32 scalar, 0 of none. Summed in fp64, so that the order of the summands hardly ever shows.
+
+    It is seen where they lie further apart than 29 bits, less those of their number.
+    """
     mean = absmax.cpu().sum(dtype=torch.float64) / max(len(absmax), 1)
     return mean.to(absmax.device, torch.float32)
 
@@ -164,8 +158,9 @@ def check_finite(weight: Tensor, sample: Tensor) -> None:
     if torch.isfinite(sample).all():
         return
     flat = weight.reshape(-1)
-    for start in range(0, len(flat), CHUNK):
-        bad = torch.isfinite(flat[start : start + CHUNK]).logical_not().nonzero()
+    size = 2**20  # in pieces: the mask of a large weight takes much memory
+    for start in range(0, len(flat), size):
+        bad = torch.isfinite(flat[start : start + size]).logical_not().nonzero()
         if len(bad):
             position = start + int(bad[0])
             index = [int(i) for i in np.unravel_index(position, weight.shape)]
@@ -173,158 +168,3 @@ def check_finite(weight: Tensor, sample: Tensor) -> None:
                 f"weight{index if index else ''} is {flat[position].item()}; "
                 "NF4 can hold finite numbers only"
             )
-
-
-# The CPU path
-
-CHUNK = 2**19  # elements worked on at a time: 2 MiB in fp32; a multiple of every block size
-SMALL = 2**18  # elements; up to here tables are used on all at once
-THREAD_CHUNK = 2**17  # elements per thread that are dequantized from tables at a time
-ROW = 2**11  # bytes looked up in one go
-N_CELLS = 2**16  # of [-1, 1], in the table of `make_cells`
-UNSURE = 0x10  # added to the code of a cell that a threshold falls into
-UNSURE_WORD = UNSURE * 0x0101010101010101  # the same for 8 codes at once
-
-
-def cell_of(y: Tensor) -> Tensor:
-    """floor((y + 1) * N_CELLS / 2): a larger y never has a smaller cell. fp32 -> int32."""
-    return ((y + 1) * (N_CELLS / 2)).int()
-
-
-def make_cells() -> Tensor:
-    """The code of every cell, uint8 [N_CELLS + 1], plus UNSURE where y itself decides.
-
-    A number is above all thresholds of lower cells and below all of higher ones. Only with one of
-    its own cell it has to be compared: 15 cells of 65537, where 1 number in 3400 is (normally
-    distributed, blocks of 64).
-    """
-    cells = torch.arange(N_CELLS + 1, device="cpu")
-    of_threshold = cell_of(THRESHOLDS)  # [15]
-    code = (cells[:, None] > of_threshold).sum(dim=1)
-    return (code + UNSURE * torch.isin(cells, of_threshold)).to(torch.uint8)
-
-
-def make_pairs() -> Tensor:
-    """The two levels of every byte, complex64 [256]: the real part is the upper half's."""
-    byte = torch.arange(256, device="cpu")
-    return torch.complex(LEVELS[byte >> 4], LEVELS[byte & 15])
-
-
-CELLS = make_cells()
-PAIRS = make_pairs()
-
-
-def quantize(weight: Tensor, block_size: int, nested_block_size: int | None) -> NF4Tensor:
-    """What `quantize_plainly` gives, fast on a CPU.
-
-    In machine code where that can be had, with AVX-512 and a C compiler; elsewhere from tables.
-
-    Raises:
-        ValueError: a number is not finite; the message says where.
-    """
-    x, nested, in_c = weight.detach().reshape(-1), nested_block_size, avx512.usable(weight.device)
-    codes = new_tensor(math.ceil(len(x) / 2), torch.uint8, x.device)
-    absmax = torch.empty(math.ceil(len(x) / block_size), dtype=torch.float32, device=x.device)
-    (avx512.quantize if in_c else quantize_with_tables)(x, block_size, absmax, codes)
-    check_finite(weight, absmax)
-    scales: tuple[Tensor, ...] = (absmax,)
-    if nested is not None and in_c:
-        scale = absmax.new_empty(math.ceil(len(absmax) / nested))
-        scales = torch.empty_like(absmax, dtype=torch.uint8), scale, mean_of(absmax)
-        avx512.quantize_scales(absmax, nested, *scales)
-    elif nested is not None:
-        scales = quantize_scales(absmax, nested)
-    return assemble(weight, codes, scales, block_size, nested)
-
-
-def quantize_with_tables(x: Tensor, block_size: int, absmax: Tensor, codes: Tensor) -> None:
-    """Write the scales and codes of x [n], from a table in chunks shared among threads.
-
-    A block with a NaN or Inf gets that for its scale, and codes that mean nothing.
-    """
-    device = x.device
-    cells, thresholds = CELLS.to(device), THRESHOLDS.to(device)
-
-    def work(starts: range) -> None:
-        size = min(CHUNK, block_size * len(absmax))
-        scratch = new_tensor(13 * size, torch.uint8, device)  # one piece, for large pages
-        chunk, y, index = (part.view(torch.float32) for part in scratch[: 12 * size].view(3, -1))
-        cell, code = index.view(torch.int32), scratch[12 * size :]
-        for start in starts:
-            part = x[start : start + CHUNK]
-            used = len(part)
-            if used < size:  # the last chunk is filled up with zeros: absmax stays, their code is 7
-                size = used + -used % block_size
-                chunk, y, cell, code = chunk[:size], y[:size], cell[:size], code[:size]
-                chunk[used:] = 0
-            chunk[:used] = part
-            largest = torch.abs(chunk, out=y).view(-1, block_size).amax(dim=1)
-            absmax[start // block_size :][: len(largest)] = largest
-            if not torch.isfinite(largest).all():
-                continue
-            rows = chunk.view(-1, block_size)
-            torch.mul(rows, reciprocal(largest)[:, None], out=y.view(-1, block_size))
-            cell.copy_(torch.add(y, 1, out=chunk).mul_(N_CELLS / 2))  # cell_of(y)
-            torch.index_select(cells, 0, cell, out=code)
-            unsure = (code.view(torch.int64) & UNSURE_WORD).nonzero().flatten()
-            exact = torch.bucketize(y.view(-1, 8)[unsure], thresholds)  # as `encode`
-            code.view(-1, 8)[unsure] = exact.to(torch.uint8)
-            # A little-endian pair of bytes is a + 256 b, and 16 a + b is wanted.
-            pair = code.view(torch.int16)
-            packed = torch.add(pair >> 8, pair, alpha=16)
-            codes[start // 2 :][: math.ceil(used / 2)] = packed[: math.ceil(used / 2)]
-
-    share(work, range(0, len(x), CHUNK), device)
-
-
-def dequantize(q: NF4Tensor, dtype: torch.dtype) -> Tensor:
-    """What `dequantize_plainly` gives, fast on a CPU; by the same means as `quantize`."""
-    out = recycled_tensor(q.shape, dtype, q.device)
-    write = avx512.dequantize if avx512.usable(q.device) else dequantize_with_tables
-    write(q, out)
-    return out
-
-
-def dequantize_with_tables(q: NF4Tensor, out: Tensor) -> None:
-    """Write the numbers of q into out, contiguous, of a dtype of NF4.
-
-    Two codes at a time: a byte is looked up in `PAIRS`. In one thread torch.index_select does that
-    best, and few operations on all of a small tensor are quicker than loops. torch.gather is the
-    look-up that torch shares among its threads. Threads of our own took twice as long next to other
-    operations: torch's wait for more work for some milliseconds and keep the processors busy with
-    that. The price: torch's threads meet after every operation, so it gets many times slower where
-    another process takes a processor away; `torch.set_num_threads` to what is free helps.
-    4096 x 4096 to bf16 takes 13.4 ms, and 9.0 ms in 2 threads (Xeon with AVX-512), in memory that
-    an earlier result has left.
-    """
-    device, block_size, scales = q.device, q.block_size, block_scales(q).detach()
-    table, out = PAIRS.to(device), out.view(-1)
-    if q.numel <= SMALL:
-        index = in_blocks(q.codes, block_size // 2).flatten().int()
-        x = torch.index_select(table, 0, index).view(torch.float32)
-        x.view(-1, block_size).mul_(scales[:, None])
-        out.copy_(x[: q.numel])
-        return
-    n_threads = torch.get_num_threads()
-    n = THREAD_CHUNK * n_threads
-    size = min(n, block_size * len(scales))
-    scratch = torch.empty(size, dtype=torch.float32, device=device)
-    index_dtype = torch.int32 if n_threads == 1 else torch.int64
-    index = torch.empty(size // 2, dtype=index_dtype, device=device)
-    chunks = (out.split(n), q.codes.split(n // 2), scales.split(n // block_size))
-    for target, codes, scale in zip(*chunks, strict=True):
-        size = block_size * len(scale)  # of the last chunk, `target` may be shorter
-        direct = out.dtype == torch.float32 and len(target) == size  # there is nothing to round
-        x = target if direct else scratch[:size]
-        pairs, index = x.view(torch.complex64), index[: size // 2]
-        index[: len(codes)] = codes
-        if len(codes) < len(index):
-            index[len(codes) :] = 0
-        if n_threads == 1:
-            torch.index_select(table, 0, index, out=pairs)
-        else:
-            rows = pairs.view(-1, math.gcd(size // 2, ROW))  # torch shares out whole rows
-            torch.gather(table.expand(len(rows), -1), 1, index.view_as(rows), out=rows)
-        x.view(-1, block_size).mul_(scale[:, None])
-        if not direct:
-            target.copy_(x[: len(target)])

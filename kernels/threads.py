@@ -34,7 +34,7 @@ def share(work: Callable[[range], None], starts: range, device: torch.device) ->
         with torch.inference_mode(inference), torch.no_grad():
             work(part)
 
-    parts = [starts[i::n_threads] for i in range(n_threads)]
+    parts = [starts[i::n_threads] for i in range(min(n_threads, len(starts)))]
     list(single_threads(n_threads, os.getpid()).map(work_as_here, parts))
 
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from kernels import avx512, dequantize_nf4, ops, quantize_nf4
+from kernels import avx512, cpu, dequantize_nf4, ops, quantize_nf4
 from kernels.nf4 import BLOCK_SIZES, DTYPES, DYNAMIC_MAP, MIDPOINTS, NF4Tensor
 from kernels.reference import dequantize_plainly, mean_of, quantize_plainly, quantize_scales
 
@@ -78,7 +78,7 @@ def test_threads_share_the_blocks_and_give_the_bits_of_the_plain_path(
 def assert_scales_are_quantized_plainly(absmax: Tensor, block_size: int) -> None:
     codes, scale, offset = quantize_scales(absmax, block_size)
     found = torch.full_like(codes, 99), torch.full_like(scale, torch.nan)
-    avx512.quantize_scales(absmax, block_size, *found, offset)
+    avx512.quantize_scales(absmax, block_size, offset, *found[::-1])
     assert torch.equal(found[0], codes)
     assert torch.equal(found[1], scale)
 
@@ -142,6 +142,17 @@ def test_views_are_read_as_what_they_mean() -> None:
         assert torch.equal(quantize_nf4(view).codes, quantize_plainly(x, 64, None).codes)
 
 
+@needs_avx512
+def test_no_table_is_asked_where_it_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    weight = torch.randn(30, 40)
+    expected = quantize_plainly(weight, 64, 256)
+    for name in ("quantize_with_tables", "quantize_scales", "dequantize_with_tables"):
+        monkeypatch.setattr(cpu, name, None)
+    q = quantize_nf4(weight)
+    assert torch.equal(q.parts["absmax_codes"], expected.parts["absmax_codes"])
+    assert torch.equal(dequantize_nf4(q), dequantize_plainly(expected, torch.float32))
+
+
 # What it touches.
 
 GUARDED = """
@@ -189,7 +200,7 @@ for n in [*range(1, 100), 4095, 4096, 4097]:
     absmax = at_the_end(torch.rand(n))
     codes, scale, offset = map(at_the_end, quantize_scales(absmax, 32))
     found = at_the_end(~codes), at_the_end(-1 - scale)
-    avx512.quantize_scales(absmax, 32, *found, offset)
+    avx512.quantize_scales(absmax, 32, offset, *found[::-1])
     assert torch.equal(found[0], codes) and torch.equal(found[1], scale), n
 print("stayed inside")
 """
@@ -211,14 +222,20 @@ def test_nothing_behind_an_argument_is_read_or_written() -> None:
 
 
 COUNT_THREADS = """
-import os, torch
+import os, sys, torch
 from kernels import avx512
 from tests.kernels.test_avx512 import random_nf4
 torch.set_num_threads(8)
-few, many = (random_nf4(n, 64, None) for n in (avx512.MANY - 1, avx512.MANY))
+def dequantize(n):
+    avx512.dequantize(random_nf4(n, 64, None), torch.empty(n))
+def quantize(n):
+    avx512.quantize(torch.empty(n), 64, torch.empty(n), torch.empty(n, dtype=torch.uint8))
+def quantize_scales(n):
+    codes = torch.empty(n, dtype=torch.uint8)
+    avx512.quantize_scales(torch.empty(n), 256, torch.zeros(()), torch.empty(n), codes)
 counts = []
-for q in (few, few, many):
-    avx512.dequantize(q, torch.empty(q.shape))
+for n in (8, avx512.MANY - 1, avx512.MANY):
+    globals()[sys.argv[1]](n)
     counts.append(len(os.listdir("/proc/self/task")))
 print(counts[1] - counts[0], counts[2] - counts[1])
 """
@@ -226,8 +243,9 @@ print(counts[1] - counts[0], counts[2] - counts[1])
 
 @needs_avx512
 @pytest.mark.skipif(sys.platform != "linux", reason="counts threads as Linux does")
-def test_more_threads_start_where_there_is_much_to_do() -> None:
-    few, many = map(int, run(COUNT_THREADS).stdout.split())
+@pytest.mark.parametrize("what", ["dequantize", "quantize", "quantize_scales"])
+def test_more_threads_start_where_there_is_much_to_do(what: str) -> None:
+    few, many = map(int, run(COUNT_THREADS, what).stdout.split())
     assert few == 0
     assert many > 0
 

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from kernels import host_memory
-from kernels.reference import SMALL, dequantize, dequantize_plainly, quantize
+from kernels.cpu import SMALL, dequantize, quantize
+from kernels.reference import dequantize_plainly
 
 
 def test_large_tensors_are_aligned_as_those_of_torch(monkeypatch: pytest.MonkeyPatch) -> None:

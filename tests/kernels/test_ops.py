@@ -19,7 +19,8 @@ from torch.nn import functional as F
 
 import kernels.dequantize
 from kernels import NF4Tensor, dequantize_nf4, nf4_linear, ops, quantize_nf4
-from kernels.reference import SMALL, dequantize_plainly, quantize_plainly
+from kernels.cpu import SMALL
+from kernels.reference import dequantize_plainly, quantize_plainly
 
 DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 
@@ -207,10 +208,12 @@ def test_rows_may_come_in_any_shape(shape: tuple[int, ...]) -> None:
 def test_layer_without_inputs_or_outputs() -> None:
     for n_out, n_in in ((0, 8), (8, 0)):
         x = torch.randn(3, n_in, requires_grad=True)
-        y = nf4_linear(x, quantize_nf4(torch.randn(n_out, n_in)))
-        assert torch.equal(y, torch.zeros(3, n_out))
+        bias = torch.randn(n_out, requires_grad=True)
+        y = nf4_linear(x, quantize_nf4(torch.randn(n_out, n_in)), bias)
+        assert torch.equal(y, bias.expand(3, n_out))
         y.sum().backward()
         assert torch.equal(x.grad, torch.zeros(3, n_in))
+        assert torch.equal(bias.grad, torch.full((n_out,), 3.0))
 
 
 def test_under_autocast_its_dtype_is_taken() -> None:
@@ -260,11 +263,12 @@ def test_a_compiled_graph_calls_the_operators_forward_and_backward() -> None:
 
 
 def test_quantizing_is_compiled_without_a_break() -> None:
-    weight = torch.randn(30, 50)
     compiled = torch.compile(
         lambda w: dequantize_nf4(quantize_nf4(w)), fullgraph=True, backend="aot_eager"
     )
-    assert torch.equal(compiled(weight), dequantize_nf4(quantize_nf4(weight)))
+    for shape in ((30, 50), (31, 52), (100,), (200,)):  # from the second on, sizes are symbols
+        weight = torch.randn(shape)
+        assert torch.equal(compiled(weight), dequantize_nf4(quantize_nf4(weight)))
 
 
 def test_operators_keep_what_they_promise_torch() -> None:
@@ -325,6 +329,7 @@ def test_other_dtypes_are_refused(dtype: torch.dtype) -> None:
 
 
 X, BIAS = torch.zeros(2, 100), torch.zeros(48)
+NESTED = torch.nested.nested_tensor([torch.zeros(2), torch.zeros(3)], layout=torch.jagged)
 ARRAY, PACKED = np.zeros((48, 100), np.float32), quantize_nf4(torch.zeros(48, 100))
 
 
@@ -339,11 +344,25 @@ ARRAY, PACKED = np.zeros((48, 100), np.float32), quantize_nf4(torch.zeros(48, 10
         (lambda: nf4_linear(ARRAY, PACKED), "x must be the Tensor .* got ndarray"),
         (lambda: nf4_linear([1.0], PACKED), "x must be the Tensor .* got list"),
         (lambda: nf4_linear(X, PACKED, ARRAY[:, 0]), "bias must be the Tensor .* got ndarray"),
+        (lambda: quantize_nf4(X.to_sparse()), "weight must be a dense .*sparse_coo; convert .*"),
+        (lambda: nf4_linear(X.to_mkldnn(), PACKED), r"x must be a dense .* mkldnn; .*to_dense\(\)"),
+        (lambda: quantize_nf4(NESTED), "weight must be a dense tensor, got a nested one; take .*"),
     ],
 )
 def test_what_is_no_tensor_is_refused(call: Callable[[], object], message: str) -> None:
     with pytest.raises(TypeError, match=f"^{message}$"):
         call()
+
+
+@pytest.mark.parametrize("device", ["cpu", "meta"])
+def test_a_backend_that_does_not_exist_is_refused(device: str) -> None:
+    x, q = X.to(device), PACKED.to(device)
+    message = r"""^backend must be "triton", "torch" or None, got 'cuda'$"""
+    for call in (quantize_nf4, lambda x, backend: nf4_linear(x, q, backend=backend)):
+        with pytest.raises(ValueError, match=message):
+            call(x, backend="cuda")
+    with pytest.raises(ValueError, match=message):
+        dequantize_nf4(q, backend="cuda")
 
 
 @pytest.mark.parametrize("size", [0, 16, 48, 8192, -64, 64.0, None])

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from kernels import dequantize_nf4, quantize_nf4
-from kernels.reference import CHUNK
+from kernels.cpu import CHUNK
 from kernels.threads import share
 
 CPU = torch.device("cpu")

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.profiler import ProfilerActivity, profile
 
-from kernels import NF4Tensor, host_memory, reference
+from kernels import NF4Tensor, cpu, host_memory
 from minigpt.model import GPT
 from minigpt.qlora import quantize_model, quantized_layers
 
@@ -59,14 +59,14 @@ class Copies:
 @pytest.fixture
 def copies(monkeypatch: pytest.MonkeyPatch) -> Iterator[Copies]:
     """What everything dequantized in the test is noted in."""
-    found, dequantize = Copies(), reference.dequantize
+    found, dequantize = Copies(), cpu.dequantize
 
     def noted(q: NF4Tensor, dtype: torch.dtype) -> Tensor:
         weight = dequantize(q, dtype)
         found.note(weight)
         return weight
 
-    monkeypatch.setattr(reference, "dequantize", noted)
+    monkeypatch.setattr(cpu, "dequantize", noted)
     return found
 
 
