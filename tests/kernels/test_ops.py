@@ -345,7 +345,7 @@ ARRAY, PACKED = np.zeros((48, 100), np.float32), quantize_nf4(torch.zeros(48, 10
         (lambda: nf4_linear([1.0], PACKED), "x must be the Tensor .* got list"),
         (lambda: nf4_linear(X, PACKED, ARRAY[:, 0]), "bias must be the Tensor .* got ndarray"),
         (lambda: quantize_nf4(X.to_sparse()), "weight must be a dense .*sparse_coo; convert .*"),
-        (lambda: nf4_linear(X.to_mkldnn(), PACKED), r"x must be a dense .* mkldnn; .*to_dense\(\)"),
+        (lambda: nf4_linear(X.to_mkldnn(), PACKED), r"x must be a dense .*mkldnn; .*to_dense\(\)"),
         (lambda: quantize_nf4(NESTED), "weight must be a dense tensor, got a nested one; take .*"),
     ],
 )
