@@ -51,8 +51,9 @@ torch.set_printoptions(precision=3, sci_mode=False)
 # Computers write numbers the way scientists do: $0.1 = 1.6 \cdot 2^{-4}$. One bit holds the sign,
 # some hold the exponent (the -4, plus a bias that makes it positive), the rest what follows the
 # point in 1.6, the **mantissa**. The exponent decides how large and how small a number can get, the
-# mantissa how exact it is. fp16 and bf16 both have 16 bits and divide them differently. Neither
-# holds 0.1 exactly: in binary it has no end.
+# mantissa how exact it is. fp16 and bf16 both have 16 bits and divide them differently. Of fp8 this
+# is the kind with 4 bits for the exponent and 3 for the mantissa, E4M3. None of them holds 0.1
+# exactly: in binary it has no end.
 
 # %%
 tenth = 0.1
@@ -99,8 +100,8 @@ course.save_figure(figure, "float_bits")
 # ## How large, how small, how exact
 #
 # Below the smallest **normal** number a format goes on for a while with fewer and fewer digits: the
-# **subnormal** numbers. Beyond the largest there is only infinity. The last column is the distance
-# from 1 to the next number.
+# **subnormal** numbers. Beyond the largest there is only infinity; in E4M3, which has none, "not a
+# number". The last column is the next number after 1.
 
 # %%
 print(f"{'':<11} {'smallest':>10} {'normal from':>12} {'largest':>10} {'after 1':>10}")
@@ -132,8 +133,9 @@ course.compare(
 # %% [markdown]
 # ## Eight bits by hand
 #
-# Eight bits give 256 codes; take the whole numbers from -127 to 127. Stretch the numbers so that
-# the largest lands on 127, and round. To get back, divide. That is **absmax** quantization:
+# Eight bits give 256 codes; take the whole numbers from -127 to 127 (and leave -128 alone, so that
+# both sides are alike). Stretch the numbers so that the largest lands on 127, and round. To get
+# back, divide. That is **absmax** quantization:
 #
 # $$c = 127 / \max|x| \qquad q = \text{round}(c\,x) \qquad x \approx q / c$$
 
@@ -147,8 +149,8 @@ print(f"x        {x}\nc = 127 / {x.abs().max():.2f} = {c:.1f}\nq        {q.int()
 print(f"q / c    {back}\nerror    {back - x}\nhalf a step is {step / 2:.3f}")
 
 # %% [markdown]
-# The error is never more than half a step. -0.002 became 0: small numbers suffer most. The library
-# does the same, for any number of bits and with a c for each row or block.
+# The error is never more than half a step. -0.002 became 0: for their size, small numbers suffer
+# most. The library does the same, for any number of bits and with a c for each row or block.
 
 # %%
 codes, library_c = quantize_absmax(x)  # int8 [6], [1]
@@ -166,11 +168,14 @@ course.compare(
 # %% [markdown]
 # ## Lopsided numbers: the zero-point
 #
-# After a GELU hardly anything is negative. Absmax keeps half of its codes for negative numbers all
-# the same. Let the codes 0 to 255 reach from the smallest number to the largest instead, and
-# remember which code means 0, the **zero-point** z:
+# After a GELU half of the numbers are negative, but none is below -0.17. Absmax keeps half of its
+# codes for negative numbers as large as the largest. Let the codes 0 to 255 reach from the smallest
+# number to the largest instead, and remember which code means 0, the **zero-point** z:
 #
-# $$s = (\max x - \min x) / 255 \qquad q = \text{round}(x / s) + z \qquad x \approx s\,(q - z)$$
+# $$s = (\max x - \min x) / 255 \qquad z = \text{round}(-\min x / s) \qquad
+# q = \text{round}(x / s) + z \qquad x \approx s\,(q - z)$$
+#
+# So that there is a code for 0, it counts as one of the x even if it is none.
 
 # %%
 skewed = torch.tensor([-0.1, 0.0, 0.4, 1.2, 2.45])  # [5]
@@ -187,7 +192,7 @@ for way in (False, True):
 # ## One outlier ruins a tensor
 #
 # Now 65,536 numbers from a normal distribution, and one of them made 60 times as large as usual.
-# That one gets its code 127; all others share the few codes near 0, and with 4 bits they all become
+# That one gets the largest code; all others share the few near 0, and with 4 bits nearly all become
 # 0. Large language models have such outliers, in what flows between their layers (Dettmers et al.
 # 2022). The cure: cut the tensor into **blocks**, each with its own c. The outlier then spoils only
 # its own block. The price: a c of 32 bits for each block.
@@ -212,7 +217,7 @@ figure, axes = plt.subplots(figsize=(9, 4.8))
 for name, curve in errors.items():
     bits, color = int(name[0]), "tab:blue" if name[0] == "8" else "tab:orange"
     axes.loglog(block_sizes, curve, "o--" if "one" in name else "o-", color=color, label=name)
-labels = [f"{size}\n{bits_per_parameter(4, size):.3g}" for size in block_sizes[::2]]
+labels = [f"{size}\n{bits_per_parameter(4, size):.4g}" for size in block_sizes[::2]]
 axes.set_xticks(block_sizes[::2], labels)
 axes.minorticks_off()
 ticks = [0.2, 0.5, 1, 2, 5, 10, 20, 50, 100]
@@ -247,16 +252,24 @@ for layer in layers_to_quantize(base, 8, "row", ("lm_head",))[:4]:
     print(f"{list(weight.shape)}: largest is {weight.abs().max() / weight.std():.0f} deviations")
 
 held_out = HeldOut(encoding, course.choose(1_000, 20_000, 10**9), course.seed)
-exact = held_out.bits_per_byte(base)
-print(f"\n{held_out.n_bytes:,} bytes held out; in fp32 the model needs {exact:.3f} bits for each")
+exact = held_out.bits(base)  # [documents]
+print(f"\n{held_out.n_bytes:,} bytes held out, in {len(exact)} documents; ", end="")
+print(f"in fp32 the model needs {exact.sum() / held_out.n_bytes:.3f} bits for each")
 widths = (8, 4, 3, 2)
-ptq: dict[Per, list[float]] = {"tensor": [], 64: []}
+ptq: dict[Per, list[np.ndarray]] = {"tensor": [], 64: []}  # [documents] for each width
 for per, costs in ptq.items():
     for bits in widths:
         rounded = copy.deepcopy(base)
         round_weights(rounded, bits, per)
-        costs.append(held_out.bits_per_byte(rounded))
-        print(f"{bits} bits, per {'block of 64' if per == 64 else per}: {costs[-1]:.3f}")
+        costs.append(held_out.bits(rounded))
+        print(f"{bits} bits, per {'block of 64' if per == 64 else per}: ", end="")
+        print(f"{costs[-1].sum() / held_out.n_bytes:.3f}")
+
+# %% [markdown]
+# Other documents are harder or easier, by 0.2 bits a byte. But all these models read the same ones,
+# and *differences* between them, document by document, vary far less. Below they come with a
+# **standard error**, how much they would vary with other documents: a difference of less than two
+# of these may be chance.
 
 # %% [markdown]
 # ## Rounded during training
@@ -274,9 +287,10 @@ print(f"weight {weight.data}, with 3 bits {rounded_weight.data}")
 print(f"gradient of the sum of squares: {weight.grad}, twice the rounded weights")
 
 # %% [markdown]
-# The exact weights stay in the background and collect updates, each too small to reach the next
+# The exact weights stay in the background and collect updates, most too small to reach the next
 # code. We start from the base model and train for a few steps only. More training on this text
-# changes any model, so one goes along without rounding: QAT is to be judged against that one.
+# changes any model, for better or worse, so one goes along without rounding. What rounding costs is
+# counted from that one for QAT, and from the shipped model for PTQ.
 
 # %%
 library = [document.text for document in split_documents(python_library())[0]]
@@ -300,37 +314,56 @@ def trained_further(bits: int | None) -> GPT:
     return model
 
 
-control = held_out.bits_per_byte(trained_further(None))
-qat = [held_out.bits_per_byte(trained_further(bits)) for bits in widths]
-print(f"bits per byte; in fp32 {exact:.3f}, after {steps} more steps {control:.3f}")
-for bits, whole, block, aware in zip(widths, ptq["tensor"], ptq[64], qat, strict=True):
+control = held_out.bits(trained_further(None))  # [documents]
+qat = [held_out.bits(trained_further(bits)) for bits in widths]
+lost = [held_out.change(needed, exact) for needed in ptq[64]]
+lost_aware = [held_out.change(needed, control) for needed in qat]
+n_bytes = held_out.n_bytes
+print(f"bits per byte; in fp32 {exact.sum() / n_bytes:.3f}, ", end="")
+print(f"after {steps} more steps {control.sum() / n_bytes:.3f}")
+for bits, *needed in zip(widths, ptq["tensor"], ptq[64], qat, strict=True):
+    whole, block, aware = (documents.sum() / n_bytes for documents in needed)
     print(f"{bits} bits: PTQ {whole:6.3f} per tensor, {block:6.3f} in blocks; QAT {aware:6.3f}")
 
 # %%
-figure, panels = plt.subplots(1, 2, figsize=(12, 4.4), layout="constrained")
-for axes in panels:
-    axes.plot(ptq["tensor"], "s:", color="gray", label="PTQ, one c a tensor")
-    axes.plot(ptq[64], "o-", color="tab:red", label="PTQ, blocks of 64")
-    axes.plot(qat, "o-", color="tab:blue", label=f"QAT ({steps} steps), blocks of 64")
-    axes.axhline(exact, color="black", lw=1, label="fp32, as shipped")
-    axes.axhline(control, color="tab:blue", lw=1, ls="--", label=f"fp32, {steps} more steps")
-    axes.set_xticks(range(len(widths)), map(str, widths))
-    axes.set(xlabel="bits a weight, without the constants")
-    axes.set(ylabel="bits per byte (less is better)")
-    axes.grid(alpha=0.3)
-low, high = min(exact, control, *qat), ptq[64][-1]
-panels[1].set(title="The same, closer", ylim=(low - 0.1 * (high - low), high + 0.1 * (high - low)))
-panels[0].set(title="The base model, rounded after or during training")
-panels[0].legend()
+figure, (axes, closer) = plt.subplots(1, 2, figsize=(12, 4.4), layout="constrained")
+curves = (
+    (ptq["tensor"], "s:", "gray", "PTQ, one c a tensor"),
+    (ptq[64], "o-", "tab:red", "PTQ, blocks of 64"),
+    (qat, "o-", "tab:blue", f"QAT ({steps} steps), blocks of 64"),
+)
+for needed, style, color, label in curves:
+    axes.plot([documents.sum() / n_bytes for documents in needed], style, color=color, label=label)
+axes.axhline(exact.sum() / n_bytes, color="black", lw=1, label="fp32, as shipped")
+axes.axhline(control.sum() / n_bytes, color="tab:blue", ls="--", label=f"fp32, {steps} more steps")
+axes.set(title="The base model, rounded after or during training")
+axes.set(ylabel="bits per byte (less is better)")
+axes.legend()
+for changes, color, label, shift in (
+    (lost, "tab:red", "PTQ, minus fp32 as shipped", -0.03),
+    (lost_aware, "tab:blue", f"QAT, minus fp32 after {steps} more steps", 0.03),
+):
+    values, bars = zip(*((c.bits_per_byte, 2 * c.error) for c in changes[:3]), strict=True)
+    at = np.arange(3) + shift
+    closer.errorbar(at, values, bars, color=color, label=label, marker="o", capsize=5)
+closer.axhline(0, color="black", lw=1)
+closer.set(title="What rounding costs, in blocks of 64, without 2 bits")
+closer.set(ylabel="bits per byte; bars: two standard errors")
+closer.legend(loc="upper left")
+for panel in (axes, closer):
+    ticks = widths if panel is axes else widths[:3]
+    panel.set_xticks(range(len(ticks)), map(str, ticks))
+    panel.set(xlabel="bits a weight, without the constants")
+    panel.grid(alpha=0.3)
 course.save_figure(figure, "ptq_qat")
-for bits, after, aware in zip(widths, ptq[64], qat, strict=True):
-    lost, lost_aware = (round(x, 3) + 0.0 for x in (after - exact, aware - control))
+for number, bits in enumerate(widths):
+    gain = held_out.change(qat[number] + exact, ptq[64][number] + control)
     course.compare(
         f"base model with {bits} bits: loss of quality",
         "QAT loses less than PTQ",
-        f"PTQ {lost:+.3f}, QAT {lost_aware:+.3f} bits a byte",
-        "no difference: there is next to nothing to lose" if max(lost, lost_aware) < 0.01
-        else "reproduced" if lost_aware < lost else "not reproduced in this run",
+        f"PTQ {lost[number]}, QAT {lost_aware[number]} bits a byte",
+        f"within noise ({gain})" if gain.is_noise
+        else f"{'reproduced' if gain.bits_per_byte < 0 else 'not reproduced in this run'} ({gain})",
     )  # fmt: skip
 
 # %% [markdown]
@@ -349,13 +382,14 @@ print(f"{n_linear:,} linear weights; {n_other:,} others, in 16 bits but for the 
 for bits in (32, 16, *widths):
     linear_bits = bits if bits > 8 else bits_per_parameter(bits, 64)
     size = (n_linear * linear_bits + n_other * (32 if bits == 32 else 16)) / 8e6
-    print(f"{bits:>2} bits ({linear_bits:4.1f} with constants): {size:5.1f} MB")
+    constants = f" ({linear_bits:.1f} with constants)" if bits in widths else ""
+    print(f"{f'{bits} bits{constants}:':<29}{size:5.1f} MB")
 
 # %% [markdown]
 # Now the published sizes of three Llama 2 models. Nothing needs to be downloaded: their shapes are
-# public, and counting is enough. The layout is QLoRA's (lesson 11 derives it): 4 bits a weight, a
-# constant of 8 bits for each block of 64, and 32 more bits for every 256 of those constants.
-# Embeddings and head stay in 16 bits.
+# public, and counting is enough. Which layout the published sizes are of is not said; take QLoRA's
+# (lesson 11 derives it): 4 bits a weight, a constant of 8 bits for each block of 64, and 32 more
+# bits for every 256 of those constants. Embeddings and head stay in 16 bits.
 
 # %%
 qlora_bits = bits_per_parameter(4, 64, bits_per_parameter(8, 256))
@@ -384,7 +418,21 @@ for name, shape in LLAMA_2.items():
 # Two of the three come out within 2%. The third does not: 40.7 GB leave 4.63 bits for a linear
 # weight, where the other two leave 4.17 and 4.19. Constants in 32 bits are no explanation either:
 # they leave the third too small and make the first two too large. So the three published sizes do
-# not come from one layout, and the slide does not say from which.
+# not come from one layout, and the slide does not say from which. Perhaps from another format:
+# **GPTQ** (Frantar et al. 2022; it also chooses codes more cleverly) is usually stored with a scale
+# of 16 bits and a zero-point of 4 for each group of weights. In groups of 128, and of 32 for the
+# largest model, that is:
+
+# %%
+for (name, shape), group in zip(LLAMA_2.items(), (128, 128, 32), strict=True):
+    gptq_bits = bits_per_parameter(4, group, 16 + 4)
+    size, published_size = shape.gigabytes(gptq_bits), PUBLISHED[name]["int4"]
+    print(f"{name}: 4 + 20/{group} = {gptq_bits:.3f} bits, {size:.2f} GB ", end="")
+    print(f"(published {published_size}, {100 * (size / published_size - 1):+.1f}%)")
+
+# %% [markdown]
+# All three within 1%: that fits better than NF4 does. But it is a guess, and with a group size free
+# to choose for each model a guess fits easily.
 
 # %%
 course.finish()

@@ -45,9 +45,10 @@ BLOCK = 64  # weights that share a scale
 #
 # Cut the area under the normal curve into 16 buckets of equal area: narrow ones in the middle,
 # where numbers crowd, wide ones outside. A number falls into each bucket equally often, so no code
-# is wasted: the 4 bits really say 4 bits. With 16 buckets of equal *width* the outer codes would
-# hardly ever be used. The **quantile function** Q finds the cuts: Q(p) is the number that a share p
-# of all numbers lies below.
+# is wasted: the 4 bits really say 4 bits. With 16 buckets of equal *width*, from the smallest
+# number to the largest, the outer codes would hardly ever be used. (Whether equally full buckets
+# also make the least error is another question; below it is measured.) The **quantile function** Q
+# finds the cuts: Q(p) is the number that a share p of all numbers lies below.
 
 # %%
 Q = torch.special.ndtri  # of the normal distribution with mean 0 and deviation 1
@@ -60,11 +61,11 @@ def entropy(share: Tensor) -> float:
     return torch.special.entr(share).sum().item() / np.log(2)
 
 
-equal_width = torch.linspace(-5, 5, 17)[1:-1]  # [15]
-for name, borders in (("equal area", cuts), ("equal width, -5 to 5", equal_width)):
+equal_width = torch.linspace(numbers.min(), numbers.max(), 17)[1:-1]  # [15]
+for name, borders in (("equal area", cuts), ("equal width", equal_width)):
     share = torch.bincount(torch.bucketize(numbers, borders), minlength=16) / len(numbers)  # [16]
     least, most = 100 * share.min(), 100 * share.max()
-    print(f"{name:<21} {least:6.3f}% to {most:5.2f}% in a bucket: ", end="")
+    print(f"{name:<11} {least:7.4f}% to {most:5.2f}% in a bucket: ", end="")
     print(f"a code says {entropy(share):.2f} bits")
 
 # %%
@@ -137,10 +138,11 @@ course.compare(
 # %% [markdown]
 # ## A tensor by hand
 #
-# Weights have no deviation of 1, so each block of them is scaled: divide by the largest absolute
-# value, **absmax**, and all are between -1 and 1. The code of a number is how many of the 15
-# **thresholds**, the middles between neighbouring levels, are below it. Two codes fit into a byte.
-# Blocks run over the flat tensor: here a block of 32 is two rows of 16.
+# Weights have no deviation of 1, so each block of them is scaled: multiply by 1 / **absmax**, the
+# largest absolute value, and all are between -1 and 1. The code of a number is how many of the 15
+# **thresholds** are below it: the middles between neighbouring levels (four are a last bit off, as
+# the GPU code of bitsandbytes has them in decimals). Two codes fit into a byte. Blocks run over the
+# flat tensor: here a block of 32 is two rows of 16.
 
 # %%
 weight = torch.randn(4, 16) * torch.tensor([[0.02], [0.02], [0.5], [0.5]])  # [4, 16]
@@ -192,7 +194,7 @@ for name, sample in samples.items():
 y = normalise(samples["base model"], block_absmax(samples["base model"], BLOCK), BLOCK)
 
 figure, (top, bottom) = plt.subplots(2, 1, figsize=(10, 6.4), sharex=True, layout="constrained")
-top.hist(y.numpy(), bins=201, range=(-1.005, 1.005), color="tab:blue", alpha=0.6)
+top.hist(y.numpy(), bins=161, range=(-1.00625, 1.00625), color="tab:blue", alpha=0.6)
 for level in LEVELS.tolist():
     top.axvline(level, color="tab:red", linewidth=1)
 top.set(title="The 16 levels of NF4 (red) over the base model's weights", ylabel="weights in a bin")
@@ -206,18 +208,25 @@ bottom.legend()
 course.save_figure(figure, "levels")
 least, most = 100 * used["N(0, 1)"].min(), 100 * used["N(0, 1)"].max()
 largest = block_absmax(numbers, BLOCK).mean()
+# On a fixed curve, with the outermost level where it was derived, the shares would be:
+inner = torch.special.ndtr(THRESHOLDS * above[0])  # [15]
+ideal = 100 * torch.cat([torch.zeros(1), inner, torch.ones(1)]).diff()  # [16]
 course.compare(
     "NF4: numbers to each level", "an equal number (6.25%)", f"{least:.1f}% to {most:.1f}%",
-    "reproduced" if most < 1.1 * least else "not reproduced: the levels are equal shares when the "
-    f"outer one is at {above[0]:.2f} deviations; the largest of 64 is at {largest:.2f} on average",
+    "reproduced" if most < 1.1 * least else f"not reproduced: with the outer level always at "
+    f"{above[0]:.2f} deviations, where it was derived, it would be {ideal.min():.1f}% to "
+    f"{ideal.max():.1f}%; the largest of 64 is at {largest:.2f} on average",
 )  # fmt: skip
 
 # %% [markdown]
 # The peaks at both ends are the absmax of each block, which comes back exactly. "Equally often"
-# holds for one fixed curve, not for blocks scaled by their largest number. So count what matters,
-# the error. Two rivals with 4 bits: **int4**, 15 equal steps as in lesson 09, and **FP4** (E2M1), a
-# tiny floating-point number. For NF4 the error can be foretold, by integrals over what the largest
-# of 64 normal numbers may be, and the others below it: a mean absolute error of 0.0728.
+# holds roughly for one fixed curve (0 has a place of its own, the steps on its two sides differ,
+# and thresholds are half way in value, not in area), and not for blocks scaled by their largest
+# number. So count what matters, the error. Two rivals with 4 bits: **int4**, 15 levels at equal
+# distances as in lesson 09, and **FP4** (E2M1), a tiny floating-point number. For NF4 the error can
+# be foretold, by integrals over what the largest of 64 normal numbers may be, and the others below
+# it: a mean absolute error of 0.0728 (`expected_error_of_nf4` in
+# `tests/lessons/test_lesson_10.py`).
 
 # %%
 positive = torch.tensor([0, 0.5, 1, 1.5, 2, 3, 4, 6])  # E2M1: 8 numbers and a sign
@@ -312,8 +321,14 @@ course.compare(
 # reads like numpy: `tl.arange` numbers the piece's elements, `tl.load` and `tl.store` move them,
 # and `mask` leaves out what lies beyond the end. Triton's interpreter (`TRITON_INTERPRET=1`, set at
 # the top) runs it in Python. So we can stop after each statement of the plain kernels and print
-# what it sets, for 15 numbers in small blocks of 8. The numbers on the left are lines of
-# `kernels/quantize.py` and `kernels/dequantize.py`.
+# what it sets, for 15 numbers in small blocks of 8 (the library itself takes none below 32). The
+# numbers on the left are lines of `kernels/quantize.py` and `kernels/dequantize.py`. On the way:
+#
+# - weights come as even and odd ones, because two of them share a byte;
+# - `largest_of_rows` compares the bits of |weight| as whole numbers. They are in the same order,
+#   and NaN is above all, so that none is lost;
+# - `reciprocal` is 1 / absmax, but never infinity: 0 times that is NaN, and a block may be all
+#   zeros.
 
 # %%
 few = torch.randn(15)
@@ -326,7 +341,7 @@ if has_triton():
     print(f"weight = {few}\n")
     parts = few, THRESHOLDS, codes, absmax, 0, 15
     trace(lambda: quantize_kernel[(1,)](*parts, BLOCK_SIZE=8, SIZE=16), quantize_kernel)
-    print(f"\nleft in memory: codes {codes.tolist()}, absmax {absmax.tolist()}\n")
+    print(f"\nleft in memory: codes {bytes(codes.tolist()).hex(' ')}, absmax {absmax}\n")
     inputs = codes, absmax, None, None, None, LEVELS, None, back, 15
     sizes = {"BLOCK_SIZE": 8, "NESTED_BLOCK_SIZE": None, "SIZE": 16, "INTERPRETED": True}
     kernels = dequantize_kernel, dequantize_some, block_scale
@@ -344,8 +359,9 @@ else:
 # A GPU needs no interpreter: Triton compiles for it, and the compiler needs no GPU. We compile for
 # an H100 or H200 (sm_90), in a process without the interpreter, take the machine code apart and
 # count: this is `python -m kernels.machine_code --arch sm_90`. How many may there be? An H200
-# copies about 4.3 TB in a second. Turning a weight from NF4 to bf16 moves 2.5 bytes, and while
-# memory does that, the processors can issue about 17 instructions: a fast kernel stays well below.
+# copies about 4.3 TB in a second (of 4.8 in its data sheet). Turning a weight from NF4 to bf16
+# moves 2.5 bytes, and while memory does that, the processors can issue about 17 instructions: a
+# fast kernel stays well below.
 
 
 # %%
@@ -357,28 +373,33 @@ def compiled(*command: str) -> str:
 
 if has_triton():
     names = "--kernel=quantize,quantize_fast,dequantize,dequantize_fast"
-    print(" " * 17 + "scales   registers spills barriers load store  instructions a weight")
+    print(f"{'scales':>23}   registers spills barriers   widest load, store  instructions a weight")
     for row in json.loads(compiled("kernels.machine_code", "--arch=sm_90", names, "--json")):
         text = "{kernel:<16} {scale:>2} bits {registers:>10} {spill_bytes:>6} {barriers:>8} "
-        text += "{load_bytes:>3}B {store_bytes:>4}B {instructions_per_element:>12.1f}"
+        text += "{load_bytes:>12}B {store_bytes:>5}B {instructions_per_element:>16.1f}"
         print(text.format(**row, scale=8 if row["double_quant"] else 32))
     print("\nfrom dequantize_fast, with scales of 32 bits:\n" + compiled("lessons.two_weights"))
 
 # %% [markdown]
 # No spills: everything fits into registers. The plain kernels compute an address for every weight
-# or two and move 2 or 4 bytes at a time. A thread of the fast ones takes 32 neighbours with one
+# or two and move 1 to 4 bytes at a time. A thread of the fast ones takes 32 neighbours with one
 # scale, 16 bytes at a time. The ten lines belong to two of the 32 (`lessons/two_weights.py` picks
-# them; the first register in a line is its result). SHFL.BFLY and SEL exchange words between
-# threads, so that stores lie side by side. SHF brings a code to the lowest bits, SHFL.IDX fetches
-# the level that lane number *code* of the warp holds, FMUL multiplies with the scale, F2FP rounds
-# two weights to bf16 and packs them into a register, and STG.E.128 stores four such registers, 16
+# them; the first register in a line is its result, but in STG the address). SHFL.BFLY exchanges
+# words between threads, of which SEL picks, so that stores lie side by side. SHF brings a code to
+# the lowest bits, SHFL.IDX fetches the level from the lane of the warp that has the code for its
+# number (32 lanes hold the 16 levels twice), FMUL multiplies with the scale, F2FP rounds two
+# weights to bf16 and packs them into a register, and STG.E.128 stores four such registers, 16
 # bytes. How else to get a level for a code? `lessons/level_lookup.py` does it in three ways. Each
 # shifts, multiplies, and rounds (two weights at once): expect 2.5 instructions, and besides
 #
 # - 19 for a **tree** of 15 selections and 4 tests of a bit: the 32 threads of a warp share every
 #   instruction, so branching helps nobody, and each weight pays for the whole tree;
 # - 4 for a table in **memory**: a mask, two for an address of 64 bits, a load;
-# - 1 for a **shuffle**, as above. Loads of codes and stores are shared by eight weights each.
+# - 1 for a **shuffle**, as above.
+#
+# What a thread does once for its eight weights comes on top, 3 or 4 for each: addresses of codes,
+# scale and result, the kernel's arguments, loads and a store. And the compiler saves: of the tree's
+# 15 selections it makes 10, by letting the tests decide whether an instruction runs at all.
 #
 # A processor with AVX-512 has such an instruction too: `kernels/avx512.c` gets 32 weights at once.
 
@@ -389,7 +410,7 @@ if has_triton():
     for (way, total), expected in zip(totals.items(), (21.5, 6.5, 3.5), strict=True):
         print(f"{way:<8} {total:5.1f} instructions a weight: ", end="")
         print(", ".join(f"{kind} {n:.1f}" for kind, n in lookups[way].items()))
-        why = "what is shared comes on top" if total > expected else "selections were folded"
+        why = "shared by eight" if total > expected else "saved selections, less what is shared"
         texts = (
             f"(expected: {expected})",
             f"{total:.1f} instructions",

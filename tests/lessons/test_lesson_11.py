@@ -84,6 +84,9 @@ def test_lesson_11(run_lesson: Callable) -> None:
                 for bits in (32, 8)
             ]
             assert costs[0] < costs[1]
+        assert "\nweights as step by step, in every bit: True\n" in lesson.output
+        for statement in ("code", "nested", "scale"):
+            assert re.search(rf"^  \d+      {statement} = tl.load", lesson.output, re.MULTILINE)
     else:
         assert "The machine code is left out" in lesson.output
 
