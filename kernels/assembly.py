@@ -86,6 +86,16 @@ def longest_loop(instructions: list[Instruction], labels: dict[str, int]) -> lis
     return longest
 
 
+def count_executed(
+    instructions: list[Instruction], labels: dict[str, int], turns: int | None
+) -> int:
+    """How many a thread executes: in all, if the longest loop has so many turns; else in a turn."""
+    loop = longest_loop(instructions, labels)
+    if not loop:
+        return len(instructions)
+    return len(loop) if turns is None else len(instructions) + (turns - 1) * len(loop)
+
+
 def access_bytes(names: Iterable[str]) -> int:
     """Bytes of the widest of these loads or stores, as LDG.E.U8 (1), STG.E.64 (8), LDG.E (4)."""
     widths = [0]

@@ -11,9 +11,10 @@ How it counts, for NVIDIA's GPUs in the listing of nvdisasm:
 - instructions_per_element: instructions a thread executes, times threads, by elements of the weight
   that they handle. Left out is what is never executed: NOPs behind the end, and the jump to itself
   that follows the last EXIT. What is jumped over or masked out counts as executed. In a kernel with
-  a loop it is the longest loop's body that counts, and `elements` is what one turn handles: what
-  stands before and behind is executed once. So the number is an upper bound where code branches,
-  and where the compiler has unrolled the loop.
+  a loop over the weight it is the longest loop's body that counts, and `elements` is what one turn
+  handles: what stands before and behind is executed once. Where a loop has a known number of turns
+  in all programs, `turns`, everything counts. So the number is an upper bound where code branches,
+  and where the compiler has unrolled a part of the loop.
 - load_bytes, store_bytes: the widest access of one thread to global memory.
 - spill_bytes: local memory of a thread. The kernels have no arrays in it, so all of it is registers
   that did not fit.
@@ -40,7 +41,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from kernels.assembly import access_bytes, longest_loop, parse_amd, parse_sass
+from kernels.assembly import access_bytes, count_executed, parse_amd, parse_sass
 from kernels.variant import Variant
 
 ARCHS = ("sm_75", "sm_80", "sm_90", "sm_100", "gfx942")
@@ -121,7 +122,7 @@ def read_nvidia(variant: Variant, compiled: Any) -> dict[str, Any]:
     code, needs = disassemble(compiled.asm["cubin"])
     instructions, labels = parse_sass(code)
     names = [instruction.name for instruction in instructions]
-    executed = longest_loop(instructions, labels) or instructions
+    executed = count_executed(instructions, labels, variant.turns)
     amount = {key: int(value) for key, value in re.findall(r"(\w+):(\d+)", needs)}
     return {
         "registers": amount["REG"],
@@ -130,7 +131,7 @@ def read_nvidia(variant: Variant, compiled: Any) -> dict[str, Any]:
         "barriers": sum(name.startswith(("BAR.", "SYNCS")) for name in names),
         "load_bytes": access_bytes(n for n in names if n.startswith(("LDG.", "LDGSTS."))),
         "store_bytes": access_bytes(n for n in names if n.startswith("STG.")),
-        "instructions_per_element": len(executed) * variant.num_warps * 32 / variant.elements,
+        "instructions_per_element": executed * variant.num_warps * 32 / variant.elements,
     }
 
 
@@ -140,7 +141,7 @@ def read_amd(variant: Variant, compiled: Any) -> dict[str, Any]:
     amount = {k: int(v) for k, v in re.findall(r"^\s*\.(\w+):\s+(\d+)$", listing, re.MULTILINE)}
     instructions, labels = parse_amd(listing)
     names = [instruction.name for instruction in instructions]
-    executed = longest_loop(instructions, labels) or instructions
+    executed = count_executed(instructions, labels, variant.turns)
     words = {"byte": 1, "short": 2, "dword": 4, "dwordx2": 8, "dwordx3": 12, "dwordx4": 16}
 
     def widest(kind: str) -> int:
@@ -155,7 +156,7 @@ def read_amd(variant: Variant, compiled: Any) -> dict[str, Any]:
         "barriers": names.count("s_barrier"),
         "load_bytes": widest("load"),
         "store_bytes": widest("store"),
-        "instructions_per_element": len(executed) * variant.num_warps * 64 / variant.elements,
+        "instructions_per_element": executed * variant.num_warps * 64 / variant.elements,
     }
 
 

@@ -142,7 +142,8 @@ def nf4_linear(
                 f"{name} with .to({dtype})"
             )
     settings = q.shape, q.block_size, q.nested_block_size, backend
-    return FrozenLinear.apply(x, bias, settings, *parts_of(q))
+    scales = q.absmax, q.absmax_codes, q.absmax_scale, q.absmax_offset
+    return FrozenLinear.apply(x, bias, settings, q.codes, *scales)
 
 
 # The operators. `parts` are those of an NF4Tensor: codes and absmax, or codes, absmax_codes,
@@ -303,12 +304,28 @@ class FrozenLinear(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, bias: Tensor | None, settings: Any, *parts: Tensor) -> Tensor:
-        """Kept are neither x nor the dequantized weight: the gradient of x needs only the parts."""
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        bias: Tensor | None,
+        settings: Any,
+        codes: Tensor,
+        absmax: Tensor | None,
+        absmax_codes: Tensor | None,
+        absmax_scale: Tensor | None,
+        absmax_offset: Tensor | None,
+    ) -> Tensor:
+        """Kept are neither x nor the dequantized weight: the gradient of x needs only the parts.
+
+        They come one by one: of a forward with *parts, torch.compile loses ctx where no gradient is
+        wanted and two parts make the arguments as many as the parameters (torch 2.13).
+        """
+        scales = absmax, absmax_codes, absmax_scale, absmax_offset
+        parts = [codes, *(part for part in scales if part is not None)]
         ctx.settings = settings
         ctx.save_for_backward(*parts)
-        product = linear_op if traced(parts[0]) else multiply
-        return product(x, list(parts), bias, *settings)
+        product = linear_op if traced(codes) else multiply
+        return product(x, parts, bias, *settings)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
@@ -321,4 +338,4 @@ class FrozenLinear(torch.autograd.Function):
             grad_x = grad @ weight(parts, shape, block_size, nested_block_size, grad.dtype, backend)
         if ctx.needs_input_grad[1]:
             grad_bias = grad[None].flatten(0, -2).sum(dim=0)
-        return grad_x, grad_bias, None, *[None] * len(parts)
+        return grad_x, grad_bias, *[None] * 6

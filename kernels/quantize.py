@@ -330,6 +330,8 @@ def variant(kernel: str, dtype: str, block_size: int) -> Variant:
         signature |= {"cells_ptr": "*i32"}
         constants |= {"THREADS": THREADS, "SHUFFLE": True}
         num_warps, elements = THREADS // 32, THREADS * PER_THREAD.value
+    turns = len(THRESHOLDS) if fn is quantize_kernel else None
     return Variant(
-        kernel, fn, signature, constants, num_warps, elements, dtype, block_size, False, OPTIONS
-    )
+        kernel, fn, signature, constants, num_warps, elements, dtype, block_size, False, OPTIONS,
+        turns=turns,
+    )  # fmt: skip

@@ -21,13 +21,15 @@ class Variant(NamedTuple):
             divisible by 16, as torch's allocators guarantee.
         constexprs: value of every argument that is a constant of the compiler.
         num_warps: warps a program runs on.
-        elements: elements of the weight that a program handles; in a kernel with a loop, that one
-            turn of the loop handles.
+        elements: elements of the weight that a program handles; in a kernel with a loop over the
+            weight, that one turn of the loop handles.
         dtype: of the weight: "fp32", "fp16" or "bf16".
         block_size: elements that share a scale.
         double_quant: whether the scales are quantized too.
         options: what else is passed to the compiler, as {"enable_fp_fusion": False}.
         since: the compute capability, times 10, of the oldest NVIDIA GPU it is launched on.
+        turns: of a loop over something else, whose number is always the same. Some compilers
+            unroll it, others do not.
     """
 
     kernel: str
@@ -41,3 +43,4 @@ class Variant(NamedTuple):
     double_quant: bool
     options: dict[str, Any]
     since: int = 75
+    turns: int | None = None

@@ -248,6 +248,20 @@ def test_compiled_without_a_break_and_with_the_same_results() -> None:
         torch.testing.assert_close(a, b)
 
 
+@pytest.mark.parametrize("double_quant", [True, False])
+@pytest.mark.parametrize("grad", [torch.no_grad, torch.inference_mode, torch.enable_grad])
+def test_a_frozen_layer_is_compiled_without_a_break_in_inference_too(
+    grad: Callable[[], contextlib.AbstractContextManager], double_quant: bool
+) -> None:
+    torch.compiler.reset()
+    q = quantize_nf4(torch.randn(8, 64), double_quant=double_quant)
+    compiled = torch.compile(lambda x: nf4_linear(x, q), fullgraph=True, backend="aot_eager")
+    with grad():
+        for rows in (2, 3):
+            x = torch.randn(rows, 64)
+            assert torch.equal(compiled(x), nf4_linear(x, q))
+
+
 def test_a_compiled_graph_calls_the_operators_forward_and_backward() -> None:
     x, q, _, grad = linear_inputs()
     called: list[set[str]] = []
