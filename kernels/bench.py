@@ -30,10 +30,11 @@ from torch import Tensor
 
 from kernels import quantize_nf4
 from kernels.backend import has_triton
-from kernels.bench_checks import check_all, describe, one_line, what_is_wrong
+from kernels.bench_checks import check_all, describe, one_line, relative_error, what_is_wrong
 from kernels.bench_contenders import (
     Contenders,
     bitsandbytes,
+    both_ways,
     dequantizers,
     products,
     quantizers,
@@ -57,6 +58,7 @@ SQUARE = 8192  # side of the matrices whose product is taken for the peak
 WARM_UP, TURNS, CALLS = 2, 11, 10  # a median over turns, of the mean of so many calls
 CLOCK = 2e9  # cycles a second, about the fastest there is
 LONGEST_HEAD_START = 0.02  # seconds
+FAR = 0.3  # relative error; a product with the bf16 weight is 0.1 from ours, by its 4 bits
 
 
 def median_seconds(contenders: Contenders, keep: int = 1) -> tuple[dict[str, float], list[str]]:
@@ -148,13 +150,22 @@ def race(
     operations: float,
     keep: int,
 ) -> None:
-    """Print a row and add it; who raises an error goes into "failed", and is out of the race."""
+    """Print a row and add it.
+
+    Who raises an error or gives other numbers goes into "failed", and is out of the race.
+    """
     able: Contenders = {}
     label = f"{what}, {shape[0]} x {shape[1]}, {rows} rows"
+    ours: object = None
     for name, work in contenders.items():
         try:
-            work(0)
+            result = work(0)
             torch.cuda.synchronize()
+            ours = result if name == "ours" else ours
+            if isinstance(result, Tensor) and isinstance(ours, Tensor):
+                error = relative_error(result, ours.double())
+                if not error < FAR:  # NaN is not
+                    raise ValueError(f"its numbers are {error:.0%} off ours")
             able[name] = work
         except Exception as error:  # the others can be measured all the same
             fail(report, f"{label}: {name}", error)
@@ -200,7 +211,9 @@ def bench_weight(report: dict[str, Any], shape: tuple[int, int]) -> None:
         gradient = torch.randn(rows, shape[0], device=DEVICE).bfloat16()
         name = "matrix-vector" if rows == 1 else "product"
         n_bytes, operations = 0.516 * n + 2 * rows * sum(shape), 2 * rows * n
-        forward: Contenders = {peer: partial(product, x) for peer, product in contenders.items()}
+        forward: Contenders = {
+            peer: partial(product, x) for peer, product in (contenders | both_ways(packed)).items()
+        }
         if rows == 1 and theirs:
             forward["bitsandbytes gemv"] = partial(their_matvec(theirs), x)
         with torch.no_grad():

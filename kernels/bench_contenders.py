@@ -156,6 +156,28 @@ def products(
     return found
 
 
+def both_ways(packed: Sequence[NF4Tensor]) -> Products:
+    """x, i -> x W^T by the kernel that reads packed weights, and from a dequantized weight.
+
+    `nf4_linear` is one of them, by the number of rows: kernels.ops.FEW_ROWS should say where the
+    second gets faster.
+    """
+    from kernels.matmul import matmul  # needs triton, which is not everywhere
+
+    def from_packed(x: Tensor, i: int) -> Tensor:
+        q = packed[i % len(packed)]
+        codes, *scales = parts_of(q)
+        (n_out, n_in), blocks = q.shape, (q.block_size, q.nested_block_size)
+        out = x.new_empty(len(x), n_out)
+        matmul(x, codes, *four_scales(scales), n_out, n_in, *blocks, out)
+        return out
+
+    def from_dequantized(x: Tensor, i: int) -> Tensor:
+        return F.linear(x, dequantize_nf4(packed[i % len(packed)], backend="triton"))
+
+    return {"ours, packed": from_packed, "ours, dequantized": from_dequantized}
+
+
 def their_matvec(theirs: Sequence[Any]) -> Callable[[Tensor, int], Tensor]:
     """x [1, in], i -> x W^T by bitsandbytes' kernel for one row, which has no gradient.
 

@@ -184,7 +184,10 @@ class NF4Tensor:
                     f"{self.block_size} must be {dtype} {list(shape)}, got {found}"
                 )
             if part.device != self.codes.device:
-                raise ValueError(f"codes are on {self.codes.device}, {name} is on {part.device}")
+                raise ValueError(
+                    f"the parts of an NF4Tensor must be on one device; codes are on "
+                    f"{self.codes.device}, {name} is on {part.device}: move one with .to(device)"
+                )
 
     @property
     def numel(self) -> int:
@@ -281,6 +284,8 @@ class NF4Tensor:
             settings = json.loads(bytes(packed.cpu().numpy()).decode())
             kind, shape = settings["quant_type"], torch.Size(settings["shape"])
             dtype, block_size = getattr(torch, settings["dtype"]), settings["blocksize"]
+            if not isinstance(dtype, torch.dtype):
+                raise ValueError(f"dtype is {settings['dtype']!r}")
             nested = settings.get("nested_blocksize")
             offset = float(settings["nested_offset"] if nested is not None else 0)
             if not abs(offset) <= torch.finfo(torch.float32).max:

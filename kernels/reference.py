@@ -165,6 +165,6 @@ def check_finite(weight: Tensor, sample: Tensor) -> None:
             position = start + int(bad[0])
             index = [int(i) for i in np.unravel_index(position, weight.shape)]
             raise ValueError(
-                f"weight{index if index else ''} is {flat[position].item()}; "
-                "NF4 can hold finite numbers only"
+                f"weight{index if index else ''} is {flat[position].item()}; NF4 can hold finite "
+                "numbers only: replace it, with torch.nan_to_num for example"
             )

@@ -90,6 +90,7 @@ def test_every_contender_is_timed_at_everything(dry_run: DryRun) -> None:
     assert dry_run.report["failed"] == {}
     theirs = {"bitsandbytes"} if bench_contenders.bitsandbytes() is not None else set()
     gemv = {"bitsandbytes gemv"} if theirs else set()
+    ways = {"ours, packed", "ours, dequantized"}
     usual = {"ours", "torch", "torch.compile"} | theirs
     assert [(line["what"], line["rows"]) for line in dry_run.report["rows"]] == [
         ("quantize", 0), ("dequantize", 0),
@@ -97,7 +98,8 @@ def test_every_contender_is_timed_at_everything(dry_run: DryRun) -> None:
         ("product", 3), ("product, with backward", 3),
     ]  # fmt: skip
     product = usual | {"bf16 weight"}
-    expected = [usual | {"ours, checked"}, usual, product | gemv, product, product, product]
+    expected = [usual | {"ours, checked"}, usual]
+    expected += [product | gemv | ways, product, product | ways, product]
     assert [set(line["microseconds"]) for line in dry_run.report["rows"]] == expected
 
 
@@ -162,6 +164,7 @@ def test_contenders_do_the_same_work(gpu: pytest.MonkeyPatch) -> None:
     theirs = [bench_contenders.their_quantize(weight) for weight in weights] if module else []
     x = torch.randn(1, SHAPE[1]).bfloat16()
     products = bench_contenders.products(weights, packed, theirs)
+    products |= bench_contenders.both_ways(packed)
     if module:
         products["gemv"] = bench_contenders.their_matvec(theirs)
     for i, q in enumerate(packed):
@@ -205,6 +208,10 @@ def test_who_raises_an_error_is_out_of_the_race(
 
     bench.race(report, "product", (4, 2), 1, {"ours": idle, "torch": fail}, 8, 8, 1)
     bench.race(report, "dequantize", (4, 2), 0, {"ours": fail, "torch": idle}, 8, 8, 1)
+    numbers = torch.arange(1.0, 9.0)
+    peers = {"near": numbers + 0.1, "far": numbers.flip(0), "nan": numbers / 0 * 0, "none": None}
+    works = {"ours": lambda i: numbers} | {k: lambda i, v=v: v for k, v in peers.items()}  # type: ignore[misc]
+    bench.race(report, "product", (4, 2), 2, works, 8, 8, 1)
     calls = iter([None])
 
     def tire(i: int) -> object:
@@ -214,10 +221,13 @@ def test_who_raises_an_error_is_out_of_the_race(
     assert report["failed"] == {
         "product, 4 x 2, 1 rows: torch": "RuntimeError: no kernel image",
         "dequantize, 4 x 2, 0 rows: ours": "RuntimeError: no kernel image",
+        "product, 4 x 2, 2 rows: far": "ValueError: its numbers are 91% off ours",
+        "product, 4 x 2, 2 rows: nan": "ValueError: its numbers are nan% off ours",
         "product, 4 x 2, 9 rows": "StopIteration: ",
     }
-    (line,) = report["rows"]  # type: ignore[misc]
-    assert list(line["microseconds"]) == ["ours"]
+    alone, line = report["rows"]  # type: ignore[misc]
+    assert list(alone["microseconds"]) == ["ours"]
+    assert list(line["microseconds"]) == ["ours", "near", "none"]
     assert (
         "product, 4 x 2, 1 rows: torch: RuntimeError: no kernel image\n" in capsys.readouterr().out
     )
