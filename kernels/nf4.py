@@ -183,6 +183,7 @@ class NF4Tensor:
                     f"{name} of an NF4Tensor of shape {list(self.shape)} with block_size "
                     f"{self.block_size} must be {dtype} {list(shape)}, got {found}"
                 )
+            check_type(name, part, Tensor)
             if part.device != self.codes.device:
                 raise ValueError(
                     f"the parts of an NF4Tensor must be on one device; codes are on "
@@ -290,7 +291,7 @@ class NF4Tensor:
             offset = float(settings["nested_offset"] if nested is not None else 0)
             if not abs(offset) <= torch.finfo(torch.float32).max:
                 raise ValueError(f"nested_offset is {offset}")
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
             raise ValueError(
                 f"the settings in {prefix + SETTINGS!r} are damaged ({type(error).__name__}: "
                 f"{error}); save the weight anew"
@@ -304,4 +305,4 @@ class NF4Tensor:
             mean = torch.tensor(offset, dtype=torch.float32, device=absmax.device)
             scales = {"absmax_scale": part(".nested_absmax"), "absmax_offset": mean}
             scales |= {"absmax_codes": absmax, "nested_block_size": nested}
-        return cls(part("").view(torch.uint8).flatten(), shape, dtype, block_size, **scales)
+        return cls(part("").reshape(-1).view(torch.uint8), shape, dtype, block_size, **scales)

@@ -44,9 +44,10 @@ def quantize_nf4(
         backend: "triton", "torch", or None: triton for a tensor on a GPU, where it is installed.
 
     Raises:
-        ValueError: weight has a NaN or Inf (the message says where), or a size is not allowed. On a
-            GPU that waits for the kernels to end; while a CUDA graph is captured it is left out.
-        TypeError: weight is of another dtype, or no tensor.
+        ValueError: weight has a NaN or Inf (the message says where; on a GPU that waits for the
+            kernels to end, and while a CUDA graph is captured it is left out), a size is not
+            allowed, or there is no such backend.
+        TypeError: weight is of another dtype, or no dense tensor.
     """
     check_type("weight", weight, Tensor)
     check_dtype("weight", weight.dtype)
@@ -72,6 +73,7 @@ def dequantize_nf4(
 
     Raises:
         TypeError: another dtype, or q is no NF4Tensor.
+        ValueError: there is no such backend, or it cannot work there.
     """
     check_type("q", q, NF4Tensor)
     dtype = q.dtype if dtype is None else dtype
@@ -102,11 +104,11 @@ def nf4_linear(
 
     Returns:
         [..., out], differentiable in x and bias, in reverse mode only; torch refuses to run it in
-        the transforms of torch.func (grad, vmap and their like).
+        the transforms of torch.func (grad, vmap, functionalize).
 
     Raises:
         ValueError: shapes or devices do not fit together, or there is no such backend.
-        TypeError: dtypes do not, or something is no tensor.
+        TypeError: dtypes do not, or something is no dense tensor.
     """
     check_type("q", q, NF4Tensor)
     check_type("x", x, Tensor)

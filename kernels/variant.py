@@ -28,8 +28,8 @@ class Variant(NamedTuple):
         double_quant: whether the scales are quantized too.
         options: what else is passed to the compiler, as {"enable_fp_fusion": False}.
         since: the compute capability, times 10, of the oldest NVIDIA GPU it is launched on.
-        turns: of a loop over something else, whose number is always the same. Some compilers
-            unroll it, others do not.
+        turns: how often a loop that is not over the weight runs, as that over 15 thresholds; None
+            if there is no such loop. For one GPU the compiler unrolls it, for another not.
     """
 
     kernel: str

@@ -168,9 +168,9 @@ course.compare(
 # %% [markdown]
 # ## Lopsided numbers: the zero-point
 #
-# After a GELU half of the numbers are negative, but none is below -0.17. Absmax keeps half of its
-# codes for negative numbers as large as the largest. Let the codes 0 to 255 reach from the smallest
-# number to the largest instead, and remember which code means 0, the **zero-point** z:
+# After a GELU normal numbers are negative as often as before, but none is below -0.17. Absmax keeps
+# half of its codes for negative numbers as large as the largest. Let the codes 0 to 255 reach from
+# the smallest number to the largest instead, and remember which code means 0, the **zero-point** z:
 #
 # $$s = (\max x - \min x) / 255 \qquad z = \text{round}(-\min x / s) \qquad
 # q = \text{round}(x / s) + z \qquad x \approx s\,(q - z)$$
@@ -253,8 +253,9 @@ for layer in layers_to_quantize(base, 8, "row", ("lm_head",))[:4]:
 
 held_out = HeldOut(encoding, course.choose(1_000, 20_000, 10**9), course.seed)
 exact = held_out.bits(base)  # [documents]
-print(f"\n{held_out.n_bytes:,} bytes held out, in {len(exact)} documents; ", end="")
-print(f"in fp32 the model needs {exact.sum() / held_out.n_bytes:.3f} bits for each")
+alone = held_out.change(exact, np.zeros_like(exact))
+print(f"\n{held_out.n_bytes:,} bytes held out, in {len(exact)} documents; in fp32 the model needs")
+print(f"{alone.bits_per_byte:.3f} bits for each, ± {alone.error:.3f} with other documents")
 widths = (8, 4, 3, 2)
 ptq: dict[Per, list[np.ndarray]] = {"tensor": [], 64: []}  # [documents] for each width
 for per, costs in ptq.items():
@@ -266,10 +267,9 @@ for per, costs in ptq.items():
         print(f"{costs[-1].sum() / held_out.n_bytes:.3f}")
 
 # %% [markdown]
-# Other documents are harder or easier, by 0.2 bits a byte. But all these models read the same ones,
-# and *differences* between them, document by document, vary far less. Below they come with a
-# **standard error**, how much they would vary with other documents: a difference of less than two
-# of these may be chance.
+# The ± is a **standard error**, how much the number would vary with other documents. But all these
+# models read the same ones, and *differences* between them, document by document, vary far less.
+# Below they come with their own standard error; less than two of these may be chance.
 
 # %% [markdown]
 # ## Rounded during training
@@ -290,7 +290,8 @@ print(f"gradient of the sum of squares: {weight.grad}, twice the rounded weights
 # The exact weights stay in the background and collect updates, most too small to reach the next
 # code. We start from the base model and train for a few steps only. More training on this text
 # changes any model, for better or worse, so one goes along without rounding. What rounding costs is
-# counted from that one for QAT, and from the shipped model for PTQ.
+# counted from that one for QAT, and from the shipped model for PTQ. (QAT's figures also depend on
+# the batches of the training; the standard error knows only of documents. `--seed` tries others.)
 
 # %%
 library = [document.text for document in split_documents(python_library())[0]]

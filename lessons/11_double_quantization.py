@@ -285,8 +285,9 @@ for what, change in (("NF4 minus fp32", lost_by_nf4), ("double quantization minu
 # %%
 # What that looks like: of the kernel to read, in Triton's interpreter, the part that makes scales.
 if importlib.util.find_spec("triton"):
-    run = [sys.executable, "-m", "lessons.both_levels"]
-    print(subprocess.run(run, capture_output=True, text=True, check=True).stdout)
+    print(subprocess.check_output([sys.executable, "-m", "lessons.both_levels"], text=True))
+else:
+    print("The kernel is not shown: it needs triton, which there is for Linux only.")
 
 one_launch = 4 / 8 + (1 + 4 / 256) / 64 + 2  # bytes: code, scale in two levels, the weight in bf16
 bytes_moved = {"one launch": one_launch, "three launches": one_launch + 4 * 4 / 64}

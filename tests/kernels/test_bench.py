@@ -212,6 +212,10 @@ def test_who_raises_an_error_is_out_of_the_race(
     peers = {"near": numbers + 0.1, "far": numbers.flip(0), "nan": numbers / 0 * 0, "none": None}
     works = {"ours": lambda i: numbers} | {k: lambda i, v=v: v for k, v in peers.items()}  # type: ignore[misc]
     bench.race(report, "product", (4, 2), 2, works, 8, 8, 1)
+    codes = quantize_nf4(numbers, backend="torch").codes
+    works = {"ours": lambda i: [codes], "torch": lambda i: (codes[:, None],)}
+    works |= {"zeros": lambda i: [0 * codes], "checked": lambda i: quantize_nf4(numbers)}
+    bench.race(report, "quantize", (4, 2), 0, works, 8, 8, 1)
     calls = iter([None])
 
     def tire(i: int) -> object:
@@ -223,11 +227,11 @@ def test_who_raises_an_error_is_out_of_the_race(
         "dequantize, 4 x 2, 0 rows: ours": "RuntimeError: no kernel image",
         "product, 4 x 2, 2 rows: far": "ValueError: its numbers are 91% off ours",
         "product, 4 x 2, 2 rows: nan": "ValueError: its numbers are nan% off ours",
+        "quantize, 4 x 2, 0 rows: zeros": "ValueError: its numbers are 100% off ours",
         "product, 4 x 2, 9 rows": "StopIteration: ",
     }
-    alone, line = report["rows"]  # type: ignore[misc]
-    assert list(alone["microseconds"]) == ["ours"]
-    assert list(line["microseconds"]) == ["ours", "near", "none"]
+    raced = [list(line["microseconds"]) for line in report["rows"]]  # type: ignore[attr-defined]
+    assert raced == [["ours"], ["ours", "near", "none"], ["ours", "torch", "checked"]]
     assert (
         "product, 4 x 2, 1 rows: torch: RuntimeError: no kernel image\n" in capsys.readouterr().out
     )

@@ -21,8 +21,8 @@ DTYPES = ("bf16", "fp16", "fp32")
 FAST = ("dequantize_fast", "dequantize_fast_tail")
 BUDGET = {"dequantize_fast": 6.0, "dequantize_fast_tail": 8.0}  # instructions an element, or 2 less
 
-# The same in every configuration and on every GPU of NVIDIA. What is far below a kernel's own is as
-# wrong as what is above: a loop that was counted once.
+# Bounds for every configuration and every GPU of NVIDIA. Too few is as wrong as too many: a loop
+# that was counted once.
 WITHIN = {
     "quantize": (55, 105), "quantize_fast": (10, 15), "quantize_scales": (1.7, 2.3),
     "dequantize": (16, 34), "dequantize_fast": (5, 11), "dequantize_fast_tail": (6, 13),

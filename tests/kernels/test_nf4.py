@@ -211,6 +211,7 @@ def with_setting(name: str, value: object) -> dict[str, Tensor]:
         (lambda: with_setting("nested_offset", "x"), "ValueError: .* 'x'"),
         (lambda: with_setting("nested_offset", float("nan")), "ValueError: nested_offset is nan"),
         (lambda: with_setting("dtype", "nn"), "ValueError: dtype is 'nn'"),
+        (lambda: with_setting("nested_offset", 10**400), "OverflowError: "),
         (lambda: with_setting("nested_offset", 1e39), r"ValueError: nested_offset is 1e\+39"),
         *[
             (lambda name=name: with_setting(name, None), f"KeyError: '{name}'")
