@@ -15,7 +15,7 @@ import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from minigpt.atomic import write_atomically
+from minigpt.files.atomic import write_atomically
 
 TASKS = ("translation", "dialogues", "reviews")
 SPLITS = ("train", "validation", "test")

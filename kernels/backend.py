@@ -51,7 +51,7 @@ def use_triton(backend: str | None, device: torch.device) -> bool:
     if device.type != "cuda":
         import triton
 
-        from kernels.dequantize import dequantize_kernel
+        from kernels.gpu.dequantize import dequantize_kernel
 
         if isinstance(dequantize_kernel, triton.JITFunction):  # it would be compiled for a GPU
             raise ValueError(

@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from kernels import cpu
 from kernels.backend import check_backend, use_triton
-from kernels.host_memory import reshaped
+from kernels.cpu import lookup_tables as cpu
+from kernels.cpu.memory import reshaped
 from kernels.nf4 import NF4Tensor, check_block_size, check_dtype, check_type
 from kernels.reference import check_finite
 
@@ -198,7 +198,7 @@ def quantize_op(
     """The parts of the NF4Tensor of weight."""
     if not use_triton(backend, weight.device):
         return parts_of(cpu.quantize(weight, block_size, nested_block_size))
-    from kernels.quantize import quantize
+    from kernels.gpu.quantize import quantize
 
     codes, *scales = parts = empty_parts(weight, block_size, nested_block_size)
     flat = weight.reshape(-1)
@@ -227,7 +227,7 @@ def weight_of(
         size = torch.Size(shape)
         q = NF4Tensor(codes, size, dtype, block_size, *four_scales(scales), nested_block_size)
         return cpu.dequantize(q, dtype)
-    from kernels.dequantize import dequantize
+    from kernels.gpu.dequantize import dequantize
 
     n = math.prod(shape)
     out = torch.empty(n, dtype=dtype, device=codes.device)
@@ -261,7 +261,7 @@ def multiply(
     if not few or not use_triton(backend, x.device):
         weight = weight_of(parts, shape, block_size, nested_block_size, x.dtype, backend)
         return reshaped(F.linear(x, weight, bias), [*x.shape[:-1], n_out])
-    from kernels.matmul import matmul
+    from kernels.gpu.matmul import matmul
 
     codes, *scales = parts
     rows = x.reshape(n_rows, n_in).contiguous()

@@ -19,8 +19,8 @@ import tiktoken
 
 from lessons import lesson
 from minigpt import bpe, dataset, tokenizer, train_bpe
-from minigpt.corpus import python_library, split_documents, task_set, task_texts
 from minigpt.dataset import next_token_pairs, pack
+from minigpt.text.python_library import python_library, split_documents, task_set, task_texts
 from minigpt.tokenizer import END_OF_TEXT, escape_token, mergeable_ranks
 
 course = lesson.start(1, "Tokens")

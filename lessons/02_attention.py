@@ -25,14 +25,14 @@ from torch.utils.benchmark import Timer
 from torch.utils.flop_counter import FlopCounterMode
 
 from lessons import lesson
-from lessons.fill_in import Blanks, Encoder, examine
+from lessons.experiments.encoder import Blanks, Encoder, examine
 from minigpt import GPT, GPTConfig, count_parameters, load_pretrained, train_bpe
-from minigpt.corpus import task_set
 from minigpt.dataset import IGNORE, PackedText, pack
 from minigpt.generation import generate
 from minigpt.model import MLP, CausalSelfAttention, causal_mask, fused_attention, masked_attention
+from minigpt.text.python_library import task_set
 from minigpt.tokenizer import END_OF_TEXT
-from minigpt.training import TrainConfig, train
+from minigpt.training.loop import TrainConfig, train
 
 course = lesson.start(2, "Attention")
 torch.set_printoptions(precision=2, sci_mode=False)

@@ -30,16 +30,12 @@ import torch
 
 from lessons import base_model, lesson
 from minigpt import GPT, GPTConfig, count_parameters, load_pretrained, train_bpe
-from minigpt.batch_loss import evaluate_loss
-from minigpt.corpus import (
-    data_folder,
-    python_library,
-    split_documents,
-)
 from minigpt.dataset import PackedText, bits_per_byte, overlapping_windows, pack
+from minigpt.text.python_library import data_folder, python_library, split_documents
 from minigpt.tokenizer import END_OF_TEXT
-from minigpt.train_config import TrainConfig, learning_rate_at
-from minigpt.training import TrainingInterrupted, train
+from minigpt.training.loop import TrainingInterrupted, train
+from minigpt.training.loss import evaluate_loss
+from minigpt.training.settings import TrainConfig, learning_rate_at
 
 course = lesson.start(4, "Pretraining")
 

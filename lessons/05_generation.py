@@ -21,10 +21,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from lessons import few_shot, lesson
-from lessons.repetition import distinct, ends_in_loop
+from lessons import lesson
+from lessons.experiments import few_shot
+from lessons.experiments.repetition import distinct, ends_in_loop
 from minigpt import count_parameters, load_pretrained
-from minigpt.corpus import python_library, split_documents
 from minigpt.generation import (
     KVCache,
     apply_temperature,
@@ -35,6 +35,7 @@ from minigpt.generation import (
     next_logits,
     sample,
 )
+from minigpt.text.python_library import python_library, split_documents
 
 course = lesson.start(5, "Generation")
 base, encoding = load_pretrained("base")

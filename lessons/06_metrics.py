@@ -21,7 +21,6 @@ import matplotlib.pyplot as plt
 
 from lessons import lesson
 from minigpt.bleu import brevity_penalty, clipped_matches, corpus_bleu, sentence_bleu
-from minigpt.corpus import read_jsonl, task_set
 from minigpt.rouge import (
     RougeScorer,
     Score,
@@ -35,6 +34,7 @@ from minigpt.rouge import (
     tokenize,
 )
 from minigpt.score_means import bootstrap_interval, mean_scores
+from minigpt.text.python_library import read_jsonl, task_set
 
 course = lesson.start(6, "Metrics")
 

@@ -17,15 +17,15 @@ import numpy as np
 import torch
 
 from lessons import lesson
-from lessons.baselines import nearest_summaries, random_summaries
+from lessons.experiments.summary_baselines import nearest_summaries, random_summaries
 from lessons.held_out import HeldOut
 from minigpt import GPT, load_pretrained
-from minigpt.answers import evaluate_task, score
-from minigpt.instructions import InstructionData, encode_examples, pack_examples
-from minigpt.task_data import instruction_data, task_data
-from minigpt.tasks import TASKS
-from minigpt.train_config import TrainConfig
-from minigpt.training import train
+from minigpt.tasks.answers import evaluate_task, score
+from minigpt.tasks.data import instruction_data, task_data
+from minigpt.tasks.rows import InstructionData, encode_examples, pack_examples
+from minigpt.tasks.task import TASKS
+from minigpt.training.loop import train
+from minigpt.training.settings import TrainConfig
 
 course = lesson.start(7, "Fine-tuning")
 torch.set_printoptions(precision=3, sci_mode=False, linewidth=100)

@@ -21,9 +21,8 @@ import torch
 from lessons import lesson
 from lessons.held_out import HeldOut
 from minigpt import GPT, GPTConfig, load_pretrained, save_pretrained
-from minigpt.answers import evaluate_task
-from minigpt.instructions import InstructionData
-from minigpt.lora import (
+from minigpt.lora.layer import LoRALinear
+from minigpt.lora.model import (
     apply_lora,
     count_trainable,
     load_adapter,
@@ -32,11 +31,12 @@ from minigpt.lora import (
     set_adapter,
     unmerge_lora,
 )
-from minigpt.lora_layer import LoRALinear
-from minigpt.task_data import TaskData, instruction_data, task_data
-from minigpt.tasks import TASKS
-from minigpt.train_config import TrainConfig
-from minigpt.training import train
+from minigpt.tasks.answers import evaluate_task
+from minigpt.tasks.data import TaskData, instruction_data, task_data
+from minigpt.tasks.rows import InstructionData
+from minigpt.tasks.task import TASKS
+from minigpt.training.loop import train
+from minigpt.training.settings import TrainConfig
 
 course = lesson.start(8, "LoRA")
 torch.set_printoptions(precision=3, sci_mode=False, linewidth=100)

@@ -22,10 +22,9 @@ from torch.nn import functional as F
 from lessons import lesson
 from lessons.held_out import HeldOut
 from minigpt import GPT, count_parameters, load_pretrained
-from minigpt.corpus import python_library, split_documents
 from minigpt.dataset import PackedText, pack
 from minigpt.float_formats import BF16, FP8_E4M3, FP16, FP32, float_bits, float_value
-from minigpt.llama import LLAMA_2
+from minigpt.memory.llama import LLAMA_2
 from minigpt.quantization import (
     Per,
     apply_fake_quantization,
@@ -39,8 +38,9 @@ from minigpt.quantization import (
     quantize_zero_point,
     round_weights,
 )
-from minigpt.train_config import TrainConfig
-from minigpt.training import train
+from minigpt.text.python_library import python_library, split_documents
+from minigpt.training.loop import train
+from minigpt.training.settings import TrainConfig
 
 course = lesson.start(9, "Quantization")
 torch.set_printoptions(precision=3, sci_mode=False)

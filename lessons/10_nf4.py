@@ -334,9 +334,9 @@ course.compare(
 few = torch.randn(15)
 codes, absmax, back = torch.zeros(8, dtype=torch.uint8), torch.zeros(2), torch.zeros(15)
 if has_triton():
-    from kernels.dequantize import block_scale, dequantize_kernel, dequantize_some
-    from kernels.quantize import quantize_kernel
-    from lessons.kernel_trace import trace
+    from kernels.gpu.dequantize import block_scale, dequantize_kernel, dequantize_some
+    from kernels.gpu.quantize import quantize_kernel
+    from lessons.kernel_views.trace import trace
 
     print(f"weight = {few}\n")
     parts = few, THRESHOLDS, codes, absmax, 0, 15
@@ -378,7 +378,10 @@ if has_triton():
         text = "{kernel:<16} {scale:>2} bits {registers:>10} {spill_bytes:>6} {barriers:>8} "
         text += "{load_bytes:>12}B {store_bytes:>5}B {instructions_per_element:>16.1f}"
         print(text.format(**row, scale=8 if row["double_quant"] else 32))
-    print("\nfrom dequantize_fast, with scales of 32 bits:\n" + compiled("lessons.two_weights"))
+    print(
+        "\nfrom dequantize_fast, with scales of 32 bits:\n"
+        + compiled("lessons.kernel_views.read_machine_code")
+    )
 
 # %% [markdown]
 # No spills: everything fits into registers. The plain kernels compute an address for every weight
@@ -405,7 +408,7 @@ if has_triton():
 
 # %%
 if has_triton():
-    lookups = json.loads(compiled("lessons.level_lookup"))
+    lookups = json.loads(compiled("lessons.kernel_views.lookup_costs"))
     totals = {way: sum(kinds.values()) for way, kinds in lookups.items()}
     for (way, total), expected in zip(totals.items(), (21.5, 6.5, 3.5), strict=True):
         print(f"{way:<8} {total:5.1f} instructions a weight: ", end="")

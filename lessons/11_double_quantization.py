@@ -30,7 +30,7 @@ from lessons import lesson
 from lessons.held_out import HeldOut
 from minigpt import load_pretrained
 from minigpt.float_formats import FP8_E4M3
-from minigpt.llama import LLAMA_2, LlamaShape
+from minigpt.memory.llama import LLAMA_2, LlamaShape
 from minigpt.quantization import bits_per_parameter, layers_to_quantize
 
 course = lesson.start(11, "Double quantization")
@@ -285,7 +285,11 @@ for what, change in (("NF4 minus fp32", lost_by_nf4), ("double quantization minu
 # %%
 # What that looks like: of the kernel to read, in Triton's interpreter, the part that makes scales.
 if importlib.util.find_spec("triton"):
-    print(subprocess.check_output([sys.executable, "-m", "lessons.both_levels"], text=True))
+    print(
+        subprocess.check_output(
+            [sys.executable, "-m", "lessons.kernel_views.trace_dequantize"], text=True
+        )
+    )
 else:
     print("The kernel is not shown: it needs triton, which there is for Linux only.")
 

@@ -21,7 +21,8 @@ from torch.nn import functional as F
 
 from kernels import dequantize_nf4, nf4_linear, quantize_nf4
 from lessons import lesson
-from lessons.four_ways import (
+from lessons.experiments.nf4_file_size import bits_in_file
+from lessons.experiments.qlora_memory import (
     HALF,
     WAYS,
     as_good,
@@ -34,23 +35,22 @@ from lessons.four_ways import (
     settings,
 )
 from lessons.held_out import HeldOut
-from lessons.stored_bits import bits_in_file
 from minigpt import GPTConfig, load_pretrained
-from minigpt.answers import evaluate_task
-from minigpt.batch_loss import evaluate_loss
 from minigpt.device import autocast_dtype
-from minigpt.distributed import SINGLE
-from minigpt.llama import LLAMA_2, LlamaShape
-from minigpt.lora import lora_layers, merge_lora, remove_lora
-from minigpt.lora_layer import LoRALinear
-from minigpt.memory import count_trained, parameters, predict_memory
-from minigpt.memory_measured import KeptTensors, size_without, storages
-from minigpt.memory_run import TrainingRun
-from minigpt.optim import make_optimizer
-from minigpt.qlora import NF4Linear, dequantize_model, frozen_bits, quantize_model
-from minigpt.task_data import instruction_data, task_data
-from minigpt.tasks import TASKS
-from minigpt.training import accumulate_gradients, train
+from minigpt.lora.layer import LoRALinear
+from minigpt.lora.model import lora_layers, merge_lora, remove_lora
+from minigpt.memory.llama import LLAMA_2, LlamaShape
+from minigpt.memory.measured import KeptTensors, size_without, storages
+from minigpt.memory.predicted import count_trained, parameters, predict_memory
+from minigpt.memory.run import TrainingRun
+from minigpt.optim.adamw import make_optimizer
+from minigpt.qlora.model import NF4Linear, dequantize_model, frozen_bits, quantize_model
+from minigpt.tasks.answers import evaluate_task
+from minigpt.tasks.data import instruction_data, task_data
+from minigpt.tasks.task import TASKS
+from minigpt.training.distributed import SINGLE
+from minigpt.training.loop import accumulate_gradients, train
+from minigpt.training.loss import evaluate_loss
 
 course = lesson.start(12, "QLoRA")
 torch.set_printoptions(precision=3, sci_mode=False, linewidth=100)

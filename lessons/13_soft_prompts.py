@@ -22,7 +22,8 @@ import torch
 from torch.nn import functional as F
 
 from lessons import lesson
-from lessons.every_way import (
+from lessons.experiments.fewer_blocks import pretraining_text, with_fewer_blocks
+from lessons.experiments.finetuning_methods import (
     HIDDEN,
     N_TOKENS,
     as_table,
@@ -32,16 +33,14 @@ from lessons.every_way import (
     is_better,
     settings,
 )
-from lessons.shallow import pretraining_text, with_fewer_blocks
 from minigpt import GPT, GPTConfig, load_pretrained
-from minigpt.adapters import BottleneckAdapter, count_adapters, load_adapters, set_adapters
-from minigpt.answers import TaskResult, evaluate_task
+from minigpt.bottlenecks.model import BottleneckAdapter, count_adapters, load_adapters, set_adapters
 from minigpt.config import count_parameters
 from minigpt.dataset import pack
 from minigpt.generation import KVCache
 from minigpt.model import masked_attention
-from minigpt.prefix import read_embeddings
-from minigpt.soft_prompts import (
+from minigpt.soft_prompts.layer import read_embeddings
+from minigpt.soft_prompts.model import (
     apply_prompt_tuning,
     count_prefix_tuning,
     load_soft_prompt,
@@ -50,9 +49,10 @@ from minigpt.soft_prompts import (
     prefix_layer,
     set_soft_prompt,
 )
-from minigpt.task_data import instruction_data, task_data
-from minigpt.tasks import TASKS
-from minigpt.training import train
+from minigpt.tasks.answers import TaskResult, evaluate_task
+from minigpt.tasks.data import instruction_data, task_data
+from minigpt.tasks.task import TASKS
+from minigpt.training.loop import train
 
 course = lesson.start(13, "Soft prompts and adapters")
 torch.set_printoptions(precision=3, sci_mode=False, linewidth=100)

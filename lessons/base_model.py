@@ -14,11 +14,11 @@ from typing import Any
 import torch
 
 from minigpt import GPT, GPTConfig, save_pretrained, train_bpe
-from minigpt.corpus import TASK_FIELDS, task_texts
 from minigpt.dataset import PackedText, pack
+from minigpt.text.python_library import TASK_FIELDS, task_texts
 from minigpt.tokenizer import END_OF_TEXT
-from minigpt.train_config import TrainConfig
-from minigpt.training import train
+from minigpt.training.loop import train
+from minigpt.training.settings import TrainConfig
 
 CONFIG = GPTConfig(vocab_size=4096, block_size=512, n_layer=5, n_head=4, n_embd=256, dropout=0.1)
 MIX = {"library": 0.52, "translation": 0.28, "dialogues": 0.13, "reviews": 0.07}

@@ -12,8 +12,8 @@ import torch
 from torch.nn import functional as F
 
 from minigpt import GPT
-from minigpt.corpus import python_library, split_documents
 from minigpt.dataset import IGNORE, overlapping_windows, pack
+from minigpt.text.python_library import python_library, split_documents
 
 
 class Change(NamedTuple):

@@ -3,10 +3,10 @@
 Start reading at minigpt/model.py, or run `minigpt course`.
 """
 
-from minigpt import thread_wait  # noqa: F401 (before torch, see there)
 from minigpt.config import GPTConfig, count_parameters
+from minigpt.fast import threads as thread_wait  # noqa: F401 (before torch, see there)
 from minigpt.model import GPT
-from minigpt.pretrained import load_gpt2, load_pretrained, save_gpt2, save_pretrained
+from minigpt.pretrained.folders import load_gpt2, load_pretrained, save_gpt2, save_pretrained
 from minigpt.tokenizer import gpt2_encoding, load_encoding, save_encoding, train_bpe
 
 __all__ = [

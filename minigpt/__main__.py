@@ -1,6 +1,6 @@
 """`python -m minigpt` is the `minigpt` command; `torchrun -m minigpt train` uses many GPUs."""
 
-from minigpt.cli import main
+from minigpt.command.cli import main
 
 if __name__ == "__main__":
     raise SystemExit(main())

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     import tiktoken
 
     from minigpt.model import GPT
-    from minigpt.prefix import Prefix
+    from minigpt.soft_prompts.layer import Prefix
 
 
 def apply_temperature(logits: Tensor, temperature: float) -> Tensor:

@@ -26,12 +26,12 @@ from torch.utils.checkpoint import checkpoint
 from minigpt import generation
 from minigpt.config import GPTConfig
 from minigpt.dataset import IGNORE, check_ids
-from minigpt.linear import Linear
-from minigpt.linear_cross_entropy import linear_cross_entropy
+from minigpt.fast.cross_entropy import linear_cross_entropy
+from minigpt.fast.linear import Linear
 
 if TYPE_CHECKING:
     from minigpt.generation import KVCache, LayerCache
-    from minigpt.prefix import Prefix
+    from minigpt.soft_prompts.layer import Prefix
 
 
 def causal_mask(n_queries: int, n_keys: int, device: torch.device | None = None) -> Tensor:

@@ -18,8 +18,8 @@ from pathlib import Path
 import regex
 import tiktoken
 
-from minigpt.atomic import write_atomically
 from minigpt.bpe import GPT2_PATTERN, count_words, learn_merges, merged_tokens, valid_unicode
+from minigpt.files.atomic import write_atomically
 
 END_OF_TEXT = "<|endoftext|>"
 FILE_FORMAT = "minigpt byte-pair encoding"

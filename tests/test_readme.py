@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from minigpt.cli import make_parser
+from minigpt.command.cli import make_parser
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 COMMANDS = re.findall(r"^(?:torchrun .* -m )?(minigpt .+)$", README, flags=re.MULTILINE)

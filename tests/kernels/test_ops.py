@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-import kernels.dequantize
+import kernels.gpu.dequantize
 from kernels import NF4Tensor, dequantize_nf4, nf4_linear, ops, quantize_nf4
-from kernels.cpu import SMALL
+from kernels.cpu.lookup_tables import SMALL
 from kernels.reference import dequantize_plainly, quantize_plainly
 
 DTYPES = (torch.float32, torch.float16, torch.bfloat16)
@@ -112,8 +112,8 @@ def test_few_rows_are_multiplied_with_the_packed_weight(
         dequantized.append(n_rows)
         dequantize(*arguments)
 
-    dequantize = kernels.dequantize.dequantize
-    monkeypatch.setattr(kernels.dequantize, "dequantize", count)
+    dequantize = kernels.gpu.dequantize.dequantize
+    monkeypatch.setattr(kernels.gpu.dequantize, "dequantize", count)
     x, weight = torch.randn(n_rows, 64, dtype=dtype), torch.randn(16, 64, dtype=dtype)
     nf4_linear(x, quantize_nf4(weight), backend="triton")
     assert bool(dequantized) == (n_rows > ops.FEW_ROWS[dtype])

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from lessons.fill_in import Blanks, Encoder, examine, place_in_sentence
+from lessons.experiments.encoder import Blanks, Encoder, examine, place_in_sentence
 from minigpt.config import GPTConfig
 from minigpt.dataset import IGNORE, PackedText
 from minigpt.model import GPT

@@ -8,8 +8,8 @@ import pytest
 import tiktoken
 import torch
 
-from lessons import few_shot
-from lessons.repetition import distinct, ends_in_loop
+from lessons.experiments import few_shot
+from lessons.experiments.repetition import distinct, ends_in_loop
 from minigpt.config import GPTConfig
 from minigpt.model import GPT
 

@@ -132,8 +132,8 @@ def test_lesson_10(run_lesson: Callable) -> None:
 
 @needs_triton
 def test_an_instruction_is_followed_back_through_what_it_needs() -> None:
-    from kernels.assembly import Instruction
-    from lessons.two_weights import behind
+    from kernels.machine_code.assembly import Instruction
+    from lessons.kernel_views.read_machine_code import behind
 
     texts = [
         "LDG.E R1, desc[UR4][R8.64]",

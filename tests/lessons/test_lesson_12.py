@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import pytest
 
-from lessons.four_ways import COLUMNS, as_good, predicted_gb
-from minigpt.llama import LLAMA_2
+from lessons.experiments.qlora_memory import COLUMNS, as_good, predicted_gb
+from minigpt.memory.llama import LLAMA_2
 
 
 def test_lesson_12(run_lesson: Callable) -> None:

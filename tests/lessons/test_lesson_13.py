@@ -12,11 +12,11 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from lessons.base_model import CONFIG
-from lessons.every_way import draw, is_better
-from lessons.shallow import with_fewer_blocks
+from lessons.experiments.fewer_blocks import with_fewer_blocks
+from lessons.experiments.finetuning_methods import draw, is_better
 from minigpt import GPT, GPTConfig
 from minigpt.dataset import PackedText
-from minigpt.train_config import TrainConfig
+from minigpt.training.settings import TrainConfig
 
 
 def test_lesson_13(run_lesson: Callable) -> None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from tiny_run import TinyData, tiny_config, tiny_model
 
-from minigpt.training import TrainResult, train
+from minigpt.training.loop import TrainResult, train
+from tests.minigpt.tiny.run import TinyData, tiny_config, tiny_model
 
 
 @pytest.fixture(scope="session")

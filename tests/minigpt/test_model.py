@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from minigpt.batch_loss import autocast
 from minigpt.config import GPTConfig
 from minigpt.model import GPT, causal_mask, fused_attention, masked_attention
+from minigpt.training.loss import autocast
 
 CONFIG = GPTConfig(vocab_size=61, block_size=16, n_layer=3, n_head=2, n_embd=24)
 

@@ -13,7 +13,6 @@ import pytest
 import torch
 from hypothesis import example, given
 from hypothesis import strategies as st
-from tiny_run import TinyData, tiny_config, tiny_model
 from torch import nn
 from torch.func import functional_call
 
@@ -31,7 +30,8 @@ from minigpt.quantization import (
     quantize_zero_point,
     round_weights,
 )
-from minigpt.training import train
+from minigpt.training.loop import train
+from tests.minigpt.tiny.run import TinyData, tiny_config, tiny_model
 
 LARGEST = torch.finfo(torch.float32).max
 numbers = st.lists(st.floats(width=32, allow_nan=False, allow_infinity=False), min_size=1)

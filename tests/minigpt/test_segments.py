@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from minigpt.batch_loss import accumulate_gradients, part_of_loss
 from minigpt.config import GPTConfig
 from minigpt.generation import KVCache
 from minigpt.model import GPT, drop, fused_attention, masked_attention, segment_mask
+from minigpt.training.loss import accumulate_gradients, part_of_loss
 
 CONFIG = GPTConfig(vocab_size=61, block_size=16, n_layer=3, n_head=2, n_embd=24)
 LENGTHS = (5, 1, 7)

@@ -1,0 +1,8 @@
+"""`python -m kernels.bench` is the bench on a GPU."""
+
+import sys
+
+from kernels.bench.gpu import main
+
+if __name__ == "__main__":
+    sys.exit(main())

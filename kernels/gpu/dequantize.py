@@ -1,0 +1,273 @@
+"""NF4 back to numbers on a GPU: both levels of scales in one launch.
+
+    weight = LEVELS[code] * scale,  scale = absmax, or DYNAMIC_MAP[absmax_code] * absmax_scale
+                                                       + absmax_offset with double quantization
+
+Two kernels compute it. `dequantize_kernel` says it in the fewest lines and is the one to read
+first. Its table of 16 levels lies in memory, so every element costs a load. In
+`dequantize_fast_kernel` the table lies in the registers of a warp: lane l holds LEVELS[l % 16], and
+one shuffle instruction fetches the level that another lane holds: 6 instructions an element instead
+of 30 (sm_90, both levels of scales; counted by `python -m kernels.machine_code`).
+
+The other tables and the arithmetic are the same: products and sums in fp32, each rounded once
+(hence enable_fp_fusion=False), and one rounding to the type of the output.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cache
+from typing import Any
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from kernels.backend import check_not_capturing
+from kernels.gpu.warp import from_lane_of_quad, look_up, own_lane, share_halves, transpose_quad
+from kernels.machine_code.variants import Variant
+from kernels.nf4 import BLOCK_SIZES, DYNAMIC_MAP, LEVELS
+
+PLAIN_SIZE = 1024  # elements a program of the plain kernel handles
+THREADS = 128  # of a program of the fast kernel; each takes 16 bytes of codes
+PER_THREAD = tl.constexpr(32)  # elements in 16 bytes of codes: at most one block, so one scale
+QUAD = tl.constexpr(128)  # elements of four neighbouring threads, which exchange their words
+OPTIONS = {"enable_fp_fusion": False}
+TYPES = {torch.float32: "fp32", torch.float16: "fp16", torch.bfloat16: "bf16"}  # Triton's names
+
+
+@triton.jit
+def block_scale(
+    block, mask, absmax_ptr, absmax_codes_ptr, absmax_scale_ptr, absmax_offset_ptr, map_ptr,
+    NESTED_BLOCK_SIZE: tl.constexpr,
+):  # fmt: skip
+    """Scale of each block in `block`; NESTED_BLOCK_SIZE is None without double quantization."""
+    if NESTED_BLOCK_SIZE is None:
+        scale = tl.load(absmax_ptr + block, mask=mask, other=0.0)
+    else:
+        code = tl.load(absmax_codes_ptr + block, mask=mask, other=0)
+        nested = tl.load(absmax_scale_ptr + block // NESTED_BLOCK_SIZE, mask=mask, other=0.0)
+        scale = tl.load(map_ptr + code) * nested + tl.load(absmax_offset_ptr)
+    return scale
+
+
+@triton.jit
+def round_to(value, dtype: tl.constexpr, INTERPRETED: tl.constexpr):
+    """fp32 to dtype, to the nearest, ties to even. Triton's interpreter cuts bf16 off instead."""
+    if INTERPRETED and dtype == tl.bfloat16:
+        bits = value.to(tl.uint32, bitcast=True)
+        bits = (bits + 0x7FFF + ((bits >> 16) & 1)) >> 16
+        return bits.to(tl.uint16).to(tl.bfloat16, bitcast=True)
+    return value.to(dtype)
+
+
+@triton.jit
+def dequantize_some(
+    first, n, codes_ptr, absmax_ptr, absmax_codes_ptr, absmax_scale_ptr, absmax_offset_ptr,
+    levels_ptr, map_ptr, out_ptr,
+    BLOCK_SIZE: tl.constexpr, NESTED_BLOCK_SIZE: tl.constexpr, SIZE: tl.constexpr,
+    INTERPRETED: tl.constexpr,
+):  # fmt: skip
+    """The SIZE elements from `first` (an even int64) on, those of them that are below n."""
+    i = first + tl.arange(0, SIZE)  # int64: an element's number may pass 2^31
+    byte = tl.load(codes_ptr + i // 2, mask=i < n, other=0)
+    code = tl.where(i % 2 == 0, byte >> 4, byte & 15)
+    scale = block_scale(
+        i // BLOCK_SIZE, i < n, absmax_ptr, absmax_codes_ptr, absmax_scale_ptr, absmax_offset_ptr,
+        map_ptr, NESTED_BLOCK_SIZE,
+    )  # fmt: skip
+    value = tl.load(levels_ptr + code) * scale
+    tl.store(out_ptr + i, round_to(value, out_ptr.dtype.element_ty, INTERPRETED), mask=i < n)
+
+
+@triton.jit(do_not_specialize=["n"])
+def dequantize_kernel(
+    codes_ptr, absmax_ptr, absmax_codes_ptr, absmax_scale_ptr, absmax_offset_ptr, levels_ptr,
+    map_ptr, out_ptr, n,
+    BLOCK_SIZE: tl.constexpr, NESTED_BLOCK_SIZE: tl.constexpr, SIZE: tl.constexpr,
+    INTERPRETED: tl.constexpr,
+):  # fmt: skip
+    """Program p: elements p * SIZE to (p + 1) * SIZE - 1."""
+    first = tl.program_id(0).to(tl.int64) * SIZE
+    dequantize_some(
+        first, n, codes_ptr, absmax_ptr, absmax_codes_ptr, absmax_scale_ptr, absmax_offset_ptr,
+        levels_ptr, map_ptr, out_ptr, BLOCK_SIZE, NESTED_BLOCK_SIZE, SIZE, INTERPRETED,
+    )  # fmt: skip
+
+
+@triton.jit
+def store_word(
+    to, word, level, scale, mask, levels_ptr,
+    HALVES: tl.constexpr, SHUFFLE: tl.constexpr, INTERPRETED: tl.constexpr,
+):  # fmt: skip
+    """Write the eight elements of a word times scale, from each pointer in `to` on, where mask."""
+    if HALVES:
+        word = share_halves(word)
+    v = look_up(word, level, levels_ptr, SHUFFLE)
+    if HALVES:  # four elements of this word, and the same four of the next
+        first = tl.join(tl.join(v[0], v[2]), tl.join(v[1], v[3]))  # [T, 2, 2]: bits 0, 1 of place
+        second = tl.join(tl.join(v[4], v[6]), tl.join(v[5], v[7]))
+        places = to[:, None] + tl.arange(0, 4)[None, :]
+        tl.store(places, tl.reshape(first, [to.shape[0], 4]) * scale[:, None], mask=mask[:, None])
+        second = tl.reshape(second, [to.shape[0], 4]) * scale[:, None]
+        tl.store(places + 8, second, mask=mask[:, None])
+    else:
+        even = tl.join(tl.join(v[0], v[4]), tl.join(v[2], v[6]))
+        odd = tl.join(tl.join(v[1], v[5]), tl.join(v[3], v[7]))
+        value = tl.reshape(tl.join(even, odd), [to.shape[0], 8]) * scale[:, None]
+        value = round_to(value, to.dtype.element_ty, INTERPRETED)
+        tl.store(to[:, None] + tl.arange(0, 8)[None, :], value, mask=mask[:, None])
+
+
+@triton.jit(do_not_specialize=["n"])
+def dequantize_fast_kernel(
+    codes_ptr, absmax_ptr, absmax_codes_ptr, absmax_scale_ptr, absmax_offset_ptr, levels_ptr,
+    map_ptr, out_ptr, n,
+    BLOCK_SIZE: tl.constexpr, NESTED_BLOCK_SIZE: tl.constexpr, THREADS: tl.constexpr,
+    TAIL: tl.constexpr, SHUFFLE: tl.constexpr, INTERPRETED: tl.constexpr,
+):  # fmt: skip
+    """Program p: elements p * 32 * THREADS on; pointers to codes and out divisible by 16.
+
+    One thread loads 16 bytes, four words of eight codes, and the scale of the block they lie in.
+    If it also stored what it makes of them, its neighbour would store 64 bytes further on, and
+    every store would fill half a sector of memory (32 bytes). So the four threads of a quad first
+    exchange words: thread r of them goes on with words r, 4 + r, 8 + r and 12 + r of the quad's 16,
+    and the four store side by side. fp32 outputs take twice the room: there two threads share each
+    word, half and half.
+
+    All threads of a warp have to take part in a shuffle, so only loads and stores are masked, by
+    quads; with TAIL the last program also does the n % 128 elements that fill no quad, the plain
+    way. Without SHUFFLE (no NVIDIA GPU) nothing is exchanged, and levels are looked up in memory.
+    """
+    program = tl.program_id(0).to(tl.uint32)
+    thread = program * THREADS + tl.arange(0, THREADS)  # unsigned: // and % are then one shift
+    mask = thread < (n >> 7) * 4
+
+    place = thread.to(tl.int64)[:, None] * 4 + tl.arange(0, 4)[None, :]
+    words = tl.load(codes_ptr.to(tl.pointer_type(tl.int32)) + place, mask=mask[:, None])
+    words_02, words_13 = tl.split(tl.reshape(words, [THREADS, 2, 2]))
+    word_0, word_2 = tl.split(words_02)
+    word_1, word_3 = tl.split(words_13)
+
+    block = thread // (BLOCK_SIZE // PER_THREAD)
+    if NESTED_BLOCK_SIZE is None:
+        scale = tl.load(absmax_ptr + block, mask=mask)
+    else:
+        span: tl.constexpr = BLOCK_SIZE * NESTED_BLOCK_SIZE // PER_THREAD  # threads that share one
+        if span < THREADS:
+            absmax_scale = tl.load(absmax_scale_ptr + thread // span, mask=mask)
+        else:
+            absmax_scale = tl.load(absmax_scale_ptr + program // (span // THREADS))
+        code = tl.load(absmax_codes_ptr + block, mask=mask, other=0)
+        scale = tl.load(map_ptr + code) * absmax_scale + tl.load(absmax_offset_ptr)
+
+    halves: tl.constexpr = SHUFFLE and out_ptr.dtype.element_ty == tl.float32
+    if SHUFFLE:
+        level = tl.load(levels_ptr + (own_lane(thread) & 15))
+        word_0, word_1, word_2, word_3 = transpose_quad(word_0, word_1, word_2, word_3)
+        in_quad = thread % 4 // 2 * 16 + thread % 2 * 4 if halves else thread % 4 * 8
+        to = out_ptr + (thread // 4).to(tl.int64) * QUAD + in_quad
+    else:
+        level = scale  # not used
+        to = out_ptr + thread.to(tl.int64) * PER_THREAD
+    step: tl.constexpr = 32 if SHUFFLE else 8  # from a thread's word to its next, in elements
+    words = (word_0, word_1, word_2, word_3)
+    own_scale = scale
+    for k in tl.static_range(4):
+        if SHUFFLE and BLOCK_SIZE < QUAD and k % (BLOCK_SIZE // PER_THREAD) == 0:
+            scale = from_lane_of_quad(own_scale, k)  # the k-th word was thread k's
+        store_word(
+            to + k * step, words[k], level, scale, mask, levels_ptr, halves, SHUFFLE, INTERPRETED
+        )
+
+    if TAIL and program == tl.num_programs(0) - 1:
+        first = n.to(tl.int64) // QUAD * QUAD
+        dequantize_some(
+            first, n, codes_ptr, absmax_ptr, absmax_codes_ptr, absmax_scale_ptr,
+            absmax_offset_ptr, levels_ptr, map_ptr, out_ptr,
+            BLOCK_SIZE, NESTED_BLOCK_SIZE, QUAD, INTERPRETED,
+        )  # fmt: skip
+
+
+@cache
+def tables(device: torch.device) -> tuple[Tensor, Tensor]:
+    """LEVELS and DYNAMIC_MAP on a device; made once, as no CUDA graph can copy them there."""
+    check_not_capturing(device)
+    return LEVELS.to(device), DYNAMIC_MAP.to(device)
+
+
+def dequantize(
+    codes: Tensor,
+    absmax: Tensor | None,
+    absmax_codes: Tensor | None,
+    absmax_scale: Tensor | None,
+    absmax_offset: Tensor | None,
+    n: int,
+    block_size: int,
+    nested_block_size: int | None,
+    out: Tensor,
+    fast: bool = True,
+) -> None:
+    """Fill out, contiguous [n] of fp32, fp16 or bf16, on the current stream of its device.
+
+    The other tensors are the parts of an NF4Tensor, contiguous and on the same device; either
+    absmax is None or the other three and nested_block_size are. fast=False takes the plain kernel;
+    so do codes or an out that begin at no multiple of 16 bytes (views do), and GPUs without PTX.
+    """
+    if n == 0:
+        return
+    interpreted = not isinstance(dequantize_kernel, triton.JITFunction)
+    shuffle = out.is_cuda and torch.version.hip is None and not interpreted
+    aligned = codes.data_ptr() % 16 == 0 and out.data_ptr() % 16 == 0
+    tensors = (codes, absmax, absmax_codes, absmax_scale, absmax_offset, *tables(out.device), out)
+    with torch.cuda.device_of(out):
+        if fast and aligned and (shuffle or interpreted):
+            whole = n // QUAD.value * QUAD.value
+            programs = max(1, triton.cdiv(whole, THREADS * PER_THREAD.value))
+            dequantize_fast_kernel[(programs,)](
+                *tensors, n, block_size, nested_block_size, THREADS,
+                TAIL=whole < n, SHUFFLE=shuffle, INTERPRETED=interpreted,
+                num_warps=THREADS // 32, **OPTIONS,
+            )  # fmt: skip
+        else:
+            dequantize_kernel[(triton.cdiv(n, PLAIN_SIZE),)](
+                *tensors, n, block_size, nested_block_size, PLAIN_SIZE,
+                INTERPRETED=interpreted, num_warps=4, **OPTIONS,
+            )  # fmt: skip
+
+
+def variants() -> Iterator[Variant]:
+    """What `dequantize` launches. Of nested block sizes only 256, which checkpoints use."""
+    for dtype in TYPES.values():
+        for double_quant in (True, False):
+            for block_size in BLOCK_SIZES:
+                for kernel in ("dequantize", "dequantize_fast", "dequantize_fast_tail"):
+                    yield variant(kernel, dtype, block_size, 256 if double_quant else None)
+
+
+def variant(
+    kernel: str, dtype: str, block_size: int, nested_block_size: int | None, n: str = "i32"
+) -> Variant:
+    """The kernel of this name for these constants; "_tail" does n that are no multiples of 128.
+
+    n is the type of the number of elements: "i64" from 2^31 on.
+    """
+    fn: Any = dequantize_kernel if kernel == "dequantize" else dequantize_fast_kernel
+    given = {"codes_ptr": "*u8", "levels_ptr": "*fp32", "map_ptr": "*fp32"}
+    given |= {"out_ptr": f"*{dtype}", "n": n}
+    single = {"absmax_ptr": "*fp32"}
+    double = {"absmax_codes_ptr": "*u8", "absmax_scale_ptr": "*fp32", "absmax_offset_ptr": "*fp32"}
+    present, absent = (double, single) if nested_block_size else (single, double)
+    constants: dict[str, Any] = {"BLOCK_SIZE": block_size, "NESTED_BLOCK_SIZE": nested_block_size}
+    constants |= {"INTERPRETED": False, **dict.fromkeys(absent)}
+    if fn is dequantize_kernel:
+        constants |= {"SIZE": PLAIN_SIZE}
+        num_warps, elements = 4, PLAIN_SIZE
+    else:
+        constants |= {"THREADS": THREADS, "TAIL": kernel.endswith("tail"), "SHUFFLE": True}
+        num_warps, elements = THREADS // 32, THREADS * PER_THREAD.value
+    return Variant(
+        kernel, fn, given | present, constants, num_warps, elements,
+        dtype, block_size, nested_block_size is not None, OPTIONS,
+    )  # fmt: skip

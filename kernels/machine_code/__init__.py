@@ -1,0 +1,1 @@
+"""What the compiler made of the kernels, read on any machine (`python -m kernels.machine_code`)."""

@@ -1,0 +1,6 @@
+"""`python -m kernels.machine_code`: see measure.py."""
+
+from kernels.machine_code.measure import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,307 @@
+"""What the compiler made of the kernels: registers, memory accesses, instructions per element.
+
+    python -m kernels.machine_code                       # block size 64, bf16, every GPU below
+    python -m kernels.machine_code --arch sm_90 --dtype fp32,bf16 --block-size 32,64 --json
+
+No GPU is needed: Triton compiles for any, and the programs that take machine code apart come with
+it. It says what a kernel asks of a GPU, not how long it takes; for that there is `kernels.bench`.
+
+How it counts, for NVIDIA's GPUs in the listing of nvdisasm:
+
+- instructions_per_element: instructions a thread executes, times threads, by elements of the weight
+  that they handle. Left out is what is never executed: NOPs behind the end, and the jump to itself
+  that follows the last EXIT. What is jumped over or masked out counts as executed. In a kernel with
+  a loop over the weight it is the longest loop's body that counts, and `elements` is what one turn
+  handles: what stands before and behind is executed once. Where a loop has a known number of turns
+  in all programs, `turns`, everything counts. So the number is an upper bound where code branches,
+  and where the compiler has unrolled a part of the loop.
+- load_bytes, store_bytes: the widest access of one thread to global memory.
+- spill_bytes: local memory of a thread. The kernels have no arrays in it, so all of it is registers
+  that did not fit.
+- barriers: instructions that make warps wait for each other.
+
+For AMD's gfx942 the same is read from the compiler's assembly listing, where a vector instruction
+works for 64 lanes; the kernels leave out their PTX (SHUFFLE=False) and are slower for it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import multiprocessing
+import os
+import re
+import subprocess
+import tempfile
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from kernels.machine_code.assembly import access_bytes, count_executed, parse_amd, parse_sass
+from kernels.machine_code.variants import Variant
+
+ARCHS = ("sm_75", "sm_80", "sm_90", "sm_100", "gfx942")
+MODULES = ("quantize", "dequantize", "matmul")
+
+
+class Row(NamedTuple):
+    """A kernel compiled for an arch; None where it cannot be told."""
+
+    kernel: str
+    arch: str
+    dtype: str
+    block_size: int
+    double_quant: bool
+    registers: int | None
+    spill_bytes: int | None
+    shared_bytes: int | None
+    barriers: int | None
+    load_bytes: int | None
+    store_bytes: int | None
+    instructions_per_element: float | None
+
+
+@cache
+def variants() -> tuple[Variant, ...]:
+    """All that the launchers of the package launch."""
+    modules = [importlib.import_module(f"kernels.{name}") for name in MODULES]
+    return tuple(variant for module in modules for variant in module.variants())
+
+
+def compile_for(variant: Variant, arch: str) -> Any:
+    """The compiled kernel, as triton.compile returns it; `.asm` holds its code at every stage.
+
+    Raises:
+        RuntimeError: TRITON_INTERPRET is set, so that there is nothing to compile.
+        triton.compiler.errors.CompilationError: it does not compile.
+    """
+    import triton
+    from triton.backends.compiler import GPUTarget
+    from triton.compiler import ASTSource
+
+    if not isinstance(variant.fn, triton.JITFunction):
+        raise RuntimeError("with TRITON_INTERPRET=1 Triton compiles nothing; start without it")
+    constants = dict(variant.constexprs)
+    if arch.startswith("sm_"):
+        target = GPUTarget("cuda", int(arch.removeprefix("sm_")), 32)
+    else:
+        target = GPUTarget("hip", arch, 64)
+        if "SHUFFLE" in constants:
+            constants["SHUFFLE"] = False
+    names = variant.fn.arg_names
+    signature = {name: variant.signature.get(name, "constexpr") for name in names}
+    aligned = {
+        (i,): [["tt.divisibility", 16]] for i, name in enumerate(names) if "*" in signature[name]
+    }
+    source = ASTSource(variant.fn, signature, constants, aligned)
+    options = {"num_warps": variant.num_warps, **variant.options}
+    return triton.compile(source, target=target, options=options)
+
+
+def disassemble(cubin: bytes) -> tuple[str, str]:
+    """Machine code of an NVIDIA kernel as text, and the list of what it needs."""
+    from triton import knobs
+
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "kernel.cubin"
+        file.write_bytes(cubin)
+        calls = ([knobs.nvidia.nvdisasm.path, "-c"], [knobs.nvidia.cuobjdump.path, "-res-usage"])
+        code, needs = (
+            subprocess.run([*call, file], check=True, capture_output=True, text=True).stdout
+            for call in calls
+        )
+    return code, needs
+
+
+def read_nvidia(variant: Variant, compiled: Any) -> dict[str, Any]:
+    """The columns from `registers` on, from SASS."""
+    code, needs = disassemble(compiled.asm["cubin"])
+    instructions, labels = parse_sass(code)
+    names = [instruction.name for instruction in instructions]
+    executed = count_executed(instructions, labels, variant.turns)
+    amount = {key: int(value) for key, value in re.findall(r"(\w+):(\d+)", needs)}
+    return {
+        "registers": amount["REG"],
+        "spill_bytes": amount["STACK"] + amount["LOCAL"],
+        "shared_bytes": max(amount["SHARED"], compiled.metadata.shared),
+        "barriers": sum(name.startswith(("BAR.", "SYNCS")) for name in names),
+        "load_bytes": access_bytes(n for n in names if n.startswith(("LDG.", "LDGSTS."))),
+        "store_bytes": access_bytes(n for n in names if n.startswith("STG.")),
+        "instructions_per_element": executed * variant.num_warps * 32 / variant.elements,
+    }
+
+
+def read_amd(variant: Variant, compiled: Any) -> dict[str, Any]:
+    """The columns from `registers` on, from the assembly listing."""
+    listing = compiled.asm["amdgcn"]
+    amount = {k: int(v) for k, v in re.findall(r"^\s*\.(\w+):\s+(\d+)$", listing, re.MULTILINE)}
+    instructions, labels = parse_amd(listing)
+    names = [instruction.name for instruction in instructions]
+    executed = count_executed(instructions, labels, variant.turns)
+    words = {"byte": 1, "short": 2, "dword": 4, "dwordx2": 8, "dwordx3": 12, "dwordx4": 16}
+
+    def widest(kind: str) -> int:
+        access = re.compile(rf"(?:global|buffer|flat)_{kind}_[us]?(byte|short|dword(?:x\d)?)")
+        found = [access.match(name) for name in names]
+        return max((words[match[1]] for match in found if match), default=0)
+
+    return {
+        "registers": amount["vgpr_count"],
+        "spill_bytes": amount["private_segment_fixed_size"],
+        "shared_bytes": max(amount["group_segment_fixed_size"], compiled.metadata.shared),
+        "barriers": names.count("s_barrier"),
+        "load_bytes": widest("load"),
+        "store_bytes": widest("store"),
+        "instructions_per_element": executed * variant.num_warps * 64 / variant.elements,
+    }
+
+
+def measure(variant: Variant, arch: str) -> Row:
+    """Compile a variant for an arch and read its machine code.
+
+    Raises:
+        RuntimeError: it does not compile; says which.
+    """
+    try:
+        compiled = compile_for(variant, arch)
+    except Exception as error:
+        scales = "two levels" if variant.double_quant else "one level"
+        raise RuntimeError(
+            f"{variant.kernel} for {variant.dtype}, blocks of {variant.block_size} and {scales} of "
+            f"scales does not compile for {arch}: {error}"
+        ) from error
+    read = read_nvidia if arch.startswith("sm_") else read_amd
+    return Row(
+        variant.kernel, arch, variant.dtype, variant.block_size, variant.double_quant,
+        **read(variant, compiled),
+    )  # fmt: skip
+
+
+def measure_number(job: tuple[int, str]) -> Row:
+    """The same by the variant's place in `variants()`, which can be sent to another process."""
+    return measure(variants()[job[0]], job[1])
+
+
+def compile_here() -> None:
+    """Before triton is imported: it reads this variable when a kernel is defined."""
+    os.environ.pop("TRITON_INTERPRET", None)
+
+
+def measure_all(jobs: Sequence[tuple[int, str]]) -> list[Row]:
+    """A row for each (place of a variant in `variants()`, arch).
+
+    A variant takes about half a second, so they are divided among the processors; what it compiled
+    once Triton keeps on disk. With TRITON_INTERPRET set, new processes without it do the work.
+    """
+    if len(jobs) < 16 and not os.environ.get("TRITON_INTERPRET"):
+        return [measure_number(job) for job in jobs]
+    return list(compilers().map(measure_number, jobs))
+
+
+@cache
+def compilers() -> ProcessPoolExecutor:
+    """A process for each processor; they stay, as importing torch takes them seconds."""
+    context = multiprocessing.get_context("spawn")
+    return ProcessPoolExecutor(os.cpu_count() or 1, context, initializer=compile_here)
+
+
+def runs_on(variant: Variant, arch: str) -> bool:
+    """Whether the launchers launch it there."""
+    return not arch.startswith("sm_") or int(arch.removeprefix("sm_")) >= variant.since
+
+
+def table(
+    archs: Sequence[str] = ARCHS,
+    kernels: Sequence[str] = (),
+    dtypes: Sequence[str] = ("bf16",),
+    block_sizes: Sequence[int] = (64,),
+) -> list[Row]:
+    """A row for every kernel in these configurations; no kernels named means all of them.
+
+    A kernel that there is in one configuration only is in the table whatever is asked for.
+
+    Raises:
+        ValueError: nothing, or nothing of a kernel that is named, is compiled for them.
+    """
+    number_of = Counter(variant.kernel for variant in variants())
+    jobs = [
+        (number, arch)
+        for number, variant in enumerate(variants())
+        for arch in archs
+        if runs_on(variant, arch)
+        and (not kernels or variant.kernel in kernels)
+        and (
+            (variant.dtype in dtypes and variant.block_size in block_sizes)
+            or number_of[variant.kernel] == 1
+        )
+    ]
+    found = {variants()[number].kernel for number, _ in jobs}
+    missing = [kernel for kernel in kernels if kernel not in found]
+    if missing or not jobs:
+        those = [v for v in variants() if v.kernel in missing] or variants()
+        raise ValueError(
+            f"{list_of(missing) or 'no kernel'} cannot be compiled for {list_of(archs)} with dtype "
+            f"{list_of(dtypes)} and block size {list_of(block_sizes)}, but for "
+            f"{list_of(arch for arch in ARCHS if any(runs_on(v, arch) for v in those))} with dtype "
+            f"{list_of(v.dtype for v in those)} and block size "
+            f"{list_of(v.block_size for v in those)}"
+        )
+    return measure_all(jobs)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(
+        prog="python -m kernels.machine_code",
+        description="Compile the kernels for named GPUs and read their machine code.",
+        epilog="example: python -m kernels.machine_code --arch sm_90 --kernel dequantize_fast",
+    )
+    defaults = {"arch": ",".join(ARCHS), "kernel": "", "dtype": "bf16", "block-size": "64"}
+    for name, default in defaults.items():
+        parser.add_argument(f"--{name}", default=default, help=f"default: {default or 'all'}")
+    parser.add_argument("--json", action="store_true", help="print JSON, one object a row")
+    given = parser.parse_args(arguments)
+    if not importlib.util.find_spec("triton"):
+        parser.error("this needs triton, which there is for Linux: pip install triton")
+    known = {"arch": ARCHS, "kernel": [v.kernel for v in variants()]}
+    known |= {"dtype": [v.dtype for v in variants()]}
+    known |= {"block-size": [str(v.block_size) for v in variants()]}
+    lists: list[list[str]] = []
+    for name, allowed in known.items():
+        text = getattr(given, name.replace("-", "_"))
+        lists.append(text.split(",") if text or name != "kernel" else [])
+        if unknown := [value or "nothing" for value in lists[-1] if value not in allowed]:
+            parser.error(f"--{name} must be of {list_of(allowed)}, got {list_of(unknown)}")
+    archs, kernels, dtypes, block_sizes = lists
+    try:
+        rows = table(archs, kernels, dtypes, [int(size) for size in block_sizes])
+    except ValueError as error:
+        parser.error(str(error))
+    if given.json:
+        print(json.dumps([row._asdict() for row in rows], indent=1))
+        return
+    lines = [Row._fields, *([as_text(value) for value in row] for row in rows)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(Row._fields))]
+    for line in lines:
+        cells = (text.ljust(width) for text, width in zip(line, widths, strict=True))
+        print("  ".join(cells).rstrip())
+
+
+def list_of(values: Iterable[object]) -> str:
+    """Each once, as they come."""
+    return ", ".join(dict.fromkeys(str(value) for value in values))
+
+
+def as_text(value: object) -> str:
+    """A cell of the table."""
+    if value is None:
+        return "-"
+    return f"{value:.2f}" if isinstance(value, float) else str(value)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,55 @@
+"""The base model with fewer blocks, for comparing methods at several sizes.
+
+Cut off after its first blocks, a model no longer knows how to end: the LM head gets a stream that
+the last blocks would have finished. Some steps on the text it was pretrained on mend that. But it
+then is both smaller and less pretrained than the whole model: where the two differ, nothing says
+which of these is the reason.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+
+import numpy as np
+import tiktoken
+
+from lessons.base_model import MIX
+from minigpt import GPT
+from minigpt.dataset import PackedText, pack
+from minigpt.text.python_library import TASK_FIELDS, python_library, split_documents, task_texts
+from minigpt.training.loop import train
+from minigpt.training.settings import TrainConfig
+
+
+def pretraining_text(encoding: tiktoken.Encoding, seed: int, row_length: int = 128) -> PackedText:
+    """Rows of the text that the base model was pretrained on, mixed as it was there."""
+
+    def ids_of(texts: list[str]) -> np.ndarray:
+        return pack(encoding.encode_ordinary_batch(texts), encoding.eot_token)
+
+    library, held_out = split_documents(python_library())
+    sources = {"library": [document.text for document in library]}
+    sources |= {task: task_texts(task, "train") for task in TASK_FIELDS}
+    validation = ids_of([document.text for document in held_out])
+    return PackedText(
+        [(ids_of(sources[name]), share) for name, share in MIX.items()],
+        validation,
+        row_length,
+        seed,
+    )
+
+
+def with_fewer_blocks(base: GPT, n_layer: int, text: PackedText, settings: TrainConfig) -> GPT:
+    """A copy of base that has only its first n_layer blocks, trained on text.
+
+    Raises:
+        ValueError: base has fewer blocks, or n_layer is below 1.
+    """
+    if not 1 <= n_layer <= base.config.n_layer:
+        raise ValueError(f"n_layer must be from 1 to {base.config.n_layer}, got {n_layer}")
+    model = copy.deepcopy(base)
+    model.transformer["h"] = model.transformer["h"][:n_layer]  # type: ignore[index]
+    model.config = replace(model.config, n_layer=n_layer)
+    train(model, text, settings)
+    return model

@@ -1,0 +1,1 @@
+"""Views into a kernel: one traced, its machine code read."""

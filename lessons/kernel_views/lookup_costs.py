@@ -1,0 +1,137 @@
+"""One small kernel, three ways to turn a 4-bit code into its level, and what each costs.
+
+    python -m lessons.kernel_views.lookup_costs    # JSON: instructions an element, on sm_90
+
+All three load a word of eight codes, look the levels up, multiply them with the scale of their
+block and store eight bf16, 16 bytes, in one access. They differ in one line:
+
+- "tree": 15 selections ask for the code's bits, one after the other;
+- "memory": the 16 levels are a table in memory, and every element loads from it;
+- "shuffle": lane l of the warp holds level l % 16, and a shuffle fetches it from there.
+
+No GPU is needed: the kernel is compiled for one, and its machine code counted.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections import Counter
+
+import triton
+import triton.language as tl
+
+from kernels.gpu.dequantize import round_to
+from kernels.gpu.warp import look_up, own_lane
+from kernels.machine_code.assembly import Instruction, parse_sass
+from kernels.machine_code.measure import compile_for, disassemble
+from kernels.machine_code.variants import Variant
+from kernels.nf4 import LEVELS
+
+WAYS = ("tree", "memory", "shuffle")
+WORDS = 128  # of a program; each thread takes one
+BLOCK_SIZE = 64
+LEVEL = tl.constexpr(tuple(LEVELS.tolist()))
+WORDS_A_BLOCK = tl.constexpr(BLOCK_SIZE // 8)
+# Kinds of instructions, by how they begin in NVIDIA's listings; all others handle bits, addresses
+# and the kernel's arguments. A LOP3 that writes a predicate, P0 to P6, is a test of bits.
+KINDS = {
+    "load, store": r"LDG|STG",
+    "shuffle": r"SHFL",
+    "compare, select": r"[IF]SETP|F?SEL|PLOP3|LOP3\.LUT P\d",
+    "multiply, round": r"FMUL|F2F",
+}
+OTHER = "bits, addresses"
+
+
+@triton.jit
+def one_of_two(code, K: tl.constexpr):
+    """Level 2K or 2K + 1, by the lowest bit of the code."""
+    return tl.where(code & 1 != 0, LEVEL[2 * K + 1], LEVEL[2 * K])
+
+
+@triton.jit
+def one_of_four(code, K: tl.constexpr):
+    """One of the levels from 4K on, by the two lowest bits of the code: 3 selections."""
+    return tl.where(code & 2 != 0, one_of_two(code, 2 * K + 1), one_of_two(code, 2 * K))
+
+
+@triton.jit
+def tree(code):
+    """Level of each code by 15 selections. Bits above the lowest four do not matter."""
+    lower = tl.where(code & 4 != 0, one_of_four(code, 1), one_of_four(code, 0))
+    upper = tl.where(code & 4 != 0, one_of_four(code, 3), one_of_four(code, 2))
+    return tl.where(code & 8 != 0, upper, lower)
+
+
+@triton.jit
+def lookup_kernel(
+    codes_ptr, absmax_ptr, levels_ptr, out_ptr,
+    WORDS: tl.constexpr, WAY: tl.constexpr, INTERPRETED: tl.constexpr,
+):  # fmt: skip
+    """Program p: words p * WORDS on, all of which there are."""
+    thread = tl.program_id(0) * WORDS + tl.arange(0, WORDS)
+    word = tl.load(codes_ptr.to(tl.pointer_type(tl.int32)) + thread)
+    scale = tl.load(absmax_ptr + thread // WORDS_A_BLOCK)
+    if WAY == "tree":
+        v = (
+            tree(word >> 4), tree(word), tree(word >> 12), tree(word >> 8),
+            tree(word >> 20), tree(word >> 16), tree(word >> 28), tree(word >> 24),
+        )  # fmt: skip
+    else:
+        level = tl.load(levels_ptr + (own_lane(thread) & 15)) if WAY == "shuffle" else scale
+        v = look_up(word, level, levels_ptr, WAY == "shuffle")
+    even = tl.join(tl.join(v[0], v[4]), tl.join(v[2], v[6]))
+    odd = tl.join(tl.join(v[1], v[5]), tl.join(v[3], v[7]))
+    value = tl.reshape(tl.join(even, odd), [WORDS, 8]) * scale[:, None]
+    place = thread[:, None] * 8 + tl.arange(0, 8)[None, :]
+    tl.store(out_ptr + place, round_to(value, out_ptr.dtype.element_ty, INTERPRETED))
+
+
+def variant(way: str) -> Variant:
+    """The kernel, as `kernels.machine_code` wants it described."""
+    types = {"codes_ptr": "*u8", "absmax_ptr": "*fp32", "levels_ptr": "*fp32", "out_ptr": "*bf16"}
+    constants = {"WORDS": WORDS, "WAY": way, "INTERPRETED": False}
+    return Variant(
+        way,
+        lookup_kernel,
+        types,
+        constants,
+        WORDS // 32,
+        WORDS * 8,
+        "bf16",
+        BLOCK_SIZE,
+        False,
+        {"enable_fp_fusion": False},
+    )
+
+
+def kind(instruction: Instruction) -> str:
+    """Which of KINDS it is, its own condition ("@P0") aside."""
+    text = re.sub(r"^@\S+\s+", "", instruction.text)
+    return next((kind for kind, begins in KINDS.items() if re.match(begins, text)), OTHER)
+
+
+def count(way: str, arch: str = "sm_90") -> dict[str, float]:
+    """Instructions per element by kind."""
+    v = variant(way)
+    instructions, _labels = parse_sass(disassemble(compile_for(v, arch).asm["cubin"])[0])
+    kinds = Counter(map(kind, instructions))
+    return {name: kinds[name] * v.num_warps * 32 / v.elements for name in (*KINDS, OTHER)}
+
+
+def count_all() -> dict[str, dict[str, float]]:
+    """The same of all WAYS. With TRITON_INTERPRET set, a new process without it does the work."""
+    if not os.environ.get("TRITON_INTERPRET"):
+        return {way: count(way) for way in WAYS}
+    environment = {key: value for key, value in os.environ.items() if key != "TRITON_INTERPRET"}
+    command = [sys.executable, "-m", "lessons.kernel_views.lookup_costs"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    return json.loads(done.stdout)
+
+
+if __name__ == "__main__":
+    print(json.dumps(count_all()))

@@ -1,0 +1,1 @@
+"""`minigpt bench`: our speed beside the peers', in turn."""

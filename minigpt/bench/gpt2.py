@@ -1,0 +1,252 @@
+"""`minigpt bench`: our speed as a ratio to others', measured in turn on this machine.
+
+Metrics are in bench_metrics.py, fine-tuning in 4 bits in bench_qlora.py. Here the contenders are
+transformers' GPT2LMHeadModel (where it is installed), and the plain recipe that small GPT code
+bases use: the same decoder with fused attention, exact GELU, and torch's AdamW as it comes. All
+have the same shape and the same weights.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import platform
+import statistics
+from argparse import Namespace
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from minigpt.bench.metrics import bench_metrics
+from minigpt.bench.processes import Work, contenders
+from minigpt.bench.qlora import bench_qlora, bench_settings
+from minigpt.bench.timing import Ratio, ratio, time_in_turn
+from minigpt.config import GPTConfig, count_parameters
+from minigpt.device import has_fast_bfloat16, pick_device
+from minigpt.fast.malloc import keep_freed_memory
+from minigpt.model import GPT, MLP
+from minigpt.optim.adamw import make_optimizer
+from minigpt.pretrained import folders as pretrained
+
+SMALL = GPTConfig(vocab_size=4096, block_size=512, n_layer=5, n_head=4, n_embd=256)  # data/base
+
+
+class ExactGeluMLP(MLP):
+    """The MLP with the exact GELU that the plain recipe uses, instead of GPT-2's tanh form."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x [B, T, C] -> [B, T, C]."""
+        return self.c_proj(F.gelu(self.c_fc(x)))
+
+
+def plain_recipe(model: GPT) -> GPT:
+    """The same weights in the plain recipe's decoder."""
+    plain = GPT(model.config)
+    for block in plain.blocks():
+        block.mlp = ExactGeluMLP(model.config)
+    plain.load_state_dict(model.state_dict())
+    return plain
+
+
+def transformers_peer(model: GPT) -> nn.Module | None:
+    """transformers' GPT-2 with the same weights; None where the library is not installed."""
+    try:
+        from transformers import GPT2LMHeadModel
+    except ImportError:
+        return None
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as folder:
+        pretrained.save_gpt2(model, folder)
+        return GPT2LMHeadModel.from_pretrained(folder)
+
+
+def default_adamw(model: nn.Module) -> torch.optim.AdamW:
+    """torch's AdamW as it comes."""
+    return torch.optim.AdamW(model.parameters(), lr=1e-4, betas=(0.9, 0.95), weight_decay=0.1)
+
+
+def our_adamw(model: nn.Module) -> torch.optim.AdamW:
+    """The optimizer that minigpt trains with."""
+    return make_optimizer(model, 1e-4, 0.1, (0.9, 0.95), 1e-8)
+
+
+def training_step(
+    loss_of: Callable[[Tensor, Tensor], Tensor],
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    batch: tuple[Tensor, Tensor],
+    dtype: torch.dtype = torch.float32,
+) -> Work:
+    """One optimizer step as a function (its argument says nothing), ready to be timed."""
+
+    def step(_: None = None) -> None:
+        idx, targets = batch
+        with torch.autocast(idx.device.type, dtype, enabled=dtype != torch.float32):
+            loss = loss_of(idx, targets)
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+        if idx.is_cuda:
+            torch.cuda.synchronize()
+
+    return step
+
+
+def training_contender(name: str, device: torch.device, seed: int) -> Work | None:
+    """One training step of the contender called name, as its users get it; None without it.
+
+    All start from the same weights and see the same batch, 8 sequences of 512 tokens.
+    """
+    torch.manual_seed(seed)
+    start = GPT(SMALL)
+    ids = torch.randint(SMALL.vocab_size, (8, SMALL.block_size + 1), device=device)
+    batch = (ids[:, :-1], ids[:, 1:])
+    if name.startswith("transformers"):
+        peer = transformers_peer(start)
+        if peer is None:
+            return None
+        peer.to(device).eval()  # no dropout, as ours; it shifts the labels itself: the same work
+        optimizer = our_adamw(peer) if name.endswith("same optimizer") else default_adamw(peer)
+        return training_step(
+            lambda idx, _: peer(input_ids=idx, labels=idx).loss, peer, optimizer, batch
+        )
+    if name == "plain recipe":
+        model = plain_recipe(start).to(device)
+        optimizer = default_adamw(model)
+    else:
+        if device.type == "cpu":
+            keep_freed_memory()  # as our training loop does
+        model = start.to(device)
+        optimizer = our_adamw(model)
+    dtype = torch.bfloat16 if name.endswith("bf16") else torch.float32
+    return training_step(lambda idx, y: model(idx, y)[1], model, optimizer, batch, dtype)
+
+
+def bench_training(device: torch.device, seed: int, rounds: int = 12) -> list[Ratio]:
+    """Training steps of the base model's shape in fp32 unless said; one process a contender."""
+    names = ["ours", "plain recipe", "transformers, same optimizer"]
+    names += ["transformers, its usual optimizer"]
+    names += ["ours, bf16"] if has_fast_bfloat16(device) else []
+    makers = {name: (training_contender, name, device, seed) for name in names}
+    with contenders(makers) as ask:
+        steps = {name: partial(step, None) for name, step in ask.items()}
+        seconds = time_in_turn(steps, rounds)
+    for name, times in seconds.items():
+        print(f"  {name:<34} {8 * SMALL.block_size / statistics.median(times):>9,.0f} tokens/s")
+    goals = {
+        "transformers, same optimizer": 1.1,
+        "transformers, its usual optimizer": 1.25,
+        "plain recipe": 1.0,
+    }
+    rows: list[Ratio] = [
+        (f"training step, against {name}", ratio(seconds, name, "ours"), goal)
+        for name, goal in goals.items()
+        if name in seconds
+    ]
+    if "ours, bf16" in seconds:
+        gain = ratio(seconds, "ours", "ours, bf16")
+        rows.append(("training step in bf16, against fp32", gain, 1.4))
+    return rows
+
+
+def read_bandwidth(device: torch.device, n_bytes: int = 2**29) -> float:
+    """Bytes a second that this device reads at its fastest, of several passes in three ways."""
+    matrix = torch.ones(n_bytes // 4 // 4096, 4096, device=device)
+    vector = torch.ones(4096, device=device)
+    ways: dict[str, Callable[[], object]] = {
+        "sum": matrix.sum,
+        "max": matrix.amax,
+        "product": lambda: matrix @ vector,
+    }
+    seconds = time_in_turn(ways, rounds=12)
+    return matrix.nbytes / min(map(min, seconds.values()))
+
+
+@torch.inference_mode()
+def bench_generation(device: torch.device, seed: int, rounds: int = 5) -> list[Ratio]:
+    """Greedy generation: a small model against transformers, a 124M one against memory."""
+    torch.manual_seed(seed)
+    rows: list[Ratio] = []
+    model = GPT(SMALL).to(device).eval()
+    prompt = torch.randint(SMALL.vocab_size, (1, 16), device=device)
+    n_new = 128
+    contenders: dict[str, Callable[[], object]] = {
+        "ours": lambda: model.generate(prompt, n_new, temperature=0),
+        "ours, no cache": lambda: model.generate(prompt, n_new, temperature=0, use_cache=False),
+    }
+    peer = transformers_peer(model)
+    if peer is not None:
+        peer.to(device).eval()
+        contenders["transformers"] = lambda: peer.generate(  # type: ignore[operator]
+            prompt, attention_mask=torch.ones_like(prompt),
+            max_new_tokens=n_new, min_new_tokens=n_new, do_sample=False, pad_token_id=0,
+        )  # fmt: skip
+    seconds = time_in_turn(contenders, rounds)
+    for name, times in seconds.items():
+        print(f"  {name:<34} {n_new / statistics.median(times):>9,.0f} tokens/s")
+    if peer is not None:
+        rows.append(
+            ("small model, against transformers", ratio(seconds, "transformers", "ours"), 2.0)
+        )
+    rows.append(("KV cache, against none", ratio(seconds, "ours, no cache", "ours"), None))
+
+    large = GPT(GPTConfig.preset("gpt2")).to(device).eval()
+    prompt = torch.randint(50257, (1, 16), device=device)
+    n_new = 64
+    # The prompt costs a pass of its own: take the time of 64 more tokens, not of the whole call.
+    short = {"short": lambda: large.generate(prompt, 1, temperature=0)}
+    full = {"long": lambda: large.generate(prompt, 1 + n_new, temperature=0)}
+    seconds = time_in_turn(short | full, rounds)
+    spent = [(a - b) / n_new for a, b in zip(seconds["long"], seconds["short"], strict=True)]
+    # The position table is not read, but for one row a token; the embedding is, as the LM head.
+    weights = 4 * (count_parameters(large.config) - large.config.block_size * large.config.n_embd)
+    bandwidth = read_bandwidth(device)
+    bound = weights / bandwidth
+    print(f"  memory reads {bandwidth / 1e9:.1f} GB/s: 124M need {bound * 1e3:.2f} ms a token")
+    print(f"  ours at 124M, fp32: {min(spent) * 1e3:.2f} ms a token at its fastest")
+    rows.append(("124M, share of the memory bound", bound / min(spent), 0.7))
+    return rows
+
+
+def main(arguments: Namespace) -> int:
+    """Run the benchmarks asked for, print a table, write it as JSON if wanted."""
+    device = pick_device(arguments.device)
+    threads = torch.get_num_threads()
+    print(f"{platform.machine()}, {device}, {threads} threads, torch {torch.__version__}")
+    rows: list[Ratio] = []
+    if arguments.what in ("all", "training"):
+        print("\ntraining (batch 8 x 512 tokens, 5 blocks, width 256)")
+        rows += bench_training(device, arguments.seed)
+    if arguments.what in ("all", "generation"):
+        print("\ngeneration (greedy, one sequence)")
+        rows += bench_generation(device, arguments.seed)
+    if arguments.what in ("all", "metrics"):
+        print("\nmetrics (distinct texts, empty caches)")
+        rows += bench_metrics(arguments.seed)
+    table: list[dict[str, Any]] = []
+    if arguments.what in ("all", "qlora"):
+        found, table = bench_qlora(bench_settings(arguments, device))
+        rows += found
+    print(f"\n{'':<52} {'times':>6} {'goal':>6}")
+    for what, measured, goal in rows:
+        print(f"{what:<52} {measured:>6.2f} {goal if goal is not None else '':>6}")
+    if arguments.json is not None:
+        report = {
+            "torch": torch.__version__,
+            "device": str(device),
+            "threads": threads,
+            "ratios": [
+                {"what": what, "measured": round(measured, 4), "goal": goal}
+                for what, measured, goal in rows if math.isfinite(measured)
+            ],
+            "qlora": table,
+        }  # fmt: skip
+        Path(arguments.json).write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    return 0

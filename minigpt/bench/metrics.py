@@ -1,0 +1,98 @@
+"""`minigpt bench metrics`: our ROUGE and BLEU against rouge_score and sacrebleu, in turn.
+
+The texts are stretches of this Python's own documentation, each beside a damaged copy of itself. No
+stretch comes twice, and before each timing every cache of words and lines, ours and theirs, is
+emptied: what is timed is the first look at a text.
+"""
+
+from __future__ import annotations
+
+import gc
+import random
+import statistics
+from collections.abc import Callable, Sequence
+
+from minigpt import bleu, metric_tokens, rouge
+from minigpt.bench.timing import Ratio, ratio, time_in_turn
+from minigpt.text import python_library as corpus
+
+Pairs = list[tuple[str, str]]  # target, prediction
+
+
+def damaged_pairs(words: Sequence[str], n_pairs: int, n_words: int, seed: int) -> Pairs:
+    """Stretches of n_words words beside themselves with one word in five replaced by another.
+
+    Up to a quarter of the words move from the front to the end, so that the order is damaged too.
+
+    Raises:
+        ValueError: there are not enough words for all pairs to be distinct.
+    """
+    if n_pairs * n_words > len(words):
+        raise ValueError(f"{n_pairs} x {n_words} words are wanted, the text has {len(words)}")
+    chance = random.Random(seed)
+    pairs = []
+    for start in range(0, n_pairs * n_words, n_words):
+        target = words[start : start + n_words]
+        copy = [chance.choice(words) if chance.random() < 0.2 else word for word in target]
+        cut = chance.randrange(n_words // 4)
+        pairs.append((" ".join(target), " ".join(copy[cut:] + copy[:cut])))
+    return pairs
+
+
+def empty_caches() -> None:
+    """Forget every word and line seen: all functools caches of ours and of sacrebleu."""
+    gc.collect()
+    from sacrebleu.tokenizers import tokenizer_13a, tokenizer_re
+
+    theirs = [tokenizer_13a.Tokenizer13a.__call__, tokenizer_re.TokenizerRegexp.__call__]
+    ours = [f for module in (bleu, metric_tokens) for f in vars(module).values()]
+    for cached in [*ours, *theirs]:
+        if hasattr(cached, "cache_clear"):
+            cached.cache_clear()
+
+
+def bench_metrics(seed: int, rounds: int = 5) -> list[Ratio]:
+    """Our five ratios; none, and a word why, where the peers are not installed."""
+    try:
+        import sacrebleu
+        from rouge_score import rouge_scorer
+    except ImportError:
+        print("  needs rouge_score and sacrebleu: pip install 'minigpt[test]'")
+        return []
+
+    words = [word for document in corpus.python_library() for word in document.text.split()]
+    short = damaged_pairs(words, 4000, 15, seed)
+    long = damaged_pairs(words, 400, 140, seed)
+    targets = [target for target, _ in short]
+    predictions = [prediction for _, prediction in short]
+
+    def rouge_of(scorer_type: Callable, pairs: Pairs, types: list[str], stem: bool) -> Callable:
+        scorer = scorer_type(types, use_stemmer=stem)
+        return lambda: [scorer.score(*pair) for pair in pairs]
+
+    def sentences(sentence_bleu: Callable) -> Callable:
+        return lambda: [sentence_bleu(prediction, [target]) for target, prediction in short]
+
+    three = ["rouge1", "rouge2", "rougeL"]
+    theirs, ours = rouge_scorer.RougeScorer, rouge.RougeScorer
+    rows: list[Ratio] = []
+    for what, goal, n_texts, their_work, our_work in [
+        ("ROUGE-1/2/L", 6.0, len(short),
+         rouge_of(theirs, short, three, False), rouge_of(ours, short, three, False)),
+        ("ROUGE-1/2/L, stemmed", 8.0, len(short),
+         rouge_of(theirs, short, three, True), rouge_of(ours, short, three, True)),
+        ("ROUGE-L of 140 words", 35.0, len(long),
+         rouge_of(theirs, long, ["rougeL"], False), rouge_of(ours, long, ["rougeL"], False)),
+        ("corpus BLEU", 2.5, len(short),
+         lambda: sacrebleu.corpus_bleu(predictions, [targets]),
+         lambda: bleu.corpus_bleu(predictions, [targets])),
+        ("sentence BLEU", 4.0, len(short),
+         sentences(sacrebleu.sentence_bleu), sentences(bleu.sentence_bleu)),
+    ]:  # fmt: skip
+        contenders = {"theirs": their_work, "ours": our_work}
+        seconds = time_in_turn(contenders, rounds, before=empty_caches)
+        speeds = {name: n_texts / statistics.median(times) for name, times in seconds.items()}
+        print(f"  {what:<24} {speeds['theirs']:>10,.0f} -> {speeds['ours']:>10,.0f} pairs a second")
+        peer = "sacrebleu" if "BLEU" in what else "rouge_score"
+        rows.append((f"{what}, against {peer}", ratio(seconds, "theirs", "ours"), goal))
+    return rows

@@ -1,0 +1,349 @@
+"""`minigpt bench qlora`: a training step in 4 bits against peft + bitsandbytes, time and memory.
+
+    minigpt bench qlora --preset gpt2-xl --batch 8 --context 1024        # what a GPU runs anyway
+
+Both fine-tune the same GPT-2 with random weights through the same LoRA adapter beside every linear
+layer of its blocks, with the same AdamW. Each has its own 4 bits (NF4, double quantization): ours
+quantize_model and load_adapter; theirs as its documentation recommends, transformers with a
+BitsAndBytesConfig, prepare_model_for_kbit_training, and a PeftModel. In both, products are computed
+in the given number format, while norms, embeddings and the adapter are fp32. Each is measured with
+gradient checkpointing and without, like against like.
+
+Memory is counted by the allocator, for both alike: what is alive when the forward pass has ended,
+and the most that is alive at any time of a step. That is more than what autograd keeps: the
+logits and their gradient, and a weight in full while a product needs it, are in it. Dequantizing on
+a CPU has memory of its own for large weights, which it keeps from one to the next: it is added.
+
+Source: Dettmers et al. 2023, "QLoRA" (arXiv 2305.14314).
+"""
+
+from __future__ import annotations
+
+import gc
+import logging
+import os
+import statistics
+import warnings
+from argparse import Namespace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+from importlib.util import find_spec
+from itertools import accumulate
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.profiler import ProfilerActivity, profile
+
+from kernels.cpu.memory import kept_bytes
+from minigpt.bench.processes import ContenderError, Work, contenders
+from minigpt.bench.timing import Ratio, ratio, time_in_turn
+from minigpt.config import GPTConfig
+from minigpt.device import autocast_dtype
+from minigpt.fast.malloc import keep_freed_memory
+from minigpt.lora.model import apply_lora, load_adapter, save_adapter
+from minigpt.memory.measured import measure_memory, storages
+from minigpt.memory.predicted import Memory
+from minigpt.model import GPT
+from minigpt.optim.adamw import make_optimizer
+from minigpt.pretrained.folders import load_gpt2, save_gpt2
+from minigpt.qlora.model import quantize_model
+from minigpt.training.distributed import Workers
+from minigpt.training.loss import accumulate_gradients, autocast, part_of_loss
+
+SMALL = GPTConfig(n_layer=2)  # of GPT-2 small's width: for a CPU
+OURS, THEIRS = "ours", "peft + bitsandbytes"
+PARTS = ("weights", "gradients", "optimizer", "activations", "peak")
+# Two that do the same work have losses so far apart at most, as a share of the loss: they round in
+# another order. Found in 20 steps of a tiny model, five seeds: 7e-6 and 9e-5; at GPT-2 XL's width
+# less.
+SAME_LOSS = {torch.float32: 2e-5, torch.bfloat16: 5e-4}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What every contender trains, and where.
+
+    Attributes:
+        batch_size, context: B rows of T random tokens.
+        dtype: of matrix products.
+        rounds: timed steps of each.
+        r: rank of the adapter; its alpha is 2 r.
+
+    Raises:
+        ValueError: a size is out of range.
+    """
+
+    config: GPTConfig
+    batch_size: int
+    context: int
+    dtype: torch.dtype
+    device: torch.device
+    seed: int
+    rounds: int = 5
+    r: int = 8
+
+    def __post_init__(self) -> None:
+        for name in ("batch_size", "context", "rounds"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if self.context > self.config.block_size:
+            raise ValueError(
+                f"context must be at most {self.config.block_size}, the model's block_size, "
+                f"got {self.context}"
+            )
+
+    def batch(self) -> tuple[Tensor, Tensor]:
+        """idx and targets [B, T], on the device."""
+        generator = torch.Generator().manual_seed(self.seed)
+        shape = (self.batch_size, self.context + 1)
+        ids = torch.randint(self.config.vocab_size, shape, generator=generator).to(self.device)
+        return ids[:, :-1].contiguous(), ids[:, 1:].contiguous()
+
+
+def bench_settings(arguments: Namespace, device: torch.device) -> Settings:
+    """From the options of `minigpt bench`.
+
+    Raises:
+        ValueError: there is no such preset, or a size is out of range.
+    """
+    on_gpu, preset, layers = device.type == "cuda", arguments.preset, arguments.layers
+    if preset is None and on_gpu:
+        preset = "gpt2-xl"
+    config = SMALL if preset is None else GPTConfig.preset(preset)
+    batch_size, context = (8, 1024) if on_gpu else (2, 256)
+    return Settings(
+        config=config if layers is None else replace(config, n_layer=layers),
+        batch_size=batch_size if arguments.batch is None else arguments.batch,
+        context=context if arguments.context is None else arguments.context,
+        dtype=autocast_dtype(device, arguments.dtype),
+        device=device,
+        seed=arguments.seed,
+        rounds=5 if arguments.rounds is None else arguments.rounds,
+    )
+
+
+def write_start(settings: Settings, folder: Path) -> None:
+    """Random weights and an adapter beside them, in files that both libraries read.
+
+    The weights are in the format in which theirs quantizes them, so that both get the same codes.
+    """
+    torch.manual_seed(settings.seed)
+    model = GPT(settings.config)
+    save_gpt2(model, folder / "model", settings.dtype)
+    apply_lora(model, settings.r, 2 * settings.r, target_modules=("c_attn", "c_proj", "c_fc"))
+    save_adapter(model, folder / "adapter")
+
+
+def our_model(settings: Settings, folder: Path, checkpointing: bool) -> GPT:
+    """Ours in 4 bits with the adapter."""
+    model = load_gpt2(folder / "model").to(settings.device)
+    load_adapter(quantize_model(model), folder / "adapter")
+    model.gradient_checkpointing = checkpointing
+    return model
+
+
+class Peer(nn.Module):
+    """transformers' GPT-2 in bitsandbytes' 4 bits with peft's adapter, called as ours is."""
+
+    def __init__(self, settings: Settings, folder: Path, checkpointing: bool) -> None:
+        super().__init__()
+        from peft import PeftModel, prepare_model_for_kbit_training
+        from transformers import BitsAndBytesConfig, GPT2LMHeadModel
+
+        four_bits = BitsAndBytesConfig(
+            load_in_4bit=True,
+            bnb_4bit_quant_type="nf4",
+            bnb_4bit_use_double_quant=True,
+            bnb_4bit_compute_dtype=settings.dtype,
+        )
+        base = GPT2LMHeadModel.from_pretrained(
+            folder / "model",
+            dtype=settings.dtype,
+            quantization_config=four_bits,
+            device_map={"": settings.device},
+        )
+        base = prepare_model_for_kbit_training(base, checkpointing, {"use_reentrant": False})
+        self.model = PeftModel.from_pretrained(base, folder / "adapter", is_trainable=True)
+
+    def forward(self, idx: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """idx, targets [B, T] -> logits [B, T, V], loss."""
+        out = self.model(input_ids=idx, labels=targets, shift_labels=targets, use_cache=False)
+        return out.logits, out.loss
+
+
+def scales_of(model: nn.Module) -> Iterator[Tensor]:
+    """What bitsandbytes keeps of a weight beside its codes, where no module knows of it."""
+    for parameter in model.parameters():
+        state = getattr(parameter, "quant_state", None)
+        while state is not None:
+            yield from (part for part in vars(state).values() if isinstance(part, Tensor))
+            state = state.state2
+
+
+def contender(name: str, settings: Settings, folder: Path, checkpointing: bool) -> Work | None:
+    """Of OURS or THEIRS, a function of "memory" or "step"; None where a library is missing.
+
+    "memory" gives the Memory of a step, "step" trains one and gives its loss.
+    """
+    device, dtype = settings.device, settings.dtype
+    model: nn.Module
+    if name == OURS:
+        if device.type == "cpu":
+            keep_freed_memory()  # as our training loop does
+        model = our_model(settings, folder, checkpointing)
+    elif all(map(find_spec, ("bitsandbytes", "peft", "transformers"))):
+        silence_peer()
+        model = Peer(settings, folder, checkpointing)
+    else:
+        return None
+    model.train()
+    optimizer = make_optimizer(model, 1e-3)
+    idx, targets = settings.batch()
+    team = Workers("none", 0, 1, device)
+
+    def step() -> float:
+        loss = accumulate_gradients(model, idx, targets, team=team, dtype=dtype)
+        optimizer.step()
+        optimizer.zero_grad()
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        return loss
+
+    def forward() -> Tensor:
+        with autocast(device, dtype):
+            return part_of_loss(model, idx, targets, targets.numel())
+
+    def memory() -> Memory:
+        counted = measure_memory(model, optimizer, idx, targets, dtype)
+        optimizer.zero_grad()
+        weights = [*model.parameters(), *model.buffers(), *scales_of(model)]
+        held = sum(storages(weights).values())
+        kept = kept_bytes() if device.type == "cpu" else 0
+        return replace(
+            counted,
+            weights=held,
+            activations=bytes_alive(forward, device)[1],
+            peak=held + counted.optimizer + bytes_alive(step, device)[0] + kept,
+        )
+
+    work: dict[str, Callable[[], Any]] = {"memory": memory, "step": step}
+    return lambda what: work[what]()
+
+
+def silence_peer() -> None:
+    """Its libraries warn of names of their own that will change, and show how far they loaded."""
+    import transformers
+
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
+    warnings.simplefilter("ignore")
+
+
+def bytes_alive(work: Callable[[], object], device: torch.device) -> tuple[int, int]:
+    """How many bytes more than before torch's allocator holds: at most, and when work is done.
+
+    What work returns is alive to the end.
+    """
+    gc.collect()  # what is dead already must not be freed meanwhile
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+        before = torch.cuda.memory_allocated(device)
+        torch.cuda.reset_peak_memory_stats(device)
+        result = work()
+        torch.cuda.synchronize(device)
+        most, end = torch.cuda.max_memory_allocated(device), torch.cuda.memory_allocated(device)
+        del result
+        torch.cuda.empty_cache()  # the others' turn
+        return most - before, end - before
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as seen:
+        result = work()
+    events = seen.profiler.kineto_results.events()
+    changes = sorted((e.start_ns(), e.nbytes()) for e in events if e.name() == "[memory]")
+    del result
+    over_time = list(accumulate((n_bytes for _, n_bytes in changes), initial=0))
+    return max(over_time), over_time[-1]
+
+
+def bench_qlora(settings: Settings) -> tuple[list[Ratio], list[dict[str, Any]]]:
+    """Steps of each in turn, and what they take.
+
+    Returns:
+        the ratios, theirs over ours; and for each contender a row with its median seconds a step,
+        its bytes as in memory.Memory, and the losses of its timed steps. Without the peer's
+        libraries only our rows; none of a pair of which one ran out of memory.
+
+    Raises:
+        RuntimeError: the losses of the two differ.
+    """
+    os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # or the profiler reports its every start
+    config, dtype = settings.config, str(settings.dtype).removeprefix("torch.")
+    print(f"\nqlora ({config.n_layer} blocks, width {config.n_embd}, {config.vocab_size} tokens,")
+    print(f"batch {settings.batch_size} x {settings.context} tokens, {dtype}; bytes in MB)\n")
+    print(f"  {'':<38}{'s a step':>9}" + "".join(f"{part:>12}" for part in PARTS))
+    rows: list[Ratio] = []
+    table: list[dict[str, Any]] = []
+    with TemporaryDirectory() as folder:
+        write_start(settings, Path(folder))
+        for checkpointing in (False, True):
+            names = (OURS, THEIRS)
+            makers = {n: (contender, n, settings, Path(folder), checkpointing) for n in names}
+            try:
+                with contenders(makers) as ask:
+                    found, ratios = compare(ask, settings, checkpointing)
+            except ContenderError as error:  # both at once may be too much for the memory
+                print(f"  {'with' if checkpointing else 'without'} checkpointing: {error}")
+                continue
+            table += found
+            rows += ratios
+    return rows, table
+
+
+def compare(
+    ask: dict[str, Work], settings: Settings, checkpointing: bool
+) -> tuple[list[dict[str, Any]], list[Ratio]]:
+    """The rows and ratios of the contenders that are there."""
+    memory: dict[str, Memory] = {name: work("memory") for name, work in ask.items()}
+    losses: dict[str, list[float]] = {name: [] for name in ask}
+
+    def step(name: str) -> None:
+        losses[name].append(ask[name]("step"))
+
+    seconds = time_in_turn({name: partial(step, name) for name in ask}, settings.rounds)
+    what = "checkpointing" if checkpointing else "no checkpointing"
+    rows = []
+    for name in ask:
+        found = {part: getattr(memory[name], part) for part in PARTS}
+        each = statistics.median(seconds[name])
+        megabytes = "".join(f"{nbytes / 1e6:>12,.1f}" for nbytes in found.values())
+        print(f"  {f'{name}, {what}':<38}{each:>9.3f}{megabytes}")
+        row = {"contender": name, "checkpointing": checkpointing, "seconds": each, **found}
+        rows.append({**row, "losses": losses[name]})
+    if THEIRS not in ask:
+        print("  to compare, install peft, bitsandbytes, transformers: pip install 'minigpt[test]'")
+        return rows, []
+    check_losses(losses[OURS], losses[THEIRS], SAME_LOSS[settings.dtype])
+    on_gpu = settings.device.type == "cuda"
+    saved = rows[1]["peak"] / rows[0]["peak"]
+    return rows, [
+        (f"QLoRA step, {what}", ratio(seconds, THEIRS, OURS), 1.3 if on_gpu else None),
+        (f"QLoRA peak memory, {what}", saved, 1 / 0.8 if on_gpu else None),
+    ]
+
+
+def check_losses(ours: list[float], theirs: list[float], bound: float) -> None:
+    """Whether both have learnt the same.
+
+    Raises:
+        RuntimeError: at some step the losses are further apart than bound times the loss.
+    """
+    for i, (our_loss, their_loss) in enumerate(zip(ours, theirs, strict=True)):
+        if not abs(our_loss - their_loss) <= bound * abs(their_loss):
+            raise RuntimeError(
+                f"not the same work: at step {i} our loss is {our_loss:.7g} and theirs "
+                f"{their_loss:.7g}, more than {bound:g} of it apart"
+            )

@@ -1,0 +1,1 @@
+"""Bottleneck adapters: small networks behind the sublayers of a frozen model."""

@@ -1,0 +1,118 @@
+"""A small network behind a frozen linear layer (Houlsby et al. 2019, figure 2).
+
+    h <- h + W_up gelu(W_down h + b_down) + b_up         W_down [r, C], W_up [C, r], C the width
+
+A layer may carry several adapters, each with a name, of which at most one is active.
+Source: Houlsby et al. 2019, "Parameter-Efficient Transfer Learning for NLP" (arXiv 1902.00751,
+section 2.1; section 3.6 for how the weights start).
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from minigpt.lora.layer import check_name
+
+INITS = ("identity", "normal", "zeros")
+NORMAL_STD = 1e-2
+
+
+def check_bottleneck(r: int, init: str = "identity") -> None:
+    """Whether these can be the settings of an adapter.
+
+    Raises:
+        ValueError: one is out of range.
+    """
+    if not isinstance(r, int) or isinstance(r, bool) or r < 1:
+        raise ValueError(f"r, the width of the bottleneck, must be at least 1, got {r!r}")
+    if init not in INITS:
+        raise ValueError(f"init must be one of {', '.join(INITS)}, got {init!r}")
+
+
+class BottleneckAdapter(nn.Module):
+    """h + W_up gelu(W_down h + b_down) + b_up, with gelu in the form that GPT-2 uses.
+
+    Its numbers are fp32 whatever the model's are: they are few, and steps of training can be
+    smaller than bf16 resolves. It computes in the number format of h.
+
+    Args:
+        n_embd: C, how many numbers h has.
+        r: how many are left in the middle.
+        init: "identity", W_up = 0: nothing is added at first, to the bit; W_down is uniform in
+            +-1 / sqrt(C). "normal", as in the paper: both matrices normal with the deviation 0.01,
+            cut off at 0.02. "zeros": for numbers that come from a file. The biases start at zero.
+
+    Raises:
+        ValueError: r or init is out of range.
+    """
+
+    def __init__(self, n_embd: int, r: int, init: str = "identity") -> None:
+        super().__init__()
+        check_bottleneck(r, init)
+        self.r = r
+        self.W_down = nn.Parameter(torch.zeros(r, n_embd, dtype=torch.float32))
+        self.b_down = nn.Parameter(torch.zeros(r, dtype=torch.float32))
+        self.W_up = nn.Parameter(torch.zeros(n_embd, r, dtype=torch.float32))
+        self.b_up = nn.Parameter(torch.zeros(n_embd, dtype=torch.float32))
+        if init == "identity":
+            nn.init.uniform_(self.W_down, -1 / math.sqrt(n_embd), 1 / math.sqrt(n_embd))
+        elif init == "normal":
+            for matrix in (self.W_down, self.W_up):
+                nn.init.trunc_normal_(matrix, std=NORMAL_STD, a=-2 * NORMAL_STD, b=2 * NORMAL_STD)
+
+    def forward(self, h: Tensor) -> Tensor:
+        """h [..., C] -> [..., C]."""
+        z = F.linear(h, self.W_down.to(h.dtype), self.b_down.to(h.dtype))  # [..., r]
+        z = F.gelu(z, approximate="tanh")
+        return h + F.linear(z, self.W_up.to(h.dtype), self.b_up.to(h.dtype))  # [..., C]
+
+    def extra_repr(self) -> str:
+        return f"r={self.r}"
+
+
+class AdaptedLinear(nn.Module):
+    """A frozen linear layer with the active one of several adapters behind it: adapter(base(x)).
+
+    Args:
+        base: a linear layer, or anything with in_features, out_features and the same way to be
+            called, such as a layer that keeps its weight in 4 bits.
+    """
+
+    def __init__(self, base: nn.Module) -> None:
+        super().__init__()
+        self.in_features = cast(int, base.in_features)
+        self.out_features = cast(int, base.out_features)
+        self.adapters = nn.ModuleDict()
+        self.active: str | None = None
+        self.base = base
+        base.requires_grad_(False)
+        self.train(base.training)
+
+    def add_adapter(self, name: str, r: int, init: str = "identity") -> None:
+        """Give the layer one more adapter and make it active."""
+        check_name(name)
+        adapter = BottleneckAdapter(self.out_features, r, init)
+        held = next(itertools.chain(self.base.parameters(), self.base.buffers()), None)
+        # Random numbers are drawn on the CPU: the same seed starts the same on every device.
+        self.adapters[name] = adapter if held is None else adapter.to(held.device)
+        self.set_active(name)
+
+    def set_active(self, name: str | None) -> None:
+        """Use and train this adapter alone, which the layer must have; None: none."""
+        self.active = name
+        for other, adapter in self.adapters.items():
+            adapter.requires_grad_(other == name)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """input [..., in] -> [..., out]."""
+        h = cast(Tensor, self.base(input))
+        return h if self.active is None else cast(Tensor, self.adapters[self.active](h))
+
+    def extra_repr(self) -> str:
+        return f"active={self.active}"

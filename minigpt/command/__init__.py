@@ -1,0 +1,1 @@
+"""The `minigpt` command: the only place that parses arguments."""

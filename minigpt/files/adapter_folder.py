@@ -1,0 +1,107 @@
+"""A small thing that was trained beside a frozen model, as a folder of two files.
+
+    adapter_config.json          what it is: its method and settings
+    adapter_model.safetensors    its numbers; the same configuration stands in the header
+
+Two files cannot be replaced in one step. The copy in the header makes up for that: while the
+numbers are being replaced there is no adapter_config.json (unless the new one is the same), and
+whoever reads takes the header's. A save that is killed, wherever, leaves the whole of the old or
+the whole of the new, never the settings of one with the numbers of the other.
+
+The names of the files are those of peft.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from minigpt.files.atomic import write_atomically
+from minigpt.pretrained.layout import DAMAGED, read_tensors
+
+CONFIG_FILE, WEIGHTS_FILE = "adapter_config.json", "adapter_model.safetensors"
+HEADER = "adapter_config"
+
+
+def write_folder(folder: Path, config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
+    """Write both files; until both are on the disk, the ones that were there stay.
+
+    Raises:
+        OSError: the disk is full or may not be written to; what was there before is kept.
+    """
+    stored = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    text = json.dumps(config, indent=2) + "\n"
+    config_file, weights_file = folder / CONFIG_FILE, folder / WEIGHTS_FILE
+    folder.mkdir(parents=True, exist_ok=True)
+    before = config_file.read_bytes() if config_file.is_file() else None
+
+    def write_weights(new: Path) -> None:
+        save_file(stored, new, metadata={HEADER: text})  # of two entries any could come first
+        if before != text.encode():
+            config_file.unlink(missing_ok=True)
+
+    def write_both(new: Path) -> None:
+        new.write_text(text, encoding="utf-8")
+        try:
+            write_atomically(weights_file, write_weights)
+        except OSError:
+            if before is not None:
+                config_file.write_bytes(before)
+            raise
+
+    write_atomically(config_file, write_both)
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """The configuration, from its own file or, after a save was killed half-way, from the header.
+
+    Raises:
+        FileNotFoundError: folder holds no adapter.
+        ValueError: a file is damaged.
+    """
+    config_file, weights_file = folder / CONFIG_FILE, folder / WEIGHTS_FILE
+    if not weights_file.is_file():
+        raise FileNotFoundError(f"{folder} holds no adapter: it has no {WEIGHTS_FILE}")
+    try:
+        if config_file.is_file():
+            text = config_file.read_text(encoding="utf-8")
+        else:
+            text = _header(weights_file)
+        config = json.loads(text)
+    except ValueError as error:
+        raise ValueError(f"{config_file} is cut short or damaged ({error})") from None
+    if not isinstance(config, dict):
+        raise ValueError(f"{config_file} should be one JSON object")
+    return config
+
+
+def _header(weights_file: Path) -> str:
+    try:
+        with safe_open(weights_file, framework="pt") as tensors:
+            header = tensors.metadata() or {}
+    except DAMAGED as error:
+        raise ValueError(f"{weights_file}: {error}") from None
+    if HEADER not in header:
+        raise FileNotFoundError(f"{weights_file.parent} holds no adapter: it has no {CONFIG_FILE}")
+    return str(header[HEADER])
+
+
+def read_numbers(folder: Path) -> dict[str, Tensor]:
+    """The tensors by the names they have in the file, in fp32.
+
+    Raises:
+        ValueError: the file is damaged, or holds something that is not a finite number.
+    """
+    file = folder / WEIGHTS_FILE
+    tensors: dict[str, Tensor] = {}
+    for name, tensor in read_tensors(file):
+        if not tensor.is_floating_point() or not tensor.isfinite().all():
+            raise ValueError(f"{file} is damaged: {name} is not made of finite numbers")
+        tensors[name] = tensor.float()
+    return tensors

@@ -1,0 +1,1 @@
+"""Fine-tuning: every method behind one table, one run."""

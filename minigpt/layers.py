@@ -1,0 +1,85 @@
+"""Which linear layers get LoRA, by name, and how many parameters that makes.
+
+Source of the counts: Hu et al. 2021 (arXiv 2106.09685), section 4.2 and table 4.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+
+from torch import nn
+
+from minigpt.config import GPTConfig
+from minigpt.lora.layer import check_rank, check_settings
+
+
+def linear_layers(module: nn.Module, prefix: str = "") -> Iterator[tuple[str, nn.Module]]:
+    """The linear layers in module by name, of whatever class; of a LoRALinear only the outside."""
+    for name, child in module.named_children():
+        if isinstance(getattr(child, "in_features", None), int) and hasattr(child, "out_features"):
+            yield prefix + name, child
+        else:
+            yield from linear_layers(child, f"{prefix}{name}.")
+
+
+def choose(names: Iterable[str], target_modules: Sequence[str]) -> list[str]:
+    """Those names that are, or end with a dot and, one of target_modules.
+
+    Raises:
+        ValueError: one of target_modules chooses nothing.
+    """
+    targets = [target_modules] if isinstance(target_modules, str) else list(target_modules)
+    names = list(names)
+    short = ", ".join(dict.fromkeys(within_block(name) for name in names)) or "none"
+    if not targets:
+        raise ValueError(f"target_modules is empty; the linear layers are {short}")
+    for target in targets:
+        if not any(matches(name, target) for name in names):
+            raise ValueError(
+                f"target_modules: no linear layer is called {target!r}; there are {short}"
+            )
+    return [name for name in names if any(matches(name, target) for target in targets)]
+
+
+def matches(name: str, target: str) -> bool:
+    """Whether target means the layer called name; the rule is peft's, so that files mean the same.
+
+    "c_proj" means transformer.h.0.attn.c_proj and transformer.h.0.mlp.c_proj, "mlp.c_proj" one.
+    """
+    return name == target or name.endswith(f".{target}")
+
+
+def within_block(name: str) -> str:
+    """A layer's name without the number of its block: "transformer.h.3.mlp.c_fc" -> "mlp.c_fc"."""
+    return re.sub(r"^.*\.\d+\.", "", name)
+
+
+def count_trainable(config: GPTConfig, r: int, target_modules: Sequence[str] = ("c_attn",)) -> int:
+    """How many parameters LoRA trains: r (in + out) for every matrix; no model is built.
+
+    Args:
+        target_modules: as for apply_lora. GPT-2 keeps the matrices of queries, keys and values in
+            one, c_attn [3 C, C]; where they are apart, as in Hu et al., they are "q", "k" and "v"
+            [C, C], and the output projection is "o".
+
+    Raises:
+        ValueError: r is out of range for one of the matrices, or a name is not known.
+    """
+    check_settings(r, alpha=1, dropout=0)
+    C = config.n_embd
+    block = {
+        "attn.c_attn": (C, 3 * C),
+        "attn.c_proj": (C, C),
+        "mlp.c_fc": (C, 4 * C),
+        "mlp.c_proj": (4 * C, C),
+    } | {f"attn.{letter}": (C, C) for letter in "qkvo"}
+    sizes = {
+        f"transformer.h.{layer}.{name}": size
+        for layer in range(config.n_layer)
+        for name, size in block.items()
+    } | {"lm_head": (C, config.vocab_size)}
+    chosen = choose(sizes, target_modules)
+    for name in chosen:
+        check_rank(r, *sizes[name], name)
+    return sum(r * sum(sizes[name]) for name in chosen)

@@ -1,0 +1,1 @@
+"""LoRA: two thin trained matrices beside a frozen linear layer."""

@@ -1,0 +1,262 @@
+"""What autograd keeps of a forward pass until the backward pass, worked out without a model.
+
+Gradients need numbers from the forward pass: that of y = W x for W needs x, that for x needs W. A
+step keeps what its gradients will need, if there are any to compute. For N = B T tokens:
+
+    norm                its input; mean and 1 / deviation of each token in fp32 (RMSNorm: one)
+    linear layer        its input, if its weight learns or LoRA's A reads it too. A frozen weight
+                        needs no input, which is most of what LoRA saves here
+    autocast to bf16    every fp32 weight rounded; one in 4 bits is computed again instead
+    LoRA                A x, r numbers a token, and B^T as it lies in memory
+    attention, fused    q, k, v, the output, and one fp32 number for each query and head
+    attention, stored   q, k, v, the weights [T, T] of each head and the mask
+    GELU                its input, 4 C a token
+    SwiGLU              gate, silu(gate) and up, ffn a token each
+    dropout             a byte for each number of the stream
+    loss                the gradient of the LM head's input, where a target counts, and of its
+                        weight if that learns: linear_cross_entropy.py computes them at once.
+                        Elsewhere the logarithm of each of V probabilities in fp32
+
+A tensor that two steps keep is there once. Steps before the first trained number keep nothing, as
+no gradient gets that far: the first block of a frozen model keeps less than the others.
+
+Source of the rules: the model, line by line (model.py, lora_layer.py, adapter_layer.py, prefix.py),
+and torch's formulas of gradients (derivatives.yaml). The like for a whole transformer is in
+Korthikanti et al. 2022, "Reducing Activation Recomputation in Large Transformer Models" (arXiv
+2205.05198, section 4).
+"""
+
+from __future__ import annotations
+
+from minigpt.config import GPTConfig
+from minigpt.memory.run import (
+    FORMATS,
+    HEAD,
+    Shape,
+    TrainingRun,
+    block_layers,
+    head_layer,
+    kv_width,
+    lora_layers,
+    width,
+)
+
+
+class Tape(dict[str, int]):
+    """The bytes of each tensor that one block keeps, or what comes after them, by its name.
+
+    Its methods are the steps of the model. Each takes whether its input depends on what is trained
+    ("live": a gradient will pass here), and returns that of its output.
+
+    Args:
+        batch, tokens: of the rows that are computed.
+        past: keys and values before them.
+        packed: whether the rows have masks of their own.
+    """
+
+    def __init__(
+        self,
+        shape: Shape,
+        run: TrainingRun,
+        batch: int,
+        tokens: int,
+        past: int = 0,
+        packed: bool = False,
+    ) -> None:
+        super().__init__()
+        self.shape, self.run = shape, run
+        self.batch, self.tokens, self.n_keys = batch, tokens, past + tokens
+        self.n_rows = batch * tokens  # N
+        self.has_mask = past > 0 or packed
+        self.mask = (batch if packed else 1) * tokens * self.n_keys  # numbers in it
+        self.gpt = isinstance(shape, GPTConfig)
+        self.width = width(shape)
+        self.size = FORMATS[run.compute]
+        self.stream_size = FORMATS[run.weights]  # sums in the stream are not rounded by autocast
+        self.rounds = run.weights != run.compute
+        self.layers = {layer.name: layer for layer in [*block_layers(shape), head_layer(shape)]}
+        self.lora = {layer.name for layer in lora_layers(shape, run)}
+
+    def block(self, live: bool) -> bool:
+        """A whole block."""
+        x = self.norm("norm 1", live)
+        if self.gpt:
+            q = k = v = self.linear("attn.c_attn", x, "output of norm 1")
+        else:
+            q, k, v = (
+                self.linear(f"self_attn.{n}_proj", x, "output of norm 1") for n in ("q", "k", "v")
+            )
+        y = self.attention(q, k, v)
+        last = "attn.c_proj" if self.gpt else "self_attn.o_proj"
+        live = self.sublayer_end(last, y, "output of attention") or live
+        x = self.norm("norm 2", live)
+        y, last = self.gelu(x) if self.gpt else self.swiglu(x)
+        return self.sublayer_end(last, y, f"input of {last}") or live
+
+    def norm(self, name: str, live: bool) -> bool:
+        """LayerNorm or RMSNorm."""
+        live = live or self.run.method == "full"
+        if live:
+            self[f"input of {name}"] = self.n_rows * self.width * self.stream_size
+            self[f"statistics of {name}"] = self.n_rows * (8 if self.gpt else 4)
+        return live
+
+    def linear(self, name: str, live: bool, reads: str) -> bool:
+        """A linear layer, with LoRA beside it or not."""
+        layer, run, lora = self.layers[name], self.run, name in self.lora
+        learns = run.method == "full"
+        if learns or lora:
+            self[reads] = self.n_rows * layer.n_in * self.size
+        if live and self.rounds and (run.method != "qlora" or name == HEAD):
+            self[f"{name}, rounded"] = layer.n_in * layer.n_out * self.size
+        if lora:
+            self[f"A x of {name}"] = self.n_rows * run.r * self.size
+            if run.r > 1 or self.size != 4:  # with r = 1 it lies in memory as B does
+                self[f"B^T of {name}"] = run.r * layer.n_out * self.size
+            if live and self.size != 4:  # A is fp32
+                self[f"A of {name}, rounded"] = run.r * layer.n_in * self.size
+        return live or learns or lora
+
+    def attention(self, q: bool, k: bool, v: bool) -> bool:
+        """softmax(q k^T) v, for queries, keys and values that are live or not."""
+        if past := self.n_keys - self.tokens:  # the soft prompt is trained, so its keys are live
+            k = v = True
+        if not (q or k or v):
+            return False
+        n_head = self.shape.n_head
+        of_queries = self.n_rows * self.width * self.size
+        of_keys = self.batch * self.n_keys * kv_width(self.shape) * self.size  # and of the values
+        scores = self.batch * n_head * self.tokens * self.n_keys
+        # q is a third of what c_attn gave. With a soft prompt k and v are copied behind it, and q
+        # holds the whole; where products go over several rows and heads at once, q is copied too.
+        copied = self.run.stored_attention and self.batch > 1 and n_head > 1
+        if past and self.gpt and not copied:
+            of_queries *= 3
+        if not self.run.stored_attention:
+            self.update({"q": of_queries, "k": of_keys, "v": of_keys})
+            self["output of attention"] = self.n_rows * self.width * self.size
+            self["sums of attention"] = 4 * self.n_rows * n_head
+            if self.has_mask:  # the kernel adds it, as numbers; causality alone needs none
+                self["mask"] = self.mask * self.size
+            return True
+        if k:
+            self["q"] = of_queries
+        if q:
+            self["k"] = of_keys
+        if q or k:
+            self["v"] = of_keys
+            self["mask"] = self.mask  # bool
+        self["attention weights"] = scores * self.size
+        return True
+
+    def gelu(self, x: bool) -> tuple[bool, str]:
+        """GPT's MLP up to its last layer."""
+        y = self.linear("mlp.c_fc", x, "output of norm 2")
+        if y:
+            self["input of GELU"] = self.n_rows * 4 * self.width * self.size
+        return y, "mlp.c_proj"
+
+    def swiglu(self, x: bool) -> tuple[bool, str]:
+        """Llama's: silu(gate) * up."""
+        gate = self.linear("mlp.gate_proj", x, "output of norm 2")
+        up = self.linear("mlp.up_proj", x, "output of norm 2")
+        nbytes = self.n_rows * self.layers["mlp.up_proj"].n_out * self.size
+        if gate:
+            self.update({"gate": nbytes, "up": nbytes})
+        if up:
+            self["silu(gate)"] = nbytes
+        return gate or up, "mlp.down_proj"
+
+    def sublayer_end(self, name: str, live: bool, reads: str) -> bool:
+        """The last linear layer of attention or MLP, a bottleneck adapter behind it, dropout."""
+        live = self.linear(name, live, reads)
+        run = self.run
+        if run.method == "adapter":
+            middle = self.n_rows * run.bottleneck * self.size
+            self[f"adapter of {name}"] = self.n_rows * self.width * self.size + 2 * middle
+            if self.size != 4:  # W_down for the gradient of its input, W_up always
+                rounded = run.bottleneck * self.width * self.size
+                self[f"adapter of {name}, rounded"] = (2 if live else 1) * rounded
+            live = True
+        if live and isinstance(self.shape, GPTConfig) and self.shape.dropout:
+            self[f"dropout after {name}"] = self.n_rows * self.width
+        return live
+
+
+def activation_bytes(shape: Shape, run: TrainingRun) -> int:
+    """The bytes of all activations when most of them are there.
+
+    That is at the end of the forward pass. With checkpointing it may be later, when the last block
+    has been computed again: the inputs of all blocks are there, and what that block keeps, but what
+    the loss needed is not any more.
+    """
+    live = run.method == "full"  # then the embeddings learn
+    first, other = (
+        Tape(shape, run, run.batch_size, run.context, run.past, run.packed)
+        for _ in ("first", "other")
+    )
+    live = first.block(live)
+    other.block(live)
+    before = sum(embedding_tensors(shape, run, first, live).values()) + soft_prompt_bytes(
+        shape, run
+    )
+    head = sum(head_tensors(shape, run, live).values())
+    if not (run.checkpointing and live):
+        return before + sum(first.values()) + (shape.n_layer - 1) * sum(other.values()) + head
+    inputs = shape.n_layer * first.n_rows * first.width * first.stream_size
+    if run.packed:
+        inputs += first.mask  # bool, the same for all blocks
+    last = first if shape.n_layer == 1 else other
+    inside = sum(last.values()) - last.get("input of norm 1", 0)  # which is the block's own
+    return before + inputs + max(head, inside)
+
+
+def embedding_tensors(shape: Shape, run: TrainingRun, block: Tape, live: bool) -> dict[str, int]:
+    """What is kept before the first block: int64 ids where embeddings learn, and masks."""
+    kept = {}
+    if run.method == "full":
+        kept["ids"] = 8 * block.n_rows
+        if block.gpt:
+            kept["positions"] = 8 * (block.n_rows if run.packed else run.context)
+            if isinstance(shape, GPTConfig) and shape.dropout:
+                kept["dropout"] = block.n_rows * block.width
+    if live and not block.gpt:
+        # Llama turns queries and keys by angles that are the same in all blocks.
+        kept["cosines and sines"] = 2 * run.context * (block.width // shape.n_head) * block.size
+    return kept
+
+
+def head_tensors(shape: Shape, run: TrainingRun, live: bool) -> dict[str, int]:
+    """What the last norm, the LM head and the loss keep, for the n positions that count."""
+    n_rows = run.batch_size * run.context
+    n = n_rows if run.n_targets is None else run.n_targets
+    kept = Tape(shape, run, batch=1, tokens=n)
+    if live:
+        kept["which positions count"] = n_rows  # bool
+    live = kept.norm("last norm", live)
+    if kept.gpt and HEAD not in kept.lora:
+        if live:
+            kept["gradient of output of last norm"] = n * kept.width * kept.size
+        if run.method == "full":
+            kept["gradient of head"] = 4 * shape.vocab_size * kept.width
+        return kept
+    kept.linear(HEAD, live, "output of last norm")
+    kept["logarithms of probabilities"] = 4 * n * shape.vocab_size
+    kept["targets"] = 8 * n
+    return kept
+
+
+def soft_prompt_bytes(shape: Shape, run: TrainingRun) -> int:
+    """What making the keys and values of a soft prompt keeps; see prefix.py."""
+    n, L, C = run.n_tokens, shape.n_layer, width(shape)
+    size = FORMATS[run.compute]
+    if run.method == "prompt":  # the virtual tokens go through the blocks as one more row
+        block = Tape(shape, run, 1, n)
+        block.block(True)
+        dropout = n * C if isinstance(shape, GPTConfig) and shape.dropout else 0
+        return L * sum(block.values()) + dropout
+    if run.method == "prefix" and run.reparametrize is not None:
+        hidden, out = run.reparametrize, 2 * L * kv_width(shape)
+        rounded = n * C + hidden * C + hidden * out if size != 4 else 0  # they are fp32
+        return (n * hidden + rounded) * size  # tanh, and what autocast rounded
+    return 0

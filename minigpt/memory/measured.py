@@ -1,0 +1,139 @@
+"""The memory of a training step, counted while it runs, to hold beside what memory.py predicts.
+
+On a CPU nobody keeps account of memory by tensor, so the tensors are counted: parameters, their
+gradients, the optimizer's state, and what autograd keeps, each storage once however many tensors
+look at it. On a GPU torch also knows the most that was ever allocated.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from minigpt.dataset import IGNORE
+from minigpt.memory.predicted import Memory
+from minigpt.model import GPT
+from minigpt.training.loss import autocast, part_of_loss
+
+
+def storages(tensors: Iterable[Tensor]) -> dict[int, int]:
+    """The bytes of every storage that the tensors look at, by its address."""
+    held = (tensor.untyped_storage() for tensor in tensors)
+    return {storage.data_ptr(): storage.nbytes() for storage in held}
+
+
+class _Held:
+    """One tensor that autograd keeps; it dies with the step of the graph that needs it."""
+
+    def __init__(self, tensor: Tensor) -> None:
+        # A step may keep its own result, which knows the step: the two would never die.
+        self.tensor = tensor.detach()
+
+
+class KeptTensors:
+    """Knows every tensor that autograd keeps for a backward pass, while `with kept.hooks` runs.
+
+    Single numbers, such as the scaling of LoRA, are left out: they are a few bytes each.
+    """
+
+    def __init__(self) -> None:
+        self.held: weakref.WeakSet[_Held] = weakref.WeakSet()
+        self.hooks = torch.autograd.graph.saved_tensors_hooks(self._pack, lambda held: held.tensor)
+
+    def _pack(self, tensor: Tensor) -> _Held:
+        held = _Held(tensor)
+        if tensor.dim() > 0:
+            self.held.add(held)
+        return held
+
+    def storages(self) -> dict[int, int]:
+        """The bytes of what is still kept, by address."""
+        return storages(held.tensor for held in self.held)
+
+
+def measure_memory(
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    idx: Tensor,
+    targets: Tensor,
+    dtype: torch.dtype = torch.float32,
+    segments: Tensor | None = None,
+) -> Memory:
+    """The bytes that one training step takes. It is a real step: the model learns from it.
+
+    Args:
+        model: a GPT, or what gives (logits, loss) for (idx, targets).
+        idx, targets: [B, T] on the model's device; -100 in targets does not count.
+        dtype: of matrix products, as for accumulate_gradients.
+        segments: [B, T] if a row holds several texts.
+
+    Returns:
+        weights: parameters and buffers. gradients: after the backward pass. optimizer: its state
+        after the step, with a step counter of 4 bytes for each trained tensor, as far as it is on
+        the model's device. activations: what autograd keeps at the end of the forward pass, without
+        the model's own weights, but with copies of them that autocast rounded; with gradient
+        checkpointing also what the last block keeps when it has been computed again, if more is
+        there then. peak: on a GPU, the most that was allocated at any time of the step.
+
+    Raises:
+        ValueError: no target counts.
+    """
+    total_tokens = int((targets != IGNORE).sum())
+    if total_tokens == 0:
+        raise ValueError(f"there is no target to learn from: all {targets.numel()} are {IGNORE}")
+    model.train()
+    optimizer.zero_grad(set_to_none=True)
+    device = idx.device
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    own = storages([*model.parameters(), *model.buffers()])
+
+    kept = KeptTensors()
+    inputs: dict[int, int] = {}  # of the blocks, which checkpointing keeps
+    before_last: dict[int, int] = {}
+    last_inputs: tuple[Any, ...] = ()
+    blocks = list(model.blocks()) if isinstance(model, GPT) and model.gradient_checkpointing else []
+
+    def leave(block: nn.Module, args: tuple[Any, ...], result: Tensor) -> None:
+        nonlocal last_inputs, before_last
+        if result.requires_grad:  # or else no gradient will ask for the block again
+            inputs.update(storages(arg for arg in args if isinstance(arg, Tensor)))
+            last_inputs, before_last = args, kept.storages()
+
+    hooks = [block.register_forward_hook(leave) for block in blocks]
+    try:
+        with kept.hooks, autocast(device, dtype):
+            loss = part_of_loss(model, idx, targets, total_tokens, segments)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    activations = size_without(own, kept.storages() | inputs)
+    loss.backward()
+    gradients = storages(p.grad for p in model.parameters() if p.grad is not None)
+    optimizer.step()
+    state = [value for held in optimizer.state.values() for value in held.values()]
+    tensors = [value for value in state if isinstance(value, Tensor)]
+    peak = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None
+    if last_inputs:
+        inside = KeptTensors()
+        with inside.hooks, autocast(device, dtype):
+            _result = blocks[-1](*last_inputs)
+        counted = own | storages(arg for arg in last_inputs if isinstance(arg, Tensor))
+        again = size_without(counted, inside.storages())
+        activations = max(activations, size_without(own, before_last | inputs) + again)
+    return Memory(
+        weights=sum(own.values()),
+        gradients=sum(gradients.values()),
+        optimizer=sum(storages(t for t in tensors if t.device == device).values()),
+        activations=activations,
+        peak=peak,
+    )
+
+
+def size_without(own: dict[int, int], kept: dict[int, int]) -> int:
+    """The bytes of the storages in kept that are not the model's own."""
+    return sum(nbytes for address, nbytes in kept.items() if address not in own)

@@ -1,0 +1,277 @@
+"""`minigpt memory`: how much memory training takes, worked out before anything is built.
+
+    predict_memory(GPTConfig.preset("gpt2-xl"), "qlora", batch_size=1, context=1024)
+
+The command describes a step of `minigpt finetune` unless told otherwise: the same options with the
+same defaults, pretrained weights in fp32 and products in bf16. The function takes a TrainingRun's.
+
+Four things are in memory while a model learns:
+
+    weights      every parameter, in the format it is stored in: 4 bytes in fp32, 2 in bf16, 4.127
+                 bits in NF4 with double quantization; and what the method adds, in fp32
+    gradients    one number for each that is trained
+    optimizer    two for each that is trained, AdamW's running means of g and g^2, and a step
+                 counter of 4 bytes for each tensor
+    activations  what the forward pass leaves for the backward pass: memory_activations.py
+
+The first three do not depend on the batch, the last is proportional to it. The total is their sum.
+What is there for a moment only is not in it: the result that a kernel is just writing, gradients of
+activations on their way back, a weight in full while a product needs it (on a CPU that piece of
+memory is kept for the next weight). memory_measured.py counts a step that really runs; on a CPU all
+four agree with it to the byte (in a model that is bf16 throughout, activations to 1%: there a CPU's
+layer norms keep bf16 where a GPU's keep fp32).
+
+Published for a 7B model, batch and context unknown: LoRA in bf16 21.33 GB, QLoRA 14.18 GB. For
+Llama 2 7B, batch 1, r = 8 at every linear layer:
+
+    minigpt memory --preset llama2-7b --weights bfloat16 --r 8 --context N
+
+    context     LoRA     QLoRA
+    512      16.42 GB    6.81 GB
+    1024     19.01 GB    9.40 GB
+
+No batch and context give both published figures: here the two methods differ in the weights alone,
+by 9.61 GB, and there by 7.15. What else that run held at its peak is not known.
+"""
+
+from __future__ import annotations
+
+import json
+from argparse import ArgumentParser, Namespace
+from dataclasses import dataclass
+from math import ceil
+from typing import Any
+
+from minigpt.config import PRESETS, GPTConfig, count_parameters
+from minigpt.finetuning.methods import NF4_BLOCK_SIZE, add_size_arguments
+from minigpt.memory.activations import activation_bytes
+from minigpt.memory.llama import LLAMA_2
+from minigpt.memory.run import (
+    FORMATS,
+    METHODS,
+    Shape,
+    TrainingRun,
+    block_layers,
+    check_run,
+    kv_width,
+    lora_layers,
+    width,
+)
+
+PARTS = ("weights", "gradients", "optimizer", "activations", "total")
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What a training step takes, in bytes.
+
+    Attributes:
+        peak: the most that was allocated on a GPU; only where it was measured.
+    """
+
+    weights: int
+    gradients: int
+    optimizer: int
+    activations: int
+    peak: int | None = None
+
+    @property
+    def total(self) -> int:
+        """The four together."""
+        return self.weights + self.gradients + self.optimizer + self.activations
+
+
+def predict_memory(
+    shape: Shape, method: str, batch_size: int, context: int, **settings: Any
+) -> Memory:
+    """What training a model of this shape takes; nothing is built.
+
+    Args:
+        shape: a GPTConfig, or a LlamaShape, whose adapters are as ours would be.
+        method, batch_size, context, settings: the attributes of TrainingRun, by name.
+
+    Raises:
+        ValueError: a setting is out of range, or does not fit the shape.
+    """
+    run = TrainingRun(method, batch_size, context, **settings)
+    check_run(shape, run)
+    numbers, tensors = count_trained(shape, run)
+    size = FORMATS[run.weights] if method == "full" else 4
+    return Memory(
+        weights=weight_bytes(shape, run),
+        gradients=size * numbers,
+        optimizer=2 * size * numbers + 4 * tensors,
+        activations=activation_bytes(shape, run),
+    )
+
+
+def weight_bytes(shape: Shape, run: TrainingRun) -> int:
+    """All parameters, and the parts of what is in NF4."""
+    size, total = FORMATS[run.weights], parameters(shape)
+    if run.method == "full":
+        return size * total
+    added = 4 * count_trained(shape, run)[0]
+    if run.method != "qlora":
+        return size * total + added
+    matrices = [layer.n_in * layer.n_out for layer in block_layers(shape)]
+    in_nf4 = shape.n_layer * sum(nf4_bytes(n, run) for n in matrices)
+    return size * (total - shape.n_layer * sum(matrices)) + in_nf4 + added
+
+
+def nf4_bytes(n: int, run: TrainingRun) -> int:
+    """A matrix of n numbers in 4 bits, with a scale for every block; see kernels/nf4.py.
+
+    Without double quantization a scale is fp32. With it, it is a byte, 256 of them share an fp32
+    scale, and there is one fp32 offset for all: 4 + 8/64 + 32/(64 x 256) = 4.127 bits a number.
+    """
+    scales = ceil(n / run.nf4_block_size)
+    if not run.double_quant:
+        return ceil(n / 2) + 4 * scales
+    return ceil(n / 2) + scales + 4 * ceil(scales / 256) + 4
+
+
+def parameters(shape: Shape) -> int:
+    """The number of parameters of the pretrained model."""
+    if isinstance(shape, GPTConfig):
+        return count_parameters(shape)
+    return shape.linear_parameters + shape.other_parameters
+
+
+def count_trained(shape: Shape, run: TrainingRun) -> tuple[int, int]:
+    """How many numbers are trained, and in how many tensors.
+
+    With width C, L blocks: LoRA r (in + out) in two tensors a layer; prompt tuning n C in one;
+    prefix tuning n 2 L C in one, with a network n C and its two layers in five; adapters
+    2 L (2 C b + b + C) in 8 L, b the width of the bottleneck.
+    """
+    C, L, n = width(shape), shape.n_layer, run.n_tokens
+    if run.method == "full":
+        return parameters(shape), parameter_tensors(shape)
+    if run.adds_lora:
+        layers = lora_layers(shape, run)
+        return run.r * sum(layer.n_in + layer.n_out for layer in layers), 2 * len(layers)
+    if run.method == "prompt":
+        return n * C, 1
+    if run.method == "adapter":
+        b = run.bottleneck
+        return 2 * L * (2 * C * b + b + C), 8 * L
+    out, hidden = 2 * L * kv_width(shape), run.reparametrize
+    if hidden is None:
+        return n * out, 1
+    return n * C + hidden * C + hidden + hidden * out + out, 5
+
+
+def parameter_tensors(shape: Shape) -> int:
+    """In how many tensors the parameters of the pretrained model are."""
+    if not isinstance(shape, GPTConfig):
+        return 3 + shape.n_layer * (7 + 2)  # embedding, head, last norm; matrices and norms
+    each = 2 if shape.bias else 1  # a weight, a bias
+    return 2 + each + shape.n_layer * 6 * each  # embeddings, last norm; matrices and norms
+
+
+def named_shape(name: str) -> Shape:
+    """A GPT-2, GPT-3 or Llama 2 by its name.
+
+    Raises:
+        ValueError: there is no such preset; the message lists those there are.
+    """
+    shapes: dict[str, Shape] = {preset: GPTConfig.preset(preset) for preset in PRESETS}
+    shapes |= {size.lower(): shape for size, shape in LLAMA_2.items()}
+    if name not in shapes:
+        raise ValueError(f"no preset is called {name!r}; there are {', '.join(shapes)}")
+    return shapes[name]
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """The options of `minigpt memory`; left out, they are what `minigpt finetune` does."""
+    add = parser.add_argument
+    add("--preset", default="gpt2-xl", help="gpt2 to gpt3-175b, llama2-7b, -13b or -70b")
+    add("--method", choices=METHODS, help="default: a row for each")
+    add("--batch", type=int, default=1, help="rows a step (default 1)")
+    add(
+        "--context", type=int, default=1024,
+        help="tokens a row, those of a soft prompt among them (default 1024)",
+    )  # fmt: skip
+    add("--dtype", default="bfloat16", choices=FORMATS, help="of products (default bfloat16)")
+    add(
+        "--weights", default="float32", choices=FORMATS,
+        help="pretrained weights that are not in 4 bits (default float32)",
+    )  # fmt: skip
+    add_size_arguments(parser)
+    parser.set_defaults(nf4_block_size=NF4_BLOCK_SIZE)
+    add(
+        "--target-modules", metavar="LIST",
+        help="lora, qlora: layers that get an adapter (default: every linear layer of a block)",
+    )  # fmt: skip
+    add("--gradient-checkpointing", action="store_true", help="compute each block twice, keep less")
+    add("--stored-attention", action="store_true", help="no fused kernel: keep attention weights")
+    add("--json", action="store_true", help="print JSON, in bytes, instead of a table in GB")
+
+
+def main(arguments: Namespace) -> int:
+    """Print what each method takes, or one."""
+    shape = named_shape(arguments.preset)
+    if not 1 <= arguments.context <= shape.block_size:
+        raise ValueError(
+            f"--context must be from 1 to {shape.block_size}, the block_size of "
+            f"{arguments.preset}, got {arguments.context}"
+        )
+    rows = {}
+    for method in [arguments.method] if arguments.method else METHODS:
+        plain_scales = arguments.no_double_quant and arguments.method == "qlora"
+        rows[method] = settings_of(arguments, method, not plain_scales)
+        if method == "qlora" and not arguments.method:
+            rows["qlora, fp32 scales"] = settings_of(arguments, method, double_quant=False)
+    table = {name: predict_memory(shape, **settings) for name, settings in rows.items()}
+    trained = {
+        name: count_trained(shape, TrainingRun(**settings))[0] for name, settings in rows.items()
+    }
+    if arguments.json:
+        result = {
+            name: {"settings": rows[name], "trained": trained[name]}
+            | {part: getattr(memory, part) for part in PARTS}
+            for name, memory in table.items()
+        }
+        print(json.dumps({"preset": arguments.preset, "methods": result}, indent=1))
+        return 0
+    in_nf4 = " or NF4" if "qlora" in rows else ""
+    print(
+        f"{arguments.preset}: {parameters(shape) / 1e6:,.1f} million parameters; batch "
+        f"{arguments.batch}, context {arguments.context}, weights in "
+        f"{arguments.weights}{in_nf4}, products in {arguments.dtype}\n"
+    )
+    print(f"{'GB of 10^9 bytes':<19}" + "".join(f"{part:>12}" for part in PARTS) + "     trained")
+    for name, memory in table.items():
+        numbers = "".join(f"{getattr(memory, part) / 1e9:>12.3f}" for part in PARTS)
+        print(f"{name:<19}{numbers}{trained[name] / 1e6:>11.2f}M")
+    if any(TrainingRun(**settings).past for settings in rows.values()):
+        n = arguments.n_tokens
+        print(f"\n{n} of the {arguments.context} tokens are the soft prompt of prompt and prefix.")
+    return 0
+
+
+def settings_of(arguments: Namespace, method: str, double_quant: bool) -> dict[str, Any]:
+    """The attributes of a TrainingRun, from the options."""
+    past = arguments.n_tokens if method in ("prompt", "prefix") else 0
+    if past >= arguments.context:
+        raise ValueError(
+            f"--n-tokens must be less than --context, so that there is room for a text, got "
+            f"{past} and {arguments.context}"
+        )
+    targets = arguments.target_modules
+    return {
+        "method": method,
+        "batch_size": arguments.batch,
+        "context": arguments.context - past,
+        "r": arguments.r,
+        "target_modules": targets and [name.strip() for name in targets.split(",")],
+        "double_quant": double_quant,
+        "nf4_block_size": arguments.nf4_block_size,
+        "n_tokens": arguments.n_tokens,
+        "reparametrize": arguments.reparametrize or None,
+        "bottleneck": arguments.bottleneck,
+        "weights": arguments.weights,
+        "compute": arguments.dtype,
+        "checkpointing": arguments.gradient_checkpointing,
+        "stored_attention": arguments.stored_attention,
+    }

@@ -1,0 +1,186 @@
+"""A training step, described by what decides how much memory it takes; and the linear layers in it.
+
+memory_activations.py and memory.py work out the bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from minigpt.config import GPTConfig
+from minigpt.layers import choose, within_block
+from minigpt.lora.layer import check_rank, check_settings
+from minigpt.memory.llama import LlamaShape
+
+METHODS = ("full", "lora", "qlora", "prompt", "prefix", "adapter")
+HEAD = "lm_head"
+FORMATS = {"float32": 4, "bfloat16": 2}  # bytes a number
+Shape = GPTConfig | LlamaShape
+
+
+@dataclass(frozen=True)
+class TrainingRun:
+    """What of a training step decides how much memory it takes.
+
+    Attributes:
+        method: one of METHODS.
+        batch_size, context: B rows of T tokens, those of a soft prompt not counted.
+        packed: a row holds several texts, so every row has a mask of its own (`segments`).
+        n_targets: positions that count for the loss; all B T if None.
+        r, target_modules: of LoRA; None means every linear layer of a block.
+        double_quant, nf4_block_size: of QLoRA.
+        n_tokens: virtual tokens of prompt and prefix tuning.
+        reparametrize: hidden width of the network that makes the prefix; None: there is none.
+        bottleneck: width of bottleneck adapters.
+        weights: number format of the pretrained weights. With "full" these learn and their
+            gradients and moments are in the same format; what other methods add is float32.
+        compute: number format of matrix products; float32 weights are rounded on use (autocast).
+        checkpointing: blocks are computed again in the backward pass, and only their inputs kept.
+        stored_attention: attention is written out and keeps its weights [T, T]; model.py does that
+            on a CPU in bfloat16 up to 512 tokens. False: a fused kernel.
+
+    Raises:
+        ValueError: a setting is out of range.
+    """
+
+    method: str
+    batch_size: int
+    context: int
+    packed: bool = False
+    n_targets: int | None = None
+    r: int = 8
+    target_modules: Sequence[str] | None = None
+    double_quant: bool = True
+    nf4_block_size: int = 64
+    n_tokens: int = 20
+    reparametrize: int | None = None
+    bottleneck: int = 16
+    weights: str = "float32"
+    compute: str = "float32"
+    checkpointing: bool = False
+    stored_attention: bool = False
+
+    def __post_init__(self) -> None:
+        if self.method not in METHODS:
+            raise ValueError(f"method must be one of {', '.join(METHODS)}, got {self.method!r}")
+        counts = ("batch_size", "context", "n_targets", "n_tokens", "reparametrize", "bottleneck")
+        for name in counts:
+            value = getattr(self, name)
+            if value is None and name in ("n_targets", "reparametrize"):
+                continue
+            whole = isinstance(value, int) and not isinstance(value, bool)
+            if not (whole and value >= 1):
+                raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}")
+        if self.n_targets is not None and self.n_targets > self.batch_size * self.context:
+            raise ValueError(
+                f"n_targets must be at most batch_size x context = "
+                f"{self.batch_size * self.context}, got {self.n_targets}"
+            )
+        check_settings(self.r, alpha=1, dropout=0)
+        if self.nf4_block_size not in [2**i for i in range(5, 13)]:
+            raise ValueError(
+                f"nf4_block_size must be a power of two from 32 to 4096, got {self.nf4_block_size}"
+            )
+        for name in ("weights", "compute"):
+            if getattr(self, name) not in FORMATS:
+                raise ValueError(f"{name} must be float32 or bfloat16, got {getattr(self, name)!r}")
+        if self.weights == "bfloat16" and self.compute == "float32":
+            raise ValueError(
+                "weights in bfloat16 cannot be multiplied in float32; set compute to bfloat16, or "
+                "weights to float32"
+            )
+
+    @property
+    def past(self) -> int:
+        """Keys and values that stand before every text."""
+        return self.n_tokens if self.method in ("prompt", "prefix") else 0
+
+    @property
+    def adds_lora(self) -> bool:
+        """Whether LoRA stands beside linear layers."""
+        return self.method in ("lora", "qlora")
+
+
+class LinearLayer(NamedTuple):
+    """A linear layer of a block, by its name there."""
+
+    name: str
+    n_in: int
+    n_out: int
+    bias: bool = False
+
+
+def block_layers(shape: Shape) -> list[LinearLayer]:
+    """The linear layers of a block, in the order in which they compute."""
+    if isinstance(shape, GPTConfig):
+        C, bias = shape.n_embd, shape.bias
+        return [
+            LinearLayer("attn.c_attn", C, 3 * C, bias),
+            LinearLayer("attn.c_proj", C, C, bias),
+            LinearLayer("mlp.c_fc", C, 4 * C, bias),
+            LinearLayer("mlp.c_proj", 4 * C, C, bias),
+        ]
+    C, F = shape.dim, shape.ffn
+    return [
+        LinearLayer("self_attn.q_proj", C, C),
+        LinearLayer("self_attn.k_proj", C, shape.kv_dim),
+        LinearLayer("self_attn.v_proj", C, shape.kv_dim),
+        LinearLayer("self_attn.o_proj", C, C),
+        LinearLayer("mlp.gate_proj", C, F),
+        LinearLayer("mlp.up_proj", C, F),
+        LinearLayer("mlp.down_proj", F, C),
+    ]
+
+
+def head_layer(shape: Shape) -> LinearLayer:
+    """The LM head, which QLoRA leaves as it is."""
+    return LinearLayer(HEAD, width(shape), shape.vocab_size)
+
+
+def lora_layers(shape: Shape, run: TrainingRun) -> list[LinearLayer]:
+    """Those of the whole model that get a LoRA adapter; none with other methods.
+
+    Raises:
+        ValueError: a name means no layer, or r is greater than a layer's rank can be.
+    """
+    if not run.adds_lora:
+        return []
+    layers = {
+        f"layers.{i}.{layer.name}": layer
+        for i in range(shape.n_layer)
+        for layer in block_layers(shape)
+    }
+    names = list(layers)
+    if run.target_modules is not None:
+        layers[HEAD] = head_layer(shape)
+        names = choose(layers, run.target_modules)
+    for name in names:
+        check_rank(run.r, layers[name].n_in, layers[name].n_out, within_block(name))
+    return [layers[name] for name in names]
+
+
+def width(shape: Shape) -> int:
+    """C: how many numbers the stream has for a token."""
+    return shape.n_embd if isinstance(shape, GPTConfig) else shape.dim
+
+
+def kv_width(shape: Shape) -> int:
+    """How many numbers the keys of a token are."""
+    return shape.n_embd if isinstance(shape, GPTConfig) else shape.kv_dim
+
+
+def check_run(shape: Shape, run: TrainingRun) -> None:
+    """Whether a model of this shape can be trained so.
+
+    Raises:
+        ValueError: the tokens do not fit the context, or LoRA's settings not the layers.
+    """
+    lora_layers(shape, run)
+    if run.past + run.context > shape.block_size:
+        virtual = f" and {run.past} of the soft prompt" if run.past else ""
+        raise ValueError(
+            f"context must be at most {shape.block_size - run.past}, since the model's block_size "
+            f"is {shape.block_size}, got {run.context} tokens{virtual}"
+        )

@@ -1,0 +1,82 @@
+"""The optimizer: AdamW, with weight decay only where it helps.
+
+Sources: Kingma and Ba 2015, "Adam"; Loshchilov and Hutter 2019, "Decoupled Weight Decay
+Regularization" (AdamW, algorithm 2); Brown et al. 2020 (GPT-3, appendix B: decay 0.1, betas 0.9 and
+0.95).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from minigpt.optim.paged_adamw import PagedAdamW
+
+__all__ = ["PagedAdamW", "make_optimizer", "parameter_groups"]
+
+
+def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """Split what is to be trained into weights that decay and weights that do not.
+
+    Decay pulls every weight a little towards zero, which keeps matrices (two dimensions and more:
+    linear layers, embeddings, LoRA's A and B) from relying on a few huge entries. A bias or the
+    gain of a layer norm (one dimension) has a natural size that is not zero, so it is left alone.
+
+    Parameters with requires_grad=False are in no group: the optimizer keeps no state for them. A
+    weight used under two names (the tied LM head) is there once.
+
+    Returns:
+        One or two dicts {"params": [...], "weight_decay": ...}, the decaying group first.
+
+    Raises:
+        ValueError: every parameter of the model is frozen.
+    """
+    trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    if not trainable:
+        raise ValueError(
+            f"there is nothing to train: every parameter of this {type(model).__name__} is frozen; "
+            "set requires_grad=True on those that should learn"
+        )
+    decaying = [parameter for parameter in trainable if parameter.dim() >= 2]
+    others = [parameter for parameter in trainable if parameter.dim() < 2]
+    groups: list[dict[str, Any]] = [
+        {"params": decaying, "weight_decay": weight_decay},
+        {"params": others, "weight_decay": 0.0},
+    ]
+    return [group for group in groups if group["params"]]
+
+
+def make_optimizer(
+    model: nn.Module,
+    learning_rate: float,
+    weight_decay: float = 0.1,
+    betas: tuple[float, float] = (0.9, 0.95),
+    eps: float = 1e-8,
+    paged: bool = False,
+) -> torch.optim.AdamW:
+    """AdamW over the trainable parameters of model, in one pass over memory where torch can.
+
+    For a gradient g at step t, with all operations per number:
+
+        m = beta1 m + (1 - beta1) g          the running mean of gradients
+        v = beta2 v + (1 - beta2) g^2        the running mean of their squares
+        w = w - lr weight_decay w - lr (m / (1 - beta1^t)) / (sqrt(v / (1 - beta2^t)) + eps)
+
+    The fused form does these lines in a single kernel: the same update, with the weights, moments
+    and gradients read from memory once and not once a line.
+
+    With paged=True, m and v of parameters on a GPU lie in the host's memory, for as many bytes less
+    on the GPU and a slower step: paged_adamw.py says how much.
+
+    Raises:
+        ValueError: every parameter of the model is frozen.
+    """
+    groups = parameter_groups(model, weight_decay)
+    if paged:
+        return PagedAdamW(groups, learning_rate, betas, eps, weight_decay)
+    try:
+        return torch.optim.AdamW(groups, lr=learning_rate, betas=betas, eps=eps, fused=True)
+    except RuntimeError:  # this device or number format has no fused kernel
+        return torch.optim.AdamW(groups, lr=learning_rate, betas=betas, eps=eps)

@@ -1,0 +1,1 @@
+"""Models as folders: GPT-2's published weights in, ours out."""

@@ -1,0 +1,201 @@
+"""Models as folders: GPT-2's published weights in, ours out, in the layout transformers uses.
+
+    config.json          the sizes, and the switches that say which kind of GPT-2 this is
+    model.safetensors    the weights; or several files, listed in model.safetensors.index.json
+    tokenizer.json       only with our own tokenizer: see minigpt.tokenizer.save_encoding
+
+How the weights lie in the file is told in gpt2_layout.py.
+"""
+
+from __future__ import annotations
+
+import json
+import urllib.request
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from safetensors.torch import save_file
+
+from minigpt.files.atomic import write_atomically
+from minigpt.model import GPT
+from minigpt.pretrained.layout import (
+    CONFIG_FILE,
+    STORED_DTYPES,
+    TOKENIZER_FILE,
+    WEIGHTS_FILE,
+    assemble,
+    check_vocabulary,
+    read_config,
+    read_config_file,
+    read_weights,
+    stored_config,
+    stored_tensors,
+)
+from minigpt.text.python_library import data_folder
+from minigpt.tokenizer import END_OF_TEXT, gpt2_encoding, load_encoding, save_encoding
+
+if TYPE_CHECKING:
+    import tiktoken
+
+PUBLISHED = ("gpt2", "gpt2-medium", "gpt2-large", "gpt2-xl")
+PUBLISHED_AT = "https://huggingface.co/openai-community/{name}/resolve/main/{file}"
+
+
+def load_gpt2(name_or_folder: str | Path) -> GPT:
+    """A GPT-2 as a GPT in fp32, in evaluation mode.
+
+    From a folder with layers in 4 bits comes what quantized_files.load_quantized makes of it.
+
+    Args:
+        name_or_folder: a folder that transformers or save_gpt2 wrote; or "gpt2", "gpt2-medium",
+            "gpt2-large" or "gpt2-xl", which is looked for in runs/data (where `minigpt data fetch`
+            puts it) and then downloaded with huggingface_hub (`pip install "minigpt[hub]"`).
+
+    Raises:
+        FileNotFoundError: there is no such folder, a file of it is missing, or the weights of that
+            name cannot be downloaded; the message says what to download and where to put it.
+        ValueError: a file is damaged, holds another kind of model, or does not fit config.json.
+    """
+    folder = find_folder(name_or_folder)
+    if read_config_file(folder).get("quantization_config"):
+        from minigpt.qlora.files import load_quantized  # and with it the package kernels
+
+        return load_quantized(folder)
+    return assemble(folder, read_config(folder), dict(read_weights(folder)))
+
+
+def save_gpt2(model: GPT, folder: str | Path, dtype: torch.dtype | None = None) -> None:
+    """Write model into folder so that transformers' GPT2LMHeadModel.from_pretrained reads it.
+
+    A model without biases is written with biases of 0, since GPT-2's layout has them: transformers
+    computes the same, and load_gpt2 leaves them out again as long as they are 0.
+
+    Args:
+        dtype: float32, bfloat16 or float16; None keeps the model's own.
+
+    Raises:
+        ValueError: another dtype, or a model with other weights than a GPT's (adapters are merged
+            or taken off first, and layers in 4 bits go to quantized_files.save_quantized).
+        OSError: the disk is full or may not be written to; no file is left half-written.
+    """
+    # With GPT-2's tokenizer, as with ours, <|endoftext|> is the last id.
+    _save(model, Path(folder), dtype, end_of_text=model.config.vocab_size - 1)
+
+
+def _save(model: GPT, folder: Path, dtype: torch.dtype | None, end_of_text: int | None) -> None:
+    dtype = next(model.parameters()).dtype if dtype is None else dtype
+    if dtype not in STORED_DTYPES:
+        raise ValueError(f"dtype must be one of {', '.join(STORED_DTYPES.values())}, got {dtype}")
+    tensors = stored_tensors(model, dtype)
+    text = json.dumps(stored_config(model.config, dtype, end_of_text), indent=2) + "\n"
+    folder.mkdir(parents=True, exist_ok=True)
+    write_atomically(
+        folder / WEIGHTS_FILE, lambda path: save_file(tensors, path, metadata={"format": "pt"})
+    )
+    write_atomically(folder / CONFIG_FILE, lambda path: _write_text(path, text))
+
+
+def _write_text(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")
+
+
+def save_pretrained(
+    model: GPT,
+    encoding: tiktoken.Encoding,
+    folder: str | Path,
+    dtype: torch.dtype | None = None,
+) -> None:
+    """Write model as save_gpt2 does, and the tokenizer it was trained with beside it.
+
+    Raises:
+        ValueError: the tokenizer has more tokens than the model; or what save_gpt2 raises.
+        OSError: the disk is full or may not be written to; no file is left half-written.
+    """
+    check_vocabulary(model.config, encoding)
+    folder = Path(folder)
+    has_end = END_OF_TEXT in encoding.special_tokens_set
+    _save(model, folder, dtype, end_of_text=encoding.eot_token if has_end else None)
+    save_encoding(encoding, folder / TOKENIZER_FILE)
+
+
+def load_pretrained(name_or_folder: str | Path) -> tuple[GPT, tiktoken.Encoding]:
+    """A model in fp32 and evaluation mode, and its tokenizer.
+
+    Args:
+        name_or_folder: "base", the small model that comes with minigpt; a folder that
+            save_pretrained wrote; or whatever load_gpt2 takes, together with GPT-2's tokenizer.
+
+    Raises:
+        FileNotFoundError, ValueError: as load_gpt2; or the tokenizer is missing or does not fit.
+    """
+    folder = find_folder(name_or_folder)
+    model = load_gpt2(folder)
+    if (folder / TOKENIZER_FILE).is_file() and not is_of_transformers(folder / TOKENIZER_FILE):
+        encoding = load_encoding(folder / TOKENIZER_FILE)
+    elif model.config.vocab_size >= 50257:
+        encoding = gpt2_encoding()
+    else:
+        raise FileNotFoundError(
+            f"{folder} has no {TOKENIZER_FILE} of minigpt, and its vocabulary of "
+            f"{model.config.vocab_size} is not GPT-2's; save the model with save_pretrained"
+        )
+    check_vocabulary(model.config, encoding)
+    return model, encoding
+
+
+def is_of_transformers(path: Path) -> bool:
+    """Whether a tokenizer.json is the one transformers writes for GPT-2, which is GPT-2's own."""
+    return '"added_tokens"' in path.read_text(encoding="utf-8", errors="replace")[:2000]
+
+
+def find_folder(name_or_folder: str | Path) -> Path:
+    """The folder of a model: one that exists, the base model's, or a published model's.
+
+    Raises:
+        FileNotFoundError: there is none, and it cannot be downloaded.
+    """
+    folder, name = Path(name_or_folder), str(name_or_folder)
+    if folder.is_dir():
+        return folder
+    if name == "base":
+        return data_folder() / "base"
+    name = name.removeprefix("openai-community/")
+    if name not in PUBLISHED:
+        raise FileNotFoundError(
+            f"there is no folder {folder}; a model is a folder, or one of base, "
+            f"{', '.join(PUBLISHED)}"
+        )
+    fetched = Path("runs/data") / name
+    return fetched if (fetched / WEIGHTS_FILE).is_file() else download(name)
+
+
+def download(name: str) -> Path:
+    """The folder where huggingface_hub has, or puts, the files of a published GPT-2.
+
+    Raises:
+        FileNotFoundError: huggingface_hub is not installed, or cannot get the files.
+    """
+    repository, files = f"openai-community/{name}", (CONFIG_FILE, WEIGHTS_FILE)
+    try:
+        from huggingface_hub import hf_hub_download, hf_hub_url
+        from huggingface_hub.errors import LocalEntryNotFoundError
+
+        try:
+            paths = [hf_hub_download(repository, file, local_files_only=True) for file in files]
+        except LocalEntryNotFoundError:
+            # Without a network the hub's own client tries for half a minute; this fails at once.
+            urllib.request.urlopen(hf_hub_url(repository, CONFIG_FILE), timeout=10).close()
+            paths = [hf_hub_download(repository, file) for file in files]
+    except Exception as error:  # whatever goes wrong in a download, the way out is the same
+        missing = isinstance(error, ImportError)
+        reason = "huggingface_hub is not installed" if missing else type(error).__name__
+        urls = " and ".join(PUBLISHED_AT.format(name=name, file=file) for file in files)
+        place = "run `minigpt data fetch gpt2 --from PATH`"
+        if name != "gpt2":
+            place = f"put both files into {Path('runs/data') / name}"
+        raise FileNotFoundError(
+            f"the weights of {name} are not on this machine and cannot be downloaded ({reason}): "
+            f"download {urls} elsewhere, then {place}, or give the folder they are in"
+        ) from error
+    return Path(paths[0]).parent

@@ -1,0 +1,5 @@
+"""QLoRA: a model whose linear layers are frozen in 4 bits, trained through LoRA beside them."""
+
+from minigpt.qlora.model import NF4Linear, dequantize_model, frozen_bits, quantize_model
+
+__all__ = ["NF4Linear", "dequantize_model", "frozen_bits", "quantize_model"]

@@ -1,0 +1,269 @@
+"""QLoRA: a model whose linear layers are frozen in 4 bits, trained through LoRA beside them.
+
+    model = quantize_model(load_pretrained("base")[0])    # linear layers: an eighth of fp32's bytes
+    apply_lora(model, r=8, target_modules=("c_attn", "c_proj", "c_fc"))
+    train(model, ...)                                     # only the adapter learns
+    save_adapter(model, "runs/french")                    # fits every copy of the 4-bit model
+
+    plain = dequantize_model(copy.deepcopy(model))        # merge_lora can add to numbers
+    merge_lora(plain)
+
+A layer computes with its weight in full for as long as one matrix product takes, forward and
+backward, and keeps 4.127 bits of each number in between. (On a CPU the memory that a large weight
+was in is kept for the next; see kernels/host_memory.py.) Files are in quantized_files.py, the
+number format and its kernels in the package kernels.
+Source: Dettmers et al. 2023, "QLoRA: Efficient Finetuning of Quantized LLMs" (arXiv 2305.14314,
+section 3).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+
+import kernels
+
+if not hasattr(kernels, "NF4Tensor"):
+    raise ImportError(
+        "minigpt needs its own package kernels, but Python found another of that name (Hugging "
+        f"Face publishes one), {kernels.__file__}: run `pip uninstall kernels`, then install "
+        "minigpt again"
+    )
+from kernels import NF4Tensor, dequantize_nf4, nf4_linear, quantize_nf4
+from kernels.nf4 import check_block_size
+from minigpt.fast.linear import Linear
+from minigpt.layers import linear_layers, matches, within_block
+
+SKIP = ("lm_head",)
+
+Model = TypeVar("Model", bound=nn.Module)
+
+
+class NF4Linear(nn.Module):
+    """x W^T + b with a frozen W in NF4 (Dettmers et al. 2023, equations 5 and 6, without LoRA).
+
+    The codes and scales of W are buffers, called as in NF4Tensor. They go with the module to other
+    devices and keep their number formats: .to(torch.bfloat16) changes what the layer computes in,
+    not what it knows. The layer has no attribute weight, since there is no such tensor.
+
+    Args:
+        base: the linear layer to store; it is left as it is, and its bias is shared.
+        block_size, double_quant, nested_block_size: see kernels.quantize_nf4.
+
+    Attributes:
+        in_features, out_features: the sizes of W [out, in].
+        bias: [out], frozen, or None.
+        dtype: the number format that W has where it is dequantized to stay.
+
+    Raises:
+        ValueError: the weight has a NaN or Inf, or a size is not allowed.
+        TypeError: the weight is not fp32, fp16 or bf16.
+    """
+
+    codes: Tensor
+    bias: Tensor | None
+
+    def __init__(
+        self,
+        base: nn.Linear,
+        block_size: int = 64,
+        double_quant: bool = True,
+        nested_block_size: int = 256,
+    ) -> None:
+        super().__init__()
+        q = quantize_nf4(base.weight, block_size, double_quant, nested_block_size)
+        self._hold(q, base.bias)
+        self.train(base.training)
+
+    @classmethod
+    def from_nf4(cls, q: NF4Tensor, bias: Tensor | None = None) -> NF4Linear:
+        """A layer with the weight q [out, in] and the bias [out]."""
+        layer = cls.__new__(cls)
+        nn.Module.__init__(layer)
+        layer._hold(q, bias)
+        return layer
+
+    @classmethod
+    def from_stored(
+        cls, tensors: Mapping[str, Tensor], name: str, bias: Tensor | None = None
+    ) -> NF4Linear:
+        """A layer with the weight that bitsandbytes has stored as `name`; see NF4Tensor.
+
+        Raises:
+            KeyError, ValueError, TypeError: a part is missing or damaged, or it is not in NF4.
+        """
+        return cls.from_nf4(NF4Tensor.from_state_dict(tensors, name), bias)
+
+    def _hold(self, q: NF4Tensor, bias: Tensor | None) -> None:
+        if len(q.shape) != 2:
+            raise ValueError(f"NF4Linear needs a weight [out, in], got the shape {list(q.shape)}")
+        self.out_features, self.in_features = q.shape
+        self.dtype = q.dtype
+        self.block_size, self.nested_block_size = q.block_size, q.nested_block_size
+        for name, part in q.parts.items():
+            self.register_buffer(name, part)
+        frozen = None if bias is None else nn.Parameter(bias.detach(), requires_grad=False)
+        self.register_parameter("bias", frozen)
+
+    @property
+    def quantized(self) -> NF4Tensor:
+        """W, in the buffers of this layer."""
+        return self._quantized(self.dtype)
+
+    def _quantized(self, dtype: torch.dtype) -> NF4Tensor:
+        return NF4Tensor(
+            shape=torch.Size((self.out_features, self.in_features)),
+            dtype=dtype,
+            block_size=self.block_size,
+            nested_block_size=self.nested_block_size,
+            **dict(self.named_buffers()),
+        )
+
+    def forward(self, input: Tensor) -> Tensor:
+        """input [..., in] -> [..., out], in the number format of input, or in that of autocast."""
+        bias = None if self.bias is None else self.bias.to(input.dtype)
+        return nf4_linear(input, self._quantized(input.dtype), bias)
+
+    def dequantize(self) -> Linear:
+        """A frozen layer with the numbers that the codes stand for, in `dtype`."""
+        linear = Linear(self.in_features, self.out_features, bias=False, device="meta")
+        linear.weight = nn.Parameter(dequantize_nf4(self.quantized), requires_grad=False)
+        linear.bias = self.bias  # type: ignore[assignment]
+        return linear.train(self.training)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> NF4Linear:
+        """What .to, .half, .cuda and their like call with the change that they make to a tensor."""
+        before = dict(self.named_buffers())
+        super()._apply(fn, recurse)
+        for name, part in before.items():
+            moved = self.get_buffer(name)
+            if moved.dtype != part.dtype:  # rounded scales would be other weights
+                setattr(self, name, part.to(moved.device))
+        self.dtype = fn(torch.empty(0, dtype=self.dtype)).dtype
+        return self
+
+    def extra_repr(self) -> str:
+        return (
+            f"in_features={self.in_features}, out_features={self.out_features}, "
+            f"bias={self.bias is not None}, block_size={self.block_size}, "
+            f"nested_block_size={self.nested_block_size}"
+        )
+
+
+def quantize_model(
+    model: Model,
+    block_size: int = 64,
+    double_quant: bool = True,
+    skip: Sequence[str] = SKIP,
+) -> Model:
+    """Put an NF4Linear in the place of every linear layer and freeze the whole model.
+
+    Embeddings are no linear layers and stay as they are. So does GPT's LM head, whose weight is the
+    token embedding; with skip=() a copy of it is quantized, and the two are tied no longer. On an
+    error the model is unchanged.
+
+    Models other than GPT must call their linear layers: nn.TransformerEncoderLayer, which reads
+    their weights instead, fails in its forward pass.
+
+    Args:
+        block_size, double_quant: see kernels.quantize_nf4.
+        skip: layers to leave as they are, by whole names or how they end: "lm_head", "mlp.c_proj".
+
+    Returns:
+        model, changed in place.
+
+    Raises:
+        ValueError: the model is quantized already or has adapters or soft prompts, a name in skip
+            (other than lm_head) matches no layer, nothing is left to quantize, block_size is not
+            allowed, or a weight has a NaN or Inf; names the layer.
+        TypeError: a weight is not fp32, fp16 or bf16.
+    """
+    if is_quantized(model):
+        raise ValueError(
+            "the model is quantized already: its linear layers are in 4 bits; "
+            "dequantize_model(model) makes numbers of them again"
+        )
+    linear = dict(linear_layers(model))
+    for path, layer in linear.items():
+        if not isinstance(layer, nn.Linear):
+            raise ValueError(
+                f"{path} is a {type(layer).__name__}; quantize the plain model first, then put "
+                "adapters on it (apply_lora, load_adapter)"
+            )
+    if getattr(model, "soft_prompts", None) is not None:
+        raise ValueError(
+            "the model has soft prompts; quantize the plain model first, then put them before it "
+            "(apply_prompt_tuning, apply_prefix_tuning, load_soft_prompt)"
+        )
+    check_block_size("block_size", block_size)
+    skip = [skip] if isinstance(skip, str) else list(skip)
+    short = ", ".join(dict.fromkeys(map(within_block, linear))) or "none"
+    for target in skip:
+        if target not in SKIP and not any(matches(path, target) for path in linear):
+            raise ValueError(f"skip: no linear layer is called {target!r}; there are {short}")
+    chosen = [path for path in linear if not any(matches(path, target) for target in skip)]
+    if not chosen:
+        raise ValueError(
+            f"no linear layer is left to quantize: there are {short}, and skip is {skip}"
+        )
+
+    quantized = {}
+    for path in chosen:
+        try:
+            quantized[path] = NF4Linear(linear[path], block_size, double_quant)  # type: ignore[arg-type]
+        except (ValueError, TypeError) as error:
+            raise type(error)(f"{path}: {error}") from None
+    for path, replacement in quantized.items():
+        model.set_submodule(path, replacement)
+    return model.requires_grad_(False)
+
+
+def dequantize_model(model: Model) -> Model:
+    """Put plain linear layers, with the numbers that the codes stand for, in place of NF4Linear.
+
+    The model computes what it computed before, but for rounding; adapters stay beside their layers
+    and can now be merged. Nothing is unfrozen, and a quantized LM head stays apart from the token
+    embedding, so that save_pretrained refuses the model.
+
+    Returns:
+        model, changed in place.
+
+    Raises:
+        ValueError: it has no NF4Linear.
+    """
+    for path, layer in _layers_or_error(model).items():
+        model.set_submodule(path, layer.dequantize())
+    return model
+
+
+def quantized_layers(model: nn.Module) -> dict[str, NF4Linear]:
+    """The layers in 4 bits by name, which ends in ".base" where adapters are beside them."""
+    return {name: layer for name, layer in model.named_modules() if isinstance(layer, NF4Linear)}
+
+
+def is_quantized(model: nn.Module) -> bool:
+    """Whether a layer of the model is in 4 bits."""
+    return any(isinstance(layer, NF4Linear) for layer in model.modules())
+
+
+def _layers_or_error(model: nn.Module) -> dict[str, NF4Linear]:
+    layers = quantized_layers(model)
+    if not layers:
+        raise ValueError("the model has no layer in 4 bits; quantize_model puts them there")
+    return layers
+
+
+def frozen_bits(model: nn.Module) -> float:
+    """Bits in memory for each weight of the layers in 4 bits, with all their scales.
+
+        4 + 8/64 + 32/(64 * 256) = 4.127     double quantization, blocks of 64 and 256
+        4 + 32/64                = 4.5       without
+
+    Raises:
+        ValueError: no layer is in 4 bits.
+    """
+    weights = [layer.quantized for layer in _layers_or_error(model).values()]
+    return 8 * sum(q.nbytes for q in weights) / sum(q.numel for q in weights)

@@ -1,0 +1,127 @@
+"""Soft prompts as folders (adapter_files.py), in the layout that peft writes and reads.
+
+    adapter_config.json          peft_type, num_virtual_tokens, token_dim, num_layers ...
+    adapter_model.safetensors    prompt_embeddings, [n, C] or [n, 2 L C]
+
+C is the model's width, L the number of its layers. A row of 2 L C numbers is the key and the value
+of one virtual token in layer 0, in layer 1 and so on. Of a prefix that was made by a network peft,
+too, saves no more.
+
+Source: the files that peft's PromptEmbedding and PrefixEncoder write.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from minigpt.config import GPTConfig
+from minigpt.files.adapter_folder import (
+    CONFIG_FILE,
+    WEIGHTS_FILE,
+    read_config,
+    read_numbers,
+    write_folder,
+)
+
+PROMPT_TUNING, PREFIX_TUNING = "PROMPT_TUNING", "PREFIX_TUNING"
+STORED_NAME = "prompt_embeddings"
+
+# What says nothing about what is computed: how training started, or what else is known about it.
+HARMLESS = {"auto_mapping", "base_model_name_or_path", "encoder_hidden_size", "inference_mode",
+            "init_weights", "peft_version", "prefix_projection", "prompt_tuning_init",
+            "prompt_tuning_init_text", "revision", "task_type", "tokenizer_kwargs",
+            "tokenizer_name_or_path"}  # fmt: skip
+
+
+def write_vectors(folder: Path, peft_type: str, vectors: Tensor, config: GPTConfig) -> None:
+    """Write both files; until both are on the disk, the ones that were there stay.
+
+    Args:
+        peft_type: PROMPT_TUNING, for vectors [n, C], or PREFIX_TUNING, for [n, 2 L C].
+        config: of the model that the soft prompt was made for.
+
+    Raises:
+        OSError: the disk is full or may not be written to; what was there before is kept.
+    """
+    kind: dict[str, Any] = {"prompt_tuning_init": "RANDOM"}
+    if peft_type == PREFIX_TUNING:
+        kind = {"prefix_projection": False, "encoder_hidden_size": config.n_embd}
+    stored = {
+        "peft_type": peft_type,
+        "task_type": "CAUSAL_LM",
+        "base_model_name_or_path": None,
+        "inference_mode": True,
+        **model_sizes(config),
+        "num_virtual_tokens": len(vectors),
+        **kind,
+    }
+    write_folder(folder, stored, {STORED_NAME: vectors})
+
+
+def model_sizes(config: GPTConfig) -> dict[str, int]:
+    """What adapter_config.json says about the model, in peft's words."""
+    return {
+        "token_dim": config.n_embd,
+        "num_transformer_submodules": 1,
+        "num_attention_heads": config.n_head,
+        "num_layers": config.n_layer,
+    }
+
+
+def read_vectors(folder: Path, config: GPTConfig) -> tuple[str, Tensor]:
+    """The peft_type of the soft prompt in folder, and its vectors in fp32.
+
+    Returns:
+        PROMPT_TUNING and [n, C], or PREFIX_TUNING and [n, 2 L C].
+
+    Raises:
+        FileNotFoundError: folder holds no adapter.
+        ValueError: a file is damaged, holds something else than a soft prompt, or was made for a
+            model of another shape than config.
+    """
+    stored = read_config(folder)
+    check_config(folder / CONFIG_FILE, stored, config)
+    tensors, file = read_numbers(folder), folder / WEIGHTS_FILE
+    for name in sorted(tensors.keys() ^ {STORED_NAME}):
+        if name in tensors:
+            raise ValueError(f"{file} holds {name}, which is no part of a soft prompt")
+        raise ValueError(f"{file} is damaged: it has no {name}")
+    vectors = tensors[STORED_NAME]
+    vectors_a_token = 1 if stored["peft_type"] == PROMPT_TUNING else 2 * config.n_layer
+    shape = [stored["num_virtual_tokens"], vectors_a_token * config.n_embd]
+    if list(vectors.shape) != shape:
+        raise ValueError(
+            f"{folder} is damaged: {STORED_NAME} in {WEIGHTS_FILE} has shape "
+            f"{list(vectors.shape)}, but {CONFIG_FILE} asks for {shape}"
+        )
+    return stored["peft_type"], vectors
+
+
+def check_config(path: Path, stored: dict[str, Any], config: GPTConfig) -> None:
+    """Whether adapter_config.json describes a soft prompt for a model of this shape.
+
+    Raises:
+        ValueError: it does not; names the first entry that differs.
+    """
+    kind, kinds = stored.get("peft_type"), (PROMPT_TUNING, PREFIX_TUNING)
+    if kind not in kinds:
+        raise ValueError(f"{path}: peft_type is {kind!r}, not {' or '.join(map(repr, kinds))}")
+    sizes = model_sizes(config)
+    known = HARMLESS | sizes.keys() | {"peft_type", "num_virtual_tokens"}
+    for name, value in stored.items():
+        if value and name not in known:  # something that was switched on
+            raise ValueError(
+                f"{path}: {name} is {json.dumps(value)}, which is no part of a soft prompt here"
+            )
+    for name in ("num_virtual_tokens", *sizes):
+        if name not in stored:
+            raise ValueError(f"{path} does not say {name}")
+    for name, size in sizes.items():
+        if stored[name] != size:
+            raise ValueError(
+                f"{path} was made for another model: {name} is {stored[name]!r}, here it is {size}"
+            )

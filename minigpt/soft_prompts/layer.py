@@ -1,0 +1,223 @@
+"""What a soft prompt is made of: keys and values before every text, and where they come from.
+
+A text that finds keys and values before itself reads on as if a prompt stood there. Prompt tuning
+trains n vectors in the place of token embeddings, and the layers make keys and values of them; in
+prefix tuning the keys and values themselves are trained, in all layers.
+
+In the comments B is the batch, T the number of tokens, n that of virtual tokens, C the width
+n_embd, L the number of layers, H that of heads, D = C / H the size of one head.
+Sources: Lester et al. 2021, "The Power of Scale for Parameter-Efficient Prompt Tuning" (arXiv
+2104.08691); Li and Liang 2021, "Prefix-Tuning" (arXiv 2101.00190); Hu et al. 2021, "LoRA" (arXiv
+2106.09685, section 5.1) for two of the counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from minigpt.config import GPTConfig
+from minigpt.generation import KVCache
+from minigpt.model import GPT, drop
+from minigpt.soft_prompts.files import PREFIX_TUNING, PROMPT_TUNING
+
+
+class LayerPrefix(NamedTuple):
+    """Keys and values of one layer, [1, H, n, D] each, that stand before those of every row."""
+
+    keys: Tensor
+    values: Tensor
+
+    def append(self, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+        """k and v [B, H, T, D] behind the prefix: [B, H, n + T, D]. Nothing is stored."""
+        keys, values = (part.to(k.dtype).expand(len(k), -1, -1, -1) for part in self)
+        return torch.cat([keys, k], dim=2), torch.cat([values, v], dim=2)
+
+
+class Prefix:
+    """Keys and values of every layer that stand before every text, one LayerPrefix a layer."""
+
+    def __init__(self, layers: Sequence[LayerPrefix]) -> None:
+        self.layers = list(layers)
+
+    def __getitem__(self, layer: int) -> LayerPrefix:
+        return self.layers[layer]
+
+    @property
+    def length(self) -> int:
+        """n; the text's first token stands at this position."""
+        return self.layers[0].keys.size(2)
+
+    def copy(self, batch_size: int, capacity: int) -> KVCache:
+        """A cache that starts with the prefix, for batch_size rows and capacity tokens in all."""
+        cache = KVCache(len(self.layers), capacity)
+        for layer, held in enumerate(self.layers):
+            cache[layer].append(*(part.expand(batch_size, -1, -1, -1) for part in held))
+        return cache
+
+
+class PromptTuning(nn.Module):
+    """n trained vectors in the place of token embeddings (Lester et al., section 2).
+
+    The plain way puts them before the embeddings of each text. But no token sees what comes after
+    it, so what the layers make of the first n depends on no text: their keys and values are
+    computed once for all rows, and for all texts of a packed row. The results are the same. (In
+    training with dropout the rows of a batch therefore share the masks of the virtual tokens.)
+
+    Args:
+        vectors: [n, C], where training starts.
+    """
+
+    peft_type = PROMPT_TUNING
+
+    def __init__(self, vectors: Tensor) -> None:
+        super().__init__()
+        self.embeddings = nn.Parameter(vectors)
+
+    def vectors(self) -> Tensor:
+        """What is saved: [n, C]."""
+        return self.embeddings
+
+    def prefix(self, model: GPT) -> Prefix:
+        """The keys and values of the virtual tokens, at positions 0 to n - 1."""
+        return read_embeddings(model, self.embeddings)
+
+
+class PrefixTuning(nn.Module):
+    """n trained keys and values for every layer (Li and Liang, section 4.2), fp32.
+
+    Args:
+        start: where training starts: [n, 2 L C], in each row the key and the value of layer 0, of
+            layer 1 and so on; with a network [n, C].
+        network: makes [n, 2 L C] of [n, C] (section 4.3). It is trained too, and left out when the
+            prefix is saved.
+    """
+
+    peft_type = PREFIX_TUNING
+
+    def __init__(self, start: Tensor, network: Reparametrization | None = None) -> None:
+        super().__init__()
+        self.start = nn.Parameter(start)
+        self.network = network
+
+    def vectors(self) -> Tensor:
+        """What is saved: [n, 2 L C]."""
+        return self.start if self.network is None else cast(Tensor, self.network(self.start))
+
+    def prefix(self, model: GPT) -> Prefix:
+        """The keys and values, in the number format that the model computes in."""
+        weight = token_embeddings(model)
+        kind = weight.device.type
+        dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else weight.dtype
+        flat = self.vectors().to(dtype)  # [n, 2 L C]
+        parts = flat.view(len(flat), 2 * model.config.n_layer, 1, model.config.n_head, -1)
+        parts = parts.permute(1, 2, 3, 0, 4)  # [2 L, 1, H, n, D]
+        return Prefix([LayerPrefix(*pair) for pair in zip(parts[0::2], parts[1::2], strict=True)])
+
+
+class Reparametrization(nn.Module):
+    """tanh(x W_1 + b_1) W_2 + b_2: [n, C] -> [n, 2 L C], for a steadier training of the prefix.
+
+    The start is torch's for linear layers, but these are none: what goes through a model's linear
+    layers by name (LoRA, quantization) must not find them.
+    """
+
+    def __init__(self, n_embd: int, hidden: int, width: int) -> None:
+        super().__init__()
+        first, second = nn.Linear(n_embd, hidden), nn.Linear(hidden, width)
+        self.W_1, self.b_1 = first.weight, first.bias  # [hidden, C], [hidden]
+        self.W_2, self.b_2 = second.weight, second.bias  # [2 L C, hidden], [2 L C]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x [n, C] -> [n, 2 L C]."""
+        return F.linear(torch.tanh(F.linear(x, self.W_1, self.b_1)), self.W_2, self.b_2)
+
+
+class SoftPrompts(nn.Module):
+    """The named soft prompts of a model, of which at most one is active: GPT.soft_prompts."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.prompts = nn.ModuleDict()
+        self.active: str | None = None
+
+    def __getitem__(self, name: str) -> PromptTuning | PrefixTuning:
+        return cast("PromptTuning | PrefixTuning", self.prompts[name])
+
+    def prefix(self, model: GPT) -> Prefix | None:
+        """The keys and values of the active prompt, or None if none is active."""
+        return None if self.active is None else self[self.active].prefix(model)
+
+    def extra_repr(self) -> str:
+        return f"active={self.active}"
+
+
+class _Recorder:
+    """Takes the place of a cache and keeps what each layer appends."""
+
+    def __init__(self) -> None:
+        self.layers: list[LayerPrefix] = []
+
+    def append(self, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+        self.layers.append(LayerPrefix(k, v))
+        return k, v
+
+
+def token_embeddings(model: GPT) -> Tensor:
+    """The model's embedding of each token, [V, C]."""
+    return cast(Tensor, model.transformer["wte"].weight)
+
+
+def read_embeddings(model: GPT, embeddings: Tensor) -> Prefix:
+    """The keys and values that the layers make of embeddings [n, C] at the start of a text."""
+    recorder = _Recorder()
+    positions = cast(Tensor, model.transformer["wpe"].weight)[: len(embeddings)]  # [n, C]
+    x = (embeddings.to(positions.dtype) + positions)[None]  # [1, n, C]
+    x = drop(x, model.config.dropout, model.training)
+    for block in model.blocks():
+        x = block(x, recorder)
+    # What the last block returns is of no use. But weights that are sliced over processes (FSDP)
+    # are put together for the way back only when a gradient reaches what their block returned.
+    keys, values = recorder.layers.pop()
+    return Prefix([*recorder.layers, LayerPrefix(keys + 0 * x.mean().to(keys.dtype), values)])
+
+
+def count_prompt_tuning(config: GPTConfig, n_tokens: int) -> int:
+    """How many parameters prompt tuning trains: n C. No model is built."""
+    return n_tokens * config.n_embd
+
+
+def count_prefix_tuning(config: GPTConfig, n_tokens: int, reparametrize: int | None = None) -> int:
+    """How many parameters prefix tuning trains: 2 L C n; no model is built.
+
+    With a network of the hidden width h it is n C + (C + 1) h + (h + 1) 2 L C, of which 2 L C n
+    numbers are saved.
+    """
+    width = 2 * config.n_layer * config.n_embd
+    if reparametrize is None:
+        return n_tokens * width
+    network = (config.n_embd + 1) * reparametrize + (reparametrize + 1) * width
+    return n_tokens * config.n_embd + network
+
+
+def prefix_embed(config: GPTConfig, l_p: int, l_i: int) -> int:
+    """PrefixEmbed of Hu et al.: l_p virtual tokens before the text and l_i after it, C (l_p + l_i).
+
+    Of their table for GPT-3 175B, 0.9, 1.7, 3.2 and 6.4 million for l_i = 8 and l_p = 64, 128, 256
+    and 512 come out, rounded. For l_p = 32 it is 491,520, which they print as 0.4 and not as 0.5.
+    """
+    return config.n_embd * (l_p + l_i)
+
+
+def prefix_layer(config: GPTConfig, l_p: int, l_i: int) -> int:
+    """PrefixLayer of Hu et al.: what every layer makes of those tokens is trained, L C (l_p + l_i).
+
+    None of the five counts of their table comes out: for (2, 2), (8, 0), (8, 8), (32, 4) and
+    (64, 0) the formula gives 4.7, 9.4, 18.9, 42.5 and 75.5 million, they print 5.1, 10.1, 20.2,
+    44.1 and 76.1.
+    """
+    return config.n_layer * config.n_embd * (l_p + l_i)

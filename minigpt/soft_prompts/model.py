@@ -1,0 +1,309 @@
+"""Soft prompts: a frozen model is told what to do by trained vectors that stand before the text.
+
+    model, encoding = load_pretrained("base")
+    apply_prompt_tuning(model, 20, encoding.encode("Translate to French:"), name="french")
+    train(model, ...)                                # only the 20 vectors learn
+    nearest_tokens(model, encoding)                  # which words they have come to resemble
+    save_soft_prompt(model, "runs/french")           # a small folder, which peft reads too
+    load_soft_prompt(model, "runs/summary", name="summary")
+    set_soft_prompt(model, "french")                 # from task to task; None: the model as it was
+
+Prompt tuning trains n vectors where the embeddings of n tokens would be: n C numbers. Prefix tuning
+trains what every layer would make of such tokens, their keys and values: 2 L C n numbers. Either
+way a text finds keys and values before itself (Prefix), and GPT.forward needs to know no more.
+A soft prompt belongs to the weights it was trained on: none is active while LoRA is merged.
+
+What happens inside is in prefix.py, the files are in soft_prompt_files.py. In the comments n is the
+number of virtual tokens, C the width n_embd, L the number of layers, V the vocabulary.
+Sources: Lester et al. 2021, "The Power of Scale for Parameter-Efficient Prompt Tuning" (arXiv
+2104.08691); Li and Liang 2021, "Prefix-Tuning" (arXiv 2101.00190).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from operator import index
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from minigpt.config import GPTConfig
+from minigpt.dataset import check_ids
+from minigpt.generation import evaluation_mode
+from minigpt.lora.layer import check_name
+from minigpt.lora.model import check_not_merged
+from minigpt.model import GPT
+from minigpt.soft_prompts.files import PROMPT_TUNING, read_vectors, write_vectors
+from minigpt.soft_prompts.layer import (
+    Prefix,
+    PrefixTuning,
+    PromptTuning,
+    Reparametrization,
+    SoftPrompts,
+    count_prefix_tuning,
+    count_prompt_tuning,
+    prefix_embed,
+    prefix_layer,
+    read_embeddings,
+    token_embeddings,
+)
+
+if TYPE_CHECKING:
+    import tiktoken
+
+__all__ = [
+    "Prefix", "SoftPrompts", "apply_prefix_tuning", "apply_prompt_tuning", "count_prefix_tuning",
+    "count_prompt_tuning", "load_soft_prompt", "nearest_tokens", "prefix_embed", "prefix_layer",
+    "remove_soft_prompts", "save_soft_prompt", "set_soft_prompt",
+]  # fmt: skip
+
+
+def apply_prompt_tuning(
+    model: GPT, n_tokens: int = 20, init_ids: Sequence[int] | None = None, *, name: str = "default"
+) -> GPT:
+    """Put n trained virtual tokens before every text, freeze everything else, and make them active.
+
+    Called again with another name, it adds a second soft prompt. On an error the model is
+    unchanged.
+
+    Args:
+        n_tokens: n, from 1 to block_size - 1. They take room in the context.
+        init_ids: tokens whose embeddings training starts from, repeated or cut to n; None draws
+            normal numbers with the deviation of the model's embeddings.
+
+    Returns:
+        model, changed in place.
+
+    Raises:
+        ValueError: n_tokens is out of range, init_ids is empty or holds something else than ids of
+            the vocabulary, the model has a soft prompt of this name, or a LoRA adapter is merged.
+    """
+    _check_new(model, n_tokens, name)
+    if init_ids is None:
+        vectors = _random_vectors(model, n_tokens, model.config.n_embd)
+    else:
+        vectors = _embeddings_of(model, init_ids, n_tokens)
+    return _add(model, name, PromptTuning(vectors))
+
+
+def apply_prefix_tuning(
+    model: GPT,
+    n_tokens: int = 20,
+    init_ids: Sequence[int] | None = None,
+    reparametrize: int | None = None,
+    *,
+    name: str = "default",
+) -> GPT:
+    """Give every layer n trained keys and values before every text, and freeze everything else.
+
+    Args:
+        n_tokens, name: as for apply_prompt_tuning.
+        init_ids: tokens whose keys and values training starts from (Li and Liang, section 7.4),
+            repeated or cut to n; None draws normal numbers with the deviation of the embeddings.
+        reparametrize: the hidden width of the network that makes the keys and values during
+            training from n vectors of C numbers; None trains them themselves. All of it starts at
+            random, the vectors with the deviation 1.
+
+    Raises:
+        ValueError: as apply_prompt_tuning; or reparametrize is not a whole number of at least 1, or
+            is given along with init_ids.
+    """
+    _check_new(model, n_tokens, name)
+    config = model.config
+    width = 2 * config.n_layer * config.n_embd
+    if reparametrize is not None:
+        if not _is_count(reparametrize):
+            raise ValueError(
+                f"reparametrize must be a whole number of at least 1, got {reparametrize!r}"
+            )
+        if init_ids is not None:
+            raise ValueError(
+                "init_ids cannot be given along with reparametrize: the network makes the keys and "
+                "values, so they cannot be set; leave one of the two out"
+            )
+        network = Reparametrization(config.n_embd, reparametrize, width)
+        return _add(model, name, PrefixTuning(torch.randn(n_tokens, config.n_embd), network))
+    if init_ids is None:
+        return _add(model, name, PrefixTuning(_random_vectors(model, n_tokens, width)))
+    embeddings = _embeddings_of(model, init_ids, n_tokens)
+    with torch.no_grad(), evaluation_mode(model):
+        layers = read_embeddings(model, embeddings).layers
+        parts = torch.stack([part[0] for layer in layers for part in layer])  # [2 L, H, n, D]
+    start = parts.permute(2, 0, 1, 3).reshape(n_tokens, width).float()  # [n, 2 L C]
+    return _add(model, name, PrefixTuning(start))
+
+
+def _is_count(number: object) -> bool:
+    return isinstance(number, int) and not isinstance(number, bool) and number >= 1
+
+
+def _check_new(model: GPT, n_tokens: int, name: str) -> None:
+    check_name(name)
+    check_n_tokens(n_tokens, model.config)
+    if model.soft_prompts is not None and name in soft_prompts_of(model).prompts:
+        raise ValueError(
+            f"the model already has a soft prompt {name!r}; give the new one another name, or "
+            "take all off with remove_soft_prompts(model)"
+        )
+    check_not_merged(model)
+
+
+def check_n_tokens(n_tokens: int, config: GPTConfig) -> None:
+    """Raises ValueError if a text of one token does not fit the context after n_tokens."""
+    if not _is_count(n_tokens) or n_tokens >= config.block_size:
+        raise ValueError(
+            f"n_tokens must be a whole number from 1 to {config.block_size - 1}, so that the "
+            f"context of block_size={config.block_size} has room for a text after the soft prompt, "
+            f"got {n_tokens!r}"
+        )
+
+
+def _random_vectors(model: GPT, n_tokens: int, width: int) -> Tensor:
+    """[n, width], normal; drawn on the CPU, so that a seed gives the same on every device."""
+    return torch.randn(n_tokens, width) * token_embeddings(model).float().std().item()
+
+
+def _embeddings_of(model: GPT, init_ids: Sequence[int], n_tokens: int) -> Tensor:
+    """The embeddings of init_ids, repeated or cut to n: [n, C], fp32."""
+    try:
+        given = [index(token) for token in init_ids]
+    except TypeError:
+        raise ValueError(
+            f"init_ids must be a list of token ids, as encoding.encode gives, got {init_ids!r:.80}"
+        ) from None
+    if not given:
+        raise ValueError(
+            "init_ids is empty; give at least one token id, or None for random vectors"
+        )
+    ids = torch.tensor(given).repeat(math.ceil(n_tokens / len(given)))[:n_tokens]  # [n]
+    check_ids(ids, model.config.vocab_size)
+    table = token_embeddings(model).detach()  # [V, C]
+    return table[ids.to(table.device)].float()
+
+
+def _add(model: GPT, name: str, prompt: PromptTuning | PrefixTuning) -> GPT:
+    if model.soft_prompts is None:
+        model.soft_prompts = SoftPrompts()
+    soft_prompts_of(model).prompts[name] = prompt.to(token_embeddings(model).device)
+    set_soft_prompt(model, name)
+    return model
+
+
+def soft_prompts_of(model: GPT) -> SoftPrompts:
+    """The model's soft prompts; ValueError if it has none."""
+    if not isinstance(model.soft_prompts, SoftPrompts):
+        raise ValueError(
+            "the model has no soft prompts; apply_prompt_tuning, apply_prefix_tuning or "
+            "load_soft_prompt gives it one"
+        )
+    return model.soft_prompts
+
+
+def set_soft_prompt(model: GPT, name: str | None) -> None:
+    """Put this soft prompt before every text, and train it alone; None: the model without any.
+
+    Everything else is frozen, LoRA too, which keeps computing; with None only soft prompts are.
+
+    Raises:
+        ValueError: the model has no soft prompt of this name, or a LoRA adapter is merged.
+    """
+    held = soft_prompts_of(model)
+    if name is not None:
+        _check_held(held, name)
+        check_not_merged(model)
+        model.requires_grad_(False)
+    held.active = name
+    for other, prompt in held.prompts.items():
+        prompt.requires_grad_(other == name)
+
+
+def _check_held(held: SoftPrompts, name: str | None) -> str:
+    if name is None:
+        raise ValueError(
+            f"no soft prompt is active; the model has {', '.join(held.prompts)} (set_soft_prompt)"
+        )
+    if name not in held.prompts:
+        raise ValueError(f"the model has no soft prompt {name!r}; it has {', '.join(held.prompts)}")
+    return name
+
+
+def remove_soft_prompts(model: GPT) -> GPT:
+    """Take all soft prompts off. The model's parameters stay frozen; see model.requires_grad_().
+
+    Raises:
+        ValueError: the model has none.
+    """
+    soft_prompts_of(model)
+    model.soft_prompts = None
+    return model
+
+
+def save_soft_prompt(model: GPT, folder: str | Path, name: str | None = None) -> None:
+    """Write one soft prompt into folder as peft does: adapter_config.json and its vectors.
+
+    Of a prefix made by a network only the keys and values are saved, which is all that reading
+    with it needs.
+
+    Args:
+        name: of the soft prompt; None is the active one.
+
+    Raises:
+        ValueError: there is no such soft prompt.
+        OSError: the disk is full or may not be written to; what was there is kept.
+    """
+    held = soft_prompts_of(model)
+    prompt = held[_check_held(held, held.active if name is None else name)]
+    with torch.no_grad():
+        write_vectors(Path(folder), prompt.peft_type, prompt.vectors(), model.config)
+
+
+def load_soft_prompt(model: GPT, folder: str | Path, name: str = "default") -> GPT:
+    """Put the soft prompt that save_soft_prompt or peft wrote into folder before every text.
+
+    It becomes the active one. On an error the model is unchanged.
+
+    Raises:
+        FileNotFoundError: folder holds no adapter.
+        ValueError: a file is damaged, was made for another model, or is no soft prompt; or as
+            apply_prompt_tuning.
+    """
+    peft_type, vectors = read_vectors(Path(folder), model.config)
+    _check_new(model, len(vectors), name)
+    kind = PromptTuning if peft_type == PROMPT_TUNING else PrefixTuning
+    return _add(model, name, kind(vectors))
+
+
+def nearest_tokens(
+    model: GPT, encoding: tiktoken.Encoding, k: int = 5
+) -> list[list[tuple[str, float]]]:
+    """What the active soft prompt resembles (Lester et al., section 7).
+
+    Returns:
+        for each virtual token the k tokens whose embeddings have the largest cosine similarity to
+        it, as (text, cosine), the most similar first.
+
+    Raises:
+        ValueError: no soft prompt is active, it is one of prefix tuning, which has no embeddings,
+            or k is not a whole number of at least 1.
+    """
+    held = soft_prompts_of(model)
+    name = _check_held(held, held.active)
+    prompt = held[name]
+    if not isinstance(prompt, PromptTuning):
+        raise ValueError(
+            f"the soft prompt {name!r} is one of prefix tuning: keys and values, which cannot be "
+            "compared with embeddings; use prompt tuning"
+        )
+    if not _is_count(k):
+        raise ValueError(f"k must be a whole number of at least 1, got {k!r}")
+    table = token_embeddings(model).detach()[: encoding.n_vocab].float()  # [V, C]
+    vectors = F.normalize(prompt.embeddings.detach().float(), dim=-1)  # [n, C]
+    cosines, ids = (vectors @ F.normalize(table, dim=-1).t()).topk(min(k, len(table)))  # [n, k]
+    return [
+        [(encoding.decode([token]), cosine) for token, cosine in zip(*row, strict=True)]
+        for row in zip(ids.tolist(), cosines.tolist(), strict=True)
+    ]

@@ -1,0 +1,1 @@
+"""Tasks: from records to prompts, rows, answers and scores."""

@@ -1,0 +1,162 @@
+"""What a model answers, and how good the answers are.
+
+A fine-tuned model is judged by what it writes, not by its loss: it is given the prompts of a test
+set, answers greedily, and the answers are compared with the right ones by the task's metric. In the
+comments B is the batch, T the number of tokens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import zip_longest
+from typing import Any
+
+import tiktoken
+import torch
+from tqdm import tqdm
+
+from minigpt.bleu import corpus_bleu
+from minigpt.model import GPT
+from minigpt.rouge import RougeScorer
+from minigpt.score_means import mean_scores
+from minigpt.tasks.task import Task
+
+ROUGE_TYPES = ("rouge1", "rouge2", "rougeL")
+
+
+@dataclass(frozen=True)
+class TaskResult:
+    """Answers to the records of a task, and their scores.
+
+    Attributes:
+        metrics: {"bleu": 0 to 100}, or {"rouge1", "rouge2", "rougeL": mean F from 0 to 1}, or
+            {"accuracy": share of answers that are exactly right}.
+        answers: one text for each record, in order.
+        signature: the settings of the metric, without which no score can be compared.
+    """
+
+    metrics: dict[str, float]
+    answers: list[str]
+    signature: str
+
+    @property
+    def score(self) -> float:
+        """The one number of the task: BLEU, ROUGE-L or the accuracy."""
+        return list(self.metrics.values())[-1]
+
+    def __str__(self) -> str:
+        return ", ".join(
+            f"{name} {value:.2f}" if name == "bleu" else f"{name} {value:.3f}"
+            for name, value in self.metrics.items()
+        )
+
+
+def answer(
+    model: GPT,
+    encoding: tiktoken.Encoding,
+    prompts: Sequence[str],
+    max_new_tokens: int,
+    batch_size: int = 64,
+    progress: bool = False,
+    **generation: Any,
+) -> list[str]:
+    """What model writes after each prompt, up to the end token, without outer spaces.
+
+    The likeliest token is taken each time. Prompts of similar length share a batch, filled up on
+    the left. One that leaves no room for max_new_tokens in the context loses its beginning, as in
+    training.
+
+    Args:
+        generation: more arguments of GPT.generate, such as temperature or prefix.
+
+    Raises:
+        ValueError: a prompt is empty, max_new_tokens leaves no room in the context, batch_size is
+            not above 0, or the model writes an id that the tokenizer does not have.
+    """
+    if batch_size < 1:
+        raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+    room = model.config.block_size - max_new_tokens
+    prefix = generation.get("prefix") or model.prefix()
+    if prefix is not None:
+        room -= prefix.length
+    if room < 1:
+        raise ValueError(
+            f"max_new_tokens={max_new_tokens} leaves no room for a prompt in a context of "
+            f"{model.config.block_size}"
+        )
+    encoded = [encoding.encode_ordinary(prompt)[-room:] for prompt in prompts]
+    if not all(encoded):
+        raise ValueError(f"prompt {encoded.index([]) + 1} of {len(prompts)} is empty")
+    device = next(model.parameters()).device
+    end = encoding.eot_token
+    answers = [""] * len(prompts)
+    by_length = sorted(range(len(prompts)), key=lambda i: len(encoded[i]))
+    with tqdm(total=len(prompts), desc="answers", unit="prompt", disable=not progress) as bar:
+        for start in range(0, len(prompts), batch_size):
+            which = by_length[start : start + batch_size]
+            T = max(len(encoded[i]) for i in which)
+            idx = torch.tensor(
+                [[end] * (T - len(encoded[i])) + encoded[i] for i in which]
+            )  # [B, T]
+            lengths = torch.tensor([len(encoded[i]) for i in which])
+            segments = (torch.arange(T) >= T - lengths[:, None]).long()  # [B, T]
+            settings = {"temperature": 0.0, "stop_token": end, **generation}
+            written = model.generate(
+                idx.to(device), max_new_tokens, segments=segments.to(device), **settings
+            )
+            for i, row in zip(which, written[:, T:].tolist(), strict=True):
+                text = row[: row.index(end)] if end in row else row
+                answers[i] = decode(encoding, text).strip()
+            bar.update(len(which))
+    return answers
+
+
+def decode(encoding: tiktoken.Encoding, ids: list[int]) -> str:
+    """The text of ids, broken characters replaced; ValueError if the encoding lacks one."""
+    try:
+        return encoding.decode(ids, errors="replace")
+    except KeyError:
+        raise ValueError(
+            f"the tokenizer {encoding.name!r} has no token {max(ids)}; "
+            "use the one that the model was trained with"
+        ) from None
+
+
+def score(task: Task, answers: Sequence[str], targets: Sequence[Sequence[str]]) -> TaskResult:
+    """The task's metric of answers against [record][right answer]; ValueError without records."""
+    if not answers:
+        raise ValueError(f"there is nothing to judge: no answers to {task.name}")
+    if task.metric == "bleu":
+        bleu = corpus_bleu(answers, list(zip_longest(*targets)))
+        return TaskResult({"bleu": bleu.score}, list(answers), bleu.signature)
+    if task.metric == "rouge":
+        scorer = RougeScorer(ROUGE_TYPES)
+        each = [scorer.score_multi(t, a) for t, a in zip(targets, answers, strict=True)]
+        means = {name: mean.fmeasure for name, mean in mean_scores(each).items()}
+        return TaskResult(means, list(answers), scorer.signature)
+    right = sum(a in t for a, t in zip(answers, targets, strict=True))
+    return TaskResult({"accuracy": right / len(answers)}, list(answers), "exact match")
+
+
+def evaluate_task(
+    model: GPT,
+    encoding: tiktoken.Encoding,
+    task: Task,
+    records: Sequence[dict[str, Any]],
+    wording: int = 0,
+    batch_size: int = 64,
+    progress: bool = False,
+    **generation: Any,
+) -> TaskResult:
+    """Let model answer every record, and score the answers; arguments as for `answer`.
+
+    Raises:
+        ValueError: there are no records, or one lacks a field of the task.
+    """
+    prompts = [task.prompt(record, wording) for record in records]
+    targets = [task.targets(record) for record in records]
+    given = answer(
+        model, encoding, prompts, task.max_new_tokens, batch_size, progress, **generation
+    )
+    return score(task, given, targets)

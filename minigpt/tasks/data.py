@@ -1,0 +1,137 @@
+"""The records of tasks, split in three, as packed rows to fine-tune on.
+
+part = task_data(TASKS["translation"])              # the shipped records
+data = instruction_data([part], encoding, model.config.block_size)
+train(model, data, config)
+"""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import tiktoken
+
+from minigpt.dataset import pack
+from minigpt.tasks import rows as instructions
+from minigpt.tasks.task import METRICS, TASKS, Task, make_task, read_records, split_records
+from minigpt.text import python_library as corpus
+
+
+@dataclass(frozen=True)
+class TaskData:
+    """A task and its records; no prompt is in two of the three parts."""
+
+    task: Task
+    train: list[dict]
+    validation: list[dict]
+    test: list[dict]
+
+
+def task_data(
+    task: Task, data: Path | None = None, validation: float = 0.05, test: float = 0.05
+) -> TaskData:
+    """The shipped records of a task, or those of a file, split by `split_records`.
+
+    Raises:
+        FileNotFoundError, ValueError: as read_records and split_records; or the task has no data.
+    """
+    if data is not None:
+        return TaskData(task, *split_records(read_records(data, task), task, validation, test))
+    if not task.task_set:
+        raise ValueError(f"no data comes with the task {task.name}: give a file with --data")
+    return TaskData(task, *(corpus.task_set(task.task_set, part) for part in corpus.SPLITS))
+
+
+def row_length_for(examples: Sequence[instructions.Example], block_size: int) -> int:
+    """A power of two that holds two of the longest examples, from 128 to the context.
+
+    Short rows compute faster, since every token looks at fewer others, long ones pack better.
+    """
+    longest = max(len(prompt) + len(completion) for prompt, completion in examples)
+    length = 128
+    while length < 2 * longest:
+        length *= 2
+    return min(length, block_size)
+
+
+def instruction_data(
+    parts: Sequence[TaskData],
+    encoding: tiktoken.Encoding,
+    block_size: int,
+    row_length: int | None = None,
+    wording: int | None = 0,
+    rehearse: float = 0.0,
+    seed: int = 0,
+) -> instructions.InstructionData:
+    """Packed rows of one or several tasks, each task as often as any other.
+
+    Args:
+        row_length: T; None chooses one (row_length_for).
+        wording: which wording of the prompts to train with; None mixes all of them.
+        rehearse: the share of rows that are text of the Python library instead, of which the base
+            model was made, from 0 to below 1.
+
+    Raises:
+        ValueError: as encode_examples, pack_examples and InstructionData; or rehearse or row_length
+            is out of range.
+    """
+    if row_length is not None and not 1 <= row_length <= block_size:
+        raise ValueError(f"row_length must be from 1 to {block_size}, got {row_length}")
+    if not 0 <= rehearse < 1:
+        raise ValueError(f"the share of rehearsed text must be from 0 to below 1, got {rehearse}")
+
+    def encode(task: Task, records: list[dict], T: int) -> list[instructions.Example]:
+        return instructions.encode_examples(records, task, encoding, T + 1, wording, seed)
+
+    if row_length is None:
+        every = [e for part in parts for e in encode(part.task, part.train, block_size)]
+        row_length = row_length_for(every, block_size)
+
+    def rows(examples: list[instructions.Example]) -> instructions.Rows:
+        return instructions.pack_examples(examples, row_length, encoding.eot_token)
+
+    sources = [(rows(encode(part.task, part.train, row_length)), 1.0) for part in parts]
+    if rehearse:
+        library, _ = corpus.split_documents(corpus.python_library())
+        texts = (encoding.encode_ordinary(document.text) for document in library)
+        text = instructions.text_rows(pack(texts, encoding.eot_token), row_length)
+        sources.append((text, len(parts) * rehearse / (1 - rehearse)))
+    validation = [e for p in parts for e in encode(p.task, p.validation, row_length)]
+    return instructions.InstructionData(sources, rows(validation), seed)
+
+
+def chosen_tasks(arguments: Namespace) -> list[Task]:
+    """The tasks that the command line names, or the one that --template and --answer make.
+
+    Raises:
+        ValueError: they do not go together.
+    """
+    if arguments.template or arguments.answer:
+        if not (arguments.template and arguments.answer and arguments.data):
+            raise ValueError("a task of your own needs --template, --answer and --data")
+        return [
+            make_task(
+                "own", arguments.template, arguments.answer, arguments.metric,
+                arguments.max_new_tokens,
+            )
+        ]  # fmt: skip
+    if arguments.data and len(arguments.task) > 1:
+        raise ValueError("--data is the file of one task: give one --task, or leave --data out")
+    return [TASKS[name] for name in dict.fromkeys(arguments.task)]
+
+
+def add_task_arguments(parser: ArgumentParser, several: bool) -> None:
+    """The options that say what the task is, and where its records are."""
+    add = parser.add_argument
+    add(
+        "--task", nargs="+" if several else 1, choices=list(TASKS), default=["translation"],
+        help="what is to be done (default translation)",
+    )  # fmt: skip
+    add("--data", type=Path, metavar="FILE", help="JSON Lines instead of the shipped records")
+    add("--template", help='a task of your own: the prompt, as "{question} Answer:"')
+    add("--answer", help='and its answer, as "{reply}"')
+    add("--metric", default="rouge", choices=METRICS, help="and how it is judged (default rouge)")
+    add("--max-new-tokens", type=int, default=64, help="and the longest answer (default 64 tokens)")

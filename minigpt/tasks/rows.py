@@ -1,0 +1,313 @@
+"""Instruction data: from records and a task to the packed rows that a model is fine-tuned on.
+
+Of a prompt and its answer the answer alone is learnt: where the prompt is repeated there is nothing
+to guess, so those targets are -100, which the loss leaves out.
+
+    prompt      I was lucky. ->
+    completion   J'avais de la chance.<|endoftext|>        the space before it is part of it
+
+    idx         I    was  lucky  .  ->  J'     avais  de  la      chance  .
+    targets    -100 -100  -100 -100 J'  avais  de     la  chance  .       <|endoftext|>
+
+Examples are short and rows long, so several examples share a row. `segments` numbers them, and a
+model that is told the segments (`GPT.forward`) reads each as if it were alone: what is learnt from
+a packed row is what is learnt from its examples one by one, with less padding. Source: Krell et
+al. 2021, "Efficient Sequence Packing without Cross-contamination".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import tiktoken
+import torch
+from torch import Tensor
+
+from minigpt.dataset import IGNORE, check_ids
+from minigpt.tasks.task import TASKS, Task, make_task, read_records, split_records
+
+__all__ = [
+    "TASKS",
+    "Example",
+    "InstructionData",
+    "Rows",
+    "Task",
+    "encode_examples",
+    "make_task",
+    "pack_examples",
+    "read_records",
+    "split_records",
+    "text_rows",
+]
+
+
+class Example(NamedTuple):
+    """The ids of a prompt, and those of its completion with the end token."""
+
+    prompt: list[int]
+    completion: list[int]
+
+
+def encode_examples(
+    records: Sequence[dict[str, Any]],
+    task: Task,
+    encoding: tiktoken.Encoding,
+    max_tokens: int,
+    wording: int | None = 0,
+    seed: int = 0,
+) -> list[Example]:
+    """The records as ids, each with at most max_tokens of them.
+
+    Prompt and completion are encoded by themselves, as they are when the model is asked later, and
+    as ordinary text: no record can put an end token between them. A prompt that is too long loses
+    its beginning, so that the cue at its end stays; a completion never loses anything.
+
+    Args:
+        max_tokens: a row of T positions has room for an example of T + 1 tokens, since the last is
+            only ever guessed.
+        wording: which of the task's templates; None draws one for each record, by seed.
+
+    Raises:
+        ValueError: there are no records; the wording does not exist; or, naming the record: a field
+            is missing, or the completion and one token of the prompt are more than max_tokens.
+    """
+    if not records:
+        raise ValueError(f"there are no examples of {task.name} to encode: the set is empty")
+    if wording is None:
+        random = np.random.Generator(np.random.Philox(key=[seed, len(task.templates)]))
+        wordings = random.integers(len(task.templates), size=len(records)).tolist()
+    else:
+        wordings = [wording] * len(records)
+    end_token = encoding.eot_token
+    examples = []
+    for i, record in enumerate(records):
+        try:
+            prompt = encoding.encode_ordinary(task.prompt(record, wordings[i]))
+            completion = [*encoding.encode_ordinary(task.completion(record)), end_token]
+            room = max_tokens - len(completion)
+            if room < 1:
+                raise ValueError(
+                    f"the answer has {len(completion)} tokens, and there is room for "
+                    f"{max_tokens - 1} behind a prompt; make rows longer or a soft prompt shorter, "
+                    "or leave the record out"
+                )
+        except ValueError as error:
+            raise ValueError(f"record {i + 1} of {len(records)}: {error}") from None
+        examples.append(Example(prompt[-room:], completion))
+    return examples
+
+
+@dataclass
+class Rows:
+    """N rows of T tokens in small integers: idx, targets and segments, [N, T] each."""
+
+    idx: np.ndarray
+    targets: np.ndarray
+    segments: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.idx)
+
+    @property
+    def row_length(self) -> int:
+        """T."""
+        return self.idx.shape[1]
+
+    def batch(self, which: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:
+        """(idx, targets, segments) of some rows, int64 [len(which), T] each."""
+        parts = (self.idx, self.targets, self.segments)
+        idx, targets, segments = (torch.from_numpy(a[which].astype(np.int64)) for a in parts)
+        return idx, targets, segments
+
+
+def pack_examples(examples: Sequence[Example], row_length: int, end_token: int) -> Rows:
+    """Whole examples side by side in rows of T = row_length positions, each a segment of its own.
+
+    What stays free is filled with end_token, which belongs to no example and has no target. The
+    order of the rows says nothing: `InstructionData` shuffles them.
+
+    Raises:
+        ValueError: there are no examples, one is longer than a row, one has no prompt or no
+            completion, or an id is negative.
+    """
+    if not examples:
+        raise ValueError("there are no examples to pack: the set is empty")
+    lengths = []  # positions that each example takes: its last token is only a target
+    for i, (prompt, completion) in enumerate(examples):
+        lengths.append(len(prompt) + len(completion) - 1)
+        if not prompt or not completion:
+            raise ValueError(f"example {i + 1} needs at least one token of prompt and completion")
+        if lengths[i] > row_length:
+            raise ValueError(
+                f"example {i + 1} needs {lengths[i]} positions, but a row has {row_length}: "
+                f"encode with max_tokens={row_length + 1}, or take longer rows"
+            )
+    together = fill_bins(lengths, row_length)
+    largest = max(end_token, max(max(max(p), max(c)) for p, c in examples))
+    smallest = min(end_token, min(min(min(p), min(c)) for p, c in examples))
+    check_ids(torch.tensor([smallest, largest]), 2**31)
+
+    shape = (len(together), row_length)
+    idx = np.full(shape, end_token, dtype=np.uint16 if largest < 2**16 else np.uint32)  # (N, T)
+    targets = np.full(shape, IGNORE, dtype=np.int32)  # (N, T)
+    segments = np.empty(shape, dtype=np.int16 if row_length < 2**15 else np.int32)  # (N, T)
+    for row, members in enumerate(together):
+        start = 0
+        for segment, i in enumerate(members):
+            prompt, completion = examples[i]
+            end = start + lengths[i]
+            idx[row, start:end] = prompt + completion[:-1]
+            targets[row, start + len(prompt) - 1 : end] = completion
+            segments[row, start:end] = segment
+            start = end
+        segments[row, start:] = len(members)
+    return Rows(idx, targets, segments)
+
+
+def fill_bins(lengths: Sequence[int], room: int) -> list[list[int]]:
+    """Which items go into which bin, for bins that hold `room` in all: lists of item numbers.
+
+    Each bin gets the longest item that is left, and then those others that fill it best (Fleszar
+    and Hindi 2002, "New heuristics for one-dimensional bin-packing", there called MBS'). Which
+    totals can be reached is a set of small numbers, kept as the bits of one integer: adding an item
+    shifts it. 20,000 translations into rows of 128: 100.0% full in 0.03 s, where the usual best fit
+    with the longest first reaches 98.3%; 4,000 dialogues into 512: 95.7% instead of 92.7%.
+    """
+    waiting: dict[int, list[int]] = {}  # length -> the items that have it
+    for item, length in enumerate(lengths):
+        waiting.setdefault(length, []).append(item)
+    bins = []
+    while waiting:
+        longest = max(waiting)
+        members = [waiting[longest].pop()]
+        left = room - longest
+        sizes = [size for size in sorted(waiting, reverse=True) if size <= left]
+        reachable = [1]  # bit t of entry k: the first k sizes can add up to t
+        for size in sizes:
+            totals = reachable[-1]
+            for _ in range(min(len(waiting[size]), left // size)):
+                totals |= (totals << size) & ((2 << left) - 1)
+            reachable.append(totals)
+        total = reachable.pop().bit_length() - 1  # the highest of them
+        for size, without in zip(reversed(sizes), reversed(reachable), strict=True):
+            while not without >> total & 1:
+                members.append(waiting[size].pop())
+                total -= size
+        for size in {longest, *sizes}:
+            if not waiting[size]:
+                del waiting[size]
+        bins.append(members)
+    return bins
+
+
+def text_rows(ids: np.ndarray, row_length: int) -> Rows:
+    """Windows of packed plain text (`dataset.pack`), one segment each, in which all targets count.
+
+    As a source beside instructions they keep a model from forgetting what it was pretrained on.
+    The windows do not overlap; what does not fill a last one is left out. Unlike examples, which
+    are shorter than their row, a window is as long as it: row_length must not exceed the context.
+
+    Raises:
+        ValueError: there are not enough ids for one window.
+    """
+    n_rows = (len(ids) - 1) // row_length
+    if n_rows < 1:
+        raise ValueError(
+            f"one row of {row_length} tokens needs {row_length + 1} ids, but the text has "
+            f"{len(ids)}: give more text or shorter rows"
+        )
+    shape = (n_rows, row_length)
+    idx = ids[: n_rows * row_length].reshape(shape)
+    targets = ids[1 : n_rows * row_length + 1].reshape(shape).astype(np.int32)
+    return Rows(idx, targets, np.zeros(shape, dtype=np.int16))
+
+
+class InstructionData:
+    """Batches of packed rows from one or several sources (`dataset.Data` for fine-tuning).
+
+    Every source is gone through from end to end, in an order that is shuffled anew each time,
+    before any of its rows comes again. Several sources take turns by their weights: of any n rows
+    from the start, source i has given weight_i / (sum of weights) of them, to within a row or two.
+
+    Args:
+        sources: [(rows, weight), ...], all with rows of the same length.
+        validation: rows that training never sees.
+        seed: another seed gives another order.
+
+    Raises:
+        ValueError: no source, one without rows, rows of different lengths, a weight not above 0, no
+            validation rows, or a negative seed.
+    """
+
+    def __init__(
+        self, sources: Sequence[tuple[Rows, float]], validation: Rows, seed: int = 0
+    ) -> None:
+        if seed < 0:
+            raise ValueError(f"seed must be 0 or more, got {seed}")
+        if not sources or not all(len(rows) for rows, _ in sources):
+            raise ValueError("there are no examples to train on: a training set is empty")
+        if not len(validation):
+            raise ValueError("the validation set is empty: leave some examples for it")
+        lengths = sorted({rows.row_length for rows, _ in sources})
+        if len(lengths) > 1:
+            raise ValueError(f"all sources must have rows of one length, got {lengths}")
+        for i, (_, weight) in enumerate(sources):
+            if not 0 < weight < float("inf"):
+                raise ValueError(f"the weight of training source {i} must be above 0, got {weight}")
+        self.sources = [rows for rows, _ in sources]
+        weights = np.array([weight for _, weight in sources], dtype=np.float64)
+        # Source i gets the part shares[i] of the rows that those before it leave; the last, all.
+        self.shares = (weights / weights[::-1].cumsum()[::-1]).tolist()
+        self.validation = validation
+        self.seed = seed
+
+    def train_batch(self, step: int, batch_size: int) -> tuple[Tensor, Tensor, Tensor]:
+        """(idx, targets, segments), int64 [B, T] each: a pure function of (seed, step).
+
+        Raises:
+            ValueError: batch_size is more than all sources have together.
+        """
+        n_rows = sum(map(len, self.sources))
+        if batch_size > n_rows:
+            raise ValueError(
+                f"a batch of {batch_size} rows is more than the training data, which fills "
+                f"{n_rows}: give more examples, a batch_size of at most {n_rows}, or shorter rows"
+            )
+        orders: dict[tuple[int, int], np.ndarray] = {}
+        batch = []
+        for row in range(batch_size):
+            source, turn = self._whose(step * batch_size + row)
+            epoch, place = divmod(turn, len(self.sources[source]))
+            if (source, epoch) not in orders:
+                orders[source, epoch] = self._order(source, epoch)
+            which = orders[source, epoch][place : place + 1]
+            batch.append(self.sources[source].batch(which))
+        idx, targets, segments = (torch.cat(parts) for parts in zip(*batch, strict=True))
+        return idx, targets, segments  # (B, T) each
+
+    def _whose(self, n: int) -> tuple[int, int]:
+        """Which source gives row n of all rows ever drawn, and how many it gave before."""
+        for source, share in enumerate(self.shares):
+            before, after = int(n * share), int((n + 1) * share)
+            if after > before:
+                return source, before
+            n -= before  # which row it is of those left over
+        raise AssertionError("the last share is 1")
+
+    def _order(self, source: int, epoch: int) -> np.ndarray:
+        """The order of the source's rows in an epoch, from a counter-based generator.
+
+        The key is (seed, source); the epoch is far up in the counter, so that the random numbers of
+        no two epochs overlap, and those of any epoch are found without the ones before.
+        """
+        bits = np.random.Philox(key=[self.seed, source], counter=[0, 0, epoch, 0])
+        return np.random.Generator(bits).permutation(len(self.sources[source]))
+
+    def validation_batches(self, batch_size: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """Batches (idx, targets, segments), int64 [B or fewer, T], over all validation rows."""
+        for first in range(0, len(self.validation), batch_size):
+            last = min(first + batch_size, len(self.validation))
+            yield self.validation.batch(np.arange(first, last))

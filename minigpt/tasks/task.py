@@ -1,0 +1,250 @@
+"""Tasks: how a record with named fields becomes a prompt and the answer that a model shall learn.
+
+    record   {"en": "I was lucky.", "fr": "J'avais de la chance."}
+    prompt   "fr: {en} ->" gives  fr: I was lucky. ->
+    answer   " {fr}" gives        J'avais de la chance.
+
+The same records can be put in several wordings, so that a model learns the task and not one phrase
+(Wei et al. 2022, "Finetuned Language Models Are Zero-Shot Learners", section 2.1). The first
+wording of each task is short, since every token of it is computed for every example.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from string import Formatter
+from typing import Any
+
+from minigpt.text.python_library import name_hash, read_jsonl, read_lines
+
+METRICS = ("bleu", "rouge", "accuracy")
+
+
+def named_fields(template: str) -> list[tuple[str, str | None]]:
+    """The template as pairs of literal text and the field that follows it, None after the last.
+
+    Raises:
+        ValueError: its braces do not match, or hold anything but a field's name.
+    """
+    try:
+        parts = list(Formatter().parse(template))
+    except ValueError as error:
+        raise ValueError(
+            f"the template {template!r} cannot be read ({error}): write a field as {{name}} and a "
+            "brace that is meant as one twice"
+        ) from None
+    if any(field == "" or spec or conversion for _, field, spec, conversion in parts):
+        raise ValueError(f"the template {template!r} must have only a field's name between braces")
+    return [(literal, field) for literal, field, _, _ in parts]
+
+
+def fill(template: str, record: Mapping[str, Any]) -> str:
+    """The template with each {field} replaced by the record's text, stripped of outer spaces.
+
+    Braces inside the record's text are ordinary letters, and so is everything else in it.
+
+    Raises:
+        ValueError: a field is missing or empty, or holds neither text nor a number.
+    """
+    pieces = []
+    for literal, field in named_fields(template):
+        pieces.append(literal)
+        if field is not None:
+            value = record.get(field)
+            text = str(value).strip() if isinstance(value, (str, int, float)) else ""
+            if not text:
+                raise ValueError(
+                    f'no text in the field "{field}"; the fields there are '
+                    f"{', '.join(map(str, record)) or 'none'}"
+                )
+            pieces.append(text)
+    return "".join(pieces)
+
+
+@dataclass(frozen=True)
+class Task:
+    """How records become prompts and answers, and how answers are judged.
+
+    Attributes:
+        name: what the task is called.
+        templates: wordings of the prompt, with fields of the record in braces; the first is used
+            unless another is asked for.
+        answer: the wording of what the model shall add. The space that parts it from the prompt
+            belongs to it, because in GPT-2's tokens a space belongs to the word after it.
+        metric: "bleu", "rouge" or "accuracy".
+        task_set: the name of the shipped data (`corpus.task_set`); "" if there is none.
+        max_new_tokens: where an answer that does not end by itself is cut off.
+
+    Raises:
+        ValueError: one of them is none of these, or a template has no field.
+    """
+
+    name: str
+    templates: tuple[str, ...]
+    answer: str
+    metric: str
+    task_set: str
+    max_new_tokens: int
+
+    def __post_init__(self) -> None:
+        if self.metric not in METRICS:
+            raise ValueError(f'metric must be one of {", ".join(METRICS)}, got "{self.metric}"')
+        if self.max_new_tokens < 1:
+            raise ValueError(f"max_new_tokens must be at least 1, got {self.max_new_tokens}")
+        if not self.templates:
+            raise ValueError(f"the task {self.name} needs at least one template")
+        for template in (*self.templates, self.answer):
+            if not any(field for _, field in named_fields(template)):
+                raise ValueError(f"the template {template!r} names no field, such as {{text}}")
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """The fields that some template or the answer names, each once."""
+        named = [field for t in (*self.templates, self.answer) for _, field in named_fields(t)]
+        return tuple(dict.fromkeys(field for field in named if field))
+
+    def prompt(self, record: Mapping[str, Any], wording: int = 0) -> str:
+        """What the model is given. Raises ValueError: no such wording; a field is missing."""
+        if not 0 <= wording < len(self.templates):
+            raise ValueError(
+                f"wording must be from 0 to {len(self.templates) - 1} for the task {self.name}, "
+                f"got {wording}"
+            )
+        return fill(self.templates[wording], record)
+
+    def targets(self, record: Mapping[str, Any]) -> list[str]:
+        """All right answers, without their leading space: more than one where fields are numbered.
+
+        A record without "summary" but with "summary1", "summary2", "summary3" has three, as in the
+        test set of DialogSum.
+        """
+        fields = [field for _, field in named_fields(self.answer) if field]
+        numbered: list[dict[str, Any]] = []
+        while all(f"{field}{len(numbered) + 1}" in record for field in fields):
+            numbered.append({field: record[f"{field}{len(numbered) + 1}"] for field in fields})
+        if all(field in record for field in fields) or not numbered:
+            numbered = [dict(record)]
+        return [fill(self.answer, answers).strip() for answers in numbered]
+
+    def target(self, record: Mapping[str, Any]) -> str:
+        """The right answer, without its leading space; the first one if there are several."""
+        return self.targets(record)[0]
+
+    def completion(self, record: Mapping[str, Any]) -> str:
+        """The right answer with the white space that parts it from the prompt."""
+        return self.answer[: -len(self.answer.lstrip())] + self.target(record)
+
+
+TRANSLATION = Task(
+    name="translation",
+    templates=(
+        "fr: {en} ->",
+        "{en}\nFrench:",
+        "Translate into French: {en}\nTranslation:",
+        'How do you say "{en}" in French?',
+        "{en} <to-fr>",
+    ),
+    answer=" {fr}",
+    metric="bleu",
+    task_set="translation",
+    max_new_tokens=48,
+)
+SUMMARIZATION = Task(
+    name="summarization",
+    templates=(
+        "{dialogue}\nIn short:",
+        "{dialogue}\nSummary:",
+        "Summarize this dialogue.\n{dialogue}\nSummary:",
+        "{dialogue}\nWhat was that about?",
+        "{dialogue} <summarize>",
+    ),
+    answer=" {summary}",
+    metric="rouge",
+    task_set="dialogues",
+    max_new_tokens=80,
+)
+SENTIMENT = Task(
+    name="sentiment",
+    templates=(
+        "{text} It was",
+        "{text}\nSentiment:",
+        "Review: {text}\nSentiment:",
+        "{text}\nIs this review positive or negative?",
+    ),
+    answer=" {label}",
+    metric="accuracy",
+    task_set="reviews",
+    max_new_tokens=4,
+)
+TASKS = {task.name: task for task in (TRANSLATION, SUMMARIZATION, SENTIMENT)}
+
+
+def make_task(
+    name: str, template: str, answer: str, metric: str = "rouge", max_new_tokens: int = 64
+) -> Task:
+    """A task for records of one's own, such as make_task("quiz", "{question}", "{reply}").
+
+    A space at the end of the template moves to the start of the answer, and one is put there if
+    nothing parts the two. Raises ValueError as Task.
+    """
+    template = template.rstrip(" ")
+    gap = "" if template[-1:].isspace() or answer[:1].isspace() else " "
+    return Task(name, (template,), gap + answer, metric, "", max_new_tokens)
+
+
+def read_records(path: str | Path, task: Task) -> list[dict]:
+    """The records of a JSON Lines file, each with all that the task's templates and answer name.
+
+    Raises:
+        FileNotFoundError, ValueError: as `corpus.read_jsonl`; and in which line a field is missing.
+    """
+    records = read_jsonl(path)
+    numbers = [n for n, line in enumerate(read_lines(Path(path)), start=1) if line.strip()]
+    for number, record in zip(numbers, records, strict=True):
+        try:
+            task.targets(record)
+            for wording in range(len(task.templates)):
+                task.prompt(record, wording)
+        except ValueError as error:
+            raise ValueError(f"{path}, line {number}: {error}") from None
+    return records
+
+
+def split_records(
+    records: Sequence[dict], task: Task, validation: float = 0.05, test: float = 0.05
+) -> tuple[list[dict], list[dict], list[dict]]:
+    """(training, validation, test) records, each in the order given; no prompt is in two of them.
+
+    Records with the same prompt stay together, and which comes first into the test set is decided
+    by a hash of the prompt alone: the same file is always split alike, in whatever order it stands.
+
+    Args:
+        validation, test: how many different prompts: below 1 a fraction of them, rounded up; from 1
+            on their number; 0 for none.
+
+    Raises:
+        ValueError: a size is negative, or nothing is left to train on.
+    """
+    prompts = [task.prompt(record) for record in records]
+    ranked = sorted(set(prompts), key=lambda prompt: (name_hash(prompt), prompt))
+    sizes = []
+    for name, size in (("test", test), ("validation", validation)):
+        if size < 0 or not (size < 1 or float(size).is_integer()):
+            raise ValueError(f"{name} must be a fraction below 1 or a whole number, got {size}")
+        sizes.append(int(size) if size >= 1 else math.ceil(size * len(ranked)))
+    n_test, n_validation = sizes
+    if n_test + n_validation >= len(ranked):
+        raise ValueError(
+            f"{len(ranked)} different prompts cannot be split into {n_validation} for validation, "
+            f"{n_test} to test and some to train on: give more records or smaller parts"
+        )
+    side = dict.fromkeys(ranked, 0)
+    side |= dict.fromkeys(ranked[:n_test], 2)
+    side |= dict.fromkeys(ranked[n_test : n_test + n_validation], 1)
+    parts: tuple[list[dict], list[dict], list[dict]] = ([], [], [])
+    for prompt, record in zip(prompts, records, strict=True):
+        parts[side[prompt]].append(record)
+    return parts

@@ -1,0 +1,1 @@
+"""Where text comes from: this Python's library, files, the task sets, the internet."""

@@ -1,0 +1,306 @@
+"""Data from the internet, for those who have one: `minigpt data fetch NAME`.
+
+    folder = fetch("shakespeare")          # runs/data/shakespeare/input.txt
+
+Nothing in the course needs it. A download that was cut off is continued where it stopped, and what
+arrives is compared with what is known of the file before it gets its name, so a file that is there
+is a file that is right. Copies brought along on a stick pass the same checks: `source=PATH`.
+"""
+
+import hashlib
+import http.client
+import os
+import shutil
+import urllib.error
+import urllib.request
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from tqdm import tqdm
+
+from minigpt.text.python_library import read_jsonl
+
+CHUNK = 1 << 18  # bytes read at a time
+TIMEOUT = 30  # seconds without a sign from the server
+
+
+@dataclass(frozen=True)
+class RemoteFile:
+    """A file on the internet, and how to recognise it when it has come.
+
+    Where a SHA-256 is known it decides. For files that have none published, `records` and `fields`
+    say how many JSON lines they have and which text fields each line must carry: enough to notice
+    a truncated or a wrong file, not enough to notice a changed word.
+    """
+
+    name: str  # what it is called here; `url` may end in another name
+    url: str
+    size: int | None = None  # bytes
+    sha256: str | None = None
+    records: int | None = None
+    fields: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> set[str]:
+        """The names a local copy may have: ours, or the one it is published under."""
+        return {self.name, self.url.rsplit("/", 1)[-1]}
+
+
+CHAR_RNN = "https://raw.githubusercontent.com/karpathy/char-rnn/master/data"
+DIALOGSUM = "https://raw.githubusercontent.com/cylnlp/dialogsum/main/DialogSum_Data"
+GPT2 = (
+    "https://huggingface.co/openai-community/gpt2/resolve/607a30d783dfa663caf39e06633721c8d4cfcd7e"
+)
+
+DATASETS: dict[str, tuple[RemoteFile, ...]] = {
+    "shakespeare": (
+        RemoteFile(
+            "input.txt",
+            f"{CHAR_RNN}/tinyshakespeare/input.txt",
+            size=1_115_394,
+            sha256="86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed",
+        ),
+    ),
+    # Chen et al., "DialogSum: A Real-Life Scenario Dialogue Summarization Dataset", 2021. Its
+    # authors publish no checksums; the paper's counts are checked. The test set has three
+    # summaries of every dialogue.
+    "dialogsum": (
+        RemoteFile(
+            "train.jsonl",
+            f"{DIALOGSUM}/dialogsum.train.jsonl",
+            records=12_460,
+            fields=("fname", "dialogue", "summary", "topic"),
+        ),
+        RemoteFile(
+            "dev.jsonl",
+            f"{DIALOGSUM}/dialogsum.dev.jsonl",
+            records=500,
+            fields=("fname", "dialogue", "summary", "topic"),
+        ),
+        RemoteFile(
+            "test.jsonl",
+            f"{DIALOGSUM}/dialogsum.test.jsonl",
+            records=500,
+            fields=("fname", "dialogue", "summary1", "summary2", "summary3"),
+        ),
+    ),
+    "gpt2": (
+        RemoteFile(
+            "config.json",
+            f"{GPT2}/config.json",
+            size=665,
+            sha256="0daed7749b4f02b8f76240d5444551d7b08712dab4d0adb8239c56ba823bb7b4",
+        ),
+        RemoteFile(
+            "model.safetensors",
+            f"{GPT2}/model.safetensors",
+            size=548_105_171,
+            sha256="248dfc3911869ec493c76e65bf2fcf7f615828b0254c12b473182f0f81d3a707",
+        ),
+    ),
+}
+
+
+def fetch(
+    name: str,
+    folder: str | Path | None = None,
+    source: str | Path | None = None,
+    *,
+    datasets: Mapping[str, Sequence[RemoteFile]] = DATASETS,
+    progress: bool = True,
+) -> Path:
+    """Downloads the files of `name` that are not there yet, and returns the folder they are in.
+
+    Args:
+        name: "shakespeare", "dialogsum" or "gpt2".
+        folder: where to; `runs/data/NAME` if not given.
+        source: a file or folder with a copy to take instead of downloading. A file is taken for
+            the one it is named after; of a folder all files of the set are expected.
+        datasets: what can be fetched.
+        progress: show a progress bar.
+
+    Raises:
+        ValueError: unknown name, or a file is not what it should be (it is not kept).
+        FileNotFoundError: `source` does not hold the files.
+        ConnectionError: no network, or the server does not give the file; says what to do by hand.
+    """
+    if name not in datasets:
+        raise ValueError(f'unknown data "{name}": what can be fetched is {", ".join(datasets)}')
+    folder = Path("runs/data") / name if folder is None else Path(folder)
+    if source is not None:
+        local_copies = find_copies(name, Path(source), datasets[name])
+        folder.mkdir(parents=True, exist_ok=True)
+        for file, path in local_copies.items():
+            check(path, file)
+            copy(path, folder / file.name)
+        return folder
+    folder.mkdir(parents=True, exist_ok=True)
+    for file in datasets[name]:
+        if not is_right(folder / file.name, file):
+            by_hand = (
+                f"To do it by hand, download {file.url} with another program or on another "
+                f"machine, then run: minigpt data fetch {name} --from PATH (or put it at "
+                f"{folder / file.name})."
+            )
+            download(file, folder / file.name, by_hand, progress)
+    return folder
+
+
+def find_copies(name: str, source: Path, files: Sequence[RemoteFile]) -> dict[RemoteFile, Path]:
+    """Which file of the set is which path in `source`, a folder or a single file."""
+    if not source.exists():
+        raise FileNotFoundError(f"cannot copy from {source}: there is no such file or folder")
+    expected = " and ".join(file.name for file in files)
+    if source.is_file():
+        if len(files) == 1:
+            return {files[0]: source}
+        found = {file: source for file in files if source.name in file.names}
+        if not found:
+            raise ValueError(
+                f"{source.name} is not the name of a file of {name}: give {expected}, or the "
+                "folder they are in"
+            )
+        return found
+    found = {}
+    for file in files:
+        candidates = [source / known for known in sorted(file.names) if (source / known).is_file()]
+        if not candidates:
+            raise FileNotFoundError(
+                f"{source} has no file {' or '.join(sorted(file.names))}: {name} is {expected}"
+            )
+        found[file] = candidates[0]
+    return found
+
+
+def check(path: Path, file: RemoteFile) -> None:
+    """Raises ValueError unless the file at `path` has the right size, checksum and records."""
+    size = path.stat().st_size
+    if file.size is not None and size != file.size:
+        raise ValueError(f"{path} has {size} bytes, but {file.name} should have {file.size}")
+    if file.sha256 is not None:
+        digest = sha256_of(path)
+        if digest != file.sha256:
+            raise ValueError(
+                f"{path} is not the file it should be: its SHA-256 is {digest}, expected "
+                f"{file.sha256}"
+            )
+    if file.records is not None:
+        n_records = len(read_jsonl(path, file.fields))
+        if n_records != file.records:
+            raise ValueError(f"{path} has {n_records} records, but {file.records} are expected")
+
+
+def is_right(path: Path, file: RemoteFile) -> bool:
+    """Whether the file is there and passes its checks."""
+    try:
+        check(path, file)
+    except (FileNotFoundError, ValueError):
+        return False
+    return True
+
+
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a file's bytes, 64 hexadecimal digits."""
+    sha256 = hashlib.sha256()
+    with path.open("rb") as stream:
+        while chunk := stream.read(CHUNK):
+            sha256.update(chunk)
+    return sha256.hexdigest()
+
+
+def copy(path: Path, target: Path) -> None:
+    """Copies a file; `target` appears complete or not at all."""
+    if target.exists() and path.samefile(target):
+        return
+    temporary = target.with_name(target.name + ".copy")
+    try:
+        shutil.copyfile(path, temporary)
+        os.replace(temporary, target)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def download(file: RemoteFile, target: Path, by_hand: str, progress: bool) -> None:
+    """Downloads into `target.part`, going on after the bytes it has; checks, and names it target.
+
+    A part that turns out wrong is deleted. One that is merely incomplete stays, to be continued.
+    """
+    part = target.with_name(target.name + ".part")
+    try:
+        receive(file, part, progress)
+    except urllib.error.HTTPError as error:
+        raise ConnectionError(
+            f"the server answers {error.code} {error.reason} to the request for {file.name}. "
+            f"{by_hand}"
+        ) from None
+    except (
+        urllib.error.URLError,
+        http.client.HTTPException,
+        ConnectionError,
+        TimeoutError,
+    ) as error:
+        reason = getattr(error, "reason", None) or error
+        have = part.stat().st_size if part.exists() else 0
+        resume = f" {have} bytes are here; the same command goes on from there." if have else ""
+        raise ConnectionError(
+            f"cannot download {file.name} from {urlsplit(file.url).hostname} ({reason}).{resume} "
+            f"{by_hand}"
+        ) from None
+    try:
+        check(part, file)
+    except ValueError as error:
+        part.unlink()
+        raise ValueError(f"{error}. The download has been deleted. {by_hand}") from None
+    os.replace(part, target)
+
+
+def receive(file: RemoteFile, part: Path, progress: bool) -> None:
+    """Appends to `part` what is missing; starts afresh with a server that cannot resume.
+
+    The header `Range: bytes=N-` asks for the rest (RFC 9110, section 14). A server that knows it
+    answers 206 and sends the rest, one that does not answers 200 and sends everything; 416 means
+    that it has nothing after byte N, so those N bytes belong to something else.
+    """
+    have = part.stat().st_size if part.exists() else 0
+    if have and have == file.size:
+        return
+    try:
+        response = request(file.url, have)
+    except urllib.error.HTTPError as error:
+        if error.code != 416 or not have:
+            raise
+        response = request(file.url, 0)
+    with response:
+        have = have if response.status == 206 else 0
+        coming = int(response.headers.get("Content-Length") or 0)  # 0: the server does not say
+        free = shutil.disk_usage(part.parent).free
+        if free < coming:
+            raise OSError(
+                f"{file.name} needs {coming / 1e6:.0f} MB more, but only {free / 1e6:.0f} MB are "
+                f"free in {part.parent}"
+            )
+        bar = tqdm(
+            desc=file.name,
+            initial=have,
+            total=have + coming or None,
+            unit="B",
+            unit_scale=True,
+            disable=not progress,
+        )
+        received = 0
+        with bar, part.open("ab" if have else "wb") as stream:
+            while chunk := response.read(CHUNK):
+                stream.write(chunk)
+                received += len(chunk)
+                bar.update(len(chunk))
+    if received < coming:
+        raise ConnectionError(f"the connection was cut after {received} of {coming} bytes")
+
+
+def request(url: str, start: int) -> Any:
+    """The server's answer to a request for the bytes of `url` from `start` on."""
+    headers = {"User-Agent": "minigpt"} | ({"Range": f"bytes={start}-"} if start else {})
+    return urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=TIMEOUT)

@@ -1,0 +1,181 @@
+"""What a training run leaves in its folder: a log to plot, and a checkpoint to go on from.
+
+    log.jsonl           one JSON object a line: {"step": 0, "loss": ..., "lr": ...,
+                        "grad_norm": ..., "tokens_per_second": ...} for each step, and
+                        {"step": 0, "validation_loss": ...}
+    checkpoint.json     and the tensor file it names: see checkpoint.py
+
+"step" counts the updates made before, so a loss and a validation loss of the same step are those of
+the same weights. The log may run ahead of the checkpoint when a run is killed; on resume the lines
+past the checkpoint are dropped and written again, so that each step is there exactly once.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TextIO
+
+import torch
+from torch import Tensor, nn
+
+from minigpt.files.atomic import reason_of, write_atomically
+from minigpt.training.checkpoint import (
+    has_checkpoint,
+    load_best,
+    load_checkpoint,
+    read_commit_record,
+    save_checkpoint,
+)
+from minigpt.training.distributed import is_first_process
+
+
+class RunFolder:
+    """The folder of one run; with path=None every method does nothing.
+
+    Args:
+        path: where the run writes.
+        identity: what makes this run this run (configurations, a mark of the data); a checkpoint
+            with another identity is not taken up.
+        resume: go on from the checkpoint in path, if there is one.
+
+    Raises:
+        ValueError: the folder holds a run and resume is False, or the run there has another
+            identity; the message names the first difference.
+    """
+
+    def __init__(
+        self, path: str | Path | None, identity: dict[str, dict[str, Any]], resume: bool
+    ) -> None:
+        self.path = None if path is None else Path(path)
+        self.identity = json.loads(json.dumps(identity))  # tuples become lists, as in the file
+        self.log_file: TextIO | None = None
+        self.found: dict[str, Any] | None = None  # the progress of the checkpoint there
+        if self.path is None or not has_checkpoint(self.path):
+            return
+        if not resume:
+            raise ValueError(
+                f"{self.path} already holds a training run; go on with it (resume=True, or "
+                "--resume on the command line), or choose another folder"
+            )
+        self.found = read_commit_record(self.path)["progress"]
+        check_identity(self.path, self.found["identity"], self.identity)
+
+    def load(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+        """Fill model and optimizer from the checkpoint; {} if the run starts at the beginning."""
+        if self.path is None or self.found is None:
+            return {}
+        progress = load_checkpoint(self.path, model, optimizer)
+        return {name: value for name, value in progress.items() if name != "identity"}
+
+    def load_best(self, model: nn.Module) -> dict[str, Tensor]:
+        """The best weights so far, by parameter name; {} if the checkpoint keeps none."""
+        if self.path is None or self.found is None:
+            return {}
+        return load_best(self.path, model)
+
+    @contextmanager
+    def opened(self, step: int, validated: int) -> Iterator[None]:
+        """Write to the log, in the with-block (on rank 0; others write nothing).
+
+        Args:
+            step: the training step to be logged next.
+            validated: the step of the last validation that need not be repeated, or -1.
+        """
+        if self.path is None or not is_first_process():
+            yield
+            return
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            cut_log(self.path / "log.jsonl", step, validated)
+            self.log_file = open(self.path / "log.jsonl", "a", encoding="utf-8")  # noqa: SIM115
+        except OSError as error:
+            raise OSError(f"cannot write the run to {self.path}: {reason_of(error)}") from error
+        try:
+            yield
+        finally:
+            self.log_file.close()
+            self.log_file = None
+
+    def log(self, record: dict[str, Any]) -> None:
+        """Add one line to log.jsonl."""
+        if self.log_file is not None:
+            try:
+                self.log_file.write(json.dumps(record) + "\n")
+                self.log_file.flush()
+            except OSError as error:
+                raise OSError(
+                    f"could not write {self.log_file.name}: {reason_of(error)}"
+                ) from error
+
+    def save(
+        self,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        progress: dict[str, Any],
+        best: dict[str, Tensor],
+    ) -> None:
+        """Write a checkpoint; the log reaches the disk before it, so it is never behind.
+
+        Args:
+            best: the trainable weights of the lowest validation loss, {} if they are not kept.
+        """
+        progress = json.loads(json.dumps({**progress, "identity": self.identity}))
+        if self.path is None or progress == self.found:  # it is there already
+            return
+        if self.log_file is not None:
+            os.fsync(self.log_file.fileno())
+        frozen = any(not parameter.requires_grad for parameter in model.parameters())
+        save_checkpoint(self.path, model, optimizer, progress, trainable_only=frozen, best=best)
+        self.found = progress
+
+    def describe(self) -> str:
+        """Where the last checkpoint is, for a message."""
+        if self.path is None:
+            return "nothing was saved, since out_dir is None"
+        if not has_checkpoint(self.path):
+            return f"no checkpoint was saved in {self.path} yet"
+        step = read_commit_record(self.path)["progress"]["steps"]
+        return f"the checkpoint in {self.path} is of step {step}"
+
+
+def cut_log(path: Path, step: int, validated: int) -> None:
+    """Keep the whole lines of the training steps before step, and of validations to validated."""
+    if not path.exists():
+        return
+    kept = []
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        try:
+            record = json.loads(line)
+            earlier = record["step"] < (validated + 1 if "validation_loss" in record else step)
+        except (ValueError, KeyError, TypeError):  # the line that was being written
+            continue
+        if earlier:
+            kept.append(line + "\n")
+    write_atomically(path, lambda new: _write_lines(new, kept))
+
+
+def check_identity(
+    folder: Path, saved: dict[str, dict[str, Any]], ours: dict[str, dict[str, Any]]
+) -> None:
+    """Make sure that the run in folder is the one to be resumed.
+
+    Raises:
+        ValueError: it is not; names the first setting that differs.
+    """
+    for part in ours:
+        for name, value in ours[part].items():
+            before = saved.get(part, {}).get(name)
+            if before != value:
+                raise ValueError(
+                    f"the run in {folder} has {part} {name}={before!r}, this one {name}={value!r}; "
+                    "resume with the same settings, or choose another folder"
+                )
+
+
+def _write_lines(path: Path, lines: list[str]) -> None:
+    with open(path, "w", encoding="utf-8") as file:
+        file.writelines(lines)

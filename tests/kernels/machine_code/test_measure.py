@@ -1,0 +1,297 @@
+"""The kernels as machine code: compiled for GPUs that are not here, and read."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("triton")
+
+from kernels.machine_code.assembly import (
+    access_bytes,
+    count_executed,
+    longest_loop,
+    parse_amd,
+    parse_sass,
+)
+from kernels.machine_code.measure import ARCHS, Row, main, measure_all, runs_on, table, variants
+from kernels.nf4 import BLOCK_SIZES
+
+ROOT = Path(__file__).parents[3]
+DTYPES = ("bf16", "fp16", "fp32")
+FAST = ("dequantize_fast", "dequantize_fast_tail")
+BUDGET = {"dequantize_fast": 6.0, "dequantize_fast_tail": 8.0}  # instructions an element, or 2 less
+
+# Bounds for every configuration and every GPU of NVIDIA. Too few is as wrong as too many: a loop
+# that was counted once.
+WITHIN = {
+    "quantize": (55, 105), "quantize_fast": (10, 15), "quantize_scales": (1.7, 2.3),
+    "dequantize": (16, 34), "dequantize_fast": (5, 11), "dequantize_fast_tail": (6, 13),
+    "matmul": (35, 90), "matmul_fast_32": (8, 9.5), "matmul_fast_64": (5.5, 7),
+    "matvec_fast_32": (3, 4.3), "matvec_fast_64": (3, 4.3), "matvec_fast_128": (3, 4.3),
+}  # fmt: skip
+
+SASS = """
+.text.kernel:
+        /*0000*/                   S2R R0, SR_TID.X ;
+.L_x_0:
+        /*0010*/              @!P0 LDG.E.128 R4, desc[UR4][R2.64] ;
+        /*0020*/                   FADD R4, R5, R6 ;
+        /*0030*/               @P1 BRA `(.L_x_0) ;
+        /*0040*/               @P2 BRA `(.L_x_3) ;
+.L_x_1:
+        /*0050*/                   STG.E.U16 desc[UR4][R2.64], R4 ;
+        /*0060*/                   EXIT ;
+.L_x_3:
+        /*0070*/                   FADD R4, R5, R6 ;
+        /*0080*/                   BRA `(.L_x_1) ;
+.L_x_2:
+        /*0090*/                   BRA `(.L_x_2);
+        /*00a0*/                   NOP;
+        /*00b0*/                   NOP;
+"""
+
+
+AMD = """
+kernel:
+\ts_load_dwordx2 s[0:1], s[2:3], 0x0
+.LBB0_1:                                ; %loop
+\tglobal_load_dwordx4 v[0:3], v4, s[0:1]
+\tv_add_f32_e32 v0, v0, v1
+\ts_cbranch_scc1 .LBB0_1
+\ts_cbranch_execnz .LBB0_3
+.LBB0_2:
+\ts_endpgm
+.LBB0_3:
+\ts_nop 0
+\ts_branch .LBB0_2
+\t.section\t.rodata
+\ts_nothing
+"""
+
+
+def test_what_is_never_executed_is_not_counted() -> None:
+    instructions, _ = parse_sass(SASS)
+    assert [instruction.address for instruction in instructions] == list(range(0, 0x90, 0x10))
+
+
+def test_a_loop_is_its_body_and_a_jump_back_to_other_code_is_none() -> None:
+    instructions, labels = parse_sass(SASS)
+    assert [i.name for i in longest_loop(instructions, labels)] == ["LDG.E.128", "FADD", "BRA"]
+    straight = SASS.replace("@P1 BRA `(.L_x_0)", "FADD R4, R5, R6")
+    assert longest_loop(*parse_sass(straight)) == []
+    assert [count_executed(instructions, labels, turns) for turns in (None, 1, 15)] == [
+        3, len(instructions), len(instructions) + 14 * 3,
+    ]  # fmt: skip
+    alone = parse_sass(straight)
+    assert count_executed(*alone, None) == count_executed(*alone, 15) == len(alone[0])
+    loop = longest_loop(*parse_amd(AMD))
+    assert [i.name for i in loop] == ["global_load_dwordx4", "v_add_f32_e32", "s_cbranch_scc1"]
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (["LDG.E.U8", "LDG.E.S16"], 2),
+        (["LDG.E"], 4),
+        (["LDG.E.64.CONSTANT", "LDG.E"], 8),
+        (["STG.E.128.SYS", "STG.E.U16"], 16),
+        (["LDG.E.ENL2.256"], 32),
+        ([], 0),
+    ],
+)
+def test_widths_are_read_from_the_instruction(names: list[str], expected: int) -> None:
+    assert access_bytes(names) == expected
+
+
+def check_tuned(row: Row) -> None:
+    assert (row.spill_bytes, row.shared_bytes, row.barriers) == (0, 0, 0), row
+    assert (row.load_bytes, row.store_bytes) == (16, 16), row
+
+
+def test_dequantize_keeps_its_budget_on_sm_90_for_every_block_size() -> None:
+    rows = table(("sm_90",), FAST, ("bf16",), BLOCK_SIZES)
+    assert len(rows) == 2 * 2 * len(BLOCK_SIZES)
+    for row in rows:
+        check_tuned(row)
+        assert row.instructions_per_element is not None
+        assert 0 <= BUDGET[row.kernel] - row.instructions_per_element < 2, row
+        assert row.registers is not None
+        assert row.registers <= 32, row  # 2048 threads share 65536: with 32 each, all are resident
+
+
+def test_dequantize_is_tuned_on_every_gpu_of_nvidia_and_for_every_dtype() -> None:
+    rows = table(("sm_75", "sm_80", "sm_90", "sm_100"), FAST, DTYPES)
+    assert len(rows) == 4 * 2 * 2 * 3
+    for row in rows:
+        check_tuned(row)
+        # sm_75 cannot round two numbers in one instruction, and bf16 in none.
+        rounding = {"bf16": 5, "fp16": 1}.get(row.dtype, 0) if row.arch == "sm_75" else 0
+        assert row.instructions_per_element is not None
+        assert 0 <= BUDGET[row.kernel] + rounding - row.instructions_per_element < 2, row
+
+
+CONTROLS = """
+import json
+from kernels import dequantize, matmul, quantize
+from kernels.machine_code import measure
+plain = quantize.variant("quantize", "bf16", 64)
+for variant, arch, options in [
+    (plain, "sm_90", {"maxnreg": 24}),
+    (matmul.variant("matmul", "bf16", 64, 256), "gfx942", {"waves_per_eu": 8}),
+    (matmul.variant("matvec_fast_128", "bf16", 64, None), "sm_80", {}),
+    (dequantize.variant("dequantize", "bf16", 64, None), "sm_90", {}),
+]:
+    variant = variant._replace(options=variant.options | options)
+    print(json.dumps(measure(variant, arch)._asdict()))
+"""
+
+
+def test_what_the_tuned_kernels_do_without_is_seen_where_it_is() -> None:
+    crowded, crowded_amd, reduced, plain = (Row(**json.loads(line)) for line in ask(CONTROLS))
+    for row, most in ((crowded, 24), (crowded_amd, 64)):  # registers that the options leave
+        assert row.registers == most
+        assert row.spill_bytes is not None
+        assert row.spill_bytes >= 4, row
+        assert row.spill_bytes % 4 == 0, row
+        assert row.barriers, row
+        assert row.shared_bytes, row
+    assert crowded.load_bytes in (2, 4, 8)  # bf16, up to 4 neighbours
+    assert crowded.store_bytes in (1, 2, 4)
+    assert (crowded_amd.load_bytes, crowded_amd.store_bytes) == (4, 2)
+    assert crowded_amd.instructions_per_element is not None
+    assert crowded_amd.instructions_per_element > 30
+    # The sum over 4 warps: each writes 4 numbers, is waited for, and one warp adds them up.
+    assert reduced.barriers in (3, 4)  # made by Triton 3.9 and by 3.6
+    assert reduced.shared_bytes == 4 * 4 * 4
+    assert reduced.store_bytes == 2
+    assert reduced.instructions_per_element is not None
+    assert 3 < reduced.instructions_per_element < 4.3
+    assert plain.spill_bytes == plain.shared_bytes == plain.barriers == 0
+    assert (plain.load_bytes, plain.store_bytes) == (4, 2)  # one scale, one number
+    assert plain.instructions_per_element is not None
+    assert 15 < plain.instructions_per_element < 30
+
+
+def ask(script: str) -> list[str]:
+    """Lines that the script prints; without TRITON_INTERPRET, so that it can compile."""
+    environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
+    found = subprocess.run(
+        [sys.executable, "-c", script],
+        env=environment, cwd=ROOT, stdout=subprocess.PIPE, check=True, text=True,
+    )  # fmt: skip
+    return found.stdout.splitlines()
+
+
+SHUFFLES = """
+import json
+from kernels.dequantize import variant
+from kernels.machine_code import compile_for, disassemble
+cases = [("dequantize_fast", dtype, 32, 256) for dtype in ("bf16", "fp32")]
+print(json.dumps([
+    disassemble(compile_for(variant(*case), arch).asm["cubin"])[0]
+    for case in cases for arch in ("sm_75", "sm_80", "sm_90", "sm_100")
+]))
+"""
+
+
+def test_no_thread_has_left_when_its_warp_shuffles() -> None:
+    # A shuffle reads a register of another lane, and what a lane that has ended holds is undefined.
+    for code in json.loads(ask(SHUFFLES)[0]):
+        instructions, _ = parse_sass(code)
+        names = [instruction.name.split(".")[0] for instruction in instructions]
+        last = len(names) - 1 - names[::-1].index("SHFL")
+        assert names.count("SHFL") >= 32
+        assert not {"EXIT", "BRA"} & set(names[:last])
+        assert not any(i.text.startswith("@") and "SHFL" in i.name for i in instructions)
+
+
+def test_the_command_prints_what_the_function_returns(capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["--arch", "sm_90,gfx942", "--kernel", "dequantize"]
+    main(arguments)
+    head, *lines = capsys.readouterr().out.splitlines()
+    assert head.split() == list(Row._fields)
+    main([*arguments, "--json"])
+    rows = [Row(**row) for row in json.loads(capsys.readouterr().out)]
+    assert rows == table(("sm_90", "gfx942"), ("dequantize",))
+    assert [line.split()[:2] for line in lines] == [[row.kernel, row.arch] for row in rows]
+    assert {row.arch for row in rows} == {"sm_90", "gfx942"}
+    assert all(row.load_bytes == 4 and row.spill_bytes == 0 for row in rows)
+
+
+def test_a_kernel_of_one_configuration_is_never_left_out() -> None:
+    [row] = table(("sm_90",), ("quantize_scales",), ("bf16",), (128,))
+    assert (row.kernel, row.arch, row.dtype) == ("quantize_scales", "sm_90", "fp32")
+
+
+def sample() -> list[tuple[int, str]]:
+    """Every kernel in the default configuration for every GPU, and in every other block size for
+    one of them, with types and levels of scales in turn: 7 are enough for all 6 of those pairs."""
+    by_size: dict[tuple[str, int], list[int]] = {}
+    for number, variant in enumerate(variants()):
+        by_size.setdefault((variant.kernel, variant.block_size), []).append(number)
+    jobs = []
+    for turn, key in enumerate(sorted(by_size)):
+        numbers = sorted(by_size[key], key=lambda n: (variants()[n].dtype, n))  # bf16 first
+        archs = [arch for arch in ARCHS if runs_on(variants()[numbers[0]], arch)]
+        if key[1] == 64:
+            jobs += [(numbers[0], arch) for arch in archs]
+        else:
+            jobs.append((numbers[turn % len(numbers)], archs[turn % len(archs)]))
+    return jobs
+
+
+def test_every_kernel_compiles_for_every_gpu_and_in_every_configuration() -> None:
+    rows = measure_all(sample())
+    for pair in (
+        lambda row: (row.kernel, row.arch),
+        lambda row: (row.kernel, row.block_size),
+        lambda row: (row.kernel, row.dtype, row.double_quant),
+        lambda row: (row.arch, row.block_size),
+        lambda row: (row.arch, row.dtype, row.double_quant),
+    ):
+        every = {
+            pair(Row(v.kernel, arch, v.dtype, v.block_size, v.double_quant, *[None] * 7))
+            for v in variants()
+            for arch in ARCHS
+            if runs_on(v, arch)
+        }
+        assert {pair(row) for row in rows} == every
+    assert all(row.registers and row.instructions_per_element for row in rows)
+    nvidia = [row for row in rows if row.arch != "gfx942"]
+    assert [row for row in nvidia if row.spill_bytes] == []
+    for row in nvidia:
+        assert row.instructions_per_element is not None
+        least, most = WITHIN[row.kernel]
+        assert least < row.instructions_per_element < most, row
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--arch", "sm_42"], "--arch must be of sm_75, sm_80, sm_90, sm_100, gfx942, got sm_42"),
+        (["--kernel", "matmul,none"], "--kernel must be of quantize, quantize_fast, quantize_"),
+        (["--kernel", "matmul,none"], "matmul_fast_64, got none"),
+        (["--dtype", "bf16,foo,fp8"], "--dtype must be of bf16, fp16, fp32, got foo, fp8"),
+        (["--dtype", "bf16,"], "--dtype must be of bf16, fp16, fp32, got nothing"),
+        (["--block-size", "64,48"], "must be of 32, 64, 128, 256, 512, 1024, 2048, 4096, got 48"),
+        (["--block-size", "abc"], "--block-size must be of 32, 64, 128, 256, 512, 1024, 2048"),
+        (
+            ["--kernel", "matmul_fast_64", "--arch", "sm_75"],
+            "matmul_fast_64 cannot be compiled for sm_75 with dtype bf16 and block size 64, but "
+            "for sm_80, sm_90, sm_100, gfx942 with dtype bf16, fp16 and block size 64, 128, 256,",
+        ),
+    ],
+)
+def test_what_cannot_be_compiled_is_said(
+    arguments: list[str], sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(arguments)
+    assert stopped.value.code == 2
+    assert sentence in " ".join(capsys.readouterr().err.split())

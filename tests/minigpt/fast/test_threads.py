@@ -1,0 +1,27 @@
+"""minigpt.fast.threads: how torch's threads wait is set before torch is there, and can be set."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.minigpt.tiny.run import run_python
+
+WHEN_TORCH_IS_LOOKED_FOR = """
+import os, sys
+class Watch:
+    def find_spec(self, name, *_):
+        if name == "torch":
+            print(os.environ.get("GOMP_SPINCOUNT"))
+sys.meta_path.insert(0, Watch())
+import minigpt
+"""
+
+
+@pytest.mark.parametrize(("before", "found"), [(None, "10000"), ("77", "77")])
+def test_it_is_set_before_torch_is_loaded_unless_it_was_set_already(
+    monkeypatch: pytest.MonkeyPatch, before: str | None, found: str
+) -> None:
+    monkeypatch.delenv("GOMP_SPINCOUNT", raising=False)
+    if before is not None:
+        monkeypatch.setenv("GOMP_SPINCOUNT", before)
+    assert run_python("-c", WHEN_TORCH_IS_LOOKED_FOR).split() == [found]

@@ -1,0 +1,172 @@
+"""Adapter files that do not fit: refused in one sentence, and the model is as it was."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from minigpt.lora.model import load_adapter, lora_layers, save_adapter, set_adapter
+from minigpt.model import GPT
+from tests.minigpt.tiny.gpt2 import ours
+from tests.minigpt.tiny.lora import adapted
+from tests.minigpt.tiny.peft import CONFIG, WEIGHTS, peer, peers_adapter
+
+
+def state_of(model: GPT) -> dict[str, Tensor]:
+    return {name: tensor.clone() for name, tensor in model.state_dict().items()}
+
+
+def edit_config(folder: Path, **changes: object) -> None:
+    config = json.loads((folder / CONFIG).read_text())
+    (folder / CONFIG).write_text(json.dumps({**config, **changes}))
+
+
+def edit_weights(folder: Path, edit: Callable[[dict[str, Tensor]], object]) -> None:
+    tensors = load_file(folder / WEIGHTS)
+    edit(tensors)
+    save_file(tensors, folder / WEIGHTS)
+
+
+OTHER_MODEL = {
+    "another width": (ours, {"n_embd": 16}, r"for transformer\.h\.0\.attn\.c_attn it has A "
+                      r"\[4, 32\] and B \[96, 4\], but r=4 .* A \[4, 16\] and B \[48, 4\]"),
+    "fewer layers": (ours, {"n_layer": 1}, r"has no layer transformer\.h\.1\.attn\.c_attn"),
+    "more layers": (ours, {"n_layer": 3}, r"adapter_config\.json has the layer "
+                    r"transformer\.h\.2\.attn\.c_attn, adapter_model\.safetensors has not"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("which", OTHER_MODEL)
+def test_an_adapter_for_another_model_is_refused(tmp_path: Path, which: str) -> None:
+    make, sizes, sentence = OTHER_MODEL[which]
+    save_adapter(adapted(), tmp_path)
+    _refused(make(**sizes), tmp_path, sentence)
+
+
+def _refused(model: GPT, folder: Path, sentence: str, kind: type = ValueError) -> None:
+    before, random_state = state_of(model), torch.get_rng_state()
+    with pytest.raises(kind, match=sentence) as error:
+        load_adapter(model, folder, name="another")
+    assert "\n" not in str(error.value)
+    after = model.state_dict()
+    assert after.keys() == before.keys()
+    assert all(torch.equal(after[name], tensor) for name, tensor in before.items())
+    assert torch.equal(torch.get_rng_state(), random_state)
+    assert not any(layer.active == "another" for layer in lora_layers(model).values())
+
+
+def test_a_name_that_is_taken_is_refused_on_loading(tmp_path: Path) -> None:
+    save_adapter(adapted(), tmp_path)
+    model = adapted(name="another")
+    set_adapter(model, None)
+    _refused(model, tmp_path, "already has an adapter 'another'; give the new one another name")
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"peft_type": "IA3"}, "peft_type is 'IA3', not 'LORA'"),
+        ({"bias": "all"}, 'bias is "all", which LoRALinear does not compute'),
+        ({"use_dora": True}, "use_dora is true, which"),
+        ({"lora_bias": True}, "lora_bias is true, which"),
+        ({"rank_pattern": {"c_fc": 2}}, r'rank_pattern is \{"c_fc": 2\}, which'),
+        ({"alpha_pattern": {"c_fc": 2}}, r"alpha_pattern is \{"),
+        ({"modules_to_save": ["ln_f"]}, r'modules_to_save is \["ln_f"\], which'),
+        ({"init_lora_weights": "pissa"}, 'init_lora_weights is "pissa", which'),
+        ({"layers_to_transform": [0]}, r"layers_to_transform is \[0\], which"),
+        ({"something_new": 1}, "something_new is 1, which"),
+        ({"r": 0}, r"adapter_config\.json: r must be a whole number of at least 1, got 0"),
+        ({"r": 3}, r"it has A \[4, 32\] and B \[96, 4\], but r=3 and this model's layer ask"),
+        ({"lora_alpha": 0}, r"adapter_config\.json: alpha must be greater than 0"),
+        ({"lora_alpha": "6"}, "alpha must be greater than 0, got '6'"),
+        ({"lora_dropout": 1.5}, "dropout must be at least 0 and less than 1"),
+        ({"use_rslora": "no"}, "use_rslora must be true or false, got 'no'"),
+        ({"target_modules": ["c_attn"]}, r"safetensors has the layer .*c_proj, adapter_config"),
+        ({"target_modules": None}, "target_modules must be a list of names, got null"),
+        ({"target_modules": "(c_attn"}, r"adapter_config\.json: missing \)"),
+    ],
+)
+def test_a_configuration_that_is_not_plain_lora_is_refused_by_name(
+    tmp_path: Path, changes: dict, sentence: str
+) -> None:
+    save_adapter(adapted(), tmp_path)
+    edit_config(tmp_path, **changes)
+    _refused(ours(), tmp_path, sentence)
+
+
+def test_switches_of_peft_that_it_saves_are_refused_as_it_writes_them(tmp_path: Path) -> None:
+    """Not what we think peft writes, but what it does write."""
+    for settings, name in (
+        ({"use_dora": True}, "use_dora"),
+        ({"rank_pattern": {"attn.c_attn": 2}}, "rank_pattern"),
+        ({"bias": "lora_only"}, "bias"),
+        ({"modules_to_save": ["ln_f"]}, "modules_to_save"),
+    ):
+        peers_adapter(peer(), fan_in_fan_out=True, **settings).save_pretrained(tmp_path / name)
+        _refused(ours(), tmp_path / name, f"{name} is .*, which LoRALinear does not compute")
+
+
+A_NAME = "base_model.model.transformer.h.1.attn.c_attn.lora_A.weight"
+
+
+@pytest.mark.parametrize(
+    ("edit", "sentence"),
+    [
+        (lambda t: t.pop(A_NAME), r"damaged: it has only lora_B of transformer\.h\.1\.attn\.c_att"),
+        (lambda t: t.clear(), "damaged: it holds no matrices"),
+        (lambda t: t[A_NAME].fill_(torch.nan), "c_attn.lora_A.weight is not made of finite num"),
+        (lambda t: t.update({A_NAME: t[A_NAME].int()}), "lora_A.weight is not made of finite num"),
+        (lambda t: t.update(extra=torch.ones(2)), "holds extra, which is no matrix A or B"),
+        (
+            lambda t: [t.pop(A_NAME.replace("_A", x)) for x in ("_A", "_B")],
+            r"adapter_config\.json has the layer transformer\.h\.1\.attn\.c_attn, adapter_model",
+        ),
+    ],
+)
+def test_weights_that_are_damaged_are_refused(
+    tmp_path: Path, edit: Callable[[dict[str, Tensor]], object], sentence: str
+) -> None:
+    save_adapter(adapted(), tmp_path)
+    edit_weights(tmp_path, edit)
+    _refused(ours(), tmp_path, sentence)
+
+
+@pytest.mark.parametrize("file", [CONFIG, WEIGHTS])
+def test_files_cut_anywhere_are_refused(tmp_path: Path, file: str) -> None:
+    save_adapter(adapted(), tmp_path)
+    whole = (tmp_path / file).read_bytes()
+    for length in (0, 1, 7, 9, len(whole) // 2, len(whole) - 3):
+        (tmp_path / file).write_bytes(whole[:length])
+        _refused(ours(), tmp_path, f"{file} is cut short or damaged")
+
+
+def test_a_folder_without_an_adapter_says_so(tmp_path: Path) -> None:
+    _refused(ours(), tmp_path, r"holds no adapter: it has no adapter_model", FileNotFoundError)
+    peers_adapter(peer(), fan_in_fan_out=True).save_pretrained(tmp_path)
+    (tmp_path / CONFIG).write_text("[]")
+    _refused(ours(), tmp_path, r"adapter_config\.json should be one JSON object")
+    (tmp_path / CONFIG).write_text('{"peft_type": "LORA", "lora_alpha": 1}')
+    _refused(ours(), tmp_path, r"adapter_config\.json does not say r")
+    (tmp_path / CONFIG).unlink()
+    _refused(ours(), tmp_path, r"holds no adapter: it has no adapter_config", FileNotFoundError)
+
+
+def test_what_cannot_be_saved_is_said_before_anything_is_written(tmp_path: Path) -> None:
+    model = adapted(name="french")
+    with pytest.raises(ValueError, match="no adapter 'german' to save; the model has french"):
+        save_adapter(model, tmp_path / "x", name="german")
+    set_adapter(model, None)
+    with pytest.raises(ValueError, match="no adapter None to save; the model has french"):
+        save_adapter(model, tmp_path / "x")
+    with pytest.raises(ValueError, match="the model has no adapters"):
+        save_adapter(ours(), tmp_path / "x")
+    next(iter(lora_layers(model).values())).adapters["french"].alpha = 1
+    with pytest.raises(ValueError, match="'french' differ in r, alpha or dropout"):
+        save_adapter(model, tmp_path / "x", name="french")
+    assert not (tmp_path / "x").exists()
