@@ -3,6 +3,8 @@
 Start reading at minigpt/model.py, or run `minigpt course`.
 """
 
+__version__ = "0.2.0"
+
 from minigpt.config import GPTConfig, count_parameters
 from minigpt.fast import threads as thread_wait  # noqa: F401 (before torch, see there)
 from minigpt.model import GPT

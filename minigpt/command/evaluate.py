@@ -17,8 +17,7 @@ from tqdm import tqdm
 from minigpt.bleu import corpus_bleu
 from minigpt.device import pick_device
 from minigpt.finetuning.methods import load_model
-from minigpt.rouge import RougeScorer
-from minigpt.score_means import bootstrap_interval, mean_scores
+from minigpt.rouge import RougeScorer, bootstrap_interval, mean_scores
 from minigpt.tasks.answers import evaluate_task
 from minigpt.tasks.data import add_task_arguments, chosen_tasks, task_data
 from minigpt.tasks.task import read_records
