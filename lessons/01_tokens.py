@@ -20,7 +20,9 @@ import tiktoken
 from lessons import lesson
 from minigpt import bpe, dataset, tokenizer, train_bpe
 from minigpt.dataset import next_token_pairs, pack
-from minigpt.text.python_library import python_library, split_documents, task_set, task_texts
+from minigpt.text.documents import split_documents
+from minigpt.text.python_library import python_library
+from minigpt.text.task_sets import task_set, task_texts
 from minigpt.tokenizer import END_OF_TEXT, escape_token, mergeable_ranks
 
 course = lesson.start(1, "Tokens")

@@ -30,7 +30,7 @@ from minigpt import GPT, GPTConfig, count_parameters, load_pretrained, train_bpe
 from minigpt.dataset import IGNORE, PackedText, pack
 from minigpt.generation import generate
 from minigpt.model import MLP, CausalSelfAttention, causal_mask, fused_attention, masked_attention
-from minigpt.text.python_library import task_set
+from minigpt.text.task_sets import task_set
 from minigpt.tokenizer import END_OF_TEXT
 from minigpt.training.loop import TrainConfig, train
 

@@ -31,7 +31,9 @@ import torch
 from lessons import base_model, lesson
 from minigpt import GPT, GPTConfig, count_parameters, load_pretrained, train_bpe
 from minigpt.dataset import PackedText, bits_per_byte, overlapping_windows, pack
-from minigpt.text.python_library import data_folder, python_library, split_documents
+from minigpt.text.documents import split_documents
+from minigpt.text.python_library import python_library
+from minigpt.text.task_sets import data_folder
 from minigpt.tokenizer import END_OF_TEXT
 from minigpt.training.loop import TrainingInterrupted, train
 from minigpt.training.loss import evaluate_loss

@@ -35,7 +35,8 @@ from minigpt.generation import (
     next_logits,
     sample,
 )
-from minigpt.text.python_library import python_library, split_documents
+from minigpt.text.documents import split_documents
+from minigpt.text.python_library import python_library
 
 course = lesson.start(5, "Generation")
 base, encoding = load_pretrained("base")

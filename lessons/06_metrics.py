@@ -35,7 +35,8 @@ from minigpt.rouge import (
     score_from_hits,
     tokenize,
 )
-from minigpt.text.python_library import read_jsonl, task_set
+from minigpt.text.reading import read_jsonl
+from minigpt.text.task_sets import task_set
 
 course = lesson.start(6, "Metrics")
 

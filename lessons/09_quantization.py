@@ -38,7 +38,8 @@ from minigpt.quantization import (
     quantize_zero_point,
     round_weights,
 )
-from minigpt.text.python_library import python_library, split_documents
+from minigpt.text.documents import split_documents
+from minigpt.text.python_library import python_library
 from minigpt.training.loop import train
 from minigpt.training.settings import TrainConfig
 

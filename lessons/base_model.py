@@ -15,7 +15,7 @@ import torch
 
 from minigpt import GPT, GPTConfig, save_pretrained, train_bpe
 from minigpt.dataset import PackedText, pack
-from minigpt.text.python_library import TASK_FIELDS, task_texts
+from minigpt.text.task_sets import TASK_FIELDS, task_texts
 from minigpt.tokenizer import END_OF_TEXT
 from minigpt.training.loop import train
 from minigpt.training.settings import TrainConfig

@@ -13,7 +13,8 @@ from torch.nn import functional as F
 
 from minigpt import GPT
 from minigpt.dataset import IGNORE, overlapping_windows, pack
-from minigpt.text.python_library import python_library, split_documents
+from minigpt.text.documents import split_documents
+from minigpt.text.python_library import python_library
 
 
 class Change(NamedTuple):

@@ -39,7 +39,8 @@ def porter_stemmer() -> Any:
     try:
         from nltk.stem.porter import PorterStemmer
     except ImportError as error:
-        raise ImportError("use_stemmer=True needs nltk: pip install 'minigpt[stem]'") from error
+        message = "use_stemmer=True needs nltk: pip install 'minigpt-course[stem]'"
+        raise ImportError(message) from error
     return PorterStemmer()
 
 

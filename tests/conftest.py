@@ -32,3 +32,11 @@ def shared_data(monkeypatch: pytest.MonkeyPatch) -> Path:
         pytest.skip("no ../shared/data: this test uses real data that is not in the repository")
     monkeypatch.setenv("TIKTOKEN_CACHE_DIR", str(SHARED / "tiktoken_cache"))
     return SHARED
+
+
+@pytest.fixture(scope="session")
+def library() -> list:
+    """The documents of this Python's library, which take 2 s to read: once a test run."""
+    from minigpt.text.python_library import python_library
+
+    return python_library()

@@ -29,7 +29,7 @@ from torch.nn import functional as F
 
 from minigpt.dataset import IGNORE
 from minigpt.model import GPT
-from minigpt.text.python_library import task_set
+from minigpt.text.task_sets import task_set
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -17,7 +17,9 @@ import tiktoken
 from lessons.base_model import MIX
 from minigpt import GPT
 from minigpt.dataset import PackedText, pack
-from minigpt.text.python_library import TASK_FIELDS, python_library, split_documents, task_texts
+from minigpt.text.documents import split_documents
+from minigpt.text.python_library import python_library
+from minigpt.text.task_sets import TASK_FIELDS, task_texts
 from minigpt.training.loop import train
 from minigpt.training.settings import TrainConfig
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 
 from minigpt import bleu, metric_tokens, rouge
 from minigpt.bench.timing import Ratio, ratio, time_in_turn
-from minigpt.text import python_library as corpus
+from minigpt.text.python_library import python_library
 
 Pairs = list[tuple[str, str]]  # target, prediction
 
@@ -57,10 +57,10 @@ def bench_metrics(seed: int, rounds: int = 5) -> list[Ratio]:
         import sacrebleu
         from rouge_score import rouge_scorer
     except ImportError:
-        print("  needs rouge_score and sacrebleu: pip install 'minigpt[test]'")
+        print("  needs rouge_score and sacrebleu: pip install 'minigpt-course[test]'")
         return []
 
-    words = [word for document in corpus.python_library() for word in document.text.split()]
+    words = [word for document in python_library() for word in document.text.split()]
     short = damaged_pairs(words, 4000, 15, seed)
     long = damaged_pairs(words, 400, 140, seed)
     targets = [target for target, _ in short]

@@ -324,7 +324,7 @@ def compare(
         row = {"contender": name, "checkpointing": checkpointing, "seconds": each, **found}
         rows.append({**row, "losses": losses[name]})
     if THEIRS not in ask:
-        print("  to compare, install peft, bitsandbytes, transformers: pip install 'minigpt[test]'")
+        print("  to compare with peft and bitsandbytes: pip install 'minigpt-course[test]'")
         return rows, []
     check_losses(losses[OURS], losses[THEIRS], SAME_LOSS[settings.dtype])
     on_gpu = settings.device.type == "cuda"

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import numpy as np
     import tiktoken
 
-    from minigpt.text.python_library import Document
+    from minigpt.text.documents import Document
 
 
 def lesson_scripts() -> dict[int, Path]:
@@ -80,26 +80,28 @@ def lesson(arguments: argparse.Namespace) -> int:
 
 def read_documents(paths: list[Path], field: str) -> list[Document]:
     """The text to train on: the given files, or this machine's Python library."""
-    from minigpt.text import python_library as corpus
+    from minigpt.text.documents import Document
+    from minigpt.text.python_library import python_library
+    from minigpt.text.reading import read_jsonl, read_text
 
     if not paths:
-        return corpus.python_library()
+        return python_library()
     documents = []
     for path in paths:
         if path.suffix == ".jsonl":
             documents += [
-                corpus.Document(f"{path.name}:{line}", record[field])
-                for line, record in enumerate(corpus.read_jsonl(path, [field]), start=1)
+                Document(f"{path.name}:{line}", record[field])
+                for line, record in enumerate(read_jsonl(path, [field]), start=1)
             ]
         else:
-            documents += corpus.read_text(path)
+            documents += read_text(path)
     return documents
 
 
 def choose_encoding(name: str, documents: list[Document], vocab_size: int) -> tiktoken.Encoding:
     """ "new" trains a tokenizer on the documents; "base", "gpt2" or a file is one that exists."""
     from minigpt import tokenizer
-    from minigpt.text import python_library as corpus
+    from minigpt.text.task_sets import data_folder
 
     if name == "new":
         texts = [document.text for document in documents]
@@ -107,7 +109,7 @@ def choose_encoding(name: str, documents: list[Document], vocab_size: int) -> ti
     if name == "gpt2":
         return tokenizer.gpt2_encoding()
     return tokenizer.load_encoding(
-        corpus.data_folder() / "base" / "tokenizer.json" if name == "base" else Path(name)
+        data_folder() / "base" / "tokenizer.json" if name == "base" else Path(name)
     )
 
 
@@ -119,12 +121,12 @@ def train(arguments: argparse.Namespace) -> int:
     from minigpt.config import GPTConfig, count_parameters
     from minigpt.model import GPT
     from minigpt.pretrained import folders as pretrained
-    from minigpt.text import python_library as corpus
+    from minigpt.text.documents import split_documents
     from minigpt.training import loop as training
     from minigpt.training.settings import TrainConfig
 
     documents = read_documents(arguments.data, arguments.field)
-    learn, validate = corpus.split_documents(documents)
+    learn, validate = split_documents(documents)
     saved = arguments.out / "tokenizer.json"
     resuming = arguments.resume and saved.exists()
     encoding = choose_encoding(
@@ -228,12 +230,12 @@ def memory(arguments: argparse.Namespace) -> int:
 def data(arguments: argparse.Namespace) -> int:
     """Fetch a public data set, or look at the task sets that ship with minigpt."""
     from minigpt.text import fetch
-    from minigpt.text import python_library as corpus
+    from minigpt.text.task_sets import task_set
 
     if arguments.action == "fetch":
         print(fetch.fetch(arguments.name, arguments.out, arguments.source))
         return 0
-    for record in corpus.task_set(arguments.name, arguments.split)[: arguments.n]:
+    for record in task_set(arguments.name, arguments.split)[: arguments.n]:
         print("\n".join(f"{field}: {text}" for field, text in record.items()), end="\n\n")
     return 0
 

@@ -21,7 +21,7 @@ from minigpt.rouge import RougeScorer, bootstrap_interval, mean_scores
 from minigpt.tasks.answers import evaluate_task
 from minigpt.tasks.data import add_task_arguments, chosen_tasks, task_data
 from minigpt.tasks.task import read_records
-from minigpt.text.python_library import read_jsonl, read_lines
+from minigpt.text.reading import read_jsonl, read_lines
 
 METRICS = (*(f"rouge{n}" for n in range(1, 10)), "rougeL", "rougeLsum", "bleu")
 

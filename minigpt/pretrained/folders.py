@@ -32,7 +32,7 @@ from minigpt.pretrained.layout import (
     stored_config,
     stored_tensors,
 )
-from minigpt.text.python_library import data_folder
+from minigpt.text.task_sets import data_folder
 from minigpt.tokenizer import END_OF_TEXT, gpt2_encoding, load_encoding, save_encoding
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def load_gpt2(name_or_folder: str | Path) -> GPT:
     Args:
         name_or_folder: a folder that transformers or save_gpt2 wrote; or "gpt2", "gpt2-medium",
             "gpt2-large" or "gpt2-xl", which is looked for in runs/data (where `minigpt data fetch`
-            puts it) and then downloaded with huggingface_hub (`pip install "minigpt[hub]"`).
+            puts it) and then downloaded with huggingface_hub (`pip install "minigpt-course[hub]"`).
 
     Raises:
         FileNotFoundError: there is no such folder, a file of it is missing, or the weights of that

@@ -17,7 +17,8 @@ import tiktoken
 from minigpt.dataset import pack
 from minigpt.tasks import rows as instructions
 from minigpt.tasks.task import METRICS, TASKS, Task, make_task, read_records, split_records
-from minigpt.text import python_library as corpus
+from minigpt.text import python_library, task_sets
+from minigpt.text.documents import split_documents
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ def task_data(
         return TaskData(task, *split_records(read_records(data, task), task, validation, test))
     if not task.task_set:
         raise ValueError(f"no data comes with the task {task.name}: give a file with --data")
-    return TaskData(task, *(corpus.task_set(task.task_set, part) for part in corpus.SPLITS))
+    return TaskData(task, *(task_sets.task_set(task.task_set, part) for part in task_sets.SPLITS))
 
 
 def row_length_for(examples: Sequence[instructions.Example], block_size: int) -> int:
@@ -95,7 +96,7 @@ def instruction_data(
 
     sources = [(rows(encode(part.task, part.train, row_length)), 1.0) for part in parts]
     if rehearse:
-        library, _ = corpus.split_documents(corpus.python_library())
+        library, _ = split_documents(python_library.python_library())
         texts = (encoding.encode_ordinary(document.text) for document in library)
         text = instructions.text_rows(pack(texts, encoding.eot_token), row_length)
         sources.append((text, len(parts) * rehearse / (1 - rehearse)))

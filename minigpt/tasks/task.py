@@ -18,7 +18,8 @@ from pathlib import Path
 from string import Formatter
 from typing import Any
 
-from minigpt.text.python_library import name_hash, read_jsonl, read_lines
+from minigpt.text.documents import name_hash
+from minigpt.text.reading import read_jsonl, read_lines
 
 METRICS = ("bleu", "rouge", "accuracy")
 
@@ -75,7 +76,7 @@ class Task:
         answer: the wording of what the model shall add. The space that parts it from the prompt
             belongs to it, because in GPT-2's tokens a space belongs to the word after it.
         metric: "bleu", "rouge" or "accuracy".
-        task_set: the name of the shipped data (`corpus.task_set`); "" if there is none.
+        task_set: the name of the shipped data (`task_sets.task_set`); "" if there is none.
         max_new_tokens: where an answer that does not end by itself is cut off.
 
     Raises:
@@ -199,7 +200,7 @@ def read_records(path: str | Path, task: Task) -> list[dict]:
     """The records of a JSON Lines file, each with all that the task's templates and answer name.
 
     Raises:
-        FileNotFoundError, ValueError: as `corpus.read_jsonl`; and in which line a field is missing.
+        FileNotFoundError, ValueError: as `read_jsonl`; and in which line a field is missing.
     """
     records = read_jsonl(path)
     numbers = [n for n, line in enumerate(read_lines(Path(path)), start=1) if line.strip()]

@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 
 from tqdm import tqdm
 
-from minigpt.text.python_library import read_jsonl
+from minigpt.text.reading import read_jsonl
 
 CHUNK = 1 << 18  # bytes read at a time
 TIMEOUT = 30  # seconds without a sign from the server

@@ -14,7 +14,7 @@ import torch
 from lessons import held_out
 from lessons.held_out import Change, HeldOut
 from minigpt import GPT, GPTConfig
-from minigpt.text.python_library import Document
+from minigpt.text.documents import Document
 
 TEXTS = ["aba", "b" * 30, "abababababab", "aab" * 9]
 

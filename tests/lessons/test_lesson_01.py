@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import tiktoken
 
-from minigpt.text.python_library import task_set
+from minigpt.text.task_sets import task_set
 from minigpt.tokenizer import load_encoding
 
 SIZE_OF_GPT2 = "GPT-2's vocabulary: bytes + merges + special"

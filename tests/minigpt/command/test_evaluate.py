@@ -13,7 +13,7 @@ from minigpt.command.cli import main
 from minigpt.command.evaluate import evaluate, read_segments
 from minigpt.pretrained.folders import load_pretrained, save_pretrained
 from minigpt.tasks.answers import answer
-from minigpt.text import python_library as corpus
+from minigpt.text import task_sets
 from tests.minigpt.tiny.finetune import OWN, make_inputs, shipped_encoding, tiny_gpt, write_jsonl
 
 PREDICTIONS = ["the cat sat on a mat", "", "it is very cold outside today my friend"]
@@ -157,8 +157,8 @@ def test_missing_file_field_and_metric_are_named(
 def test_a_model_is_judged_by_its_answers_to_the_shipped_test_records(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    records = corpus.task_set("dialogues", "test")[:5]
-    monkeypatch.setattr(corpus, "task_set", lambda task, part: records)
+    records = task_sets.task_set("dialogues", "test")[:5]
+    monkeypatch.setattr(task_sets, "task_set", lambda task, part: records)
     model, encoding = tiny_gpt(block_size=256), shipped_encoding()
     save_pretrained(model, encoding, tmp_path)
     arguments = ["--model", str(tmp_path), "--task", "summarization", "--device", "cpu"]

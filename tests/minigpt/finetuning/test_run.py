@@ -11,7 +11,7 @@ import pytest
 from minigpt.command.cli import main, make_parser
 from minigpt.pretrained.folders import save_pretrained
 from minigpt.tasks.task import make_task, split_records
-from minigpt.text import python_library as corpus
+from minigpt.text import task_sets
 from tests.minigpt.tiny.finetune import (
     OWN,
     RECORDS,
@@ -34,8 +34,8 @@ def inputs(tmp_path: Path) -> tuple[Path, Path]:
 @pytest.fixture
 def few_shipped_records(monkeypatch: pytest.MonkeyPatch) -> None:
     """The shipped task sets, 12 records of each part."""
-    whole = corpus.task_set
-    monkeypatch.setattr(corpus, "task_set", lambda task, part: whole(task, part)[:12])
+    whole = task_sets.task_set
+    monkeypatch.setattr(task_sets, "task_set", lambda task, part: whole(task, part)[:12])
 
 
 def held_out() -> list[dict]:

@@ -20,7 +20,8 @@ from minigpt.tasks.data import (
 )
 from minigpt.tasks.rows import Example
 from minigpt.tasks.task import TASKS, make_task
-from minigpt.text import python_library as corpus
+from minigpt.text import python_library, task_sets
+from minigpt.text.documents import Document
 from tests.minigpt.tiny.finetune import RECORDS, shipped_encoding, write_jsonl
 
 SUMS = make_task("sums", "{question} =", "{reply}", "accuracy")
@@ -45,7 +46,7 @@ def test_shipped_records_come_in_their_three_parts(name: str) -> None:
     assert not prompts[0] & prompts[2]
     assert not prompts[1] & prompts[2]
     assert not prompts[0] & prompts[1]
-    assert part.test == corpus.task_set(TASKS[name].task_set, "test")
+    assert part.test == task_sets.task_set(TASKS[name].task_set, "test")
 
 
 def test_a_file_is_split_so_that_no_prompt_is_in_two_parts(tmp_path: Path) -> None:
@@ -114,12 +115,10 @@ def test_the_share_of_rehearsed_text_holds_with_several_tasks(
     encoding: tiktoken.Encoding, monkeypatch: pytest.MonkeyPatch, share: float
 ) -> None:
     pages = [
-        corpus.Document(
-            f"page{i}", "".join(f"Entry {i} of {n} in the list.\n\n" for n in range(60))
-        )
+        Document(f"page{i}", "".join(f"Entry {i} of {n} in the list.\n\n" for n in range(60)))
         for i in range(20)
     ]
-    monkeypatch.setattr(corpus, "python_library", lambda: pages)
+    monkeypatch.setattr(python_library, "python_library", lambda: pages)
     part = TaskData(SUMS, RECORDS[:30], RECORDS[30:], [])
     data = instruction_data([part, part], encoding, 128, row_length=16, rehearse=share)
     rows = [encoding.decode(row.tolist()) for row in drawn(data, 24)]

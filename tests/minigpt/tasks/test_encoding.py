@@ -4,7 +4,7 @@ import pytest
 import tiktoken
 
 from minigpt.tasks.rows import TASKS, encode_examples, make_task
-from minigpt.text.python_library import data_folder, task_set
+from minigpt.text.task_sets import data_folder, task_set
 from minigpt.tokenizer import END_OF_TEXT, load_encoding
 
 QUIZ = make_task("quiz", "{q} =>", "{a}", "accuracy", 8)

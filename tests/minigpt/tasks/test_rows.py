@@ -24,7 +24,7 @@ from minigpt.tasks.rows import (
     pack_examples,
     text_rows,
 )
-from minigpt.text.python_library import data_folder, task_set
+from minigpt.text.task_sets import data_folder, task_set
 from minigpt.tokenizer import load_encoding
 
 END = 0

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from minigpt.tasks.task import TASKS, Task, make_task, read_records, split_records
-from minigpt.text.python_library import task_set
+from minigpt.text.task_sets import task_set
 
 DIALOGSUM = Path(__file__).parents[4] / "shared" / "data" / "dialogsum" / "dev.jsonl"
 RECORD = {"en": "I was lucky.", "fr": "J'avais de la chance."}

@@ -22,7 +22,7 @@ from minigpt.command.cli import main
 from minigpt.config import GPTConfig
 from minigpt.model import GPT
 from minigpt.pretrained.folders import save_pretrained
-from minigpt.text.python_library import data_folder
+from minigpt.text.task_sets import data_folder
 from minigpt.tokenizer import load_encoding
 from tests.minigpt.tiny.run import kill_before_operation
 

@@ -1,0 +1,83 @@
+"""Texts with names, and their division into a part to train on and a part to measure on.
+
+A text is a `Document(name, text)` everywhere: the name decides on which side of the split it falls.
+Nothing in the validation part was trained on, not even where one document quotes another.
+"""
+
+import hashlib
+import re
+from collections.abc import Iterable
+from typing import NamedTuple
+
+MIN_LEAK = 60  # characters: a validation paragraph this long must not be in the training text
+
+
+class Document(NamedTuple):
+    """One text and the name it is known by (a module, a help topic, a file)."""
+
+    name: str
+    text: str
+
+
+def paragraphs(text: str) -> list[str]:
+    """Splits text at its blank lines."""
+    return [part for part in re.split(r"\n\s*\n|\n+\Z", text) if part.strip()]
+
+
+def squeezed(paragraph: str) -> str:
+    """One space for every run of white space: how paragraphs are compared."""
+    return " ".join(paragraph.split())
+
+
+def split_documents(
+    documents: Iterable[Document], validation_fraction: float = 0.05
+) -> tuple[list[Document], list[Document]]:
+    """(training, validation) documents; no validation paragraph occurs in the training text.
+
+    A document's side depends on its name alone (a hash of it), so that it stays there when other
+    documents come or go, in every Python version: a model trained by one version can be measured by
+    another. Only where that would leave a side empty does one document move over. Where a
+    validation paragraph of 60 characters or more occurs in a training document, the paragraph is
+    removed from the training document, however its lines are wrapped.
+
+    Raises:
+        ValueError: validation_fraction is not between 0 and 1, or fewer than two documents.
+    """
+    if not 0 < validation_fraction < 1:
+        raise ValueError(f"validation_fraction must be between 0 and 1, got {validation_fraction}")
+    ranked = sorted(documents, key=lambda document: name_hash(document.name))
+    if len(ranked) < 2:
+        raise ValueError(
+            f"a corpus of {len(ranked)} documents cannot be split into training and validation "
+            "text: give at least two documents, or a longer text file with blank lines in it"
+        )
+    n_validation = sum(name_hash(document.name) < validation_fraction for document in ranked)
+    n_validation = min(max(n_validation, 1), len(ranked) - 1)
+    validation, train = sorted(ranked[:n_validation]), sorted(ranked[n_validation:])
+
+    # Comparing whole paragraphs would miss one that is quoted inside a longer one. So look for the
+    # first 60 characters of every validation paragraph wherever a word begins in a training one.
+    openings: dict[str, list[str]] = {}
+    for document in validation:
+        for paragraph in map(squeezed, paragraphs(document.text)):
+            if len(paragraph) >= MIN_LEAK:
+                openings.setdefault(paragraph[:MIN_LEAK], []).append(paragraph)
+
+    def leaks(paragraph: str) -> bool:
+        text = squeezed(paragraph)
+        starts = [0] + [space.end() for space in re.finditer(" ", text)]
+        windows = (text[start : start + MIN_LEAK] for start in starts)
+        return any(held in text for w in windows if w in openings for held in openings[w])
+
+    kept = []
+    for name, text in train:
+        clean_text = "\n\n".join(part for part in paragraphs(text) if not leaks(part))
+        if clean_text:
+            kept.append(Document(name, clean_text))
+    return kept, validation
+
+
+def name_hash(name: str) -> float:
+    """A number in [0, 1) that looks random but is always the same for the same name."""
+    digest = hashlib.md5(name.encode(), usedforsecurity=False).digest()
+    return int.from_bytes(digest[:8], "big") / 2**64

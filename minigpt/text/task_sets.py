@@ -1,0 +1,83 @@
+"""The task sets in `data/`: translation, dialogues with summaries, and reviews.
+
+`task_set` returns records, for fine-tuning and for judging; `task_texts` the same texts as a large
+model would meet them on the web, for pretraining.
+"""
+
+import random
+from pathlib import Path
+
+from minigpt.text.reading import read_jsonl
+
+TASK_FIELDS = {
+    "translation": ("en", "fr"),
+    "dialogues": ("dialogue", "summary"),
+    "reviews": ("text", "label"),
+}
+SPLITS = ("train", "validation", "test")
+
+
+def data_folder() -> Path:
+    """The folder of the task sets and the base model: in a checkout `data`, else in the package."""
+    package = Path(__file__).parents[1]
+    for folder in (package / "_data", package.parent / "data"):
+        if folder.is_dir():
+            return folder
+    raise FileNotFoundError(f"neither {package / '_data'} nor {package.parent / 'data'} exists")
+
+
+def task_set(task: str, split: str) -> list[dict]:
+    """The examples of one split of a task set: translation {en, fr}, reviews {text, label}, and
+    dialogues {fname, dialogue, summary, topic} (the fields of DialogSum).
+
+    Raises:
+        ValueError: unknown task or split. FileNotFoundError: the file has not been made yet.
+    """
+    if task not in TASK_FIELDS:
+        raise ValueError(f'unknown task "{task}": the task sets are {", ".join(TASK_FIELDS)}')
+    if split not in SPLITS:
+        raise ValueError(f'unknown split "{split}": the splits are {", ".join(SPLITS)}')
+    path = data_folder() / task / f"{split}.jsonl"
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is missing: `python data/make.py` writes it")
+    return read_jsonl(path, TASK_FIELDS[task])
+
+
+def task_texts(task: str, split: str) -> list[str]:
+    """The split as plain text for pretraining, in which no task is ever asked for.
+
+    Translations are found in it as in the text that large models are made from: as pages in two
+    languages (`bilingual_pages`). Summaries are shuffled by themselves and come a dozen to a text,
+    so that none stands next to its dialogue.
+    """
+    examples = task_set(task, split)
+    if task == "reviews":
+        return [example["text"] for example in examples]
+    if task == "dialogues":
+        summaries = dozens([example["summary"] for example in examples], seed=0)
+        return [example["dialogue"] for example in examples] + summaries
+    return bilingual_pages([(example["en"], example["fr"]) for example in examples], seed=1)
+
+
+def dozens(sentences: list[str], seed: int) -> list[str]:
+    """Texts of twelve sentences each, every different sentence once, in an order given by seed."""
+    order = list(dict.fromkeys(sentences))
+    random.Random(seed).shuffle(order)
+    return [" ".join(order[i : i + 12]) for i in range(0, len(order), 12)]
+
+
+def bilingual_pages(pairs: list[tuple[str, str]], seed: int) -> list[str]:
+    """Texts of one to three English sentences, an empty line, and the same in French.
+
+    Radford et al. 2019 (GPT-2, section 3.7 and table 1) found such pages in WebText, and that a
+    model which has read some can translate a little. Every different pair comes once.
+    """
+    order, generator = list(dict.fromkeys(pairs)), random.Random(seed)
+    generator.shuffle(order)
+    pages = []
+    while order:
+        n = generator.randint(1, 3)
+        english, french = zip(*order[:n], strict=True)
+        pages.append(f"{' '.join(english)}\n\n{' '.join(french)}")
+        del order[:n]
+    return pages

@@ -1,0 +1,63 @@
+"""The split into training and validation text, and that nothing leaks through it."""
+
+import random
+import textwrap
+
+import pytest
+
+from minigpt.text.documents import Document, name_hash, split_documents
+from tests.minigpt.tiny.paragraphs import blocks, one_line
+
+
+def test_no_validation_paragraph_is_in_the_training_text(library: list[Document]) -> None:
+    train, validation = split_documents(library)
+    training_text = one_line("\n\n".join(document.text for document in train))
+    held_out = [p for document in validation for p in blocks(document.text) if len(p) >= 60]
+    assert len(held_out) > 300
+    assert [p for p in held_out if p in training_text] == []
+    assert {d.name for d in train}.isdisjoint(d.name for d in validation)
+    sizes = [sum(len(d.text.encode()) for d in part) for part in (train, validation)]
+    assert sizes[1] > 90_000
+    assert sum(sizes) > 0.999 * sum(len(d.text.encode()) for d in library)
+
+
+def test_leaks_are_found_through_other_line_breaks_and_inside_longer_paragraphs() -> None:
+    secret = "The quick brown fox jumps over the lazy dog while the patient cat looks on from afar."
+    assert name_hash("collections") < 0.05 < name_hash("json")
+    documents = [
+        Document("collections", f"Nothing to see here.\n\n{secret}"),
+        Document("json", f"Kept.\n\n{textwrap.fill(secret, 30)}\n\nAlso kept."),
+        Document("ast", f"Before it: {secret} After it.\n\nNothing to see here."),
+        Document("os", f"{secret[:59]} a different ending."),
+        Document("re", secret),
+    ]
+    train, validation = split_documents(documents)
+    assert validation == documents[:1]
+    assert train == [
+        Document("ast", "Nothing to see here."),
+        Document("json", "Kept.\n\nAlso kept."),
+        documents[3],
+    ]
+
+
+def test_a_document_stays_on_its_side_whatever_else_there_is() -> None:
+    documents = [Document(f"module_{i}", f"text {i}") for i in range(4000)]
+    train, validation = split_documents(documents)
+    assert abs(len(validation) - 200) < 4 * (4000 * 0.05 * 0.95) ** 0.5  # binomial, 4 sigma
+    some = random.Random(0).sample(documents, 1000)
+    fewer_train, fewer_validation = split_documents(some)
+    assert set(fewer_train) <= set(train)
+    assert set(fewer_validation) <= set(validation)
+    larger = split_documents(documents, 0.2)[1]
+    assert set(validation) < set(larger)
+
+
+def test_no_side_of_a_split_is_empty() -> None:
+    for fraction in (1e-9, 1 - 1e-9):
+        train, validation = split_documents([Document("a", "x"), Document("b", "y")], fraction)
+        assert len(train) == len(validation) == 1
+    for documents in ([], [Document("a", "x")]):
+        with pytest.raises(ValueError, match="cannot be split"):
+            split_documents(documents)
+    with pytest.raises(ValueError, match="between 0 and 1, got 1"):
+        split_documents([Document("a", "x"), Document("b", "y")], 1)
