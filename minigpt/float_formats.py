@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 @dataclass(frozen=True)
 class FloatFormat:
-    """How a format divides its bits: one for the sign, then the exponent, then the mantissa.
+    """Says how a format divides its bits: one sign, then the exponent, then the mantissa.
 
     Attributes:
         has_infinity: the largest exponent is kept for infinity and NaN, as IEEE 754 has it. fp8
@@ -36,7 +36,7 @@ class FloatFormat:
 
     @property
     def largest(self) -> float:
-        """(2 - 2^-m) 2^bias for m mantissa bits; without infinity (2 - 2 * 2^-m) 2^(bias + 1)."""
+        """The largest number: (2 - 2^-m) 2^bias; without infinity (2 - 2 * 2^-m) 2^(bias + 1)."""
         if self.has_infinity:
             return (2 - self.epsilon) * 2.0**self.bias
         return (2 - 2 * self.epsilon) * 2.0 ** (self.bias + 1)
@@ -72,7 +72,7 @@ class FloatBits(NamedTuple):
 
 
 def float_bits(value: float, format: FloatFormat) -> FloatBits:
-    """The bits of the number of `format` that is nearest to value, a tie going to the even one.
+    """Returns the bits of the number of `format` nearest to value, a tie going to the even one.
 
     Between 2^e and 2^(e+1) the format's numbers are 2^(e-m) apart, so value is a whole number of
     such steps, rounded. Below the smallest normal number e stays at 1 - bias (subnormals). Too
@@ -98,7 +98,7 @@ def float_bits(value: float, format: FloatFormat) -> FloatBits:
 
 
 def float_value(bits: FloatBits, format: FloatFormat) -> float:
-    """The number that the bits stand for; m is the number of mantissa bits.
+    """Returns the number that the bits stand for; m is the number of mantissa bits.
 
     exponent above 0:    (-1)^sign 2^(exponent - bias) (1 + mantissa / 2^m)
     exponent 0:          (-1)^sign 2^(1 - bias) (mantissa / 2^m)           a subnormal, or zero

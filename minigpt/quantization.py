@@ -26,7 +26,7 @@ Per = int | Literal["tensor", "row"]
 
 
 def bits_per_parameter(bits: float, group_size: int, constant_bits: float = 32) -> float:
-    """bits + constant_bits / group_size: a number, and its share of what its group keeps.
+    """Returns bits + constant_bits / group_size: a number's own, and its share of its group's.
 
     Raises:
         ValueError: group_size is below 1.
@@ -37,7 +37,7 @@ def bits_per_parameter(bits: float, group_size: int, constant_bits: float = 32) 
 
 
 def as_groups(x: Tensor, per: Per) -> Tensor:
-    """x of any shape as float32 [G, n], a row for each group of numbers that share a scale.
+    """Returns x of any shape as float32 [G, n], a row for each group that shares a scale.
 
     An empty x has no groups: [0, 1].
 
@@ -104,7 +104,7 @@ def quantize_absmax(x: Tensor, bits: int = 8, per: Per = "tensor") -> tuple[Tens
 
 
 def dequantize_absmax(codes: Tensor, c: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
-    """x ~ q / c, in the shape of codes; c [G] belongs to G groups of equal size.
+    """Returns x ~ q / c, in the shape of codes; c [G] belongs to G groups of equal size.
 
     Raises:
         ValueError: the codes cannot be divided into so many groups.
@@ -148,7 +148,7 @@ def quantize_zero_point(
 def dequantize_zero_point(
     codes: Tensor, scale: Tensor, zero_point: Tensor, dtype: torch.dtype = torch.float32
 ) -> Tensor:
-    """x ~ s (q - z), in the shape of codes; scale and zero_point [G].
+    """Returns x ~ s (q - z), in the shape of codes; scale and zero_point are [G].
 
     Raises:
         ValueError: the codes cannot be divided into so many groups, or scale and zero_point differ
@@ -165,7 +165,7 @@ def dequantize_zero_point(
 
 
 def codes_in_groups(codes: Tensor, n_groups: int) -> Tensor:
-    """codes of any shape as [G, n]. Raises ValueError if they cannot be divided evenly."""
+    """Returns codes of any shape as [G, n]; ValueError if they cannot be divided evenly."""
     if codes.numel() % max(1, n_groups) or (n_groups == 0) != (codes.numel() == 0):
         raise ValueError(
             f"{codes.numel()} codes cannot be divided into {n_groups} equal groups; pass codes and "
@@ -175,26 +175,26 @@ def codes_in_groups(codes: Tensor, n_groups: int) -> Tensor:
 
 
 class StraightThrough(torch.autograd.Function):
-    """Forward: the rounded x. Backward: as if nothing had been rounded.
+    """Computes with the rounded x forward, and backward as if nothing had been rounded.
 
     The derivative of a staircase is 0 nearly everywhere, and training would stand still.
     """
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, rounded: Tensor) -> Tensor:
-        """x and rounded in one shape -> rounded."""
+        """Takes x and rounded of one shape and returns rounded."""
         return rounded.view_as(rounded)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
-        """d loss / d x = d loss / d rounded."""
+        """Returns d loss / d x, which is taken to be d loss / d rounded."""
         return grad, None
 
 
 def fake_quantize(
     x: Tensor, bits: int = 8, per: Per = "tensor", zero_point: bool = False
 ) -> Tensor:
-    """x after quantizing and dequantizing: its shape and dtype, but only values the codes can say.
+    """Quantizes and dequantizes x: shape and dtype stay, but only values the codes can say.
 
     Differentiable in x, straight through. Both ways of quantizing move a number by half a step at
     most and cut none off, so the gradient is passed on unchanged everywhere.
@@ -211,21 +211,21 @@ def fake_quantize(
 
 
 class FakeQuantize(nn.Module):
-    """fake_quantize with its settings, as a module that torch can put in front of a weight."""
+    """Holds fake_quantize's settings, as a module that torch can put in front of a weight."""
 
     def __init__(self, bits: int, per: Per) -> None:
         super().__init__()
         self.bits, self.per = bits, per
 
     def forward(self, weight: Tensor) -> Tensor:
-        """weight [out, in] -> [out, in]."""
+        """Rounds weight [out, in] and returns it in the same shape."""
         return fake_quantize(weight, self.bits, self.per)
 
 
 def layers_to_quantize(
     model: nn.Module, bits: int, per: Per, skip: str | tuple[str, ...]
 ) -> list[nn.Linear]:
-    """The linear layers of model whose last name, such as "c_proj", is not in skip.
+    """Returns the linear layers of model whose last name, such as "c_proj", is not in skip.
 
     All are looked at before the caller changes the first.
 

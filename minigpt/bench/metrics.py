@@ -20,7 +20,7 @@ Pairs = list[tuple[str, str]]  # target, prediction
 
 
 def damaged_pairs(words: Sequence[str], n_pairs: int, n_words: int, seed: int) -> Pairs:
-    """Stretches of n_words words beside themselves with one word in five replaced by another.
+    """Returns stretches of n_words words, each beside a copy with one word in five replaced.
 
     Up to a quarter of the words move from the front to the end, so that the order is damaged too.
 
@@ -52,7 +52,7 @@ def empty_caches() -> None:
 
 
 def bench_metrics(seed: int, rounds: int = 5) -> list[Ratio]:
-    """Our five ratios; none, and a word why, where the peers are not installed."""
+    """Returns five ratios; where the peers are not installed, none, and prints why."""
     try:
         import sacrebleu
         from rouge_score import rouge_scorer

@@ -25,14 +25,14 @@ def paragraphs(text: str) -> list[str]:
 
 
 def squeezed(paragraph: str) -> str:
-    """One space for every run of white space: how paragraphs are compared."""
+    """Replaces every run of white space by one space, which is how paragraphs are compared."""
     return " ".join(paragraph.split())
 
 
 def split_documents(
     documents: Iterable[Document], validation_fraction: float = 0.05
 ) -> tuple[list[Document], list[Document]]:
-    """(training, validation) documents; no validation paragraph occurs in the training text.
+    """Returns (training, validation) documents; no validation paragraph is in the training text.
 
     A document's side depends on its name alone (a hash of it), so that it stays there when other
     documents come or go, in every Python version: a model trained by one version can be measured by
@@ -78,6 +78,6 @@ def split_documents(
 
 
 def name_hash(name: str) -> float:
-    """A number in [0, 1) that looks random but is always the same for the same name."""
+    """Returns a number in [0, 1) that looks random but is always the same for the same name."""
     digest = hashlib.md5(name.encode(), usedforsecurity=False).digest()
     return int.from_bytes(digest[:8], "big") / 2**64

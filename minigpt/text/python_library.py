@@ -38,7 +38,7 @@ MIN_REPEAT = 30  # characters: shorter paragraphs ("For example:") may occur aga
 
 
 def python_library() -> list[Document]:
-    """The English in this Python's standard library, cleaned, each paragraph once.
+    """Returns the English in this Python's standard library, cleaned, each paragraph once.
 
     One document for each module (its docstrings in source order) and one for each help topic
     (`pydoc_data.topics`, parts of the language reference), sorted by name. Nothing that has a
@@ -82,7 +82,7 @@ def source_docstrings(library: Path) -> Iterator[tuple[str, list[str]]]:
 
 
 def docstrings_of(node: ast.AST) -> Iterator[str]:
-    """The docstrings of a module, class or function, then of whatever is defined inside it."""
+    """Yields the docstring of a module, class or function, then of what is defined inside it."""
     if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
         docstring = ast.get_docstring(node, clean=False)
         if docstring:
@@ -93,7 +93,7 @@ def docstrings_of(node: ast.AST) -> Iterator[str]:
 
 
 def compiled_docstrings(module_name: str) -> list[str]:
-    """The docstrings of a module written in C, or [] where this Python is built without it."""
+    """Returns the docstrings of a module written in C; [] where this Python lacks it."""
     try:
         module = importlib.import_module(module_name)
     except ImportError:
@@ -111,7 +111,7 @@ def compiled_docstrings(module_name: str) -> list[str]:
 
 
 def help_topics() -> dict[str, str]:
-    """The chapters that `help("NAME")` shows, {} where a distribution ships Python without them."""
+    """Returns the chapters that `help("NAME")` shows; {} where a distribution leaves them out."""
     try:
         from pydoc_data.topics import topics
     except ImportError:
@@ -127,7 +127,7 @@ RULE = re.compile(r"[\s+|]*([-=*~^_+|#.])(\1|[\s+|])*")  # a line that only unde
 
 
 def clean(text: str) -> str:
-    """Text as prose: even indentation and line ends, and without what is not English.
+    """Returns text as prose: even indentation and line ends, without what is not English.
 
     Removed: control characters, lines that only draw a rule, paragraphs less than 60% of which are
     letters and spaces (tables, diagrams, regular expressions). "" if nothing but examples is left.
@@ -144,13 +144,13 @@ def clean(text: str) -> str:
 
 
 def mostly_letters(paragraph: str) -> bool:
-    """Whether at least 60% of the visible characters are ASCII letters, as in English."""
+    """Says whether at least 60% of the visible characters are ASCII letters, as in English."""
     visible = sum(map(len, paragraph.split()))
     return sum(map(len, LETTERS.findall(paragraph))) >= 0.6 * visible
 
 
 def drop_repeats(text: str, seen: set[str]) -> str:
-    """Text without the paragraphs that are in `seen`; adds its own to `seen`.
+    """Returns text without the paragraphs that are in `seen`; adds its own to `seen`.
 
     Short paragraphs stay, unless they are all the text there is: "For example:" has its place in
     many docstrings, but a docstring "Internal function." says nothing the second time.

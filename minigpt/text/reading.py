@@ -1,4 +1,4 @@
-"""Files of text and of records, read so that what is wrong with one is said with file and line."""
+"""Reads files of text and of records, and says with file and line what is wrong with one."""
 
 import json
 from collections.abc import Iterable
@@ -8,7 +8,7 @@ from minigpt.text.documents import Document
 
 
 def read_text(path: str | Path) -> list[Document]:
-    """A UTF-8 text file as documents of about 4,000 characters, named `FILE:1`, `FILE:2`, ...
+    """Reads a UTF-8 text file as documents of about 4,000 characters, named `FILE:1`, `FILE:2`.
 
     The cuts fall on blank lines (in a text without any, on line ends), so that `split_documents`
     has something to divide.
@@ -32,7 +32,7 @@ def read_text(path: str | Path) -> list[Document]:
 
 
 def read_jsonl(path: str | Path, fields: Iterable[str] = ()) -> list[dict]:
-    """The records of a JSON Lines file: one JSON object a line; blank lines are skipped.
+    """Reads the records of a JSON Lines file: one JSON object a line; blank lines are skipped.
 
     `fields` must be present in every record, with text in them.
 
@@ -63,7 +63,7 @@ def read_jsonl(path: str | Path, fields: Iterable[str] = ()) -> list[dict]:
 
 
 def read_lines(path: Path) -> list[str]:
-    """The lines of a UTF-8 text file, whichever line ends it has, without them."""
+    """Returns the lines of a UTF-8 text file without their ends, of whichever kind these are."""
     if not path.is_file():
         kind = "a folder, not a file" if path.is_dir() else "no such file"
         raise FileNotFoundError(f"cannot read {path}: {kind}")

@@ -18,7 +18,7 @@ SPLITS = ("train", "validation", "test")
 
 
 def data_folder() -> Path:
-    """The folder of the task sets and the base model: in a checkout `data`, else in the package."""
+    """Returns the folder of task sets and base model: in the package, or in a checkout `data`."""
     package = Path(__file__).parents[1]
     for folder in (package / "_data", package.parent / "data"):
         if folder.is_dir():
@@ -27,8 +27,10 @@ def data_folder() -> Path:
 
 
 def task_set(task: str, split: str) -> list[dict]:
-    """The examples of one split of a task set: translation {en, fr}, reviews {text, label}, and
-    dialogues {fname, dialogue, summary, topic} (the fields of DialogSum).
+    """Returns the examples of one split of a task set.
+
+    Fields: translation {en, fr}; reviews {text, label}; dialogues as in DialogSum, {fname,
+    dialogue, summary, topic}.
 
     Raises:
         ValueError: unknown task or split. FileNotFoundError: the file has not been made yet.
@@ -44,7 +46,7 @@ def task_set(task: str, split: str) -> list[dict]:
 
 
 def task_texts(task: str, split: str) -> list[str]:
-    """The split as plain text for pretraining, in which no task is ever asked for.
+    """Returns the split as plain text for pretraining, in which no task is ever asked for.
 
     Translations are found in it as in the text that large models are made from: as pages in two
     languages (`bilingual_pages`). Summaries are shuffled by themselves and come a dozen to a text,
@@ -60,14 +62,14 @@ def task_texts(task: str, split: str) -> list[str]:
 
 
 def dozens(sentences: list[str], seed: int) -> list[str]:
-    """Texts of twelve sentences each, every different sentence once, in an order given by seed."""
+    """Joins twelve sentences to a text, every different one once, in an order given by seed."""
     order = list(dict.fromkeys(sentences))
     random.Random(seed).shuffle(order)
     return [" ".join(order[i : i + 12]) for i in range(0, len(order), 12)]
 
 
 def bilingual_pages(pairs: list[tuple[str, str]], seed: int) -> list[str]:
-    """Texts of one to three English sentences, an empty line, and the same in French.
+    """Returns texts of one to three English sentences, an empty line, and the same in French.
 
     Radford et al. 2019 (GPT-2, section 3.7 and table 1) found such pages in WebText, and that a
     model which has read some can translate a little. Every different pair comes once.

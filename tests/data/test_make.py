@@ -24,12 +24,17 @@ def make(*arguments: object) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder that make.py has just written one task to, the quickest."""
+def run_of_make(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A folder that make.py has just written one task to, the quickest, and what it printed."""
     folder = tmp_path_factory.mktemp("made")
     run = make("--task", "reviews", "--out", folder)
     assert run.returncode == 0, run.stderr
-    return folder
+    return folder, run.stdout
+
+
+@pytest.fixture(scope="module")
+def made(run_of_make: tuple[Path, str]) -> Path:
+    return run_of_make[0]
 
 
 def test_check_passes_on_the_committed_files_of_all_tasks() -> None:
@@ -92,9 +97,9 @@ def test_check_says_which_file_is_missing(tmp_path: Path) -> None:
     ]
 
 
-def test_table_gives_records_bytes_and_checksum(made: Path) -> None:
-    run = make("--check", "--task", "reviews", "--out", made)
-    row = run.stdout.splitlines()[1].split()
+def test_table_gives_records_bytes_and_checksum(run_of_make: tuple[Path, str]) -> None:
+    made, printed = run_of_make
+    row = printed.splitlines()[1].split()
     content = (made / "reviews" / "train.jsonl").read_bytes()
     assert row[:2] == ["reviews", "train"]
     assert int(row[2].replace(",", "")) == content.count(b"\n")
