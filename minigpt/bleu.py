@@ -135,17 +135,14 @@ class BLEU:
     effective_order: bool = False
 
     def __post_init__(self) -> None:
-        if self.tokenize not in TOKENIZERS:
-            raise ValueError(f"tokenize must be one of {[*TOKENIZERS]}, got {self.tokenize!r}")
-        if self.smooth_method not in SMOOTHING:
-            given = repr(self.smooth_method)
-            raise ValueError(f"smooth_method must be one of {[*SMOOTHING]}, got {given}")
-        if self.smooth_value is not None and not self.smooth_value >= 0:
-            raise ValueError(f"smooth_value must be 0 or more, got {self.smooth_value}")
-        if self.max_ngram_order not in range(1, 10):
-            raise ValueError(f"the order must be from 1 to 9, got {self.max_ngram_order}")
-        default = SMOOTHING[self.smooth_method]
-        self._value = (default or 0) if self.smooth_value is None else self.smooth_value
+        self._value, self._settings = _checked_settings(
+            self.lowercase,
+            self.tokenize,
+            self.smooth_method,
+            self.smooth_value,
+            self.max_ngram_order,
+            self.effective_order,
+        )
         self._n_refs: set[int] = set()  # how many references the last score's segments had
 
     def compute(
@@ -194,7 +191,11 @@ class BLEU:
         sys_len = ref_len = 0
         self._n_refs = set()
         for i, (text, others) in enumerate(zip(hypotheses, references, strict=True)):
-            texts = [t.lower() if self.lowercase else t for t in (text, *others) if t is not None]
+            texts = [text, *others]
+            if None in others:
+                texts = [t for t in texts if t is not None]
+            if self.lowercase:
+                texts = [t.lower() for t in texts]
             ours, *theirs = [tokenize(t.rstrip()) for t in texts]
             if not theirs:
                 raise ValueError(f"segment {i} has no reference: give it at least one")
@@ -205,7 +206,7 @@ class BLEU:
                 counts[n] += matches[n]
                 totals[n] += length - n
             sys_len += length
-            ref_len += closest_length(length, ref_lens) if theirs[1:] else ref_lens[0]
+            ref_len += closest_length(length, ref_lens) if len(theirs) > 1 else ref_lens[0]
             self._n_refs.add(len(theirs))
         return self.compute(counts, totals, sys_len, ref_len, self.get_signature())
 
@@ -214,20 +215,35 @@ class BLEU:
         if not self._n_refs:
             raise ValueError("the signature holds the number of references: score something first")
         n_refs = "var" if len(self._n_refs) > 1 else max(self._n_refs)
-        smoothing = self.smooth_method, self._value, self.max_ngram_order
-        settings = _settings(self.lowercase, self.effective_order, self.tokenize, *smoothing)
-        return f"nrefs:{n_refs}|{settings}"
+        return f"nrefs:{n_refs}|{self._settings}"
 
 
 @lru_cache(maxsize=64)
-def _settings(
-    lowercase: bool, effective_order: bool, tokenize: str, method: str, value: float, order: int
-) -> str:
-    return (
+def _checked_settings(
+    lowercase: bool,
+    tokenize: str,
+    smooth_method: str,
+    smooth_value: float | None,
+    order: int,
+    effective_order: bool,
+) -> tuple[float, str]:
+    """Returns the smoothing value and the signature's text; ValueError for unknown settings."""
+    if tokenize not in TOKENIZERS:
+        raise ValueError(f"tokenize must be one of {[*TOKENIZERS]}, got {tokenize!r}")
+    if smooth_method not in SMOOTHING:
+        raise ValueError(f"smooth_method must be one of {[*SMOOTHING]}, got {smooth_method!r}")
+    if smooth_value is not None and not smooth_value >= 0:
+        raise ValueError(f"smooth_value must be 0 or more, got {smooth_value}")
+    if order not in range(1, 10):
+        raise ValueError(f"the order must be from 1 to 9, got {order}")
+    default = SMOOTHING[smooth_method]
+    value = (default or 0) if smooth_value is None else smooth_value
+    text = (
         f"case:{'lc' if lowercase else 'mixed'}|eff:{'yes' if effective_order else 'no'}"
-        f"|tok:{tokenize}|smooth:{method}{f'[{value:.2f}]' if SMOOTHING[method] else ''}"
+        f"|tok:{tokenize}|smooth:{smooth_method}{f'[{value:.2f}]' if default else ''}"
         f"{f'|order:{order}' if order != 4 else ''}|version:minigpt-{minigpt.__version__}"
     )
+    return value, text
 
 
 def _texts(texts: Iterable, name: str, none_allowed: bool = True) -> list:
