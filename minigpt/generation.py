@@ -17,9 +17,8 @@ Story Generation" (top-k); Holtzman et al. 2020, "The Curious Case of Neural Tex
 
 from __future__ import annotations
 
-import codecs
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -27,13 +26,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from minigpt.dataset import check_ids
+from minigpt.cache import KVCache, Prefix
+from minigpt.config import check_ids
 
 if TYPE_CHECKING:
-    import tiktoken
-
+    from minigpt.cache import Prefix
     from minigpt.model import GPT
-    from minigpt.soft_prompts.layer import Prefix
 
 
 def apply_temperature(logits: Tensor, temperature: float) -> Tensor:
@@ -116,71 +114,6 @@ def sample(
     if top_p is not None:
         logits = keep_top_p(logits, top_p)
     return draw(F.softmax(logits, dim=-1), generator)
-
-
-class LayerCache:
-    """The keys and values of one layer, in buffers that are allocated once and filled in place."""
-
-    def __init__(self, capacity: int) -> None:
-        self.capacity, self.length = capacity, 0
-        self.keys = self.values = torch.empty(0)  # [B, H, capacity, D] from the first append on
-
-    def append(self, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-        """Store k and v [B, H, T, D] behind what is there; returns all of it [B, H, past + T, D].
-
-        The result is a view into the buffers, not a copy.
-
-        Raises:
-            ValueError: there is no room left, or the batch is not that of the first append.
-        """
-        B, H, T, D = k.shape
-        end = self.length + T
-        if end > self.capacity:
-            raise ValueError(f"the cache has room for {self.capacity} tokens, not for {end}")
-        if self.length == 0:
-            self.keys, self.values = (part.new_empty(B, H, self.capacity, D) for part in (k, v))
-        elif self.keys.size(0) != B:
-            raise ValueError(
-                f"the cache holds a batch of {self.keys.size(0)}, got keys for a batch of {B}"
-            )
-        self.keys[:, :, self.length : end] = k
-        self.values[:, :, self.length : end] = v
-        self.length = end
-        return self.keys[:, :, :end], self.values[:, :, :end]
-
-
-class KVCache:
-    """The keys and values of every layer for the tokens a model has read so far.
-
-    It takes 2 n_layer n_embd numbers a token: 18,432 for GPT-2 small, 72 KiB in fp32.
-
-    Args:
-        n_layer: how many layers store something.
-        capacity: the most tokens it can hold; memory for all of them is taken at the first append.
-    """
-
-    def __init__(self, n_layer: int, capacity: int) -> None:
-        self.layers = [LayerCache(capacity) for _ in range(n_layer)]
-
-    def __getitem__(self, layer: int) -> LayerCache:
-        return self.layers[layer]
-
-    @property
-    def length(self) -> int:
-        """How many tokens it holds; the next one stands at this position."""
-        return self.layers[-1].length
-
-    def copy(self, batch_size: int, capacity: int) -> KVCache:
-        """A separate cache with the same contents and more room, for batch_size rows.
-
-        A cache filled for one row (a prefix that stands before every prompt) is repeated.
-        """
-        copy = KVCache(len(self.layers), capacity)
-        for old, new in zip(self.layers, copy.layers, strict=True):
-            if old.length:
-                k, v = (part[:, :, : old.length] for part in (old.keys, old.values))
-                new.append(k.expand(batch_size, -1, -1, -1), v.expand(batch_size, -1, -1, -1))
-        return copy
 
 
 def next_logits(
@@ -300,42 +233,6 @@ def generate(
     settings = (temperature, top_k, top_p, stop_token, use_cache, generator, prefix, segments)
     steps = stream(model, idx, max_new_tokens, *settings)
     return torch.cat([idx, *(new[:, None] for new in steps)], dim=1)
-
-
-def stream_text(
-    tokens: Iterable[Tensor] | Iterable[int],
-    encoding: tiktoken.Encoding,
-    stop_token: int | None = None,
-) -> Iterator[str]:
-    """Turn one row's tokens into text, each piece as soon as its characters are complete.
-
-    A token is a few bytes, and a character of UTF-8 takes one to four: half a character waits for
-    its other half. Bytes that can no longer become a character are shown as U+FFFD.
-
-    Args:
-        tokens: ids, or tensors of one id as stream yields for a batch of one.
-        encoding: what the ids mean.
-        stop_token: the text ends before this id.
-
-    Raises:
-        ValueError: the encoding has no such id.
-    """
-    decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
-    for token in tokens:
-        if stop_token is not None and int(token) == stop_token:
-            break
-        try:
-            piece = decoder.decode(encoding.decode_single_token_bytes(int(token)))
-        except KeyError:
-            raise ValueError(
-                f"the tokenizer {encoding.name!r} has no token {int(token)}; "
-                "use the one that the model was trained with"
-            ) from None
-        if piece:
-            yield piece
-    rest = decoder.decode(b"", final=True)
-    if rest:
-        yield rest
 
 
 @contextmanager

@@ -40,9 +40,7 @@ from minigpt.files.adapter_folder import (
     read_numbers,
     write_folder,
 )
-from minigpt.layers import linear_layers, matches
-from minigpt.lora.layer import LoRALinear, check_name
-from minigpt.lora.model import check_not_merged
+from minigpt.layers import check_name, check_not_merged, linear_layers, matches
 from minigpt.model import GPT
 
 __all__ = [
@@ -109,12 +107,15 @@ def apply_adapters(
 
 
 def _innermost(model: GPT) -> dict[str, nn.Module]:
-    """Every c_proj by name; where LoRA is on it, the layer that LoRA is on."""
-    layers = {path: layer for path, layer in linear_layers(model) if matches(path, "c_proj")}
-    return dict(
-        (f"{path}.base", layer.base) if isinstance(layer, LoRALinear) else (path, layer)
-        for path, layer in layers.items()
-    )
+    """Returns every c_proj by name; where LoRA is beside it, the base that LoRA wraps."""
+    found: dict[str, nn.Module] = {}
+    for path, layer in linear_layers(model):
+        if matches(path, "c_proj"):
+            base = getattr(layer, "base", None)
+            if base is not None and not isinstance(layer, AdaptedLinear):
+                path, layer = f"{path}.base", base
+            found[path] = layer
+    return found
 
 
 def adapted_layers(model: nn.Module) -> dict[str, AdaptedLinear]:

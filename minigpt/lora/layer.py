@@ -11,15 +11,15 @@ from __future__ import annotations
 
 import itertools
 import math
-import re
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from minigpt.layers import check_name
+
 INITS = ("kaiming", "gaussian", "zeros")
-ADAPTER_NAME = re.compile(r"[A-Za-z0-9_-]+")
 
 
 def check_settings(r: int, alpha: float, dropout: float, init: str = "kaiming") -> None:
@@ -228,15 +228,3 @@ class LoRALinear(nn.Module):
 
     def extra_repr(self) -> str:
         return f"active={self.active}, merged={self.merged}"
-
-
-def check_name(name: str) -> None:
-    """The name of an adapter becomes a part of the names of its weights.
-
-    Raises:
-        ValueError: it cannot.
-    """
-    if not isinstance(name, str) or not ADAPTER_NAME.fullmatch(name):
-        raise ValueError(f"an adapter's name is made of letters, digits, - and _, got {name!r}")
-    if hasattr(nn.ModuleDict(), name):
-        raise ValueError(f"an adapter cannot be called {name!r}: torch uses that word itself")

@@ -24,11 +24,17 @@ from typing import TypeVar, cast
 import torch
 from torch import nn
 
-from minigpt.layers import choose, count_trainable, linear_layers, within_block
+from minigpt.layers import (
+    check_name,
+    check_not_merged,
+    choose,
+    count_trainable,
+    linear_layers,
+    within_block,
+)
 from minigpt.lora.files import AdapterSettings, Pair, read_adapter, write_adapter
-from minigpt.lora.layer import Adapter, LoRALinear, check_name, check_rank, check_settings
+from minigpt.lora.layer import Adapter, LoRALinear, check_rank, check_settings
 from minigpt.model import GPT
-from minigpt.soft_prompts.layer import SoftPrompts
 
 __all__ = [
     "Adapter", "LoRALinear", "apply_lora", "count_trainable", "load_adapter", "lora_layers",
@@ -102,16 +108,6 @@ def adapter_names(model: nn.Module) -> list[str]:
     return list(dict.fromkeys(n for layer in lora_layers(model).values() for n in layer.adapters))
 
 
-def check_not_merged(model: nn.Module) -> None:
-    """Raises ValueError if an adapter is merged into the model's weights."""
-    for layer in lora_layers(model).values():
-        if layer.merged:
-            raise ValueError(
-                f"the adapter {layer.active!r} is merged into the weights; "
-                "call unmerge_lora(model) first"
-            )
-
-
 def set_adapter(model: nn.Module, name: str | None) -> None:
     """Let the model compute with this adapter, and train it alone; None: the model without any.
 
@@ -152,10 +148,10 @@ def merge_lora(model: nn.Module) -> None:
     """
     layers = _layers_or_error(model)
     check_not_merged(model)
-    prompts = getattr(model, "soft_prompts", None)
-    if isinstance(prompts, SoftPrompts) and prompts.active is not None:
+    prompt = getattr(getattr(model, "soft_prompts", None), "active", None)
+    if prompt is not None:
         raise ValueError(
-            f"the soft prompt {prompts.active!r} is active and belongs to the weights as they are; "
+            f"the soft prompt {prompt!r} is active and belongs to the weights as they are; "
             "call set_soft_prompt(model, None) first, or leave the adapter beside the weights"
         )
     layers = {path: layer for path, layer in layers.items() if layer.active is not None}
