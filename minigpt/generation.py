@@ -6,9 +6,8 @@ the model's probabilities is sampling; temperature, top-k and top-p reshape the 
 The KV cache makes it fast: the keys and values of tokens already read do not change, so each step
 has to read only the newest token.
 
-Nothing here knows how a model is built: it maps ids to logits and has a config with vocab_size and
-block_size. In the comments B is the batch, T the number of tokens, H the number of heads, D the
-size of one head, V the vocabulary.
+Nothing here knows how a model is built (see LanguageModel). In the comments B is the batch, T the
+number of tokens, V the vocabulary.
 
 Sources: Ackley, Hinton and Sejnowski 1985 (temperature); Fan et al. 2018, "Hierarchical Neural
 Story Generation" (top-k); Holtzman et al. 2020, "The Curious Case of Neural Text Degeneration"
@@ -20,7 +19,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -29,13 +28,28 @@ from torch.nn import functional as F
 from minigpt.cache import KVCache, Prefix
 from minigpt.config import check_ids
 
-if TYPE_CHECKING:
-    from minigpt.cache import Prefix
-    from minigpt.model import GPT
+
+class LanguageModel(Protocol):
+    """What this file needs to know of a model: its sizes, and that it turns ids into logits.
+
+    A model may also have a method prefix(), which returns keys and values that stand before every
+    text, or None.
+    """
+
+    @property
+    def config(self) -> Any:
+        """Sizes with the attributes vocab_size, block_size and n_layer, as GPTConfig has them."""
+        ...
+
+    def __call__(
+        self, idx: Tensor, *, cache: KVCache | None, segments: Tensor | None, last_only: bool
+    ) -> tuple[Tensor, Tensor | None]:
+        """Returns the logits [B, 1, V] of the token after idx [B, T], and no loss."""
+        ...
 
 
 def apply_temperature(logits: Tensor, temperature: float) -> Tensor:
-    """logits / temperature [B, V]: below 1 the best tokens gain, above 1 all become more alike.
+    """Divides logits [B, V] by temperature: below 1 the best tokens gain, above 1 all grow alike.
 
     With p = softmax(logits), the new probabilities are proportional to p ** (1 / temperature). The
     largest logit is moved to 0 first, which changes no probability and cannot overflow.
@@ -45,7 +59,7 @@ def apply_temperature(logits: Tensor, temperature: float) -> Tensor:
 
 
 def keep_top_k(logits: Tensor, k: int) -> Tensor:
-    """The k largest logits of each row; the others become -inf, that is probability 0 (Fan et al.).
+    """Keeps the k largest logits of each row and makes the others -inf, probability 0 (Fan et al.).
 
     Exactly k survive, also where several are equal to the k-th. [B, V] -> [B, V]
     """
@@ -56,7 +70,7 @@ def keep_top_k(logits: Tensor, k: int) -> Tensor:
 
 
 def keep_top_p(logits: Tensor, p: float) -> Tensor:
-    """The nucleus: the fewest tokens whose probabilities sum to p or more (Holtzman et al., eq. 2).
+    """Keeps the nucleus, the fewest tokens whose probabilities reach p (Holtzman et al., eq. 2).
 
     With the tokens sorted by probability, the i-th stays if those before it sum to less than p:
 
@@ -75,7 +89,7 @@ def keep_top_p(logits: Tensor, p: float) -> Tensor:
 
 
 def draw(probabilities: Tensor, generator: torch.Generator | None = None) -> Tensor:
-    """One random id a row, each with its probability: [B, V] -> [B].
+    """Draws one id a row, each with its probability: [B, V] -> [B].
 
     Lay the probabilities end to end on a line of length 1, point at a random place u, and see whose
     stretch it is: the first i with p_1 + ... + p_i >= u. It does what torch.multinomial does; on a
@@ -101,7 +115,7 @@ def sample(
     top_p: float | None = None,
     generator: torch.Generator | None = None,
 ) -> Tensor:
-    """Choose one token a row: logits [B, V] -> ids [B].
+    """Chooses one token a row: logits [B, V] -> ids [B].
 
     Temperature is applied first, then top-k, then top-p. A temperature of 0 takes the largest
     logit (the first one, if several are equal) and draws no random number.
@@ -117,13 +131,13 @@ def sample(
 
 
 def next_logits(
-    model: GPT,
+    model: LanguageModel,
     idx: Tensor,
     cache: KVCache | None = None,
     prefix: KVCache | Prefix | None = None,
     segments: Tensor | None = None,
 ) -> Tensor:
-    """The scores of the token after idx: ids [B, T] of any length -> logits [B, V].
+    """Scores the token after idx: ids [B, T] of any length -> logits [B, V].
 
     With a cache only the tokens that it does not hold yet are read. When idx has outgrown the
     context, the model sees its last tokens, as many as fit. Every step then moves every token to
@@ -137,14 +151,12 @@ def next_logits(
     else:
         unread = idx[:, -context:]
         cache = None if prefix is None else prefix.copy(len(idx), model.config.block_size)
-    if segments is None:
-        return model(unread, cache=cache, last_only=True)[0][:, -1]
     return model(unread, cache=cache, segments=segments, last_only=True)[0][:, -1]
 
 
 @torch.inference_mode()
 def stream(
-    model: GPT,
+    model: LanguageModel,
     idx: Tensor,
     max_new_tokens: int,
     temperature: float = 1.0,
@@ -156,7 +168,7 @@ def stream(
     prefix: KVCache | Prefix | None = None,
     segments: Tensor | None = None,
 ) -> Iterator[Tensor]:
-    """Continue idx [B, T] and yield the new ids [B] of each step as soon as they are chosen.
+    """Continues idx [B, T] and yields the new ids [B] of each step as soon as they are chosen.
 
     The model is in evaluation mode (no dropout) until the last step, then as it was before.
     Arguments are checked when the first token is asked for.
@@ -214,7 +226,7 @@ def stream(
 
 
 def generate(
-    model: GPT,
+    model: LanguageModel,
     idx: Tensor,
     max_new_tokens: int,
     temperature: float = 1.0,
@@ -226,7 +238,7 @@ def generate(
     prefix: KVCache | Prefix | None = None,
     segments: Tensor | None = None,
 ) -> Tensor:
-    """The prompts idx [B, T] with their continuations: [B, T + n], where n <= max_new_tokens.
+    """Returns the prompts idx [B, T] with their continuations, [B, T + n], n <= max_new_tokens.
 
     n is smaller only where stop_token has ended every row. Arguments and errors are stream's.
     """
@@ -236,8 +248,8 @@ def generate(
 
 
 @contextmanager
-def evaluation_mode(model: torch.nn.Module) -> Iterator[None]:
-    """model.eval() for the length of a with block; afterwards every module is as it was."""
+def evaluation_mode(model: Any) -> Iterator[None]:
+    """Puts model into evaluation mode for a with-block; afterwards every module is as it was."""
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
@@ -250,7 +262,7 @@ def evaluation_mode(model: torch.nn.Module) -> Iterator[None]:
 def check_settings(
     max_new_tokens: int, temperature: float, top_k: int | None, top_p: float | None
 ) -> None:
-    """Refuse settings that mean nothing; see stream for what is allowed.
+    """Refuses settings that mean nothing; see stream for what is allowed.
 
     Raises:
         ValueError: naming the setting, what was given and what is allowed.
@@ -266,7 +278,7 @@ def check_settings(
 
 
 def check_segments(idx: Tensor, segments: Tensor, others: int, block_size: int) -> None:
-    """Refuse segments that are not those of idx, or prompts that would outgrow the context.
+    """Refuses segments that are not those of idx, or prompts that would outgrow the context.
 
     Raises:
         ValueError: with what was given.
@@ -284,7 +296,7 @@ def check_segments(idx: Tensor, segments: Tensor, others: int, block_size: int) 
 
 
 def check_prompt(idx: Tensor, vocab_size: int) -> None:
-    """Refuse a prompt that is empty, not [B, T], or not made of the vocabulary's ids.
+    """Refuses a prompt that is empty, not [B, T], or not made of the vocabulary's ids.
 
     Raises:
         ValueError: with what was given.

@@ -44,7 +44,8 @@ from minigpt.pretrained.layout import (
     stored_config,
     stored_tensors,
 )
-from minigpt.qlora.model import NF4Linear, quantized_layers
+from minigpt.qlora.layer import NF4Linear
+from minigpt.qlora.model import quantized_layers
 from minigpt.tokenizer import END_OF_TEXT, save_encoding
 
 if TYPE_CHECKING:
