@@ -2,12 +2,11 @@
 
 Read it from the top: attention as a few lines of arithmetic, the layer that makes queries, keys and
 values, the MLP, the block that joins the two, and the whole model. B is the batch, T the number of
-tokens, C the width n_embd, H the number of heads, D = C / H the size of one head, V the vocabulary.
+tokens, n the number of earlier ones whose keys and values are at hand, C the width n_embd, H the
+number of heads, D = C / H the size of one head, V the vocabulary.
 
 The modules and weights are named as GPT-2's are in the transformers library, so that published
-weights fit (pretrained/layout.py). What is imported from fast/ computes what its plain form does,
-sooner: `Linear` is nn.Linear, `dropout` is F.dropout, `fused_attention` is masked_attention without
-the weights, `linear_cross_entropy` is F.cross_entropy of a linear layer.
+weights fit (pretrained/layout.py).
 
 Sources: Vaswani et al. 2017, "Attention Is All You Need" (equation 1, section 3.2);
 Radford et al. 2019 (GPT-2: norms before the layers, section 2.3); Hendrycks and Gimpel 2016 (GELU).
@@ -28,10 +27,10 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from minigpt.config import IGNORE, GPTConfig, check_ids
-from minigpt.fast.attention import fused_attention
-from minigpt.fast.cross_entropy import linear_cross_entropy
-from minigpt.fast.dropout import dropout
-from minigpt.fast.linear import Linear
+from minigpt.fast.attention import fused_attention  # masked_attention's values, faster
+from minigpt.fast.cross_entropy import linear_cross_entropy  # in little memory
+from minigpt.fast.dropout import dropout  # F.dropout, faster on a CPU
+from minigpt.fast.linear import Linear  # nn.Linear, faster for a few rows
 
 if TYPE_CHECKING:
     from minigpt.cache import KVCache, LayerPast, Prefix
@@ -58,7 +57,7 @@ def masked_attention(
     Args:
         q: queries [B, H, Tq, D]; k, v: keys and values [B, H, Tk, D], with Tk >= Tq.
         causal: hide from each query the keys that come after it.
-        mask: another mask in place of the causal one, as segment_mask makes it.
+        mask: bool, True where a query may see a key; used in place of the causal mask if given.
 
     Returns:
         The mixed values [B, H, Tq, D] and the weights [B, H, Tq, Tk], each row of which sums to 1.
@@ -73,7 +72,7 @@ def masked_attention(
 
 
 class Visible(NamedTuple):
-    """What the tokens of a forward pass may look at, apart from themselves.
+    """What the queries of a layer may look at.
 
     Attributes:
         past: this layer's keys and values of earlier tokens, [B, H, n, D], if there are any.
@@ -90,22 +89,21 @@ ONLY_EARLIER = Visible()  # what a decoder reads by: itself and what stands befo
 
 
 class CausalSelfAttention(nn.Module):
-    """Multi-head self-attention: every token gathers what it needs from the tokens before it."""
+    """Multi-head self-attention: a token gathers what it needs from itself and those before it."""
 
     def __init__(self, config: GPTConfig) -> None:
         super().__init__()
         self.n_head, self.dropout = config.n_head, config.dropout
         self.c_attn = Linear(config.n_embd, 3 * config.n_embd, bias=config.bias)  # q, k and v
         self.c_proj = Linear(config.n_embd, config.n_embd, bias=config.bias)
-        self.recorded: list[Tensor] | None = None  # see record_attention
+        self.recorded: list[Tensor] | None = None  # or the list that record_attention fills
 
     def forward(self, x: Tensor, visible: Visible = ONLY_EARLIER) -> Tensor:
         """x [B, T, C] -> [B, T, C]."""
         B, T, C = x.shape
-        q, k, v = (
-            part.view(B, T, self.n_head, -1).transpose(1, 2)  # [B, H, T, D], a head's numbers
-            for part in self.c_attn(x).split(C, dim=-1)  # lie side by side in [B, T, C]
-        )
+        q, k, v = self.c_attn(x).split(C, dim=-1)  # [B, T, C] each; head h owns C/H neighbours
+        q, k, v = (part.view(B, T, self.n_head, -1).transpose(1, 2) for part in (q, k, v))
+        # [B, H, T, D] each
         if visible.past is not None:
             k, v = visible.past.append(k, v)  # [B, H, n + T, D]
         if self.recorded is None:
@@ -133,7 +131,7 @@ class MLP(nn.Module):
 
 
 class Block(nn.Module):
-    """Attention, then the MLP; each reads a normalised copy and adds its result to the stream."""
+    """Attention, then the MLP; each reads x, the *residual stream*, normalised, and adds to it."""
 
     def __init__(self, config: GPTConfig) -> None:
         super().__init__()
@@ -195,56 +193,62 @@ class GPT(nn.Module):
         Args:
             idx: token ids [B, T].
             targets: ids of the tokens that should come next [B, T]; -100 means "do not count this".
-            segments: the text that each token belongs to, [B, n + T] as 0 0 0 1 1 2, for rows that
-                hold several. Each is read as if it were alone: its tokens see no other's, and their
-                positions count from its own start. (Causal only.) If there are fewer than n + T,
-                the first keys are a prefix that stands before every text.
             cache: keys and values of n earlier tokens; idx then holds only the new ones, whose
                 positions start at n, and their keys and values are added to it. Without a cache, a
                 soft prompt (if the model has one) stands there.
+            segments: which text each token belongs to, [B, n + T] as 0 0 0 1 1 2, for rows that
+                hold several texts. A token sees only its own text, and positions count from the
+                start of each. If fewer than n + T are given, the keys in front of them are a prefix
+                that every text sees. (Always causal.)
             causal: False lets every token see every other, which makes an encoder.
             last_only: score only the last position, which is all that generation needs.
             loss_only: compute the loss and keep no scores, which is all that training needs.
 
         Returns:
-            logits [B, T, V] ([B, 1, V] with last_only; empty with loss_only), and the mean
+            logits [B, T, V] ([B, 1, V] with last_only; not to be used with loss_only), and the mean
             cross-entropy in nats over the targets that count, or None without targets.
 
         Raises:
             ValueError: idx is empty, longer than the context, or holds ids outside the vocabulary.
         """
         past = self.prefix() if cache is None else cache
-        n, T = 0 if past is None else past.length, idx.size(-1)
+        n = 0 if past is None else past.length
         self._check(idx, n, segments)
-        mask, positions = None, torch.arange(n, n + T, device=idx.device)  # [T]
-        if segments is not None:
+        T = idx.size(1)
+        if segments is None:
+            mask, positions = None, torch.arange(n, n + T, device=idx.device)  # [T]
+        else:
             mask = segment_mask(segments, T, n + T - segments.size(1))  # [B, 1, T, n + T]
-            positions = mask.sum(-1).squeeze(1) - 1  # [B, T]: the tokens that each sees before it
+            positions = (
+                mask.sum(-1).squeeze(1) - 1
+            )  # [B, T]: how many keys each sees beside its own
 
         x = self.transformer["wte"](idx) + self.transformer["wpe"](positions)  # [B, T, C]
         x = dropout(x, self.config.dropout, self.training)
         for layer, block in enumerate(self.blocks()):
             visible = Visible(None if past is None else past[layer], causal, mask)
-            if self.gradient_checkpointing and self.training and torch.is_grad_enabled():
-                x = checkpoint(block, x, visible, use_reentrant=False)
-            else:
-                x = block(x, visible)
+            x = self._through(block, x, visible)  # [B, T, C]
         if last_only:
             x = x[:, -1:]  # [B, 1, C]
-        if loss_only and targets is not None and not torch.compiler.is_compiling():
-            return x.new_empty(0, self.config.vocab_size), self._loss(x, targets)
-        logits = self.lm_head(self.transformer["ln_f"](x))  # [B, T, V]
+        loss_only = loss_only and not torch.compiler.is_compiling()
+        if loss_only and targets is not None:
+            counted = targets != IGNORE  # [B, T]
+            x, targets = x[counted], targets[counted]  # [N, C], [N]: no scores where none counts
+        x = self.transformer["ln_f"](x)
+        if loss_only and targets is not None and type(self.lm_head) is Linear:  # nothing beside it
+            loss = linear_cross_entropy(x, self.lm_head.weight, targets)
+            return x.new_empty(0, self.config.vocab_size), loss
+        logits = self.lm_head(x)  # [B, T, V]
         if targets is None:
             return logits, None
-        return logits, F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=IGNORE)
+        loss = F.cross_entropy(logits.flatten(0, -2), targets.flatten(), ignore_index=IGNORE)
+        return logits, loss
 
-    def _loss(self, x: Tensor, targets: Tensor) -> Tensor:
-        """The loss of x [B, T, C] before the last norm; scores exist only where targets count."""
-        counted = targets != IGNORE  # [B, T]
-        x, targets = self.transformer["ln_f"](x[counted]), targets[counted]  # [N, C], [N]
-        if type(self.lm_head) is Linear:  # no adapter beside it, and not in 4 bits
-            return linear_cross_entropy(x, self.lm_head.weight, targets)
-        return F.cross_entropy(self.lm_head(x), targets)
+    def _through(self, block: Block, x: Tensor, visible: Visible) -> Tensor:
+        """Returns block(x, visible); keeps nothing of it for the backward pass if told so."""
+        if self.gradient_checkpointing and self.training and torch.is_grad_enabled():
+            return checkpoint(block, x, visible, use_reentrant=False)
+        return block(x, visible)
 
     def generate(
         self,
@@ -285,7 +289,8 @@ class GPT(nn.Module):
         residual_std = 0.02 / math.sqrt(2 * self.config.n_layer)
         for name, module in self.named_modules():
             if isinstance(module, (nn.Linear, nn.Embedding)):
-                std = residual_std if name.removesuffix(".base").endswith("c_proj") else 0.02
+                name = name.removesuffix(".base")  # as which LoRA keeps the layer it stands beside
+                std = residual_std if name.endswith("c_proj") else 0.02
                 nn.init.normal_(module.weight, mean=0.0, std=std)
             if isinstance(module, nn.Linear) and module.bias is not None:
                 nn.init.zeros_(module.bias)
@@ -313,7 +318,7 @@ class GPT(nn.Module):
                 f"{needed} tokens{front} do not fit the context of block_size={room}; "
                 f"pass the last {max(0, room - n)}"
             )
-        # On a GPU this look would make every step wait for the device.
+        # On a GPU, reading idx back would make every step wait for the device.
         if idx.device.type == "cpu" and not torch.compiler.is_compiling():
             check_ids(idx, self.config.vocab_size)
 
