@@ -1,8 +1,8 @@
 """Bottlenecks as folders (files/adapter_folder.py), in a layout of our own: peft has none.
 
-    adapter_config.json          {"peft_type": "BOTTLENECK", "activation", "behind", "r"}
-    adapter_model.safetensors    transformer.h.0.attn.c_proj.W_down [r, C], b_down [r],
-                                 W_up [C, r], b_up [C], and so on; C is the model's width
+adapter_config.json          {"peft_type": "BOTTLENECK", "activation", "behind", "r"}
+adapter_model.safetensors    transformer.h.0.attn.c_proj.W_down [r, C], b_down [r],
+                             W_up [C, r], b_up [C], and so on; C is the model's width
 """
 
 from __future__ import annotations
