@@ -26,7 +26,8 @@ def trained(steps: int = 2, **sizes: int) -> tuple[GPT, torch.optim.Optimizer]:
     model = tiny_model(dropout=0.0, **sizes)
     optimizer = make_optimizer(model, 1e-2)
     for step in range(steps):
-        model(*TinyData().train_batch(step, 4))[1].backward()
+        idx, targets, _ = TinyData().train_batch(step, 4)
+        model(idx, targets)[1].backward()
         optimizer.step()
         optimizer.zero_grad()
     return model, optimizer
@@ -204,7 +205,7 @@ def test_a_file_that_the_system_refuses_to_let_grow_is_one_sentence(tmp_path: Pa
     script = """
 import resource, sys
 from tests.minigpt.tiny.run import tiny_model
-from minigpt.checkpoint import save_checkpoint
+from minigpt.training.checkpoint import save_checkpoint
 model = tiny_model()
 save_checkpoint(sys.argv[1], model, None, {"steps": 1})
 resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
