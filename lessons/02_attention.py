@@ -288,7 +288,7 @@ END, MASK = (small_encoding.encode_single_token(name) for name in (END_OF_TEXT, 
 packed = [pack(small_encoding.encode_ordinary_batch(s), END) for s in (sentences, new_sentences)]
 text = PackedText(*packed, block_size=16, seed=course.seed)
 blanks = Blanks(text, MASK)
-shown, wanted = blanks.train_batch(0, 1)
+shown, wanted, _ = blanks.train_batch(0, 1)
 print("the encoder reads:", small_encoding.decode(shown[0].tolist()))
 print("and has to find:  ", small_encoding.decode(wanted[wanted != IGNORE].tolist()))
 settings = TrainConfig(
@@ -325,7 +325,7 @@ for name, model in (("decoder", decoder), ("cheater", cheater)):
 # after the blank, as it would be when writing.
 
 # %%
-exam = next(text.validation_batches(course.choose(8, 200)))[0].to(course.device)  # [B, T]
+exam = next(text.validation_batches(course.choose(8, 200))).idx.to(course.device)  # [B, T]
 found, place = examine(decoder, encoder, exam, MASK, END)  # bool [N] for each, int [N]
 accuracy = {name: right.float().mean().item() for name, right in found.items()}
 share = {name: f"{value:.0%}" for name, value in accuracy.items()}

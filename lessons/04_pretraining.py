@@ -30,7 +30,7 @@ import torch
 
 from lessons import base_model, lesson
 from minigpt import GPT, GPTConfig, count_parameters, load_pretrained, train_bpe
-from minigpt.dataset import PackedText, bits_per_byte, overlapping_windows, pack
+from minigpt.dataset import Batch, PackedText, bits_per_byte, overlapping_windows, pack
 from minigpt.text.python_library import data_folder, python_library, split_documents
 from minigpt.tokenizer import END_OF_TEXT
 from minigpt.training.loop import TrainingInterrupted, train
@@ -73,7 +73,7 @@ held_out = [document.text for document in validation_documents]
 encoding = train_bpe(library, vocab_size=2048, special_tokens=[END_OF_TEXT])
 block_size = course.choose(quick=64, normal=128)
 data = PackedText(encode(library, encoding), encode(held_out, encoding), block_size, course.seed)
-idx, targets = data.train_batch(step=0, batch_size=4)  # [4, T] each
+idx, targets, _ = data.train_batch(step=0, batch_size=4)  # [4, T] each
 print(f"one batch: idx {list(idx.shape)}, targets {list(targets.shape)}")
 for i, target in zip(idx[0, :6].tolist(), targets[0, :6].tolist(), strict=True):
     print(f"    after ...{encoding.decode([i])!r:<12} comes {encoding.decode([target])!r}")
@@ -181,7 +181,7 @@ class CtrlC:
     def __init__(self, data: PackedText, step: int) -> None:
         self.data, self.step = data, step
 
-    def train_batch(self, step: int, batch_size: int) -> tuple[torch.Tensor, torch.Tensor]:
+    def train_batch(self, step: int, batch_size: int) -> Batch:
         if step == self.step:
             os.kill(os.getpid(), signal.SIGINT)
         return self.data.train_batch(step, batch_size)

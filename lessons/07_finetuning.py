@@ -80,7 +80,7 @@ of_prompts = float(gradient[0, targets[0] == -100].abs().max())
 # %%
 few = encode_examples(translation.train[:3], translation.task, encoding, max_tokens=64)
 together = pack_examples(few, 96, encoding.eot_token)
-idx, targets, segments = (part.to(course.device) for part in together.batch(np.array([0])))
+idx, targets, segments = together.batch(np.array([0])).to(course.device)
 print("segments of the row:", segments[0].tolist())
 base.eval()
 with torch.no_grad():

@@ -156,14 +156,14 @@ print(f"{n:,} weights in 4 bits; {others:,} numbers stay in fp32: embeddings, no
 # %%
 translation = task_data(TASKS["translation"])
 french = instruction_data([translation], encoding, base.config.block_size, seed=course.seed)
-idx, targets, segments = (part.to(course.device) for part in french.train_batch(0, 8))  # [8, T]
-batch = idx, targets, segments
+batch = french.train_batch(0, 8).to(course.device)  # [8, T]
 dtype = autocast_dtype(course.device)  # of matrix products: bf16 where the processor has it
 models = {way: build(way, base, course.seed) for way in WAYS}
 memory = {way: one_step(models[way], batch, dtype) for way in WAYS}
 rounds = course.choose(quick=2, normal=12, full=50)
 ms = median_ms(models, batch, dtype, rounds)
-print(f"weights in float32, products in {dtype}, {len(idx)} rows of {idx.size(1)} tokens")
+B, T = batch.idx.shape
+print(f"weights in float32, products in {dtype}, {B} rows of {T} tokens")
 print(as_table(memory, ms))
 
 # %% [markdown]
@@ -177,11 +177,10 @@ print(as_table(memory, ms))
 # (`minigpt/memory_activations.py`), so no model needs to be built:
 
 # %%
-n_targets = int((targets != -100).sum())
 predicted = {}
 for way, options in WAYS.items():
     predicted[way] = predict_memory(
-        base.config, batch_size=8, context=idx.size(1), n_targets=n_targets,
+        base.config, batch_size=B, context=T, n_targets=batch.n_targets,
         weights="float32", compute=str(dtype).removeprefix("torch."), packed=True,
         stored_attention=dtype == torch.bfloat16 and course.device.type == "cpu", **options,
     )  # fmt: skip
@@ -241,7 +240,7 @@ gradients = {}
 for checkpointing in (False, True):
     model.gradient_checkpointing = checkpointing
     model.zero_grad()
-    accumulate_gradients(model, idx, targets, dtype=dtype, segments=segments)
+    accumulate_gradients(model, batch, dtype=dtype)
     learning = [p.grad for p in model.parameters() if p.grad is not None]
     gradients[checkpointing] = torch.cat([gradient.flatten() for gradient in learning])
 difference = (gradients[True] - gradients[False]).abs().max().item()
@@ -351,7 +350,7 @@ for factor in (1, 1 / 4, 1 / 16):
 merged = dequantize_model(copy.deepcopy(tuned))
 merge_lora(merged)
 with torch.no_grad():
-    merged_off = (merged(idx)[0] - tuned(idx)[0]).abs().max().item()
+    merged_off = (merged(batch.idx)[0] - tuned(batch.idx)[0]).abs().max().item()
 rounded = quantize_model(remove_lora(merged))
 again = evaluate_task(rounded, encoding, translation.task, translation.test[:n_test]).score
 print(f"merged into numbers: logits differ by {merged_off:.0e}")

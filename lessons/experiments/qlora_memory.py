@@ -18,9 +18,9 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
 
 from minigpt import GPT
+from minigpt.dataset import Batch
 from minigpt.lora.model import apply_lora
 from minigpt.memory.measured import measure_memory
 from minigpt.memory.predicted import Memory, predict_memory
@@ -51,8 +51,6 @@ COLUMNS: dict[str, dict[str, Any]] = {
 }
 PARTS = ("weights", "gradients", "optimizer", "activations")
 
-Batch = tuple[Tensor, Tensor, Tensor]  # idx, targets, segments [B, T]
-
 
 def build(way: str, base: GPT, seed: int) -> GPT:
     """A copy of base, ready to be trained; LoRA's A starts the same in all ways that have one."""
@@ -82,16 +80,14 @@ def settings(way: str, steps: int, seed: int, device: torch.device) -> TrainConf
 
 def one_step(model: GPT, batch: Batch, dtype: torch.dtype) -> Memory:
     """The bytes that a training step takes, with matrix products in dtype and nothing paged."""
-    idx, targets, segments = batch
     optimizer = make_optimizer(model, learning_rate=1e-3)
-    return measure_memory(model, optimizer, idx, targets, dtype, segments)
+    return measure_memory(model, optimizer, batch, dtype)
 
 
 def median_ms(
     models: Mapping[str, GPT], batch: Batch, dtype: torch.dtype, rounds: int
 ) -> dict[str, float]:
     """Milliseconds of a training step. The models take turns; the first round does not count."""
-    idx, targets, segments = batch
     config = TrainConfig(max_steps=1)
     optimizers = {way: make_optimizer(model, 1e-4) for way, model in models.items()}
     times: dict[str, list[float]] = {way: [] for way in models}
@@ -99,9 +95,7 @@ def median_ms(
         for way, model in models.items():
             model.train()
             started = time.perf_counter()
-            training_step(
-                model, optimizers[way], idx, targets, config, dtype=dtype, segments=segments
-            )
+            training_step(model, optimizers[way], batch, config, dtype=dtype)
             times[way].append(1e3 * (time.perf_counter() - started))
     return {way: median(each[1:]) for way, each in times.items()}
 

@@ -42,6 +42,7 @@ from kernels.cpu.memory import kept_bytes
 from minigpt.bench.processes import ContenderError, Work, contenders
 from minigpt.bench.timing import Ratio, ratio, time_in_turn
 from minigpt.config import GPTConfig
+from minigpt.dataset import Batch
 from minigpt.device import autocast_dtype
 from minigpt.fast.malloc import keep_freed_memory
 from minigpt.lora.model import apply_lora, load_adapter, save_adapter
@@ -202,11 +203,11 @@ def contender(name: str, settings: Settings, folder: Path, checkpointing: bool) 
         return None
     model.train()
     optimizer = make_optimizer(model, 1e-3)
-    idx, targets = settings.batch()
+    batch = Batch(*settings.batch())
     team = Workers("none", 0, 1, device)
 
     def step() -> float:
-        loss = accumulate_gradients(model, idx, targets, team=team, dtype=dtype)
+        loss = accumulate_gradients(model, batch, team=team, dtype=dtype)
         optimizer.step()
         optimizer.zero_grad()
         if device.type == "cuda":
@@ -215,10 +216,10 @@ def contender(name: str, settings: Settings, folder: Path, checkpointing: bool) 
 
     def forward() -> Tensor:
         with autocast(device, dtype):
-            return part_of_loss(model, idx, targets, targets.numel())
+            return part_of_loss(model, batch, batch.n_targets)
 
     def memory() -> Memory:
-        counted = measure_memory(model, optimizer, idx, targets, dtype)
+        counted = measure_memory(model, optimizer, batch, dtype)
         optimizer.zero_grad()
         weights = [*model.parameters(), *model.buffers(), *scales_of(model)]
         held = sum(storages(weights).values())

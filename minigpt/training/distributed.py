@@ -28,6 +28,8 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from minigpt.config import IGNORE
+from minigpt.dataset import Batch
 from minigpt.model import Block
 
 MODES = ("auto", "none", "ddp", "fsdp")
@@ -49,15 +51,16 @@ class Workers:
     count: int
     device: torch.device
 
-    def share(self, idx: Tensor, targets: Tensor, *segments: Tensor) -> list[Tensor]:
-        """This process's rows of a batch [B, T]: rank, rank + count, rank + 2 count ...
+    def share(self, batch: Batch) -> Batch:
+        """Returns this process's rows of a batch: rank, rank + count, rank + 2 count ...
 
         If there are fewer rows than processes, some get a row whose targets do not count: they
         still have to take part, because the others wait for them.
         """
-        if self.rank < len(idx):
-            return [tensor[self.rank :: self.count] for tensor in (idx, targets, *segments)]
-        return [idx[:1], torch.full_like(targets[:1], -100), *(part[:1] for part in segments)]
+        if self.rank < len(batch.idx):
+            return batch.rows(slice(self.rank, None, self.count))
+        row = batch.rows(slice(1))
+        return row._replace(targets=torch.full_like(row.targets, IGNORE))
 
     def sum(self, value: float) -> float:
         """value added up over the processes; every process gets the same sum."""

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 from tqdm import tqdm
 
 from minigpt.device import autocast_dtype, pick_device
@@ -40,7 +40,7 @@ from minigpt.training.run_folder import RunFolder
 from minigpt.training.settings import TrainConfig, decisive_settings, learning_rate_at
 
 if TYPE_CHECKING:
-    from minigpt.dataset import Data
+    from minigpt.dataset import Batch, Data
 
 __all__ = [
     "TrainConfig",
@@ -63,12 +63,10 @@ class TrainingDivergedError(RuntimeError):
 def training_step(
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
-    idx: Tensor,
-    targets: Tensor,
+    batch: Batch,
     config: TrainConfig,
     team: Workers = SINGLE,
     dtype: torch.dtype = torch.float32,
-    segments: Tensor | None = None,
 ) -> tuple[float, float]:
     """One update of the weights: gradients, clipping, AdamW. Arguments: see accumulate_gradients.
 
@@ -76,8 +74,7 @@ def training_step(
         the batch's loss before the update, in nats a token, and the length of its gradient before
         clipping. If either is not finite, the weights are left as they are.
     """
-    micro_batch_size = config.micro_batch_size
-    loss = accumulate_gradients(model, idx, targets, micro_batch_size, team, dtype, segments)
+    loss = accumulate_gradients(model, batch, config.micro_batch_size, team, dtype)
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     longest = config.grad_clip or math.inf
     grad_norm = whole(nn.utils.clip_grad_norm_(parameters, longest)).item()
@@ -159,16 +156,14 @@ def train(model: nn.Module, data: Data, config: TrainConfig) -> TrainResult:
             learning_rate = learning_rate_at(step, config)
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate
-            idx, targets, *segments = data.train_batch(step, config.batch_size)
+            batch = data.train_batch(step, config.batch_size)
             seed_step(config.seed, step, team.rank)
-            loss, grad_norm = training_step(
-                trainee, optimizer, idx, targets, config, team, dtype, *segments
-            )
+            loss, grad_norm = training_step(trainee, optimizer, batch, config, team, dtype)
             check_finite(step, loss, grad_norm, folder)
             seconds = time.perf_counter() - started
-            result.add(loss, idx.numel(), seconds)
+            result.add(loss, batch.idx.numel(), seconds)
 
-            speed = idx.numel() / seconds
+            speed = batch.idx.numel() / seconds
             record = {"loss": loss, "lr": learning_rate, "grad_norm": grad_norm}
             folder.log({"step": step, **record, "tokens_per_second": round(speed, 1)})
             bar.update()
@@ -206,13 +201,16 @@ def check_finite(step: int, loss: float, grad_norm: float, folder: RunFolder) ->
 def identity_of(model: nn.Module, data: Data, config: TrainConfig) -> dict[str, dict[str, Any]]:
     """What a resumed run must have in common with the run it goes on from, as JSON."""
     shape = getattr(model, "config", None)
-    idx, targets, *segments = data.train_batch(0, config.batch_size)
+    batch = data.train_batch(0, config.batch_size)
+    idx, targets, _ = batch
     if idx.shape != targets.shape or len(idx) != config.batch_size:
         raise ValueError(
             f"train_batch must give idx and targets of one shape [{config.batch_size}, T], got "
             f"{list(idx.shape)} and {list(targets.shape)}"
         )
-    checksum = zlib.crc32(torch.stack((idx, targets, *segments)).numpy().tobytes())
+    checksum = zlib.crc32(
+        torch.stack([part for part in batch if part is not None]).numpy().tobytes()
+    )
     return {
         "setting": decisive_settings(config),
         "model": vars(shape) if is_dataclass(shape) else {},

@@ -6,6 +6,7 @@ from torch.nn import functional as F
 
 from minigpt.cache import KVCache
 from minigpt.config import GPTConfig
+from minigpt.dataset import Batch
 from minigpt.fast.attention import fused_attention
 from minigpt.fast.dropout import dropout
 from minigpt.model import GPT, masked_attention, segment_mask
@@ -167,15 +168,16 @@ def test_micro_batches_of_packed_rows_add_up_to_the_batch(model: GPT) -> None:
     idx, segments = idx.repeat(3, 1), segments.repeat(3, 1)
     targets = torch.randint(0, 61, (3, 13))
     targets[0, 2:] = -100
+    batch = Batch(idx, targets, segments)
     gradients = []
     for size in (3, 1):
         model.zero_grad()
-        accumulate_gradients(model, idx, targets, size, segments=segments)
+        accumulate_gradients(model, batch, size)
         gradients.append([p.grad.clone() for p in model.parameters()])
     for whole, in_parts in zip(*gradients, strict=True):
         torch.testing.assert_close(whole, in_parts, rtol=1e-4, atol=1e-6)
-    alone = part_of_loss(model, idx, targets, 28)  # without segments it is another loss
-    assert abs(alone - part_of_loss(model, idx, targets, 28, segments)) > 1e-3
+    alone = part_of_loss(model, Batch(idx, targets), 28)  # without segments it is another loss
+    assert abs(alone - part_of_loss(model, batch, 28)) > 1e-3
 
 
 @pytest.mark.parametrize("p", [0.1, 0.5])

@@ -18,6 +18,7 @@ from minigpt.bench.qlora import OURS, SAME_LOSS, THEIRS, Settings
 from minigpt.bench.timing import Ratio
 from minigpt.command.cli import main, make_parser
 from minigpt.config import GPTConfig
+from minigpt.dataset import Batch
 from minigpt.memory.measured import measure_memory
 from minigpt.memory.predicted import Memory, predict_memory
 from minigpt.optim.adamw import make_optimizer
@@ -79,8 +80,8 @@ def test_the_allocator_finds_what_our_counts_of_tensors_find(
 ) -> None:
     found: Memory = make(OURS, settings(dtype))("memory")
     model = bench.our_model(settings(dtype), tmp_path, checkpointing=False)
-    idx, targets = settings(dtype).batch()
-    counted = measure_memory(model, make_optimizer(model, 1e-3), idx, targets, dtype)
+    batch = Batch(*settings(dtype).batch())
+    counted = measure_memory(model, make_optimizer(model, 1e-3), batch, dtype)
     assert found.weights == counted.weights
     assert found.gradients == counted.gradients
     assert found.optimizer == counted.optimizer

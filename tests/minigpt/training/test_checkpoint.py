@@ -26,7 +26,8 @@ def trained(steps: int = 2, **sizes: int) -> tuple[GPT, torch.optim.Optimizer]:
     model = tiny_model(dropout=0.0, **sizes)
     optimizer = make_optimizer(model, 1e-2)
     for step in range(steps):
-        model(*TinyData().train_batch(step, 4))[1].backward()
+        idx, targets, _ = TinyData().train_batch(step, 4)
+        model(idx, targets)[1].backward()
         optimizer.step()
         optimizer.zero_grad()
     return model, optimizer
