@@ -42,9 +42,12 @@ class LanguageModel(Protocol):
         ...
 
     def __call__(
-        self, idx: Tensor, *, cache: KVCache | None, segments: Tensor | None, last_only: bool
+        self, idx: Tensor, *, cache: KVCache | None, last_only: bool, **packed: Tensor
     ) -> tuple[Tensor, Tensor | None]:
-        """Returns the logits [B, 1, V] of the token after idx [B, T], and no loss."""
+        """Returns the logits [B, 1, V] of the token after idx [B, T], and no loss.
+
+        For prompts of different lengths it is also given their segments.
+        """
         ...
 
 
@@ -151,7 +154,8 @@ def next_logits(
     else:
         unread = idx[:, -context:]
         cache = None if prefix is None else prefix.copy(len(idx), model.config.block_size)
-    return model(unread, cache=cache, segments=segments, last_only=True)[0][:, -1]
+    packed = {} if segments is None else {"segments": segments}
+    return model(unread, cache=cache, last_only=True, **packed)[0][:, -1]
 
 
 @torch.inference_mode()
