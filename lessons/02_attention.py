@@ -7,7 +7,7 @@
 # becomes an encoder, which fills a blank better than a GPT and can no longer write.
 #
 # Run it: `python lessons/02_attention.py`, or `minigpt lesson 2`. Its code is `minigpt/model.py`,
-# and for the last part `lessons/fill_in.py`.
+# and for the last part `lessons/experiments/encoder.py`.
 
 # %%
 import copy

@@ -7,7 +7,7 @@
 # which was made by this very script with `--full`, and measure it against file compressors.
 #
 # Run it: `python lessons/04_pretraining.py`, or `minigpt lesson 4`. Its code is
-# `minigpt/training.py` and `minigpt/dataset.py`.
+# `minigpt/training/loop.py` and `minigpt/dataset.py`.
 #
 # `python lessons/04_pretraining.py --full` makes the base model again (half an hour on 2 cores that
 # are idle; Ctrl-C and the same command go on where it stopped).

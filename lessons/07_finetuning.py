@@ -6,8 +6,9 @@
 # build such data down to the token, teach the model two tasks, judge what it writes with the
 # metrics of lesson 6, and watch what it forgets on the way.
 #
-# Run it: `python lessons/07_finetuning.py`, or `minigpt lesson 7`. Its code is `minigpt/tasks.py`,
-# `minigpt/instructions.py`, `minigpt/answers.py`, and for your own data `minigpt finetune`.
+# Run it: `python lessons/07_finetuning.py`, or `minigpt lesson 7`. Its code is
+# `minigpt/tasks/task.py`, `minigpt/tasks/rows.py`, `minigpt/tasks/answers.py`, and for your own
+# data `minigpt finetune`.
 
 # %%
 import copy

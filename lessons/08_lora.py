@@ -6,8 +6,8 @@
 # weight, and leaves the weight alone. Here you see why that can work, how little is trained, what
 # it costs in quality, how large the rank has to be, and how one model changes its task in no time.
 #
-# Run it: `python lessons/08_lora.py`, or `minigpt lesson 8`. Its code is `minigpt/lora.py` and
-# `minigpt/lora_layer.py`. Source: Hu et al. 2021, "LoRA" (arXiv 2106.09685).
+# Run it: `python lessons/08_lora.py`, or `minigpt lesson 8`. Its code is `minigpt/lora/model.py`
+# and `minigpt/lora/layer.py`. Source: Hu et al. 2021, "LoRA" (arXiv 2106.09685).
 
 # %%
 import copy

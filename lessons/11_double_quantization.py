@@ -7,7 +7,7 @@
 # measure what it costs a real model, and count what a kernel moves that undoes both levels at once.
 #
 # Run it: `python lessons/11_double_quantization.py`, or `minigpt lesson 11`. Its code is
-# `kernels/nf4.py`, `kernels/reference.py` and `kernels/dequantize.py`.
+# `kernels/nf4.py`, `kernels/reference.py` and `kernels/gpu/dequantize.py`.
 
 # %%
 import copy
