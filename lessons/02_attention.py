@@ -27,9 +27,17 @@ from torch.utils.flop_counter import FlopCounterMode
 from lessons import lesson
 from lessons.experiments.encoder import Blanks, Encoder, examine
 from minigpt import GPT, GPTConfig, count_parameters, load_pretrained, train_bpe
-from minigpt.dataset import IGNORE, PackedText, pack
+from minigpt.config import IGNORE
+from minigpt.dataset import PackedText, pack
+from minigpt.fast.attention import fused_attention
 from minigpt.generation import generate
-from minigpt.model import MLP, CausalSelfAttention, causal_mask, fused_attention, masked_attention
+from minigpt.model import (
+    MLP,
+    CausalSelfAttention,
+    causal_mask,
+    masked_attention,
+    record_attention,
+)
 from minigpt.text.python_library import task_set
 from minigpt.tokenizer import END_OF_TEXT
 from minigpt.training.loop import TrainConfig, train
@@ -190,12 +198,14 @@ changed = moved[:-4].max().item()
 course.compare("what later tokens change", "nothing", f"{changed:.0e}", verdict(changed < 1e-4))
 
 # %% [markdown]
-# `attention_maps` returns the weights of every head: here are all of them on that sentence. In a
+# `record_attention` keeps the weights of every head: here are all of them on that sentence. In a
 # row, the token on the left asks and the dark squares answer. Heads differ: some spread their
 # attention, some pick single tokens. The upper right is empty in all of them: the mask.
 
 # %%
-maps = base.attention_maps(idx).float().cpu()[:, 0]  # [n_layer, H, T, T]
+with torch.no_grad(), record_attention(base) as recorded:
+    base(idx)  # recorded: n_layer tensors [1, H, T, T]
+maps = torch.cat(recorded).float().cpu()  # [n_layer, H, T, T]
 assert maps.triu(1).max() == 0, "a token looks ahead"
 layer, head = divmod(int(maps[..., 2:, :].amax(-1).mean(-1).argmax()), base.config.n_head)
 tokens = [encoding.decode([i]).replace(" ", "·") for i in ids]

@@ -25,8 +25,8 @@ from lessons import lesson
 from lessons.experiments import few_shot
 from lessons.experiments.repetition import distinct, ends_in_loop
 from minigpt import count_parameters, load_pretrained
+from minigpt.cache import KVCache
 from minigpt.generation import (
-    KVCache,
     apply_temperature,
     draw,
     generate,

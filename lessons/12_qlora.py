@@ -43,7 +43,8 @@ from minigpt.memory.measured import KeptTensors, size_without, storages
 from minigpt.memory.predicted import count_trained, parameters, predict_memory
 from minigpt.memory.run import TrainingRun
 from minigpt.optim.adamw import make_optimizer
-from minigpt.qlora.model import NF4Linear, dequantize_model, frozen_bits, quantize_model
+from minigpt.qlora.layer import NF4Linear
+from minigpt.qlora.model import dequantize_model, frozen_bits, quantize_model
 from minigpt.tasks.answers import evaluate_task
 from minigpt.tasks.data import instruction_data, task_data
 from minigpt.tasks.task import TASKS

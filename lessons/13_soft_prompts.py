@@ -36,9 +36,9 @@ from lessons.experiments.finetuning_methods import (
 )
 from minigpt import GPT, GPTConfig, load_pretrained
 from minigpt.bottlenecks.model import BottleneckAdapter, count_adapters, load_adapters, set_adapters
+from minigpt.cache import KVCache
 from minigpt.config import count_parameters
 from minigpt.dataset import pack
-from minigpt.generation import KVCache
 from minigpt.model import masked_attention
 from minigpt.soft_prompts.layer import read_embeddings
 from minigpt.soft_prompts.model import (

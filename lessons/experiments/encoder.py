@@ -14,7 +14,8 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-from minigpt.dataset import IGNORE, PackedText
+from minigpt.config import IGNORE
+from minigpt.dataset import PackedText
 from minigpt.model import GPT
 
 

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from minigpt.lora.layer import check_name
+from minigpt.layers import check_name
 
 INITS = ("identity", "normal", "zeros")
 NORMAL_STD = 1e-2

@@ -183,7 +183,7 @@ def generate(arguments: argparse.Namespace) -> int:
     """Continue a text with a model, printing as it writes."""
     import torch
 
-    from minigpt import generation
+    from minigpt import generation, tokenizer
     from minigpt.device import pick_device
     from minigpt.finetuning import methods
 
@@ -204,7 +204,7 @@ def generate(arguments: argparse.Namespace) -> int:
         generator=torch.Generator(device).manual_seed(arguments.seed),
     )
     print(arguments.prompt, end="", flush=True)
-    for piece in generation.stream_text(tokens, encoding, encoding.eot_token):
+    for piece in tokenizer.stream_text(tokens, encoding, encoding.eot_token):
         print(piece, end="", flush=True)
     print()
     return 0

@@ -23,7 +23,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from minigpt.files.atomic import write_atomically
-from minigpt.pretrained.layout import DAMAGED, read_tensors
+from minigpt.files.tensors import DAMAGED, read_tensors
 
 CONFIG_FILE, WEIGHTS_FILE = "adapter_config.json", "adapter_model.safetensors"
 HEADER = "adapter_config"

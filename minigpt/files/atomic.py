@@ -14,7 +14,7 @@ from pathlib import Path
 from safetensors import SafetensorError
 
 
-def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
+def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     """Make the file path by calling write(another path): it is then complete, or not there at all.
 
     The bytes go to a temporary folder beside it, are forced to the disk, and get the real name

@@ -18,14 +18,15 @@ import json
 import re
 from collections.abc import Collection, Iterator
 from pathlib import Path
-from pickle import UnpicklingError
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 
 from minigpt.config import GPTConfig
+from minigpt.files.atomic import write_atomically
+from minigpt.files.tensors import Stored, read_tensors
 from minigpt.model import GPT
 
 if TYPE_CHECKING:
@@ -47,15 +48,6 @@ OUR_SWITCHES: dict[str, Any] = {
 TRANSPOSED = re.compile(r"(attn\.c_attn|attn\.c_proj|mlp\.c_fc|mlp\.c_proj)\.weight$")
 MASK = re.compile(r"\.attn\.(bias|masked_bias)$")  # the causal mask, which older versions stored
 STORED_DTYPES = {torch.float32: "float32", torch.bfloat16: "bfloat16", torch.float16: "float16"}
-DAMAGED = (SafetensorError, UnpicklingError, OSError, EOFError, RuntimeError, ValueError,
-           KeyError, AttributeError)  # what the readers raise for a damaged file  # fmt: skip
-
-
-class Stored(NamedTuple):
-    """A tensor as it lies in a file."""
-
-    tensor: Tensor
-    file: Path
 
 
 def fit(folder: Path, weights: dict[str, Stored], wanted: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -203,20 +195,6 @@ def weight_files(folder: Path) -> list[Path]:
     return files
 
 
-def read_tensors(file: Path) -> Iterator[tuple[str, Tensor]]:
-    """The names and tensors in a file; a pickle is read without running what it may contain."""
-    try:
-        if file.suffix == ".bin":
-            yield from torch.load(file, map_location="cpu", weights_only=True).items()
-            return
-        with safe_open(file, framework="pt") as tensors:
-            for name in tensors.keys():  # noqa: SIM118 (it is no dictionary)
-                yield name, tensors.get_tensor(name)
-    except DAMAGED as error:
-        reason = str(error).split("\n")[0]
-        raise ValueError(f"{file} is cut short or damaged ({reason})") from None
-
-
 def stored_tensors(
     model: GPT, dtype: torch.dtype, elsewhere: Collection[str] = ()
 ) -> dict[str, Tensor]:
@@ -290,3 +268,17 @@ def check_vocabulary(config: GPTConfig, encoding: tiktoken.Encoding) -> None:
             f"the tokenizer {encoding.name!r} has {encoding.n_vocab} tokens, but the model only "
             f"{config.vocab_size}; take the tokenizer that the model was trained with"
         )
+
+
+def write_model(folder: Path, tensors: dict[str, Tensor], config: dict[str, Any]) -> None:
+    """Writes the weights and then config.json, each whole or not at all.
+
+    Raises:
+        OSError: the disk is full or may not be written to; no file is left half-written.
+    """
+    text = json.dumps(config, indent=2) + "\n"
+    folder.mkdir(parents=True, exist_ok=True)
+    write_atomically(
+        folder / WEIGHTS_FILE, lambda path: save_file(tensors, path, metadata={"format": "pt"})
+    )
+    write_atomically(folder / CONFIG_FILE, lambda path: path.write_text(text, encoding="utf-8"))

@@ -26,7 +26,7 @@ import tiktoken
 import torch
 from torch import Tensor
 
-from minigpt.dataset import IGNORE, check_ids
+from minigpt.config import IGNORE, check_ids
 from minigpt.tasks.task import TASKS, Task, make_task, read_records, split_records
 
 __all__ = [

@@ -7,14 +7,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from minigpt.dataset import (
-    PackedText,
-    bits_per_byte,
-    check_ids,
-    next_token_pairs,
-    overlapping_windows,
-    pack,
-)
+from minigpt.config import check_ids
+from minigpt.dataset import PackedText, bits_per_byte, next_token_pairs, overlapping_windows, pack
 
 
 def test_targets_are_the_inputs_one_step_later() -> None:

@@ -149,8 +149,8 @@ def test_few_threads_are_idle() -> None:
 
 COMPILE = """
 import json, sys
-from kernels.machine_code import compile_for
-from kernels.matmul import variant
+from kernels.machine_code.measure import compile_for
+from kernels.gpu.matmul import variant
 jobs = json.load(sys.stdin)
 print(json.dumps([compile_for(variant(*job), "sm_90").asm["ptx"] for job in jobs]))
 """

@@ -16,7 +16,7 @@ from minigpt.finetuning import run as finetuning
 from minigpt.finetuning.methods import METHODS, load_model, read_results
 from minigpt.model import GPT
 from minigpt.pretrained.folders import save_pretrained
-from minigpt.qlora.files import save_quantized
+from minigpt.pretrained.quantized import save_quantized
 from minigpt.qlora.model import quantize_model, quantized_layers
 from minigpt.training.loop import train
 from minigpt.training.result import TrainResult

@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 
 from minigpt.lora.model import load_adapter, save_adapter
 from minigpt.pretrained.folders import load_gpt2, save_gpt2
-from minigpt.qlora.files import load_quantized, save_quantized
+from minigpt.pretrained.quantized import load_quantized, save_quantized
 from minigpt.qlora.model import dequantize_model, quantize_model
 from tests.minigpt.tiny.gpt2 import ours
 from tests.minigpt.tiny.lora import everything, same

@@ -13,9 +13,9 @@ from safetensors.torch import load_file
 
 from minigpt.lora.model import load_adapter, save_adapter
 from minigpt.model import GPT
+from minigpt.pretrained import layout
 from minigpt.pretrained.folders import load_gpt2, load_pretrained
-from minigpt.qlora import files as quantized_files
-from minigpt.qlora.files import load_quantized, save_quantized
+from minigpt.pretrained.quantized import load_quantized, save_quantized
 from minigpt.qlora.model import frozen_bits, quantize_model, quantized_layers
 from tests.minigpt.tiny.gpt2 import SIZES, ours, randomize
 from tests.minigpt.tiny.lora import logits
@@ -113,7 +113,7 @@ def test_a_full_disk_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.M
         path.write_bytes(b"half")
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(quantized_files, "save_file", full)
+    monkeypatch.setattr(layout, "save_file", full)
     with pytest.raises(OSError, match="No space left"):
         save_quantized(quantized(seed=1), None, tmp_path)
     assert sorted(os.listdir(tmp_path)) == [CONFIG, WEIGHTS]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tiktoken
 
-from minigpt.dataset import IGNORE
+from minigpt.config import IGNORE
 from minigpt.tasks.data import (
     TaskData,
     add_task_arguments,

@@ -11,8 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from minigpt.config import GPTConfig
-from minigpt.dataset import IGNORE
+from minigpt.config import IGNORE, GPTConfig
 from minigpt.model import GPT
 from minigpt.tasks.rows import (
     TASKS,

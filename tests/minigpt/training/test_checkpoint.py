@@ -204,7 +204,7 @@ def test_a_file_that_the_system_refuses_to_let_grow_is_one_sentence(tmp_path: Pa
     script = """
 import resource, sys
 from tests.minigpt.tiny.run import tiny_model
-from minigpt.checkpoint import save_checkpoint
+from minigpt.training.checkpoint import save_checkpoint
 model = tiny_model()
 save_checkpoint(sys.argv[1], model, None, {"steps": 1})
 resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
