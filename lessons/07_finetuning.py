@@ -33,7 +33,9 @@ torch.set_printoptions(precision=3, sci_mode=False, linewidth=100)
 base, encoding = load_pretrained("base")
 base.to(course.device)
 base.set_dropout(0.0)
-translation, summarization = (task_data(TASKS[name]) for name in ("translation", "summarization"))
+translation, summarization = (
+    course.limit(task_data(TASKS[name])) for name in ("translation", "summarization")
+)
 
 # %% [markdown]
 # ## From a record to a prompt and an answer

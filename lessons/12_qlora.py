@@ -153,7 +153,7 @@ print(f"{n:,} weights in 4 bits; {others:,} numbers stay in fp32: embeddings, no
 # the backward pass. Then some more steps, one of each in turn, for the time.
 
 # %%
-translation = task_data(TASKS["translation"])
+translation = course.limit(task_data(TASKS["translation"]))
 french = instruction_data([translation], encoding, base.config.block_size, seed=course.seed)
 idx, targets, segments = (part.to(course.device) for part in french.train_batch(0, 8))  # [8, T]
 batch = idx, targets, segments

@@ -46,8 +46,6 @@ from minigpt.soft_prompts.model import (
     count_prefix_tuning,
     load_soft_prompt,
     nearest_tokens,
-    prefix_embed,
-    prefix_layer,
     set_soft_prompt,
 )
 from minigpt.tasks.answers import TaskResult, evaluate_task
@@ -175,7 +173,7 @@ print(f"against the formula: {float((adapter(h) - by_hand).detach().abs().max())
 
 # %%
 total = count_parameters(base.config)
-translation = task_data(TASKS["translation"])
+translation = course.limit(task_data(TASKS["translation"]))
 data = instruction_data([translation], encoding, block_size=128, seed=course.seed)
 N_TEST = course.choose(quick=16, normal=200, full=500)
 STEPS = course.choose(quick=4, normal=130, full=390)
@@ -342,11 +340,12 @@ course.save_figure(figure, "sizes")
 
 # %%
 gpt3 = GPTConfig.preset("gpt3-175b")
+L, d = gpt3.n_layer, gpt3.n_embd
 published_embed = {(32, 8): 0.4, (64, 8): 0.9, (128, 8): 1.7, (256, 8): 3.2, (512, 8): 6.4}
 published_layer = {(2, 2): 5.1, (8, 0): 10.1, (8, 8): 20.2, (32, 4): 44.1, (64, 0): 76.1}
 published_adapter = {1: 7.1, 4: 21.2, 8: 40.1, 16: 77.9, 64: 304.4}
-rows = {f"PrefixEmbed {ls}": (m, prefix_embed(gpt3, *ls)) for ls, m in published_embed.items()}
-rows |= {f"PrefixLayer {ls}": (m, prefix_layer(gpt3, *ls)) for ls, m in published_layer.items()}
+rows = {f"PrefixEmbed {ls}": (m, d * sum(ls)) for ls, m in published_embed.items()}
+rows |= {f"PrefixLayer {ls}": (m, L * d * sum(ls)) for ls, m in published_layer.items()}
 rows |= {f"Adapter r = {r}": (m, count_adapters(gpt3, r)) for r, m in published_adapter.items()}
 for name, (published, count) in rows.items():
     if f"{count / 1e6:.1f}" == f"{published:.1f}":
