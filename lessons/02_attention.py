@@ -12,6 +12,7 @@
 # %%
 import copy
 import math
+import sys
 from collections.abc import Callable
 from itertools import pairwise
 
@@ -23,6 +24,8 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.benchmark import Timer
 from torch.utils.flop_counter import FlopCounterMode
+
+sys.path.insert(0, f"{sys.path[0]}/..")  # a checkout runs without being installed
 
 from lessons import lesson
 from lessons.experiments.encoder import Blanks, Encoder, examine

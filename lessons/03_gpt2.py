@@ -10,10 +10,13 @@
 
 # %%
 import math
+import sys
 import tempfile
 
 import matplotlib.pyplot as plt
 import torch
+
+sys.path.insert(0, f"{sys.path[0]}/..")  # a checkout runs without being installed
 
 from lessons import lesson
 from minigpt import GPT, GPTConfig, count_parameters, load_gpt2, load_pretrained, save_gpt2

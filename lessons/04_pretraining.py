@@ -19,6 +19,7 @@ import math
 import os
 import shutil
 import signal
+import sys
 import tempfile
 import textwrap
 from pathlib import Path
@@ -27,6 +28,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 import tiktoken
 import torch
+
+sys.path.insert(0, f"{sys.path[0]}/..")  # a checkout runs without being installed
 
 from lessons import base_model, lesson
 from minigpt import GPT, GPTConfig, count_parameters, load_pretrained, train_bpe

@@ -12,6 +12,7 @@
 
 # %%
 import math
+import sys
 import textwrap
 import time
 
@@ -20,6 +21,8 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+sys.path.insert(0, f"{sys.path[0]}/..")  # a checkout runs without being installed
 
 from lessons import lesson
 from lessons.experiments import few_shot

@@ -12,10 +12,13 @@
 
 # %%
 import copy
+import sys
 
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
+
+sys.path.insert(0, f"{sys.path[0]}/..")  # a checkout runs without being installed
 
 from lessons import lesson
 from lessons.experiments.summary_baselines import nearest_summaries, random_summaries

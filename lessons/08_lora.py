@@ -11,12 +11,15 @@
 
 # %%
 import copy
+import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as plt
 import torch
+
+sys.path.insert(0, f"{sys.path[0]}/..")  # a checkout runs without being installed
 
 from lessons import lesson
 from lessons.held_out import HeldOut

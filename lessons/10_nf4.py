@@ -27,6 +27,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+sys.path.insert(0, f"{sys.path[0]}/..")  # a checkout runs without being installed
+
 from kernels import dequantize_nf4, quantize_nf4
 from kernels.backend import has_triton
 from kernels.nf4 import LEVELS, THRESHOLDS

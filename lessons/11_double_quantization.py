@@ -23,6 +23,8 @@ from matplotlib.patches import Patch
 from safetensors.torch import save_file
 from torch import Tensor
 
+sys.path.insert(0, f"{sys.path[0]}/..")  # a checkout runs without being installed
+
 from kernels import dequantize_nf4, quantize_nf4
 from kernels.nf4 import DYNAMIC_MAP
 from kernels.reference import block_absmax, encode_dynamic, in_blocks

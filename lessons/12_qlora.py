@@ -12,12 +12,15 @@
 
 # %%
 import copy
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+sys.path.insert(0, f"{sys.path[0]}/..")  # a checkout runs without being installed
 
 from kernels import dequantize_nf4, nf4_linear, quantize_nf4
 from lessons import lesson

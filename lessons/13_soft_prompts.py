@@ -13,6 +13,7 @@
 
 # %%
 import copy
+import sys
 import time
 from typing import Any
 
@@ -20,6 +21,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from torch.nn import functional as F
+
+sys.path.insert(0, f"{sys.path[0]}/..")  # a checkout runs without being installed
 
 from lessons import lesson
 from lessons.experiments.fewer_blocks import pretraining_text, with_fewer_blocks
