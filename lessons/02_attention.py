@@ -7,11 +7,12 @@
 # becomes an encoder, which fills a blank better than a GPT and can no longer write.
 #
 # Run it: `python lessons/02_attention.py`, or `minigpt lesson 2`. Its code is `minigpt/model.py`,
-# and for the last part `lessons/fill_in.py`.
+# and for the last part `lessons/experiments/encoder.py`.
 
 # %%
 import copy
 import math
+import sys
 from collections.abc import Callable
 from itertools import pairwise
 
@@ -23,6 +24,8 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.benchmark import Timer
 from torch.utils.flop_counter import FlopCounterMode
+
+sys.path.insert(0, f"{sys.path[0]}/..")  # a checkout runs without being installed
 
 from lessons import lesson
 from lessons.experiments.encoder import Blanks, Encoder, examine

@@ -6,17 +6,20 @@
 # weight, and leaves the weight alone. Here you see why that can work, how little is trained, what
 # it costs in quality, how large the rank has to be, and how one model changes its task in no time.
 #
-# Run it: `python lessons/08_lora.py`, or `minigpt lesson 8`. Its code is `minigpt/lora.py` and
-# `minigpt/lora_layer.py`. Source: Hu et al. 2021, "LoRA" (arXiv 2106.09685).
+# Run it: `python lessons/08_lora.py`, or `minigpt lesson 8`. Its code is `minigpt/lora/model.py`
+# and `minigpt/lora/layer.py`. Source: Hu et al. 2021, "LoRA" (arXiv 2106.09685).
 
 # %%
 import copy
+import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as plt
 import torch
+
+sys.path.insert(0, f"{sys.path[0]}/..")  # a checkout runs without being installed
 
 from lessons import lesson
 from lessons.held_out import HeldOut
@@ -100,7 +103,9 @@ print(f"with another B, against the formula: {difference:.0e}")
 base, encoding = load_pretrained("base")
 base.to(course.device)
 base.set_dropout(0.0)
-translation, summarization = (task_data(TASKS[name]) for name in ("translation", "summarization"))
+translation, summarization = (
+    course.limit(task_data(TASKS[name])) for name in ("translation", "summarization")
+)
 french = instruction_data([translation], encoding, base.config.block_size, seed=course.seed)
 short = instruction_data([summarization], encoding, base.config.block_size, seed=course.seed)
 n_test = course.choose(quick=16, normal=500)

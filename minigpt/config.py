@@ -117,19 +117,6 @@ def count_parameters(config: GPTConfig) -> int:
     return embeddings + config.n_layer * (attention + mlp + 2 * norm) + norm
 
 
-def weight_bytes(config: GPTConfig, bytes_per_parameter: float) -> float:
-    """What the weights alone occupy, in bytes: 4 a parameter in fp32, 2 in bf16 and fp16."""
-    return count_parameters(config) * bytes_per_parameter
-
-
-def training_bytes(config: GPTConfig) -> int:
-    """Weights, gradients and AdamW's two moments in fp32, in bytes: 16 a parameter.
-
-    Activations come on top; they grow with the batch and the context, not with this count.
-    """
-    return 16 * count_parameters(config)
-
-
 def check_ids(idx: Tensor, vocab_size: int) -> None:
     """Makes sure that every id in idx, of any shape, is one of the vocabulary's.
 

@@ -163,22 +163,3 @@ def count_prefix_tuning(config: GPTConfig, n_tokens: int, reparametrize: int | N
         return n_tokens * width
     network = (config.n_embd + 1) * reparametrize + (reparametrize + 1) * width
     return n_tokens * config.n_embd + network
-
-
-def prefix_embed(config: GPTConfig, l_p: int, l_i: int) -> int:
-    """PrefixEmbed of Hu et al.: l_p virtual tokens before the text and l_i after it, C (l_p + l_i).
-
-    Of their table for GPT-3 175B, 0.9, 1.7, 3.2 and 6.4 million for l_i = 8 and l_p = 64, 128, 256
-    and 512 come out, rounded. For l_p = 32 it is 491,520, which they print as 0.4 and not as 0.5.
-    """
-    return config.n_embd * (l_p + l_i)
-
-
-def prefix_layer(config: GPTConfig, l_p: int, l_i: int) -> int:
-    """PrefixLayer of Hu et al.: what every layer makes of those tokens is trained, L C (l_p + l_i).
-
-    None of the five counts of their table comes out: for (2, 2), (8, 0), (8, 8), (32, 4) and
-    (64, 0) the formula gives 4.7, 9.4, 18.9, 42.5 and 75.5 million, they print 5.1, 10.1, 20.2,
-    44.1 and 76.1.
-    """
-    return config.n_layer * config.n_embd * (l_p + l_i)

@@ -44,8 +44,6 @@ from minigpt.soft_prompts.layer import (
     SoftPrompts,
     count_prefix_tuning,
     count_prompt_tuning,
-    prefix_embed,
-    prefix_layer,
     read_embeddings,
     token_embeddings,
 )
@@ -55,7 +53,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Prefix", "SoftPrompts", "apply_prefix_tuning", "apply_prompt_tuning", "count_prefix_tuning",
-    "count_prompt_tuning", "load_soft_prompt", "nearest_tokens", "prefix_embed", "prefix_layer",
+    "count_prompt_tuning", "load_soft_prompt", "nearest_tokens",
     "remove_soft_prompts", "save_soft_prompt", "set_soft_prompt",
 ]  # fmt: skip
 

@@ -11,7 +11,7 @@ import pytest
 
 from minigpt.bottlenecks.model import count_adapters
 from minigpt.command.cli import make_parser
-from minigpt.config import GPTConfig, count_parameters, training_bytes
+from minigpt.config import GPTConfig, count_parameters
 from minigpt.finetuning.methods import METHODS, settle_nf4_options
 from minigpt.layers import count_trainable
 from minigpt.memory import predicted as memory
@@ -39,7 +39,7 @@ def one_block(method: str, batch_size: int, context: int, **settings: Any) -> in
 def test_full_training_takes_16_bytes_a_parameter_and_the_activations() -> None:
     whole = predict_memory(XL, "full", 2, 1024)
     counters = 4 * (4 + 12 * L)  # for each tensor: two embeddings, last norm, and 12 a block
-    assert whole.weights + whole.gradients + whole.optimizer == training_bytes(XL) + counters
+    assert whole.weights + whole.gradients + whole.optimizer == 16 * count_parameters(XL) + counters
 
 
 def test_a_block_keeps_what_adds_up_by_hand() -> None:
