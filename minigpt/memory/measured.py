@@ -1,4 +1,4 @@
-"""The memory of a training step, counted while it runs, to hold beside what memory.py predicts.
+"""The memory of a training step, counted while it runs, to hold beside what predicted.py predicts.
 
 On a CPU nobody keeps account of memory by tensor, so the tensors are counted: parameters, their
 gradients, the optimizer's state, and what autograd keeps, each storage once however many tensors
