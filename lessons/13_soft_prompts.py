@@ -209,7 +209,7 @@ models, results = {}, {}
 for method in (name for name in RECIPES if name != "QLoRA, no DQ"):  # lesson 12 has that one
     models[method], results[method] = teach(base, method)
     folder = course.folder / method.replace(", ", "-")
-    RECIPES[method].method.save(models[method], encoding, folder)
+    METHODS[RECIPES[method].method].save(models[method], encoding, folder)
     files = folder.glob("*.safetensors")
     results[method]["file, bytes"] = sum(file.stat().st_size for file in files)
     print(f"{method}: BLEU {results[method]['BLEU']:.1f}, {results[method]['answers'][0]!r}")

@@ -1,7 +1,7 @@
 """Every method of fine-tuning the base model that lessons 12 and 13 compare on one task.
 
 A recipe adds something to a model and freezes the rest; how it is trained and saved stands in the
-entry of `minigpt.finetuning.methods.METHODS` that it belongs to.
+entry of `minigpt.finetuning.settings.RECIPES` that it belongs to.
 
 model = build("LoRA", base, seed=1337)
 train(model, data, settings("LoRA", steps=130, seed=1337, device=device))
@@ -18,7 +18,7 @@ import torch
 
 from minigpt import GPT
 from minigpt.bottlenecks.model import apply_adapters
-from minigpt.finetuning.methods import METHODS, Method
+from minigpt.finetuning import settings as finetuning
 from minigpt.lora.model import apply_lora
 from minigpt.qlora.model import quantize_model
 from minigpt.soft_prompts.model import apply_prefix_tuning, apply_prompt_tuning
@@ -37,12 +37,12 @@ class Recipe(NamedTuple):
     Attributes:
         add: called with the model and with the token ids that a soft prompt starts as; the other
             recipes ignore the ids.
-        method: how it is trained and saved.
+        method: what `minigpt finetune` calls it, by which it is trained and saved.
         learning_rate: another than the method's.
     """
 
     add: Callable[[GPT, Sequence[int]], object]
-    method: Method
+    method: str
     learning_rate: float | None = None
 
 
@@ -54,30 +54,22 @@ def add_lora(model: GPT) -> GPT:
 # DQ is double quantization. A prefix that a network makes needs smaller steps than one that is
 # trained itself.
 RECIPES: dict[str, Recipe] = {
-    "full": Recipe(lambda model, ids: None, METHODS["full"]),
-    "LoRA": Recipe(lambda model, ids: add_lora(model), METHODS["lora"]),
-    "QLoRA": Recipe(lambda model, ids: add_lora(quantize_model(model)), METHODS["qlora"]),
+    "full": Recipe(lambda model, ids: None, "full"),
+    "LoRA": Recipe(lambda model, ids: add_lora(model), "lora"),
+    "QLoRA": Recipe(lambda model, ids: add_lora(quantize_model(model)), "qlora"),
     "QLoRA, no DQ": Recipe(
-        lambda model, ids: add_lora(quantize_model(model, double_quant=False)), METHODS["qlora"]
+        lambda model, ids: add_lora(quantize_model(model, double_quant=False)), "qlora"
     ),
-    "adapters": Recipe(lambda model, ids: apply_adapters(model, BOTTLENECK), METHODS["adapter"]),
-    "prefix": Recipe(
-        lambda model, ids: apply_prefix_tuning(model, N_TOKENS, ids), METHODS["prefix"]
-    ),
-    "prefix, random": Recipe(
-        lambda model, ids: apply_prefix_tuning(model, N_TOKENS), METHODS["prefix"]
-    ),
+    "adapters": Recipe(lambda model, ids: apply_adapters(model, BOTTLENECK), "bottleneck"),
+    "prefix": Recipe(lambda model, ids: apply_prefix_tuning(model, N_TOKENS, ids), "prefix"),
+    "prefix, random": Recipe(lambda model, ids: apply_prefix_tuning(model, N_TOKENS), "prefix"),
     "prefix, network": Recipe(
         lambda model, ids: apply_prefix_tuning(model, N_TOKENS, reparametrize=HIDDEN),
-        METHODS["prefix"],
+        "prefix",
         learning_rate=1e-2,
     ),
-    "prompt": Recipe(
-        lambda model, ids: apply_prompt_tuning(model, N_TOKENS, ids), METHODS["prompt"]
-    ),
-    "prompt, random": Recipe(
-        lambda model, ids: apply_prompt_tuning(model, N_TOKENS), METHODS["prompt"]
-    ),
+    "prompt": Recipe(lambda model, ids: apply_prompt_tuning(model, N_TOKENS, ids), "prompt"),
+    "prompt, random": Recipe(lambda model, ids: apply_prompt_tuning(model, N_TOKENS), "prompt"),
 }
 
 
@@ -97,15 +89,16 @@ def build(name: str, base: GPT, seed: int, start_ids: Sequence[int] = ()) -> GPT
 def settings(name: str, steps: int, seed: int, device: torch.device) -> TrainConfig:
     """Returns how RECIPES[name] is trained: the learning rate rises briefly, then falls to zero."""
     recipe = RECIPES[name]
+    usual = finetuning.RECIPES[recipe.method]
     return TrainConfig(
         max_steps=steps,
         batch_size=8,
-        learning_rate=recipe.learning_rate or recipe.method.learning_rate,
+        learning_rate=recipe.learning_rate or usual.learning_rate,
         min_learning_rate=0.0,
         warmup_steps=steps // 20,
-        weight_decay=recipe.method.weight_decay,
+        weight_decay=usual.weight_decay,
         betas=(0.9, 0.98),
-        paged=recipe.method.paged,
+        paged=usual.paged,
         seed=seed,
         device=str(device),
     )

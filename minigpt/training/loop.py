@@ -17,7 +17,7 @@ from __future__ import annotations
 import math
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import is_dataclass
 from itertools import islice
@@ -92,7 +92,9 @@ def seed_step(seed: int, step: int, rank: int = 0) -> None:
     torch.manual_seed(int(np.random.SeedSequence((seed, step, rank)).generate_state(1)[0]))
 
 
-def train(model: nn.Module, data: Data, config: TrainConfig) -> TrainResult:
+def train(
+    model: nn.Module, data: Data, config: TrainConfig, identity: Mapping[str, Any] | None = None
+) -> TrainResult:
     """Train the parameters of model that have requires_grad, in place.
 
     Args:
@@ -101,6 +103,8 @@ def train(model: nn.Module, data: Data, config: TrainConfig) -> TrainResult:
             whole, on every process: those of the last step, or with early_stopping those of the
             lowest validation loss.
         data: its train_batch(step, batch_size) is the batch of that step.
+        identity: further things that make a run this run, as JSON values: compared on resume, and
+            named in the error.
 
     Torch's random state is the caller's again afterwards. On a CPU under Linux the process keeps
     the memory it once needed (allocator.py).
@@ -119,7 +123,7 @@ def train(model: nn.Module, data: Data, config: TrainConfig) -> TrainResult:
             f"batch_size must be divisible by the number of processes, {team.count}, "
             f"got {config.batch_size}"
         )
-    folder = RunFolder(config.out_dir, identity_of(model, data, config), config.resume)
+    folder = RunFolder(config.out_dir, identity_of(model, data, config, identity), config.resume)
     owner, trainee = team.spread(model, config.compile)
     optimizer = make_optimizer(
         owner, config.learning_rate, config.weight_decay, config.betas, config.eps, config.paged
@@ -198,7 +202,9 @@ def check_finite(step: int, loss: float, grad_norm: float, folder: RunFolder) ->
         )
 
 
-def identity_of(model: nn.Module, data: Data, config: TrainConfig) -> dict[str, dict[str, Any]]:
+def identity_of(
+    model: nn.Module, data: Data, config: TrainConfig, identity: Mapping[str, Any] | None = None
+) -> dict[str, dict[str, Any]]:
     """What a resumed run must have in common with the run it goes on from, as JSON."""
     shape = getattr(model, "config", None)
     batch = data.train_batch(0, config.batch_size)
@@ -212,6 +218,7 @@ def identity_of(model: nn.Module, data: Data, config: TrainConfig) -> dict[str, 
         torch.stack([part for part in batch if part is not None]).numpy().tobytes()
     )
     return {
+        "run": dict(identity or {}),
         "setting": decisive_settings(config),
         "model": vars(shape) if is_dataclass(shape) else {},
         "data": {"checksum of the first batch": checksum},

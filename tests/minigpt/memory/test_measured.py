@@ -37,7 +37,7 @@ METHODS: list[tuple[str, dict[str, Any]]] = [
     ("prompt", {"n_tokens": 5}),
     ("prefix", {"n_tokens": 5}),
     ("prefix", {"n_tokens": 5, "reparametrize": 9}),
-    ("adapter", {"bottleneck": 4}),
+    ("bottleneck", {"bottleneck": 4}),
 ]
 
 
@@ -58,7 +58,7 @@ def prepared(config: GPTConfig, method: str, weights: str, settings: dict[str, A
         apply_prefix_tuning(
             model, settings["n_tokens"], reparametrize=settings.get("reparametrize")
         )
-    elif method == "adapter":
+    elif method == "bottleneck":
         apply_adapters(model, settings["bottleneck"])
     return model
 
