@@ -60,7 +60,9 @@ RECIPES: dict[str, Recipe] = {
     "QLoRA, no DQ": Recipe(
         lambda model, ids: add_lora(quantize_model(model, double_quant=False)), METHODS["qlora"]
     ),
-    "adapters": Recipe(lambda model, ids: apply_adapters(model, BOTTLENECK), METHODS["adapter"]),
+    "bottlenecks": Recipe(
+        lambda model, ids: apply_adapters(model, BOTTLENECK), METHODS["bottleneck"]
+    ),
     "prefix": Recipe(
         lambda model, ids: apply_prefix_tuning(model, N_TOKENS, ids), METHODS["prefix"]
     ),
