@@ -1,5 +1,5 @@
 # %% [markdown]
-# # Lesson 13: Soft prompts and adapters
+# # Lesson 13: Soft prompts and bottlenecks
 #
 # LoRA is one way to teach a frozen model something new. There are others: give it a few vectors to
 # read before every text, give every layer keys and values to attend to, or put small networks
@@ -42,6 +42,7 @@ from minigpt.bottlenecks.model import BottleneckAdapter, count_adapters, load_ad
 from minigpt.cache import KVCache
 from minigpt.config import count_parameters
 from minigpt.dataset import pack
+from minigpt.finetuning.methods import METHODS
 from minigpt.model import masked_attention
 from minigpt.soft_prompts.layer import read_embeddings
 from minigpt.soft_prompts.model import (
@@ -56,7 +57,7 @@ from minigpt.tasks.data import instruction_data, task_data
 from minigpt.tasks.task import TASKS
 from minigpt.training.loop import train
 
-course = lesson.start(13, "Soft prompts and adapters")
+course = lesson.start(13, "Soft prompts and bottlenecks")
 torch.set_printoptions(precision=3, sci_mode=False, linewidth=100)
 base, encoding = load_pretrained("base")
 base.to(course.device).eval()
@@ -148,7 +149,9 @@ for hidden in (None, HIDDEN):
     print(f"network of hidden width {hidden}: {trained:,} numbers trained, {kept:,} kept")
 
 # %% [markdown]
-# ## Bottleneck adapters
+# ## Bottlenecks
+#
+# The paper calls them adapters; today that word mostly means LoRA's.
 #
 # $$h \leftarrow h + W_{up}\, f(W_{down}\, h)$$
 #
@@ -277,11 +280,11 @@ again, _ = load_pretrained("base")
 again.to(course.device).eval()
 for name in ("prompt", "prefix"):
     load_soft_prompt(again, course.folder / name, name=name)
-load_adapters(again, course.folder / "adapters", name="adapters")
-for name in ("prompt", "prefix", "adapters"):
+load_adapters(again, course.folder / "bottlenecks", name="bottlenecks")
+for name in ("prompt", "prefix", "bottlenecks"):
     started = time.perf_counter()
-    set_soft_prompt(again, None if name == "adapters" else name)
-    set_adapters(again, "adapters" if name == "adapters" else None)
+    set_soft_prompt(again, None if name == "bottlenecks" else name)
+    set_adapters(again, "bottlenecks" if name == "bottlenecks" else None)
     switched = 1e3 * (time.perf_counter() - started)
     result = evaluate_task(again, encoding, translation.task, translation.test[: N_TEST // 4])
     same = sum(a == b for a, b in zip(result.answers, results[name]["answers"], strict=False))

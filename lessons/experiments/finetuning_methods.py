@@ -60,7 +60,7 @@ RECIPES: dict[str, Recipe] = {
     "QLoRA, no DQ": Recipe(
         lambda model, ids: add_lora(quantize_model(model, double_quant=False)), "qlora"
     ),
-    "adapters": Recipe(lambda model, ids: apply_adapters(model, BOTTLENECK), "bottleneck"),
+    "bottlenecks": Recipe(lambda model, ids: apply_adapters(model, BOTTLENECK), "bottleneck"),
     "prefix": Recipe(lambda model, ids: apply_prefix_tuning(model, N_TOKENS, ids), "prefix"),
     "prefix, random": Recipe(lambda model, ids: apply_prefix_tuning(model, N_TOKENS), "prefix"),
     "prefix, network": Recipe(
