@@ -38,7 +38,12 @@ from lessons.experiments.finetuning_methods import (
     settings,
 )
 from minigpt import GPT, GPTConfig, load_pretrained
-from minigpt.bottlenecks.model import BottleneckAdapter, count_adapters, load_adapters, set_adapters
+from minigpt.bottlenecks.model import (
+    Bottleneck,
+    count_bottlenecks,
+    load_bottlenecks,
+    set_bottlenecks,
+)
 from minigpt.cache import KVCache
 from minigpt.config import count_parameters
 from minigpt.dataset import pack
@@ -160,7 +165,7 @@ for hidden in (None, HIDDEN):
 # LoRA: it is not linear, so it can never be merged into a weight, and always costs its time.
 
 # %%
-adapter = BottleneckAdapter(n_embd=6, r=2)
+adapter = Bottleneck(n_embd=6, r=2)
 h = torch.randn(3, 6)
 print("at the start nothing is added:", torch.equal(adapter(h), h))
 with torch.no_grad():
@@ -280,17 +285,17 @@ again, _ = load_pretrained("base")
 again.to(course.device).eval()
 for name in ("prompt", "prefix"):
     load_soft_prompt(again, course.folder / name, name=name)
-load_adapters(again, course.folder / "bottlenecks", name="bottlenecks")
+load_bottlenecks(again, course.folder / "bottlenecks", name="bottlenecks")
 for name in ("prompt", "prefix", "bottlenecks"):
     started = time.perf_counter()
     set_soft_prompt(again, None if name == "bottlenecks" else name)
-    set_adapters(again, "bottlenecks" if name == "bottlenecks" else None)
+    set_bottlenecks(again, "bottlenecks" if name == "bottlenecks" else None)
     switched = 1e3 * (time.perf_counter() - started)
     result = evaluate_task(again, encoding, translation.task, translation.test[: N_TEST // 4])
     same = sum(a == b for a, b in zip(result.answers, results[name]["answers"], strict=False))
     print(f"{name} (switched in {switched:.2f} ms): {result.answers[0]!r}")
     print(f"    of {len(result.answers)} answers {same} are those of the model it was trained in")
-set_adapters(again, None)
+set_bottlenecks(again, None)
 idx = torch.tensor([text], device=course.device)
 with torch.no_grad():
     restored = torch.equal(again(idx)[0], base(idx)[0])
@@ -352,7 +357,7 @@ published_layer = {(2, 2): 5.1, (8, 0): 10.1, (8, 8): 20.2, (32, 4): 44.1, (64, 
 published_adapter = {1: 7.1, 4: 21.2, 8: 40.1, 16: 77.9, 64: 304.4}
 rows = {f"PrefixEmbed {ls}": (m, d * sum(ls)) for ls, m in published_embed.items()}
 rows |= {f"PrefixLayer {ls}": (m, L * d * sum(ls)) for ls, m in published_layer.items()}
-rows |= {f"Adapter r = {r}": (m, count_adapters(gpt3, r)) for r, m in published_adapter.items()}
+rows |= {f"Adapter r = {r}": (m, count_bottlenecks(gpt3, r)) for r, m in published_adapter.items()}
 for name, (published, count) in rows.items():
     if f"{count / 1e6:.1f}" == f"{published:.1f}":
         verdict = "reproduced"

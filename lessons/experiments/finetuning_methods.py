@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 
 from minigpt import GPT
-from minigpt.bottlenecks.model import apply_adapters
+from minigpt.bottlenecks.model import apply_bottlenecks
 from minigpt.finetuning import settings as finetuning
 from minigpt.lora.model import apply_lora
 from minigpt.qlora.model import quantize_model
@@ -60,7 +60,7 @@ RECIPES: dict[str, Recipe] = {
     "QLoRA, no DQ": Recipe(
         lambda model, ids: add_lora(quantize_model(model, double_quant=False)), "qlora"
     ),
-    "bottlenecks": Recipe(lambda model, ids: apply_adapters(model, BOTTLENECK), "bottleneck"),
+    "bottlenecks": Recipe(lambda model, ids: apply_bottlenecks(model, BOTTLENECK), "bottleneck"),
     "prefix": Recipe(lambda model, ids: apply_prefix_tuning(model, N_TOKENS, ids), "prefix"),
     "prefix, random": Recipe(lambda model, ids: apply_prefix_tuning(model, N_TOKENS), "prefix"),
     "prefix, network": Recipe(

@@ -4,7 +4,7 @@
 
 Both fine-tune the same GPT-2 with random weights through the same LoRA adapter beside every linear
 layer of its blocks, with the same AdamW. Each has its own 4 bits (NF4, double quantization): ours
-quantize_model and load_adapter; theirs as its documentation recommends, transformers with a
+quantize_model and load_lora; theirs as its documentation recommends, transformers with a
 BitsAndBytesConfig, prepare_model_for_kbit_training, and a PeftModel. In both, products are computed
 in the given number format, while norms, embeddings and the adapter are fp32. Each is measured with
 gradient checkpointing and without, like against like.
@@ -44,7 +44,7 @@ from minigpt.config import GPTConfig
 from minigpt.dataset import Batch
 from minigpt.device import autocast_dtype
 from minigpt.fast.malloc import keep_freed_memory
-from minigpt.lora.model import apply_lora, load_adapter, save_adapter
+from minigpt.lora.model import apply_lora, load_lora, save_lora
 from minigpt.memory.measured import measure_memory, storages
 from minigpt.memory.predicted import Memory
 from minigpt.model import GPT
@@ -148,13 +148,13 @@ def write_start(settings: Settings, folder: Path) -> None:
     model = GPT(settings.config)
     save_gpt2(model, folder / "model", settings.dtype)
     apply_lora(model, settings.r, 2 * settings.r, target_modules=("c_attn", "c_proj", "c_fc"))
-    save_adapter(model, folder / "adapter")
+    save_lora(model, folder / "adapter")
 
 
 def our_model(settings: Settings, folder: Path, checkpointing: bool) -> GPT:
     """Ours in 4 bits with the adapter."""
     model = load_gpt2(folder / "model").to(settings.device)
-    load_adapter(quantize_model(model), folder / "adapter")
+    load_lora(quantize_model(model), folder / "adapter")
     model.gradient_checkpointing = checkpointing
     return model
 

@@ -1,17 +1,17 @@
 """Bottleneck adapters: small networks behind the sublayers of a frozen model."""
 
 from minigpt.bottlenecks.model import (
-    apply_adapters,
-    load_adapters,
-    remove_adapters,
-    save_adapters,
-    set_adapters,
+    apply_bottlenecks,
+    load_bottlenecks,
+    remove_bottlenecks,
+    save_bottlenecks,
+    set_bottlenecks,
 )
 
 __all__ = [
-    "apply_adapters",
-    "load_adapters",
-    "remove_adapters",
-    "save_adapters",
-    "set_adapters",
+    "apply_bottlenecks",
+    "load_bottlenecks",
+    "remove_bottlenecks",
+    "save_bottlenecks",
+    "set_bottlenecks",
 ]

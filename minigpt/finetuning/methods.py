@@ -20,9 +20,14 @@ from typing import Any
 
 import tiktoken
 
-from minigpt.bottlenecks.model import apply_adapters, load_adapters, save_adapters, set_adapters
+from minigpt.bottlenecks.model import (
+    apply_bottlenecks,
+    load_bottlenecks,
+    save_bottlenecks,
+    set_bottlenecks,
+)
 from minigpt.finetuning.settings import NF4_BLOCK_SIZE, FinetuneSettings
-from minigpt.lora.model import apply_lora, load_adapter, save_adapter, set_adapter
+from minigpt.lora.model import apply_lora, load_lora, save_lora, set_lora
 from minigpt.model import GPT
 from minigpt.pretrained.folders import load_pretrained, save_pretrained
 from minigpt.qlora.model import is_quantized, quantize_model, quantized_layers
@@ -104,7 +109,7 @@ def _add_qlora(model: GPT, encoding: tiktoken.Encoding, settings: FinetuneSettin
 
 def _load_qlora(model: GPT, folder: Path, settings: Mapping[str, Any]) -> None:
     _quantize(model, settings)
-    load_adapter(model, folder)
+    load_lora(model, folder)
 
 
 def _quantize(model: GPT, settings: Mapping[str, Any]) -> None:
@@ -131,15 +136,15 @@ METHODS: dict[str, Method] = {
     ),
     "lora": Method(
         prepare=_add_lora,
-        save=lambda model, encoding, folder: save_adapter(model, folder),
-        load=lambda model, folder, settings: load_adapter(model, folder),
-        switch=set_adapter,
+        save=lambda model, encoding, folder: save_lora(model, folder),
+        load=lambda model, folder, settings: load_lora(model, folder),
+        switch=set_lora,
     ),
     "qlora": Method(
         prepare=_add_qlora,
-        save=lambda model, encoding, folder: save_adapter(model, folder),
+        save=lambda model, encoding, folder: save_lora(model, folder),
         load=_load_qlora,
-        switch=set_adapter,
+        switch=set_lora,
     ),
     "prompt": Method(
         prepare=_add_prompt,
@@ -154,10 +159,10 @@ METHODS: dict[str, Method] = {
         switch=set_soft_prompt,
     ),
     "bottleneck": Method(
-        prepare=lambda model, encoding, settings: apply_adapters(model, settings.bottleneck),
-        save=lambda model, encoding, folder: save_adapters(model, folder),
-        load=lambda model, folder, settings: load_adapters(model, folder),
-        switch=set_adapters,
+        prepare=lambda model, encoding, settings: apply_bottlenecks(model, settings.bottleneck),
+        save=lambda model, encoding, folder: save_bottlenecks(model, folder),
+        load=lambda model, folder, settings: load_bottlenecks(model, folder),
+        switch=set_bottlenecks,
     ),
 }
 

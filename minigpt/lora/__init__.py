@@ -3,21 +3,21 @@
 from minigpt.lora.layer import LoRALinear
 from minigpt.lora.model import (
     apply_lora,
-    load_adapter,
+    load_lora,
     merge_lora,
     remove_lora,
-    save_adapter,
-    set_adapter,
+    save_lora,
+    set_lora,
     unmerge_lora,
 )
 
 __all__ = [
     "LoRALinear",
     "apply_lora",
-    "load_adapter",
+    "load_lora",
     "merge_lora",
     "remove_lora",
-    "save_adapter",
-    "set_adapter",
+    "save_lora",
+    "set_lora",
     "unmerge_lora",
 ]

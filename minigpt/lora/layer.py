@@ -142,7 +142,7 @@ class LoRALinear(nn.Module):
         """
         if self.active is None:
             names = ", ".join(self.adapters)
-            raise ValueError(f"no adapter of this layer is active; it has {names} (set_adapter)")
+            raise ValueError(f"no adapter of this layer is active; it has {names} (set_lora)")
         return cast(Adapter, self.adapters[self.active])
 
     def add_adapter(self, name: str, r: int, alpha: float, *settings: Any) -> None:

@@ -3,9 +3,9 @@
     model = load_pretrained("base")[0]
     apply_lora(model, r=8, alpha=16, target_modules=("c_attn", "c_proj", "c_fc"), name="french")
     train(model, ...)                              # only the adapter learns
-    save_adapter(model, "runs/french")             # a small folder, which peft reads too
-    load_adapter(model, "runs/summary", name="summary")
-    set_adapter(model, "french")                   # switches the task; None gives the base model
+    save_lora(model, "runs/french")             # a small folder, which peft reads too
+    load_lora(model, "runs/summary", name="summary")
+    set_lora(model, "french")                   # switches the task; None gives the base model
     merge_lora(model)                              # as fast as without adapters
     unmerge_lora(model)
 
@@ -37,8 +37,8 @@ from minigpt.lora.layer import Adapter, LoRALinear, check_rank, check_settings
 from minigpt.model import GPT
 
 __all__ = [
-    "Adapter", "LoRALinear", "apply_lora", "count_trainable", "load_adapter", "lora_layers",
-    "merge_lora", "remove_lora", "save_adapter", "set_adapter", "unmerge_lora",
+    "Adapter", "LoRALinear", "apply_lora", "count_trainable", "load_lora", "lora_layers",
+    "merge_lora", "remove_lora", "save_lora", "set_lora", "unmerge_lora",
 ]  # fmt: skip
 
 Model = TypeVar("Model", bound=nn.Module)
@@ -94,7 +94,7 @@ def apply_lora(
                 layer, r, alpha, dropout, name=name, rank_stabilized=rank_stabilized, init=init
             )
             model.set_submodule(path, wrapped)
-    set_adapter(model, name)
+    set_lora(model, name)
     return model
 
 
@@ -108,7 +108,7 @@ def adapter_names(model: nn.Module) -> list[str]:
     return list(dict.fromkeys(n for layer in lora_layers(model).values() for n in layer.adapters))
 
 
-def set_adapter(model: nn.Module, name: str | None) -> None:
+def set_lora(model: nn.Module, name: str | None) -> None:
     """Makes the model compute with this adapter and train it alone; None: with no adapter.
 
     Everything else that the model has is frozen, a soft prompt too; with None only LoRA is.
@@ -131,7 +131,7 @@ def set_adapter(model: nn.Module, name: str | None) -> None:
 def _layers_or_error(model: nn.Module) -> dict[str, LoRALinear]:
     layers = lora_layers(model)
     if not layers:
-        raise ValueError("the model has no adapters; apply_lora or load_adapter puts them there")
+        raise ValueError("the model has no adapters; apply_lora or load_lora puts them there")
     return layers
 
 
@@ -176,7 +176,7 @@ def _mergeable_layers(model: nn.Module) -> dict[str, LoRALinear]:
         )
     layers = {path: layer for path, layer in layers.items() if layer.active is not None}
     if not layers:
-        raise ValueError("no adapter is active, so there is nothing to merge; call set_adapter")
+        raise ValueError("no adapter is active, so there is nothing to merge; call set_lora")
     owners = Counter(id(p) for _, p in model.named_parameters(remove_duplicate=False))
     for path, layer in layers.items():
         if owners[id(getattr(layer.base, "weight", None))] > 1:
@@ -201,7 +201,7 @@ def remove_lora(model: Model) -> Model:
     return model
 
 
-def save_adapter(model: nn.Module, folder: str | Path, name: str | None = None) -> None:
+def save_lora(model: nn.Module, folder: str | Path, name: str | None = None) -> None:
     """Writes one adapter into folder as peft does: adapter_config.json, adapter_model.safetensors.
 
     Args:
@@ -243,8 +243,8 @@ def _shortest_targets(model: nn.Module, paths: list[str]) -> tuple[str, ...]:
     return tuple(paths)
 
 
-def load_adapter(model: Model, folder: str | Path, name: str = "default") -> Model:
-    """Puts the adapter that save_adapter or peft wrote into folder beside the model's layers.
+def load_lora(model: Model, folder: str | Path, name: str = "default") -> Model:
+    """Puts the adapter that save_lora or peft wrote into folder beside the model's layers.
 
     It becomes the active one. On an error the model is unchanged.
 

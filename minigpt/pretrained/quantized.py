@@ -71,7 +71,7 @@ def save_quantized(model: GPT, encoding: tiktoken.Encoding | None, folder: str |
         if not isinstance(linear, (NF4Linear, nn.Linear)):
             raise ValueError(
                 f"{path} is a {type(linear).__name__}; adapters are files of their own: call "
-                "save_adapter, then remove_lora, then save_quantized"
+                "save_lora, then remove_lora, then save_quantized"
             )
     end_of_text: int | None = model.config.vocab_size - 1  # as in GPT-2's tokenizer
     if encoding is not None:

@@ -3,7 +3,7 @@
     model = quantize_model(load_pretrained("base")[0])    # linear layers: an eighth of fp32's bytes
     apply_lora(model, r=8, target_modules=("c_attn", "c_proj", "c_fc"))
     train(model, ...)                                     # only the adapter learns
-    save_adapter(model, "runs/french")                    # fits every copy of the 4-bit model
+    save_lora(model, "runs/french")                    # fits every copy of the 4-bit model
 
     plain = dequantize_model(copy.deepcopy(model))        # merge_lora can add to numbers
     merge_lora(plain)
@@ -70,7 +70,7 @@ def quantize_model(
         if not isinstance(layer, nn.Linear):
             raise ValueError(
                 f"{path} is a {type(layer).__name__}; quantize the plain model first, then put "
-                "adapters on it (apply_lora, load_adapter)"
+                "adapters on it (apply_lora, load_lora)"
             )
     if getattr(model, "soft_prompts", None) is not None:
         raise ValueError(

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from minigpt.bottlenecks.model import apply_adapters
+from minigpt.bottlenecks.model import apply_bottlenecks
 from minigpt.config import GPTConfig
 from minigpt.dataset import Batch
 from minigpt.lora.model import apply_lora
@@ -59,7 +59,7 @@ def prepared(config: GPTConfig, method: str, weights: str, settings: dict[str, A
             model, settings["n_tokens"], reparametrize=settings.get("reparametrize")
         )
     elif method == "bottleneck":
-        apply_adapters(model, settings["bottleneck"])
+        apply_bottlenecks(model, settings["bottleneck"])
     return model
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from minigpt.bottlenecks.model import count_adapters
+from minigpt.bottlenecks.model import count_bottlenecks
 from minigpt.command import memory as command
 from minigpt.command.cli import make_parser
 from minigpt.command.finetune import settings_of
@@ -98,7 +98,7 @@ def test_what_is_trained_is_what_the_methods_say() -> None:
         "qlora": count_trainable(XL, 5, targets),
         "prompt": count_prompt_tuning(XL, 7),
         "prefix": count_prefix_tuning(XL, 7),
-        "bottleneck": count_adapters(XL, 3),
+        "bottleneck": count_bottlenecks(XL, 3),
     }
     settings: dict[str, Any] = {"r": 5, "target_modules": targets, "n_tokens": 7, "bottleneck": 3}
     for method, count in trained.items():
