@@ -15,8 +15,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from kernels.gpu.dequantize import tables
 from kernels.gpu.matmul import OUTPUTS, PLAIN, best_threads, matmul
+from kernels.gpu.tables import tables
 from kernels.machine_code import measure as machine_code
 from kernels.nf4 import NF4Tensor
 from kernels.reference import dequantize_plainly, quantize_plainly
