@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import torch
 from safetensors.torch import save_file
 
-from minigpt.files.atomic import write_atomically
+from minigpt.files.atomic import write_atomically, write_text
 from minigpt.model import GPT
 from minigpt.pretrained.layout import (
     CONFIG_FILE,
@@ -93,11 +93,7 @@ def _save(model: GPT, folder: Path, dtype: torch.dtype | None, end_of_text: int 
     write_atomically(
         folder / WEIGHTS_FILE, lambda path: save_file(tensors, path, metadata={"format": "pt"})
     )
-    write_atomically(folder / CONFIG_FILE, lambda path: _write_text(path, text))
-
-
-def _write_text(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")
+    write_text(folder / CONFIG_FILE, text)
 
 
 def save_pretrained(

@@ -3,7 +3,7 @@
     save_quantized(quantize_model(model), encoding, "runs/base-4bit")
     model = load_quantized("runs/base-4bit")       # load_pretrained and load_gpt2 do the same
 
-    config.json          as in gpt2_layout.py, and "quantization_config": what is in 4 bits, and how
+    config.json          as in pretrained/layout.py, and "quantization_config": what is in 4 bits, and how
     model.safetensors    transformer.h.0.attn.c_attn.weight          uint8 [n / 2, 1], codes
                          transformer.h.0.attn.c_attn.weight.absmax   the scales of its blocks
                          ...                                         see NF4Tensor.state_dict
@@ -27,7 +27,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from minigpt.files.atomic import write_atomically
+from minigpt.files.atomic import write_atomically, write_text
 from minigpt.layers import linear_layers
 from minigpt.model import GPT
 from minigpt.pretrained.layout import (
@@ -102,13 +102,9 @@ def save_quantized(model: GPT, encoding: tiktoken.Encoding | None, folder: str |
     write_atomically(
         folder / WEIGHTS_FILE, lambda path: save_file(tensors, path, metadata={"format": "pt"})
     )
-    write_atomically(folder / CONFIG_FILE, lambda path: _write_text(path, text))
+    write_text(folder / CONFIG_FILE, text)
     if encoding is not None:
         save_encoding(encoding, folder / TOKENIZER_FILE)
-
-
-def _write_text(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")
 
 
 def stored_quantization(model: GPT, dtype: torch.dtype) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from typing import Any, TextIO
 import torch
 from torch import Tensor, nn
 
-from minigpt.files.atomic import reason_of, write_atomically
+from minigpt.files.atomic import reason_of, write_text
 from minigpt.training.checkpoint import (
     has_checkpoint,
     load_best,
@@ -155,7 +155,7 @@ def cut_log(path: Path, step: int, validated: int) -> None:
             continue
         if earlier:
             kept.append(line + "\n")
-    write_atomically(path, lambda new: _write_lines(new, kept))
+    write_text(path, "".join(kept))
 
 
 def check_identity(
@@ -174,8 +174,3 @@ def check_identity(
                     f"the run in {folder} has {part} {name}={before!r}, this one {name}={value!r}; "
                     "resume with the same settings, or choose another folder"
                 )
-
-
-def _write_lines(path: Path, lines: list[str]) -> None:
-    with open(path, "w", encoding="utf-8") as file:
-        file.writelines(lines)
