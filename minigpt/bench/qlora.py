@@ -51,7 +51,7 @@ from minigpt.model import GPT
 from minigpt.optim.adamw import make_optimizer
 from minigpt.pretrained.folders import load_gpt2, save_gpt2
 from minigpt.qlora.model import quantize_model
-from minigpt.training.distributed import Workers
+from minigpt.training.distributed import Processes
 from minigpt.training.loss import accumulate_gradients, autocast, part_of_loss
 
 SMALL = GPTConfig(n_layer=2)  # of GPT-2 small's width: for a CPU
@@ -216,10 +216,10 @@ def contender(name: str, settings: Settings, folder: Path, checkpointing: bool) 
     model.train()
     optimizer = make_optimizer(model, 1e-3)
     batch = Batch(*settings.batch())
-    team = Workers("none", 0, 1, device)
+    processes = Processes("none", 0, 1, device)
 
     def step() -> float:
-        loss = accumulate_gradients(model, batch, team=team, dtype=dtype)
+        loss = accumulate_gradients(model, batch, processes=processes, dtype=dtype)
         optimizer.step()
         optimizer.zero_grad()
         if device.type == "cuda":

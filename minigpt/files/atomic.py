@@ -42,6 +42,15 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
         shutil.rmtree(workshop, ignore_errors=True)
 
 
+def write_text(path: Path, text: str) -> None:
+    """Make the file path hold text in UTF-8: it is then complete, or what it was before.
+
+    Raises:
+        OSError: as write_atomically.
+    """
+    write_atomically(path, lambda new: new.write_bytes(text.encode()))
+
+
 def _to_disk(path: Path, flags: int) -> None:
     descriptor = os.open(path, flags)
     try:

@@ -25,7 +25,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from minigpt.config import GPTConfig
-from minigpt.files.atomic import write_atomically
+from minigpt.files.atomic import write_atomically, write_text
+from minigpt.files.json_objects import read_json_object
 from minigpt.files.tensors import Stored, read_tensors
 from minigpt.model import GPT
 
@@ -50,7 +51,9 @@ MASK = re.compile(r"\.attn\.(bias|masked_bias)$")  # the causal mask, which olde
 STORED_DTYPES = {torch.float32: "float32", torch.bfloat16: "bfloat16", torch.float16: "float16"}
 
 
-def fit(folder: Path, weights: dict[str, Stored], wanted: dict[str, Tensor]) -> dict[str, Tensor]:
+def match_weights(
+    folder: Path, weights: dict[str, Stored], wanted: dict[str, Tensor]
+) -> dict[str, Tensor]:
     """What the model wants, from what the files hold: transposed where needed, in fp32, copied.
 
     Raises:
@@ -95,14 +98,16 @@ def assemble(
             "meta", without numbers.
 
     Raises:
-        ValueError: as fit.
+        ValueError: as match_weights.
     """
     if not config.bias and any(w.tensor.any() for n, w in weights.items() if n.endswith(".bias")):
         config = dataclasses.replace(config, bias=True)  # saved without, then trained with biases
     with torch.device("meta"):  # names and shapes without memory
         model = GPT(config)
     wanted = {name: p for name, p in model.state_dict().items() if name not in elsewhere}
-    model.load_state_dict(fit(folder, weights, wanted), strict=False, assign=True)  # fit is strict
+    model.load_state_dict(
+        match_weights(folder, weights, wanted), strict=False, assign=True
+    )  # strict before
     model.lm_head.weight = model.transformer.get_parameter("wte.weight")  # tied again
     return model.eval()
 
@@ -115,15 +120,9 @@ def read_config_file(folder: Path) -> dict[str, Any]:
         ValueError: it is damaged.
     """
     path = folder / CONFIG_FILE
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise FileNotFoundError(f"{folder} holds no model: it has no {CONFIG_FILE}") from None
-    except ValueError as error:
-        raise ValueError(f"{path} is cut short or damaged ({error})") from None
-    if not isinstance(found, dict):
-        raise ValueError(f"{path} should be one JSON object")
-    return found
+    if not path.is_file():
+        raise FileNotFoundError(f"{folder} holds no model: it has no {CONFIG_FILE}")
+    return read_json_object(path)
 
 
 def read_config(folder: Path, ignoring: Collection[str] = ()) -> GPTConfig:
@@ -182,7 +181,7 @@ def weight_files(folder: Path) -> list[Path]:
     index = folder / f"{WEIGHTS_FILE}.index.json"
     if index.is_file():
         try:
-            weight_map = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
+            weight_map = read_json_object(index)["weight_map"]
             files = [folder / Path(name).name for name in sorted(set(weight_map.values()))]
         except (ValueError, KeyError, TypeError, AttributeError):
             raise ValueError(f"{index} is cut short or damaged") from None
@@ -281,4 +280,4 @@ def write_model(folder: Path, tensors: dict[str, Tensor], config: dict[str, Any]
     write_atomically(
         folder / WEIGHTS_FILE, lambda path: save_file(tensors, path, metadata={"format": "pt"})
     )
-    write_atomically(folder / CONFIG_FILE, lambda path: path.write_text(text, encoding="utf-8"))
+    write_text(folder / CONFIG_FILE, text)

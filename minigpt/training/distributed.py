@@ -36,7 +36,7 @@ MODES = ("auto", "none", "ddp", "fsdp")
 
 
 @dataclass(frozen=True)
-class Workers:
+class Processes:
     """The processes of this run, seen from one of them.
 
     Attributes:
@@ -109,13 +109,13 @@ class Workers:
         trained = dict(owner.named_parameters())
         with torch.no_grad():
             for name, parameter in model.named_parameters():
-                parameter.copy_(whole(trained[name]))
+                parameter.copy_(gather_full(trained[name]))
 
 
-SINGLE = Workers("none", 0, 1, torch.device("cpu"))
+SINGLE = Processes("none", 0, 1, torch.device("cpu"))
 
 
-def join_workers(mode: str, device: torch.device) -> Workers:
+def join_processes(mode: str, device: torch.device) -> Processes:
     """Connect this process to the others that torchrun started, until the program ends.
 
     Args:
@@ -136,7 +136,7 @@ def join_workers(mode: str, device: torch.device) -> Workers:
                 f"parallel='none' would train the same model {count} times: torchrun started "
                 f"{count} processes; use parallel='ddp' or 'fsdp', or start without torchrun"
             )
-        return Workers("none", 0, 1, device)
+        return Processes("none", 0, 1, device)
     if "RANK" not in os.environ:
         raise ValueError(
             f"parallel={mode!r} needs several processes: start the program with "
@@ -149,7 +149,7 @@ def join_workers(mode: str, device: torch.device) -> Workers:
         backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
         dist.init_process_group(backend)
         atexit.register(dist.destroy_process_group)
-    return Workers(mode, dist.get_rank(), dist.get_world_size(), device)
+    return Processes(mode, dist.get_rank(), dist.get_world_size(), device)
 
 
 @contextmanager
@@ -176,7 +176,7 @@ def is_first_process() -> bool:
     return not (dist.is_available() and dist.is_initialized()) or dist.get_rank() == 0
 
 
-def whole(tensor: Any) -> Tensor:
+def gather_full(tensor: Any) -> Tensor:
     """tensor, put together from all processes if each holds a slice.
 
     For a slice this is a conversation: every process must call it, in the same order.
@@ -184,8 +184,8 @@ def whole(tensor: Any) -> Tensor:
     return tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor
 
 
-def like(tensor: Any, full: Tensor) -> Tensor:
-    """full, cut into slices over the processes in the same way as tensor is (whole, reversed)."""
+def shard_like(tensor: Any, full: Tensor) -> Tensor:
+    """Returns full cut into slices over the processes as tensor is; undoes gather_full."""
     if not hasattr(tensor, "full_tensor"):
         return full
     from torch.distributed.tensor import distribute_tensor

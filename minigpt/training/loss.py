@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from minigpt.config import IGNORE
 from minigpt.dataset import Batch
 from minigpt.model import GPT
-from minigpt.training.distributed import SINGLE, Workers, gradient_exchange
+from minigpt.training.distributed import SINGLE, Processes, gradient_exchange
 
 
 def autocast(device: torch.device, dtype: torch.dtype) -> torch.autocast:
@@ -49,7 +49,7 @@ def accumulate_gradients(
     model: nn.Module,
     batch: Batch,
     micro_batch_size: int | None = None,
-    team: Workers = SINGLE,
+    processes: Processes = SINGLE,
     dtype: torch.dtype = torch.float32,
 ) -> float:
     """Add the gradient of a batch's mean loss to .grad, a few rows at a time.
@@ -76,22 +76,22 @@ def accumulate_gradients(
             f"the batch has no target to learn from: all {batch.targets.numel()} are {IGNORE}; "
             "check how the data masks its prompts"
         )
-    parts = team.share(batch).split(micro_batch_size or len(batch.idx))
+    parts = processes.share(batch).split(micro_batch_size or len(batch.idx))
     batch_loss = 0.0
     for i, part in enumerate(parts):
         with gradient_exchange(model, wanted=i == len(parts) - 1):
-            with autocast(team.device, dtype):
-                loss = part_of_loss(model, part.to(team.device), total_targets)
-            (loss * team.count).backward()  # in the formats that forward used
+            with autocast(processes.device, dtype):
+                loss = part_of_loss(model, part.to(processes.device), total_targets)
+            (loss * processes.count).backward()  # in the formats that forward used
         batch_loss += loss.item()
-    return team.sum(batch_loss)
+    return processes.sum(batch_loss)
 
 
 @torch.no_grad()
 def evaluate_loss(
     model: nn.Module,
     batches: Iterable[Batch],
-    team: Workers = SINGLE,
+    processes: Processes = SINGLE,
     dtype: torch.dtype = torch.float32,
 ) -> float:
     """The mean loss over all targets of all batches, in nats a token, without dropout.
@@ -104,10 +104,10 @@ def evaluate_loss(
     loss_sum, total_targets = 0.0, 0
     for batch in batches:
         total_targets += batch.n_targets
-        part = team.share(batch).to(team.device)
-        with autocast(team.device, dtype):
+        part = processes.share(batch).to(processes.device)
+        with autocast(processes.device, dtype):
             loss_sum += part_of_loss(model, part, total_targets=1).item()
     model.train(was_training)
     if total_targets == 0:
         raise ValueError("there is no validation data; give some, or set eval_every=0")
-    return team.sum(loss_sum) / total_targets
+    return processes.sum(loss_sum) / total_targets

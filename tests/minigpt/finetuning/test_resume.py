@@ -83,11 +83,11 @@ def test_a_finished_run_is_resumed_without_harm(inputs: tuple[Path, Path], tmp_p
     ("options", "said"),
     [
         ([], "or --resume on the command line), or choose another folder"),
-        (["--resume", "--alpha", "3"], "has run alpha=128.0, this one alpha=3.0"),
-        (["--resume", "--r", "3"], "has run r=2, this one r=3"),
-        (["--resume", "--method", "full"], "has run method='lora', this one method='full'"),
-        (["--resume", "--rehearse", "0.1"], "has run rehearse=0.0, this one rehearse=0.1"),
-        (["--resume", "--lora-dropout", "0.5"], "has run lora_dropout=0.0"),
+        (["--resume", "--alpha", "3"], "has setting alpha=128.0, this one alpha=3.0"),
+        (["--resume", "--r", "3"], "has setting r=2, this one r=3"),
+        (["--resume", "--method", "full"], "has setting method='lora', this one method='full'"),
+        (["--resume", "--rehearse", "0.1"], "has setting rehearse=0.0, this one rehearse=0.1"),
+        (["--resume", "--lora-dropout", "0.5"], "has setting lora_dropout=0.0"),
         (["--resume", "--steps", "7"], "has setting max_steps=6, this one max_steps=7"),
         (["--resume", "--model", "base"], "this one model='base'"),
         (
