@@ -27,8 +27,10 @@ from minigpt.bleu import brevity_penalty, clipped_matches, corpus_bleu, sentence
 from minigpt.rouge import (
     RougeScorer,
     Score,
+    bootstrap_interval,
     lcs_positions,
     lcs_table,
+    mean_scores,
     ngrams,
     overlap,
     rouge_l,
@@ -36,7 +38,6 @@ from minigpt.rouge import (
     score_from_hits,
     tokenize,
 )
-from minigpt.score_means import bootstrap_interval, mean_scores
 from minigpt.text.python_library import read_jsonl, task_set
 
 course = lesson.start(6, "Metrics")

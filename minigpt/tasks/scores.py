@@ -9,8 +9,7 @@ from typing import Any
 from tqdm import tqdm
 
 from minigpt.bleu import corpus_bleu
-from minigpt.rouge import RougeScorer
-from minigpt.score_means import bootstrap_interval, mean_scores
+from minigpt.rouge import RougeScorer, bootstrap_interval, mean_scores
 from minigpt.text.python_library import read_jsonl, read_lines
 
 CORPUS_METRICS = (*(f"rouge{n}" for n in range(1, 10)), "rougeL", "rougeLsum", "bleu")
