@@ -25,15 +25,8 @@ from lessons import lesson
 from lessons.held_out import HeldOut
 from minigpt import GPT, GPTConfig, load_pretrained, save_pretrained
 from minigpt.lora.layer import LoRALinear
-from minigpt.lora.model import (
-    apply_lora,
-    count_trainable,
-    load_lora,
-    merge_lora,
-    save_lora,
-    set_lora,
-    unmerge_lora,
-)
+from minigpt.lora.model import apply_lora, load_lora, merge_lora, save_lora, set_lora, unmerge_lora
+from minigpt.memory.counts import count_lora
 from minigpt.tasks.answers import evaluate_task
 from minigpt.tasks.data import TaskData, instruction_data, task_data
 from minigpt.tasks.rows import InstructionData
@@ -294,7 +287,7 @@ TABLE = {
 }
 for targets, published in TABLE.items():
     for r, figure_printed in published.items():
-        count = count_trainable(gpt3, r, targets)
+        count = count_lora(gpt3, r, targets)
         truncated = f"{count // 10**5 / 10}M"
         course.compare(
             f"GPT-3, {', '.join(targets)}, r = {r}", figure_printed, f"{count:,}",

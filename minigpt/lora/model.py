@@ -28,7 +28,6 @@ from minigpt.layers import (
     check_name,
     check_not_merged,
     choose,
-    count_trainable,
     linear_layers,
     within_block,
 )
@@ -37,7 +36,7 @@ from minigpt.lora.layer import Adapter, LoRALinear, check_rank, check_settings
 from minigpt.model import GPT
 
 __all__ = [
-    "Adapter", "LoRALinear", "apply_lora", "count_trainable", "load_lora", "lora_layers",
+    "Adapter", "LoRALinear", "apply_lora", "load_lora", "lora_layers",
     "merge_lora", "remove_lora", "save_lora", "set_lora", "unmerge_lora",
 ]  # fmt: skip
 

@@ -12,13 +12,13 @@ from torch import Tensor
 
 from minigpt.lora.model import (
     apply_lora,
-    count_trainable,
     lora_layers,
     merge_lora,
     remove_lora,
     set_lora,
     unmerge_lora,
 )
+from minigpt.memory.counts import count_lora
 from minigpt.model import GPT
 from minigpt.training.checkpoint import load_checkpoint, model_tensors, save_checkpoint
 from minigpt.training.loop import train
@@ -135,7 +135,7 @@ def test_a_checkpoint_of_what_is_trained_holds_the_adapter_and_no_more(tmp_path:
     other = apply_lora(ours(), r=4, alpha=8, target_modules=ALL)
     load_checkpoint(tmp_path, other)
     assert torch.equal(logits(other), logits(model))
-    weights = 4 * count_trainable(model.config, 4, ALL)
+    weights = 4 * count_lora(model.config, 4, ALL)
     assert weights < (tmp_path / "tensors-0.safetensors").stat().st_size < weights + 6000
 
 

@@ -16,8 +16,8 @@ from minigpt.command.memory import PARTS
 from minigpt.config import GPTConfig, count_parameters
 from minigpt.finetuning.methods import METHODS, settle_nf4
 from minigpt.finetuning.settings import RECIPES
-from minigpt.layers import count_trainable
 from minigpt.memory import predicted as memory
+from minigpt.memory.counts import count_lora
 from minigpt.memory.llama import LLAMA_2
 from minigpt.memory.measured import storages
 from minigpt.memory.predicted import Memory, predict_memory
@@ -94,8 +94,8 @@ def test_activations_are_proportional_to_the_batch(method: str, shape: Any) -> N
 def test_what_is_trained_is_what_the_methods_say() -> None:
     targets = ("c_attn", "mlp.c_proj", "lm_head")
     trained = {
-        "lora": count_trainable(XL, 5, targets),
-        "qlora": count_trainable(XL, 5, targets),
+        "lora": count_lora(XL, 5, targets),
+        "qlora": count_lora(XL, 5, targets),
         "prompt": count_prompt_tuning(XL, 7),
         "prefix": count_prefix_tuning(XL, 7),
         "bottleneck": count_bottlenecks(XL, 3),
@@ -108,7 +108,7 @@ def test_what_is_trained_is_what_the_methods_say() -> None:
 
 
 def test_nf4_takes_4_127_bits_a_weight_and_4_5_without_double_quantization() -> None:
-    added = 4 * count_trainable(XL, 8, ("c_attn", "c_proj", "c_fc"))
+    added = 4 * count_lora(XL, 8, ("c_attn", "c_proj", "c_fc"))
     linear = 12 * L * C**2
     for double_quant, bits in ((True, 4.127), (False, 4.5)):
         weights = predict_memory(XL, "qlora", 1, 64, double_quant=double_quant).weights
