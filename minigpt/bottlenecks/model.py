@@ -4,7 +4,7 @@
 
     model = load_pretrained("base")[0]
     apply_bottlenecks(model, r=16, name="french")
-    train(model, ...)                                    # only the adapters learn
+    train(model, ...)                                    # only they learn
     save_bottlenecks(model, "runs/french")                  # a small folder
     load_bottlenecks(model, "runs/summary", name="summary")
     set_bottlenecks(model, "french")                        # from task to task; None: the base
@@ -12,10 +12,10 @@
 
 They stand behind c_proj, the last layer of the attention and of the MLP, before the result is added
 to the stream (figure 2 of the paper). Unlike LoRA's product, which is linear, they cannot be merged
-into a weight, so a model with adapters always has more to compute than the one without.
+into a weight, so a model with bottlenecks always has more to compute than the one without.
 
 The paper trains the layer norms as well. Here they stay frozen, as the counts of Hu et al. for
-GPT-3 have it, so that taking the adapters off gives the base model back.
+GPT-3 have it, so that taking the bottlenecks off gives the base model back.
 
 What happens behind one layer is in layer.py, the files are in files.py.
 Sources: Houlsby et al. 2019, "Parameter-Efficient Transfer Learning for NLP" (arXiv 1902.00751,
@@ -74,7 +74,7 @@ def apply_bottlenecks(
 
     If the model has LoRA, that keeps computing, frozen. Both then act on what the linear layer says
     on its own: with LoRA on a c_proj the result is adapter(W x) + scaling B A x, in whichever order
-    the two were put on. Such a LoRA cannot be merged while the adapters are there. A model whose
+    the two were put on. Such a LoRA cannot be merged while the bottlenecks are there. A model whose
     weights are to be in 4 bits (qlora.py) is quantized first.
 
     Args:
@@ -84,15 +84,15 @@ def apply_bottlenecks(
         model, changed in place.
 
     Raises:
-        ValueError: a setting is out of range, the model already has adapters of this name, or a
+        ValueError: a setting is out of range, the model already has bottlenecks of this name, or a
             LoRA adapter is merged.
     """
     check_bottleneck(r, init)
     check_name(name)
     if name in bottleneck_names(model):
         raise ValueError(
-            f"the model already has adapters called {name!r}; give the new ones another name, or "
-            "take all off with remove_bottlenecks(model)"
+            f"the model already has bottlenecks called {name!r}; give the new ones another "
+            "name, or take all off with remove_bottlenecks(model)"
         )
     check_not_merged(model)
     for path, layer in _innermost(model).items():
@@ -132,7 +132,7 @@ def _layers_or_error(model: nn.Module) -> dict[str, BottleneckLinear]:
     layers = bottleneck_layers(model)
     if not layers:
         raise ValueError(
-            "the model has no adapters; apply_bottlenecks or load_bottlenecks puts them on"
+            "the model has no bottlenecks; apply_bottlenecks or load_bottlenecks puts them on"
         )
     return layers
 
@@ -141,10 +141,10 @@ def set_bottlenecks(model: nn.Module, name: str | None) -> None:
     """Makes the model compute with these bottlenecks and train them alone; None: without any.
 
     Everything else that the model has is frozen, LoRA too, which keeps computing; with None only
-    the adapters are.
+    the bottlenecks are.
 
     Raises:
-        ValueError: the model has no adapters of this name.
+        ValueError: the model has no bottlenecks of this name.
     """
     layers = _layers_or_error(model)
     if name is not None and name not in bottleneck_names(model):
@@ -164,7 +164,7 @@ def remove_bottlenecks(model: GPT) -> GPT:
     Its parameters stay frozen; model.requires_grad_() makes them trainable.
 
     Raises:
-        ValueError: the model has no adapters.
+        ValueError: the model has no bottlenecks.
     """
     for path, layer in _layers_or_error(model).items():
         model.set_submodule(path, layer.base)
@@ -186,7 +186,7 @@ def save_bottlenecks(model: GPT, folder: str | Path, name: str | None = None) ->
     names = bottleneck_names(model)
     if name not in names:
         which = "active" if name is None else f"called {name!r} to save"
-        raise ValueError(f"no adapters are {which}; the model has {', '.join(names)}")
+        raise ValueError(f"no bottlenecks are {which}; the model has {', '.join(names)}")
     held = {path: cast(Bottleneck, layer.adapters[name]) for path, layer in layers.items()}
     r = next(iter(held.values())).r
     numbers = {path: dict(adapter.named_parameters()) for path, adapter in held.items()}
@@ -199,9 +199,9 @@ def load_bottlenecks(model: GPT, folder: str | Path, name: str = "default") -> G
     On an error the model is unchanged.
 
     Raises:
-        FileNotFoundError: folder holds no adapters.
+        FileNotFoundError: folder holds no bottlenecks.
         ValueError: a file is damaged, holds something else, or was made for another model; or the
-            model already has adapters of this name.
+            model already has bottlenecks of this name.
     """
     r, numbers = read_bottlenecks(Path(folder), list(_innermost(model)), model.config.n_embd)
     apply_bottlenecks(model, r, name=name, init="zeros")

@@ -140,7 +140,6 @@ CONTROLS = """
 import json
 from kernels.gpu import dequantize, matmul, quantize
 from kernels.machine_code.measure import measure
-from kernels.machine_code import measure
 plain = quantize.variant("quantize", "bf16", 64)
 for variant, arch, options in [
     (plain, "sm_90", {"maxnreg": 24}),

@@ -179,7 +179,7 @@ def refused(model: GPT, folder: Path, sentence: str, kind: type = ValueError) ->
 
 def test_a_name_that_is_taken_is_refused(tmp_path: Path) -> None:
     save_bottlenecks(adapted(), tmp_path)
-    refused(adapted(name="another"), tmp_path, "already has adapters called 'another'")
+    refused(adapted(name="another"), tmp_path, "already has bottlenecks called 'another'")
 
 
 def test_lora_is_told_apart_from_adapters_both_ways(tmp_path: Path) -> None:

@@ -224,7 +224,7 @@ def test_a_copy_of_the_model_is_independent() -> None:
         ({"r": 2.0}, "must be at least 1, got 2.0"),
         ({"init": "zero"}, "init must be one of identity, normal, zeros, got 'zero'"),
         ({"name": "a b"}, "an adapter's name is made of"),
-        ({"name": "first"}, "already has adapters called 'first'; give the new ones another"),
+        ({"name": "first"}, "already has bottlenecks called 'first'; give the new ones another"),
     ],
 )
 def test_a_wrong_setting_is_named_and_changes_nothing(settings: dict, sentence: str) -> None:
@@ -247,18 +247,18 @@ def test_what_is_not_there_cannot_be_switched_saved_or_removed(tmp_path: Path) -
     ]
     for attempt in attempts:
         with pytest.raises(
-            ValueError, match="has no adapters; apply_bottlenecks or load_bottlenecks"
+            ValueError, match="has no bottlenecks; apply_bottlenecks or load_bottlenecks"
         ):
             attempt(ours())
     model = adapted(name="french")
-    with pytest.raises(ValueError, match="no adapters called 'german'; it has french"):
+    with pytest.raises(ValueError, match="no bottlenecks called 'german'; it has french"):
         set_bottlenecks(model, "german")
     with pytest.raises(
-        ValueError, match="no adapters are called 'german' to save; the model has fre"
+        ValueError, match="no bottlenecks are called 'german' to save; the model has fre"
     ):
         save_bottlenecks(model, tmp_path / "x", "german")
     set_bottlenecks(model, None)
-    with pytest.raises(ValueError, match="no adapters are active; the model has french"):
+    with pytest.raises(ValueError, match="no bottlenecks are active; the model has french"):
         save_bottlenecks(model, tmp_path / "x")
     with pytest.raises(ValueError, match="every parameter of this GPT is frozen"):
         train(model, TinyData(), tiny_config())
