@@ -1,7 +1,7 @@
 """What users of the package call: `quantize_nf4`, `dequantize_nf4` and `nf4_linear`.
 
 Here is everything around the arithmetic: what is checked, who does the work (the Triton kernels on
-a GPU, `cpu.py` elsewhere), what the gradients are, and how torch.compile gets to know of it.
+a GPU, `cpu/` elsewhere), what the gradients are, and how torch.compile gets to know of it.
 The three operators below are registered with torch.library, so that a compiled graph calls them
 like operators of torch itself; they see an NF4Tensor as the list of its parts and a few numbers.
 """

@@ -1,7 +1,7 @@
 """NF4 in plain PyTorch, step by step: the specification.
 
 `quantize_plainly` and `dequantize_plainly` are made of one small function a step, each with its
-formula. Every other implementation here, on a processor (cpu.py) or a GPU, is compared with them
+formula. Every other implementation here, on a processor (cpu/) or a GPU, is compared with them
 bit by bit.
 
 Source: Dettmers et al. 2023, "QLoRA", section 3 (arXiv 2305.14314); rounding as in the CUDA kernels

@@ -408,7 +408,7 @@ if has_triton():
 # scale and result, the kernel's arguments, loads and a store. And the compiler saves: of the tree's
 # 15 selections it makes 10, by letting the tests decide whether an instruction runs at all.
 #
-# A processor with AVX-512 has such an instruction too: `kernels/avx512.c` gets 32 weights at once.
+# A processor with AVX-512 has such an instruction too: `kernels/cpu/avx512.c` gets 32 at once.
 
 # %%
 if has_triton():

@@ -1,6 +1,6 @@
-"""Which linear layers get LoRA, by name, and how many parameters that makes.
+"""A model's linear layers by name, and what stands beside them.
 
-Source of the counts: Hu et al. 2021 (arXiv 2106.09685), section 4.2 and table 4.
+The rule by which a name chooses layers is peft's, so that files mean the same here and there.
 """
 
 from __future__ import annotations

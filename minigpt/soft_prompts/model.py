@@ -13,7 +13,7 @@ trains what every layer would make of such tokens, their keys and values: 2 L C 
 way a text finds keys and values before itself (Prefix), and GPT.forward needs to know no more.
 A soft prompt belongs to the weights it was trained on: none is active while LoRA is merged.
 
-What happens inside is in prefix.py, the files are in soft_prompt_files.py. In the comments n is the
+What happens inside is in layer.py, the files are in files.py. In the comments n is the
 number of virtual tokens, C the width n_embd, L the number of layers, V the vocabulary.
 Sources: Lester et al. 2021, "The Power of Scale for Parameter-Efficient Prompt Tuning" (arXiv
 2104.08691); Li and Liang 2021, "Prefix-Tuning" (arXiv 2101.00190).

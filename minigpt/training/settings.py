@@ -23,7 +23,7 @@ class TrainConfig:
             needs less memory and gives the same step (see accumulate_gradients).
         learning_rate: the highest; reached after warmup_steps.
         min_learning_rate: where the cosine ends; None is a tenth of learning_rate, as in GPT-3.
-        weight_decay: pull of matrices towards zero, see optim.py.
+        weight_decay: pull of matrices towards zero, see optim/.
         betas, eps: AdamW's.
         paged: keep AdamW's moments of weights on a GPU in the host's memory: 8 bytes less on the
             GPU for each trained number, and a slower step (paged_adamw.py).

@@ -55,7 +55,7 @@ def anew(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     avx512.compiled.cache_clear()
 
 
-# What it computes; tests/kernels/test_cpu.py has more.
+# What it computes; test_lookup_tables.py has more.
 
 
 @needs_avx512

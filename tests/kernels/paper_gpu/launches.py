@@ -1,6 +1,6 @@
-"""Launches on the GPUs of paper_gpu.py; test_launch.py runs this file without TRITON_INTERPRET.
+"""Launches on the GPUs of gpus.py; test_launch.py runs this file without TRITON_INTERPRET.
 
-python tests/kernels/launches.py      # a JSON object: what is wrong with each, "" for nothing
+python -m tests.kernels.paper_gpu.launches    # JSON: what is wrong with each, "" for nothing
 """
 
 from __future__ import annotations

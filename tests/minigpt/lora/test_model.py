@@ -1,4 +1,4 @@
-"""minigpt.lora: adapters on a whole model (one layer: test_lora_layer.py)."""
+"""minigpt.lora: adapters on a whole model (one layer: test_layer.py)."""
 
 from __future__ import annotations
 

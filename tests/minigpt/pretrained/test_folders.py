@@ -1,4 +1,4 @@
-"""Models as folders, with and without their tokenizer (the layout: test_gpt2_layout.py)."""
+"""Models as folders, with and without their tokenizer (the layout: test_layout.py)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""minigpt.qlora: a model with its linear layers in 4 bits (one layer: test_qlora_layer.py)."""
+"""minigpt.qlora: a model with its linear layers in 4 bits (one layer: test_layer.py)."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """minigpt.soft_prompts: what a model with a soft prompt computes.
 
-How a prompt starts is in test_soft_prompts_settings.py, training is in
-test_soft_prompts_training.py, the files are in test_soft_prompt_files.py.
+How a prompt starts is in test_settings.py, training is in
+test_training.py, the files are in test_files.py.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """A tiny pretrained model, a tiny task, and the command that fine-tunes one on the other.
 
-    python tiny_finetune.py FOLDER     fine-tune while being killed again and again (POSIX)
+    python -m tests.minigpt.tiny.finetune FOLDER    fine-tune while being killed (POSIX)
 
-prints one line of JSON with what came out; test_finetuning_resume.py reads it.
+prints one line of JSON with what came out; finetuning/test_resume.py reads it.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """A model and data small enough to train in a second, and runs of them in processes of their own.
 
-    python tiny_run.py kill FOLDER       train while being killed again and again (POSIX)
-    python tiny_run.py stop FOLDER       stop early, killed once before each operation on the disk
-    torchrun ... tiny_run.py spread FOLDER   train on several processes with DDP and FSDP2
+    python -m tests.minigpt.tiny.run kill FOLDER    train while being killed again and again
+    python -m tests.minigpt.tiny.run stop FOLDER    stop early, killed before each disk operation
+    torchrun ... -m tests.minigpt.tiny.run spread FOLDER    train with DDP and FSDP2
 
 All print one line of JSON with what came out; the tests beside this file read it.
 """

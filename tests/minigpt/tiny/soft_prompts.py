@@ -1,6 +1,6 @@
 """A tiny GPT with soft prompts, the plain way to compute with them, and runs on two processes.
 
-torchrun --nproc-per-node 2 tiny_soft_prompts.py     prints the losses with DDP and FSDP2 as JSON
+torchrun --nproc-per-node 2 -m tests.minigpt.tiny.soft_prompts   prints losses as JSON
 """
 
 from __future__ import annotations
