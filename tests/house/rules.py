@@ -31,11 +31,11 @@ WORKSHOPS: list[tuple[str, ...]] = [
     ("minigpt/text",),
     ("minigpt/optim",),
     ("minigpt/training",),
-    ("minigpt/pretrained",),
     SISTERS,
+    ("minigpt/pretrained",),
     ("minigpt/tasks",),
-    ("minigpt/memory",),
     ("minigpt/finetuning",),
+    ("minigpt/memory",),
     ("minigpt/__init__.py",),
     ("minigpt/bench",),
     ("minigpt/command",),
@@ -46,8 +46,6 @@ WITHOUT_A_MODEL = ("minigpt/files", "minigpt/fast", "minigpt/text")
 # Late imports against the order: from files that begin so to files that begin so, and why.
 EXCEPTIONS = {
     ("minigpt/model.py", "minigpt/generation.py"): "GPT.generate is a method, for those who look",
-    ("minigpt/pretrained/folders.py", "minigpt/qlora/files.py"): "a folder says itself that it "
-    "holds 4 bits, and only then is kernels needed",
     ("minigpt/command/", "minigpt/bench/"): "`minigpt bench` starts it",
     ("minigpt/command/", "lessons/"): "`minigpt lesson` finds and runs them",
 }
@@ -87,6 +85,7 @@ def chapters_import_above(tree: Tree) -> list[str]:
             found
             for found in tree.executed(EXCEPTIONS)
             if found.file in CHAPTERS
+            and found.module != "minigpt"  # which says the version
             and found.target not in CHAPTERS[: CHAPTERS.index(found.file)]
             and room_of(found.target) not in ("minigpt/fast", "minigpt/files")
         ),

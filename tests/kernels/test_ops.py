@@ -14,9 +14,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 import kernels.gpu.dequantize
-from kernels import NF4Tensor, dequantize_nf4, nf4_linear, ops, quantize_nf4
+from kernels import dequantize_nf4, nf4_linear, ops, quantize_nf4
 from kernels.cpu.lookup_tables import SMALL
 from kernels.reference import dequantize_plainly, quantize_plainly
+from tests.kernels.tiny import linear_inputs
 
 DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 
@@ -54,13 +55,6 @@ def test_weight_that_requires_grad_is_taken_as_it_is() -> None:
     q = quantize_nf4(torch.nn.Linear(8, 8).weight)
     assert not any(part.requires_grad for part in q.parts.values())
     assert not dequantize_nf4(q).requires_grad
-
-
-def linear_inputs(dtype: torch.dtype = torch.float32) -> tuple[Tensor, NF4Tensor, Tensor, Tensor]:
-    q = quantize_nf4(torch.randn(48, 100).to(dtype))
-    x = torch.randn(2, 3, 100).to(dtype).requires_grad_()
-    bias = torch.randn(48).to(dtype).requires_grad_()
-    return x, q, bias, torch.randn(2, 3, 48).to(dtype)
 
 
 @pytest.mark.parametrize("backend", ["torch", "triton"])
