@@ -68,7 +68,8 @@ class Tree:
         for node, late, typing in walk(self.parsed[file]):
             for module, name in modules_of(node, file):
                 target = self._target(module, name)
-                whole = f"{module}.{name}" if name and self._target(module) != target else module
+                named = name and (self._target(module) != target or "__init__" in target)
+                whole = f"{module}.{name}" if named else module
                 yield Import(file, node.lineno, whole, target, late, typing)
 
     def _target(self, module: str, name: str = "") -> str:

@@ -85,7 +85,7 @@ def chapters_import_above(tree: Tree) -> list[str]:
             found
             for found in tree.executed(EXCEPTIONS)
             if found.file in CHAPTERS
-            and found.target != "minigpt/__init__.py"  # which says the version
+            and found.module != "minigpt"  # which says the version
             and found.target not in CHAPTERS[: CHAPTERS.index(found.file)]
             and room_of(found.target) not in ("minigpt/fast", "minigpt/files")
         ),
