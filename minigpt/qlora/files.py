@@ -3,7 +3,7 @@
     save_quantized(quantize_model(model), encoding, "runs/base-4bit")
     model = load_quantized("runs/base-4bit")       # load_pretrained and load_gpt2 do the same
 
-    config.json          as in pretrained/layout.py, and "quantization_config": what is in 4 bits, and how
+    config.json          as in pretrained/layout.py; "quantization_config": what is in 4 bits, how
     model.safetensors    transformer.h.0.attn.c_attn.weight          uint8 [n / 2, 1], codes
                          transformer.h.0.attn.c_attn.weight.absmax   the scales of its blocks
                          ...                                         see NF4Tensor.state_dict

@@ -184,7 +184,7 @@ def gather_full(tensor: Any) -> Tensor:
 
 
 def shard_like(tensor: Any, full: Tensor) -> Tensor:
-    """full, cut into slices over the processes in the same way as tensor is (gather_full, reversed)."""
+    """Returns full, cut into slices over the processes as tensor is: gather_full, reversed."""
     if not hasattr(tensor, "full_tensor"):
         return full
     from torch.distributed.tensor import distribute_tensor
