@@ -7,7 +7,7 @@
 # which was made by this very script with `--full`, and measure it against file compressors.
 #
 # Run it: `python lessons/04_pretraining.py`, or `minigpt lesson 4`. Its code is
-# `minigpt/training.py` and `minigpt/dataset.py`.
+# `minigpt/training/loop.py` and `minigpt/dataset.py`.
 #
 # `python lessons/04_pretraining.py --full` makes the base model again (half an hour on 2 cores that
 # are idle; Ctrl-C and the same command go on where it stopped).
@@ -19,6 +19,7 @@ import math
 import os
 import shutil
 import signal
+import sys
 import tempfile
 import textwrap
 from pathlib import Path
@@ -27,6 +28,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 import tiktoken
 import torch
+
+sys.path.insert(0, f"{sys.path[0]}/..")  # a checkout runs without being installed
 
 from lessons import base_model, lesson
 from minigpt import GPT, GPTConfig, count_parameters, load_pretrained, train_bpe

@@ -12,7 +12,8 @@ import torch
 from torch.nn import functional as F
 
 from minigpt import GPT
-from minigpt.dataset import IGNORE, overlapping_windows, pack
+from minigpt.config import IGNORE
+from minigpt.dataset import overlapping_windows, pack
 from minigpt.text.python_library import python_library, split_documents
 
 

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-IGNORE = -100  # a target that the loss leaves out (the default of torch's cross_entropy)
+from minigpt.config import IGNORE, check_ids
 
 
 class Batch(NamedTuple):
@@ -105,24 +105,6 @@ def pack(documents: Iterable[Sequence[int]], end_token: int) -> np.ndarray:
     ids = np.concatenate([part for row in rows for part in (row, end)])  # (N,)
     check_ids(torch.from_numpy(ids), 2**32)
     return ids.astype(np.uint16 if ids.max() < 2**16 else np.uint32)
-
-
-def check_ids(idx: Tensor, vocab_size: int) -> None:
-    """Make sure that every id in idx, of any shape, is one of the vocabulary's.
-
-    An id outside it would otherwise surface as an index error in the middle of the embedding (on a
-    GPU as an assertion that kills the process).
-
-    Raises:
-        ValueError: an id is below 0 or at least vocab_size.
-    """
-    low, high = (int(bound) for bound in idx.aminmax())
-    if low < 0 or high >= vocab_size:
-        wrong = low if low < 0 else high
-        raise ValueError(
-            f"token id {wrong} is outside the vocabulary of {vocab_size} (ids 0 to "
-            f"{vocab_size - 1}); encode the text with the tokenizer this model was trained with"
-        )
 
 
 class PackedText:

@@ -11,7 +11,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from torch import nn
 
 from minigpt.config import GPTConfig
-from minigpt.lora.layer import check_rank, check_settings
+
+ADAPTER_NAME = re.compile(r"[A-Za-z0-9_-]+")
 
 
 def linear_layers(module: nn.Module, prefix: str = "") -> Iterator[tuple[str, nn.Module]]:
@@ -55,6 +56,28 @@ def within_block(name: str) -> str:
     return re.sub(r"^.*\.\d+\.", "", name)
 
 
+def check_name(name: str) -> None:
+    """Makes sure that a name can become a part of the names of weights, as an adapter's does.
+
+    Raises:
+        ValueError: it cannot.
+    """
+    if not isinstance(name, str) or not ADAPTER_NAME.fullmatch(name):
+        raise ValueError(f"an adapter's name is made of letters, digits, - and _, got {name!r}")
+    if hasattr(nn.ModuleDict(), name):
+        raise ValueError(f"an adapter cannot be called {name!r}: torch uses that word itself")
+
+
+def check_not_merged(model: nn.Module) -> None:
+    """Raises ValueError if a LoRA adapter is merged into the model's weights."""
+    for _, layer in linear_layers(model):
+        if getattr(layer, "merged", False):
+            raise ValueError(
+                f"the adapter {layer.active!r} is merged into the weights; "
+                "call unmerge_lora(model) first"
+            )
+
+
 def count_trainable(config: GPTConfig, r: int, target_modules: Sequence[str] = ("c_attn",)) -> int:
     """How many parameters LoRA trains: r (in + out) for every matrix; no model is built.
 
@@ -66,6 +89,8 @@ def count_trainable(config: GPTConfig, r: int, target_modules: Sequence[str] = (
     Raises:
         ValueError: r is out of range for one of the matrices, or a name is not known.
     """
+    from minigpt.lora.layer import check_rank, check_settings
+
     check_settings(r, alpha=1, dropout=0)
     C = config.n_embd
     block = {

@@ -16,7 +16,6 @@ The other tables and the arithmetic are the same: products and sums in fp32, eac
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import cache
 from typing import Any
 
 import torch
@@ -24,10 +23,10 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from kernels.backend import check_not_capturing
+from kernels.gpu.tables import tables
 from kernels.gpu.warp import from_lane_of_quad, look_up, own_lane, share_halves, transpose_quad
 from kernels.machine_code.variants import Variant
-from kernels.nf4 import BLOCK_SIZES, DYNAMIC_MAP, LEVELS
+from kernels.nf4 import BLOCK_SIZES
 
 PLAIN_SIZE = 1024  # elements a program of the plain kernel handles
 THREADS = 128  # of a program of the fast kernel; each takes 16 bytes of codes
@@ -188,13 +187,6 @@ def dequantize_fast_kernel(
             absmax_offset_ptr, levels_ptr, map_ptr, out_ptr,
             BLOCK_SIZE, NESTED_BLOCK_SIZE, QUAD, INTERPRETED,
         )  # fmt: skip
-
-
-@cache
-def tables(device: torch.device) -> tuple[Tensor, Tensor]:
-    """LEVELS and DYNAMIC_MAP on a device; made once, as no CUDA graph can copy them there."""
-    check_not_capturing(device)
-    return LEVELS.to(device), DYNAMIC_MAP.to(device)
 
 
 def dequantize(

@@ -26,8 +26,9 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from kernels.gpu.dequantize import OPTIONS, block_scale, round_to, tables
+from kernels.gpu.dequantize import OPTIONS, block_scale, round_to
 from kernels.gpu.eight_elements import dot_eight, load_eight
+from kernels.gpu.tables import tables
 from kernels.gpu.warp import look_up, own_lane
 from kernels.machine_code.variants import Variant
 from kernels.nf4 import BLOCK_SIZES

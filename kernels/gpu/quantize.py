@@ -27,8 +27,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from kernels.backend import check_not_capturing
 from kernels.gpu.eight_elements import larger, largest_of_eight, load_eight, scaled
+from kernels.gpu.tables import check_not_capturing
 from kernels.gpu.warp import own_lane
 from kernels.machine_code.variants import Variant
 from kernels.nf4 import BLOCK_SIZES, FP32, MIDPOINTS, THRESHOLDS

@@ -68,7 +68,7 @@ class Row(NamedTuple):
 @cache
 def variants() -> tuple[Variant, ...]:
     """All that the launchers of the package launch."""
-    modules = [importlib.import_module(f"kernels.{name}") for name in MODULES]
+    modules = [importlib.import_module(f"kernels.gpu.{name}") for name in MODULES]
     return tuple(variant for module in modules for variant in module.variants())
 
 

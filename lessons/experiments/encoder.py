@@ -14,7 +14,8 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-from minigpt.dataset import IGNORE, Batch, PackedText
+from minigpt.config import IGNORE
+from minigpt.dataset import Batch, PackedText
 from minigpt.model import GPT
 
 

@@ -1,10 +1,11 @@
-"""Files of tensors by name, read without running anything that they may contain."""
+"""Files of tensors: safetensors, and older pickles of torch, read without running them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
 from pickle import UnpicklingError
+from typing import NamedTuple
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -14,11 +15,18 @@ DAMAGED = (SafetensorError, UnpicklingError, OSError, EOFError, RuntimeError, Va
            KeyError, AttributeError)  # what the readers raise for a damaged file  # fmt: skip
 
 
+class Stored(NamedTuple):
+    """A tensor as it lies in a file."""
+
+    tensor: Tensor
+    file: Path
+
+
 def read_tensors(file: Path) -> Iterator[tuple[str, Tensor]]:
-    """Yields the names and tensors in a .safetensors file, or in a pickle called .bin.
+    """Yields the names and tensors in a file.
 
     Raises:
-        ValueError: the file is missing, cut short or damaged.
+        ValueError: the file is cut short or damaged, or its pickle asks for more than tensors.
     """
     try:
         if file.suffix == ".bin":

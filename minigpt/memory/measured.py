@@ -8,15 +8,16 @@ look at it. On a GPU torch also knows the most that was ever allocated.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from minigpt.dataset import IGNORE, Batch
+from minigpt.config import IGNORE
+from minigpt.dataset import Batch
 from minigpt.memory.predicted import Memory
-from minigpt.model import GPT
+from minigpt.model import GPT, Visible
 from minigpt.training.loss import autocast, part_of_loss
 
 
@@ -98,7 +99,7 @@ def measure_memory(
     def leave(block: nn.Module, args: tuple[Any, ...], result: Tensor) -> None:
         nonlocal last_inputs, before_last
         if result.requires_grad:  # or else no gradient will ask for the block again
-            inputs.update(storages(arg for arg in args if isinstance(arg, Tensor)))
+            inputs.update(storages(tensors_in(args)))
             last_inputs, before_last = args, kept.storages()
 
     hooks = [block.register_forward_hook(leave) for block in blocks]
@@ -119,7 +120,7 @@ def measure_memory(
         inside = KeptTensors()
         with inside.hooks, autocast(device, dtype):
             _result = blocks[-1](*last_inputs)
-        counted = own | storages(arg for arg in last_inputs if isinstance(arg, Tensor))
+        counted = own | storages(tensors_in(last_inputs))
         again = size_without(counted, inside.storages())
         activations = max(activations, size_without(own, before_last | inputs) + again)
     return Memory(
@@ -129,6 +130,15 @@ def measure_memory(
         activations=activations,
         peak=peak,
     )
+
+
+def tensors_in(inputs: tuple[Any, ...]) -> Iterator[Tensor]:
+    """Yields the tensors among a block's inputs, those that its `Visible` holds included."""
+    for value in inputs:
+        if isinstance(value, Tensor):
+            yield value
+        elif isinstance(value, Visible):
+            yield from (part for part in value if isinstance(part, Tensor))
 
 
 def size_without(own: dict[int, int], kept: dict[int, int]) -> int:

@@ -14,17 +14,20 @@ Source: the files that transformers' GPT2LMHeadModel and GPT2Model write.
 from __future__ import annotations
 
 import dataclasses
+import json
 import re
 from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import torch
+from safetensors.torch import save_file
 from torch import Tensor
 
 from minigpt.config import GPTConfig
+from minigpt.files.atomic import write_atomically, write_text
 from minigpt.files.json_objects import read_json_object
-from minigpt.files.tensors import read_tensors
+from minigpt.files.tensors import Stored, read_tensors
 from minigpt.model import GPT
 
 if TYPE_CHECKING:
@@ -46,13 +49,6 @@ OUR_SWITCHES: dict[str, Any] = {
 TRANSPOSED = re.compile(r"(attn\.c_attn|attn\.c_proj|mlp\.c_fc|mlp\.c_proj)\.weight$")
 MASK = re.compile(r"\.attn\.(bias|masked_bias)$")  # the causal mask, which older versions stored
 STORED_DTYPES = {torch.float32: "float32", torch.bfloat16: "bfloat16", torch.float16: "float16"}
-
-
-class Stored(NamedTuple):
-    """A tensor as it lies in a file."""
-
-    tensor: Tensor
-    file: Path
 
 
 def match_weights(
@@ -271,3 +267,17 @@ def check_vocabulary(config: GPTConfig, encoding: tiktoken.Encoding) -> None:
             f"the tokenizer {encoding.name!r} has {encoding.n_vocab} tokens, but the model only "
             f"{config.vocab_size}; take the tokenizer that the model was trained with"
         )
+
+
+def write_model(folder: Path, tensors: dict[str, Tensor], config: dict[str, Any]) -> None:
+    """Writes the weights and then config.json, each whole or not at all.
+
+    Raises:
+        OSError: the disk is full or may not be written to; no file is left half-written.
+    """
+    text = json.dumps(config, indent=2) + "\n"
+    folder.mkdir(parents=True, exist_ok=True)
+    write_atomically(
+        folder / WEIGHTS_FILE, lambda path: save_file(tensors, path, metadata={"format": "pt"})
+    )
+    write_text(folder / CONFIG_FILE, text)

@@ -25,7 +25,8 @@ import numpy as np
 import tiktoken
 import torch
 
-from minigpt.dataset import IGNORE, Batch, check_ids
+from minigpt.config import IGNORE, check_ids
+from minigpt.dataset import Batch
 from minigpt.tasks.task import TASKS, Task, make_task, read_records, split_records
 
 __all__ = [

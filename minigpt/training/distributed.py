@@ -28,7 +28,8 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from minigpt.dataset import IGNORE, Batch
+from minigpt.config import IGNORE
+from minigpt.dataset import Batch
 from minigpt.model import Block
 
 MODES = ("auto", "none", "ddp", "fsdp")
@@ -184,7 +185,7 @@ def gather_full(tensor: Any) -> Tensor:
 
 
 def shard_like(tensor: Any, full: Tensor) -> Tensor:
-    """Returns full, cut into slices over the processes as tensor is: gather_full, reversed."""
+    """Returns full cut into slices over the processes as tensor is; undoes gather_full."""
     if not hasattr(tensor, "full_tensor"):
         return full
     from torch.distributed.tensor import distribute_tensor

@@ -229,7 +229,8 @@ def identity_of(
         torch.stack([part for part in batch if part is not None]).numpy().tobytes()
     )
     return {
-        "setting": {**(identity or {}), **decisive_settings(config)},
+        "run": dict(identity or {}),
+        "setting": decisive_settings(config),
         "model": vars(shape) if is_dataclass(shape) else {},
         "data": {"checksum of the first batch": checksum},
     }

@@ -15,7 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from minigpt.dataset import IGNORE, Batch
+from minigpt.config import IGNORE
+from minigpt.dataset import Batch
 from minigpt.model import GPT
 from minigpt.training.distributed import SINGLE, Processes, gradient_exchange
 

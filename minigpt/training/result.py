@@ -77,7 +77,7 @@ class TrainResult:
 
 
 def lowest(validation: Sequence[tuple[int, float]]) -> tuple[int, float] | None:
-    """Returns the first (step, loss) with the lowest loss that is a number, or None."""
+    """Returns the first (step, loss) whose loss is the lowest number; None if there is none."""
     numbers = [(step, loss) for step, loss in validation if not math.isnan(loss)]
     return min(numbers, key=lambda pair: pair[1], default=None)
 

@@ -161,16 +161,17 @@ def cut_log(path: Path, step: int, validated: int) -> None:
 def check_identity(
     folder: Path, saved: dict[str, dict[str, Any]], ours: dict[str, dict[str, Any]]
 ) -> None:
-    """Make sure that the run in folder is the one to be resumed.
+    """Makes sure that the run in folder is the one to be resumed.
 
     Raises:
         ValueError: it is not; names the first setting that differs.
     """
     for part in ours:
-        for name, value in ours[part].items():
-            before = saved.get(part, {}).get(name)
+        kind = "setting" if part == "run" else part  # "run" holds the caller's own settings
+        for name in {**ours[part], **saved.get(part, {})}:
+            before, value = saved.get(part, {}).get(name), ours[part].get(name)
             if before != value:
                 raise ValueError(
-                    f"the run in {folder} has {part} {name}={before!r}, this one {name}={value!r}; "
+                    f"the run in {folder} has {kind} {name}={before!r}, this one {name}={value!r}; "
                     "resume with the same settings, or choose another folder"
                 )

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from lessons.experiments.encoder import Blanks, Encoder, examine, place_in_sentence
-from minigpt.config import GPTConfig
-from minigpt.dataset import IGNORE, PackedText
+from minigpt.config import IGNORE, GPTConfig
+from minigpt.dataset import PackedText
 from minigpt.model import GPT
 
 SMALL = GPTConfig(vocab_size=20, block_size=12, n_layer=2, n_head=2, n_embd=16)

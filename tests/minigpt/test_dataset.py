@@ -7,11 +7,11 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from minigpt.config import check_ids
 from minigpt.dataset import (
     Batch,
     PackedText,
     bits_per_byte,
-    check_ids,
     next_token_pairs,
     overlapping_windows,
     pack,

@@ -4,10 +4,12 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from minigpt.cache import KVCache
 from minigpt.config import GPTConfig
 from minigpt.dataset import Batch
-from minigpt.generation import KVCache
-from minigpt.model import GPT, drop, fused_attention, masked_attention, segment_mask
+from minigpt.fast.attention import fused_attention
+from minigpt.fast.dropout import dropout
+from minigpt.model import GPT, masked_attention, segment_mask
 from minigpt.training.loss import accumulate_gradients, part_of_loss
 
 CONFIG = GPTConfig(vocab_size=61, block_size=16, n_layer=3, n_head=2, n_embd=24)
@@ -181,7 +183,7 @@ def test_micro_batches_of_packed_rows_add_up_to_the_batch(model: GPT) -> None:
 @pytest.mark.parametrize("p", [0.1, 0.5])
 def test_dropout_zeroes_a_share_and_keeps_the_mean(p: float) -> None:
     x = torch.ones(400, 1000)
-    dropped = drop(x, p, training=True)
+    dropped = dropout(x, p, training=True)
     n = x.numel()
     share = (dropped == 0).double().mean()
     assert abs(share - p) < 5 * (p * (1 - p) / n) ** 0.5 + 2**-16
@@ -195,7 +197,7 @@ def test_dropout_zeroes_a_share_and_keeps_the_mean(p: float) -> None:
 
 def test_dropout_passes_gradients_where_it_kept_the_number() -> None:
     x = torch.randn(50, 33, requires_grad=True)
-    dropped = drop(x, 0.3, training=True)
+    dropped = dropout(x, 0.3, training=True)
     (gradient,) = torch.autograd.grad(dropped.sum(), x)
     kept = dropped != 0
     torch.testing.assert_close(gradient, kept / 0.7)

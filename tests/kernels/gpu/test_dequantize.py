@@ -148,8 +148,8 @@ def test_rounding_is_to_the_nearest_even_bf16(poisoned: Poisoned) -> None:
 
 COMPILE = """
 import json, sys
-from kernels.dequantize import variant
-from kernels.machine_code import compile_for
+from kernels.gpu.dequantize import variant
+from kernels.machine_code.measure import compile_for
 jobs = json.load(sys.stdin)
 print(json.dumps([compile_for(variant(*job), arch).asm["ptx"] for *job, arch in jobs]))
 """

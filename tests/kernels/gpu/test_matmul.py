@@ -15,8 +15,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from kernels.gpu.dequantize import tables
 from kernels.gpu.matmul import OUTPUTS, PLAIN, best_threads, matmul
+from kernels.gpu.tables import tables
 from kernels.machine_code import measure as machine_code
 from kernels.nf4 import NF4Tensor
 from kernels.reference import dequantize_plainly, quantize_plainly
@@ -149,8 +149,8 @@ def test_few_threads_are_idle() -> None:
 
 COMPILE = """
 import json, sys
-from kernels.machine_code import compile_for
-from kernels.matmul import variant
+from kernels.machine_code.measure import compile_for
+from kernels.gpu.matmul import variant
 jobs = json.load(sys.stdin)
 print(json.dumps([compile_for(variant(*job), "sm_90").asm["ptx"] for job in jobs]))
 """

@@ -184,8 +184,8 @@ def test_elements_beyond_two_to_the_31(fast: bool, monkeypatch: pytest.MonkeyPat
 
 COMPILE = """
 import json, sys
-from kernels.machine_code import compile_for
-from kernels.quantize import variant
+from kernels.machine_code.measure import compile_for
+from kernels.gpu.quantize import variant
 jobs = json.load(sys.stdin)
 print(json.dumps([compile_for(variant(*job), "sm_90").asm["ptx"] for job in jobs]))
 """

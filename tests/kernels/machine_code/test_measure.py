@@ -138,7 +138,8 @@ def test_dequantize_is_tuned_on_every_gpu_of_nvidia_and_for_every_dtype() -> Non
 
 CONTROLS = """
 import json
-from kernels import dequantize, matmul, quantize
+from kernels.gpu import dequantize, matmul, quantize
+from kernels.machine_code.measure import measure
 from kernels.machine_code import measure
 plain = quantize.variant("quantize", "bf16", 64)
 for variant, arch, options in [
@@ -190,8 +191,8 @@ def ask(script: str) -> list[str]:
 
 SHUFFLES = """
 import json
-from kernels.dequantize import variant
-from kernels.machine_code import compile_for, disassemble
+from kernels.gpu.dequantize import variant
+from kernels.machine_code.measure import compile_for, disassemble
 cases = [("dequantize_fast", dtype, 32, 256) for dtype in ("bf16", "fp32")]
 print(json.dumps([
     disassemble(compile_for(variant(*case), arch).asm["cubin"])[0]

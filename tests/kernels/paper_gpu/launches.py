@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-import kernels.gpu.dequantize
 import kernels.gpu.quantize
+import kernels.gpu.tables
 from kernels import dequantize_nf4, nf4_linear, ops, quantize_nf4
 from kernels.reference import dequantize_plainly, quantize_plainly
 from tests.kernels.paper_gpu.gpus import PaperGPUs
@@ -153,7 +153,7 @@ def a_graph_cannot_begin_with_the_first_call(gpus: PaperGPUs) -> None:
     for work in (quantize_nf4, dequantize_nf4):
         q = quantize_nf4(random(64).to(GPU))
         given = q if work is dequantize_nf4 else random(64).to(GPU)
-        for module in (kernels.gpu.quantize, kernels.gpu.dequantize):
+        for module in (kernels.gpu.quantize, kernels.gpu.tables):
             module.tables.cache_clear()
         with (
             pytest.raises(RuntimeError, match="call it once before you capture it"),

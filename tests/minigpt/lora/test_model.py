@@ -16,7 +16,7 @@ from minigpt.lora.model import (
     lora_layers,
     merge_lora,
     remove_lora,
-    set_adapter,
+    set_lora,
     unmerge_lora,
 )
 from minigpt.model import GPT
@@ -155,7 +155,7 @@ def test_adapters_of_different_ranks_and_layers_are_switched_without_a_trace() -
     torch.testing.assert_close(logits(model), logits(by_hand_untied(model)), rtol=0, atol=2e-5)
     alone["summary"] = logits(model)
     for name in ("french", "summary", None, "french", None, "summary"):
-        set_adapter(model, name)
+        set_lora(model, name)
         assert torch.equal(logits(model), alone[name]), name
         trained = {n.split(".")[-2] for n, p in model.named_parameters() if p.requires_grad}
         assert trained == ({name} - {None})
@@ -216,13 +216,13 @@ def test_a_wrong_setting_is_named_and_changes_nothing(settings: dict, sentence: 
 
 
 def test_what_is_not_there_cannot_be_switched_merged_or_removed() -> None:
-    for attempt in (merge_lora, unmerge_lora, remove_lora, lambda m: set_adapter(m, "default")):
-        with pytest.raises(ValueError, match="has no adapters; apply_lora or load_adapter puts"):
+    for attempt in (merge_lora, unmerge_lora, remove_lora, lambda m: set_lora(m, "default")):
+        with pytest.raises(ValueError, match="has no adapters; apply_lora or load_lora puts"):
             attempt(ours())
     model = adapted(name="french")
     with pytest.raises(ValueError, match="no adapter 'german'; it has french"):
-        set_adapter(model, "german")
-    set_adapter(model, None)
+        set_lora(model, "german")
+    set_lora(model, None)
     with pytest.raises(ValueError, match="no adapter is active, so there is nothing to merge"):
         merge_lora(model)
     with pytest.raises(ValueError, match="no adapter of this layer is active; it has french"):

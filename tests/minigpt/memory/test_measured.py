@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from minigpt.bottlenecks.model import apply_adapters
+from minigpt.bottlenecks.model import apply_bottlenecks
 from minigpt.config import GPTConfig
 from minigpt.dataset import Batch
 from minigpt.lora.model import apply_lora
@@ -37,7 +37,7 @@ METHODS: list[tuple[str, dict[str, Any]]] = [
     ("prompt", {"n_tokens": 5}),
     ("prefix", {"n_tokens": 5}),
     ("prefix", {"n_tokens": 5, "reparametrize": 9}),
-    ("adapter", {"bottleneck": 4}),
+    ("bottleneck", {"bottleneck": 4}),
 ]
 
 
@@ -58,8 +58,8 @@ def prepared(config: GPTConfig, method: str, weights: str, settings: dict[str, A
         apply_prefix_tuning(
             model, settings["n_tokens"], reparametrize=settings.get("reparametrize")
         )
-    elif method == "adapter":
-        apply_adapters(model, settings["bottleneck"])
+    elif method == "bottleneck":
+        apply_bottlenecks(model, settings["bottleneck"])
     return model
 
 

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from minigpt.config import GPTConfig
-from minigpt.dataset import IGNORE, Batch
+from minigpt.config import IGNORE, GPTConfig
+from minigpt.dataset import Batch
 from minigpt.model import GPT
 from minigpt.tasks.rows import (
     TASKS,
