@@ -20,7 +20,7 @@ from __future__ import annotations
 import json
 import math
 import operator
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import NormalDist
 from typing import Any
@@ -204,6 +204,22 @@ class NF4Tensor:
     def double_quant(self) -> bool:
         """Whether the scales are quantized too."""
         return self.nested_block_size is not None
+
+    @classmethod
+    def from_parts(
+        cls,
+        parts: Sequence[Tensor],
+        shape: Sequence[int],
+        dtype: torch.dtype,
+        block_size: int,
+        nested_block_size: int | None,
+    ) -> NF4Tensor:
+        """Returns the NF4Tensor whose `parts` have these values: codes, then absmax or the three of
+        double quantization, in the order of the attributes."""
+        names = PARTS[:2] if nested_block_size is None else (PARTS[0], *PARTS[2:])
+        given: dict[str, Any] = dict(zip(names, parts, strict=True))
+        given |= {"dtype": dtype, "block_size": block_size, "nested_block_size": nested_block_size}
+        return cls(shape=torch.Size(shape), **given)
 
     @property
     def parts(self) -> dict[str, Tensor]:

@@ -120,7 +120,7 @@ def quantize_plainly(weight: Tensor, block_size: int, nested_block_size: int | N
     codes = pack(encode(normalise(x, absmax, block_size)))
     nested = nested_block_size
     scales = (absmax,) if nested is None else quantize_scales(absmax, nested)
-    return assemble(weight, codes, scales, block_size, nested)
+    return NF4Tensor.from_parts([codes, *scales], weight.shape, weight.dtype, block_size, nested)
 
 
 def dequantize_plainly(q: NF4Tensor, dtype: torch.dtype) -> Tensor:
@@ -128,26 +128,6 @@ def dequantize_plainly(q: NF4Tensor, dtype: torch.dtype) -> Tensor:
     levels = LEVELS.to(q.device)[unpack(q.codes, q.numel).int()]  # fp32 [n]
     x = in_blocks(levels, q.block_size) * block_scales(q)[:, None]
     return x.flatten()[: q.numel].to(dtype).view(q.shape)
-
-
-def assemble(
-    weight: Tensor,
-    codes: Tensor,
-    scales: tuple[Tensor, ...],
-    block_size: int,
-    nested_block_size: int | None,
-) -> NF4Tensor:
-    """The NF4Tensor of packed codes and of absmax, or of what `quantize_scales` made of it."""
-    nested = ("absmax_codes", "absmax_scale", "absmax_offset")
-    names = ("absmax",) if nested_block_size is None else nested
-    return NF4Tensor(
-        codes=codes,
-        shape=weight.shape,
-        dtype=weight.dtype,
-        block_size=block_size,
-        nested_block_size=nested_block_size,
-        **dict(zip(names, scales, strict=True)),
-    )
 
 
 def check_finite(weight: Tensor, sample: Tensor) -> None:

@@ -20,7 +20,6 @@ from torch import Tensor
 from kernels import NF4Tensor, dequantize_nf4, nf4_linear, quantize_nf4
 from kernels.bench.contenders import bitsandbytes, their_quantize
 from kernels.nf4 import DTYPES
-from kernels.ops import parts_of
 
 VALUE_ROWS = (1, 16, 64)  # of x: a product by each of the kernels, and one by torch's
 SHAPE = (1001, 1024)  # its last block of programs is not full
@@ -42,7 +41,7 @@ def check_values(
     weight = torch.randn(shape, device=device).to(dtype)
     ours = quantize_nf4(weight, backend="triton")
     reference = quantize_nf4(weight.cpu(), backend="torch")
-    pairs = zip(parts_of(ours), parts_of(reference), strict=True)
+    pairs = zip(ours.parts.values(), reference.parts.values(), strict=True)
     differ = sum(int((a.cpu() != b).sum()) for a, b in pairs)
     report = {"parts that differ": differ / ours.nbytes}
     if dtype == torch.bfloat16 and bitsandbytes() is not None:
@@ -86,10 +85,11 @@ class Operation(NamedTuple):
 def operations(device: torch.device) -> dict[str, Operation]:
     """The public functions, as functions of tensors."""
     weights = [torch.randn(SHAPE, device=device).bfloat16() for _ in range(2)]
-    parts = [parts_of(quantize_nf4(weight, backend="triton")) for weight in weights]
 
     def quantize(weight: Tensor) -> list[Tensor]:
-        return parts_of(quantize_nf4(weight, backend="triton"))
+        return list(quantize_nf4(weight, backend="triton").parts.values())
+
+    parts = [quantize(weight) for weight in weights]
 
     def nf4(parts: Sequence[Tensor]) -> NF4Tensor:
         codes, absmax_codes, absmax_scale, absmax_offset = parts

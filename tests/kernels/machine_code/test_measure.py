@@ -19,7 +19,15 @@ from kernels.machine_code.assembly import (
     parse_amd,
     parse_sass,
 )
-from kernels.machine_code.measure import ARCHS, Row, main, measure_all, runs_on, table, variants
+from kernels.machine_code.measure import (
+    ARCHS,
+    Row,
+    configurations,
+    main,
+    measure_all,
+    runs_on,
+    table,
+)
 from kernels.nf4 import BLOCK_SIZES
 
 ROOT = Path(__file__).parents[3]
@@ -138,17 +146,17 @@ def test_dequantize_is_tuned_on_every_gpu_of_nvidia_and_for_every_dtype() -> Non
 
 CONTROLS = """
 import json
-from kernels.gpu import dequantize, matmul, quantize
-from kernels.machine_code import measure
-plain = quantize.variant("quantize", "bf16", 64)
-for variant, arch, options in [
-    (plain, "sm_90", {"maxnreg": 24}),
-    (matmul.variant("matmul", "bf16", 64, 256), "gfx942", {"waves_per_eu": 8}),
-    (matmul.variant("matvec_fast_128", "bf16", 64, None), "sm_80", {}),
-    (dequantize.variant("dequantize", "bf16", 64, None), "sm_90", {}),
+from kernels.machine_code.measure import measure
+from kernels.machine_code.variants import launch_configuration
+for kernel, nested, arch, options in [
+    ("quantize", None, "sm_90", {"maxnreg": 24}),
+    ("matmul", 256, "gfx942", {"waves_per_eu": 8}),
+    ("matvec_fast_128", None, "sm_80", {}),
+    ("dequantize", None, "sm_90", {}),
 ]:
-    variant = variant._replace(options=variant.options | options)
-    print(json.dumps(measure(variant, arch)._asdict()))
+    configuration = launch_configuration(kernel, "bf16", 64, nested)
+    configuration = configuration._replace(options=configuration.options | options)
+    print(json.dumps(measure(configuration, arch)._asdict()))
 """
 
 
@@ -190,11 +198,11 @@ def ask(script: str) -> list[str]:
 
 SHUFFLES = """
 import json
-from kernels.gpu.dequantize import variant
+from kernels.machine_code.variants import launch_configuration
 from kernels.machine_code.measure import compile_for, disassemble
 cases = [("dequantize_fast", dtype, 32, 256) for dtype in ("bf16", "fp32")]
 print(json.dumps([
-    disassemble(compile_for(variant(*case), arch).asm["cubin"])[0]
+    disassemble(compile_for(launch_configuration(*case), arch).asm["cubin"])[0]
     for case in cases for arch in ("sm_75", "sm_80", "sm_90", "sm_100")
 ]))
 """
@@ -233,12 +241,12 @@ def sample() -> list[tuple[int, str]]:
     """Every kernel in the default configuration for every GPU, and in every other block size for
     one of them, with types and levels of scales in turn: 7 are enough for all 6 of those pairs."""
     by_size: dict[tuple[str, int], list[int]] = {}
-    for number, variant in enumerate(variants()):
-        by_size.setdefault((variant.kernel, variant.block_size), []).append(number)
+    for number, configuration in enumerate(configurations()):
+        by_size.setdefault((configuration.kernel, configuration.block_size), []).append(number)
     jobs = []
     for turn, key in enumerate(sorted(by_size)):
-        numbers = sorted(by_size[key], key=lambda n: (variants()[n].dtype, n))  # bf16 first
-        archs = [arch for arch in ARCHS if runs_on(variants()[numbers[0]], arch)]
+        numbers = sorted(by_size[key], key=lambda n: (configurations()[n].dtype, n))  # bf16 first
+        archs = [arch for arch in ARCHS if runs_on(configurations()[numbers[0]], arch)]
         if key[1] == 64:
             jobs += [(numbers[0], arch) for arch in archs]
         else:
@@ -257,7 +265,7 @@ def test_every_kernel_compiles_for_every_gpu_and_in_every_configuration() -> Non
     ):
         every = {
             pair(Row(v.kernel, arch, v.dtype, v.block_size, v.double_quant, *[None] * 7))
-            for v in variants()
+            for v in configurations()
             for arch in ARCHS
             if runs_on(v, arch)
         }

@@ -1,6 +1,8 @@
-"""Launches on the GPUs of paper_gpu.py; test_launch.py runs this file without TRITON_INTERPRET.
+"""Launches on the GPUs of gpus.py; tests/kernels/gpu/test_launch.py runs this file by itself.
 
-python tests/kernels/launches.py      # a JSON object: what is wrong with each, "" for nothing
+    python -m tests.kernels.paper_gpu.launches   # JSON: what is wrong with each, "" for nothing
+
+TRITON_INTERPRET must not be set: kernels are compiled here.
 """
 
 from __future__ import annotations
@@ -17,9 +19,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-import kernels.gpu.quantize
-import kernels.gpu.tables
 from kernels import dequantize_nf4, nf4_linear, ops, quantize_nf4
+from kernels.gpu.quantize import comparison_tables
+from kernels.gpu.tables import tables
 from kernels.reference import dequantize_plainly, quantize_plainly
 from tests.kernels.paper_gpu.gpus import PaperGPUs
 
@@ -119,7 +121,7 @@ def gradients_dequantize_on_the_same_stream(gpus: PaperGPUs) -> None:
 
     class Context:
         settings = (q.shape, 64, 256, None)
-        saved_tensors = ops.parts_of(q)
+        saved_tensors = tuple(q.parts.values())
         needs_input_grad = (True, True)
 
     found = ops.FrozenLinear.backward(Context, grad.to(GPU))
@@ -153,8 +155,8 @@ def a_graph_cannot_begin_with_the_first_call(gpus: PaperGPUs) -> None:
     for work in (quantize_nf4, dequantize_nf4):
         q = quantize_nf4(random(64).to(GPU))
         given = q if work is dequantize_nf4 else random(64).to(GPU)
-        for module in (kernels.gpu.quantize, kernels.gpu.tables):
-            module.tables.cache_clear()
+        tables.cache_clear()
+        comparison_tables.cache_clear()
         with (
             pytest.raises(RuntimeError, match="call it once before you capture it"),
             gpus.capture(),
