@@ -132,7 +132,8 @@ def gradients_dequantize_on_the_same_stream(gpus: PaperGPUs) -> None:
 
 @case
 def a_captured_graph_computes_anew_when_it_is_replayed(gpus: PaperGPUs) -> None:
-    for rows, n_out, n_in, dtype, _ in LAYERS:
+    one_a_kernel = {launched: layer for *layer, launched in LAYERS}
+    for rows, n_out, n_in, dtype in one_a_kernel.values():
         weight, x = (random(*shape).to(dtype).to(GPU) for shape in ((n_out, n_in), (rows, n_in)))
 
         def work(weight: Tensor = weight, x: Tensor = x) -> list[Tensor]:
@@ -142,12 +143,11 @@ def a_captured_graph_computes_anew_when_it_is_replayed(gpus: PaperGPUs) -> None:
         work()  # compiles the kernels
         with gpus.capture() as replay:
             captured = work()
-        for seed in (1, 2):
-            weight.copy_(random(n_out, n_in, seed=seed).to(GPU))
-            x.copy_(random(rows, n_in, seed=seed).to(GPU))
-            replay()
-            for found, expected in zip(captured, work(), strict=True):
-                assert torch.equal(found.to(HOST), expected.to(HOST)), (rows, n_out, n_in)
+        weight.copy_(random(n_out, n_in, seed=1).to(GPU))
+        x.copy_(random(rows, n_in, seed=1).to(GPU))
+        replay()
+        for found, expected in zip(captured, work(), strict=True):
+            assert torch.equal(found.to(HOST), expected.to(HOST)), (rows, n_out, n_in)
 
 
 @case
