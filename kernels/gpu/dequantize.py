@@ -38,7 +38,8 @@ def block_scale(
     block, mask, absmax_ptr, absmax_codes_ptr, absmax_scale_ptr, absmax_offset_ptr, map_ptr,
     NESTED_BLOCK_SIZE: tl.constexpr,
 ):  # fmt: skip
-    """Scale of each block in `block`; NESTED_BLOCK_SIZE is None without double quantization."""
+    """Returns the scale of each block in `block`; without double quantization NESTED_BLOCK_SIZE is
+    None, and absmax_ptr is the only one of the pointers that is there."""
     if NESTED_BLOCK_SIZE is None:
         scale = tl.load(absmax_ptr + block, mask=mask, other=0.0)
     else:
@@ -50,7 +51,7 @@ def block_scale(
 
 @triton.jit
 def round_to(value, dtype: tl.constexpr, INTERPRETED: tl.constexpr):
-    """fp32 to dtype, to the nearest, ties to even. Triton's interpreter cuts bf16 off instead."""
+    """Rounds fp32 to dtype, ties to even; in the interpreter by hand, as that cuts bf16 off."""
     if INTERPRETED and dtype == tl.bfloat16:
         bits = value.to(tl.uint32, bitcast=True)
         bits = (bits + 0x7FFF + ((bits >> 16) & 1)) >> 16
@@ -65,7 +66,7 @@ def dequantize_some(
     BLOCK_SIZE: tl.constexpr, NESTED_BLOCK_SIZE: tl.constexpr, SIZE: tl.constexpr,
     INTERPRETED: tl.constexpr,
 ):  # fmt: skip
-    """The SIZE elements from `first` (an even int64) on, those of them that are below n."""
+    """Writes the SIZE elements from `first` (an even int64) on, those of them that are below n."""
     i = first + tl.arange(0, SIZE)  # int64: an element's number may pass 2^31
     byte = tl.load(codes_ptr + i // 2, mask=i < n, other=0)
     code = tl.where(i % 2 == 0, byte >> 4, byte & 15)
@@ -84,7 +85,7 @@ def dequantize_kernel(
     BLOCK_SIZE: tl.constexpr, NESTED_BLOCK_SIZE: tl.constexpr, SIZE: tl.constexpr,
     INTERPRETED: tl.constexpr,
 ):  # fmt: skip
-    """Program p: elements p * SIZE to (p + 1) * SIZE - 1."""
+    """Program p writes elements p * SIZE to (p + 1) * SIZE - 1."""
     first = tl.program_id(0).to(tl.int64) * SIZE
     dequantize_some(
         first, n, codes_ptr, absmax_ptr, absmax_codes_ptr, absmax_scale_ptr, absmax_offset_ptr,

@@ -49,7 +49,7 @@ def reciprocal(absmax):
 
 @triton.jit
 def largest_of_rows(x):
-    """The largest number of each row, none of them negative: NaN if there is one.
+    """Returns the largest number of each row, none of them negative: NaN if there is one.
 
     Their bits, read as integers, have the same order, and those of NaN are above all others.
     """
@@ -61,7 +61,7 @@ def quantize_kernel(
     weight_ptr, thresholds_ptr, codes_ptr, absmax_ptr, first, n,
     BLOCK_SIZE: tl.constexpr, SIZE: tl.constexpr,
 ):  # fmt: skip
-    """Program p: elements first + p * SIZE on, those below n; `first` is a multiple of BLOCK_SIZE.
+    """Program p takes elements first + p * SIZE on, below n; `first` is a multiple of BLOCK_SIZE.
 
     What is missing from the last block counts as zeros.
     """

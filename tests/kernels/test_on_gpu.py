@@ -105,7 +105,7 @@ def operations() -> dict[str, Operation]:
 
 
 def call(function: Callable[..., list[Tensor]], inputs: Sequence[Tensor]) -> list[Tensor]:
-    """Returns the outputs, and the gradients of inputs that want one if the outputs are their own."""
+    """Returns the outputs, and gradients for inputs that want one, from the outputs themselves."""
     outputs = function(*inputs)
     leaves = [tensor for tensor in inputs if tensor.requires_grad]
     if not leaves:
