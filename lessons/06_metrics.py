@@ -14,18 +14,23 @@
 # %%
 import math
 import random
+import sys
 from collections import Counter
 from pathlib import Path
 
 import matplotlib.pyplot as plt
+
+sys.path.insert(0, f"{sys.path[0]}/..")  # a checkout runs without being installed
 
 from lessons import lesson
 from minigpt.bleu import brevity_penalty, clipped_matches, corpus_bleu, sentence_bleu
 from minigpt.rouge import (
     RougeScorer,
     Score,
+    bootstrap_interval,
     lcs_positions,
     lcs_table,
+    mean_scores,
     ngrams,
     overlap,
     rouge_l,
@@ -33,7 +38,6 @@ from minigpt.rouge import (
     score_from_hits,
     tokenize,
 )
-from minigpt.score_means import bootstrap_interval, mean_scores
 from minigpt.text.python_library import read_jsonl, task_set
 
 course = lesson.start(6, "Metrics")

@@ -6,7 +6,9 @@ the references pays a penalty, because saying little is an easy way to say nothi
 
     BLEU = BP * (p_1 * p_2 * p_3 * p_4)^(1/4)        from 0 to 100
 
-First the definitions; then the matches faster; then the scores, sacrebleu 2.6's to the last bit.
+The file builds up: the matches of a segment, the penalty, the mean; then `BLEU`, which sums over a
+corpus and returns sacrebleu 2.6's scores to the last bit; last the two functions most people call.
+The scores count matches with fast/matches.py, which is tested to find what `count_matches` finds.
 
 Sources: Papineni et al. 2002 (BLEU); Chen and Cherry 2014 (smoothing, W14-3346); Post 2018.
 """
@@ -16,20 +18,18 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import accumulate, pairwise, repeat
-from operator import and_, rshift
 from typing import NamedTuple
 
-from minigpt.metric_tokens import TOKENIZERS
-from minigpt.rouge import VERSION, ngrams, position_masks
+import minigpt
+from minigpt.fast.matches import LONGEST_MASK, fast_count_matches
+from minigpt.metric_tokens import TOKENIZERS, Tokens
+from minigpt.rouge import ngrams
 
-SMOOTHING = {"none": None, "floor": 0.1, "add-k": 1, "exp": None}  # method: default value
-Tokens = Sequence[str]
 Counts = Sequence[float]
 
 
 def clipped_matches(hypothesis: Counter, references: Sequence[Counter]) -> int:
-    """How many n-grams of the hypothesis are found, none more often than in its best reference.
+    """Counts the n-grams of the hypothesis that are found, each as often as in its best reference.
 
     sum over g of min(hypothesis[g], max over references of reference[g])
     """
@@ -38,7 +38,7 @@ def clipped_matches(hypothesis: Counter, references: Sequence[Counter]) -> int:
 
 
 def count_matches(hypothesis: Tokens, references: Sequence[Tokens], order: int) -> list[int]:
-    """The clipped matches of one segment for n = 1 to order."""
+    """Returns the clipped matches of one segment for n = 1 to order."""
     return [
         clipped_matches(Counter(ngrams(hypothesis, n)), [Counter(ngrams(r, n)) for r in references])
         for n in range(1, order + 1)
@@ -46,12 +46,12 @@ def count_matches(hypothesis: Tokens, references: Sequence[Tokens], order: int) 
 
 
 def closest_length(hypothesis_len: int, reference_lens: Iterable[int]) -> int:
-    """The reference length that is nearest to the hypothesis's; of two as near, the shorter."""
+    """Returns the reference length nearest to the hypothesis's; of two as near, the shorter."""
     return min(reference_lens, key=lambda length: (abs(length - hypothesis_len), length))
 
 
 def brevity_penalty(sys_len: int, ref_len: int) -> float:
-    """exp(1 - ref_len / sys_len) for a system shorter than its references (0 if silent), else 1."""
+    """Returns exp(1 - ref_len / sys_len) for a system that is too short (0 if silent), else 1."""
     if sys_len >= ref_len:
         return 1.0
     return math.exp(1 - ref_len / sys_len) if sys_len > 0 else 0.0
@@ -60,7 +60,7 @@ def brevity_penalty(sys_len: int, ref_len: int) -> float:
 def smoothed_precisions(
     counts: Counts, totals: Counts, method: str = "none", value: float = 0
 ) -> list[float]:
-    """Percent of matches for each order, p_n = 100 * counts[n] / totals[n]; 0 without n-grams.
+    """Returns the percentage of matches for each order, 100 * counts[n] / totals[n], 0 for 0 / 0.
 
     An order without a match makes the mean 0. Smoothing gives it 100 * value / totals[n] ("floor")
     or 100 / (2^k * totals[n]) for the k-th such order ("exp"); "add-k" has changed the counts.
@@ -81,48 +81,10 @@ def smoothed_precisions(
 
 
 def geometric_mean(precisions: Sequence[float]) -> float:
-    """(p_1 * ... * p_N)^(1/N), computed as exp of the mean of logs; 0 if any of them is 0."""
+    """Returns (p_1 * ... * p_N)^(1/N), computed as exp of the mean of logs; 0 if one is 0."""
     if 0 in precisions:
         return 0.0
     return math.exp(sum([math.log(p) for p in precisions]) / len(precisions))
-
-
-def fast_count_matches(hypothesis: Tokens, references: Sequence[Tokens], order: int) -> list[int]:
-    """`count_matches` from bit masks: 7 times as fast for 7 tokens, 3 times for 27, on one core.
-
-    The references stand in one row, a None after each. row[i] has a bit for each place where they
-    have the n-gram that starts at i in the hypothesis, so equal masks are equal n-grams. That
-    n-gram goes on for one token more wherever row[i + 1] has the next place.
-    """
-    stretch: Sequence[str | None] = references[0]
-    spans = [-1]  # the bits of each reference
-    if len(references) > 1:
-        stretch = [token for reference in references for token in (*reference, None)]
-        ends = list(accumulate(len(reference) + 1 for reference in references))
-        spans = [(1 << end) - (1 << start) for start, end in pairwise([0, *ends])]
-    if len(hypothesis) + len(stretch) > 1024:
-        return count_matches(hypothesis, references, order)  # such masks would be slow
-    row = list(map(position_masks(stretch).get, hypothesis, repeat(0)))
-    matches = [0] * order
-    repeats = len(set(hypothesis)) < len(hypothesis)
-    for n in range(order):
-        if n > 0:
-            row = list(map(and_, row, map(rshift, row[1:], repeat(1))))
-        matches[n] = len(row) - row.count(0)
-        if matches[n] == 0:
-            break
-        if repeats:  # where no n-gram repeats, no longer one does
-            seen: set[int] = set()
-            times: dict[int, int] = {}  # of the n-grams that repeat; a Counter takes twice as long
-            for mask in filter(None, row):
-                if mask in seen:
-                    times[mask] = times.get(mask, 1) + 1
-                seen.add(mask)
-            for mask, count in times.items():  # clip
-                best = max([(mask & span).bit_count() for span in spans])
-                matches[n] -= max(0, count - best)
-            repeats = len(times) > 0
-    return matches
 
 
 class BLEUScore(NamedTuple):
@@ -141,7 +103,7 @@ class BLEUScore(NamedTuple):
     signature: str = ""
 
     def format(self, width: int = 2) -> str:
-        """The line that sacrebleu prints, the score with `width` decimals."""
+        """Returns the line that sacrebleu prints, the score with `width` decimals."""
         precisions = "/".join(f"{precision:.1f}" for precision in self.precisions)
         ratio = self.sys_len / self.ref_len if self.ref_len else 0
         return (
@@ -153,9 +115,12 @@ class BLEUScore(NamedTuple):
         return self.format()
 
 
+SMOOTHING = {"none": None, "floor": 0.1, "add-k": 1, "exp": None}  # method: default value
+
+
 @dataclass
 class BLEU:
-    """Settings of a score, named as in `sacrebleu.metrics.BLEU`; ValueError if one is unknown.
+    """Scores with the settings given, named as in `sacrebleu.metrics.BLEU`; ValueError if unknown.
 
     tokenize is "13a", "intl", "char" or "none" (white space alone). smooth_method is "exp",
     "floor" (smooth_value None: 0.1), "add-k" (None: 1) or "none". effective_order takes the mean
@@ -163,7 +128,6 @@ class BLEU:
     """
 
     lowercase: bool = False
-    force: bool = False  # silences a warning of sacrebleu's that is not given here
     tokenize: str = "13a"
     smooth_method: str = "exp"
     smooth_value: float | None = None
@@ -171,9 +135,11 @@ class BLEU:
     effective_order: bool = False
 
     def __post_init__(self) -> None:
-        for name, allowed in (("tokenize", TOKENIZERS), ("smooth_method", SMOOTHING)):
-            if (given := getattr(self, name)) not in allowed:
-                raise ValueError(f"{name} must be one of {[*allowed]}, got {given!r}")
+        if self.tokenize not in TOKENIZERS:
+            raise ValueError(f"tokenize must be one of {[*TOKENIZERS]}, got {self.tokenize!r}")
+        if self.smooth_method not in SMOOTHING:
+            given = repr(self.smooth_method)
+            raise ValueError(f"smooth_method must be one of {[*SMOOTHING]}, got {given}")
         if self.smooth_value is not None and not self.smooth_value >= 0:
             raise ValueError(f"smooth_value must be 0 or more, got {self.smooth_value}")
         if self.max_ngram_order not in range(1, 10):
@@ -181,18 +147,11 @@ class BLEU:
         default = SMOOTHING[self.smooth_method]
         self._value = (default or 0) if self.smooth_value is None else self.smooth_value
         self._n_refs: set[int] = set()  # how many references the last score's segments had
-        self._settings = (
-            f"|case:{'lc' if self.lowercase else 'mixed'}"
-            f"|eff:{'yes' if self.effective_order else 'no'}|tok:{self.tokenize}"
-            f"|smooth:{self.smooth_method}{f'[{self._value:.2f}]' if default else ''}"
-            f"{f'|order:{self.max_ngram_order}' if self.max_ngram_order != 4 else ''}"
-            f"|version:minigpt-{VERSION}"
-        )
 
     def compute(
         self, counts: Counts, totals: Counts, sys_len: int, ref_len: int, signature: str = ""
     ) -> BLEUScore:
-        """The score of sums over a corpus; 0 without a match at any order, smoothed or not."""
+        """Returns the score of sums over a corpus; with no match at all it is 0, even smoothed."""
         counts, totals = list(counts), list(totals)
         score, precisions = 0.0, [0.0] * len(totals)
         bp = brevity_penalty(sys_len, ref_len)
@@ -208,7 +167,7 @@ class BLEU:
     def corpus_score(
         self, hypotheses: Iterable[str], references: Iterable[Iterable[str | None]]
     ) -> BLEUScore:
-        """See `corpus_bleu`."""
+        """Returns the score of a corpus; arguments and errors are those of `corpus_bleu`."""
         hypotheses = _texts(hypotheses, "hypotheses", none_allowed=False)
         sets = [_texts(texts, f"references[{i}]") for i, texts in enumerate(references)]
         for i, texts in enumerate(sets):
@@ -223,13 +182,13 @@ class BLEU:
         return self._score(hypotheses, zip(*sets, strict=True))
 
     def sentence_score(self, hypothesis: str, references: Iterable[str | None]) -> BLEUScore:
-        """See `sentence_bleu`."""
+        """Returns the score of one text; arguments and errors are those of `sentence_bleu`."""
         if not isinstance(hypothesis, str):
             raise TypeError(f"hypothesis must be a string, got {hypothesis!r:.60}")
         return self._score([hypothesis], [_texts(references, "references")])
 
     def _score(self, hypotheses: list[str], references: Iterable[Sequence]) -> BLEUScore:
-        """references is [segment][reference] here."""
+        """Sums matches, n-grams and lengths over the corpus; references is [segment][reference]."""
         tokenize, order = TOKENIZERS[self.tokenize], self.max_ngram_order
         counts, totals = [0] * order, [0] * order
         sys_len = ref_len = 0
@@ -239,34 +198,46 @@ class BLEU:
             ours, *theirs = [tokenize(t.rstrip()) for t in texts]
             if not theirs:
                 raise ValueError(f"segment {i} has no reference: give it at least one")
-            matches = fast_count_matches(ours, theirs, order)
-            length = len(ours)
+            length, ref_lens = len(ours), [len(tokens) for tokens in theirs]
+            masks_pay = length + sum(ref_lens) <= LONGEST_MASK
+            matches = (fast_count_matches if masks_pay else count_matches)(ours, theirs, order)
             for n in range(min(order, length)):
                 counts[n] += matches[n]
                 totals[n] += length - n
             sys_len += length
-            ref_len += closest_length(length, map(len, theirs)) if theirs[1:] else len(theirs[0])
+            ref_len += closest_length(length, ref_lens) if theirs[1:] else ref_lens[0]
             self._n_refs.add(len(theirs))
         return self.compute(counts, totals, sys_len, ref_len, self.get_signature())
 
     def get_signature(self) -> str:
-        """sacrebleu's, with the order where it is not 4; ValueError if nothing has been scored."""
+        """Returns the last score's settings in sacrebleu's words; ValueError before the first."""
         if not self._n_refs:
             raise ValueError("the signature holds the number of references: score something first")
-        return f"nrefs:{'var' if len(self._n_refs) > 1 else max(self._n_refs)}{self._settings}"
+        n_refs = "var" if len(self._n_refs) > 1 else max(self._n_refs)
+        smoothing = self.smooth_method, self._value, self.max_ngram_order
+        settings = _settings(self.lowercase, self.effective_order, self.tokenize, *smoothing)
+        return f"nrefs:{n_refs}|{settings}"
+
+
+@lru_cache(maxsize=64)
+def _settings(
+    lowercase: bool, effective_order: bool, tokenize: str, method: str, value: float, order: int
+) -> str:
+    return (
+        f"case:{'lc' if lowercase else 'mixed'}|eff:{'yes' if effective_order else 'no'}"
+        f"|tok:{tokenize}|smooth:{method}{f'[{value:.2f}]' if SMOOTHING[method] else ''}"
+        f"{f'|order:{order}' if order != 4 else ''}|version:minigpt-{minigpt.__version__}"
+    )
 
 
 def _texts(texts: Iterable, name: str, none_allowed: bool = True) -> list:
-    if isinstance(texts, str | bytes) or not isinstance(texts, Iterable):
+    if isinstance(texts, (str, bytes)) or not hasattr(texts, "__iter__"):
         raise TypeError(f"{name} must be a list of strings, got {texts!r:.60}")
     texts = list(texts)
     for i, text in enumerate(texts):
         if not isinstance(text, str) and not (text is None and none_allowed):
             raise TypeError(f"{name}[{i}] must be a string, got {text!r:.60}")
     return texts
-
-
-_bleu = lru_cache(maxsize=64)(BLEU)  # settings are checked once
 
 
 def corpus_bleu(
@@ -279,13 +250,14 @@ def corpus_bleu(
     max_order: int = 4,
     effective_order: bool = False,
 ) -> BLEUScore:
-    """BLEU of a corpus, 0 to 100. Settings: see `BLEU`. TypeError for what is not a list of texts.
+    """Returns the BLEU of a corpus, 0 to 100; `BLEU` explains the settings.
 
-    references is [reference set][segment], None where a set has nothing for a segment. ValueError
-    if a set is not as long as the hypotheses (sacrebleu cuts it off) or a segment has no reference.
+    references is [reference set][segment], None where a set has nothing for a segment. Raises
+    TypeError for what is not a list of texts; ValueError if a set is not as long as the hypotheses
+    (sacrebleu cuts it off) or a segment has no reference.
     """
-    settings = (smooth_method, smooth_value, max_order, effective_order)
-    return _bleu(lowercase, False, tokenize, *settings).corpus_score(hypotheses, references)
+    settings = (lowercase, tokenize, smooth_method, smooth_value, max_order, effective_order)
+    return BLEU(*settings).corpus_score(hypotheses, references)
 
 
 def sentence_bleu(
@@ -298,6 +270,6 @@ def sentence_bleu(
     max_order: int = 4,
     effective_order: bool = True,
 ) -> BLEUScore:
-    """BLEU of one text with effective order. The mean of such scores is not that of the corpus."""
-    settings = (smooth_method, smooth_value, max_order, effective_order)
-    return _bleu(lowercase, False, tokenize, *settings).sentence_score(hypothesis, references)
+    """Returns the BLEU of one text. The mean of such scores is not the corpus's BLEU."""
+    settings = (lowercase, tokenize, smooth_method, smooth_value, max_order, effective_order)
+    return BLEU(*settings).sentence_score(hypothesis, references)

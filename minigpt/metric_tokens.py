@@ -8,11 +8,13 @@ Post 2018 (sacrebleu, arXiv 1804.08771).
 """
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from functools import lru_cache
 from typing import Any
 
 import regex
+
+Tokens = Sequence[Hashable]
 
 WORD_BYTES = b"abcdefghijklmnopqrstuvwxyz0123456789"
 SPACE_UNLESS_WORD = bytes(byte if byte in WORD_BYTES else ord(" ") for byte in range(256))
@@ -24,7 +26,7 @@ STEMMED_ENDINGS = (
 
 
 def fast_tokenize(text: str) -> list[str]:
-    """`tokenize` by way of bytes, measured twice as fast; TypeError if text is not a str."""
+    """Same as `rouge.tokenize`, by way of bytes; TypeError if text is not a str."""
     if not isinstance(text, str):
         raise TypeError(f"ROUGE compares texts of type str, got {type(text).__name__}: {text!r}")
     ascii_bytes = text.lower().encode("ascii", "replace")  # a "?" for every other character
@@ -33,7 +35,7 @@ def fast_tokenize(text: str) -> list[str]:
 
 @lru_cache(maxsize=1)
 def porter_stemmer() -> Any:
-    """nltk's PorterStemmer, which is rouge_score's; ImportError where there is no nltk."""
+    """Returns nltk's PorterStemmer, which is rouge_score's; ImportError where there is no nltk."""
     try:
         from nltk.stem.porter import PorterStemmer
     except ImportError as error:
@@ -43,14 +45,14 @@ def porter_stemmer() -> Any:
 
 @lru_cache(maxsize=2**16)
 def stem(word: str) -> str:
-    """Porter's stem of an English word ("running" -> "run"); the last 65,536 are remembered."""
+    """Returns Porter's stem of an English word, "run" of "running"; remembers the last 65,536."""
     if len(word) <= 3 or not word.endswith(STEMMED_ENDINGS):
         return word
     return porter_stemmer().stem(word)
 
 
 def tokenize_and_stem(text: str) -> list[str]:
-    """The stems of the words of a text."""
+    """Returns the stems of the words of a text."""
     return list(map(stem, fast_tokenize(text)))
 
 
@@ -73,7 +75,10 @@ RULES_INTL = (
 
 
 def tokenize_by_rules(line: str, rules: Iterable[tuple[Any, str]] = RULES_13A) -> list[str]:
-    """The tokens of a line after the rules: 'It costs "$1,000."' -> It costs " $ 1,000 . " """
+    """Cuts a line into tokens: 'for "$1,000."' -> ['for', '"', '$', '1,000', '.', '"'].
+
+    rules are (pattern, replacement) pairs, applied in turn: RULES_13A (ASCII) or RULES_INTL.
+    """
     if rules is RULES_13A:
         line = line.replace("<skipped>", "").replace("-\n", "")  # "-" at a line's end joins lines
         for entity, character in ENTITIES:
@@ -93,7 +98,7 @@ NEEDS_RULES = re.compile("[.,]{2}[0-9]")
 
 
 def fast_tokenize_13a(line: str) -> list[str]:
-    """`tokenize_by_rules` in one pass over the line instead of four, measured twice as fast."""
+    """Same as `tokenize_by_rules`, in one pass over the line instead of four."""
     line = line.replace("<skipped>", "").replace("-\n", "")
     if "&" in line or NEEDS_RULES.search(line):
         return tokenize_by_rules(line)

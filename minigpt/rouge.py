@@ -8,30 +8,27 @@ reference) are also in the prediction (the model's text): the hits.
     recall    = hits / units in the target        how much of what was wanted was written
     fmeasure  = 2 * precision * recall / (precision + recall)
 
-First the definitions; then the same numbers faster; then `RougeScorer`, a drop-in for rouge_score
-0.1.2 (`from minigpt import rouge as rouge_scorer`), the same floats to the last bit.
+The file builds up: a score, words, ROUGE-N, ROUGE-L, ROUGE-Lsum; then `RougeScorer`, a drop-in for
+rouge_score 0.1.2 (`from minigpt import rouge as rouge_scorer`) that returns the same floats to the
+last bit; then means over a corpus. The scorer counts the hits with fast/matches.py, which is tested
+to find what the definitions here find.
 
 Before you trust a score: ROUGE sees words, not meaning; rougeLsum is rougeL unless the texts have
 line breaks; text without Latin letters or digits scores 0 unless you pass a tokenizer for it.
 
-Sources: Lin 2004, "ROUGE: a Package for Automatic Evaluation of Summaries"; Hyyrö 2004,
-"Bit-parallel LCS-length computation revisited".
+Source: Lin 2004, "ROUGE: a Package for Automatic Evaluation of Summaries".
 """
 
 import re
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Sequence
-from importlib.metadata import version
-from itertools import pairwise
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from minigpt.metric_tokens import fast_tokenize, porter_stemmer, tokenize_and_stem
+import numpy as np
 
-VERSION = version("minigpt")  # for the signatures
-ROUGE_N = {f"rouge{n}": n for n in range(1, 10)}
-ROUGE_TYPES = (*ROUGE_N, "rougeL", "rougeLsum")
-Tokens = Sequence[Hashable]
-Lines = Sequence[Tokens]
+import minigpt
+from minigpt.fast.matches import fast_lcs_length, fast_ngram_hits, fast_union_hits
+from minigpt.metric_tokens import Tokens, fast_tokenize, porter_stemmer, tokenize_and_stem
 
 
 class Score(NamedTuple):
@@ -43,7 +40,7 @@ class Score(NamedTuple):
 
 
 def score_from_hits(hits: int, n_target: int, n_prediction: int) -> Score:
-    """The Score of `hits` hits among n_target and n_prediction units; 0 where there are none."""
+    """Returns the Score of `hits` hits among n_target and n_prediction units; no hits score 0."""
     if hits == 0:
         return Score(0.0, 0.0, 0.0)
     precision, recall = hits / n_prediction, hits / n_target
@@ -51,17 +48,17 @@ def score_from_hits(hits: int, n_target: int, n_prediction: int) -> Score:
 
 
 def tokenize(text: str) -> list[str]:
-    """ROUGE's words: lower-cased runs of a-z and 0-9. "It's 3." -> ["it", "s", "3"]."""
+    """Returns ROUGE's words: lower-cased runs of a-z and 0-9. "It's 3." -> ["it", "s", "3"]."""
     return re.findall("[a-z0-9]+", text.lower())
 
 
 def ngrams(tokens: Tokens, n: int) -> list[tuple[Hashable, ...]]:
-    """All stretches of n neighbouring tokens: max(0, len(tokens) - n + 1) of them."""
+    """Returns all max(0, len(tokens) - n + 1) stretches of n neighbouring tokens."""
     return list(zip(*(tokens[start:] for start in range(n)), strict=False))
 
 
 def overlap(target: Tokens, prediction: Tokens) -> int:
-    """Units in common, each counted at most as often as the side that has fewer of it.
+    """Counts units in common, each at most as often as it stands in the side that has fewer.
 
     This is the clipping: "cold cold cold cold" hits "it is cold outside" once, not four times.
     """
@@ -70,13 +67,13 @@ def overlap(target: Tokens, prediction: Tokens) -> int:
 
 
 def rouge_n(target: Tokens, prediction: Tokens, n: int) -> Score:
-    """ROUGE-N of two lists of tokens: the units are n-grams, the hits are their overlap."""
+    """Returns ROUGE-N of two lists of tokens: units are n-grams, hits their overlap."""
     in_target, in_prediction = ngrams(target, n), ngrams(prediction, n)
     return score_from_hits(overlap(in_target, in_prediction), len(in_target), len(in_prediction))
 
 
 def lcs_table(target: Tokens, prediction: Tokens) -> list[list[int]]:
-    """table[i][j] = length of the LCS of the first i target and the first j prediction tokens.
+    """table[i][j] is the length of the LCS of the first i target and first j prediction tokens.
 
     table[i][0] = table[0][j] = 0
     table[i][j] = table[i-1][j-1] + 1                   if target[i-1] == prediction[j-1]
@@ -93,12 +90,12 @@ def lcs_table(target: Tokens, prediction: Tokens) -> list[list[int]]:
 
 
 def rouge_l(target: Tokens, prediction: Tokens) -> Score:
-    """ROUGE-L of two lists of tokens: the hits are the length of their LCS."""
+    """Returns ROUGE-L of two lists of tokens: the hits are the length of their LCS."""
     return score_from_hits(lcs_table(target, prediction)[-1][-1], len(target), len(prediction))
 
 
 def lcs_positions(target: Tokens, prediction: Tokens) -> list[int]:
-    """The target positions of one LCS, ascending: the way back through `lcs_table`.
+    """Returns the target positions of one LCS, ascending, by going back through `lcs_table`.
 
     Start in the last corner. On equal tokens the position is on the LCS: go diagonally. Else go
     left (one prediction token back) if table[i][j-1] > table[i-1][j], else up. Often several LCS
@@ -118,117 +115,23 @@ def lcs_positions(target: Tokens, prediction: Tokens) -> list[int]:
     return positions[::-1]
 
 
-def rouge_lsum(
-    target_lines: Lines, prediction_lines: Lines, positions: Callable = lcs_positions
-) -> Score:
-    """ROUGE-L of summaries, in which the order of the lines does not matter.
+def rouge_lsum(target_lines: Sequence[Tokens], prediction_lines: Sequence[Tokens]) -> Score:
+    """Returns ROUGE-L of summaries, in which the order of the lines does not matter.
 
     Every target line puts in its tokens that are on its LCS with any prediction line. A prediction
     token may have served two target lines, so the hits are clipped.
     """
     hits: list[Hashable] = []
     for line in target_lines:
-        found = [positions(line, other) for other in prediction_lines]
+        found = [lcs_positions(line, other) for other in prediction_lines]
         hits += [line[i] for i in set().union(*found)]
     prediction = [token for line in prediction_lines for token in line]
     n_target = sum(map(len, target_lines))
     return score_from_hits(overlap(hits, prediction), n_target, len(prediction))
 
 
-def fast_overlap(target: Tokens, prediction: Tokens) -> int:
-    """`overlap`: where one side repeats nothing, every minimum is 1 and sets are enough."""
-    units = set(target)
-    if len(units) == len(target):
-        return len(units.intersection(prediction))
-    units = set(prediction)
-    if len(units) == len(prediction):
-        return len(units.intersection(target))
-    left: dict[Hashable, int] = {}  # how many of each are still to be hit
-    for unit in target:
-        left[unit] = left.get(unit, 0) + 1
-    hits = 0
-    for unit in prediction:
-        count = left.get(unit)
-        if count:
-            left[unit] = count - 1
-            hits += 1
-    return hits
-
-
-def fast_rouge_n(target: Tokens, prediction: Tokens, n: int) -> Score:
-    """`rouge_n`, with plain tokens instead of tuples of one."""
-    if n == 2:
-        target, prediction = list(pairwise(target)), list(pairwise(prediction))
-    elif n > 2:
-        target, prediction = ngrams(target, n), ngrams(prediction, n)
-    return score_from_hits(fast_overlap(target, prediction), len(target), len(prediction))
-
-
-def position_masks(target: Tokens) -> dict[Hashable, int]:
-    """{token: the integer in which bit i is 1 where target[i] is the token}."""
-    masks: dict[Hashable, int] = {}
-    bit = 1
-    for token in target:
-        masks[token] = masks.get(token, 0) | bit
-        bit <<= 1
-    return masks
-
-
-def fast_rouge_l(target: Tokens, prediction: Tokens) -> Score:
-    """`rouge_l`, from the table's columns, each of them the bits of one integer.
-
-    Down a column, from table[i][j] to table[i+1][j], the length grows by 0 or 1. Bit i of `column`
-    is 0 where it grows, so the zeros below bit i count up to table[i][j]. The next prediction token
-    moves each zero down to the lowest match above the zero before it, and puts a new zero on the
-    lowest match above all zeros: the LCS is one longer. A single addition does that everywhere,
-    its carry running from the match through the ones up to the zero. Measured 55 to 65 times as
-    fast as rouge_score's table on texts of 140 words.
-    """
-    masks = position_masks(target)
-    column = full = (1 << len(target)) - 1
-    for mask in map(masks.get, prediction):
-        if mask:  # any other token leaves the column as it is
-            matched = column & mask
-            column = (column + matched) | (column ^ matched)
-    hits = len(target) - (column & full).bit_count()  # a carry may have gone beyond the last bit
-    return score_from_hits(hits, len(target), len(prediction))
-
-
-def fast_lcs_positions(target: Tokens, prediction: Tokens) -> list[int]:
-    """`lcs_positions`, the same one of equally long LCS, from the columns of `fast_rouge_l`.
-
-    Where two tokens differ, table[i][j-1] > table[i-1][j] holds exactly if bit i - 1 of column j is
-    0: the length grows there, and not because of a match, so column j - 1 has it already. The way
-    up from row i in column j thus ends at the highest bit below i that is a match or a zero.
-    """
-    masks = position_masks(target)
-    column = full = (1 << len(target)) - 1
-    columns = []
-    for token in prediction:  # all of them: a zero stops the way up even where nothing matches
-        mask = masks.get(token, 0)
-        matched = column & mask
-        column = ((column + matched) | (column ^ matched)) & full
-        columns.append((mask, column))
-    positions = []
-    below = full  # ones in the bits 0 to i - 1
-    for mask, column in reversed(columns):
-        stops = (mask | ~column) & below
-        if not stops:
-            break
-        i = stops.bit_length() - 1
-        if mask >> i & 1:
-            positions.append(i)
-            below = (1 << i) - 1  # diagonally: target[i] is taken
-        else:
-            below = (2 << i) - 1  # to the left: target[i] is still to be had
-    return positions[::-1]
-
-
-def fast_rouge_lsum(target_lines: Lines, prediction_lines: Lines) -> Score:
-    """`rouge_lsum`; of single lines it is ROUGE-L, since an LCS needs no clipping."""
-    if len(target_lines) == len(prediction_lines) == 1:
-        return fast_rouge_l(target_lines[0], prediction_lines[0])
-    return rouge_lsum(target_lines, prediction_lines, fast_lcs_positions)
+ROUGE_N = {f"rouge{n}": n for n in range(1, 10)}
+ROUGE_TYPES = (*ROUGE_N, "rougeL", "rougeLsum")
 
 
 class RougeScorer:
@@ -239,6 +142,8 @@ class RougeScorer:
         use_stemmer: compare Porter's stems, which are for English; ImportError without nltk.
         split_summaries: only False. For rougeLsum, put each sentence on a line of its own.
         tokenizer: an object with a method tokenize(text); use_stemmer has no effect with it.
+
+    `signature` names these settings and the version: print it beside every score.
     """
 
     def __init__(
@@ -261,29 +166,33 @@ class RougeScorer:
         elif use_stemmer:
             porter_stemmer()  # a missing nltk is to be noticed here, not at the first score
             self._tokenize, stemming = tokenize_and_stem, "porter"
-        types = ",".join(self.rouge_types)  # the signature is to be printed beside every score
-        self.signature = f"rouge|types:{types}|stem:{stemming}|tok:{tok}|version:{VERSION}"
+        settings = f"types:{','.join(self.rouge_types)}|stem:{stemming}|tok:{tok}"
+        self.signature = f"rouge|{settings}|version:{minigpt.__version__}"
 
     def score(self, target: str, prediction: str) -> dict[str, Score]:
-        """{type: Score} of one prediction against one target; TypeError if one is not a str."""
+        """Returns {type: Score} of a prediction against a target; TypeError if one is no str."""
         if self.rouge_types != ["rougeLsum"]:
             wanted, written = self._tokenize(target), self._tokenize(prediction)
         scores = {}
         for name in self.rouge_types:
             n = ROUGE_N.get(name)
             if n is not None:
-                scores[name] = fast_rouge_n(wanted, written, n)
+                hits = fast_ngram_hits(wanted, written, n)
+                scores[name] = score_from_hits(hits, len(wanted) - n + 1, len(written) - n + 1)
             elif name == "rougeL":
-                scores[name] = fast_rouge_l(wanted, written)
+                hits = fast_lcs_length(wanted, written)
+                scores[name] = score_from_hits(hits, len(wanted), len(written))
             else:
-                scores[name] = fast_rouge_lsum(self._lines(target), self._lines(prediction))
+                lines, others = self._lines(target), self._lines(prediction)
+                hits = fast_union_hits(lines, others)
+                scores[name] = score_from_hits(hits, sum(map(len, lines)), sum(map(len, others)))
         return scores
 
     def _lines(self, text: str) -> list[Tokens]:
         return [self._tokenize(line) for line in text.split("\n") if line]
 
     def score_multi(self, targets: Iterable[str], prediction: str) -> dict[str, Score]:
-        """{type: the Score with the highest F of several targets}; ValueError if there are none."""
+        """Returns {type: the Score with the highest F of several targets}; ValueError for none."""
         if isinstance(targets, str):
             raise TypeError("targets must be a list of texts, got one text: use score")
         candidates = [self.score(target, prediction) for target in targets]
@@ -293,3 +202,53 @@ class RougeScorer:
             name: max((scores[name] for scores in candidates), key=lambda score: score.fmeasure)
             for name in self.rouge_types
         }
+
+
+class Interval(NamedTuple):
+    """The mean over a corpus, `mid`, and what it could have been with other texts of the kind."""
+
+    low: Score
+    mid: Score
+    high: Score
+
+
+def mean_scores(scores: Iterable[Mapping[str, Score]]) -> dict[str, Score]:
+    """Returns {type: Score}, means over the texts, of F too: it is not 2PR/(P+R) of the means."""
+    scores = list(scores)
+    means = _as_array(scores).mean(axis=0).tolist()  # [types][3]
+    return {name: Score(*mean) for name, mean in zip(scores[0], means, strict=True)}
+
+
+def bootstrap_interval(
+    scores: Iterable[Mapping[str, Score]],
+    *,
+    seed: int,
+    confidence: float = 0.95,
+    n_samples: int = 1000,
+) -> dict[str, Interval]:
+    """Returns {type: Interval}: how far the mean depends on which texts the corpus happens to hold.
+
+    As many texts as there are, drawn from them with replacement, make another corpus that might
+    have been. Of the means of n_samples such corpora, the interval leaves out (1 - confidence) / 2
+    at either end. The same seed gives the same interval. Raises ValueError where there is none.
+    """
+    if not 0 < confidence < 1 or n_samples < 1:
+        given = f"{confidence} and {n_samples}"
+        raise ValueError(f"confidence must be between 0 and 1, n_samples at least 1; got {given}")
+    scores = list(scores)
+    array = _as_array(scores)
+    n, random = len(array), np.random.default_rng(seed)
+    means = [array[random.integers(n, size=n)].mean(axis=0) for _ in range(n_samples)]
+    ends = np.quantile(means, [(1 - confidence) / 2, (1 + confidence) / 2], axis=0)
+    rows = np.stack([ends[0], array.mean(axis=0), ends[1]], axis=1).tolist()  # [types][3][3]
+    named = zip(scores[0], rows, strict=True)
+    return {name: Interval(*(Score(*mean) for mean in row)) for name, row in named}
+
+
+def _as_array(scores: Sequence[Mapping[str, Score]]) -> np.ndarray:
+    """Returns float64 [texts, types, 3]; ValueError: no texts, or texts of different types."""
+    if not scores:
+        raise ValueError("there are no scores to average: the list is empty")
+    if len(types := {tuple(sorted(each)) for each in scores}) > 1:
+        raise ValueError(f"scores of different types have no mean: {sorted(types)}")
+    return np.array([[each[name] for name in scores[0]] for each in scores])

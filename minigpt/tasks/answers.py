@@ -18,8 +18,7 @@ from tqdm import tqdm
 
 from minigpt.bleu import corpus_bleu
 from minigpt.model import GPT
-from minigpt.rouge import RougeScorer
-from minigpt.score_means import mean_scores
+from minigpt.rouge import RougeScorer, mean_scores
 from minigpt.tasks.task import Task
 
 ROUGE_TYPES = ("rouge1", "rouge2", "rougeL")

@@ -31,7 +31,7 @@ class TrainConfig:
         eval_every: steps between validations, one more at the end; 0 for none.
         eval_batches: validate on so many batches only; None for all.
         early_stopping: end the run after so many validations in a row without a new lowest loss,
-            and, however it ends, leave in the model the weights of the lowest (early_stopping.py);
+            and, however it ends, leave in the model the weights of the lowest (result.py);
             0 for neither.
         checkpoint_every: steps between checkpoints; 0 for one at the end (or on Ctrl-C).
         seed: of the dropout masks. The data and the initial weights have their own.

@@ -13,7 +13,7 @@ from torch._dynamo.backends.common import aot_autograd
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from kernels import NF4Tensor, dequantize_nf4, nf4_linear, ops, quantize_nf4
-from tests.kernels.nf4_inputs import linear_inputs
+from tests.kernels.tiny import linear_inputs
 
 
 def test_compiled_without_a_break_and_with_the_same_results() -> None:

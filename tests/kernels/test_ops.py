@@ -17,7 +17,7 @@ import kernels.gpu.dequantize
 from kernels import dequantize_nf4, nf4_linear, ops, quantize_nf4
 from kernels.cpu.lookup_tables import SMALL
 from kernels.reference import dequantize_plainly, quantize_plainly
-from tests.kernels.nf4_inputs import linear_inputs
+from tests.kernels.tiny import linear_inputs
 
 DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 

@@ -12,9 +12,9 @@ from rouge_score.scoring import BootstrapAggregator
 
 from minigpt import rouge
 from minigpt import rouge as rouge_scorer
+from minigpt.fast import matches
 from minigpt.metric_tokens import STEMMED_ENDINGS, fast_tokenize, porter_stemmer, stem
-from minigpt.rouge import RougeScorer, Score
-from minigpt.score_means import bootstrap_interval, mean_scores
+from minigpt.rouge import RougeScorer, Score, bootstrap_interval, mean_scores
 
 seeded = settings(max_examples=1500, deadline=None, derandomize=True)
 lists_of_tokens = st.text("abc", max_size=14).map(list) | st.text("abcdefgh", max_size=80).map(list)
@@ -41,7 +41,7 @@ def test_lcs_table_by_hand():
     assert rouge.lcs_table("", "ab") == [[0, 0, 0]]
 
 
-@pytest.mark.parametrize("positions", [rouge.lcs_positions, rouge.fast_lcs_positions])
+@pytest.mark.parametrize("positions", [rouge.lcs_positions, matches.fast_lcs_positions])
 @pytest.mark.parametrize(
     ("target", "prediction", "expected"),
     [
@@ -57,10 +57,11 @@ def test_which_of_several_lcs_is_found(positions, target, prediction, expected):
     assert positions(target, prediction) == expected
 
 
-@pytest.mark.parametrize("rouge_lsum", [rouge.rouge_lsum, rouge.fast_rouge_lsum])
-def test_union_lcs_of_lins_paper(rouge_lsum):
+def test_union_lcs_of_lins_paper():
     """Section 3.2: w1 w2 w3 w4 w5 against w1 w2 w6 w7 w8 and w1 w3 w8 w9 w5 has 4 in the union."""
-    assert rouge_lsum([[1, 2, 3, 4, 5]], [[1, 2, 6, 7, 8], [1, 3, 8, 9, 5]]).recall == 4 / 5
+    target, prediction = [[1, 2, 3, 4, 5]], [[1, 2, 6, 7, 8], [1, 3, 8, 9, 5]]
+    assert rouge.rouge_lsum(target, prediction).recall == 4 / 5
+    assert matches.fast_union_hits(target, prediction) == 4
 
 
 def test_lsum_counts_a_prediction_token_once_though_it_serves_two_lines():
@@ -70,18 +71,35 @@ def test_lsum_counts_a_prediction_token_once_though_it_serves_two_lines():
 @seeded
 @given(lists_of_tokens, lists_of_tokens)
 def test_the_fast_way_is_the_definition(target, prediction):
-    assert rouge.fast_overlap(target, prediction) == rouge.overlap(target, prediction)
+    assert matches.fast_overlap(target, prediction) == rouge.overlap(target, prediction)
     positions = rouge.lcs_positions(target, prediction)
-    assert rouge.fast_lcs_positions(target, prediction) == positions
-    assert rouge.fast_rouge_l(target, prediction) == rouge.rouge_l(target, prediction)
+    assert matches.fast_lcs_positions(target, prediction) == positions
+    length = rouge.lcs_table(target, prediction)[-1][-1]
+    assert matches.fast_lcs_length(target, prediction) == length
     for n in (1, 2, 3, 9):
-        assert rouge.fast_rouge_n(target, prediction, n) == rouge.rouge_n(target, prediction, n)
+        hits = rouge.overlap(rouge.ngrams(target, n), rouge.ngrams(prediction, n))
+        assert matches.fast_ngram_hits(target, prediction, n) == hits
 
 
 @seeded
 @given(lines_of_tokens, lines_of_tokens)
 def test_the_fast_union_is_the_definition(target, prediction):
-    assert rouge.fast_rouge_lsum(target, prediction) == rouge.rouge_lsum(target, prediction)
+    n_target, n_prediction = sum(map(len, target)), sum(map(len, prediction))
+    hits = matches.fast_union_hits(target, prediction)
+    score = rouge.score_from_hits(hits, n_target, n_prediction)
+    assert score == rouge.rouge_lsum(target, prediction)
+
+
+@seeded
+@given(texts, texts)
+def test_the_scorer_returns_what_the_definitions_define(target, prediction):
+    scores = RougeScorer(rouge.ROUGE_TYPES).score(target, prediction)
+    wanted, written = rouge.tokenize(target), rouge.tokenize(prediction)
+    for n in range(1, 10):
+        assert scores[f"rouge{n}"] == rouge.rouge_n(wanted, written, n)
+    assert scores["rougeL"] == rouge.rouge_l(wanted, written)
+    lines = ([rouge.tokenize(line) for line in t.split("\n") if line] for t in (target, prediction))
+    assert scores["rougeLsum"] == rouge.rouge_lsum(*lines)
 
 
 @seeded
@@ -93,11 +111,12 @@ def test_fast_tokens_are_those_of_the_regular_expression(text):
 @seeded
 @given(lists_of_tokens, lists_of_tokens)
 def test_an_lcs_is_a_common_subsequence_and_exchanging_the_sides_exchanges_p_and_r(a, b):
-    positions = rouge.fast_lcs_positions(a, b)
+    positions = matches.fast_lcs_positions(a, b)
     rest = iter(b)
     assert positions == sorted(set(positions))
     assert all(a[i] in rest for i in positions)  # `in` uses the iterator up: the order is b's
-    one, other = rouge.fast_rouge_l(a, b), rouge.fast_rouge_l(b, a)
+    assert matches.fast_lcs_length(a, b) == matches.fast_lcs_length(b, a) == len(positions)
+    one, other = rouge.rouge_l(a, b), rouge.rouge_l(b, a)
     assert (one.precision, one.recall) == (other.recall, other.precision)
 
 

@@ -19,7 +19,7 @@ from kernels.cpu import avx512
 from kernels.cpu import lookup_tables as cpu
 from kernels.nf4 import BLOCK_SIZES, DTYPES, DYNAMIC_MAP, MIDPOINTS, NF4Tensor
 from kernels.reference import dequantize_plainly, mean_of, quantize_plainly, quantize_scales
-from tests.kernels.nf4_inputs import random_nf4
+from tests.kernels.tiny import random_nf4
 
 ROOT = Path(__file__).parents[3]
 CPU = torch.device("cpu")
@@ -145,7 +145,7 @@ import torch
 from kernels.cpu import avx512
 from kernels.nf4 import DTYPES, NF4Tensor
 from kernels.reference import dequantize_plainly, quantize_plainly, quantize_scales
-from tests.kernels.nf4_inputs import random_nf4
+from tests.kernels.tiny import random_nf4
 
 libc, PAGE, kept = ctypes.CDLL(None), mmap.PAGESIZE, []
 
@@ -208,7 +208,7 @@ def test_nothing_behind_an_argument_is_read_or_written() -> None:
 COUNT_THREADS = """
 import os, sys, torch
 from kernels.cpu import avx512
-from tests.kernels.nf4_inputs import random_nf4
+from tests.kernels.tiny import random_nf4
 torch.set_num_threads(8)
 def dequantize(n):
     avx512.dequantize(random_nf4(n, 64, None), torch.empty(n))

@@ -20,8 +20,8 @@ pytest.importorskip("triton")
 from kernels.gpu.dequantize import THREADS, dequantize
 from kernels.nf4 import BLOCK_SIZES, DYNAMIC_MAP, LEVELS, NF4Tensor
 from kernels.reference import dequantize_plainly
-from tests.kernels.nf4_inputs import random_nf4
 from tests.kernels.paper_gpu import ptx
+from tests.kernels.tiny import random_nf4
 
 Poisoned = Callable[..., Tensor]  # the fixture of conftest.py
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}

@@ -78,7 +78,7 @@ def run(*arguments: str) -> dict[str, Any]:
 def outcome(folder: Path) -> dict[str, Any]:
     """Everything that a run left and that must not depend on when it was killed."""
     results = json.loads((folder / "results.json").read_text("utf-8"))
-    results["settings"].pop("out")
+    results["settings"].pop("out_dir")
     results["training"].pop("seconds")
     log = [json.loads(line) for line in (folder / "log.jsonl").read_text("utf-8").splitlines()]
     trained = [*folder.glob("adapter_model.safetensors"), *folder.glob("model.safetensors")]
