@@ -20,7 +20,7 @@ from __future__ import annotations
 import json
 import math
 import operator
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import NormalDist
 from typing import Any
@@ -39,7 +39,7 @@ FP32: dict[str, Any] = {"dtype": torch.float32, "device": "cpu"}  # whatever tor
 
 
 def derive_levels() -> Tensor:
-    """The 16 levels from -1 to 1, fp32 [16].
+    """Returns the 16 levels from -1 to 1, fp32 [16].
 
     Cut the area under the normal curve between the quantiles 1 - o and o into 8 equal parts on the
     right of zero and 7 on the left, take the curve's quantiles at the cuts and 0 itself, and divide
@@ -55,7 +55,7 @@ def derive_levels() -> Tensor:
 
 
 def derive_dynamic_map() -> Tensor:
-    """The 256 values from -0.993 to 1 that a scale can take, fp32 [256], ascending; [127] is 0.
+    """Returns the 256 values of a scale, -0.993 to 1, fp32 [256], ascending; [127] is 0.
 
     A sign, a power of ten, and what bits are left for a fraction: of the 7 bits behind the sign,
     6 - i zeros and a one say "times 10^(i - 6)", and the i bits behind them count the middles of
@@ -83,7 +83,7 @@ THRESHOLDS = torch.from_numpy(np.array(THRESHOLD_BITS, dtype=np.uint32).view(np.
 
 
 def check_block_size(name: str, value: Any) -> int:
-    """value as an int (of numpy's, say); ValueError unless it is a power of two from 32 to 4096."""
+    """Returns value as an int; raises ValueError unless it is a power of two from 32 to 4096."""
     try:
         size = operator.index(value)
     except TypeError:
@@ -192,7 +192,7 @@ class NF4Tensor:
 
     @property
     def numel(self) -> int:
-        """n, the number of elements."""
+        """The number of elements, n."""
         return math.prod(self.shape)
 
     @property
@@ -204,6 +204,22 @@ class NF4Tensor:
     def double_quant(self) -> bool:
         """Whether the scales are quantized too."""
         return self.nested_block_size is not None
+
+    @classmethod
+    def from_parts(
+        cls,
+        parts: Sequence[Tensor],
+        shape: Sequence[int],
+        dtype: torch.dtype,
+        block_size: int,
+        nested_block_size: int | None,
+    ) -> NF4Tensor:
+        """Returns the NF4Tensor whose `parts` have these values: codes, then absmax or the three of
+        double quantization, in the order of the attributes."""
+        names = PARTS[:2] if nested_block_size is None else (PARTS[0], *PARTS[2:])
+        given: dict[str, Any] = dict(zip(names, parts, strict=True))
+        given |= {"dtype": dtype, "block_size": block_size, "nested_block_size": nested_block_size}
+        return cls(shape=torch.Size(shape), **given)
 
     @property
     def parts(self) -> dict[str, Tensor]:
@@ -221,14 +237,14 @@ class NF4Tensor:
         return 8 * self.nbytes / self.numel if self.numel else math.nan
 
     def to(self, device: torch.device | str | int) -> NF4Tensor:
-        """The same on another device."""
+        """Returns the same on another device."""
         if not isinstance(device, (torch.device, str, int)):
             raise TypeError(f"to needs a device, got {device!r}; dequantize_nf4 takes a dtype")
         parts: dict[str, Any] = {name: part.to(device) for name, part in self.parts.items()}
         return replace(self, **parts)
 
     def state_dict(self, prefix: str = "weight") -> dict[str, Tensor]:
-        """Tensors only, as bitsandbytes names and lays them out in a checkpoint.
+        """Returns tensors only, as bitsandbytes names and lays them out in a checkpoint.
 
         `prefix` holds the codes [ceil(n / 2), 1], `prefix.absmax` the scales (or their codes),
         `prefix.quant_map` the levels, `prefix.quant_state.bitsandbytes__nf4` the rest as JSON in
@@ -257,7 +273,7 @@ class NF4Tensor:
 
     @classmethod
     def from_state_dict(cls, state_dict: Mapping[str, Tensor], prefix: str = "weight") -> NF4Tensor:
-        """What `state_dict` or bitsandbytes has saved under `prefix`.
+        """Returns what `state_dict` or bitsandbytes has saved under `prefix`.
 
         Raises:
             KeyError: a part is missing.

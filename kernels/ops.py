@@ -1,9 +1,9 @@
 """What users of the package call: `quantize_nf4`, `dequantize_nf4` and `nf4_linear`.
 
-Here is everything around the arithmetic: what is checked, who does the work (the Triton kernels on
-a GPU, `cpu.py` elsewhere), what the gradients are, and how torch.compile gets to know of it.
-The three operators below are registered with torch.library, so that a compiled graph calls them
-like operators of torch itself; they see an NF4Tensor as the list of its parts and a few numbers.
+Here is everything around the arithmetic: what is checked, who does the work (the Triton kernels of
+`kernels.gpu` on a GPU, `kernels.cpu` elsewhere), what the gradients are, and how torch.compile gets
+to know of it: by three operators that are registered with torch.library, so that a compiled graph
+calls them like operators of torch itself.
 """
 
 from __future__ import annotations
@@ -55,10 +55,10 @@ def quantize_nf4(
     nested = check_block_size("nested_block_size", nested_block_size) if double_quant else None
     check_backend(backend)
     weight = weight.detach()
-    if not traced(weight) and not use_triton(backend, weight.device):
-        return cpu.quantize(weight, block_size, nested)
-    codes, *scales = quantize_op(weight, block_size, nested, backend)
-    return NF4Tensor(codes, weight.shape, weight.dtype, block_size, *four_scales(scales), nested)
+    if not must_use_operators(weight):
+        return quantize(weight, block_size, nested, backend)
+    parts = quantize_op(weight, block_size, nested, backend)
+    return NF4Tensor.from_parts(parts, weight.shape, weight.dtype, block_size, nested)
 
 
 def dequantize_nf4(
@@ -79,9 +79,10 @@ def dequantize_nf4(
     dtype = q.dtype if dtype is None else dtype
     check_dtype("dtype", dtype)
     check_backend(backend)
-    if not traced(q.codes) and not use_triton(backend, q.device):
-        return cpu.dequantize(q, dtype)
-    return dequantize_op(parts_of(q), q.shape, q.block_size, q.nested_block_size, dtype, backend)
+    if not must_use_operators(q.codes):
+        return dequantize(q, dtype, backend)
+    parts = list(q.parts.values())
+    return dequantize_op(parts, q.shape, q.block_size, q.nested_block_size, dtype, backend)
 
 
 def nf4_linear(
@@ -149,71 +150,71 @@ def nf4_linear(
     return FrozenLinear.apply(x, bias, settings, q.codes, *scales)
 
 
-# The operators. `parts` are those of an NF4Tensor: codes and absmax, or codes, absmax_codes,
-# absmax_scale and absmax_offset.
+# Who does the work
 
 
-def parts_of(q: NF4Tensor) -> list[Tensor]:
-    """The parts in the order in which the operators take them."""
-    if q.absmax is not None:
-        return [q.codes, q.absmax]
-    assert q.absmax_codes is not None
-    assert q.absmax_scale is not None
-    assert q.absmax_offset is not None
-    return [q.codes, q.absmax_codes, q.absmax_scale, q.absmax_offset]
+def quantize(
+    weight: Tensor, block_size: int, nested_block_size: int | None, backend: str | None
+) -> NF4Tensor:
+    """Returns weight in NF4, by the Triton kernels or on the processor."""
+    if not use_triton(backend, weight.device):
+        return cpu.quantize(weight, block_size, nested_block_size)
+    from kernels.gpu import quantize as gpu
+
+    q = gpu.quantize(weight, block_size, nested_block_size)
+    if not (weight.is_cuda and torch.cuda.is_current_stream_capturing()):
+        scales = q.absmax if q.absmax_offset is None else q.absmax_offset  # their mean
+        assert scales is not None
+        check_finite(weight, scales)
+    return q
 
 
-Scales = tuple[Tensor | None, Tensor | None, Tensor | None, Tensor | None]
+def dequantize(q: NF4Tensor, dtype: torch.dtype, backend: str | None) -> Tensor:
+    """Returns q's numbers, by the Triton kernels or on the processor."""
+    if not use_triton(backend, q.device):
+        return cpu.dequantize(q, dtype)
+    from kernels.gpu import dequantize as gpu
+
+    return gpu.dequantize(q, dtype)
 
 
-def four_scales(scales: list[Tensor]) -> Scales:
-    """absmax, absmax_codes, absmax_scale, absmax_offset: those that are there, contiguous."""
-    scales = [part.contiguous() for part in scales]
-    if len(scales) == 1:
-        return scales[0], None, None, None
-    absmax_codes, absmax_scale, absmax_offset = scales
-    return None, absmax_codes, absmax_scale, absmax_offset
+def multiply(x: Tensor, q: NF4Tensor, bias: Tensor | None, backend: str | None) -> Tensor:
+    """Returns x W^T + bias, [..., in] -> [..., out]: from the packed weight for few rows."""
+    few = math.prod(x.shape[:-1]) <= FEW_ROWS.get(x.dtype, 0) and 0 not in (*x.shape, *q.shape)
+    if not few or not use_triton(backend, x.device):
+        product = F.linear(x, dequantize(q, x.dtype, backend), bias)
+        return reshaped(product, product.shape)
+    from kernels.gpu import matmul as gpu
+
+    product = gpu.matmul(x, q)
+    return product if bias is None else product.add_(bias)
 
 
-def empty_parts(weight: Tensor, block_size: int, nested_block_size: int | None) -> list[Tensor]:
-    """Room for the parts, in the shapes that NF4Tensor wants."""
-    n = weight.numel()
-    n_blocks = (n + block_size - 1) // block_size
-    codes = weight.new_empty((n + 1) // 2, dtype=torch.uint8)
-    if nested_block_size is None:
-        return [codes, weight.new_empty(n_blocks, dtype=torch.float32)]
-    n_scales = (n_blocks + nested_block_size - 1) // nested_block_size
-    return [
-        codes,
-        weight.new_empty(n_blocks, dtype=torch.uint8),
-        weight.new_empty(n_scales, dtype=torch.float32),
-        weight.new_empty((), dtype=torch.float32),
-    ]
+# The operators. They see an NF4Tensor as its parts and as a few numbers.
 
 
 @torch.library.custom_op("kernels::quantize_nf4", mutates_args=())
 def quantize_op(
     weight: Tensor, block_size: int, nested_block_size: int | None, backend: str | None
 ) -> list[Tensor]:
-    """The parts of the NF4Tensor of weight."""
-    if not use_triton(backend, weight.device):
-        return parts_of(cpu.quantize(weight, block_size, nested_block_size))
-    from kernels.gpu.quantize import quantize
-
-    codes, *scales = parts = empty_parts(weight, block_size, nested_block_size)
-    flat = weight.reshape(-1)
-    quantize(flat, block_size, nested_block_size, codes, *four_scales(scales))
-    if not (weight.is_cuda and torch.cuda.is_current_stream_capturing()):
-        check_finite(weight, scales[-1])  # absmax, or the mean of it
-    return parts
+    """Returns the parts of the NF4Tensor of weight."""
+    return list(quantize(weight, block_size, nested_block_size, backend).parts.values())
 
 
 @quantize_op.register_fake
 def _(weight: Tensor, block_size: int, nested_block_size: int | None, *_: Any) -> list[Tensor]:
-    return empty_parts(weight, block_size, nested_block_size)
+    n = weight.numel()
+    n_blocks = (n + block_size - 1) // block_size
+    codes = weight.new_empty((n + 1) // 2, dtype=torch.uint8)
+    if nested_block_size is None:
+        return [codes, weight.new_empty(n_blocks, dtype=torch.float32)]
+    n_scales = (n_blocks + nested_block_size - 1) // nested_block_size
+    scale_codes = weight.new_empty(n_blocks, dtype=torch.uint8)
+    return [codes, scale_codes, *(codes.new_empty(s, dtype=torch.float32) for s in (n_scales, ()))]
 
 
-def weight_of(
+@torch.library.custom_op("kernels::dequantize_nf4", mutates_args=())
+def dequantize_op(
     parts: list[Tensor],
     shape: list[int],
     block_size: int,
@@ -221,22 +222,9 @@ def weight_of(
     dtype: torch.dtype,
     backend: str | None,
 ) -> Tensor:
-    """The tensor of `shape` and `dtype` that the parts stand for."""
-    codes, *scales = parts
-    if not use_triton(backend, codes.device):
-        size = torch.Size(shape)
-        q = NF4Tensor(codes, size, dtype, block_size, *four_scales(scales), nested_block_size)
-        return cpu.dequantize(q, dtype)
-    from kernels.gpu.dequantize import dequantize
-
-    n = math.prod(shape)
-    out = torch.empty(n, dtype=dtype, device=codes.device)
-    codes = codes.contiguous()
-    dequantize(codes, *four_scales(scales), n, block_size, nested_block_size, out)
-    return reshaped(out, shape)
-
-
-dequantize_op = torch.library.custom_op("kernels::dequantize_nf4", weight_of, mutates_args=())
+    """Returns the tensor of `shape` and `dtype` that the parts stand for."""
+    q = NF4Tensor.from_parts(parts, shape, dtype, block_size, nested_block_size)
+    return dequantize(q, dtype, backend)
 
 
 @dequantize_op.register_fake
@@ -245,7 +233,8 @@ def _(parts: list[Tensor], shape: list[int], *settings: Any) -> Tensor:
     return parts[0].new_empty(shape, dtype=dtype)
 
 
-def multiply(
+@torch.library.custom_op("kernels::nf4_linear", mutates_args=())
+def linear_op(
     x: Tensor,
     parts: list[Tensor],
     bias: Tensor | None,
@@ -254,26 +243,9 @@ def multiply(
     nested_block_size: int | None,
     backend: str | None,
 ) -> Tensor:
-    """x [..., in] -> [..., out]; shape is [out, in]."""
-    n_out, n_in = shape
-    n_rows = math.prod(x.shape[:-1])
-    few = n_rows <= FEW_ROWS.get(x.dtype, 0) and 0 not in (n_rows, n_out, n_in)
-    if not few or not use_triton(backend, x.device):
-        weight = weight_of(parts, shape, block_size, nested_block_size, x.dtype, backend)
-        return reshaped(F.linear(x, weight, bias), [*x.shape[:-1], n_out])
-    from kernels.gpu.matmul import matmul
-
-    codes, *scales = parts
-    rows = x.reshape(n_rows, n_in).contiguous()
-    out = x.new_empty(n_rows, n_out)
-    codes = codes.contiguous()
-    matmul(rows, codes, *four_scales(scales), n_out, n_in, block_size, nested_block_size, out)
-    if bias is not None:
-        out += bias
-    return reshaped(out, [*x.shape[:-1], n_out])
-
-
-linear_op = torch.library.custom_op("kernels::nf4_linear", multiply, mutates_args=())
+    """Returns what `multiply` does; shape is [out, in]."""
+    q = NF4Tensor.from_parts(parts, shape, x.dtype, block_size, nested_block_size)
+    return multiply(x, q, bias, backend)
 
 
 @linear_op.register_fake
@@ -281,8 +253,8 @@ def _(x: Tensor, parts: list[Tensor], bias: Tensor | None, shape: list[int], *_:
     return x.new_empty([*x.shape[:-1], shape[0]])
 
 
-def traced(tensor: Tensor) -> bool:
-    """Whether something looks on that has to see operators, or a tensor holds no numbers.
+def must_use_operators(tensor: Tensor) -> bool:
+    """Returns whether something looks on that has to see operators, or a tensor holds no numbers.
 
     That is torch.compile, torch.jit.trace, a dispatch mode (make_fx), a transform of torch.func;
     and FakeTensor, meta.
@@ -301,9 +273,8 @@ def traced(tensor: Tensor) -> bool:
 class FrozenLinear(torch.autograd.Function):
     """What `multiply` computes, and its gradients.
 
-    The operators are called only where torch looks on; see `traced`. Around each call of one torch
-    runs much Python of its own, 0.2 ms a layer, forward and backward together (one core of a Xeon,
-    torch 2.13): as much as dequantizing 1024 x 1024 takes in machine code.
+    The operators are called only where they must be: around each call of one, torch runs Python of
+    its own that takes as long as dequantizing 1024 x 1024 does in machine code.
     """
 
     @staticmethod
@@ -327,18 +298,24 @@ class FrozenLinear(torch.autograd.Function):
         parts = [codes, *(part for part in scales if part is not None)]
         ctx.settings = settings
         ctx.save_for_backward(*parts)
-        product = linear_op if traced(codes) else multiply
-        return product(x, parts, bias, *settings)
+        if must_use_operators(codes):
+            return linear_op(x, parts, bias, *settings)
+        shape, *sizes, backend = settings
+        return multiply(x, NF4Tensor.from_parts(parts, shape, x.dtype, *sizes), bias, backend)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         """grad [..., out] -> gradients of x [..., in] and bias [out]."""
-        shape, block_size, nested_block_size, backend = ctx.settings
+        shape, *sizes, backend = ctx.settings
         parts = list(ctx.saved_tensors)
         grad_x = grad_bias = None
         if ctx.needs_input_grad[0]:
-            weight = dequantize_op if traced(parts[0]) else weight_of
-            grad_x = grad @ weight(parts, shape, block_size, nested_block_size, grad.dtype, backend)
+            if must_use_operators(parts[0]):
+                weight = dequantize_op(parts, shape, *sizes, grad.dtype, backend)
+            else:
+                q = NF4Tensor.from_parts(parts, shape, grad.dtype, *sizes)
+                weight = dequantize(q, grad.dtype, backend)
+            grad_x = grad @ weight
         if ctx.needs_input_grad[1]:
             grad_bias = grad[None].flatten(0, -2).sum(dim=0)
         return grad_x, grad_bias, *[None] * 6

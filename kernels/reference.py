@@ -1,8 +1,8 @@
 """NF4 in plain PyTorch, step by step: the specification.
 
-`quantize_plainly` and `dequantize_plainly` are made of one small function a step, each with its
-formula. Every other implementation here, on a processor (cpu.py) or a GPU, is compared with them
-bit by bit.
+`quantize_plainly` and `dequantize_plainly`, at the end, are made of one small function a step, each
+with its formula. Every other implementation, in kernels/cpu and kernels/gpu, is compared with them
+bit by bit. Shapes: n numbers, in b = ceil(n / block_size) blocks.
 
 Source: Dettmers et al. 2023, "QLoRA", section 3 (arXiv 2305.14314); rounding as in the CUDA kernels
 of bitsandbytes. All arithmetic is fp32, whatever the dtype of the weight.
@@ -18,7 +18,7 @@ from kernels.nf4 import DYNAMIC_MAP, LEVELS, MIDPOINTS, PAD_CODE, THRESHOLDS, NF
 
 
 def in_blocks(x: Tensor, block_size: int) -> Tensor:
-    """Flat [n] -> [ceil(n / block_size), block_size], the last row filled up with zeros."""
+    """Cuts flat [n] into blocks [b, block_size], the last filled up with zeros."""
     missing = -x.numel() % block_size
     if missing:
         x = torch.nn.functional.pad(x, (0, missing))
@@ -31,9 +31,9 @@ def block_absmax(x: Tensor, block_size: int) -> Tensor:
 
 
 def reciprocal(absmax: Tensor) -> Tensor:
-    """1 / absmax, for 0 and for what has no finite reciprocal the largest number there is.
+    """Returns 1 / absmax, but never Inf: for 0 and almost 0 it is the largest fp32 number.
 
-    So zeros stay zeros when they are multiplied by it: they get code 7.
+    So zeros stay zeros when they are multiplied by it, and get code 7.
     """
     return (1 / absmax).clamp(max=torch.finfo(torch.float32).max)
 
@@ -71,16 +71,17 @@ def encode_dynamic(y: Tensor) -> Tensor:
 
 
 def mean_of(absmax: Tensor) -> Tensor:
-    """fp32 scalar, 0 of none. Summed in fp64, so that the order of the summands hardly ever shows.
+    """Returns the mean of [b] as an fp32 scalar; 0 if b is 0.
 
-    It is seen where they lie further apart than 29 bits, less those of their number.
+    It is summed in fp64, so that the order of the summands does not show unless they lie about 29
+    bits apart.
     """
     mean = absmax.cpu().sum(dtype=torch.float64) / max(len(absmax), 1)
     return mean.to(absmax.device, torch.float32)
 
 
 def quantize_scales(absmax: Tensor, block_size: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Double quantization: what the b scales become.
+    """Double quantization: stores the b scales in 8 bits each.
 
         offset = mean of absmax
         z      = absmax - offset
@@ -103,7 +104,7 @@ def dequantize_scales(codes: Tensor, scale: Tensor, offset: Tensor, block_size: 
 
 
 def block_scales(q: NF4Tensor) -> Tensor:
-    """The scale of every block, fp32 [b], however it is stored."""
+    """Returns the scale of every block, fp32 [b], however it is stored."""
     if q.absmax is not None:
         return q.absmax
     assert q.absmax_codes is not None
@@ -114,13 +115,13 @@ def block_scales(q: NF4Tensor) -> Tensor:
 
 
 def quantize_plainly(weight: Tensor, block_size: int, nested_block_size: int | None) -> NF4Tensor:
-    """weight of any shape -> NF4Tensor, step by step; every number has to be finite."""
+    """Returns weight, of any shape, in NF4; every number has to be finite."""
     x = weight.reshape(-1).float()
     absmax = block_absmax(x, block_size)
     codes = pack(encode(normalise(x, absmax, block_size)))
     nested = nested_block_size
     scales = (absmax,) if nested is None else quantize_scales(absmax, nested)
-    return assemble(weight, codes, scales, block_size, nested)
+    return NF4Tensor.from_parts([codes, *scales], weight.shape, weight.dtype, block_size, nested)
 
 
 def dequantize_plainly(q: NF4Tensor, dtype: torch.dtype) -> Tensor:
@@ -128,26 +129,6 @@ def dequantize_plainly(q: NF4Tensor, dtype: torch.dtype) -> Tensor:
     levels = LEVELS.to(q.device)[unpack(q.codes, q.numel).int()]  # fp32 [n]
     x = in_blocks(levels, q.block_size) * block_scales(q)[:, None]
     return x.flatten()[: q.numel].to(dtype).view(q.shape)
-
-
-def assemble(
-    weight: Tensor,
-    codes: Tensor,
-    scales: tuple[Tensor, ...],
-    block_size: int,
-    nested_block_size: int | None,
-) -> NF4Tensor:
-    """The NF4Tensor of packed codes and of absmax, or of what `quantize_scales` made of it."""
-    nested = ("absmax_codes", "absmax_scale", "absmax_offset")
-    names = ("absmax",) if nested_block_size is None else nested
-    return NF4Tensor(
-        codes=codes,
-        shape=weight.shape,
-        dtype=weight.dtype,
-        block_size=block_size,
-        nested_block_size=nested_block_size,
-        **dict(zip(names, scales, strict=True)),
-    )
 
 
 def check_finite(weight: Tensor, sample: Tensor) -> None:

@@ -11,11 +11,14 @@
 
 # %%
 import inspect
+import sys
 import time
 
 import matplotlib.pyplot as plt
 import numpy as np
 import tiktoken
+
+sys.path.insert(0, f"{sys.path[0]}/..")  # a checkout runs without being installed
 
 from lessons import lesson
 from minigpt import bpe, dataset, tokenizer, train_bpe

@@ -7,11 +7,12 @@
 # becomes an encoder, which fills a blank better than a GPT and can no longer write.
 #
 # Run it: `python lessons/02_attention.py`, or `minigpt lesson 2`. Its code is `minigpt/model.py`,
-# and for the last part `lessons/fill_in.py`.
+# and for the last part `lessons/experiments/encoder.py`.
 
 # %%
 import copy
 import math
+import sys
 from collections.abc import Callable
 from itertools import pairwise
 
@@ -24,12 +25,22 @@ from torch.nn import functional as F
 from torch.utils.benchmark import Timer
 from torch.utils.flop_counter import FlopCounterMode
 
+sys.path.insert(0, f"{sys.path[0]}/..")  # a checkout runs without being installed
+
 from lessons import lesson
 from lessons.experiments.encoder import Blanks, Encoder, examine
 from minigpt import GPT, GPTConfig, count_parameters, load_pretrained, train_bpe
-from minigpt.dataset import IGNORE, PackedText, pack
+from minigpt.config import IGNORE
+from minigpt.dataset import PackedText, pack
+from minigpt.fast.attention import fused_attention
 from minigpt.generation import generate
-from minigpt.model import MLP, CausalSelfAttention, causal_mask, fused_attention, masked_attention
+from minigpt.model import (
+    MLP,
+    CausalSelfAttention,
+    causal_mask,
+    masked_attention,
+    record_attention,
+)
 from minigpt.text.task_sets import task_set
 from minigpt.tokenizer import END_OF_TEXT
 from minigpt.training.loop import TrainConfig, train
@@ -190,12 +201,14 @@ changed = moved[:-4].max().item()
 course.compare("what later tokens change", "nothing", f"{changed:.0e}", verdict(changed < 1e-4))
 
 # %% [markdown]
-# `attention_maps` returns the weights of every head: here are all of them on that sentence. In a
+# `record_attention` keeps the weights of every head: here are all of them on that sentence. In a
 # row, the token on the left asks and the dark squares answer. Heads differ: some spread their
 # attention, some pick single tokens. The upper right is empty in all of them: the mask.
 
 # %%
-maps = base.attention_maps(idx).float().cpu()[:, 0]  # [n_layer, H, T, T]
+with torch.no_grad(), record_attention(base) as recorded:
+    base(idx)  # recorded: n_layer tensors [1, H, T, T]
+maps = torch.cat(recorded).float().cpu()  # [n_layer, H, T, T]
 assert maps.triu(1).max() == 0, "a token looks ahead"
 layer, head = divmod(int(maps[..., 2:, :].amax(-1).mean(-1).argmax()), base.config.n_head)
 tokens = [encoding.decode([i]).replace(" ", "·") for i in ids]
@@ -278,7 +291,7 @@ END, MASK = (small_encoding.encode_single_token(name) for name in (END_OF_TEXT, 
 packed = [pack(small_encoding.encode_ordinary_batch(s), END) for s in (sentences, new_sentences)]
 text = PackedText(*packed, block_size=16, seed=course.seed)
 blanks = Blanks(text, MASK)
-shown, wanted = blanks.train_batch(0, 1)
+shown, wanted, _ = blanks.train_batch(0, 1)
 print("the encoder reads:", small_encoding.decode(shown[0].tolist()))
 print("and has to find:  ", small_encoding.decode(wanted[wanted != IGNORE].tolist()))
 settings = TrainConfig(
@@ -315,7 +328,7 @@ for name, model in (("decoder", decoder), ("cheater", cheater)):
 # after the blank, as it would be when writing.
 
 # %%
-exam = next(text.validation_batches(course.choose(8, 200)))[0].to(course.device)  # [B, T]
+exam = next(text.validation_batches(course.choose(8, 200))).idx.to(course.device)  # [B, T]
 found, place = examine(decoder, encoder, exam, MASK, END)  # bool [N] for each, int [N]
 accuracy = {name: right.float().mean().item() for name, right in found.items()}
 share = {name: f"{value:.0%}" for name, value in accuracy.items()}

@@ -10,14 +10,17 @@
 
 # %%
 import math
+import sys
 import tempfile
 
 import matplotlib.pyplot as plt
 import torch
 
+sys.path.insert(0, f"{sys.path[0]}/..")  # a checkout runs without being installed
+
 from lessons import lesson
 from minigpt import GPT, GPTConfig, count_parameters, load_gpt2, load_pretrained, save_gpt2
-from minigpt.config import PRESETS, training_bytes, weight_bytes
+from minigpt.config import PRESETS
 
 course = lesson.start(3, "GPT-2, assembled")
 torch.set_grad_enabled(False)  # this lesson only looks: nothing is trained
@@ -186,10 +189,10 @@ PUBLISHED_MILLIONS = {
 counted_millions = {name: count_parameters(GPTConfig.preset(name)) / 1e6 for name in PRESETS}
 print(f"{'model':<12} {'published':>10} {'counted':>11} {'fp32':>9} {'to train it':>12}")
 for name, published in PUBLISHED_MILLIONS.items():
-    config = GPTConfig.preset(name)
+    n = counted_millions[name] / 1000  # so many billions of parameters, each of 4 bytes in fp32
     print(
         f"{name:<12} {published:>8,} M {counted_millions[name]:>9,.1f} M "
-        f"{weight_bytes(config, 4) / 1e9:>6.1f} GB {training_bytes(config) / 1e9:>9.1f} GB"
+        f"{4 * n:>6.1f} GB {(4 + 4 + 2 * 4) * n:>9.1f} GB"
     )
 print("to train it: weights, gradients and AdamW's two moments in fp32, without activations")
 

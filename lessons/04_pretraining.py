@@ -7,7 +7,7 @@
 # which was made by this very script with `--full`, and measure it against file compressors.
 #
 # Run it: `python lessons/04_pretraining.py`, or `minigpt lesson 4`. Its code is
-# `minigpt/training.py` and `minigpt/dataset.py`.
+# `minigpt/training/loop.py` and `minigpt/dataset.py`.
 #
 # `python lessons/04_pretraining.py --full` makes the base model again (half an hour on 2 cores that
 # are idle; Ctrl-C and the same command go on where it stopped).
@@ -19,6 +19,7 @@ import math
 import os
 import shutil
 import signal
+import sys
 import tempfile
 import textwrap
 from pathlib import Path
@@ -28,9 +29,11 @@ import numpy as np
 import tiktoken
 import torch
 
+sys.path.insert(0, f"{sys.path[0]}/..")  # a checkout runs without being installed
+
 from lessons import base_model, lesson
 from minigpt import GPT, GPTConfig, count_parameters, load_pretrained, train_bpe
-from minigpt.dataset import PackedText, bits_per_byte, overlapping_windows, pack
+from minigpt.dataset import Batch, PackedText, bits_per_byte, overlapping_windows, pack
 from minigpt.text.documents import split_documents
 from minigpt.text.python_library import python_library
 from minigpt.text.task_sets import data_folder
@@ -75,7 +78,7 @@ held_out = [document.text for document in validation_documents]
 encoding = train_bpe(library, vocab_size=2048, special_tokens=[END_OF_TEXT])
 block_size = course.choose(quick=64, normal=128)
 data = PackedText(encode(library, encoding), encode(held_out, encoding), block_size, course.seed)
-idx, targets = data.train_batch(step=0, batch_size=4)  # [4, T] each
+idx, targets, _ = data.train_batch(step=0, batch_size=4)  # [4, T] each
 print(f"one batch: idx {list(idx.shape)}, targets {list(targets.shape)}")
 for i, target in zip(idx[0, :6].tolist(), targets[0, :6].tolist(), strict=True):
     print(f"    after ...{encoding.decode([i])!r:<12} comes {encoding.decode([target])!r}")
@@ -183,7 +186,7 @@ class CtrlC:
     def __init__(self, data: PackedText, step: int) -> None:
         self.data, self.step = data, step
 
-    def train_batch(self, step: int, batch_size: int) -> tuple[torch.Tensor, torch.Tensor]:
+    def train_batch(self, step: int, batch_size: int) -> Batch:
         if step == self.step:
             os.kill(os.getpid(), signal.SIGINT)
         return self.data.train_batch(step, batch_size)

@@ -8,10 +8,11 @@
 # model makes of that.
 #
 # Run it: `python lessons/05_generation.py`, or `minigpt lesson 5`. Its code is
-# `minigpt/generation.py`; the exam at the end is `lessons/few_shot.py`.
+# `minigpt/generation.py`; the exam at the end is `lessons/experiments/few_shot.py`.
 
 # %%
 import math
+import sys
 import textwrap
 import time
 
@@ -21,12 +22,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+sys.path.insert(0, f"{sys.path[0]}/..")  # a checkout runs without being installed
+
 from lessons import lesson
 from lessons.experiments import few_shot
 from lessons.experiments.repetition import distinct, ends_in_loop
 from minigpt import count_parameters, load_pretrained
+from minigpt.cache import KVCache
 from minigpt.generation import (
-    KVCache,
     apply_temperature,
     draw,
     generate,
@@ -204,7 +207,7 @@ for setting in ways:
 #
 # How varied is a text? **Distinct-n** counts: of all runs of n tokens, which part occurs only for
 # the first time? A text that never repeats has 1. And a text *ends in a loop* if its last phrase,
-# of two tokens or more, stands there three times in a row (`lessons/repetition.py`).
+# of two tokens or more, stands there three times in a row (`lessons/experiments/repetition.py`).
 
 # %%
 print("distinct-2 of 1 2 3 1 2 4:", distinct([1, 2, 3, 1, 2, 4], 2), "(12 occurs twice: 4 of 5)")

@@ -14,10 +14,13 @@
 # %%
 import math
 import random
+import sys
 from collections import Counter
 from pathlib import Path
 
 import matplotlib.pyplot as plt
+
+sys.path.insert(0, f"{sys.path[0]}/..")  # a checkout runs without being installed
 
 from lessons import lesson
 from minigpt.bleu import brevity_penalty, clipped_matches, corpus_bleu, sentence_bleu

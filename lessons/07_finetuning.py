@@ -6,15 +6,19 @@
 # build such data down to the token, teach the model two tasks, judge what it writes with the
 # metrics of lesson 6, and watch what it forgets on the way.
 #
-# Run it: `python lessons/07_finetuning.py`, or `minigpt lesson 7`. Its code is `minigpt/tasks.py`,
-# `minigpt/instructions.py`, `minigpt/answers.py`, and for your own data `minigpt finetune`.
+# Run it: `python lessons/07_finetuning.py`, or `minigpt lesson 7`. Its code is
+# `minigpt/tasks/task.py`, `minigpt/tasks/rows.py`, `minigpt/tasks/answers.py`, and for your own
+# data `minigpt finetune`.
 
 # %%
 import copy
+import sys
 
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
+
+sys.path.insert(0, f"{sys.path[0]}/..")  # a checkout runs without being installed
 
 from lessons import lesson
 from lessons.experiments.summary_baselines import nearest_summaries, random_summaries
@@ -32,7 +36,9 @@ torch.set_printoptions(precision=3, sci_mode=False, linewidth=100)
 base, encoding = load_pretrained("base")
 base.to(course.device)
 base.set_dropout(0.0)
-translation, summarization = (task_data(TASKS[name]) for name in ("translation", "summarization"))
+translation, summarization = (
+    course.limit(task_data(TASKS[name])) for name in ("translation", "summarization")
+)
 
 # %% [markdown]
 # ## From a record to a prompt and an answer
@@ -80,7 +86,7 @@ of_prompts = float(gradient[0, targets[0] == -100].abs().max())
 # %%
 few = encode_examples(translation.train[:3], translation.task, encoding, max_tokens=64)
 together = pack_examples(few, 96, encoding.eot_token)
-idx, targets, segments = (part.to(course.device) for part in together.batch(np.array([0])))
+idx, targets, segments = together.batch(np.array([0])).to(course.device)
 print("segments of the row:", segments[0].tolist())
 base.eval()
 with torch.no_grad():

@@ -6,11 +6,12 @@
 # weight, and leaves the weight alone. Here you see why that can work, how little is trained, what
 # it costs in quality, how large the rank has to be, and how one model changes its task in no time.
 #
-# Run it: `python lessons/08_lora.py`, or `minigpt lesson 8`. Its code is `minigpt/lora.py` and
-# `minigpt/lora_layer.py`. Source: Hu et al. 2021, "LoRA" (arXiv 2106.09685).
+# Run it: `python lessons/08_lora.py`, or `minigpt lesson 8`. Its code is `minigpt/lora/model.py`
+# and `minigpt/lora/layer.py`. Source: Hu et al. 2021, "LoRA" (arXiv 2106.09685).
 
 # %%
 import copy
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -18,19 +19,14 @@ from typing import Any
 import matplotlib.pyplot as plt
 import torch
 
+sys.path.insert(0, f"{sys.path[0]}/..")  # a checkout runs without being installed
+
 from lessons import lesson
 from lessons.held_out import HeldOut
 from minigpt import GPT, GPTConfig, load_pretrained, save_pretrained
 from minigpt.lora.layer import LoRALinear
-from minigpt.lora.model import (
-    apply_lora,
-    count_trainable,
-    load_adapter,
-    merge_lora,
-    save_adapter,
-    set_adapter,
-    unmerge_lora,
-)
+from minigpt.lora.model import apply_lora, load_lora, merge_lora, save_lora, set_lora, unmerge_lora
+from minigpt.memory.counts import count_lora
 from minigpt.tasks.answers import evaluate_task
 from minigpt.tasks.data import TaskData, instruction_data, task_data
 from minigpt.tasks.rows import InstructionData
@@ -100,7 +96,9 @@ print(f"with another B, against the formula: {difference:.0e}")
 base, encoding = load_pretrained("base")
 base.to(course.device)
 base.set_dropout(0.0)
-translation, summarization = (task_data(TASKS[name]) for name in ("translation", "summarization"))
+translation, summarization = (
+    course.limit(task_data(TASKS[name])) for name in ("translation", "summarization")
+)
 french = instruction_data([translation], encoding, base.config.block_size, seed=course.seed)
 short = instruction_data([summarization], encoding, base.config.block_size, seed=course.seed)
 n_test = course.choose(quick=16, normal=500)
@@ -189,7 +187,7 @@ model = apply_lora(copy.deepcopy(base), r=12, alpha=128, target_modules=EVERY_LA
 methods["LoRA"] = judge("LoRA", model, translation, teach(model, french, 580, 8, 2e-3))
 share = methods["LoRA"]["trained"] / sum(p.numel() for p in base.parameters())
 save_pretrained(full, encoding, course.folder / "full")
-save_adapter(model, course.folder / "french")
+save_lora(model, course.folder / "french")
 methods["full"]["disk"] = size_of(course.folder / "full")
 methods["LoRA"]["disk"] = size_of(course.folder / "french")
 print(f"\n{'':<26}{'full':>14}{'LoRA':>14}")
@@ -242,14 +240,14 @@ course.save_figure(figure, "rank")
 # %%
 apply_lora(model, r=12, alpha=128, target_modules=EVERY_LAYER, name="short")
 summaries = judge("LoRA", model, summarization, teach(model, short, 240, 4, 3e-3), 3 * rough)
-save_adapter(model, course.folder / "short")
+save_lora(model, course.folder / "short")
 again, _ = load_pretrained("base")  # somebody else's, who has only the two small folders
 again.to(course.device)
 for name in ("french", "short"):
-    load_adapter(again, course.folder / name, name=name)
+    load_lora(again, course.folder / name, name=name)
 for name, part in (("french", translation), ("short", summarization)):
     started = time.perf_counter()
-    set_adapter(again, name)
+    set_lora(again, name)
     switched = 1e3 * (time.perf_counter() - started)
     result = evaluate_task(again, encoding, part.task, part.test[: rough // 2])
     print(f"{name} (switched in {switched:.2f} ms): {result}\n    {result.answers[0]}")
@@ -263,14 +261,14 @@ for name, part in (("french", translation), ("short", summarization)):
 # And the original comes back to the last bit.
 
 # %%
-set_adapter(again, "french")
+set_lora(again, "french")
 idx = torch.tensor([encoding.encode("fr: I was lucky. ->")], device=course.device)
 with torch.no_grad():
     beside = again(idx)[0]
     merge_lora(again)
     merged = float((again(idx)[0] - beside).abs().max())
     unmerge_lora(again)
-    set_adapter(again, None)
+    set_lora(again, None)
     restored = torch.equal(again(idx)[0], base.eval()(idx)[0])
 print(f"merged and beside differ by {merged:.0e}; unmerged it is the base model: {restored}")
 
@@ -289,7 +287,7 @@ TABLE = {
 }
 for targets, published in TABLE.items():
     for r, figure_printed in published.items():
-        count = count_trainable(gpt3, r, targets)
+        count = count_lora(gpt3, r, targets)
         truncated = f"{count // 10**5 / 10}M"
         course.compare(
             f"GPT-3, {', '.join(targets)}, r = {r}", figure_printed, f"{count:,}",

@@ -12,12 +12,15 @@
 # %%
 import copy
 import dataclasses
+import sys
 
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from matplotlib.patches import Patch, Rectangle
 from torch.nn import functional as F
+
+sys.path.insert(0, f"{sys.path[0]}/..")  # a checkout runs without being installed
 
 from lessons import lesson
 from lessons.held_out import HeldOut

@@ -8,7 +8,7 @@
 # and then look at what the compiler made of them.
 #
 # Run it: `python lessons/10_nf4.py`, or `minigpt lesson 10`. Its code is the package `kernels`:
-# `nf4.py`, `reference.py`, `quantize.py`, `dequantize.py` and `machine_code.py`.
+# `nf4.py`, `reference.py`, `gpu/quantize.py`, `gpu/dequantize.py` and `machine_code/`.
 
 # %%
 import os
@@ -26,6 +26,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from torch import Tensor
+
+sys.path.insert(0, f"{sys.path[0]}/..")  # a checkout runs without being installed
 
 from kernels import dequantize_nf4, quantize_nf4
 from kernels.backend import has_triton
@@ -322,7 +324,8 @@ course.compare(
 # and `mask` leaves out what lies beyond the end. Triton's interpreter (`TRITON_INTERPRET=1`, set at
 # the top) runs it in Python. So we can stop after each statement of the plain kernels and print
 # what it sets, for 15 numbers in small blocks of 8 (the library itself takes none below 32). The
-# numbers on the left are lines of `kernels/quantize.py` and `kernels/dequantize.py`. On the way:
+# numbers on the left are lines of `kernels/gpu/quantize.py` and `kernels/gpu/dequantize.py`. On the
+# way:
 #
 # - weights come as even and odd ones, because two of them share a byte;
 # - `largest_of_rows` compares the bits of |weight| as whole numbers. They are in the same order,
@@ -386,14 +389,15 @@ if has_triton():
 # %% [markdown]
 # No spills: everything fits into registers. The plain kernels compute an address for every weight
 # or two and move 1 to 4 bytes at a time. A thread of the fast ones takes 32 neighbours with one
-# scale, 16 bytes at a time. The ten lines belong to two of the 32 (`lessons/two_weights.py` picks
-# them; the first register in a line is its result, but in STG the address). SHFL.BFLY exchanges
-# words between threads, of which SEL picks, so that stores lie side by side. SHF brings a code to
-# the lowest bits, SHFL.IDX fetches the level from the lane of the warp that has the code for its
-# number (32 lanes hold the 16 levels twice), FMUL multiplies with the scale, F2FP rounds two
-# weights to bf16 and packs them into a register, and STG.E.128 stores four such registers, 16
-# bytes. How else to get a level for a code? `lessons/level_lookup.py` does it in three ways. Each
-# shifts, multiplies, and rounds (two weights at once): expect 2.5 instructions, and besides
+# scale, 16 bytes at a time. The ten lines belong to two of the 32
+# (`lessons/kernel_views/read_machine_code.py` picks them; the first register in a line is its
+# result, but in STG the address). SHFL.BFLY exchanges words between threads, of which SEL picks, so
+# that stores lie side by side. SHF brings a code to the lowest bits, SHFL.IDX fetches the level
+# from the lane of the warp that has the code for its number (32 lanes hold the 16 levels twice),
+# FMUL multiplies with the scale, F2FP rounds two weights to bf16 and packs them into a register,
+# and STG.E.128 stores four such registers, 16 bytes. How else to get a level for a code?
+# `lessons/kernel_views/lookup_costs.py` does it in three ways. Each shifts, multiplies, and rounds
+# (two weights at once): expect 2.5 instructions, and besides
 #
 # - 19 for a **tree** of 15 selections and 4 tests of a bit: the 32 threads of a warp share every
 #   instruction, so branching helps nobody, and each weight pays for the whole tree;
@@ -404,7 +408,7 @@ if has_triton():
 # scale and result, the kernel's arguments, loads and a store. And the compiler saves: of the tree's
 # 15 selections it makes 10, by letting the tests decide whether an instruction runs at all.
 #
-# A processor with AVX-512 has such an instruction too: `kernels/avx512.c` gets 32 weights at once.
+# A processor with AVX-512 has such an instruction too: `kernels/cpu/avx512.c` gets 32 at once.
 
 # %%
 if has_triton():

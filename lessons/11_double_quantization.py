@@ -7,7 +7,7 @@
 # measure what it costs a real model, and count what a kernel moves that undoes both levels at once.
 #
 # Run it: `python lessons/11_double_quantization.py`, or `minigpt lesson 11`. Its code is
-# `kernels/nf4.py`, `kernels/reference.py` and `kernels/dequantize.py`.
+# `kernels/nf4.py`, `kernels/reference.py` and `kernels/gpu/dequantize.py`.
 
 # %%
 import copy
@@ -22,6 +22,8 @@ import torch
 from matplotlib.patches import Patch
 from safetensors.torch import save_file
 from torch import Tensor
+
+sys.path.insert(0, f"{sys.path[0]}/..")  # a checkout runs without being installed
 
 from kernels import dequantize_nf4, quantize_nf4
 from kernels.nf4 import DYNAMIC_MAP

@@ -3,15 +3,16 @@
 #
 # LoRA trains little, but the frozen weights still fill the memory. Lesson 11 stored weights in 4
 # bits. Together they are QLoRA: a base in NF4 that never changes, and LoRA's matrices beside it
-# that learn. Here you build one such layer, train a model four ways with the same data, count every
-# byte of a step, and work out which model could be trained on which GPU.
+# that learn. Here you build one such layer, train a model by four methods with the same data, count
+# every byte of a step, and work out which model could be trained on which GPU.
 #
-# Run it: `python lessons/12_qlora.py`, or `minigpt lesson 12`. Its code is `minigpt/qlora.py`,
-# `minigpt/memory.py` and `minigpt/paged_adamw.py`. Source: Dettmers et al. 2023, "QLoRA"
-# (arXiv 2305.14314).
+# Run it: `python lessons/12_qlora.py`, or `minigpt lesson 12`. Its code is
+# `minigpt/qlora/model.py`, `minigpt/memory/predicted.py` and `minigpt/optim/paged_adamw.py`.
+# Source: Dettmers et al. 2023, "QLoRA" (arXiv 2305.14314).
 
 # %%
 import copy
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -19,20 +20,21 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+sys.path.insert(0, f"{sys.path[0]}/..")  # a checkout runs without being installed
+
 from kernels import dequantize_nf4, nf4_linear, quantize_nf4
 from lessons import lesson
+from lessons.experiments.finetuning_methods import build, settings
 from lessons.experiments.nf4_file_size import bits_in_file
 from lessons.experiments.qlora_memory import (
+    FOUR,
     HALF,
-    WAYS,
     as_good,
-    as_table,
-    build,
     draw,
     median_ms,
     one_step,
     predicted_gb,
-    settings,
+    step_table,
 )
 from lessons.held_out import HeldOut
 from minigpt import GPTConfig, load_pretrained
@@ -44,7 +46,8 @@ from minigpt.memory.measured import KeptTensors, size_without, storages
 from minigpt.memory.predicted import count_trained, parameters, predict_memory
 from minigpt.memory.run import TrainingRun
 from minigpt.optim.adamw import make_optimizer
-from minigpt.qlora.model import NF4Linear, dequantize_model, frozen_bits, quantize_model
+from minigpt.qlora.layer import NF4Linear
+from minigpt.qlora.model import dequantize_model, frozen_bits, quantize_model
 from minigpt.tasks.answers import evaluate_task
 from minigpt.tasks.data import instruction_data, task_data
 from minigpt.tasks.task import TASKS
@@ -145,7 +148,7 @@ n = sum(p.numel() for p in base.parameters()) - others
 print(f"{n:,} weights in 4 bits; {others:,} numbers stay in fp32: embeddings, norms, biases")
 
 # %% [markdown]
-# ## Four ways, one step
+# ## Four methods, one step
 #
 # Full fine-tuning, LoRA, QLoRA, and QLoRA without double quantization. First a single step of each
 # on the same batch, and every byte of it: the **weights**; **gradients** and the **optimizer's**
@@ -153,17 +156,17 @@ print(f"{n:,} weights in 4 bits; {others:,} numbers stay in fp32: embeddings, no
 # the backward pass. Then some more steps, one of each in turn, for the time.
 
 # %%
-translation = task_data(TASKS["translation"])
+translation = course.limit(task_data(TASKS["translation"]))
 french = instruction_data([translation], encoding, base.config.block_size, seed=course.seed)
-idx, targets, segments = (part.to(course.device) for part in french.train_batch(0, 8))  # [8, T]
-batch = idx, targets, segments
+batch = french.train_batch(0, 8).to(course.device)  # [8, T]
 dtype = autocast_dtype(course.device)  # of matrix products: bf16 where the processor has it
-models = {way: build(way, base, course.seed) for way in WAYS}
-memory = {way: one_step(models[way], batch, dtype) for way in WAYS}
+models = {name: build(name, base, course.seed) for name in FOUR}
+memory = {name: one_step(models[name], batch, dtype) for name in FOUR}
 rounds = course.choose(quick=2, normal=12, full=50)
 ms = median_ms(models, batch, dtype, rounds)
-print(f"weights in float32, products in {dtype}, {len(idx)} rows of {idx.size(1)} tokens")
-print(as_table(memory, ms))
+B, T = batch.idx.shape
+print(f"weights in float32, products in {dtype}, {B} rows of {T} tokens")
+print(step_table(memory, ms))
 
 # %% [markdown]
 # Double quantization saves little here, since 4 million weights have few scales. The weights as a
@@ -173,20 +176,20 @@ print(as_table(memory, ms))
 # pass; QLoRA looks it up again.) With billions of weights it is the other way round.
 #
 # Can it be predicted? What each step of the model leaves for the backward pass is known
-# (`minigpt/memory_activations.py`), so no model needs to be built:
+# (`minigpt/memory/activations.py`), so no model needs to be built:
 
 # %%
-n_targets = int((targets != -100).sum())
 predicted = {}
-for way, options in WAYS.items():
-    predicted[way] = predict_memory(
-        base.config, batch_size=8, context=idx.size(1), n_targets=n_targets,
+for name, options in FOUR.items():
+    predicted[name] = predict_memory(
+        base.config, batch_size=B, context=T, n_targets=batch.n_targets,
         weights="float32", compute=str(dtype).removeprefix("torch."), packed=True,
         stored_attention=dtype == torch.bfloat16 and course.device.type == "cpu", **options,
     )  # fmt: skip
-    print(f"{way:<14} predicted {predicted[way].total:>11,} bytes, ", end="")
-    print(f"measured {memory[way].total:>11,}: {memory[way].total / predicted[way].total - 1:+.2%}")
-worst = max(abs(memory[way].total / predicted[way].total - 1) for way in WAYS)
+    off = memory[name].total / predicted[name].total - 1
+    print(f"{name:<14} predicted {predicted[name].total:>11,} bytes, ", end="")
+    print(f"measured {memory[name].total:>11,}: {off:+.2%}")
+worst = max(abs(memory[name].total / predicted[name].total - 1) for name in FOUR)
 
 # %% [markdown]
 # So ask it about the model of the published run, with 7 billion weights in bf16. That run
@@ -196,13 +199,13 @@ worst = max(abs(memory[way].total / predicted[way].total - 1) for way in WAYS)
 # %%
 PUBLISHED_GB = {"LoRA": 21.33, "QLoRA": 14.18}
 llama = {
-    way: predict_memory(LLAMA_2["Llama2-7B"], batch_size=1, context=1024, **HALF, **options)
-    for way, options in WAYS.items()
+    name: predict_memory(LLAMA_2["Llama2-7B"], batch_size=1, context=1024, **HALF, **options)
+    for name, options in FOUR.items()
 }
 course.save_figure(draw(memory, ms, llama, PUBLISHED_GB), "memory")
 
 # %% [markdown]
-# ## Four ways, one task
+# ## Four methods, one task
 #
 # Now train all four to translate: the same data in the same order, the same number of steps, and
 # for the three with LoRA the same start.
@@ -211,17 +214,17 @@ course.save_figure(draw(memory, ms, llama, PUBLISHED_GB), "memory")
 n_test = course.choose(quick=16, normal=500)
 STEPS = course.choose(quick=4, normal=280, full=840)
 trained, bleu, loss = {}, {}, {}
-for way in WAYS:
-    trained[way] = build(way, base, course.seed)
-    train(trained[way], french, settings(way, STEPS, course.seed, course.device))
-    answers = evaluate_task(trained[way], encoding, translation.task, translation.test[:n_test])
-    bleu[way] = answers.score
-    learnt = sum(p.numel() for p in trained[way].parameters() if p.requires_grad)
+for name in FOUR:
+    trained[name] = build(name, base, course.seed)
+    train(trained[name], french, settings(name, STEPS, course.seed, course.device))
+    answers = evaluate_task(trained[name], encoding, translation.task, translation.test[:n_test])
+    bleu[name] = answers.score
+    learnt = sum(p.numel() for p in trained[name].parameters() if p.requires_grad)
     alone = replace(SINGLE, device=course.device)
-    loss[way] = evaluate_loss(trained[way], french.validation_batches(8), alone)
-    forgot = held_out.bits_per_byte(trained[way])
-    print(f"{way:<14} {STEPS} steps, {learnt:>9,} parameters trained, ", end="")
-    print(f"validation loss {loss[way]:.3f}, BLEU {bleu[way]:.1f}, {forgot:.3f} bits per byte")
+    loss[name] = evaluate_loss(trained[name], french.validation_batches(8), alone)
+    forgot = held_out.bits_per_byte(trained[name])
+    print(f"{name:<14} {STEPS} steps, {learnt:>9,} parameters trained, ", end="")
+    print(f"validation loss {loss[name]:.3f}, BLEU {bleu[name]:.1f}, {forgot:.3f} bits per byte")
     print(f"    {answers.answers[0]}")
 
 # %% [markdown]
@@ -240,7 +243,7 @@ gradients = {}
 for checkpointing in (False, True):
     model.gradient_checkpointing = checkpointing
     model.zero_grad()
-    accumulate_gradients(model, idx, targets, dtype=dtype, segments=segments)
+    accumulate_gradients(model, batch, dtype=dtype)
     learning = [p.grad for p in model.parameters() if p.grad is not None]
     gradients[checkpointing] = torch.cat([gradient.flatten() for gradient in learning])
 difference = (gradients[True] - gradients[False]).abs().max().item()
@@ -279,12 +282,14 @@ print(f"after 100 steps they differ by {paged_off:.0e}")
 
 # %%
 llama_7b = LLAMA_2["Llama2-7B"]
-for way, run in (
+for method, run in (
     ("full fine-tuning", TrainingRun("full", 1, 1024)),
     ("QLoRA, r = 64", TrainingRun("qlora", 1, 1024, r=64)),
 ):
     numbers, _ = count_trained(llama_7b, run)
-    print(f"7B, {way}: {numbers / 1e6:,.0f}M trained, {8 * numbers / 1e9:.1f} GB less on the GPU, ")
+    print(
+        f"7B, {method}: {numbers / 1e6:,.0f}M trained, {8 * numbers / 1e9:.1f} GB less on the GPU, "
+    )
     print(f"    {16 * numbers / 1e9:.1f} GB moved in a step: {8 * numbers / 25e9:.2f} s at least")
 
 # %% [markdown]
@@ -350,7 +355,7 @@ for factor in (1, 1 / 4, 1 / 16):
 merged = dequantize_model(copy.deepcopy(tuned))
 merge_lora(merged)
 with torch.no_grad():
-    merged_off = (merged(idx)[0] - tuned(idx)[0]).abs().max().item()
+    merged_off = (merged(batch.idx)[0] - tuned(batch.idx)[0]).abs().max().item()
 rounded = quantize_model(remove_lora(merged))
 again = evaluate_task(rounded, encoding, translation.task, translation.test[:n_test]).score
 print(f"merged into numbers: logits differ by {merged_off:.0e}")

@@ -1,5 +1,5 @@
 # %% [markdown]
-# # Lesson 13: Soft prompts and adapters
+# # Lesson 13: Soft prompts and bottlenecks
 #
 # LoRA is one way to teach a frozen model something new. There are others: give it a few vectors to
 # read before every text, give every layer keys and values to attend to, or put small networks
@@ -7,12 +7,13 @@
 # and see what every trained parameter buys.
 #
 # Run it: `python lessons/13_soft_prompts.py`, or `minigpt lesson 13`. Its code is
-# `minigpt/soft_prompts.py`, `minigpt/prefix.py` and `minigpt/adapters.py`. Sources: Lester et al.
+# `minigpt/soft_prompts/` and `minigpt/bottlenecks/`. Sources: Lester et al.
 # 2021 (prompt tuning, arXiv 2104.08691), Li and Liang 2021 (prefix tuning, 2101.00190), Houlsby et
 # al. 2019 (adapters, 1902.00751), Hu et al. 2021 (the counts for GPT-3, 2106.09685).
 
 # %%
 import copy
+import sys
 import time
 from typing import Any
 
@@ -21,23 +22,32 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
+sys.path.insert(0, f"{sys.path[0]}/..")  # a checkout runs without being installed
+
 from lessons import lesson
 from lessons.experiments.fewer_blocks import pretraining_text, with_fewer_blocks
 from lessons.experiments.finetuning_methods import (
     HIDDEN,
     N_TOKENS,
+    RECIPES,
     as_table,
+    build,
     draw,
     draw_sizes,
-    every_way,
     is_better,
     settings,
 )
 from minigpt import GPT, GPTConfig, load_pretrained
-from minigpt.bottlenecks.model import BottleneckAdapter, count_adapters, load_adapters, set_adapters
+from minigpt.bottlenecks.model import (
+    Bottleneck,
+    count_bottlenecks,
+    load_bottlenecks,
+    set_bottlenecks,
+)
+from minigpt.cache import KVCache
 from minigpt.config import count_parameters
 from minigpt.dataset import pack
-from minigpt.generation import KVCache
+from minigpt.finetuning.methods import METHODS
 from minigpt.model import masked_attention
 from minigpt.soft_prompts.layer import read_embeddings
 from minigpt.soft_prompts.model import (
@@ -45,8 +55,6 @@ from minigpt.soft_prompts.model import (
     count_prefix_tuning,
     load_soft_prompt,
     nearest_tokens,
-    prefix_embed,
-    prefix_layer,
     set_soft_prompt,
 )
 from minigpt.tasks.answers import TaskResult, evaluate_task
@@ -54,7 +62,7 @@ from minigpt.tasks.data import instruction_data, task_data
 from minigpt.tasks.task import TASKS
 from minigpt.training.loop import train
 
-course = lesson.start(13, "Soft prompts and adapters")
+course = lesson.start(13, "Soft prompts and bottlenecks")
 torch.set_printoptions(precision=3, sci_mode=False, linewidth=100)
 base, encoding = load_pretrained("base")
 base.to(course.device).eval()
@@ -146,7 +154,9 @@ for hidden in (None, HIDDEN):
     print(f"network of hidden width {hidden}: {trained:,} numbers trained, {kept:,} kept")
 
 # %% [markdown]
-# ## Bottleneck adapters
+# ## Bottlenecks
+#
+# The paper calls them adapters; today that word mostly means LoRA's.
 #
 # $$h \leftarrow h + W_{up}\, f(W_{down}\, h)$$
 #
@@ -155,7 +165,7 @@ for hidden in (None, HIDDEN):
 # LoRA: it is not linear, so it can never be merged into a weight, and always costs its time.
 
 # %%
-adapter = BottleneckAdapter(n_embd=6, r=2)
+adapter = Bottleneck(n_embd=6, r=2)
 h = torch.randn(3, 6)
 print("at the start nothing is added:", torch.equal(adapter(h), h))
 with torch.no_grad():
@@ -169,14 +179,16 @@ print(f"against the formula: {float((adapter(h) - by_hand).detach().abs().max())
 # ## One model, one task, every method
 #
 # The task is lesson 7's: translate into French. Every method gets the same examples in the same
-# order, and the same number of steps. (What each is trained with stands in `every_way.py`.)
+# order, and the same number of steps. (What each adds and is trained with
+# stands in `lessons/experiments/finetuning_methods.py`.)
 
 # %%
-translation = task_data(TASKS["translation"])
+total = count_parameters(base.config)
+translation = course.limit(task_data(TASKS["translation"]))
 data = instruction_data([translation], encoding, block_size=128, seed=course.seed)
 N_TEST = course.choose(quick=16, normal=200, full=500)
 STEPS = course.choose(quick=4, normal=130, full=390)
-WAYS = every_way(encoding, " Translate the English sentence into French. English, French:")
+START = encoding.encode(" Translate the English sentence into French. English, French:")
 
 
 def judge(model: GPT) -> TaskResult:
@@ -186,34 +198,34 @@ def judge(model: GPT) -> TaskResult:
 
 def teach(start: GPT, method: str) -> tuple[GPT, dict[str, Any]]:
     """A copy of start that a method has taught the task; its score, and what that took."""
-    way, model = WAYS[method], copy.deepcopy(start)
-    torch.manual_seed(course.seed)
-    way.add(model)
+    model = build(method, start, course.seed, START)
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    result = train(model, data, settings(way, STEPS, course.seed, course.device))
+    result = train(model, data, settings(method, STEPS, course.seed, course.device))
     judged = judge(model)
     return model, {
-        "bleu": judged.score,
+        "BLEU": judged.score,
         "answers": judged.answers,
         "trained": trained,
-        "ms": 1e3 * result.seconds / result.steps,
+        "of all": trained / total,
+        "ms a step": 1e3 * result.seconds / result.steps,
     }
 
 
 before = judge(base)
 print(f"base: BLEU {before.score:.1f}, {before.answers[0]!r}")
 models, results = {}, {}
-for method, way in WAYS.items():
+for method in (name for name in RECIPES if name != "QLoRA, no DQ"):  # lesson 12 has that one
     models[method], results[method] = teach(base, method)
     folder = course.folder / method.replace(", ", "-")
-    way.save(models[method], folder)
+    METHODS[RECIPES[method].method].save(models[method], encoding, folder)
     files = folder.glob("*.safetensors")
-    results[method]["disk"] = sum(file.stat().st_size for file in files)
-    print(f"{method}: BLEU {results[method]['bleu']:.1f}, {results[method]['answers'][0]!r}")
+    results[method]["file, bytes"] = sum(file.stat().st_size for file in files)
+    print(f"{method}: BLEU {results[method]['BLEU']:.1f}, {results[method]['answers'][0]!r}")
 
 # %%
-total = count_parameters(base.config)
-print(as_table(results, total))
+print(as_table(results, {
+    "BLEU": ".1f", "trained": ",", "of all": ".2%", "file, bytes": ",", "ms a step": ".0f",
+}))  # fmt: skip
 
 # %% [markdown]
 # BLEU of 200 answers changes by two or three with the seed. What prefix tuning's network adds, and
@@ -248,9 +260,7 @@ print(f"of the vocabulary, {is_french.mean():.0%} are French")
 french: dict[tuple[str, str], float] = {}
 closest: dict[tuple[str, str], float] = {}
 for method in ("prompt", "prompt, random"):
-    torch.manual_seed(course.seed)
-    untrained = copy.deepcopy(base)
-    WAYS[method].add(untrained)
+    untrained = build(method, base, course.seed, START)
     for when, model in (("before", untrained), ("after", models[method])):
         nearest = nearest_tokens(model, encoding, k=5)
         tokens = [ids[text] for row in nearest for text, _ in row]
@@ -275,17 +285,17 @@ again, _ = load_pretrained("base")
 again.to(course.device).eval()
 for name in ("prompt", "prefix"):
     load_soft_prompt(again, course.folder / name, name=name)
-load_adapters(again, course.folder / "adapters", name="adapters")
-for name in ("prompt", "prefix", "adapters"):
+load_bottlenecks(again, course.folder / "bottlenecks", name="bottlenecks")
+for name in ("prompt", "prefix", "bottlenecks"):
     started = time.perf_counter()
-    set_soft_prompt(again, None if name == "adapters" else name)
-    set_adapters(again, "adapters" if name == "adapters" else None)
+    set_soft_prompt(again, None if name == "bottlenecks" else name)
+    set_bottlenecks(again, "bottlenecks" if name == "bottlenecks" else None)
     switched = 1e3 * (time.perf_counter() - started)
     result = evaluate_task(again, encoding, translation.task, translation.test[: N_TEST // 4])
     same = sum(a == b for a, b in zip(result.answers, results[name]["answers"], strict=False))
     print(f"{name} (switched in {switched:.2f} ms): {result.answers[0]!r}")
     print(f"    of {len(result.answers)} answers {same} are those of the model it was trained in")
-set_adapters(again, None)
+set_bottlenecks(again, None)
 idx = torch.tensor([text], device=course.device)
 with torch.no_grad():
     restored = torch.equal(again(idx)[0], base(idx)[0])
@@ -305,14 +315,14 @@ print("with none, the base model to the bit:", restored)
 BLOCKS = (1, 3, base.config.n_layer)
 pages = pretraining_text(encoding, course.seed)
 n_steps = course.choose(quick=4, normal=100, full=300)
-heal = settings(WAYS["full"], n_steps, course.seed, course.device)
+heal = settings("full", n_steps, course.seed, course.device)
 sizes: dict[int, dict[str, float]] = {}
 for n_layer in BLOCKS[:-1]:
     small = with_fewer_blocks(base, n_layer, pages, heal)
     sizes[count_parameters(small.config)] = {
-        method: teach(small, method)[1]["bleu"] for method in ("full", "prompt")
+        method: teach(small, method)[1]["BLEU"] for method in ("full", "prompt")
     }
-sizes[total] = {method: results[method]["bleu"] for method in ("full", "prompt")}
+sizes[total] = {method: results[method]["BLEU"] for method in ("full", "prompt")}
 portions = [scores["prompt"] / max(scores["full"], 1e-9) for scores in sizes.values()]
 for (n, scores), portion in zip(sizes.items(), portions, strict=True):
     print(
@@ -341,12 +351,13 @@ course.save_figure(figure, "sizes")
 
 # %%
 gpt3 = GPTConfig.preset("gpt3-175b")
+L, d = gpt3.n_layer, gpt3.n_embd
 published_embed = {(32, 8): 0.4, (64, 8): 0.9, (128, 8): 1.7, (256, 8): 3.2, (512, 8): 6.4}
 published_layer = {(2, 2): 5.1, (8, 0): 10.1, (8, 8): 20.2, (32, 4): 44.1, (64, 0): 76.1}
 published_adapter = {1: 7.1, 4: 21.2, 8: 40.1, 16: 77.9, 64: 304.4}
-rows = {f"PrefixEmbed {ls}": (m, prefix_embed(gpt3, *ls)) for ls, m in published_embed.items()}
-rows |= {f"PrefixLayer {ls}": (m, prefix_layer(gpt3, *ls)) for ls, m in published_layer.items()}
-rows |= {f"Adapter r = {r}": (m, count_adapters(gpt3, r)) for r, m in published_adapter.items()}
+rows = {f"PrefixEmbed {ls}": (m, d * sum(ls)) for ls, m in published_embed.items()}
+rows |= {f"PrefixLayer {ls}": (m, L * d * sum(ls)) for ls, m in published_layer.items()}
+rows |= {f"Adapter r = {r}": (m, count_bottlenecks(gpt3, r)) for r, m in published_adapter.items()}
 for name, (published, count) in rows.items():
     if f"{count / 1e6:.1f}" == f"{published:.1f}":
         verdict = "reproduced"
@@ -374,7 +385,7 @@ for what, published, better, worse in (
     ("prefix: from words, at random", "words are the better start", "prefix", "prefix, random"),
     ("prompt: from words, at random", "words are the better start", "prompt", "prompt, random"),
 ):  # fmt: skip
-    high, low = results[better]["bleu"], results[worse]["bleu"]
+    high, low = results[better]["BLEU"], results[worse]["BLEU"]
     course.compare(f"BLEU, {what}", published, f"{high:.1f}, {low:.1f}", is_better(high - low))
 was, now = french["prompt, random", "before"], french["prompt, random", "after"]
 # Two standard errors of the difference of two shares, were all neighbours independent.

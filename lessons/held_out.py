@@ -12,7 +12,8 @@ import torch
 from torch.nn import functional as F
 
 from minigpt import GPT
-from minigpt.dataset import IGNORE, overlapping_windows, pack
+from minigpt.config import IGNORE
+from minigpt.dataset import overlapping_windows, pack
 from minigpt.text.documents import split_documents
 from minigpt.text.python_library import python_library
 
@@ -71,7 +72,7 @@ class HeldOut:
         model.eval()
         losses = []
         for window in overlapping_windows(self.ids, context, 3 * context // 4, batch_size=2):
-            idx, targets = (tensor.to(device) for tensor in window)  # [B, T] each
+            idx, targets, _ = window.to(device)  # [B, T] each
             counted = targets != IGNORE  # [B, T]
             logits = model(idx)[0][counted]  # [n, V]
             losses.append(F.cross_entropy(logits, targets[counted], reduction="none"))

@@ -16,7 +16,7 @@ import os
 import sys
 import textwrap
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +26,8 @@ from minigpt.device import pick_device
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+    from minigpt.tasks.data import TaskData
 
 
 @dataclass
@@ -56,6 +58,13 @@ class Lesson:
         if self.quick:
             return quick
         return full if self.full and full is not None else normal
+
+    def limit(self, data: TaskData) -> TaskData:
+        """Returns data; under --quick only 400, 50 and 50 records of its three parts."""
+        if not self.quick:
+            return data
+        train, validation, test = data.train[:400], data.validation[:50], data.test[:50]
+        return replace(data, train=train, validation=validation, test=test)
 
     def save_figure(self, figure: Figure, name: str) -> Path:
         """Write figure as folder/name.png and say where it is."""

@@ -10,6 +10,12 @@ table 2); Brown et al. 2020, "Language Models are Few-Shot Learners" (GPT-3, tab
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+IGNORE = -100  # a target that the loss leaves out, the default of torch's cross_entropy
 
 # name: (n_layer, n_head, n_embd, block_size). Two rows of GPT-3's published table cannot be built:
 # "XL" lists 24 heads of 128 for a width of 2048 (16 heads of 128 is 2048), and "13B" lists a width
@@ -111,14 +117,19 @@ def count_parameters(config: GPTConfig) -> int:
     return embeddings + config.n_layer * (attention + mlp + 2 * norm) + norm
 
 
-def weight_bytes(config: GPTConfig, bytes_per_parameter: float) -> float:
-    """What the weights alone occupy, in bytes: 4 a parameter in fp32, 2 in bf16 and fp16."""
-    return count_parameters(config) * bytes_per_parameter
+def check_ids(idx: Tensor, vocab_size: int) -> None:
+    """Makes sure that every id in idx, of any shape, is one of the vocabulary's.
 
+    An id outside it would otherwise surface as an index error in the middle of the embedding (on a
+    GPU as an assertion that kills the process).
 
-def training_bytes(config: GPTConfig) -> int:
-    """Weights, gradients and AdamW's two moments in fp32, in bytes: 16 a parameter.
-
-    Activations come on top; they grow with the batch and the context, not with this count.
+    Raises:
+        ValueError: an id is below 0 or at least vocab_size.
     """
-    return 16 * count_parameters(config)
+    low, high = (int(bound) for bound in idx.aminmax())
+    if low < 0 or high >= vocab_size:
+        wrong = low if low < 0 else high
+        raise ValueError(
+            f"token id {wrong} is outside the vocabulary of {vocab_size} (ids 0 to "
+            f"{vocab_size - 1}); encode the text with the tokenizer this model was trained with"
+        )

@@ -12,32 +12,65 @@ is any stretch of `block_size + 1` ids of it, so no batch position is wasted on 
 """
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Protocol
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
-IGNORE = -100  # a target that the loss leaves out (the default of torch's cross_entropy)
-# (idx, targets) or (idx, targets, segments), int64 [B, T] each; see GPT.forward for segments.
-Batch = tuple[Tensor, Tensor] | tuple[Tensor, Tensor, Tensor]
+from minigpt.config import IGNORE, check_ids
+
+
+class Batch(NamedTuple):
+    """B rows of T tokens, and what is to be guessed in them.
+
+    Attributes:
+        idx: the ids, int64 [B, T].
+        targets: the id to guess at each position, int64 [B, T]; IGNORE where nothing is.
+        segments: int64 [B, T], which of the texts in its row a position belongs to (see
+            GPT.forward); None if each row is one text.
+    """
+
+    idx: Tensor
+    targets: Tensor
+    segments: Tensor | None = None
+
+    @property
+    def n_targets(self) -> int:
+        """The number of positions at which there is something to guess."""
+        return int((self.targets != IGNORE).sum())
+
+    def rows(self, which: slice) -> "Batch":
+        """Returns the batch that these rows make."""
+        return self._each(lambda tensor: tensor[which])
+
+    def split(self, size: int) -> "list[Batch]":
+        """Returns the rows in batches of size; the last has what is left."""
+        return [self.rows(slice(i, i + size)) for i in range(0, len(self.idx), size)]
+
+    def to(self, device: torch.device | str) -> "Batch":
+        """Returns the batch on a device."""
+        return self._each(lambda tensor: tensor.to(device))
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> "Batch":
+        return Batch(*(None if tensor is None else change(tensor) for tensor in self))  # type: ignore[arg-type]
 
 
 class Data(Protocol):
     """What the training loop needs to know about its data."""
 
     def train_batch(self, step: int, batch_size: int) -> Batch:
-        """The batch of this step; the same step, the same batch."""
+        """Returns the batch of this step: the same step, the same batch."""
         ...
 
     def validation_batches(self, batch_size: int) -> Iterator[Batch]:
-        """The validation examples, in the same order every time; targets of -100 do not count."""
+        """Yields the validation examples, in the same order every time."""
         ...
 
 
 def next_token_pairs(ids: Sequence[int] | np.ndarray | Tensor) -> tuple[Tensor, Tensor]:
-    """(inputs, targets): the ids without the last, and the ids without the first.
+    """Returns (inputs, targets): the ids without the last, and the ids without the first.
 
     targets[..., t] = ids[..., t + 1]. Works on one row of ids [T + 1] or on many [B, T + 1]; both
     results are int64 with T in the last dimension.
@@ -56,10 +89,11 @@ def next_token_pairs(ids: Sequence[int] | np.ndarray | Tensor) -> tuple[Tensor, 
 
 
 def pack(documents: Iterable[Sequence[int]], end_token: int) -> np.ndarray:
-    """All documents in one row of ids, each followed by `end_token`.
+    """Puts all documents into one row of ids, each followed by `end_token`.
 
-    Returns uint16 [N] where every id is below 65,536, as in GPT-2's vocabulary, else uint32 [N]:
-    two bytes an id instead of the eight that torch computes with.
+    Returns:
+        uint16 [N] where every id is below 65,536, as in GPT-2's vocabulary, else uint32 [N]: two
+        bytes an id instead of the eight that torch computes with.
 
     Raises:
         ValueError: there are no documents or only empty ones, or an id is below 0 or above 2^32.
@@ -73,31 +107,13 @@ def pack(documents: Iterable[Sequence[int]], end_token: int) -> np.ndarray:
     return ids.astype(np.uint16 if ids.max() < 2**16 else np.uint32)
 
 
-def check_ids(idx: Tensor, vocab_size: int) -> None:
-    """Make sure that every id in idx, of any shape, is one of the vocabulary's.
-
-    An id outside it would otherwise surface as an index error in the middle of the embedding (on a
-    GPU as an assertion that kills the process).
-
-    Raises:
-        ValueError: an id is below 0 or at least vocab_size.
-    """
-    low, high = (int(bound) for bound in idx.aminmax())
-    if low < 0 or high >= vocab_size:
-        wrong = low if low < 0 else high
-        raise ValueError(
-            f"token id {wrong} is outside the vocabulary of {vocab_size} (ids 0 to "
-            f"{vocab_size - 1}); encode the text with the tokenizer this model was trained with"
-        )
-
-
 class PackedText:
     """Training and validation batches cut from packed ids (`Data` for pretraining).
 
     Args:
         train: ids [N], or several sources with their weights, [(ids, weight), ...]: a batch
-            takes each of its windows from source i with probability weight_i / (sum of weights).
-            A small, clean source can so be seen more often than its size alone would have it.
+            takes each of its windows from source i with probability weight_i / (sum of weights),
+            so that a small, clean source can be seen more often than its size alone would have it.
         validation: ids [M] that training never sees.
         block_size: T, the tokens in a window.
         seed: another seed gives other windows.
@@ -140,8 +156,8 @@ class PackedText:
         self.block_size = block_size
         self.seed = seed
 
-    def train_batch(self, step: int, batch_size: int) -> tuple[Tensor, Tensor]:
-        """Random windows (idx, targets), int64 [B, T] each: a pure function of (seed, step).
+    def train_batch(self, step: int, batch_size: int) -> Batch:
+        """Returns B random windows of T tokens: a pure function of (seed, step).
 
         Nothing is remembered between calls, so that training which was interrupted needs to know
         only its step to go on with exactly the batches it would have had. The random numbers come
@@ -156,10 +172,10 @@ class PackedText:
             ids = self.sources[source]
             start = int(fraction * (len(ids) - self.block_size))  # each possible start alike
             windows[row] = ids[start : start + self.block_size + 1]
-        return next_token_pairs(torch.from_numpy(windows))
+        return Batch(*next_token_pairs(torch.from_numpy(windows)))
 
-    def validation_batches(self, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Batches (idx, targets), int64 [B or fewer, T], that cover the validation ids in order.
+    def validation_batches(self, batch_size: int) -> Iterator[Batch]:
+        """Yields batches of B windows, the last of fewer, that cover the validation ids in order.
 
         The windows do not overlap, and every id but the first is a target exactly once. The last
         window is filled up with id 0 in idx and -100 in targets, which the loss ignores.
@@ -174,13 +190,13 @@ class PackedText:
                 inputs, wanted = next_token_pairs(self.validation[start : start + T + 1])
                 idx[row, : len(inputs)] = inputs
                 targets[row, : len(wanted)] = wanted
-            yield idx, targets  # (B, T) each
+            yield Batch(idx, targets)
 
 
 def overlapping_windows(
     ids: np.ndarray, block_size: int, stride: int, batch_size: int = 16
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Batches (idx, targets), int64 [B or fewer, T], that give every target a long past to look at.
+) -> Iterator[Batch]:
+    """Yields batches [B or fewer, T] that give every target a long past to look at.
 
     Windows that lie side by side ask a model to guess the first tokens of each from nothing. Here
     each window starts `stride` ids after the one before and repeats the rest of it; only what is
@@ -204,11 +220,11 @@ def overlapping_windows(
         rows.append((idx, targets))
     for first in range(0, len(rows), batch_size):
         some_idx, some_targets = zip(*rows[first : first + batch_size], strict=True)
-        yield torch.stack(some_idx), torch.stack(some_targets)  # [B, T] each
+        yield Batch(torch.stack(some_idx), torch.stack(some_targets))
 
 
 def bits_per_byte(loss: float, n_tokens: int, n_bytes: int) -> float:
-    """The loss as the size of the compressed text: bits needed for each byte of it.
+    """Returns the loss as the size of the compressed text: bits needed for each byte of it.
 
         bits per byte = loss / ln 2 * n_tokens / n_bytes
 

@@ -6,9 +6,8 @@ the model's probabilities is sampling; temperature, top-k and top-p reshape the 
 The KV cache makes it fast: the keys and values of tokens already read do not change, so each step
 has to read only the newest token.
 
-Nothing here knows how a model is built: it maps ids to logits and has a config with vocab_size and
-block_size. In the comments B is the batch, T the number of tokens, H the number of heads, D the
-size of one head, V the vocabulary.
+Nothing here knows how a model is built (see LanguageModel). In the comments B is the batch, T the
+number of tokens, V the vocabulary.
 
 Sources: Ackley, Hinton and Sejnowski 1985 (temperature); Fan et al. 2018, "Hierarchical Neural
 Story Generation" (top-k); Holtzman et al. 2020, "The Curious Case of Neural Text Degeneration"
@@ -17,27 +16,43 @@ Story Generation" (top-k); Holtzman et al. 2020, "The Curious Case of Neural Tex
 
 from __future__ import annotations
 
-import codecs
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from minigpt.dataset import check_ids
+from minigpt.cache import KVCache, Prefix
+from minigpt.config import check_ids
 
-if TYPE_CHECKING:
-    import tiktoken
 
-    from minigpt.model import GPT
-    from minigpt.soft_prompts.layer import Prefix
+class LanguageModel(Protocol):
+    """What this file needs to know of a model: its sizes, and that it turns ids into logits.
+
+    A model may also have a method prefix(), which returns keys and values that stand before every
+    text, or None.
+    """
+
+    @property
+    def config(self) -> Any:
+        """Sizes with the attributes vocab_size, block_size and n_layer, as GPTConfig has them."""
+        ...
+
+    def __call__(
+        self, idx: Tensor, *, cache: KVCache | None, last_only: bool, **packed: Tensor
+    ) -> tuple[Tensor, Tensor | None]:
+        """Returns the logits [B, 1, V] of the token after idx [B, T], and no loss.
+
+        For prompts of different lengths it is also given their segments.
+        """
+        ...
 
 
 def apply_temperature(logits: Tensor, temperature: float) -> Tensor:
-    """logits / temperature [B, V]: below 1 the best tokens gain, above 1 all become more alike.
+    """Divides logits [B, V] by temperature: below 1 the best tokens gain, above 1 all grow alike.
 
     With p = softmax(logits), the new probabilities are proportional to p ** (1 / temperature). The
     largest logit is moved to 0 first, which changes no probability and cannot overflow.
@@ -47,7 +62,7 @@ def apply_temperature(logits: Tensor, temperature: float) -> Tensor:
 
 
 def keep_top_k(logits: Tensor, k: int) -> Tensor:
-    """The k largest logits of each row; the others become -inf, that is probability 0 (Fan et al.).
+    """Keeps the k largest logits of each row and makes the others -inf, probability 0 (Fan et al.).
 
     Exactly k survive, also where several are equal to the k-th. [B, V] -> [B, V]
     """
@@ -58,7 +73,7 @@ def keep_top_k(logits: Tensor, k: int) -> Tensor:
 
 
 def keep_top_p(logits: Tensor, p: float) -> Tensor:
-    """The nucleus: the fewest tokens whose probabilities sum to p or more (Holtzman et al., eq. 2).
+    """Keeps the nucleus, the fewest tokens whose probabilities reach p (Holtzman et al., eq. 2).
 
     With the tokens sorted by probability, the i-th stays if those before it sum to less than p:
 
@@ -77,7 +92,7 @@ def keep_top_p(logits: Tensor, p: float) -> Tensor:
 
 
 def draw(probabilities: Tensor, generator: torch.Generator | None = None) -> Tensor:
-    """One random id a row, each with its probability: [B, V] -> [B].
+    """Draws one id a row, each with its probability: [B, V] -> [B].
 
     Lay the probabilities end to end on a line of length 1, point at a random place u, and see whose
     stretch it is: the first i with p_1 + ... + p_i >= u. It does what torch.multinomial does; on a
@@ -103,7 +118,7 @@ def sample(
     top_p: float | None = None,
     generator: torch.Generator | None = None,
 ) -> Tensor:
-    """Choose one token a row: logits [B, V] -> ids [B].
+    """Chooses one token a row: logits [B, V] -> ids [B].
 
     Temperature is applied first, then top-k, then top-p. A temperature of 0 takes the largest
     logit (the first one, if several are equal) and draws no random number.
@@ -118,79 +133,14 @@ def sample(
     return draw(F.softmax(logits, dim=-1), generator)
 
 
-class LayerCache:
-    """The keys and values of one layer, in buffers that are allocated once and filled in place."""
-
-    def __init__(self, capacity: int) -> None:
-        self.capacity, self.length = capacity, 0
-        self.keys = self.values = torch.empty(0)  # [B, H, capacity, D] from the first append on
-
-    def append(self, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-        """Store k and v [B, H, T, D] behind what is there; returns all of it [B, H, past + T, D].
-
-        The result is a view into the buffers, not a copy.
-
-        Raises:
-            ValueError: there is no room left, or the batch is not that of the first append.
-        """
-        B, H, T, D = k.shape
-        end = self.length + T
-        if end > self.capacity:
-            raise ValueError(f"the cache has room for {self.capacity} tokens, not for {end}")
-        if self.length == 0:
-            self.keys, self.values = (part.new_empty(B, H, self.capacity, D) for part in (k, v))
-        elif self.keys.size(0) != B:
-            raise ValueError(
-                f"the cache holds a batch of {self.keys.size(0)}, got keys for a batch of {B}"
-            )
-        self.keys[:, :, self.length : end] = k
-        self.values[:, :, self.length : end] = v
-        self.length = end
-        return self.keys[:, :, :end], self.values[:, :, :end]
-
-
-class KVCache:
-    """The keys and values of every layer for the tokens a model has read so far.
-
-    It takes 2 n_layer n_embd numbers a token: 18,432 for GPT-2 small, 72 KiB in fp32.
-
-    Args:
-        n_layer: how many layers store something.
-        capacity: the most tokens it can hold; memory for all of them is taken at the first append.
-    """
-
-    def __init__(self, n_layer: int, capacity: int) -> None:
-        self.layers = [LayerCache(capacity) for _ in range(n_layer)]
-
-    def __getitem__(self, layer: int) -> LayerCache:
-        return self.layers[layer]
-
-    @property
-    def length(self) -> int:
-        """How many tokens it holds; the next one stands at this position."""
-        return self.layers[-1].length
-
-    def copy(self, batch_size: int, capacity: int) -> KVCache:
-        """A separate cache with the same contents and more room, for batch_size rows.
-
-        A cache filled for one row (a prefix that stands before every prompt) is repeated.
-        """
-        copy = KVCache(len(self.layers), capacity)
-        for old, new in zip(self.layers, copy.layers, strict=True):
-            if old.length:
-                k, v = (part[:, :, : old.length] for part in (old.keys, old.values))
-                new.append(k.expand(batch_size, -1, -1, -1), v.expand(batch_size, -1, -1, -1))
-        return copy
-
-
 def next_logits(
-    model: GPT,
+    model: LanguageModel,
     idx: Tensor,
     cache: KVCache | None = None,
     prefix: KVCache | Prefix | None = None,
     segments: Tensor | None = None,
 ) -> Tensor:
-    """The scores of the token after idx: ids [B, T] of any length -> logits [B, V].
+    """Scores the token after idx: ids [B, T] of any length -> logits [B, V].
 
     With a cache only the tokens that it does not hold yet are read. When idx has outgrown the
     context, the model sees its last tokens, as many as fit. Every step then moves every token to
@@ -204,14 +154,13 @@ def next_logits(
     else:
         unread = idx[:, -context:]
         cache = None if prefix is None else prefix.copy(len(idx), model.config.block_size)
-    if segments is None:
-        return model(unread, cache=cache, last_only=True)[0][:, -1]
-    return model(unread, cache=cache, segments=segments, last_only=True)[0][:, -1]
+    packed = {} if segments is None else {"segments": segments}
+    return model(unread, cache=cache, last_only=True, **packed)[0][:, -1]
 
 
 @torch.inference_mode()
 def stream(
-    model: GPT,
+    model: LanguageModel,
     idx: Tensor,
     max_new_tokens: int,
     temperature: float = 1.0,
@@ -223,7 +172,7 @@ def stream(
     prefix: KVCache | Prefix | None = None,
     segments: Tensor | None = None,
 ) -> Iterator[Tensor]:
-    """Continue idx [B, T] and yield the new ids [B] of each step as soon as they are chosen.
+    """Continues idx [B, T] and yields the new ids [B] of each step as soon as they are chosen.
 
     The model is in evaluation mode (no dropout) until the last step, then as it was before.
     Arguments are checked when the first token is asked for.
@@ -281,7 +230,7 @@ def stream(
 
 
 def generate(
-    model: GPT,
+    model: LanguageModel,
     idx: Tensor,
     max_new_tokens: int,
     temperature: float = 1.0,
@@ -293,7 +242,7 @@ def generate(
     prefix: KVCache | Prefix | None = None,
     segments: Tensor | None = None,
 ) -> Tensor:
-    """The prompts idx [B, T] with their continuations: [B, T + n], where n <= max_new_tokens.
+    """Returns the prompts idx [B, T] with their continuations, [B, T + n], n <= max_new_tokens.
 
     n is smaller only where stop_token has ended every row. Arguments and errors are stream's.
     """
@@ -302,45 +251,9 @@ def generate(
     return torch.cat([idx, *(new[:, None] for new in steps)], dim=1)
 
 
-def stream_text(
-    tokens: Iterable[Tensor] | Iterable[int],
-    encoding: tiktoken.Encoding,
-    stop_token: int | None = None,
-) -> Iterator[str]:
-    """Turn one row's tokens into text, each piece as soon as its characters are complete.
-
-    A token is a few bytes, and a character of UTF-8 takes one to four: half a character waits for
-    its other half. Bytes that can no longer become a character are shown as U+FFFD.
-
-    Args:
-        tokens: ids, or tensors of one id as stream yields for a batch of one.
-        encoding: what the ids mean.
-        stop_token: the text ends before this id.
-
-    Raises:
-        ValueError: the encoding has no such id.
-    """
-    decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
-    for token in tokens:
-        if stop_token is not None and int(token) == stop_token:
-            break
-        try:
-            piece = decoder.decode(encoding.decode_single_token_bytes(int(token)))
-        except KeyError:
-            raise ValueError(
-                f"the tokenizer {encoding.name!r} has no token {int(token)}; "
-                "use the one that the model was trained with"
-            ) from None
-        if piece:
-            yield piece
-    rest = decoder.decode(b"", final=True)
-    if rest:
-        yield rest
-
-
 @contextmanager
-def evaluation_mode(model: torch.nn.Module) -> Iterator[None]:
-    """model.eval() for the length of a with block; afterwards every module is as it was."""
+def evaluation_mode(model: Any) -> Iterator[None]:
+    """Puts model into evaluation mode for a with-block; afterwards every module is as it was."""
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
@@ -353,7 +266,7 @@ def evaluation_mode(model: torch.nn.Module) -> Iterator[None]:
 def check_settings(
     max_new_tokens: int, temperature: float, top_k: int | None, top_p: float | None
 ) -> None:
-    """Refuse settings that mean nothing; see stream for what is allowed.
+    """Refuses settings that mean nothing; see stream for what is allowed.
 
     Raises:
         ValueError: naming the setting, what was given and what is allowed.
@@ -369,7 +282,7 @@ def check_settings(
 
 
 def check_segments(idx: Tensor, segments: Tensor, others: int, block_size: int) -> None:
-    """Refuse segments that are not those of idx, or prompts that would outgrow the context.
+    """Refuses segments that are not those of idx, or prompts that would outgrow the context.
 
     Raises:
         ValueError: with what was given.
@@ -387,7 +300,7 @@ def check_segments(idx: Tensor, segments: Tensor, others: int, block_size: int) 
 
 
 def check_prompt(idx: Tensor, vocab_size: int) -> None:
-    """Refuse a prompt that is empty, not [B, T], or not made of the vocabulary's ids.
+    """Refuses a prompt that is empty, not [B, T], or not made of the vocabulary's ids.
 
     Raises:
         ValueError: with what was given.

@@ -1,6 +1,6 @@
-"""Which linear layers get LoRA, by name, and how many parameters that makes.
+"""A model's linear layers by name, and what stands beside them.
 
-Source of the counts: Hu et al. 2021 (arXiv 2106.09685), section 4.2 and table 4.
+The rule by which a name chooses layers is peft's, so that files mean the same here and there.
 """
 
 from __future__ import annotations
@@ -10,8 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from torch import nn
 
-from minigpt.config import GPTConfig
-from minigpt.lora.layer import check_rank, check_settings
+ADAPTER_NAME = re.compile(r"[A-Za-z0-9_-]+")
 
 
 def linear_layers(module: nn.Module, prefix: str = "") -> Iterator[tuple[str, nn.Module]]:
@@ -55,31 +54,23 @@ def within_block(name: str) -> str:
     return re.sub(r"^.*\.\d+\.", "", name)
 
 
-def count_trainable(config: GPTConfig, r: int, target_modules: Sequence[str] = ("c_attn",)) -> int:
-    """How many parameters LoRA trains: r (in + out) for every matrix; no model is built.
-
-    Args:
-        target_modules: as for apply_lora. GPT-2 keeps the matrices of queries, keys and values in
-            one, c_attn [3 C, C]; where they are apart, as in Hu et al., they are "q", "k" and "v"
-            [C, C], and the output projection is "o".
+def check_name(name: str) -> None:
+    """Makes sure that a name can become a part of the names of weights, as an adapter's does.
 
     Raises:
-        ValueError: r is out of range for one of the matrices, or a name is not known.
+        ValueError: it cannot.
     """
-    check_settings(r, alpha=1, dropout=0)
-    C = config.n_embd
-    block = {
-        "attn.c_attn": (C, 3 * C),
-        "attn.c_proj": (C, C),
-        "mlp.c_fc": (C, 4 * C),
-        "mlp.c_proj": (4 * C, C),
-    } | {f"attn.{letter}": (C, C) for letter in "qkvo"}
-    sizes = {
-        f"transformer.h.{layer}.{name}": size
-        for layer in range(config.n_layer)
-        for name, size in block.items()
-    } | {"lm_head": (C, config.vocab_size)}
-    chosen = choose(sizes, target_modules)
-    for name in chosen:
-        check_rank(r, *sizes[name], name)
-    return sum(r * sum(sizes[name]) for name in chosen)
+    if not isinstance(name, str) or not ADAPTER_NAME.fullmatch(name):
+        raise ValueError(f"an adapter's name is made of letters, digits, - and _, got {name!r}")
+    if hasattr(nn.ModuleDict(), name):
+        raise ValueError(f"an adapter cannot be called {name!r}: torch uses that word itself")
+
+
+def check_not_merged(model: nn.Module) -> None:
+    """Raises ValueError if a LoRA adapter is merged into the model's weights."""
+    for _, layer in linear_layers(model):
+        if getattr(layer, "merged", False):
+            raise ValueError(
+                f"the adapter {layer.active!r} is merged into the weights; "
+                "call unmerge_lora(model) first"
+            )

@@ -1,10 +1,12 @@
 """A GPT-2 decoder: token ids in, a score for every possible next token out.
 
-Read it from the top: masked attention as three lines of arithmetic, then the layer that makes
-queries, keys and values, the two-layer MLP, the block that joins them, and the whole model.
-The names of modules and weights are those of GPT-2 in the transformers library, so published
-weights drop in (see pretrained.py). In the comments B is the batch, T the number of tokens, C the
-width n_embd, H the number of heads, D = C / H the size of one head, V the vocabulary.
+Read it from the top: attention as a few lines of arithmetic, the layer that makes queries, keys and
+values, the MLP, the block that joins the two, and the whole model. B is the batch, T the number of
+tokens, n the number of earlier ones whose keys and values are at hand, C the width n_embd, H the
+number of heads, D = C / H the size of one head, V the vocabulary.
+
+The modules and weights are named as GPT-2's are in the transformers library, so that published
+weights fit (pretrained/layout.py).
 
 Sources: Vaswani et al. 2017, "Attention Is All You Need" (equation 1, section 3.2);
 Radford et al. 2019 (GPT-2: norms before the layers, section 2.3); Hendrycks and Gimpel 2016 (GELU).
@@ -14,8 +16,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 import torch.nn as nn
@@ -23,19 +26,18 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
-from minigpt import generation
-from minigpt.config import GPTConfig
-from minigpt.dataset import IGNORE, check_ids
-from minigpt.fast.cross_entropy import linear_cross_entropy
-from minigpt.fast.linear import Linear
+from minigpt.config import IGNORE, GPTConfig, check_ids
+from minigpt.fast.attention import fused_attention  # masked_attention's values, faster
+from minigpt.fast.cross_entropy import linear_cross_entropy  # in little memory
+from minigpt.fast.dropout import dropout  # F.dropout, faster on a CPU
+from minigpt.fast.linear import Linear  # nn.Linear, faster for a few rows
 
 if TYPE_CHECKING:
-    from minigpt.generation import KVCache, LayerCache
-    from minigpt.soft_prompts.layer import Prefix
+    from minigpt.cache import KVCache, LayerPast, Prefix
 
 
 def causal_mask(n_queries: int, n_keys: int, device: torch.device | None = None) -> Tensor:
-    """Who may look at whom: entry [i, j] is True where query i may see key j.
+    """Says who may look at whom: entry [i, j] is True where query i may see key j.
 
     The last query stands at the last key; each query sees its own position and all before it.
     With as many queries as keys this is the lower triangle.
@@ -47,31 +49,15 @@ def causal_mask(n_queries: int, n_keys: int, device: torch.device | None = None)
     return mask.tril(diagonal=n_keys - n_queries)
 
 
-def segment_mask(segments: Tensor, n_queries: int, n_before: int = 0) -> Tensor:
-    """`causal_mask` for rows that hold several texts: no text may look into another.
-
-    Args:
-        segments: [B, T], the number of the text that each key belongs to, as 0 0 0 1 1 2.
-        n_before: keys before those of segments, which every text may see.
-
-    Returns:
-        bool [B, 1, n_queries, n_before + T], the same for all heads; the queries are the last
-        n_queries.
-    """
-    same = segments[:, -n_queries:, None] == segments[:, None, :]  # [B, Tq, T]
-    mask = (same & causal_mask(n_queries, segments.size(1), segments.device))[:, None]
-    return F.pad(mask, (n_before, 0), value=True)
-
-
 def masked_attention(
     q: Tensor, k: Tensor, v: Tensor, causal: bool = True, mask: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
-    """softmax(q k^T / sqrt(D)) v, written out (Vaswani et al., equation 1).
+    """Computes softmax(q k^T / sqrt(D)) v (Vaswani et al., equation 1).
 
     Args:
         q: queries [B, H, Tq, D]; k, v: keys and values [B, H, Tk, D], with Tk >= Tq.
         causal: hide from each query the keys that come after it.
-        mask: another mask in place of the causal one, as segment_mask makes it.
+        mask: bool, True where a query may see a key; used in place of the causal mask if given.
 
     Returns:
         The mixed values [B, H, Tq, D] and the weights [B, H, Tq, Tk], each row of which sums to 1.
@@ -85,80 +71,48 @@ def masked_attention(
     return weights @ v, weights  # [B, H, Tq, D]
 
 
-def fused_attention(
-    q: Tensor, k: Tensor, v: Tensor, causal: bool = True, mask: Tensor | None = None
-) -> Tensor:
-    """The values of masked_attention from torch's fused kernel.
+class Visible(NamedTuple):
+    """What the queries of a layer may look at.
 
-    Same arguments and result, except that the [Tq, Tk] weights are never stored and so cannot be
-    returned.
-
-    On a CPU the fused kernel's way back is slow in bf16. There the written out form trains: 1.5
-    instead of 14.6 ms forward and back for 64 rows of 35 tokens, 11 instead of 24 ms for 16 rows of
-    256 (4 heads of 64; two cores of an AMD EPYC, torch 2.13). In fp32 the two are equally fast.
+    Attributes:
+        past: this layer's keys and values of earlier tokens, [B, H, n, D], if there are any.
+        causal: no token sees those after it; False makes an encoder.
+        mask: bool [B, 1, T, n + T] in place of the causal rule, for rows that hold several texts.
     """
-    n_queries, n_keys = q.size(-2), k.size(-2)
-    learning = q.requires_grad or k.requires_grad
-    if q.dtype == torch.bfloat16 and learning and q.is_cpu and n_queries <= 512:
-        return masked_attention(q, k, v, causal, mask)[0]
-    if mask is not None:
-        return F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
-    if not causal or n_queries == 1:  # a single query is the newest token and sees every key
-        return F.scaled_dot_product_attention(q, k, v)
-    if n_queries == n_keys:
-        return F.scaled_dot_product_attention(q, k, v, is_causal=True)
-    mask = causal_mask(n_queries, n_keys, q.device)
-    return F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+
+    past: LayerPast | None = None
+    causal: bool = True
+    mask: Tensor | None = None
 
 
-def drop(x: Tensor, p: float, training: bool) -> Tensor:
-    """In training, zero each number of x with probability p and divide the others by 1 - p.
-
-    On a CPU F.dropout draws its random numbers one by one. Four of 16 bits from each of 64 take a
-    third of the time; p is then rounded to a multiple of 1 / 65536.
-    """
-    if not training or p == 0.0:
-        return x
-    if not x.is_cpu or torch.compiler.is_compiling():
-        return F.dropout(x, p)
-    bits = torch.empty(math.ceil(x.numel() / 4), dtype=torch.int64).random_(-(2**63), None)
-    number = bits.view(torch.int16)[: x.numel()].view(x.shape)  # from -32768 to 32767
-    return torch.where(number >= round(p * 2**16) - 2**15, x / (1 - p), 0.0)
+ONLY_EARLIER = Visible()  # what a decoder reads by: itself and what stands before it
 
 
 class CausalSelfAttention(nn.Module):
-    """Multi-head self-attention: every token gathers what it needs from the tokens before it."""
+    """Multi-head self-attention: a token gathers what it needs from itself and those before it."""
 
     def __init__(self, config: GPTConfig) -> None:
         super().__init__()
         self.n_head, self.dropout = config.n_head, config.dropout
-        self.c_attn = Linear(config.n_embd, 3 * config.n_embd, bias=config.bias)
+        self.c_attn = Linear(config.n_embd, 3 * config.n_embd, bias=config.bias)  # q, k and v
         self.c_proj = Linear(config.n_embd, config.n_embd, bias=config.bias)
+        self.recorded: list[Tensor] | None = None  # or the list that record_attention fills
 
-    def forward(
-        self,
-        x: Tensor,
-        cache: LayerCache | None = None,
-        causal: bool = True,
-        attention_maps: list[Tensor] | None = None,
-        mask: Tensor | None = None,
-    ) -> Tensor:
-        """x [B, T, C] -> [B, T, C]. See GPT.forward for cache, causal and attention_maps."""
+    def forward(self, x: Tensor, visible: Visible = ONLY_EARLIER) -> Tensor:
+        """x [B, T, C] -> [B, T, C]."""
         B, T, C = x.shape
-        # One matrix makes q, k and v for all heads; head h owns numbers h*D to (h+1)*D of each.
-        q, k, v = (
-            part.view(B, T, self.n_head, -1).transpose(1, 2)  # [B, H, T, D]
-            for part in self.c_attn(x).split(C, dim=-1)
-        )
-        if cache is not None:
-            k, v = cache.append(k, v)  # [B, H, past + T, D]
-        if attention_maps is None:
-            y = fused_attention(q, k, v, causal, mask)  # [B, H, T, D]
+        q, k, v = self.c_attn(x).split(C, dim=-1)  # [B, T, C] each; head h owns C/H neighbours
+        q, k, v = (part.view(B, T, self.n_head, -1).transpose(1, 2) for part in (q, k, v))
+        # [B, H, T, D] each
+        if visible.past is not None:
+            k, v = visible.past.append(k, v)  # [B, H, n + T, D]
+        if self.recorded is None:
+            y = fused_attention(q, k, v, visible.causal, visible.mask)  # [B, H, T, D]
         else:
-            y, weights = masked_attention(q, k, v, causal, mask)
-            attention_maps.append(weights)  # [B, H, T, past + T]
-        y = y.transpose(1, 2).reshape(B, T, C)  # heads side by side again
-        return drop(self.c_proj(y), self.dropout, self.training)
+            y, weights = masked_attention(q, k, v, visible.causal, visible.mask)
+            self.recorded.append(weights)  # [B, H, T, n + T]
+        y = y.transpose(1, 2).reshape(B, T, C)  # the heads side by side again
+        return dropout(self.c_proj(y), self.dropout, self.training)
 
 
 class MLP(nn.Module):
@@ -173,11 +127,11 @@ class MLP(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """x [B, T, C] -> [B, T, C]."""
         x = F.gelu(self.c_fc(x), approximate="tanh")  # [B, T, 4C]; GPT-2 uses the tanh form
-        return drop(self.c_proj(x), self.dropout, self.training)
+        return dropout(self.c_proj(x), self.dropout, self.training)
 
 
 class Block(nn.Module):
-    """Attention, then the MLP; each reads a normalised copy and adds its result to the stream."""
+    """Attention, then the MLP; each reads x, the *residual stream*, normalised, and adds to it."""
 
     def __init__(self, config: GPTConfig) -> None:
         super().__init__()
@@ -186,16 +140,9 @@ class Block(nn.Module):
         self.ln_2 = nn.LayerNorm(config.n_embd, bias=config.bias)
         self.mlp = MLP(config)
 
-    def forward(
-        self,
-        x: Tensor,
-        cache: LayerCache | None = None,
-        causal: bool = True,
-        attention_maps: list[Tensor] | None = None,
-        mask: Tensor | None = None,
-    ) -> Tensor:
+    def forward(self, x: Tensor, visible: Visible = ONLY_EARLIER) -> Tensor:
         """x [B, T, C] -> [B, T, C]."""
-        x = x + self.attn(self.ln_1(x), cache, causal, attention_maps, mask)
+        x = x + self.attn(self.ln_1(x), visible)
         return x + self.mlp(self.ln_2(x))
 
 
@@ -203,7 +150,7 @@ class GPT(nn.Module):
     """The whole decoder: embeddings, n_layer blocks, a final norm, and the tied LM head.
 
     Attributes:
-        soft_prompts: what soft_prompts.py puts there, trained vectors before every text; or None.
+        soft_prompts: trained vectors before every text, which soft_prompts/ puts there; or None.
         gradient_checkpointing: in training, keep only what goes into each block and compute the
             block once more in the backward pass (Chen et al. 2016, "Training Deep Nets with
             Sublinear Memory Cost"). The gradients are the same, activations need far less memory,
@@ -215,11 +162,10 @@ class GPT(nn.Module):
     def __init__(self, config: GPTConfig) -> None:
         super().__init__()
         self.config = config
-        token_embedding = nn.Embedding(config.vocab_size, config.n_embd)
         self.transformer = nn.ModuleDict(
             {
-                "wte": token_embedding,
-                "wpe": nn.Embedding(config.block_size, config.n_embd),
+                "wte": nn.Embedding(config.vocab_size, config.n_embd),  # of tokens
+                "wpe": nn.Embedding(config.block_size, config.n_embd),  # of positions
                 "h": nn.ModuleList(Block(config) for _ in range(config.n_layer)),
                 "ln_f": nn.LayerNorm(config.n_embd, bias=config.bias),
             }
@@ -227,23 +173,9 @@ class GPT(nn.Module):
         self.lm_head = Linear(config.n_embd, config.vocab_size, bias=False)
         self.reset_parameters()
         # One matrix turns ids into vectors and vectors into scores (Press and Wolf 2017).
-        self.lm_head.weight = token_embedding.weight
+        self.lm_head.weight = self.transformer["wte"].weight  # type: ignore[assignment]
         self.register_module("soft_prompts", None)
         self.gradient_checkpointing = False
-
-    def reset_parameters(self) -> None:
-        """GPT-2's start: normal weights with deviation 0.02, zero biases.
-
-        The two projections of each block that add to the residual stream start smaller, by
-        1 / sqrt(2 n_layer), so that the stream's variance does not grow with depth.
-        """
-        residual_std = 0.02 / math.sqrt(2 * self.config.n_layer)
-        for name, module in self.named_modules():
-            if isinstance(module, (nn.Linear, nn.Embedding)):
-                std = residual_std if name.removesuffix(".base").endswith("c_proj") else 0.02
-                nn.init.normal_(module.weight, mean=0.0, std=std)
-            if isinstance(module, nn.Linear) and module.bias is not None:
-                nn.init.zeros_(module.bias)
 
     def forward(
         self,
@@ -255,25 +187,22 @@ class GPT(nn.Module):
         causal: bool = True,
         last_only: bool = False,
         loss_only: bool = False,
-        attention_maps: list[Tensor] | None = None,
     ) -> tuple[Tensor, Tensor | None]:
-        """Scores for the token after each position, and the loss if the right answers are given.
+        """Scores the token after each position; computes the loss if the right ones are given.
 
         Args:
             idx: token ids [B, T].
             targets: ids of the tokens that should come next [B, T]; -100 means "do not count this".
-            segments: the text that each token belongs to, [B, past + T] as 0 0 0 1 1 2, for rows
-                that hold several. Each is read as if it were alone: its tokens see no other's, and
-                their positions count from its own start. (Causal only.) If there are fewer than
-                past + T, the first keys are a prefix that stands before every text.
-            cache: keys and values of earlier tokens; idx then holds only the new ones, whose
-                positions start at cache.length, and their keys and values are added to it. Without
-                one, a soft prompt (if the model has one) stands there.
+            cache: keys and values of n earlier tokens; idx then holds only the new ones, whose
+                positions start at n, and their keys and values are added to it. Without a cache, a
+                soft prompt (if the model has one) stands there.
+            segments: which text each token belongs to, [B, n + T] as 0 0 0 1 1 2, for rows that
+                hold several texts. A token sees only its own text, and positions count from the
+                start of each. If fewer than n + T are given, the keys in front of them are a prefix
+                that every text sees. (Always causal.)
             causal: False lets every token see every other, which makes an encoder.
-            last_only: score only the last position, all that generation needs.
-            loss_only: compute the loss and keep no scores, all that training needs.
-            attention_maps: an empty list to be filled with the attention weights [B, H, T, T] of
-                each layer, computed the readable way, for looking at.
+            last_only: score only the last position, which is all that generation needs.
+            loss_only: compute the loss and keep no scores, which is all that training needs.
 
         Returns:
             logits [B, T, V] ([B, 1, V] with last_only; not to be used with loss_only), and the mean
@@ -282,81 +211,149 @@ class GPT(nn.Module):
         Raises:
             ValueError: idx is empty, longer than the context, or holds ids outside the vocabulary.
         """
-        before = self.prefix() if cache is None else cache
-        past = 0 if before is None else before.length
-        self._check(idx, past, segments)
+        past = self.prefix() if cache is None else cache
+        n = 0 if past is None else past.length
+        self._check(idx, n, segments)
         T = idx.size(1)
         if segments is None:
-            mask = None
-            positions = torch.arange(past, past + T, device=idx.device)  # [T]
+            mask, positions = None, torch.arange(n, n + T, device=idx.device)  # [T]
         else:
-            mask = segment_mask(segments, T, past + T - segments.size(1))  # [B, 1, T, past + T]
-            positions = mask.sum(-1).squeeze(1) - 1  # [B, T]: how many tokens it sees before itself
+            mask = segment_mask(segments, T, n + T - segments.size(1))  # [B, 1, T, n + T]
+            positions = (
+                mask.sum(-1).squeeze(1) - 1
+            )  # [B, T]: how many keys each sees beside its own
+
         x = self.transformer["wte"](idx) + self.transformer["wpe"](positions)  # [B, T, C]
-        x = drop(x, self.config.dropout, self.training)
+        x = dropout(x, self.config.dropout, self.training)
         for layer, block in enumerate(self.blocks()):
-            others = (None if before is None else before[layer], causal, attention_maps, mask)
-            if self.gradient_checkpointing and self.training and torch.is_grad_enabled():
-                x = checkpoint(block, x, *others, use_reentrant=False)
-            else:
-                x = block(x, *others)
+            visible = Visible(None if past is None else past[layer], causal, mask)
+            x = self._through(block, x, visible)  # [B, T, C]
         if last_only:
             x = x[:, -1:]  # [B, 1, C]
-        if loss_only and targets is not None and not torch.compiler.is_compiling():
+        loss_only = loss_only and not torch.compiler.is_compiling()
+        if loss_only and targets is not None:
             counted = targets != IGNORE  # [B, T]
-            x, targets = x[counted], targets[counted]  # [n, C], [n]
-            if type(self.lm_head) is Linear:  # nothing beside it, and not in 4 bits
-                x = self.transformer["ln_f"](x)
-                loss = linear_cross_entropy(x, self.lm_head.weight, targets)
-                return x.new_empty(0, self.config.vocab_size), loss
-        logits = self.lm_head(self.transformer["ln_f"](x))  # [B, T, V]
+            x, targets = x[counted], targets[counted]  # [N, C], [N]: no scores where none counts
+        x = self.transformer["ln_f"](x)
+        if loss_only and targets is not None and type(self.lm_head) is Linear:  # nothing beside it
+            loss = linear_cross_entropy(x, self.lm_head.weight, targets)
+            return x.new_empty(0, self.config.vocab_size), loss
+        logits = self.lm_head(x)  # [B, T, V]
         if targets is None:
             return logits, None
         loss = F.cross_entropy(logits.flatten(0, -2), targets.flatten(), ignore_index=IGNORE)
         return logits, loss
 
+    def _through(self, block: Block, x: Tensor, visible: Visible) -> Tensor:
+        """Returns block(x, visible); keeps nothing of it for the backward pass if told so."""
+        if self.gradient_checkpointing and self.training and torch.is_grad_enabled():
+            return checkpoint(block, x, visible, use_reentrant=False)
+        return block(x, visible)
+
+    def generate(
+        self,
+        idx: Tensor,
+        max_new_tokens: int,
+        temperature: float = 1.0,
+        top_k: int | None = None,
+        top_p: float | None = None,
+        stop_token: int | None = None,
+        use_cache: bool = True,
+        generator: torch.Generator | None = None,
+        prefix: KVCache | Prefix | None = None,
+        segments: Tensor | None = None,
+    ) -> Tensor:
+        """Returns the prompts idx [B, T] with their continuations, [B, T + n]; see generation.py.
+
+        n is at most max_new_tokens, and smaller only where stop_token has ended every row.
+        """
+        from minigpt.generation import generate
+
+        sampling = (temperature, top_k, top_p, stop_token, use_cache, generator)
+        return generate(self, idx, max_new_tokens, *sampling, prefix, segments)
+
+    def blocks(self) -> Iterator[Block]:
+        """Yields the blocks, first to last."""
+        yield from self.transformer["h"]  # type: ignore[misc]
+
     def prefix(self) -> Prefix | None:
-        """The keys and values of the active soft prompt, which stand before every text."""
+        """Returns the keys and values of the active soft prompt, which stand before every text."""
         return None if self.soft_prompts is None else self.soft_prompts.prefix(self)  # type: ignore[operator]
 
+    def reset_parameters(self) -> None:
+        """Draws the weights as GPT-2 does: normal with deviation 0.02, biases zero.
+
+        The two projections of each block that add to the residual stream start smaller, by
+        1 / sqrt(2 n_layer), so that the stream's variance does not grow with depth.
+        """
+        residual_std = 0.02 / math.sqrt(2 * self.config.n_layer)
+        for name, module in self.named_modules():
+            if isinstance(module, (nn.Linear, nn.Embedding)):
+                name = name.removesuffix(".base")  # as which LoRA keeps the layer it stands beside
+                std = residual_std if name.endswith("c_proj") else 0.02
+                nn.init.normal_(module.weight, mean=0.0, std=std)
+            if isinstance(module, nn.Linear) and module.bias is not None:
+                nn.init.zeros_(module.bias)
+
     def set_dropout(self, p: float) -> None:
-        """Train with dropout p from now on, from 0 to below 1 as in GPTConfig."""
+        """Trains with dropout p from now on, from 0 to below 1 as in GPTConfig."""
         self.config = replace(self.config, dropout=p)
         for module in self.modules():
             if isinstance(module, (CausalSelfAttention, MLP)):
                 module.dropout = p
 
-    def blocks(self) -> Iterator[Block]:
-        """The blocks, first to last."""
-        yield from self.transformer["h"]  # type: ignore[misc]
-
-    def _check(self, idx: Tensor, past: int, segments: Tensor | None) -> None:
+    def _check(self, idx: Tensor, n: int, segments: Tensor | None) -> None:
         if idx.dim() != 2 or idx.numel() == 0:
             raise ValueError(
                 f"idx must hold at least one token in the shape [batch, tokens], "
                 f"got {list(idx.shape)}"
             )
-        needed, room = past + idx.size(1), self.config.block_size
-        if needed > room and segments is not None:  # each may still fit
+        needed, room = n + idx.size(1), self.config.block_size
+        if needed > room and segments is not None:  # each text may still fit
             longest = int((segments[:, :, None] == segments[:, None]).sum(-1).max())
             needed += longest - segments.size(1)
         if needed > room:
-            front = f", {past} of them before idx," if past else ""
+            front = f", {n} of them before idx," if n else ""
             raise ValueError(
                 f"{needed} tokens{front} do not fit the context of block_size={room}; "
-                f"pass the last {max(0, room - past)}"
+                f"pass the last {max(0, room - n)}"
             )
-        # On a GPU this look would make every step wait for the device.
+        # On a GPU, reading idx back would make every step wait for the device.
         if idx.device.type == "cpu" and not torch.compiler.is_compiling():
             check_ids(idx, self.config.vocab_size)
 
-    @torch.inference_mode()
-    def attention_maps(self, idx: Tensor) -> Tensor:
-        """The attention weights of every layer for idx [B, T]: [n_layer, B, H, T, T]."""
-        maps: list[Tensor] = []
-        with generation.evaluation_mode(self):
-            self(idx, attention_maps=maps)
-        return torch.stack(maps)
 
-    # model.generate(idx, ...) continues idx: its first parameter there, the model, is self here.
-    generate = generation.generate
+def segment_mask(segments: Tensor, n_queries: int, n_before: int = 0) -> Tensor:
+    """Makes the `causal_mask` of rows that hold several texts: no text may look into another.
+
+    Args:
+        segments: [B, T], the number of the text that each key belongs to, as 0 0 0 1 1 2.
+        n_before: keys before those of segments, which every text may see.
+
+    Returns:
+        bool [B, 1, n_queries, n_before + T], the same for all heads; the queries are the last
+        n_queries.
+    """
+    same = segments[:, -n_queries:, None] == segments[:, None, :]  # [B, Tq, T]
+    mask = (same & causal_mask(n_queries, segments.size(1), segments.device))[:, None]
+    return F.pad(mask, (n_before, 0), value=True)
+
+
+@contextmanager
+def record_attention(model: nn.Module) -> Iterator[list[Tensor]]:
+    """Records what every attention layer looks at while the with-block runs.
+
+        with record_attention(model) as maps:
+            model(idx)  # maps now holds n_layer tensors [B, H, T, n + T], first layer first
+
+    The layers compute by masked_attention meanwhile, the readable way.
+    """
+    maps: list[Tensor] = []
+    layers = [module for module in model.modules() if isinstance(module, CausalSelfAttention)]
+    for layer in layers:
+        layer.recorded = maps
+    try:
+        yield maps
+    finally:
+        for layer in layers:
+            layer.recorded = None

@@ -8,15 +8,17 @@ Any text survives encoding and decoding, except lone surrogates (see `bpe.valid_
 spaces in a row is the most that tiktoken's splitting can take.
 """
 
+import codecs
 import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import regex
 import tiktoken
+from torch import Tensor
 
 from minigpt.bpe import GPT2_PATTERN, count_words, learn_merges, merged_tokens, valid_unicode
 from minigpt.files.atomic import write_atomically
@@ -227,3 +229,39 @@ def _check_reachable(url: str) -> None:
     import requests
 
     requests.head(url, timeout=10)
+
+
+def stream_text(
+    tokens: Iterable[Tensor] | Iterable[int],
+    encoding: tiktoken.Encoding,
+    stop_token: int | None = None,
+) -> Iterator[str]:
+    """Turns one row's tokens into text, each piece as soon as its characters are complete.
+
+    A token is a few bytes, and a character of UTF-8 takes one to four: half a character waits for
+    its other half. Bytes that can no longer become a character are shown as U+FFFD.
+
+    Args:
+        tokens: ids, or tensors of one id as stream yields for a batch of one.
+        encoding: what the ids mean.
+        stop_token: the text ends before this id.
+
+    Raises:
+        ValueError: the encoding has no such id.
+    """
+    decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+    for token in tokens:
+        if stop_token is not None and int(token) == stop_token:
+            break
+        try:
+            piece = decoder.decode(encoding.decode_single_token_bytes(int(token)))
+        except KeyError:
+            raise ValueError(
+                f"the tokenizer {encoding.name!r} has no token {int(token)}; "
+                "use the one that the model was trained with"
+            ) from None
+        if piece:
+            yield piece
+    rest = decoder.decode(b"", final=True)
+    if rest:
+        yield rest

@@ -8,7 +8,8 @@ import pytest
 
 from minigpt.command.cli import make_parser
 
-README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 COMMANDS = re.findall(r"^(?:torchrun .* -m )?(minigpt .+)$", README, flags=re.MULTILINE)
 
 
@@ -32,14 +33,35 @@ def test_python_examples_run(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out.startswith("Return the")
 
 
-def test_pictures_and_files_exist() -> None:
-    root = Path(__file__).parents[1]
+def test_pictures_exist() -> None:
     names = re.findall(r"!\[.*?\]\((.*?)\)", README)
-    for cell in re.findall(r"^\| (`.*?`) \|", README, flags=re.MULTILINE):
-        paths = re.findall(r"`(.*?)`", cell)
-        folder = paths[0].rpartition("/")[0]
-        names += [path if "/" in path else f"{folder}/{path}" for path in paths]
-    assert len(names) > 15
-    assert [
-        name for name in names if not any(root.glob(name.replace("NN", "[0-9][0-9]").rstrip("/")))
-    ] == []
+    assert names
+    assert [name for name in names if not (ROOT / name).is_file()] == []
+
+
+def test_the_tree_names_what_is_there() -> None:
+    (tree,) = re.findall(r"## Where things are\n\n```\n(.*?)```", README, flags=re.DOTALL)
+    missing, folder = [], ""
+    for line in tree.splitlines():
+        names, _, explanation = line.strip().rpartition("    ")
+        assert explanation
+        first, *others = names.split()
+        if first in ("minigpt/", "kernels/"):
+            folder = first
+        elif first == "lessons/":
+            folder = ""
+        for name in (first, *others):
+            places = [ROOT / folder / name, ROOT / folder / f"{name}.py", ROOT / name]
+            missing += [] if any(place.exists() for place in places) else [name]
+    assert missing == []
+
+
+def test_the_evening_is_there_in_order() -> None:
+    (line,) = re.findall(r"^An evening, in this order: (.*)$", README, flags=re.MULTILINE)
+    folder, files = "", []
+    for path in re.findall(r"`(\S+)`", line):
+        first = path.split("/")[0]
+        folder = first if first in ("minigpt", "kernels") else folder
+        files.append(ROOT / (path if path.startswith(folder) else f"{folder}/{path}"))
+    assert len(files) > 12
+    assert [file for file in files if not file.exists()] == []

@@ -20,7 +20,6 @@ from torch.nn import functional as F
 
 from kernels import NF4Tensor, dequantize_nf4, nf4_linear, quantize_nf4
 from kernels.nf4 import DYNAMIC_MAP, LEVELS, MIDPOINTS, THRESHOLDS
-from kernels.ops import empty_parts, four_scales, parts_of
 
 BLOCK_SIZE, NESTED_BLOCK_SIZE = 64, 256
 Contenders = dict[str, Callable[[int], object]]
@@ -74,15 +73,9 @@ def quantizers(weights: Sequence[Tensor]) -> Contenders:
     count, device = len(weights), weights[0].device
     thresholds, midpoints = THRESHOLDS.to(device), MIDPOINTS.to(device)
 
-    def ours(i: int) -> list[Tensor]:
-        weight = weights[i % count]
-        codes, *scales = parts = empty_parts(weight, BLOCK_SIZE, NESTED_BLOCK_SIZE)
-        quantize(weight.view(-1), BLOCK_SIZE, NESTED_BLOCK_SIZE, codes, *four_scales(scales))
-        return parts
-
     compiled = torch.compile(torch_quantize, dynamic=False)
     found: Contenders = {
-        "ours": ours,
+        "ours": lambda i: quantize(weights[i % count], BLOCK_SIZE, NESTED_BLOCK_SIZE),
         "ours, checked": lambda i: quantize_nf4(weights[i % count], backend="triton"),
         "torch": lambda i: torch_quantize(weights[i % count], thresholds, midpoints),
         "torch.compile": lambda i: compiled(weights[i % count], thresholds, midpoints),
@@ -119,7 +112,7 @@ def torch_weights(
 ) -> Callable[[int], Tensor]:
     """i -> what function, like `torch_dequantize`, makes of packed[i]."""
     levels, values = LEVELS.to(packed[0].device), DYNAMIC_MAP.to(packed[0].device)
-    parts = [parts_of(q) for q in packed]
+    parts = [list(q.parts.values()) for q in packed]
     shape = tuple(packed[0].shape)
 
     def weight(i: int) -> Tensor:
@@ -164,18 +157,13 @@ def both_ways(packed: Sequence[NF4Tensor]) -> Products:
     """
     from kernels.gpu.matmul import matmul  # needs triton, which is not everywhere
 
-    def from_packed(x: Tensor, i: int) -> Tensor:
-        q = packed[i % len(packed)]
-        codes, *scales = parts_of(q)
-        (n_out, n_in), blocks = q.shape, (q.block_size, q.nested_block_size)
-        out = x.new_empty(len(x), n_out)
-        matmul(x, codes, *four_scales(scales), n_out, n_in, *blocks, out)
-        return out
-
-    def from_dequantized(x: Tensor, i: int) -> Tensor:
-        return F.linear(x, dequantize_nf4(packed[i % len(packed)], backend="triton"))
-
-    return {"ours, packed": from_packed, "ours, dequantized": from_dequantized}
+    count = len(packed)
+    return {
+        "ours, packed": lambda x, i: matmul(x, packed[i % count]),
+        "ours, dequantized": lambda x, i: F.linear(
+            x, dequantize_nf4(packed[i % count], backend="triton")
+        ),
+    }
 
 
 def their_matvec(theirs: Sequence[Any]) -> Callable[[Tensor, int], Tensor]:

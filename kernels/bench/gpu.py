@@ -1,13 +1,13 @@
 """python -m kernels.bench: the kernels beside their peers, on the GPU that is there.
 
-Correctness first: `kernels.bench.checks` on fresh random numbers. Then times, every contender of
-`kernels.bench.contenders` in turn, medians, on buffers that rotate past the L2 cache so that memory
-is what is measured. A figure that counts is a share of what this GPU's copying speed and its speed
-of multiplying allow, or a ratio to a peer: bitsandbytes where it is installed, torch as it comes,
-and torch.compile.
+Every contender of `kernels.bench.contenders` is timed in turn, medians, on buffers that rotate past
+the L2 cache so that memory is what is measured; whoever gives other numbers than ours is left out.
+That ours are right is tested on the same GPU by tests/kernels/test_on_gpu.py. A figure that counts
+is a share of what this GPU's copying speed and its speed of multiplying allow, or a ratio to a
+peer: bitsandbytes where it is installed, torch as it comes, and torch.compile.
 
-Writes kernels/results/GPU.json, whole after every weight, and a figure beside it. Without a GPU it
-says so and exits 2; if a check found something wrong it exits 1. It takes some minutes.
+Writes runs/kernels/GPU.json, whole after every weight, and a figure beside it. Without a GPU it
+says so and exits 2; if a contender failed it exits 1. It takes some minutes.
 """
 
 from __future__ import annotations
@@ -30,7 +30,6 @@ from torch import Tensor
 
 from kernels import NF4Tensor, quantize_nf4
 from kernels.backend import has_triton
-from kernels.bench.checks import check_all, describe, one_line, relative_error, what_is_wrong
 from kernels.bench.contenders import (
     Contenders,
     bitsandbytes,
@@ -134,13 +133,12 @@ def measure_gpu() -> dict[str, Any]:
         "seed": torch.seed(),
         "copy_bytes_per_second": copy_bandwidth(),
         "matmul_flops": matmul_speed(),
-        "checks": {},
         "rows": [],
         "failed": {},
     }  # fmt: skip
 
 
-def race(
+def time_row(
     report: dict[str, Any],
     what: str,
     shape: tuple[int, int],
@@ -150,9 +148,9 @@ def race(
     operations: float,
     keep: int,
 ) -> None:
-    """Print a row and add it.
+    """Prints a row and adds it.
 
-    Who raises an error or gives other numbers goes into "failed", and is out of the race. Only the
+    Who raises an error or gives other numbers goes into "failed" and is not timed. Only the
     product with the bf16 weight has to give others: it lacks the error of 4 bits.
     """
     able: Contenders = {}
@@ -193,6 +191,16 @@ def numbers(result: object) -> Tensor | None:
     return result.flatten() if isinstance(result, Tensor) else None
 
 
+def relative_error(found: Tensor, exact: Tensor) -> float:
+    """Returns |found - exact| / |exact|."""
+    return ((found.double() - exact).norm() / exact.norm()).item()
+
+
+def one_line(error: Exception) -> str:
+    """Returns the kind of error and the first line of what it says."""
+    return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
+
+
 def fail(report: dict[str, Any], what: str, error: Exception) -> None:
     """Say that there is no figure for this, and why."""
     report["failed"][what] = one_line(error)
@@ -213,8 +221,8 @@ def bench_weight(report: dict[str, Any], shape: tuple[int, int]) -> None:
             fail(report, f"bitsandbytes, {shape[0]} x {shape[1]}", error)
     torch.compiler.reset()  # else it would compile for all shapes at once from the second on
     least = copies_past_cache(2 * n)
-    race(report, "quantize", shape, 0, quantizers(weights), 2.5625 * n, n, least)
-    race(report, "dequantize", shape, 0, dequantizers(packed, theirs), 2.516 * n, n, least)
+    time_row(report, "quantize", shape, 0, quantizers(weights), 2.5625 * n, n, least)
+    time_row(report, "dequantize", shape, 0, dequantizers(packed, theirs), 2.516 * n, n, least)
 
     contenders = products(weights, packed, theirs)
     for rows in ROWS:
@@ -228,13 +236,13 @@ def bench_weight(report: dict[str, Any], shape: tuple[int, int]) -> None:
         if rows == 1 and theirs:
             forward["bitsandbytes gemv"] = partial(their_matvec(theirs), x)
         with torch.no_grad():
-            race(report, name, shape, rows, forward, n_bytes, operations, least)
+            time_row(report, name, shape, rows, forward, n_bytes, operations, least)
         both: Contenders = {
             peer: partial(forward_and_backward, product, x, gradient)
             for peer, product in contenders.items()
         }
         name += ", with backward"
-        race(report, name, shape, rows, both, 2 * n_bytes, 2 * operations, least)
+        time_row(report, name, shape, rows, both, 2 * n_bytes, 2 * operations, least)
 
 
 def forward_and_backward(
@@ -246,12 +254,12 @@ def forward_and_backward(
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Check, measure, print, write; 2 if there is no GPU, 1 if a check found something wrong."""
+    """Measures, prints and writes. Returns 2 if there is no GPU, 1 if a contender failed."""
     parser = argparse.ArgumentParser(
         prog="python -m kernels.bench", description=(__doc__ or "").split("\n\n")[0],
         epilog="example: python -m kernels.bench --json bench.json",
     )  # fmt: skip
-    parser.add_argument("--json", type=Path, help="where to write (default kernels/results/)")
+    parser.add_argument("--json", type=Path, help="where to write (default runs/kernels/GPU.json)")
     path = parser.parse_args(arguments).json
     if not torch.cuda.is_available():
         print(
@@ -265,7 +273,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     if path is None:
         gpu = re.sub(r"\W+", "-", torch.cuda.get_device_name(DEVICE)).strip("-").lower()
-        path = Path(__file__).parent / "results" / f"{gpu}.json"
+        path = Path("runs") / "kernels" / f"{gpu}.json"
     torch.cuda.set_device(DEVICE)
     report = measure_gpu()
     print(
@@ -274,17 +282,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     if bitsandbytes() is None:
         print("bitsandbytes is not installed: compared with torch only")
-    report["checks"] = check_all(SHAPES, DEVICE)
-    wrong = what_is_wrong(report["checks"])
-    print("\n".join(["", *describe(report["checks"]), *wrong, "", HEADER]), flush=True)
-    write(report, path)
+    print(f"\n{HEADER}", flush=True)
     for shape in SHAPES.values():
         bench_weight(report, shape)
         write(report, path)
     figure = path.with_suffix(".png")
     roofline(report, figure)
-    print("\n".join(["", *wrong, f"written: {path}, {figure}"]))
-    return 1 if wrong else 0
+    print(f"\nwritten: {path}, {figure}")
+    return 1 if report["failed"] else 0
 
 
 if __name__ == "__main__":

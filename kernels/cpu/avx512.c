@@ -1,9 +1,9 @@
-/* NF4 on a processor with AVX-512. kernels/avx512.py compiles and calls it; what it computes is the
+/* NF4 on a processor with AVX-512. kernels/cpu/avx512.py compiles and calls it; what it computes is the
  * specification in kernels/reference.py, bit by bit.
  *
  * A register holds 16 numbers of 4 bytes, so one holds all levels, or all thresholds. A single
  * instruction (permutexvar) looks 16 numbers up there by their indices, or 32 of 2 bytes: a table
- * without memory, as the shuffle in kernels/warp.py is on a GPU. */
+ * without memory, as the shuffle in kernels/gpu/warp.py is on a GPU. */
 #include <float.h>
 #include <immintrin.h>
 #include <stdint.h>

@@ -16,7 +16,6 @@ from kernels.cpu.memory import new_tensor, recycled_tensor
 from kernels.cpu.threads import share
 from kernels.nf4 import LEVELS, THRESHOLDS, NF4Tensor
 from kernels.reference import (
-    assemble,
     block_scales,
     check_finite,
     in_blocks,
@@ -39,7 +38,7 @@ def quantize(weight: Tensor, block_size: int, nested_block_size: int | None) -> 
     write(x, block_size, absmax, codes)
     check_finite(weight, absmax)
     scales = (absmax,) if nested is None else quantize_scales_fast(absmax, nested)
-    return assemble(weight, codes, scales, block_size, nested)
+    return NF4Tensor.from_parts([codes, *scales], weight.shape, weight.dtype, block_size, nested)
 
 
 def quantize_scales_fast(absmax: Tensor, block_size: int) -> tuple[Tensor, Tensor, Tensor]:

@@ -15,8 +15,6 @@ The other tables and the arithmetic are the same: products and sums in fp32, eac
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from functools import cache
 from typing import Any
 
 import torch
@@ -24,17 +22,15 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from kernels.backend import check_not_capturing
+from kernels.gpu.tables import tables
 from kernels.gpu.warp import from_lane_of_quad, look_up, own_lane, share_halves, transpose_quad
-from kernels.machine_code.variants import Variant
-from kernels.nf4 import BLOCK_SIZES, DYNAMIC_MAP, LEVELS
+from kernels.nf4 import NF4Tensor
 
 PLAIN_SIZE = 1024  # elements a program of the plain kernel handles
 THREADS = 128  # of a program of the fast kernel; each takes 16 bytes of codes
 PER_THREAD = tl.constexpr(32)  # elements in 16 bytes of codes: at most one block, so one scale
 QUAD = tl.constexpr(128)  # elements of four neighbouring threads, which exchange their words
 OPTIONS = {"enable_fp_fusion": False}
-TYPES = {torch.float32: "fp32", torch.float16: "fp16", torch.bfloat16: "bf16"}  # Triton's names
 
 
 @triton.jit
@@ -42,7 +38,8 @@ def block_scale(
     block, mask, absmax_ptr, absmax_codes_ptr, absmax_scale_ptr, absmax_offset_ptr, map_ptr,
     NESTED_BLOCK_SIZE: tl.constexpr,
 ):  # fmt: skip
-    """Scale of each block in `block`; NESTED_BLOCK_SIZE is None without double quantization."""
+    """Returns the scale of each block in `block`; without double quantization NESTED_BLOCK_SIZE is
+    None, and absmax_ptr is the only one of the pointers that is there."""
     if NESTED_BLOCK_SIZE is None:
         scale = tl.load(absmax_ptr + block, mask=mask, other=0.0)
     else:
@@ -54,7 +51,7 @@ def block_scale(
 
 @triton.jit
 def round_to(value, dtype: tl.constexpr, INTERPRETED: tl.constexpr):
-    """fp32 to dtype, to the nearest, ties to even. Triton's interpreter cuts bf16 off instead."""
+    """Rounds fp32 to dtype, ties to even; in the interpreter by hand, as that cuts bf16 off."""
     if INTERPRETED and dtype == tl.bfloat16:
         bits = value.to(tl.uint32, bitcast=True)
         bits = (bits + 0x7FFF + ((bits >> 16) & 1)) >> 16
@@ -69,7 +66,7 @@ def dequantize_some(
     BLOCK_SIZE: tl.constexpr, NESTED_BLOCK_SIZE: tl.constexpr, SIZE: tl.constexpr,
     INTERPRETED: tl.constexpr,
 ):  # fmt: skip
-    """The SIZE elements from `first` (an even int64) on, those of them that are below n."""
+    """Writes the SIZE elements from `first` (an even int64) on, those of them that are below n."""
     i = first + tl.arange(0, SIZE)  # int64: an element's number may pass 2^31
     byte = tl.load(codes_ptr + i // 2, mask=i < n, other=0)
     code = tl.where(i % 2 == 0, byte >> 4, byte & 15)
@@ -88,7 +85,7 @@ def dequantize_kernel(
     BLOCK_SIZE: tl.constexpr, NESTED_BLOCK_SIZE: tl.constexpr, SIZE: tl.constexpr,
     INTERPRETED: tl.constexpr,
 ):  # fmt: skip
-    """Program p: elements p * SIZE to (p + 1) * SIZE - 1."""
+    """Program p writes elements p * SIZE to (p + 1) * SIZE - 1."""
     first = tl.program_id(0).to(tl.int64) * SIZE
     dequantize_some(
         first, n, codes_ptr, absmax_ptr, absmax_codes_ptr, absmax_scale_ptr, absmax_offset_ptr,
@@ -190,84 +187,37 @@ def dequantize_fast_kernel(
         )  # fmt: skip
 
 
-@cache
-def tables(device: torch.device) -> tuple[Tensor, Tensor]:
-    """LEVELS and DYNAMIC_MAP on a device; made once, as no CUDA graph can copy them there."""
-    check_not_capturing(device)
-    return LEVELS.to(device), DYNAMIC_MAP.to(device)
+def pointers(q: NF4Tensor) -> tuple[Any, ...]:
+    """Returns what kernels take of q: codes, its scales (four, some of them None), and tables."""
+    parts = (q.codes, q.absmax, q.absmax_codes, q.absmax_scale, q.absmax_offset)
+    return *(None if part is None else part.contiguous() for part in parts), *tables(q.device)
 
 
-def dequantize(
-    codes: Tensor,
-    absmax: Tensor | None,
-    absmax_codes: Tensor | None,
-    absmax_scale: Tensor | None,
-    absmax_offset: Tensor | None,
-    n: int,
-    block_size: int,
-    nested_block_size: int | None,
-    out: Tensor,
-    fast: bool = True,
-) -> None:
-    """Fill out, contiguous [n] of fp32, fp16 or bf16, on the current stream of its device.
+def dequantize(q: NF4Tensor, dtype: torch.dtype, fast: bool = True) -> Tensor:
+    """Returns q's numbers in fp32, fp16 or bf16, computed on the current stream of its device.
 
-    The other tensors are the parts of an NF4Tensor, contiguous and on the same device; either
-    absmax is None or the other three and nested_block_size are. fast=False takes the plain kernel;
-    so do codes or an out that begin at no multiple of 16 bytes (views do), and GPUs without PTX.
+    fast=False takes the plain kernel; so do codes that begin at no multiple of 16 bytes (views do),
+    and GPUs without PTX.
     """
+    n, out = q.numel, torch.empty(q.shape, dtype=dtype, device=q.device)
     if n == 0:
-        return
+        return out
     interpreted = not isinstance(dequantize_kernel, triton.JITFunction)
     shuffle = out.is_cuda and torch.version.hip is None and not interpreted
-    aligned = codes.data_ptr() % 16 == 0 and out.data_ptr() % 16 == 0
-    tensors = (codes, absmax, absmax_codes, absmax_scale, absmax_offset, *tables(out.device), out)
+    tensors = (*pointers(q), out)
+    aligned = tensors[0].data_ptr() % 16 == 0 and out.data_ptr() % 16 == 0
     with torch.cuda.device_of(out):
         if fast and aligned and (shuffle or interpreted):
             whole = n // QUAD.value * QUAD.value
             programs = max(1, triton.cdiv(whole, THREADS * PER_THREAD.value))
             dequantize_fast_kernel[(programs,)](
-                *tensors, n, block_size, nested_block_size, THREADS,
+                *tensors, n, q.block_size, q.nested_block_size, THREADS,
                 TAIL=whole < n, SHUFFLE=shuffle, INTERPRETED=interpreted,
                 num_warps=THREADS // 32, **OPTIONS,
             )  # fmt: skip
         else:
             dequantize_kernel[(triton.cdiv(n, PLAIN_SIZE),)](
-                *tensors, n, block_size, nested_block_size, PLAIN_SIZE,
+                *tensors, n, q.block_size, q.nested_block_size, PLAIN_SIZE,
                 INTERPRETED=interpreted, num_warps=4, **OPTIONS,
             )  # fmt: skip
-
-
-def variants() -> Iterator[Variant]:
-    """What `dequantize` launches. Of nested block sizes only 256, which checkpoints use."""
-    for dtype in TYPES.values():
-        for double_quant in (True, False):
-            for block_size in BLOCK_SIZES:
-                for kernel in ("dequantize", "dequantize_fast", "dequantize_fast_tail"):
-                    yield variant(kernel, dtype, block_size, 256 if double_quant else None)
-
-
-def variant(
-    kernel: str, dtype: str, block_size: int, nested_block_size: int | None, n: str = "i32"
-) -> Variant:
-    """The kernel of this name for these constants; "_tail" does n that are no multiples of 128.
-
-    n is the type of the number of elements: "i64" from 2^31 on.
-    """
-    fn: Any = dequantize_kernel if kernel == "dequantize" else dequantize_fast_kernel
-    given = {"codes_ptr": "*u8", "levels_ptr": "*fp32", "map_ptr": "*fp32"}
-    given |= {"out_ptr": f"*{dtype}", "n": n}
-    single = {"absmax_ptr": "*fp32"}
-    double = {"absmax_codes_ptr": "*u8", "absmax_scale_ptr": "*fp32", "absmax_offset_ptr": "*fp32"}
-    present, absent = (double, single) if nested_block_size else (single, double)
-    constants: dict[str, Any] = {"BLOCK_SIZE": block_size, "NESTED_BLOCK_SIZE": nested_block_size}
-    constants |= {"INTERPRETED": False, **dict.fromkeys(absent)}
-    if fn is dequantize_kernel:
-        constants |= {"SIZE": PLAIN_SIZE}
-        num_warps, elements = 4, PLAIN_SIZE
-    else:
-        constants |= {"THREADS": THREADS, "TAIL": kernel.endswith("tail"), "SHUFFLE": True}
-        num_warps, elements = THREADS // 32, THREADS * PER_THREAD.value
-    return Variant(
-        kernel, fn, given | present, constants, num_warps, elements,
-        dtype, block_size, nested_block_size is not None, OPTIONS,
-    )  # fmt: skip
+    return out

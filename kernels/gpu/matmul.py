@@ -18,19 +18,17 @@ the type of x, sums are fp32. `python -m kernels.machine_code` counts what each 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+import math
 
 import torch
 import triton
 import triton.language as tl
 from torch import Tensor
 
-from kernels.gpu.dequantize import OPTIONS, block_scale, round_to, tables
+from kernels.gpu.dequantize import OPTIONS, block_scale, pointers, round_to
 from kernels.gpu.eight_elements import dot_eight, load_eight
 from kernels.gpu.warp import look_up, own_lane
-from kernels.machine_code.variants import Variant
-from kernels.nf4 import BLOCK_SIZES
+from kernels.nf4 import NF4Tensor
 
 GROUP = tl.constexpr(32)  # elements a thread takes at a time: 16 bytes of codes, one scale
 AMPERE = 80  # the compute capability, times 10, from which Triton multiplies batches of matrices
@@ -244,37 +242,24 @@ def best_threads(groups: int) -> int:
     return min((128, 64), key=lambda threads: triton.cdiv(groups, threads) * threads)
 
 
-def matmul(
-    x: Tensor,
-    codes: Tensor,
-    absmax: Tensor | None,
-    absmax_codes: Tensor | None,
-    absmax_scale: Tensor | None,
-    absmax_offset: Tensor | None,
-    out_features: int,
-    in_features: int,
-    block_size: int,
-    nested_block_size: int | None,
-    out: Tensor,
-    fast: bool = True,
-) -> None:
-    """out = x W^T, on the current stream of x's device. Made for up to about 32 rows; any work.
+def matmul(x: Tensor, q: NF4Tensor, fast: bool = True) -> Tensor:
+    """Returns x W^T, [..., out], on the current stream of x's device; for up to about 32 rows.
 
-    x is [M, in_features] of fp32, fp16 or bf16, out [M, out_features] of the same type, the others
-    are the parts of the NF4Tensor of W [out_features, in_features]; all are contiguous. fast=False
-    takes the plain kernel, which also has to take rows of W that are no multiples of 32, tensors
-    that do not begin at a multiple of 16 bytes, and several rows on GPUs older than Ampere, where
-    Triton has no tensor cores for products side by side.
+    x is [..., in] of fp32, fp16 or bf16, q the weight W [out, in]. fast=False takes the plain
+    kernel, which also has to take rows of W that are no multiples of 32, tensors that do not begin
+    at a multiple of 16 bytes, and several rows on GPUs older than Ampere, where Triton has no
+    tensor cores for products side by side.
     """
-    rows = x.shape[0]
+    out_features, in_features = q.shape
+    x, rows = x.contiguous(), math.prod(x.shape[:-1])
+    out = torch.empty(*x.shape[:-1], out_features, dtype=x.dtype, device=x.device)
     if out.numel() == 0 or in_features == 0:
-        out.zero_()
-        return
+        return out.zero_()
     interpreted = not isinstance(matmul_kernel, triton.JITFunction)
-    parts = (codes, absmax, absmax_codes, absmax_scale, absmax_offset, *tables(x.device))
+    parts, sizes = pointers(q), (q.block_size, q.nested_block_size)
     shuffle = x.is_cuda and torch.version.hip is None
     fast = fast and in_features % GROUP.value == 0
-    fast = fast and x.data_ptr() % 16 == 0 and codes.data_ptr() % 16 == 0
+    fast = fast and x.data_ptr() % 16 == 0 and parts[0].data_ptr() % 16 == 0
     vector = rows == 1 or x.dtype == torch.float32
     if fast and not vector and shuffle:
         fast = torch.cuda.get_device_capability(x.device) >= (AMPERE // 10, AMPERE % 10)
@@ -285,70 +270,26 @@ def matmul(
         if fast and vector:
             threads = best_threads(groups)
             matvec_fast_kernel[(triton.cdiv(out_features, OUTPUTS), rows)](
-                x, *parts, out, out_features, length(groups), block_size, nested_block_size,
+                x, *parts, out, out_features, length(groups), *sizes,
                 threads, SHUFFLE=shuffle, INTERPRETED=interpreted,
                 num_warps=threads // 32, **OPTIONS,
             )  # fmt: skip
         elif fast:
             grid = (triton.cdiv(out_features, TENSOR_CORES["OUT"]), triton.cdiv(rows, 16))
             matmul_fast_kernel[grid](
-                x, *parts, out, rows, out_features, length(groups), block_size, nested_block_size,
-                **TENSOR_CORES, K=slice_length(in_features, block_size), SHUFFLE=shuffle,
+                x, *parts, out, rows, out_features, length(groups), *sizes,
+                **TENSOR_CORES, K=slice_length(in_features, q.block_size), SHUFFLE=shuffle,
                 INTERPRETED=interpreted, num_warps=TENSOR_CORES["SLICES"], **OPTIONS,
             )  # fmt: skip
         else:
             grid = (triton.cdiv(out_features, PLAIN["OUT"]), triton.cdiv(rows, PLAIN["M"]))
             matmul_kernel[grid](
-                x, *parts, out, rows, out_features, length(in_features), block_size,
-                nested_block_size, **PLAIN, INTERPRETED=interpreted, num_warps=4, **OPTIONS,
+                x, *parts, out, rows, out_features, length(in_features), *sizes,
+                **PLAIN, INTERPRETED=interpreted, num_warps=4, **OPTIONS,
             )  # fmt: skip
+    return out
 
 
 def slice_length(in_features: int, block_size: int) -> int:
     """Elements that a warp multiplies at a time: they must begin where a block may not end."""
     return 64 if in_features % 64 == 0 and block_size >= 64 else 32
-
-
-def variants() -> Iterator[Variant]:
-    """What `matmul` launches. Of nested block sizes only 256, which checkpoints use."""
-    for dtype in ("bf16", "fp16", "fp32"):
-        for double_quant in (True, False):
-            for block_size in BLOCK_SIZES:
-                nested = 256 if double_quant else None
-                yield variant("matmul", dtype, block_size, nested)
-                for threads in (128, 64, 32):
-                    yield variant(f"matvec_fast_{threads}", dtype, block_size, nested)
-                for length in (64, 32):
-                    if dtype != "fp32" and length <= block_size:
-                        yield variant(f"matmul_fast_{length}", dtype, block_size, nested)
-
-
-def variant(kernel: str, dtype: str, block_size: int, nested_block_size: int | None) -> Variant:
-    """The kernel of this name for these constants; its number is THREADS, or K."""
-    given = {"x_ptr": f"*{dtype}", "codes_ptr": "*u8", "levels_ptr": "*fp32", "map_ptr": "*fp32"}
-    given |= {"out_ptr": f"*{dtype}", "out_features": "i32"}
-    single = {"absmax_ptr": "*fp32"}
-    double = {"absmax_codes_ptr": "*u8", "absmax_scale_ptr": "*fp32", "absmax_offset_ptr": "*fp32"}
-    present, absent = (double, single) if nested_block_size else (single, double)
-    constants: dict[str, Any] = {"BLOCK_SIZE": block_size, "NESTED_BLOCK_SIZE": nested_block_size}
-    constants |= {"INTERPRETED": False, **dict.fromkeys(absent)}
-    fn: Any
-    since = 75
-    name, _, number = kernel.rpartition("_")
-    if name == "matvec_fast":
-        fn, num_warps, elements = matvec_fast_kernel, int(number) // 32, int(number) * 32 * OUTPUTS
-        constants |= {"THREADS": int(number), "SHUFFLE": True}
-        given |= {"groups": "i32"}
-    elif name == "matmul_fast":
-        fn, num_warps, since = matmul_fast_kernel, TENSOR_CORES["SLICES"], AMPERE
-        elements = TENSOR_CORES["OUT"] * TENSOR_CORES["SLICES"] * int(number)
-        constants |= {**TENSOR_CORES, "K": int(number), "SHUFFLE": True}
-        given |= {"rows": "i32", "groups": "i32"}
-    else:
-        fn, num_warps, elements = matmul_kernel, 4, PLAIN["OUT"] * PLAIN["K"]
-        constants |= PLAIN
-        given |= {"rows": "i32", "in_features": "i32"}
-    return Variant(
-        kernel, fn, given | present, constants, num_warps, elements,
-        dtype, block_size, nested_block_size is not None, OPTIONS, since,
-    )  # fmt: skip

@@ -18,20 +18,17 @@ more launches follow, over one number a block: their mean, and `quantize_scales_
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
 from functools import cache
-from typing import Any
 
 import torch
 import triton
 import triton.language as tl
 from torch import Tensor
 
-from kernels.backend import check_not_capturing
 from kernels.gpu.eight_elements import larger, largest_of_eight, load_eight, scaled
+from kernels.gpu.tables import check_not_capturing
 from kernels.gpu.warp import own_lane
-from kernels.machine_code.variants import Variant
-from kernels.nf4 import BLOCK_SIZES, FP32, MIDPOINTS, THRESHOLDS
+from kernels.nf4 import FP32, MIDPOINTS, THRESHOLDS, NF4Tensor
 
 PLAIN_SIZE = 4096  # elements a program of the plain kernel handles: a block or more
 THREADS = 128  # of a program of the fast kernel
@@ -52,7 +49,7 @@ def reciprocal(absmax):
 
 @triton.jit
 def largest_of_rows(x):
-    """The largest number of each row, none of them negative: NaN if there is one.
+    """Returns the largest number of each row, none of them negative: NaN if there is one.
 
     Their bits, read as integers, have the same order, and those of NaN are above all others.
     """
@@ -64,7 +61,7 @@ def quantize_kernel(
     weight_ptr, thresholds_ptr, codes_ptr, absmax_ptr, first, n,
     BLOCK_SIZE: tl.constexpr, SIZE: tl.constexpr,
 ):  # fmt: skip
-    """Program p: elements first + p * SIZE on, those below n; `first` is a multiple of BLOCK_SIZE.
+    """Program p takes elements first + p * SIZE on, below n; `first` is a multiple of BLOCK_SIZE.
 
     What is missing from the last block counts as zeros.
     """
@@ -244,94 +241,51 @@ def make_cells() -> Tensor:
 
 
 @cache
-def tables(device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
-    """Thresholds, cells, midpoints of DYNAMIC_MAP; made once, as no CUDA graph can copy them."""
+def comparison_tables(device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+    """Returns thresholds, cells, midpoints; made once, as no CUDA graph can copy them there."""
     check_not_capturing(device)
     return THRESHOLDS.to(device), make_cells().to(device), MIDPOINTS.to(device)
 
 
 def quantize(
-    weight: Tensor,
-    block_size: int,
-    nested_block_size: int | None,
-    codes: Tensor,
-    absmax: Tensor | None,
-    absmax_codes: Tensor | None,
-    absmax_scale: Tensor | None,
-    absmax_offset: Tensor | None,
-    fast: bool = True,
-) -> None:
-    """Fill the parts of an NF4Tensor of weight, on the current stream of its device.
+    weight: Tensor, block_size: int, nested_block_size: int | None, fast: bool = True
+) -> NF4Tensor:
+    """Returns weight, fp32, fp16 or bf16, in NF4; computed on the current stream of its device.
 
-    weight is contiguous [n] of fp32, fp16 or bf16. The others are contiguous and on its device;
-    either absmax is there, or nested_block_size and the other three. If a number is not finite,
-    absmax of its block or absmax_offset is not, and the rest means nothing. fast=False takes the
-    plain kernel for everything; else it takes the last n % 4096 elements, and tensors that do not
-    begin at a multiple of 16 bytes.
+    If a number is not finite, absmax of its block or absmax_offset is not, and the rest means
+    nothing. fast=False takes the plain kernel for everything; else it takes the last n % 4096
+    elements, and tensors that do not begin at a multiple of 16 bytes.
     """
-    n = weight.numel()
-    scales = absmax
-    if scales is None:
-        n_blocks = triton.cdiv(n, block_size)
-        scales = torch.empty(n_blocks, dtype=torch.float32, device=weight.device)
-    thresholds, cells, midpoints = tables(weight.device)
-    with torch.cuda.device_of(weight):
+    x, n, device = weight.reshape(-1), weight.numel(), weight.device
+    codes = torch.empty(triton.cdiv(n, 2), dtype=torch.uint8, device=device)
+    absmax = torch.empty(triton.cdiv(n, block_size), dtype=torch.float32, device=device)
+    thresholds, cells, midpoints = comparison_tables(device)
+    with torch.cuda.device_of(x):
         tile = THREADS * PER_THREAD.value
-        fast = fast and weight.data_ptr() % 16 == 0 and codes.data_ptr() % 16 == 0
+        fast = fast and x.data_ptr() % 16 == 0 and codes.data_ptr() % 16 == 0
         done = n // tile * tile if fast else 0
         if done:
             quantize_fast_kernel[(done // tile,)](
-                weight, cells, codes, scales, block_size, THREADS,
-                SHUFFLE=weight.is_cuda and torch.version.hip is None,
+                x, cells, codes, absmax, block_size, THREADS,
+                SHUFFLE=x.is_cuda and torch.version.hip is None,
                 num_warps=THREADS // 32, **OPTIONS,
             )  # fmt: skip
         if done < n:
             quantize_kernel[(triton.cdiv(n - done, PLAIN_SIZE),)](
-                weight, thresholds, codes, scales, done, n, block_size, PLAIN_SIZE,
+                x, thresholds, codes, absmax, done, n, block_size, PLAIN_SIZE,
                 num_warps=4, **OPTIONS,
             )  # fmt: skip
-        if absmax is None:
-            assert absmax_codes is not None
-            assert absmax_offset is not None
-            # In fp64, as in `mean_of`.
-            mean = scales.sum(dtype=torch.float64) / max(len(scales), 1)
-            absmax_offset.copy_(mean)
+        parts = [codes, absmax]
+        if nested_block_size is not None:
+            offset = absmax.sum(dtype=torch.float64) / max(len(absmax), 1)  # in fp64, as `mean_of`
+            offset = offset.to(torch.float32)
+            scale_codes = torch.empty(len(absmax), dtype=torch.uint8, device=device)
+            n_scales = triton.cdiv(len(absmax), nested_block_size)
+            scale = torch.empty(n_scales, dtype=torch.float32, device=device)
             if n:
-                quantize_scales_kernel[(triton.cdiv(len(scales), nested_block_size),)](
-                    scales, absmax_offset, midpoints, absmax_codes, absmax_scale, len(scales),
+                quantize_scales_kernel[(n_scales,)](
+                    absmax, offset, midpoints, scale_codes, scale, len(absmax),
                     nested_block_size, num_warps=4, **OPTIONS,
                 )  # fmt: skip
-
-
-def variants() -> Iterator[Variant]:
-    """What `quantize` launches. Of nested block sizes only 256, which checkpoints use."""
-    for dtype in ("bf16", "fp16", "fp32"):
-        for block_size in BLOCK_SIZES:
-            for kernel in ("quantize", "quantize_fast"):
-                yield variant(kernel, dtype, block_size)
-    signature = {"absmax_ptr": "*fp32", "offset_ptr": "*fp32", "midpoints_ptr": "*fp32"}
-    signature |= {"codes_ptr": "*u8", "scale_ptr": "*fp32", "n": "i32"}
-    yield Variant(
-        "quantize_scales", quantize_scales_kernel, signature, {"BLOCK_SIZE": 256}, 4, 256 * 64,
-        "fp32", 64, True, OPTIONS,
-    )  # fmt: skip
-
-
-def variant(kernel: str, dtype: str, block_size: int) -> Variant:
-    """The kernel of this name for these constants."""
-    signature = {"weight_ptr": f"*{dtype}", "codes_ptr": "*u8", "absmax_ptr": "*fp32"}
-    constants: dict[str, Any] = {"BLOCK_SIZE": block_size}
-    fn: Any = quantize_kernel if kernel == "quantize" else quantize_fast_kernel
-    if fn is quantize_kernel:
-        signature |= {"thresholds_ptr": "*fp32", "first": "i32", "n": "i32"}
-        constants |= {"SIZE": PLAIN_SIZE}
-        num_warps, elements = 4, PLAIN_SIZE
-    else:
-        signature |= {"cells_ptr": "*i32"}
-        constants |= {"THREADS": THREADS, "SHUFFLE": True}
-        num_warps, elements = THREADS // 32, THREADS * PER_THREAD.value
-    turns = len(THRESHOLDS) if fn is quantize_kernel else None
-    return Variant(
-        kernel, fn, signature, constants, num_warps, elements, dtype, block_size, False, OPTIONS,
-        turns=turns,
-    )  # fmt: skip
+            parts = [codes, scale_codes, scale, offset]
+    return NF4Tensor.from_parts(parts, weight.shape, weight.dtype, block_size, nested_block_size)

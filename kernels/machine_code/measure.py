@@ -39,13 +39,14 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kernels.machine_code.assembly import access_bytes, count_executed, parse_amd, parse_sass
-from kernels.machine_code.variants import Variant
+
+if TYPE_CHECKING:  # it needs triton, and `main` says what to do without
+    from kernels.machine_code.variants import LaunchConfiguration
 
 ARCHS = ("sm_75", "sm_80", "sm_90", "sm_100", "gfx942")
-MODULES = ("quantize", "dequantize", "matmul")
 
 
 class Row(NamedTuple):
@@ -66,13 +67,14 @@ class Row(NamedTuple):
 
 
 @cache
-def variants() -> tuple[Variant, ...]:
-    """All that the launchers of the package launch."""
-    modules = [importlib.import_module(f"kernels.{name}") for name in MODULES]
-    return tuple(variant for module in modules for variant in module.variants())
+def configurations() -> tuple[LaunchConfiguration, ...]:
+    """Returns all that the launchers of the package launch."""
+    from kernels.machine_code.variants import launch_configurations
+
+    return tuple(launch_configurations())
 
 
-def compile_for(variant: Variant, arch: str) -> Any:
+def compile_for(configuration: LaunchConfiguration, arch: str) -> Any:
     """The compiled kernel, as triton.compile returns it; `.asm` holds its code at every stage.
 
     Raises:
@@ -83,22 +85,22 @@ def compile_for(variant: Variant, arch: str) -> Any:
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource
 
-    if not isinstance(variant.fn, triton.JITFunction):
+    if not isinstance(configuration.fn, triton.JITFunction):
         raise RuntimeError("with TRITON_INTERPRET=1 Triton compiles nothing; start without it")
-    constants = dict(variant.constexprs)
+    constants = dict(configuration.constexprs)
     if arch.startswith("sm_"):
         target = GPUTarget("cuda", int(arch.removeprefix("sm_")), 32)
     else:
         target = GPUTarget("hip", arch, 64)
         if "SHUFFLE" in constants:
             constants["SHUFFLE"] = False
-    names = variant.fn.arg_names
-    signature = {name: variant.signature.get(name, "constexpr") for name in names}
+    names = configuration.fn.arg_names
+    signature = {name: configuration.signature.get(name, "constexpr") for name in names}
     aligned = {
         (i,): [["tt.divisibility", 16]] for i, name in enumerate(names) if "*" in signature[name]
     }
-    source = ASTSource(variant.fn, signature, constants, aligned)
-    options = {"num_warps": variant.num_warps, **variant.options}
+    source = ASTSource(configuration.fn, signature, constants, aligned)
+    options = {"num_warps": configuration.num_warps, **configuration.options}
     return triton.compile(source, target=target, options=options)
 
 
@@ -117,12 +119,12 @@ def disassemble(cubin: bytes) -> tuple[str, str]:
     return code, needs
 
 
-def read_nvidia(variant: Variant, compiled: Any) -> dict[str, Any]:
+def read_nvidia(configuration: LaunchConfiguration, compiled: Any) -> dict[str, Any]:
     """The columns from `registers` on, from SASS."""
     code, needs = disassemble(compiled.asm["cubin"])
     instructions, labels = parse_sass(code)
     names = [instruction.name for instruction in instructions]
-    executed = count_executed(instructions, labels, variant.turns)
+    executed = count_executed(instructions, labels, configuration.turns)
     amount = {key: int(value) for key, value in re.findall(r"(\w+):(\d+)", needs)}
     return {
         "registers": amount["REG"],
@@ -131,17 +133,20 @@ def read_nvidia(variant: Variant, compiled: Any) -> dict[str, Any]:
         "barriers": sum(name.startswith(("BAR.", "SYNCS")) for name in names),
         "load_bytes": access_bytes(n for n in names if n.startswith(("LDG.", "LDGSTS."))),
         "store_bytes": access_bytes(n for n in names if n.startswith("STG.")),
-        "instructions_per_element": executed * variant.num_warps * 32 / variant.elements,
+        "instructions_per_element": executed
+        * configuration.num_warps
+        * 32
+        / configuration.elements,
     }
 
 
-def read_amd(variant: Variant, compiled: Any) -> dict[str, Any]:
+def read_amd(configuration: LaunchConfiguration, compiled: Any) -> dict[str, Any]:
     """The columns from `registers` on, from the assembly listing."""
     listing = compiled.asm["amdgcn"]
     amount = {k: int(v) for k, v in re.findall(r"^\s*\.(\w+):\s+(\d+)$", listing, re.MULTILINE)}
     instructions, labels = parse_amd(listing)
     names = [instruction.name for instruction in instructions]
-    executed = count_executed(instructions, labels, variant.turns)
+    executed = count_executed(instructions, labels, configuration.turns)
     words = {"byte": 1, "short": 2, "dword": 4, "dwordx2": 8, "dwordx3": 12, "dwordx4": 16}
 
     def widest(kind: str) -> int:
@@ -156,34 +161,35 @@ def read_amd(variant: Variant, compiled: Any) -> dict[str, Any]:
         "barriers": names.count("s_barrier"),
         "load_bytes": widest("load"),
         "store_bytes": widest("store"),
-        "instructions_per_element": executed * variant.num_warps * 64 / variant.elements,
+        "instructions_per_element": executed
+        * configuration.num_warps
+        * 64
+        / configuration.elements,
     }
 
 
-def measure(variant: Variant, arch: str) -> Row:
-    """Compile a variant for an arch and read its machine code.
+def measure(configuration: LaunchConfiguration, arch: str) -> Row:
+    """Compiles a configuration for an arch and reads its machine code.
 
     Raises:
         RuntimeError: it does not compile; says which.
     """
+    c = configuration
     try:
-        compiled = compile_for(variant, arch)
+        compiled = compile_for(c, arch)
     except Exception as error:
-        scales = "two levels" if variant.double_quant else "one level"
+        scales = "two levels" if c.double_quant else "one level"
         raise RuntimeError(
-            f"{variant.kernel} for {variant.dtype}, blocks of {variant.block_size} and {scales} of "
-            f"scales does not compile for {arch}: {error}"
+            f"{c.kernel} for {c.dtype}, blocks of {c.block_size} and {scales} of scales does not "
+            f"compile for {arch}: {error}"
         ) from error
     read = read_nvidia if arch.startswith("sm_") else read_amd
-    return Row(
-        variant.kernel, arch, variant.dtype, variant.block_size, variant.double_quant,
-        **read(variant, compiled),
-    )  # fmt: skip
+    return Row(c.kernel, arch, c.dtype, c.block_size, c.double_quant, **read(c, compiled))
 
 
 def measure_number(job: tuple[int, str]) -> Row:
-    """The same by the variant's place in `variants()`, which can be sent to another process."""
-    return measure(variants()[job[0]], job[1])
+    """Does the same for a place in `configurations()`, which can be sent to another process."""
+    return measure(configurations()[job[0]], job[1])
 
 
 def compile_here() -> None:
@@ -192,10 +198,10 @@ def compile_here() -> None:
 
 
 def measure_all(jobs: Sequence[tuple[int, str]]) -> list[Row]:
-    """A row for each (place of a variant in `variants()`, arch).
+    """Returns a row for each (place in `configurations()`, arch).
 
-    A variant takes about half a second, so they are divided among the processors; what it compiled
-    once Triton keeps on disk. With TRITON_INTERPRET set, new processes without it do the work.
+    One takes about half a second, so they are divided among the processors; what it compiled once
+    Triton keeps on disk. With TRITON_INTERPRET set, new processes without it do the work.
     """
     if len(jobs) < 16 and not os.environ.get("TRITON_INTERPRET"):
         return [measure_number(job) for job in jobs]
@@ -209,9 +215,9 @@ def compilers() -> ProcessPoolExecutor:
     return ProcessPoolExecutor(os.cpu_count() or 1, context, initializer=compile_here)
 
 
-def runs_on(variant: Variant, arch: str) -> bool:
+def runs_on(configuration: LaunchConfiguration, arch: str) -> bool:
     """Whether the launchers launch it there."""
-    return not arch.startswith("sm_") or int(arch.removeprefix("sm_")) >= variant.since
+    return not arch.startswith("sm_") or int(arch.removeprefix("sm_")) >= configuration.since
 
 
 def table(
@@ -227,22 +233,22 @@ def table(
     Raises:
         ValueError: nothing, or nothing of a kernel that is named, is compiled for them.
     """
-    number_of = Counter(variant.kernel for variant in variants())
+    number_of = Counter(configuration.kernel for configuration in configurations())
     jobs = [
         (number, arch)
-        for number, variant in enumerate(variants())
+        for number, configuration in enumerate(configurations())
         for arch in archs
-        if runs_on(variant, arch)
-        and (not kernels or variant.kernel in kernels)
+        if runs_on(configuration, arch)
+        and (not kernels or configuration.kernel in kernels)
         and (
-            (variant.dtype in dtypes and variant.block_size in block_sizes)
-            or number_of[variant.kernel] == 1
+            (configuration.dtype in dtypes and configuration.block_size in block_sizes)
+            or number_of[configuration.kernel] == 1
         )
     ]
-    found = {variants()[number].kernel for number, _ in jobs}
+    found = {configurations()[number].kernel for number, _ in jobs}
     missing = [kernel for kernel in kernels if kernel not in found]
     if missing or not jobs:
-        those = [v for v in variants() if v.kernel in missing] or variants()
+        those = [v for v in configurations() if v.kernel in missing] or configurations()
         raise ValueError(
             f"{list_of(missing) or 'no kernel'} cannot be compiled for {list_of(archs)} with dtype "
             f"{list_of(dtypes)} and block size {list_of(block_sizes)}, but for "
@@ -267,9 +273,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = parser.parse_args(arguments)
     if not importlib.util.find_spec("triton"):
         parser.error("this needs triton, which there is for Linux: pip install triton")
-    known = {"arch": ARCHS, "kernel": [v.kernel for v in variants()]}
-    known |= {"dtype": [v.dtype for v in variants()]}
-    known |= {"block-size": [str(v.block_size) for v in variants()]}
+    known = {"arch": ARCHS, "kernel": [v.kernel for v in configurations()]}
+    known |= {"dtype": [v.dtype for v in configurations()]}
+    known |= {"block-size": [str(v.block_size) for v in configurations()]}
     lists: list[list[str]] = []
     for name, allowed in known.items():
         text = getattr(given, name.replace("-", "_"))

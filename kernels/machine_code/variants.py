@@ -1,17 +1,24 @@
-"""One kernel in one configuration, described so that it can be compiled on a machine without a GPU.
+"""Every kernel in every configuration that the package launches, named without a GPU.
 
 Triton compiles a kernel when it is first launched, for the arguments it is launched with. Here the
-arguments are only named: their types, and the values of those that are constants of the compiler.
-Every kernel module has a function `variants()` that yields what its launchers launch.
+arguments are only described: their types, and the values of those that are constants of the
+compiler. `launch_configurations` lists what the launchers of `kernels.gpu` launch.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import product
 from typing import Any, NamedTuple
 
+from kernels.gpu import dequantize, matmul, quantize
+from kernels.nf4 import BLOCK_SIZES, THRESHOLDS
 
-class Variant(NamedTuple):
-    """What `machine_code` needs to compile a kernel and to say what its machine code costs.
+DTYPES = ("bf16", "fp16", "fp32")  # Triton's names
+
+
+class LaunchConfiguration(NamedTuple):
+    """What `measure` needs to compile a kernel and to say what its machine code costs.
 
     Attributes:
         kernel: its name in the table, as "dequantize_fast".
@@ -44,3 +51,96 @@ class Variant(NamedTuple):
     options: dict[str, Any]
     since: int = 75
     turns: int | None = None
+
+
+def launch_configurations() -> Iterator[LaunchConfiguration]:
+    """Yields all of them. Of nested block sizes only 256, which checkpoints use."""
+    for dtype in DTYPES:
+        for block_size in BLOCK_SIZES:
+            for kernel in ("quantize", "quantize_fast"):
+                yield launch_configuration(kernel, dtype, block_size)
+    yield launch_configuration("quantize_scales", "fp32", 64, 256)
+    dequantizing = ("dequantize", "dequantize_fast", "dequantize_fast_tail")
+    multiplying = ("matmul", *(f"matvec_fast_{threads}" for threads in (128, 64, 32)))
+    slices = {"matmul_fast_64": 64, "matmul_fast_32": 32}  # no longer than a block, and no fp32
+    for kernels in (dequantizing, (*multiplying, *slices)):
+        for dtype, nested_block_size in product(DTYPES, (256, None)):
+            for block_size, kernel in product(BLOCK_SIZES, kernels):
+                if kernel not in slices or (slices[kernel] <= block_size and dtype != "fp32"):
+                    yield launch_configuration(kernel, dtype, block_size, nested_block_size)
+
+
+def launch_configuration(
+    kernel: str, dtype: str, block_size: int, nested_block_size: int | None = None, n: str = "i32"
+) -> LaunchConfiguration:
+    """Returns the kernel of this name for these constants.
+
+    The number behind "matvec_fast" is THREADS, that behind "matmul_fast" K; "dequantize_fast_tail"
+    does numbers of elements that are no multiples of 128. n is the type of that number: "i64" from
+    2^31 on.
+    """
+    if kernel.startswith("quantize"):
+        return of_quantize(kernel, dtype, block_size)
+    given = {"codes_ptr": "*u8", "levels_ptr": "*fp32", "map_ptr": "*fp32", "out_ptr": f"*{dtype}"}
+    single = {"absmax_ptr": "*fp32"}
+    double = {"absmax_codes_ptr": "*u8", "absmax_scale_ptr": "*fp32", "absmax_offset_ptr": "*fp32"}
+    present, absent = (double, single) if nested_block_size else (single, double)
+    constants: dict[str, Any] = {"BLOCK_SIZE": block_size, "NESTED_BLOCK_SIZE": nested_block_size}
+    constants |= {"INTERPRETED": False, **dict.fromkeys(absent)}
+    fn: Any
+    num_warps, since = 4, 75
+    name, _, number = kernel.rpartition("_")
+    if kernel == "dequantize":
+        fn, elements = dequantize.dequantize_kernel, dequantize.PLAIN_SIZE
+        given |= {"n": n}
+        constants |= {"SIZE": elements}
+    elif kernel.startswith("dequantize_fast"):
+        fn, threads = dequantize.dequantize_fast_kernel, dequantize.THREADS
+        num_warps, elements = threads // 32, threads * dequantize.PER_THREAD.value
+        given |= {"n": n}
+        constants |= {"THREADS": threads, "TAIL": kernel.endswith("tail"), "SHUFFLE": True}
+    elif name == "matvec_fast":
+        fn, threads = matmul.matvec_fast_kernel, int(number)
+        num_warps, elements = threads // 32, threads * matmul.GROUP.value * matmul.OUTPUTS
+        given |= {"x_ptr": f"*{dtype}", "out_features": "i32", "groups": "i32"}
+        constants |= {"THREADS": threads, "SHUFFLE": True}
+    elif name == "matmul_fast":
+        fn, sizes, since = matmul.matmul_fast_kernel, matmul.TENSOR_CORES, matmul.AMPERE
+        num_warps, elements = sizes["SLICES"], sizes["OUT"] * sizes["SLICES"] * int(number)
+        given |= {"x_ptr": f"*{dtype}", "rows": "i32", "out_features": "i32", "groups": "i32"}
+        constants |= {**sizes, "K": int(number), "SHUFFLE": True}
+    else:
+        fn, sizes = matmul.matmul_kernel, matmul.PLAIN
+        elements = sizes["OUT"] * sizes["K"]
+        given |= {"x_ptr": f"*{dtype}", "rows": "i32", "out_features": "i32", "in_features": "i32"}
+        constants |= sizes
+    return LaunchConfiguration(
+        kernel, fn, given | present, constants, num_warps, elements,
+        dtype, block_size, nested_block_size is not None, dequantize.OPTIONS, since,
+    )  # fmt: skip
+
+
+def of_quantize(kernel: str, dtype: str, block_size: int) -> LaunchConfiguration:
+    """Returns a kernel of quantize.py for these constants."""
+    fn: Any
+    num_warps, turns = 4, None
+    constants: dict[str, Any] = {"BLOCK_SIZE": block_size}
+    given = {"weight_ptr": f"*{dtype}", "codes_ptr": "*u8", "absmax_ptr": "*fp32"}
+    if kernel == "quantize_scales":
+        fn, elements = quantize.quantize_scales_kernel, 256 * 64
+        given = {"absmax_ptr": "*fp32", "offset_ptr": "*fp32", "midpoints_ptr": "*fp32"}
+        given |= {"codes_ptr": "*u8", "scale_ptr": "*fp32", "n": "i32"}
+        constants = {"BLOCK_SIZE": 256}
+    elif kernel == "quantize":
+        fn, elements, turns = quantize.quantize_kernel, quantize.PLAIN_SIZE, len(THRESHOLDS)
+        given |= {"thresholds_ptr": "*fp32", "first": "i32", "n": "i32"}
+        constants |= {"SIZE": elements}
+    else:
+        fn, threads = quantize.quantize_fast_kernel, quantize.THREADS
+        num_warps, elements = threads // 32, threads * quantize.PER_THREAD.value
+        given |= {"cells_ptr": "*i32"}
+        constants |= {"THREADS": threads, "SHUFFLE": True}
+    return LaunchConfiguration(
+        kernel, fn, given, constants, num_warps, elements, dtype, block_size,
+        kernel == "quantize_scales", quantize.OPTIONS, turns=turns,
+    )  # fmt: skip

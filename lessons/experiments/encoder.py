@@ -14,7 +14,8 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-from minigpt.dataset import IGNORE, PackedText
+from minigpt.config import IGNORE
+from minigpt.dataset import Batch, PackedText
 from minigpt.model import GPT
 
 
@@ -49,20 +50,20 @@ class Blanks:
     def __init__(self, text: PackedText, mask_token: int, share: float = 0.15) -> None:
         self.text, self.mask_token, self.share = text, mask_token, share
 
-    def hide(self, idx: Tensor, seed: int) -> tuple[Tensor, Tensor]:
-        """(idx with blanks, targets), [B, T] each; only what is hidden is a target."""
+    def hide(self, idx: Tensor, seed: int) -> Batch:
+        """Returns idx [B, T] with blanks, and as targets what they hide, and nothing else."""
         generator = torch.Generator().manual_seed(seed)
         hidden = torch.rand(idx.shape, generator=generator) < self.share  # [B, T]
-        return idx.masked_fill(hidden, self.mask_token), idx.masked_fill(~hidden, IGNORE)
+        return Batch(idx.masked_fill(hidden, self.mask_token), idx.masked_fill(~hidden, IGNORE))
 
-    def train_batch(self, step: int, batch_size: int) -> tuple[Tensor, Tensor]:
-        """(idx, targets), [B, T] each, a function of the step alone."""
-        return self.hide(self.text.train_batch(step, batch_size)[0], seed=step)
+    def train_batch(self, step: int, batch_size: int) -> Batch:
+        """Returns B rows with blanks, a function of the step alone."""
+        return self.hide(self.text.train_batch(step, batch_size).idx, seed=step)
 
-    def validation_batches(self, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """(idx, targets), [B, T] each, the same blanks every time."""
-        for number, (idx, _) in enumerate(self.text.validation_batches(batch_size)):
-            yield self.hide(idx, seed=number)
+    def validation_batches(self, batch_size: int) -> Iterator[Batch]:
+        """Yields the validation text with the same blanks every time."""
+        for number, batch in enumerate(self.text.validation_batches(batch_size)):
+            yield self.hide(batch.idx, seed=number)
 
 
 @torch.inference_mode()

@@ -27,7 +27,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from minigpt.dataset import IGNORE
+from minigpt.config import IGNORE
 from minigpt.model import GPT
 from minigpt.text.task_sets import task_set
 

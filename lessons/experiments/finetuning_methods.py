@@ -1,122 +1,128 @@
-"""Every way of fine-tuning the base model, to be compared on one task: what lesson 13 trains.
+"""Every method of fine-tuning the base model that lessons 12 and 13 compare on one task.
 
-A way adds something to a model, freezes the rest, and can write what it trained into a folder. The
-learning rates are those of a few that gave the lowest validation loss, or nearly, after 130 steps.
+A recipe adds something to a model and freezes the rest; how it is trained and saved stands in the
+entry of `minigpt.finetuning.settings.RECIPES` that it belongs to.
+
+model = build("LoRA", base, seed=1337)
+train(model, data, settings("LoRA", steps=130, seed=1337, device=device))
+print(as_table({"LoRA": {"BLEU": 12.3}}, {"BLEU": ".1f"}))
 """
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-import tiktoken
 import torch
 
-from minigpt import GPT, save_pretrained
-from minigpt.bottlenecks.model import apply_adapters, save_adapters
-from minigpt.lora.model import apply_lora, save_adapter
+from minigpt import GPT
+from minigpt.bottlenecks.model import apply_bottlenecks
+from minigpt.finetuning import settings as finetuning
+from minigpt.lora.model import apply_lora
 from minigpt.qlora.model import quantize_model
-from minigpt.soft_prompts.model import apply_prefix_tuning, apply_prompt_tuning, save_soft_prompt
+from minigpt.soft_prompts.model import apply_prefix_tuning, apply_prompt_tuning
 from minigpt.training.settings import TrainConfig
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-EVERY_LAYER = ("c_attn", "c_proj", "c_fc")
+R, ALPHA, EVERY_LAYER = 12, 128, ("c_attn", "c_proj", "c_fc")
 N_TOKENS, HIDDEN, BOTTLENECK = 20, 64, 16
 
 
-class Way(NamedTuple):
-    """A method of fine-tuning and what it is trained with."""
+class Recipe(NamedTuple):
+    """What is added to a model, and how it is trained.
 
-    add: Callable[[GPT], object]
-    save: Callable[[GPT, Path], None]
-    learning_rate: float
-    weight_decay: float = 0.0
+    Attributes:
+        add: called with the model and with the token ids that a soft prompt starts as; the other
+            recipes ignore the ids.
+        method: what `minigpt finetune` calls it, by which it is trained and saved.
+        learning_rate: another than the method's.
+    """
+
+    add: Callable[[GPT, Sequence[int]], object]
+    method: str
+    learning_rate: float | None = None
 
 
-def every_way(encoding: tiktoken.Encoding, words: str) -> dict[str, Way]:
-    """The ways by name.
+def add_lora(model: GPT) -> GPT:
+    """Puts LoRA beside every linear layer of the blocks."""
+    return apply_lora(model, r=R, alpha=ALPHA, target_modules=EVERY_LAYER)
+
+
+# DQ is double quantization. A prefix that a network makes needs smaller steps than one that is
+# trained itself.
+RECIPES: dict[str, Recipe] = {
+    "full": Recipe(lambda model, ids: None, "full"),
+    "LoRA": Recipe(lambda model, ids: add_lora(model), "lora"),
+    "QLoRA": Recipe(lambda model, ids: add_lora(quantize_model(model)), "qlora"),
+    "QLoRA, no DQ": Recipe(
+        lambda model, ids: add_lora(quantize_model(model, double_quant=False)), "qlora"
+    ),
+    "bottlenecks": Recipe(lambda model, ids: apply_bottlenecks(model, BOTTLENECK), "bottleneck"),
+    "prefix": Recipe(lambda model, ids: apply_prefix_tuning(model, N_TOKENS, ids), "prefix"),
+    "prefix, random": Recipe(lambda model, ids: apply_prefix_tuning(model, N_TOKENS), "prefix"),
+    "prefix, network": Recipe(
+        lambda model, ids: apply_prefix_tuning(model, N_TOKENS, reparametrize=HIDDEN),
+        "prefix",
+        learning_rate=1e-2,
+    ),
+    "prompt": Recipe(lambda model, ids: apply_prompt_tuning(model, N_TOKENS, ids), "prompt"),
+    "prompt, random": Recipe(lambda model, ids: apply_prompt_tuning(model, N_TOKENS), "prompt"),
+}
+
+
+def build(name: str, base: GPT, seed: int, start_ids: Sequence[int] = ()) -> GPT:
+    """Returns a copy of base in which what RECIPES[name] adds, or every weight, can be trained.
 
     Args:
-        words: what the soft prompts start as, where they do not start at random.
+        seed: of what starts at random: LoRA's A is the same in all recipes that have one.
+        start_ids: the tokens that a soft prompt starts as, where it does not start at random.
     """
-    ids = encoding.encode_ordinary(words)
-
-    def lora(model: GPT) -> GPT:
-        return apply_lora(model, r=12, alpha=192, target_modules=EVERY_LAYER)
-
-    def qlora(model: GPT) -> GPT:
-        return lora(quantize_model(model))
-
-    def adapters(model: GPT) -> GPT:
-        return apply_adapters(model, BOTTLENECK)
-
-    def prefix(model: GPT) -> GPT:
-        return apply_prefix_tuning(model, N_TOKENS, ids)
-
-    def prefix_of_network(model: GPT) -> GPT:
-        return apply_prefix_tuning(model, N_TOKENS, reparametrize=HIDDEN)
-
-    def prefix_at_random(model: GPT) -> GPT:
-        return apply_prefix_tuning(model, N_TOKENS)
-
-    def prompt(model: GPT) -> GPT:
-        return apply_prompt_tuning(model, N_TOKENS, ids)
-
-    def prompt_at_random(model: GPT) -> GPT:
-        return apply_prompt_tuning(model, N_TOKENS)
-
-    def save_full(model: GPT, folder: Path) -> None:
-        save_pretrained(model, encoding, folder)
-
-    return {
-        "full": Way(lambda model: model.requires_grad_(True), save_full, 1e-3, weight_decay=0.1),
-        "LoRA": Way(lora, save_adapter, 1e-3),
-        "QLoRA": Way(qlora, save_adapter, 1e-3),
-        "adapters": Way(adapters, save_adapters, 6e-3),
-        "prefix": Way(prefix, save_soft_prompt, 1e-1),
-        "prefix, random": Way(prefix_at_random, save_soft_prompt, 1e-1),
-        "prefix, network": Way(prefix_of_network, save_soft_prompt, 1e-2),
-        "prompt": Way(prompt, save_soft_prompt, 1e-1),
-        "prompt, random": Way(prompt_at_random, save_soft_prompt, 1e-1),
-    }
+    model = copy.deepcopy(base).requires_grad_(True)
+    torch.manual_seed(seed)
+    RECIPES[name].add(model, start_ids)
+    return model
 
 
-def settings(way: Way, steps: int, seed: int, device: torch.device) -> TrainConfig:
-    """How a way is trained: as in lessons 7 and 8, but for the learning rate."""
+def settings(name: str, steps: int, seed: int, device: torch.device) -> TrainConfig:
+    """Returns how RECIPES[name] is trained: the learning rate rises briefly, then falls to zero."""
+    recipe = RECIPES[name]
+    usual = finetuning.RECIPES[recipe.method]
     return TrainConfig(
         max_steps=steps,
         batch_size=8,
-        learning_rate=way.learning_rate,
+        learning_rate=recipe.learning_rate or usual.learning_rate,
         min_learning_rate=0.0,
         warmup_steps=steps // 20,
-        weight_decay=way.weight_decay,
+        weight_decay=usual.weight_decay,
         betas=(0.9, 0.98),
+        paged=usual.paged,
         seed=seed,
         device=str(device),
     )
 
 
-def as_table(results: Mapping[str, Mapping[str, Any]], total: int) -> str:
-    """What came of each way, a line each.
+def as_table(
+    rows: Mapping[str, Mapping[str, float]], columns: Mapping[str, str], corner: str = ""
+) -> str:
+    """Returns numbers as text, a line for each row and a header above.
 
     Args:
-        results: by way, {"bleu", "trained" (parameters), "disk" (bytes), "ms" (of a step)}.
-        total: parameters of the model.
+        rows: {row: {column: number}}; columns that are not asked for may be among them.
+        columns: {column: how its numbers are written, as in f"{number:.1f}"}.
+        corner: what stands above the names of the rows, such as their unit.
     """
-    header = f"{'':<16}{'BLEU':>6}{'trained':>12}{'of all':>9}{'file, bytes':>14}{'ms a step':>11}"
-    lines = [
-        f"{name:<16}{r['bleu']:>6.1f}{r['trained']:>12,}{r['trained'] / total:>9.2%}"
-        f"{r['disk']:>14,}{r['ms']:>11.0f}"
-        for name, r in results.items()
-    ]
-    return "\n".join([header, *lines])
+    lines = [f"{corner:<16}" + "".join(f"{name:>14}" for name in columns)]
+    for name, numbers in rows.items():
+        cells = (format(numbers[column], form) for column, form in columns.items())
+        lines.append(f"{name:<16}" + "".join(f"{cell:>14}" for cell in cells))
+    return "\n".join(lines)
 
 
 def is_better(gap: float, noise: float = 3.0) -> str:
-    """The verdict on the claim that one way gets a higher BLEU than another.
+    """Returns the verdict on the claim that one method gets a higher BLEU than another.
 
     Args:
         gap: by how much it does; below zero if it gets a lower one.
@@ -128,23 +134,26 @@ def is_better(gap: float, noise: float = 3.0) -> str:
     return f"{words}: {gap:+.1f} BLEU, of which up to {noise:g} may be chance{near}"
 
 
-def draw(axis: Axes, results: Mapping[str, Mapping[str, Any]]) -> None:
-    """BLEU against trained parameters, a marker for each way; results as for as_table.
+def draw(axis: Axes, results: Mapping[str, Mapping[str, float]]) -> None:
+    """Draws BLEU against trained parameters, a marker for each method.
 
     The names stand in a legend outside the axes, the highest BLEU first: labels beside the points
-    would cover each other where two ways come close.
+    would cover each other where two methods come close.
+
+    Args:
+        results: {method: {"BLEU", "trained" (parameters)}}, and whatever else it holds.
     """
-    ranked = sorted(results, key=lambda name: -results[name]["bleu"])
+    ranked = sorted(results, key=lambda name: -results[name]["BLEU"])
     for name, marker in zip(ranked, "os^vDP<X>p*h", strict=False):
-        point = results[name]["trained"], results[name]["bleu"]
+        point = results[name]["trained"], results[name]["BLEU"]
         axis.scatter(*point, s=60, marker=marker, alpha=0.8, label=f"{name} {point[1]:.1f}")
     axis.set(xscale="log", xlabel="trained parameters", ylabel="translation (BLEU, 0 to 100)")
     axis.margins(x=0.1, y=0.1)
-    axis.figure.legend(loc="outside right upper", title="way, BLEU")
+    axis.figure.legend(loc="outside right upper", title="method, BLEU")
 
 
 def draw_sizes(axis: Axes, blocks: Sequence[int], sizes: Mapping[int, Mapping[str, float]]) -> None:
-    """BLEU of full fine-tuning and of prompt tuning against the size of the model.
+    """Draws BLEU of full fine-tuning and of prompt tuning against the size of the model.
 
     Args:
         blocks: how many each model has, the whole base model last.

@@ -11,7 +11,7 @@ import tiktoken
 from safetensors.torch import load_file
 
 from minigpt import GPT
-from minigpt.qlora.files import save_quantized
+from minigpt.pretrained.quantized import save_quantized
 from minigpt.qlora.model import quantized_layers
 
 

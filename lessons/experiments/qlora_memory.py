@@ -1,41 +1,38 @@
-"""The four ways of training that lesson 12 compares, and what a step of each takes.
+"""What a training step takes with the four methods that lesson 12 compares: bytes and time.
 
-HALF and COLUMNS are for predicting it: the formats of a model that is in bf16, and the ways of the
-table of models. Formats are always named, those of frozen weights too.
+How the methods train is in finetuning_methods.py; FOUR and COLUMNS are for predicting their memory.
+Formats are always named, those of frozen weights too.
 
 model = build("QLoRA", base, seed=1337)
 taken = one_step(model, batch, dtype)              # bytes
 ms = median_ms({"QLoRA": model}, batch, dtype, 20)
-print(as_table({"QLoRA": taken}, ms))
+print(step_table({"QLoRA": taken}, ms))
 """
 
 from __future__ import annotations
 
-import copy
 import time
 from collections.abc import Mapping
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
 
+from lessons.experiments.finetuning_methods import R, as_table
 from minigpt import GPT
-from minigpt.lora.model import apply_lora
+from minigpt.dataset import Batch
 from minigpt.memory.measured import measure_memory
 from minigpt.memory.predicted import Memory, predict_memory
 from minigpt.memory.run import Shape
 from minigpt.optim.adamw import make_optimizer
-from minigpt.qlora.model import quantize_model
 from minigpt.training.loop import training_step
 from minigpt.training.settings import TrainConfig
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-R, ALPHA, EVERY_LAYER = 12, 192, ("c_attn", "c_proj", "c_fc")
-# Each as predict_memory describes it. DQ is double quantization.
-WAYS: dict[str, dict[str, Any]] = {
+# The methods as predict_memory describes them, by their names in RECIPES.
+FOUR: dict[str, dict[str, Any]] = {
     "full": {"method": "full"},
     "LoRA": {"method": "lora", "r": R},
     "QLoRA": {"method": "qlora", "r": R},
@@ -45,88 +42,62 @@ HALF = {"weights": "bfloat16", "compute": "bfloat16"}
 COLUMNS: dict[str, dict[str, Any]] = {
     "full, fp32": {"method": "full", "weights": "float32", "compute": "float32"},
     "full, bf16": {"method": "full", **HALF},
-    "LoRA, bf16": {**WAYS["LoRA"], **HALF},
-    "QLoRA, bf16": {**WAYS["QLoRA"], **HALF},
-    "and checkp.": {**WAYS["QLoRA"], "checkpointing": True, **HALF},
+    "LoRA, bf16": {**FOUR["LoRA"], **HALF},
+    "QLoRA, bf16": {**FOUR["QLoRA"], **HALF},
+    "and checkp.": {**FOUR["QLoRA"], "checkpointing": True, **HALF},
 }
 PARTS = ("weights", "gradients", "optimizer", "activations")
 
-Batch = tuple[Tensor, Tensor, Tensor]  # idx, targets, segments [B, T]
-
-
-def build(way: str, base: GPT, seed: int) -> GPT:
-    """A copy of base, ready to be trained; LoRA's A starts the same in all ways that have one."""
-    model = copy.deepcopy(base).requires_grad_(True)
-    if way == "full":
-        return model
-    if way != "LoRA":
-        quantize_model(model, double_quant=way == "QLoRA")
-    torch.manual_seed(seed)
-    return apply_lora(model, r=R, alpha=ALPHA, target_modules=EVERY_LAYER)
-
-
-def settings(way: str, steps: int, seed: int, device: torch.device) -> TrainConfig:
-    """Few new numbers take larger steps than many old ones; QLoRA pages its optimizer on a GPU."""
-    return TrainConfig(
-        max_steps=steps,
-        learning_rate=1e-3 if way == "full" else 1.5e-3,
-        min_learning_rate=0.0,
-        warmup_steps=steps // 20,
-        weight_decay=0.1 if way == "full" else 0.0,
-        betas=(0.9, 0.98),
-        paged=way.startswith("QLoRA"),
-        seed=seed,
-        device=str(device),
-    )
-
 
 def one_step(model: GPT, batch: Batch, dtype: torch.dtype) -> Memory:
-    """The bytes that a training step takes, with matrix products in dtype and nothing paged."""
-    idx, targets, segments = batch
+    """Returns the bytes of a training step with matrix products in dtype and nothing paged."""
     optimizer = make_optimizer(model, learning_rate=1e-3)
-    return measure_memory(model, optimizer, idx, targets, dtype, segments)
+    return measure_memory(model, optimizer, batch, dtype)
 
 
 def median_ms(
     models: Mapping[str, GPT], batch: Batch, dtype: torch.dtype, rounds: int
 ) -> dict[str, float]:
-    """Milliseconds of a training step. The models take turns; the first round does not count."""
-    idx, targets, segments = batch
+    """Returns the median milliseconds of a training step of each model.
+
+    The models take turns, a step each in a round; one round more goes first and does not count.
+    """
     config = TrainConfig(max_steps=1)
-    optimizers = {way: make_optimizer(model, 1e-4) for way, model in models.items()}
-    times: dict[str, list[float]] = {way: [] for way in models}
+    optimizers = {name: make_optimizer(model, 1e-4) for name, model in models.items()}
+    times: dict[str, list[float]] = {name: [] for name in models}
     for _ in range(rounds + 1):
-        for way, model in models.items():
+        for name, model in models.items():
             model.train()
             started = time.perf_counter()
-            training_step(
-                model, optimizers[way], idx, targets, config, dtype=dtype, segments=segments
-            )
-            times[way].append(1e3 * (time.perf_counter() - started))
-    return {way: median(each[1:]) for way, each in times.items()}
+            training_step(model, optimizers[name], batch, config, dtype=dtype)
+            times[name].append(1e3 * (time.perf_counter() - started))
+    return {name: median(each[1:]) for name, each in times.items()}
 
 
-def as_table(memory: Mapping[str, Memory], ms: Mapping[str, float]) -> str:
-    """What a step of each way takes, in MB of 10^6 bytes and in milliseconds, a line each."""
+def step_table(memory: Mapping[str, Memory], ms: Mapping[str, float]) -> str:
+    """Returns what a step takes, in MB of 10^6 bytes and in milliseconds, a line a method."""
     columns = (*PARTS, "total")
-    lines = [f"{'MB':<14}" + "".join(f"{name:>13}" for name in (*columns, "ms a step"))]
-    for way, taken in memory.items():
-        sizes = "".join(f"{getattr(taken, name) / 1e6:>13.2f}" for name in columns)
-        lines.append(f"{way:<14}{sizes}{ms[way]:>13.0f}")
-    return "\n".join(lines)
+    rows = {
+        name: {column: getattr(taken, column) / 1e6 for column in columns} | {"ms a step": ms[name]}
+        for name, taken in memory.items()
+    }
+    return as_table(rows, dict.fromkeys(columns, ".2f") | {"ms a step": ".0f"}, corner="MB")
 
 
 def predicted_gb(shapes: Mapping[str, Shape]) -> str:
-    """What a step with one row of 1,024 tokens takes in GB of 10^9 bytes, a line for each model."""
-    lines = [f"{'GB':<11}" + "".join(f"{name:>13}" for name in COLUMNS)]
-    for name, shape in shapes.items():
-        sizes = [predict_memory(shape, batch_size=1, context=1024, **c) for c in COLUMNS.values()]
-        lines.append(f"{name:<11}" + "".join(f"{size.total / 1e9:>13.1f}" for size in sizes))
-    return "\n".join(lines)
+    """Returns the GB (10^9 bytes) of a step with one row of 1,024 tokens, a line a model."""
+    rows = {
+        name: {
+            column: predict_memory(shape, batch_size=1, context=1024, **options).total / 1e9
+            for column, options in COLUMNS.items()
+        }
+        for name, shape in shapes.items()
+    }
+    return as_table(rows, dict.fromkeys(COLUMNS, ".1f"), corner="GB")
 
 
 def as_good(behind: float, allowed: float, form: str = "{:.1f}") -> str:
-    """The verdict on the claim that one way is as good as another, and how near it is.
+    """Returns the verdict on the claim that one method is as good as another.
 
     Args:
         behind: by how much it is worse; below zero if it is better.
@@ -148,10 +119,10 @@ def draw(
     llama: Mapping[str, Memory],
     published: Mapping[str, float],
 ) -> Figure:
-    """Stacked bars of memory beside those of time, and what is predicted for Llama 2 7B.
+    """Draws stacked bars of memory beside those of time, and what is predicted for Llama 2 7B.
 
     Args:
-        memory, llama: bytes of a step of the base model and of Llama 2 7B, by way.
+        memory, llama: bytes of a step of the base model and of Llama 2 7B, by method.
         ms: milliseconds of a step of the base model.
         published: GB of the published run.
     """
@@ -164,9 +135,9 @@ def draw(
     ):
         bottom = dict.fromkeys(taken, 0.0)
         for part in PARTS:
-            heights = {way: getattr(taken[way], part) / unit for way in taken}
+            heights = {name: getattr(taken[name], part) / unit for name in taken}
             axes.bar(list(taken), list(heights.values()), bottom=list(bottom.values()), label=part)
-            bottom = {way: bottom[way] + heights[way] for way in taken}
+            bottom = {name: bottom[name] + heights[name] for name in taken}
         for x, top in enumerate(bottom.values()):
             axes.text(x, 0.985 * top, form.format(top), ha="center", va="top", color="white")
         axes.margins(y=0.1)
@@ -174,8 +145,8 @@ def draw(
     bars = panels[1].bar(list(ms), list(ms.values()), color="tab:gray")
     panels[1].bar_label(bars, fmt="%.0f")
     panels[1].set(ylabel="time of a step (ms, median)", title="Base model, 5 million in fp32")
-    for way, gigabytes in published.items():
-        x = list(llama).index(way)
+    for name, gigabytes in published.items():
+        x = list(llama).index(name)
         panels[2].plot([x - 0.4, x + 0.4], [gigabytes] * 2, "k--", label="published, in all")
         panels[2].text(x + 0.42, gigabytes, f"{gigabytes}", va="center")
     panels[2].set(ylabel="memory of a step (GB)", title="Llama 2, 7 billion in bf16: predicted")
@@ -183,5 +154,5 @@ def draw(
         handles, labels = axes.get_legend_handles_labels()
         axes.legend(handles=dict(zip(labels, handles, strict=True)).values(), fontsize="small")
     for axes in panels:
-        axes.set_xlabel("way of training (DQ: double quantization)")
+        axes.set_xlabel("method of training (DQ: double quantization)")
     return figure

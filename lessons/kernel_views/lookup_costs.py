@@ -28,7 +28,7 @@ from kernels.gpu.dequantize import round_to
 from kernels.gpu.warp import look_up, own_lane
 from kernels.machine_code.assembly import Instruction, parse_sass
 from kernels.machine_code.measure import compile_for, disassemble
-from kernels.machine_code.variants import Variant
+from kernels.machine_code.variants import LaunchConfiguration
 from kernels.nf4 import LEVELS
 
 WAYS = ("tree", "memory", "shuffle")
@@ -91,11 +91,11 @@ def lookup_kernel(
     tl.store(out_ptr + place, round_to(value, out_ptr.dtype.element_ty, INTERPRETED))
 
 
-def variant(way: str) -> Variant:
-    """The kernel, as `kernels.machine_code` wants it described."""
+def launch_configuration(way: str) -> LaunchConfiguration:
+    """Returns the kernel, as `kernels.machine_code` wants it described."""
     types = {"codes_ptr": "*u8", "absmax_ptr": "*fp32", "levels_ptr": "*fp32", "out_ptr": "*bf16"}
     constants = {"WORDS": WORDS, "WAY": way, "INTERPRETED": False}
-    return Variant(
+    return LaunchConfiguration(
         way,
         lookup_kernel,
         types,
@@ -117,10 +117,13 @@ def kind(instruction: Instruction) -> str:
 
 def count(way: str, arch: str = "sm_90") -> dict[str, float]:
     """Instructions per element by kind."""
-    v = variant(way)
-    instructions, _labels = parse_sass(disassemble(compile_for(v, arch).asm["cubin"])[0])
+    configuration = launch_configuration(way)
+    instructions, _labels = parse_sass(
+        disassemble(compile_for(configuration, arch).asm["cubin"])[0]
+    )
     kinds = Counter(map(kind, instructions))
-    return {name: kinds[name] * v.num_warps * 32 / v.elements for name in (*KINDS, OTHER)}
+    threads = configuration.num_warps * 32
+    return {name: kinds[name] * threads / configuration.elements for name in (*KINDS, OTHER)}
 
 
 def count_all() -> dict[str, dict[str, float]]:

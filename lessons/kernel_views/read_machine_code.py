@@ -14,9 +14,9 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from kernels.gpu.dequantize import variant
 from kernels.machine_code.assembly import Instruction, parse_sass
 from kernels.machine_code.measure import compile_for, disassemble
+from kernels.machine_code.variants import launch_configuration
 
 
 def behind(code: Sequence[Instruction], end: int, many: int) -> list[Instruction]:
@@ -36,7 +36,7 @@ def behind(code: Sequence[Instruction], end: int, many: int) -> list[Instruction
 
 def listing(arch: str = "sm_90", many: int = 10) -> str:
     """Lines "address  instruction"; TRITON_INTERPRET must not be set."""
-    fast = variant("dequantize_fast", "bf16", block_size=64, nested_block_size=None)
+    fast = launch_configuration("dequantize_fast", "bf16", block_size=64)
     code, _labels = parse_sass(disassemble(compile_for(fast, arch).asm["cubin"])[0])
     last = {i.name.split(".")[0]: number for number, i in enumerate(code)}
     shown = [*behind(code, last["F2FP"], many - 1), code[last["STG"]]]

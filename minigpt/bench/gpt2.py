@@ -1,6 +1,6 @@
 """`minigpt bench`: our speed as a ratio to others', measured in turn on this machine.
 
-Metrics are in bench_metrics.py, fine-tuning in 4 bits in bench_qlora.py. Here the contenders are
+Metrics are in metrics.py, fine-tuning in 4 bits in qlora.py. Here the contenders are
 transformers' GPT2LMHeadModel (where it is installed), and the plain recipe that small GPT code
 bases use: the same decoder with fused attention, exact GELU, and torch's AdamW as it comes. All
 have the same shape and the same weights.
@@ -8,14 +8,11 @@ have the same shape and the same weights.
 
 from __future__ import annotations
 
-import json
 import math
 import platform
 import statistics
-from argparse import Namespace
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -24,10 +21,10 @@ from torch.nn import functional as F
 
 from minigpt.bench.metrics import bench_metrics
 from minigpt.bench.processes import Work, contenders
-from minigpt.bench.qlora import bench_qlora, bench_settings
+from minigpt.bench.qlora import Settings, bench_qlora
 from minigpt.bench.timing import Ratio, ratio, time_in_turn
 from minigpt.config import GPTConfig, count_parameters
-from minigpt.device import has_fast_bfloat16, pick_device
+from minigpt.device import has_fast_bfloat16
 from minigpt.fast.malloc import keep_freed_memory
 from minigpt.model import GPT, MLP
 from minigpt.optim.adamw import make_optimizer
@@ -215,38 +212,41 @@ def bench_generation(device: torch.device, seed: int, rounds: int = 5) -> list[R
     return rows
 
 
-def main(arguments: Namespace) -> int:
-    """Run the benchmarks asked for, print a table, write it as JSON if wanted."""
-    device = pick_device(arguments.device)
+def run_benches(
+    names: Sequence[str], qlora: Settings | None, device: torch.device, seed: int
+) -> dict[str, Any]:
+    """Runs benchmarks, prints a table, and returns it as JSON can hold it.
+
+    Args:
+        names: of "training", "generation" and "metrics".
+        qlora: what a step in 4 bits is measured with; None measures none.
+    """
     threads = torch.get_num_threads()
     print(f"{platform.machine()}, {device}, {threads} threads, torch {torch.__version__}")
     rows: list[Ratio] = []
-    if arguments.what in ("all", "training"):
+    if "training" in names:
         print("\ntraining (batch 8 x 512 tokens, 5 blocks, width 256)")
-        rows += bench_training(device, arguments.seed)
-    if arguments.what in ("all", "generation"):
+        rows += bench_training(device, seed)
+    if "generation" in names:
         print("\ngeneration (greedy, one sequence)")
-        rows += bench_generation(device, arguments.seed)
-    if arguments.what in ("all", "metrics"):
+        rows += bench_generation(device, seed)
+    if "metrics" in names:
         print("\nmetrics (distinct texts, empty caches)")
-        rows += bench_metrics(arguments.seed)
+        rows += bench_metrics(seed)
     table: list[dict[str, Any]] = []
-    if arguments.what in ("all", "qlora"):
-        found, table = bench_qlora(bench_settings(arguments, device))
+    if qlora is not None:
+        found, table = bench_qlora(qlora)
         rows += found
     print(f"\n{'':<52} {'times':>6} {'goal':>6}")
     for what, measured, goal in rows:
         print(f"{what:<52} {measured:>6.2f} {goal if goal is not None else '':>6}")
-    if arguments.json is not None:
-        report = {
-            "torch": torch.__version__,
-            "device": str(device),
-            "threads": threads,
-            "ratios": [
-                {"what": what, "measured": round(measured, 4), "goal": goal}
-                for what, measured, goal in rows if math.isfinite(measured)
-            ],
-            "qlora": table,
-        }  # fmt: skip
-        Path(arguments.json).write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    return 0
+    return {
+        "torch": torch.__version__,
+        "device": str(device),
+        "threads": threads,
+        "ratios": [
+            {"what": what, "measured": round(measured, 4), "goal": goal}
+            for what, measured, goal in rows if math.isfinite(measured)
+        ],
+        "qlora": table,
+    }  # fmt: skip

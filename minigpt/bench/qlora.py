@@ -4,7 +4,7 @@
 
 Both fine-tune the same GPT-2 with random weights through the same LoRA adapter beside every linear
 layer of its blocks, with the same AdamW. Each has its own 4 bits (NF4, double quantization): ours
-quantize_model and load_adapter; theirs as its documentation recommends, transformers with a
+quantize_model and load_lora; theirs as its documentation recommends, transformers with a
 BitsAndBytesConfig, prepare_model_for_kbit_training, and a PeftModel. In both, products are computed
 in the given number format, while norms, embeddings and the adapter are fp32. Each is measured with
 gradient checkpointing and without, like against like.
@@ -24,7 +24,6 @@ import logging
 import os
 import statistics
 import warnings
-from argparse import Namespace
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
@@ -42,16 +41,17 @@ from kernels.cpu.memory import kept_bytes
 from minigpt.bench.processes import ContenderError, Work, contenders
 from minigpt.bench.timing import Ratio, ratio, time_in_turn
 from minigpt.config import GPTConfig
+from minigpt.dataset import Batch
 from minigpt.device import autocast_dtype
 from minigpt.fast.malloc import keep_freed_memory
-from minigpt.lora.model import apply_lora, load_adapter, save_adapter
+from minigpt.lora.model import apply_lora, load_lora, save_lora
 from minigpt.memory.measured import measure_memory, storages
 from minigpt.memory.predicted import Memory
 from minigpt.model import GPT
 from minigpt.optim.adamw import make_optimizer
 from minigpt.pretrained.folders import load_gpt2, save_gpt2
 from minigpt.qlora.model import quantize_model
-from minigpt.training.distributed import Workers
+from minigpt.training.distributed import Processes
 from minigpt.training.loss import accumulate_gradients, autocast, part_of_loss
 
 SMALL = GPTConfig(n_layer=2)  # of GPT-2 small's width: for a CPU
@@ -104,25 +104,38 @@ class Settings:
         return ids[:, :-1].contiguous(), ids[:, 1:].contiguous()
 
 
-def bench_settings(arguments: Namespace, device: torch.device) -> Settings:
-    """From the options of `minigpt bench`.
+def usual_settings(
+    device: torch.device,
+    preset: str | None = None,
+    n_layer: int | None = None,
+    batch_size: int | None = None,
+    context: int | None = None,
+    dtype: str = "auto",
+    rounds: int | None = None,
+    seed: int = 0,
+) -> Settings:
+    """Returns what this device can do in reasonable time, where nothing else is given.
+
+    Args:
+        preset: of the model; None is gpt2-xl, or without a GPU two blocks of gpt2.
+        n_layer: blocks, if not all of the preset's.
 
     Raises:
         ValueError: there is no such preset, or a size is out of range.
     """
-    on_gpu, preset, layers = device.type == "cuda", arguments.preset, arguments.layers
+    on_gpu = device.type == "cuda"
     if preset is None and on_gpu:
         preset = "gpt2-xl"
     config = SMALL if preset is None else GPTConfig.preset(preset)
-    batch_size, context = (8, 1024) if on_gpu else (2, 256)
+    usual_batch_size, usual_context = (8, 1024) if on_gpu else (2, 256)
     return Settings(
-        config=config if layers is None else replace(config, n_layer=layers),
-        batch_size=batch_size if arguments.batch is None else arguments.batch,
-        context=context if arguments.context is None else arguments.context,
-        dtype=autocast_dtype(device, arguments.dtype),
+        config=config if n_layer is None else replace(config, n_layer=n_layer),
+        batch_size=usual_batch_size if batch_size is None else batch_size,
+        context=usual_context if context is None else context,
+        dtype=autocast_dtype(device, dtype),
         device=device,
-        seed=arguments.seed,
-        rounds=5 if arguments.rounds is None else arguments.rounds,
+        seed=seed,
+        rounds=5 if rounds is None else rounds,
     )
 
 
@@ -135,13 +148,13 @@ def write_start(settings: Settings, folder: Path) -> None:
     model = GPT(settings.config)
     save_gpt2(model, folder / "model", settings.dtype)
     apply_lora(model, settings.r, 2 * settings.r, target_modules=("c_attn", "c_proj", "c_fc"))
-    save_adapter(model, folder / "adapter")
+    save_lora(model, folder / "adapter")
 
 
 def our_model(settings: Settings, folder: Path, checkpointing: bool) -> GPT:
     """Ours in 4 bits with the adapter."""
     model = load_gpt2(folder / "model").to(settings.device)
-    load_adapter(quantize_model(model), folder / "adapter")
+    load_lora(quantize_model(model), folder / "adapter")
     model.gradient_checkpointing = checkpointing
     return model
 
@@ -202,11 +215,11 @@ def contender(name: str, settings: Settings, folder: Path, checkpointing: bool) 
         return None
     model.train()
     optimizer = make_optimizer(model, 1e-3)
-    idx, targets = settings.batch()
-    team = Workers("none", 0, 1, device)
+    batch = Batch(*settings.batch())
+    processes = Processes("none", 0, 1, device)
 
     def step() -> float:
-        loss = accumulate_gradients(model, idx, targets, team=team, dtype=dtype)
+        loss = accumulate_gradients(model, batch, processes=processes, dtype=dtype)
         optimizer.step()
         optimizer.zero_grad()
         if device.type == "cuda":
@@ -215,10 +228,10 @@ def contender(name: str, settings: Settings, folder: Path, checkpointing: bool) 
 
     def forward() -> Tensor:
         with autocast(device, dtype):
-            return part_of_loss(model, idx, targets, targets.numel())
+            return part_of_loss(model, batch, batch.n_targets)
 
     def memory() -> Memory:
-        counted = measure_memory(model, optimizer, idx, targets, dtype)
+        counted = measure_memory(model, optimizer, batch, dtype)
         optimizer.zero_grad()
         weights = [*model.parameters(), *model.buffers(), *scales_of(model)]
         held = sum(storages(weights).values())
@@ -324,7 +337,7 @@ def compare(
         row = {"contender": name, "checkpointing": checkpointing, "seconds": each, **found}
         rows.append({**row, "losses": losses[name]})
     if THEIRS not in ask:
-        print("  to compare with peft and bitsandbytes: pip install 'minigpt-course[test]'")
+        print("  to compare, install the peers: pip install 'minigpt-course[test]'")
         return rows, []
     check_losses(losses[OURS], losses[THEIRS], SAME_LOSS[settings.dtype])
     on_gpu = settings.device.type == "cuda"

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from minigpt.lora.layer import check_name
+from minigpt.layers import check_name
 
 INITS = ("identity", "normal", "zeros")
 NORMAL_STD = 1e-2
@@ -35,7 +35,7 @@ def check_bottleneck(r: int, init: str = "identity") -> None:
         raise ValueError(f"init must be one of {', '.join(INITS)}, got {init!r}")
 
 
-class BottleneckAdapter(nn.Module):
+class Bottleneck(nn.Module):
     """h + W_up gelu(W_down h + b_down) + b_up, with gelu in the form that GPT-2 uses.
 
     Its numbers are fp32 whatever the model's are: they are few, and steps of training can be
@@ -76,7 +76,7 @@ class BottleneckAdapter(nn.Module):
         return f"r={self.r}"
 
 
-class AdaptedLinear(nn.Module):
+class BottleneckLinear(nn.Module):
     """A frozen linear layer with the active one of several adapters behind it: adapter(base(x)).
 
     Args:
@@ -97,7 +97,7 @@ class AdaptedLinear(nn.Module):
     def add_adapter(self, name: str, r: int, init: str = "identity") -> None:
         """Give the layer one more adapter and make it active."""
         check_name(name)
-        adapter = BottleneckAdapter(self.out_features, r, init)
+        adapter = Bottleneck(self.out_features, r, init)
         held = next(itertools.chain(self.base.parameters(), self.base.buffers()), None)
         # Random numbers are drawn on the CPU: the same seed starts the same on every device.
         self.adapters[name] = adapter if held is None else adapter.to(held.device)

@@ -3,59 +3,55 @@
     h <- h + W_up gelu(W_down h + b_down) + b_up         W_down [r, C], W_up [C, r], C the width
 
     model = load_pretrained("base")[0]
-    apply_adapters(model, r=16, name="french")
-    train(model, ...)                                    # only the adapters learn
-    save_adapters(model, "runs/french")                  # a small folder
-    load_adapters(model, "runs/summary", name="summary")
-    set_adapters(model, "french")                        # from task to task; None: the base
-    remove_adapters(model)                               # the model that it was, bit for bit
+    apply_bottlenecks(model, r=16, name="french")
+    train(model, ...)                                    # only they learn
+    save_bottlenecks(model, "runs/french")                  # a small folder
+    load_bottlenecks(model, "runs/summary", name="summary")
+    set_bottlenecks(model, "french")                        # from task to task; None: the base
+    remove_bottlenecks(model)                               # the model that it was, bit for bit
 
 They stand behind c_proj, the last layer of the attention and of the MLP, before the result is added
 to the stream (figure 2 of the paper). Unlike LoRA's product, which is linear, they cannot be merged
-into a weight, so a model with adapters always has more to compute than the one without.
+into a weight, so a model with bottlenecks always has more to compute than the one without.
 
 The paper trains the layer norms as well. Here they stay frozen, as the counts of Hu et al. for
-GPT-3 have it, so that taking the adapters off gives the base model back.
+GPT-3 have it, so that taking the bottlenecks off gives the base model back.
 
-What happens behind one layer is in adapter_layer.py, the files in adapter_files.py.
+What happens behind one layer is in layer.py, the files are in files.py.
 Sources: Houlsby et al. 2019, "Parameter-Efficient Transfer Learning for NLP" (arXiv 1902.00751,
 section 2.1); Hu et al. 2021, "LoRA" (arXiv 2106.09685, section 5.1: the counts).
 """
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import cast
 
 import torch
 from torch import nn
 
-from minigpt.bottlenecks.layer import AdaptedLinear, BottleneckAdapter, check_bottleneck
+from minigpt.bottlenecks.files import read_bottlenecks, write_bottlenecks
+from minigpt.bottlenecks.layer import Bottleneck, BottleneckLinear, check_bottleneck
 from minigpt.config import GPTConfig
-from minigpt.files.adapter_folder import (
-    CONFIG_FILE,
-    WEIGHTS_FILE,
-    read_config,
-    read_numbers,
-    write_folder,
-)
-from minigpt.layers import linear_layers, matches
-from minigpt.lora.layer import LoRALinear, check_name
-from minigpt.lora.model import check_not_merged
+from minigpt.layers import check_name, check_not_merged, linear_layers, matches
 from minigpt.model import GPT
 
 __all__ = [
-    "AdaptedLinear", "BottleneckAdapter", "adapted_layers", "adapter_names", "apply_adapters",
-    "count_adapters", "load_adapters", "remove_adapters", "save_adapters", "set_adapters",
+    "Bottleneck",
+    "BottleneckLinear",
+    "apply_bottlenecks",
+    "bottleneck_layers",
+    "bottleneck_names",
+    "count_bottlenecks",
+    "load_bottlenecks",
+    "remove_bottlenecks",
+    "save_bottlenecks",
+    "set_bottlenecks",
 ]  # fmt: skip
 
-# What a file says beside r. peft has no adapters of this kind; the word keeps them apart from its.
-KIND = {"peft_type": "BOTTLENECK", "activation": "gelu_new", "behind": "c_proj"}
 
-
-def count_adapters(config: GPTConfig, r: int) -> int:
-    """How many parameters adapters of width r have: 2 L (2 C r + r + C); no model is built.
+def count_bottlenecks(config: GPTConfig, r: int) -> int:
+    """Counts the parameters of bottlenecks of width r, 2 L (2 C r + r + C); no model is built.
 
     For GPT-3 with r = 1, 4, 8, 16, 64 these are the 7.1, 21.2, 40.1, 77.9 and 304.4 million of Hu
     et al., table 4, rounded.
@@ -68,87 +64,93 @@ def count_adapters(config: GPTConfig, r: int) -> int:
     return 2 * config.n_layer * (matrices + biases)
 
 
-def apply_adapters(
+def apply_bottlenecks(
     model: GPT, r: int = 16, *, name: str = "default", init: str = "identity"
 ) -> GPT:
-    """Put an adapter behind both sublayers of every block, freeze everything else, activate it.
+    """Puts a bottleneck behind both sublayers of every block, freezes the rest, and activates it.
 
     Called again with another name, it adds a second set, which may have another width. On an error
     the model is unchanged.
 
     If the model has LoRA, that keeps computing, frozen. Both then act on what the linear layer says
     on its own: with LoRA on a c_proj the result is adapter(W x) + scaling B A x, in whichever order
-    the two were put on. Such a LoRA cannot be merged while the adapters are there. A model whose
+    the two were put on. Such a LoRA cannot be merged while the bottlenecks are there. A model whose
     weights are to be in 4 bits (qlora.py) is quantized first.
 
     Args:
-        r, init: see BottleneckAdapter.
+        r, init: see Bottleneck.
 
     Returns:
         model, changed in place.
 
     Raises:
-        ValueError: a setting is out of range, the model already has adapters of this name, or a
+        ValueError: a setting is out of range, the model already has bottlenecks of this name, or a
             LoRA adapter is merged.
     """
     check_bottleneck(r, init)
     check_name(name)
-    if name in adapter_names(model):
+    if name in bottleneck_names(model):
         raise ValueError(
-            f"the model already has adapters called {name!r}; give the new ones another name, or "
-            "take all off with remove_adapters(model)"
+            f"the model already has bottlenecks called {name!r}; give the new ones another "
+            "name, or take all off with remove_bottlenecks(model)"
         )
     check_not_merged(model)
     for path, layer in _innermost(model).items():
-        if not isinstance(layer, AdaptedLinear):
-            layer = AdaptedLinear(layer)
+        if not isinstance(layer, BottleneckLinear):
+            layer = BottleneckLinear(layer)
             model.set_submodule(path, layer)
         layer.add_adapter(name, r, init)
-    set_adapters(model, name)
+    set_bottlenecks(model, name)
     return model
 
 
 def _innermost(model: GPT) -> dict[str, nn.Module]:
-    """Every c_proj by name; where LoRA is on it, the layer that LoRA is on."""
-    layers = {path: layer for path, layer in linear_layers(model) if matches(path, "c_proj")}
-    return dict(
-        (f"{path}.base", layer.base) if isinstance(layer, LoRALinear) else (path, layer)
-        for path, layer in layers.items()
-    )
+    """Returns every c_proj by name; where LoRA is beside it, the base that LoRA wraps."""
+    found: dict[str, nn.Module] = {}
+    for path, layer in linear_layers(model):
+        if matches(path, "c_proj"):
+            base = getattr(layer, "base", None)
+            if base is not None and not isinstance(layer, BottleneckLinear):
+                path, layer = f"{path}.base", base
+            found[path] = layer
+    return found
 
 
-def adapted_layers(model: nn.Module) -> dict[str, AdaptedLinear]:
-    """The layers that have adapters behind them, by name."""
-    return {path: m for path, m in model.named_modules() if isinstance(m, AdaptedLinear)}
+def bottleneck_layers(model: nn.Module) -> dict[str, BottleneckLinear]:
+    """Returns the layers that have bottlenecks behind them, by name."""
+    return {path: m for path, m in model.named_modules() if isinstance(m, BottleneckLinear)}
 
 
-def adapter_names(model: nn.Module) -> list[str]:
-    """The names of all adapters on the model, the oldest first."""
+def bottleneck_names(model: nn.Module) -> list[str]:
+    """Returns the names of all bottlenecks on the model, the oldest first."""
     return list(
-        dict.fromkeys(n for layer in adapted_layers(model).values() for n in layer.adapters)
+        dict.fromkeys(n for layer in bottleneck_layers(model).values() for n in layer.adapters)
     )
 
 
-def _layers_or_error(model: nn.Module) -> dict[str, AdaptedLinear]:
-    layers = adapted_layers(model)
+def _layers_or_error(model: nn.Module) -> dict[str, BottleneckLinear]:
+    layers = bottleneck_layers(model)
     if not layers:
-        raise ValueError("the model has no adapters; apply_adapters or load_adapters puts them on")
+        raise ValueError(
+            "the model has no bottlenecks; apply_bottlenecks or load_bottlenecks puts them on"
+        )
     return layers
 
 
-def set_adapters(model: nn.Module, name: str | None) -> None:
-    """Let the model compute with these adapters, and train them alone; None: the model without any.
+def set_bottlenecks(model: nn.Module, name: str | None) -> None:
+    """Makes the model compute with these bottlenecks and train them alone; None: without any.
 
     Everything else that the model has is frozen, LoRA too, which keeps computing; with None only
-    the adapters are.
+    the bottlenecks are.
 
     Raises:
-        ValueError: the model has no adapters of this name.
+        ValueError: the model has no bottlenecks of this name.
     """
     layers = _layers_or_error(model)
-    if name is not None and name not in adapter_names(model):
+    if name is not None and name not in bottleneck_names(model):
         raise ValueError(
-            f"the model has no adapters called {name!r}; it has {', '.join(adapter_names(model))}"
+            f"the model has no bottlenecks called {name!r}; it has "
+            f"{', '.join(bottleneck_names(model))}"
         )
     if name is not None:
         model.requires_grad_(False)
@@ -156,99 +158,55 @@ def set_adapters(model: nn.Module, name: str | None) -> None:
         layer.set_active(name)
 
 
-def remove_adapters(model: GPT) -> GPT:
-    """Take all adapters off: the plain model again, bit for bit.
+def remove_bottlenecks(model: GPT) -> GPT:
+    """Takes all bottlenecks off; what remains is the plain model, bit for bit.
 
     Its parameters stay frozen; model.requires_grad_() makes them trainable.
 
     Raises:
-        ValueError: the model has no adapters.
+        ValueError: the model has no bottlenecks.
     """
     for path, layer in _layers_or_error(model).items():
         model.set_submodule(path, layer.base)
     return model
 
 
-def save_adapters(model: GPT, folder: str | Path, name: str | None = None) -> None:
-    """Write the adapters of one name into folder: a JSON file with r, a safetensors file.
+def save_bottlenecks(model: GPT, folder: str | Path, name: str | None = None) -> None:
+    """Writes the bottlenecks of one name into folder: a JSON file with r, a safetensors file.
 
     Args:
         name: None means those that are active.
 
     Raises:
         ValueError: there are none of this name.
-        OSError: the disk is full or may not be written to; adapters that were there are kept.
+        OSError: the disk is full or may not be written to; what was there is kept.
     """
     layers = _layers_or_error(model)
     name = name or next(iter(layers.values())).active
-    names = adapter_names(model)
+    names = bottleneck_names(model)
     if name not in names:
         which = "active" if name is None else f"called {name!r} to save"
-        raise ValueError(f"no adapters are {which}; the model has {', '.join(names)}")
-    tensors, r = {}, 0
-    for path, layer in layers.items():
-        adapter = cast(BottleneckAdapter, layer.adapters[name])
-        r = adapter.r
-        for part, tensor in adapter.named_parameters():
-            tensors[_stored(path, part)] = tensor
-    write_folder(Path(folder), {**KIND, "r": r}, tensors)
+        raise ValueError(f"no bottlenecks are {which}; the model has {', '.join(names)}")
+    held = {path: cast(Bottleneck, layer.adapters[name]) for path, layer in layers.items()}
+    r = next(iter(held.values())).r
+    numbers = {path: dict(adapter.named_parameters()) for path, adapter in held.items()}
+    write_bottlenecks(Path(folder), r, numbers)
 
 
-def load_adapters(model: GPT, folder: str | Path, name: str = "default") -> GPT:
-    """Put the adapters that save_adapters wrote into folder on the model, and make them active.
+def load_bottlenecks(model: GPT, folder: str | Path, name: str = "default") -> GPT:
+    """Puts the bottlenecks that save_bottlenecks wrote into folder on the model and activates them.
 
     On an error the model is unchanged.
 
     Raises:
-        FileNotFoundError: folder holds no adapters.
+        FileNotFoundError: folder holds no bottlenecks.
         ValueError: a file is damaged, holds something else, or was made for another model; or the
-            model already has adapters of this name.
+            model already has bottlenecks of this name.
     """
-    folder = Path(folder)
-    r, tensors = _read_width(folder), read_numbers(folder)
-    C, file = model.config.n_embd, folder / WEIGHTS_FILE
-    sizes = {"W_down": [r, C], "b_down": [r], "W_up": [C, r], "b_up": [C]}
-    wanted = {
-        _stored(path, part): size for path in _innermost(model) for part, size in sizes.items()
-    }
-    for stored in sorted(wanted.keys() ^ tensors.keys()):
-        has, has_not = ("it", "this model") if stored in tensors else ("this model", "it")
-        raise ValueError(
-            f"{file} was made for another model or is damaged: {has} has {stored}, "
-            f"{has_not} has not"
-        )
-    for stored, size in wanted.items():
-        if list(tensors[stored].shape) != size:
-            raise ValueError(
-                f"{file} was made for another model: {stored} is {list(tensors[stored].shape)}, "
-                f"but r={r} and the width of this model, {C}, ask for {size}"
-            )
-    apply_adapters(model, r, name=name, init="zeros")
+    r, numbers = read_bottlenecks(Path(folder), list(_innermost(model)), model.config.n_embd)
+    apply_bottlenecks(model, r, name=name, init="zeros")
     with torch.no_grad():
-        for path, layer in adapted_layers(model).items():
+        for path, layer in bottleneck_layers(model).items():
             for part, parameter in layer.adapters[name].named_parameters():
-                parameter.copy_(tensors[_stored(path, part)])
+                parameter.copy_(numbers[path][part])
     return model
-
-
-def _stored(path: str, part: str) -> str:
-    """The name in a file, which is the same whether LoRA is on the layer or not."""
-    return f"{path.removesuffix('.base')}.{part}"
-
-
-def _read_width(folder: Path) -> int:
-    """r from adapter_config.json, once that is seen to describe adapters of this kind."""
-    config, path = read_config(folder), folder / CONFIG_FILE
-    for name in {**KIND, **config}:
-        found, ours = config.get(name), KIND.get(name)
-        if name != "r" and found != ours:
-            raise ValueError(
-                f"{path}: {name} is {json.dumps(found)}, but for bottleneck adapters it is "
-                f"{json.dumps(ours)}"
-            )
-    r = config.get("r")
-    try:
-        check_bottleneck(r)  # type: ignore[arg-type]
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from None
-    return cast(int, r)

@@ -40,13 +40,11 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-from minigpt.dataset import IGNORE
-
 CHUNK = 2**25  # logits at once: 128 MiB in fp32
 
 
 def linear_cross_entropy(
-    x: Tensor, weight: Tensor, targets: Tensor, ignore_index: int = IGNORE, chunk: int = CHUNK
+    x: Tensor, weight: Tensor, targets: Tensor, ignore_index: int = -100, chunk: int = CHUNK
 ) -> Tensor:
     """The mean of -log softmax(x W^T)[target], in nats, over the rows whose targets count.
 

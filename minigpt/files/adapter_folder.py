@@ -23,7 +23,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from minigpt.files.atomic import write_atomically
-from minigpt.pretrained.layout import DAMAGED, read_tensors
+from minigpt.files.json_objects import parse_json_object, read_json_object
+from minigpt.files.tensors import DAMAGED, read_tensors
 
 CONFIG_FILE, WEIGHTS_FILE = "adapter_config.json", "adapter_model.safetensors"
 HEADER = "adapter_config"
@@ -68,17 +69,9 @@ def read_config(folder: Path) -> dict[str, Any]:
     config_file, weights_file = folder / CONFIG_FILE, folder / WEIGHTS_FILE
     if not weights_file.is_file():
         raise FileNotFoundError(f"{folder} holds no adapter: it has no {WEIGHTS_FILE}")
-    try:
-        if config_file.is_file():
-            text = config_file.read_text(encoding="utf-8")
-        else:
-            text = _header(weights_file)
-        config = json.loads(text)
-    except ValueError as error:
-        raise ValueError(f"{config_file} is cut short or damaged ({error})") from None
-    if not isinstance(config, dict):
-        raise ValueError(f"{config_file} should be one JSON object")
-    return config
+    if config_file.is_file():
+        return read_json_object(config_file)
+    return parse_json_object(_header(weights_file), weights_file)
 
 
 def _header(weights_file: Path) -> str:
@@ -86,7 +79,7 @@ def _header(weights_file: Path) -> str:
         with safe_open(weights_file, framework="pt") as tensors:
             header = tensors.metadata() or {}
     except DAMAGED as error:
-        raise ValueError(f"{weights_file}: {error}") from None
+        raise ValueError(f"{weights_file} is cut short or damaged ({error})") from None
     if HEADER not in header:
         raise FileNotFoundError(f"{weights_file.parent} holds no adapter: it has no {CONFIG_FILE}")
     return str(header[HEADER])

@@ -14,7 +14,7 @@ from pathlib import Path
 from safetensors import SafetensorError
 
 
-def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
+def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     """Make the file path by calling write(another path): it is then complete, or not there at all.
 
     The bytes go to a temporary folder beside it, are forced to the disk, and get the real name
@@ -40,6 +40,15 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
         ) from error
     finally:
         shutil.rmtree(workshop, ignore_errors=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Make the file path hold text in UTF-8: it is then complete, or what it was before.
+
+    Raises:
+        OSError: as write_atomically.
+    """
+    write_atomically(path, lambda new: new.write_bytes(text.encode()))
 
 
 def _to_disk(path: Path, flags: int) -> None:

@@ -1,11 +1,10 @@
-"""`minigpt finetune`: from a pretrained model and a task's records to a model that does the task.
+"""From a pretrained model and a task's records to a model that does the task.
 
 The folder of a run:
 
     results.json                 settings, scores before and after, sample answers
-    settings.json                the options as given, which --resume must repeat
-    test.jsonl                   with --data: the records that it was judged by
-    log.jsonl, checkpoint.json   the run itself, see run_folder.py: --resume goes on from there
+    test.jsonl                   records of one's own that it was judged by
+    log.jsonl, checkpoint.json   the run itself, see training/run_folder.py: resume goes on from it
     config.json, model.safetensors, tokenizer.json             what method "full" trained, or
     adapter_config.json, adapter_model.safetensors             what another method trained
 """
@@ -15,9 +14,9 @@ from __future__ import annotations
 import json
 import math
 import os
-import shlex
-from argparse import ArgumentParser, Namespace
+import zlib
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,24 +25,16 @@ import torch
 
 from minigpt.config import count_parameters
 from minigpt.device import pick_device
-from minigpt.finetuning.folder import SETTINGS, check_folder, settings_of, write_lines
-from minigpt.finetuning.methods import (
-    METHODS,
-    RESULTS,
-    Method,
-    add_method_arguments,
-    settle_nf4_options,
-)
+from minigpt.files.adapter_folder import WEIGHTS_FILE as ADAPTER_FILE
+from minigpt.files.atomic import write_atomically
+from minigpt.finetuning.methods import METHODS, RESULTS, settle_nf4
+from minigpt.finetuning.settings import FinetuneSettings
 from minigpt.model import GPT
-from minigpt.pretrained.folders import load_pretrained
+from minigpt.pretrained.layout import WEIGHTS_FILE
 from minigpt.tasks.answers import TaskResult, evaluate_task
-from minigpt.tasks.data import (
-    TaskData,
-    add_task_arguments,
-    chosen_tasks,
-    instruction_data,
-    task_data,
-)
+from minigpt.tasks.data import SHIPPED, TaskData, instruction_data, task_data
+from minigpt.tasks.task import named_task
+from minigpt.training.checkpoint import has_checkpoint
 from minigpt.training.loop import TrainingDivergedError, TrainResult, identity_of, train
 from minigpt.training.run_folder import RunFolder
 from minigpt.training.settings import TrainConfig
@@ -51,71 +42,179 @@ from minigpt.training.settings import TrainConfig
 TEST = "test.jsonl"
 
 
-def main(arguments: Namespace) -> int:
-    """Fine-tune, judge before and after, and write everything into --out.
+@dataclass
+class FinetuneResult:
+    """What came of fine-tuning a model.
 
-    Whatever is wrong with the options is found before anything is written.
+    Attributes:
+        settings: those of the run, with the 4-bit format filled in.
+        config: those of its training loop.
+        training: losses, steps and seconds.
+        tasks: their records.
+        trained, parameters: how many parameters learnt, and how many there are in all.
+        before, after: answers to the test records and their scores, by task. Empty on all processes
+            but the first.
     """
-    check_folder(arguments)
-    parts = [
-        task_data(task, arguments.data, arguments.validation, arguments.test)
-        for task in chosen_tasks(arguments)
-    ]
-    method, device = METHODS[arguments.method], pick_device(arguments.device)
-    model, encoding = load_pretrained(arguments.model)
-    torch.manual_seed(arguments.seed)
-    model.set_dropout(arguments.dropout)
-    model.gradient_checkpointing = arguments.gradient_checkpointing
-    given = settings_of(arguments)
-    settle_nf4_options(model, arguments)
-    method.prepare(model, encoding, arguments)
-    room = room_for_texts(model, parts)
+
+    settings: FinetuneSettings
+    config: TrainConfig
+    training: TrainResult
+    tasks: Sequence[TaskData]
+    trained: int
+    parameters: int
+    before: dict[str, TaskResult] = field(default_factory=dict)
+    after: dict[str, TaskResult] = field(default_factory=dict)
+
+    @property
+    def samples(self) -> list[dict[str, str]]:
+        """The first three test records of each task, with what the model answered."""
+        return [
+            {
+                "task": part.task.name,
+                "prompt": part.task.prompt(part.test[i]),
+                "right": part.task.target(part.test[i]),
+                "before": self.before[part.task.name].answers[i],
+                "after": self.after[part.task.name].answers[i],
+            }
+            for part in self.tasks
+            for i in range(min(3, len(part.test)))
+        ]
+
+    def report(self) -> dict[str, Any]:
+        """Returns what results.json says."""
+        run = self.training
+        best = run.best_step if self.config.early_stopping else run.steps
+        return {
+            "model": self.settings.model,
+            "method": self.settings.method,
+            "tasks": {
+                part.task.name: {
+                    "source": part.source,
+                    "prompt": part.task.templates[0],
+                    "answer": part.task.answer,
+                    "metric": part.task.metric,
+                    "max_new_tokens": part.task.max_new_tokens,
+                    **{side: len(getattr(part, side)) for side in ("train", "validation", "test")},
+                }
+                for part in self.tasks
+            },
+            "parameters": {"trained": self.trained, "all": self.parameters},
+            "before": {name: result.metrics for name, result in self.before.items()},
+            "after": {name: result.metrics for name, result in self.after.items()},
+            "signatures": {name: result.signature for name, result in self.after.items()},
+            "training": {
+                "steps": run.steps,
+                "stopped_early": run.steps < self.config.max_steps,
+                "best_step": run.best_step,
+                "weights_of_step": best,
+                "batch_size": self.config.batch_size,
+                "learning_rate": self.config.learning_rate,
+                "seconds": round(run.seconds, 1),
+                "tokens": run.tokens,
+                "validation": [
+                    [step, loss if math.isfinite(loss) else None] for step, loss in run.validation
+                ],
+            },
+            "samples": self.samples,
+            "settings": self.settings.as_json(),
+        }
+
+
+def finetune(
+    model: GPT,
+    encoding: tiktoken.Encoding,
+    tasks: Sequence[TaskData | str],
+    settings: FinetuneSettings,
+) -> FinetuneResult:
+    """Teaches model the tasks, in place, and judges it on their test records before and after.
+
+    Whatever is wrong with the settings is found before anything is written. Torch is seeded.
+
+    Args:
+        tasks: what `task_data` gives, or names of tasks that ship, such as "translation".
+        settings: with out_dir None nothing is written.
+
+    Raises:
+        ValueError: the settings do not fit each other, the model, the tasks or the run in out_dir;
+            or out_dir holds a model that is not of this run.
+        OSError, TrainingDivergedError, TrainingInterrupted: as train.
+    """
+    folder = None if settings.out_dir is None else Path(settings.out_dir)
+    check_free(folder)
+    parts = [task_data(named_task(t)) if isinstance(t, str) else t for t in tasks]
+    names = [part.task.name for part in parts]
+    if not names or len(set(names)) < len(names):
+        raise ValueError(f"tasks must be at least one, each with a name of its own, got {names}")
+    torch.manual_seed(settings.seed)
+    model.set_dropout(settings.dropout)
+    model.gradient_checkpointing = settings.gradient_checkpointing
+    settings = settle_nf4(model, settings)
+    method = METHODS[settings.method]
+    method.prepare(model, encoding, settings)
     data = instruction_data(
-        parts, encoding, room, arguments.row_length,
-        None if arguments.all_wordings else 0, arguments.rehearse, arguments.seed,
+        parts, encoding, room_for_texts(model, parts), settings.row_length,
+        None if settings.all_wordings else 0, settings.rehearse, settings.seed,
     )  # fmt: skip
     T, n_rows = data.validation.row_length, sum(map(len, data.sources))
-    batch_size = arguments.batch_size
+    batch_size = settings.batch_size
     if batch_size is None:
         batch_size = min(max(4, 1024 // T), n_rows)
-    config = train_config(arguments, method, batch_size)
-    RunFolder(config.out_dir, identity_of(model, data, config), config.resume)  # all in order?
+    config = settings.train_config(batch_size)
+    identity = {**settings.decisive(), **records_of(parts)}
+    RunFolder(config.out_dir, identity_of(model, data, config, identity), config.resume)
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    added = 0 if arguments.method == "full" else trained
-    every = count_parameters(model.config) + added  # those in 4 bits included
-    model.to(device)
-    if int(os.environ.get("RANK", "0")):
-        train(model, data, config)  # the first process does the rest
-        return 0
+    every = count_parameters(model.config)  # those in 4 bits included
+    every += 0 if settings.method == "full" else trained
+    model.to(pick_device(config.device))
+    if int(os.environ.get("RANK", "0")):  # the first process does the rest
+        training = train(model, data, config, identity)
+        return FinetuneResult(settings, config, training, parts, trained, every)
 
-    for part in parts:
-        sizes = f"{len(part.train):,} to train, {len(part.validation)} to validate"
-        print(f"{part.task.name}: {sizes}, {len(part.test)} to test")
-    print(f"{n_rows:,} rows of {T} tokens, {batch_size} a step; writing to {arguments.out}/")
-    print(
-        f"{arguments.method}: {trained:,} of {every:,} parameters learn ({trained / every:.1%})\n"
-    )
+    if settings.progress:
+        for part in parts:
+            sizes = f"{len(part.train):,} to train, {len(part.validation)} to validate"
+            print(f"{part.task.name}: {sizes}, {len(part.test)} to test")
+        writing = "" if folder is None else f"; writing to {folder}/"
+        print(f"{n_rows:,} rows of {T} tokens, {batch_size} a step{writing}")
+        share = f"{trained / every:.1%}"
+        print(f"{settings.method}: {trained:,} of {every:,} parameters learn ({share})\n")
     method.switch(model, None)
-    before = judge(model, encoding, parts)
+    before = judge(model, encoding, parts, settings.progress)
     method.switch(model, "default")
-    write_lines(arguments.out / SETTINGS, [json.dumps(given, indent=1)])
-    result = train(model, data, config)
-    check_converged(result, config)
-    after = judge(model, encoding, parts)
-    method.save(model, encoding, arguments.out)
-    if arguments.data:
-        records = [json.dumps(record, ensure_ascii=False) for record in parts[0].test]
-        write_lines(arguments.out / TEST, records)
-    results = report(arguments, parts, before, after, result, config, (trained, every))
-    text = json.dumps(results, ensure_ascii=False, allow_nan=False, indent=1)
-    write_lines(arguments.out / RESULTS, [text])
-    print_report(results)
-    print(f"try: {evaluate_command(arguments, parts[0].task.name)}")
-    return 0
+    training = train(model, data, config, identity)
+    check_converged(training, config)
+    after = judge(model, encoding, parts, settings.progress)
+    result = FinetuneResult(settings, config, training, parts, trained, every, before, after)
+    if folder is not None:
+        method.save(model, encoding, folder)
+        write_test_records(folder, parts)
+        text = json.dumps(result.report(), ensure_ascii=False, allow_nan=False, indent=1)
+        write_lines(folder / RESULTS, [text])
+    return result
+
+
+def check_free(folder: Path | None) -> None:
+    """Raises ValueError if folder holds a model, and no run that could go on and replace it."""
+    if folder is None or has_checkpoint(folder):
+        return
+    if any((folder / name).exists() for name in (WEIGHTS_FILE, ADAPTER_FILE, RESULTS)):
+        raise ValueError(f"{folder} holds a model; choose another folder for this run")
+
+
+def records_of(parts: Sequence[TaskData]) -> dict[str, Any]:
+    """Returns what a resumed run must have in common of its tasks: wordings and records."""
+    wordings, records = {}, {}
+    for part in parts:
+        sides = (part.train, part.validation, part.test)
+        sizes = "{} to train, {} to validate, {} to test".format(*map(len, sides))
+        checksum = zlib.crc32(json.dumps(sides, ensure_ascii=False).encode())
+        wordings[part.task.name] = part.task.templates[0] + part.task.answer
+        records[part.task.name] = f"{sizes}, checksum {checksum:08x}"
+    return {"tasks": wordings, "records": records}
 
 
 def room_for_texts(model: GPT, parts: Sequence[TaskData]) -> int:
-    """How many tokens of the context the soft prompt leaves.
+    """Returns how many tokens of the context the soft prompt leaves.
 
     Raises:
         ValueError: none for a prompt before the longest answer.
@@ -127,8 +226,8 @@ def room_for_texts(model: GPT, parts: Sequence[TaskData]) -> int:
     most = context - answer - 1
     if 1 <= most < prefix.length:
         raise ValueError(
-            f"--n-tokens must be at most {most}, so that the context of {context} tokens has room "
-            f"for a prompt and an answer of {answer}, got {prefix.length}; take fewer --n-tokens"
+            f"n_tokens must be at most {most}, so that the context of {context} tokens has room "
+            f"for a prompt and an answer of {answer}, got {prefix.length}; take fewer n_tokens"
         )
     return context - prefix.length
 
@@ -140,154 +239,34 @@ def check_converged(result: TrainResult, config: TrainConfig) -> None:
         raise TrainingDivergedError(
             f"after {step} steps the validation loss is {loss}: the run has diverged; start it "
             f"again in another folder with a lower learning rate than {config.learning_rate}, or "
-            "with --early-stopping, which keeps the best weights"
+            "with early_stopping, which keeps the best weights"
         )
 
 
-def evaluate_command(arguments: Namespace, task: str) -> str:
-    """The command that judges the saved model by the same records."""
-    command = ["minigpt", "evaluate", "--model", str(arguments.out)]
-    if arguments.template:
-        command += ["--template", arguments.template, "--answer", arguments.answer]
-        command += ["--metric", arguments.metric]
-        command += ["--max-new-tokens", str(arguments.max_new_tokens)]
-    else:
-        command += ["--task", task]
-    command += ["--data", str(arguments.out / TEST)] if arguments.data else []
-    return shlex.join(command)
-
-
-def train_config(arguments: Namespace, method: Method, batch_size: int) -> TrainConfig:
-    """The settings of the run; ValueError as TrainConfig."""
-    steps, rate, every = arguments.steps, arguments.learning_rate, arguments.eval_every
-    every = max(1, steps // 8) if every is None else every
-    return TrainConfig(
-        max_steps=steps,
-        batch_size=batch_size,
-        micro_batch_size=arguments.micro_batch_size,
-        learning_rate=method.learning_rate if rate is None else rate,
-        min_learning_rate=0.0,
-        warmup_steps=steps // 20,
-        weight_decay=method.weight_decay,
-        paged=method.paged and arguments.parallel != "fsdp",  # whose slices are shared out already
-        betas=(0.9, 0.98),
-        eval_every=every,
-        checkpoint_every=every,
-        early_stopping=arguments.early_stopping,
-        seed=arguments.seed,
-        device=arguments.device,
-        dtype=arguments.dtype,
-        parallel=arguments.parallel,
-        out_dir=arguments.out,
-        resume=arguments.resume,
-    )
-
-
 def judge(
-    model: GPT, encoding: tiktoken.Encoding, parts: Sequence[TaskData]
+    model: GPT, encoding: tiktoken.Encoding, parts: Sequence[TaskData], progress: bool
 ) -> dict[str, TaskResult]:
-    """Every task's scores on its test records."""
+    """Returns every task's answers to its test records, and their scores."""
     return {
-        part.task.name: evaluate_task(model, encoding, part.task, part.test, progress=True)
+        part.task.name: evaluate_task(model, encoding, part.task, part.test, progress=progress)
         for part in parts
     }
 
 
-def report(
-    arguments: Namespace,
-    parts: Sequence[TaskData],
-    before: dict[str, TaskResult],
-    after: dict[str, TaskResult],
-    result: TrainResult,
-    config: TrainConfig,
-    sizes: tuple[int, int],
-) -> dict[str, Any]:
-    """What results.json says."""
-    samples = [
-        {
-            "task": part.task.name,
-            "prompt": part.task.prompt(part.test[i]),
-            "right": part.task.target(part.test[i]),
-            "before": before[part.task.name].answers[i],
-            "after": after[part.task.name].answers[i],
-        }
-        for part in parts
-        for i in range(min(3, len(part.test)))
-    ]
-    best = result.best_step if config.early_stopping else result.steps
-    return {
-        "model": str(arguments.model),
-        "method": arguments.method,
-        "parameters": {"trained": sizes[0], "all": sizes[1]},
-        "before": {name: result.metrics for name, result in before.items()},
-        "after": {name: result.metrics for name, result in after.items()},
-        "signatures": {name: result.signature for name, result in after.items()},
-        "training": {
-            "steps": result.steps,
-            "stopped_early": result.steps < config.max_steps,
-            "best_step": result.best_step,
-            "weights_of_step": best,
-            "batch_size": config.batch_size,
-            "learning_rate": config.learning_rate,
-            "seconds": round(result.seconds, 1),
-            "tokens": result.tokens,
-            "validation": [
-                [step, loss if math.isfinite(loss) else None] for step, loss in result.validation
-            ],
-        },
-        "samples": samples,
-        "settings": settings_of(arguments),
-    }
+def write_test_records(folder: Path, parts: Sequence[TaskData]) -> None:
+    """Writes the test records that do not ship: test.jsonl, or test-NAME.jsonl of several tasks."""
+    for part in parts:
+        if part.source != SHIPPED:
+            name = TEST if len(parts) == 1 else f"test-{part.task.name}.jsonl"
+            records = [json.dumps(record, ensure_ascii=False) for record in part.test]
+            write_lines(folder / name, records)
 
 
-def print_report(results: dict[str, Any]) -> None:
-    """Scores before and after, and what the model writes."""
-    for sample in results["samples"]:
-        print(f"\n{sample['prompt']}")
-        for name in ("right", "before", "after"):
-            print(f"  {name:<7} {sample[name]}")
-    print()
-    for task, after in results["after"].items():
-        for name, value in after.items():
-            earlier = results["before"][task][name]
-            print(f"{task:<14} {name:<9} before {earlier:>7.3f}   after {value:>7.3f}")
-    training = results["training"]
-    early = ", stopped early" if training["stopped_early"] else ""
-    best = f"the weights are those of step {training['weights_of_step']}"
-    print(f"\n{training['steps']} steps in {training['seconds']:.0f} s{early}; {best}")
+def write_lines(path: Path, lines: Sequence[str]) -> None:
+    """Writes a text file that is whole or not there."""
+    text = "".join(line + "\n" for line in lines)
 
+    def write(new: Path) -> None:
+        new.write_text(text, encoding="utf-8", newline="\n")
 
-def add_arguments(parser: ArgumentParser) -> None:
-    """The options of `minigpt finetune`."""
-    add = parser.add_argument
-    add_method_arguments(parser)
-    add_task_arguments(parser, several=True)
-    add("--validation", type=float, default=0.05, help="share or number of --data (default 0.05)")
-    add("--test", type=float, default=0.05, help="share or number of --data (default 0.05)")
-    add("--model", default="base", help="base (shipped, default), a folder, or gpt2 to gpt2-xl")
-    add("--out", type=Path, default=Path("runs/finetune"), help="default runs/finetune")
-    add("--resume", action="store_true", help="go on where --out stopped")
-    add("--steps", type=int, default=500, help="optimizer steps at most (default 500)")
-    add(
-        "--early-stopping", type=int, default=3, metavar="N",
-        help="stop after N validations without a lower loss; 0: never (default 3)",
-    )  # fmt: skip
-    add("--eval-every", type=int, help="steps between validations (default: an eighth of --steps)")
-    add("--row-length", type=int, help="tokens of a row of examples (default: by their length)")
-    add("--batch-size", type=int, help="rows a step (default: about 1,024 tokens, at least 4 rows)")
-    add("--micro-batch-size", type=int, help="rows at once; fewer need less memory")
-    rates = ", ".join(f"{name} {method.learning_rate}" for name, method in METHODS.items())
-    add("--learning-rate", type=float, help=f"default: {rates}")
-    add("--dropout", type=float, default=0.0, help="of the model (default 0)")
-    add("--all-wordings", action="store_true", help="train with every wording of the prompts")
-    add(
-        "--rehearse", type=float, default=0.0, metavar="SHARE",
-        help="share of rows that are text as in pretraining, against forgetting (default 0)",
-    )  # fmt: skip
-    add(
-        "--gradient-checkpointing", action="store_true",
-        help="compute each block twice and keep less: less memory, the same steps",
-    )  # fmt: skip
-    formats, ways = ["auto", "float32", "bfloat16"], ["auto", "none", "ddp", "fsdp"]
-    add("--dtype", default="auto", choices=formats, help="of matrix products (default auto)")
-    add("--parallel", default="auto", choices=ways, help="under torchrun (default auto: ddp)")
+    write_atomically(path, write)

@@ -7,7 +7,7 @@
 transformers keeps the matrices of GPT-2's linear layers as [in, out] ("Conv1D"); peft is told so by
 fan_in_fan_out and stores A and B as [r, in] and [out, r] all the same, so nothing is transposed.
 
-A save that is killed leaves one whole adapter, the old or the new: adapter_files.py says how.
+A save that is killed leaves one whole adapter, the old or the new: adapter_folder.py says how.
 (peft, which does not know that way, then misses adapter_config.json.)
 
 Source: the files that peft's LoraModel writes, and peft's documentation of LoraConfig.

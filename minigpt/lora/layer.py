@@ -2,6 +2,10 @@
 
     h = W_0 x + (alpha / r) B A x        W_0 [out, in] frozen; A [r, in] and B [out, r] are trained
 
+What fine-tuning changes in a weight has a low rank, the paper finds, so a product of two thin
+matrices can hold it. GPT-2's c_attn, 2304 x 768, has 1.77 million weights; its A and B with r = 8
+have 8 (768 + 2304) = 24,576. The code works on rows, x [..., in], so it says x A^T B^T.
+
 A layer may carry several adapters, each a pair A and B with a name, of which at most one is active.
 Sources: Hu et al. 2021, "LoRA" (arXiv 2106.09685, section 4.1); microsoft/LoRA for how A and B
 start; Kalajdzievski 2023, "A Rank Stabilization Scaling Factor" (arXiv 2312.03732).
@@ -11,58 +15,26 @@ from __future__ import annotations
 
 import itertools
 import math
-import re
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from minigpt.fast.low_rank import add_low_rank, autocast_once
+from minigpt.layers import check_name
+
 INITS = ("kaiming", "gaussian", "zeros")
-ADAPTER_NAME = re.compile(r"[A-Za-z0-9_-]+")
-
-
-def check_settings(r: int, alpha: float, dropout: float, init: str = "kaiming") -> None:
-    """Whether these can be the settings of an adapter, for a layer of any size.
-
-    Raises:
-        ValueError: one is out of range.
-    """
-    if not isinstance(r, int) or isinstance(r, bool) or r < 1:
-        raise ValueError(f"r must be a whole number of at least 1, got {r!r}")
-    if not _is_number(alpha) or not 0 < alpha < math.inf:
-        raise ValueError(f"alpha must be greater than 0, got {alpha!r}")
-    if not _is_number(dropout) or not 0 <= dropout < 1:
-        raise ValueError(f"dropout must be at least 0 and less than 1, got {dropout!r}")
-    if init not in INITS:
-        raise ValueError(f"init must be one of {', '.join(INITS)}, got {init!r}")
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
-def check_rank(r: int, in_features: int, out_features: int, where: str) -> None:
-    """A product B A of [out, r] and [r, in] has at most the rank min(in, out).
-
-    Raises:
-        ValueError: r is greater than that.
-    """
-    if r > min(in_features, out_features):
-        raise ValueError(
-            f"r must be from 1 to {min(in_features, out_features)} for {where}, whose weight is "
-            f"[{out_features}, {in_features}], got {r}"
-        )
 
 
 class Adapter(nn.Module):
     """The matrices A [r, in] and B [out, r] of one adapter in one layer, and its settings.
 
-    B starts at zero, so that the model starts as it was; A must not, or neither would get a
-    gradient. A is uniform in +-1 / sqrt(in) ("kaiming", as in microsoft/LoRA), normal with the
-    deviation 1 / r ("gaussian"), or zero for numbers that come from a file ("zeros"). Both are
-    fp32 whatever the layer's weights are: they are small, and steps of training can be smaller
-    than bf16 resolves.
+    B starts at zero, so that the model starts as it was. A must not start at zero too: the gradient
+    of each contains the other, so neither would ever move. A is uniform in +-1 / sqrt(in)
+    ("kaiming", as in microsoft/LoRA), normal with the deviation 1 / r ("gaussian"), or zero for
+    numbers that come from a file ("zeros"). Both are fp32 whatever the layer's weights are: they
+    are small, and steps of training can be smaller than bf16 resolves.
 
     Attributes:
         scaling: alpha / r; rank_stabilized: alpha / sqrt(r), with which the size of what is added
@@ -91,7 +63,7 @@ class Adapter(nn.Module):
         self.lora_A = nn.Parameter(torch.zeros(r, in_features, dtype=torch.float32))
         self.lora_B = nn.Parameter(torch.zeros(out_features, r, dtype=torch.float32))
         if init == "kaiming":
-            nn.init.kaiming_uniform_(self.lora_A, a=math.sqrt(5))
+            nn.init.kaiming_uniform_(self.lora_A, a=math.sqrt(5))  # sqrt(6 / (1 + 5) / in)
         elif init == "gaussian":
             nn.init.normal_(self.lora_A, std=1 / r)
 
@@ -137,31 +109,15 @@ class LoRALinear(nn.Module):
         base.requires_grad_(False)
         self.train(base.training)
 
-    def add_adapter(self, name: str, r: int, alpha: float, *settings: Any) -> None:
-        """Give the layer one more adapter (the settings as for Adapter) and make it active."""
-        check_name(name)
-        adapter = Adapter(self.in_features, self.out_features, r, alpha, *settings)
-        held = next(itertools.chain(self.base.parameters(), self.base.buffers()), None)
-        # Random numbers are drawn on the CPU: the same seed starts the same on every device.
-        self.adapters[name] = adapter if held is None else adapter.to(held.device)
-        self.set_active(name)
-
-    def set_active(self, name: str | None) -> None:
-        """Use and train this adapter alone; none if the layer has not got it."""
-        self.active = name if name is not None and name in self.adapters else None
-        for other, adapter in self.adapters.items():
-            adapter.requires_grad_(other == self.active)
-
-    def adapter(self) -> Adapter:
-        """The active adapter.
-
-        Raises:
-            ValueError: there is none.
-        """
-        if self.active is None:
-            names = ", ".join(self.adapters)
-            raise ValueError(f"no adapter of this layer is active; it has {names} (set_adapter)")
-        return cast(Adapter, self.adapters[self.active])
+    def forward(self, x: Tensor) -> Tensor:
+        """Returns base(x) + scaling * (dropout(x) A^T B^T): x [..., in] -> [..., out]."""
+        if self.merged and self.training and torch.is_grad_enabled():
+            raise ValueError("the adapter is merged and cannot be trained; call unmerge_lora first")
+        if self.merged or self.active is None:
+            return cast(Tensor, self.base(x))
+        x, p = autocast_once(x), self.adapter().dropout
+        dropped = F.dropout(x, p, self.training) if p else x
+        return add_low_rank(self.base(x), dropped, self.lora_A, self.lora_B, self.scaling)
 
     @property
     def lora_A(self) -> nn.Parameter:  # noqa: N802 (the paper's name)
@@ -175,33 +131,35 @@ class LoRALinear(nn.Module):
 
     @property
     def scaling(self) -> float:
-        """What B A x of the active adapter is multiplied with."""
+        """The factor of B A x in the active adapter, alpha / r."""
         return self.adapter().scaling
 
-    def forward(self, input: Tensor) -> Tensor:
-        """input [..., in] -> [..., out].
+    def adapter(self) -> Adapter:
+        """Returns the active adapter.
 
-        Two things make it faster than the formula, by 1.1 to 1.5 times per forward and backward
-        pass (fp32, one core of an AMD EPYC, torch 2.13; 2,048 rows, in x out of 1024 x 256 and
-        256 x 1024, r = 8). The r numbers a row are scaled, not the many of the output. And B^T lies
-        in memory row by row: as a mere view of B its gradient took 10 ms, as a copy 0.7 ms.
+        Raises:
+            ValueError: there is none.
         """
-        if self.merged and self.training and torch.is_grad_enabled():
-            raise ValueError("the adapter is merged and cannot be trained; call unmerge_lora first")
-        if self.merged or self.active is None:
-            return cast(Tensor, self.base(input))
-        x = input.reshape(-1, self.in_features)  # [N, in] the rows of all batches
-        if torch.is_autocast_enabled(x.device.type) and x.dtype == torch.float32:
-            x = x.to(torch.get_autocast_dtype(x.device.type))  # once, for base and A
-        y = self.base(x)  # [N, out] W_0 x
-        adapter = self.adapter()
-        dropped = F.dropout(x, adapter.dropout) if self.training and adapter.dropout else x
-        z = F.linear(dropped, adapter.lora_A.to(x.dtype)) * adapter.scaling  # [N, r] A x
-        lora_B_T = adapter.lora_B.to(y.dtype).t()  # [r, out]
-        if torch.is_grad_enabled():
-            lora_B_T = lora_B_T.contiguous()
-        y = torch.addmm(y, z.to(y.dtype), lora_B_T)  # [N, out] + B A x
-        return y.view(*input.shape[:-1], self.out_features)
+        if self.active is None:
+            names = ", ".join(self.adapters)
+            raise ValueError(f"no adapter of this layer is active; it has {names} (set_lora)")
+        return cast(Adapter, self.adapters[self.active])
+
+    def add_adapter(self, name: str, r: int, alpha: float, *settings: Any) -> None:
+        """Gives the layer one more adapter (the settings as for Adapter) and makes it active."""
+        check_name(name)
+        adapter = Adapter(self.in_features, self.out_features, r, alpha, *settings)
+        # A layer in 4 bits has no parameters, only buffers. Random numbers are drawn on the CPU, so
+        # that the same seed starts the same on every device.
+        stored = next(itertools.chain(self.base.parameters(), self.base.buffers()), None)
+        self.adapters[name] = adapter if stored is None else adapter.to(stored.device)
+        self.set_active(name)
+
+    def set_active(self, name: str | None) -> None:
+        """Makes this adapter the only one that is used and trained; none, if the layer lacks it."""
+        self.active = name if name is not None and name in self.adapters else None
+        for other, adapter in self.adapters.items():
+            adapter.requires_grad_(other == self.active)
 
     @property
     def merged(self) -> bool:
@@ -210,7 +168,7 @@ class LoRALinear(nn.Module):
 
     @torch.no_grad()
     def merged_weight(self) -> Tensor:
-        """W_0 + scaling B A [out, in], added in fp32 at least, in the base's number format.
+        """Returns W_0 + scaling B A [out, in], added in fp32 at least, in the base's number format.
 
         Raises:
             ValueError: no adapter is active, or the base has no weight that can be added to.
@@ -220,23 +178,52 @@ class LoRALinear(nn.Module):
             raise ValueError(
                 f"{type(self.base).__name__} has no plain weight to merge into; one in 4 bits "
                 "would be rounded again, which loses most of a small change: merge into a copy "
-                "of the model after qlora.dequantize_model (and adapters.remove_adapters)"
+                "of the model after minigpt.qlora.dequantize_model (and remove_bottlenecks)"
             )
         w_0 = weight.to(torch.promote_types(weight.dtype, torch.float32))
         A, B = (m.to(w_0.dtype) for m in (adapter.lora_A, adapter.lora_B))
         return torch.addmm(w_0, B, A, alpha=adapter.scaling).to(weight.dtype)
 
+    def merge(self, weight: Tensor) -> None:
+        """Computes with weight, which merged_weight gave, and remembers W_0."""
+        self.original, self.base.weight.data = self.base.weight.data, weight  # type: ignore[assignment]
+
+    def unmerge(self) -> None:
+        """Puts W_0 back, bit for bit."""
+        self.base.weight.data, self.original = self.original, None  # type: ignore[assignment]
+
     def extra_repr(self) -> str:
         return f"active={self.active}, merged={self.merged}"
 
 
-def check_name(name: str) -> None:
-    """The name of an adapter becomes a part of the names of its weights.
+def check_settings(r: int, alpha: float, dropout: float, init: str = "kaiming") -> None:
+    """Makes sure that these can be the settings of an adapter, for a layer of any size.
 
     Raises:
-        ValueError: it cannot.
+        ValueError: one is out of range.
     """
-    if not isinstance(name, str) or not ADAPTER_NAME.fullmatch(name):
-        raise ValueError(f"an adapter's name is made of letters, digits, - and _, got {name!r}")
-    if hasattr(nn.ModuleDict(), name):
-        raise ValueError(f"an adapter cannot be called {name!r}: torch uses that word itself")
+    if not isinstance(r, int) or isinstance(r, bool) or r < 1:
+        raise ValueError(f"r must be a whole number of at least 1, got {r!r}")
+    if not _is_number(alpha) or not 0 < alpha < math.inf:
+        raise ValueError(f"alpha must be greater than 0, got {alpha!r}")
+    if not _is_number(dropout) or not 0 <= dropout < 1:
+        raise ValueError(f"dropout must be at least 0 and less than 1, got {dropout!r}")
+    if init not in INITS:
+        raise ValueError(f"init must be one of {', '.join(INITS)}, got {init!r}")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def check_rank(r: int, in_features: int, out_features: int, where: str) -> None:
+    """Makes sure that B A can have the rank r: [out, r] times [r, in] has at most min(in, out).
+
+    Raises:
+        ValueError: r is greater than that.
+    """
+    if r > min(in_features, out_features):
+        raise ValueError(
+            f"r must be from 1 to {min(in_features, out_features)} for {where}, whose weight is "
+            f"[{out_features}, {in_features}], got {r}"
+        )

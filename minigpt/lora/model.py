@@ -3,14 +3,14 @@
     model = load_pretrained("base")[0]
     apply_lora(model, r=8, alpha=16, target_modules=("c_attn", "c_proj", "c_fc"), name="french")
     train(model, ...)                              # only the adapter learns
-    save_adapter(model, "runs/french")             # a small folder, which peft reads too
-    load_adapter(model, "runs/summary", name="summary")
-    set_adapter(model, "french")                   # from task to task without reloading; None: base
+    save_lora(model, "runs/french")             # a small folder, which peft reads too
+    load_lora(model, "runs/summary", name="summary")
+    set_lora(model, "french")                   # switches the task; None gives the base model
     merge_lora(model)                              # as fast as without adapters
     unmerge_lora(model)
 
-What happens inside one layer is in lora_layer.py, which layers those are in lora_targets.py, the
-files in lora_files.py.
+What happens inside one layer is in layer.py, the files are in files.py, and minigpt/layers.py finds
+a model's linear layers by name.
 Source: Hu et al. 2021, "LoRA: Low-Rank Adaptation of Large Language Models" (arXiv 2106.09685).
 """
 
@@ -24,15 +24,20 @@ from typing import TypeVar, cast
 import torch
 from torch import nn
 
-from minigpt.layers import choose, count_trainable, linear_layers, within_block
+from minigpt.layers import (
+    check_name,
+    check_not_merged,
+    choose,
+    linear_layers,
+    within_block,
+)
 from minigpt.lora.files import AdapterSettings, Pair, read_adapter, write_adapter
-from minigpt.lora.layer import Adapter, LoRALinear, check_name, check_rank, check_settings
+from minigpt.lora.layer import Adapter, LoRALinear, check_rank, check_settings
 from minigpt.model import GPT
-from minigpt.soft_prompts.layer import SoftPrompts
 
 __all__ = [
-    "Adapter", "LoRALinear", "apply_lora", "count_trainable", "load_adapter", "lora_layers",
-    "merge_lora", "remove_lora", "save_adapter", "set_adapter", "unmerge_lora",
+    "Adapter", "LoRALinear", "apply_lora", "load_lora", "lora_layers",
+    "merge_lora", "remove_lora", "save_lora", "set_lora", "unmerge_lora",
 ]  # fmt: skip
 
 Model = TypeVar("Model", bound=nn.Module)
@@ -49,7 +54,7 @@ def apply_lora(
     rank_stabilized: bool = False,
     init: str = "kaiming",
 ) -> Model:
-    """Put an adapter beside every layer of these names, freeze everything else, and make it active.
+    """Puts an adapter beside every layer of these names, freezes the rest, and makes it active.
 
     Called again with another name, it adds a second adapter, which may have another rank and sit
     beside other layers. On an error the model is unchanged.
@@ -57,7 +62,7 @@ def apply_lora(
     Args:
         target_modules: whole names of linear layers, or how they end: "c_attn", "mlp.c_proj".
             "c_proj" is a layer of the attention and one of the MLP.
-        r, alpha, dropout, rank_stabilized, init: see lora_layer.Adapter.
+        r, alpha, dropout, rank_stabilized, init: see layer.Adapter.
 
     Returns:
         model, changed in place.
@@ -88,32 +93,22 @@ def apply_lora(
                 layer, r, alpha, dropout, name=name, rank_stabilized=rank_stabilized, init=init
             )
             model.set_submodule(path, wrapped)
-    set_adapter(model, name)
+    set_lora(model, name)
     return model
 
 
 def lora_layers(model: nn.Module) -> dict[str, LoRALinear]:
-    """The layers that have adapters, by name."""
+    """Returns the layers that have adapters, by name."""
     return {name: layer for name, layer in linear_layers(model) if isinstance(layer, LoRALinear)}
 
 
 def adapter_names(model: nn.Module) -> list[str]:
-    """The names of all adapters on the model, the oldest first."""
+    """Returns the names of all adapters on the model, the oldest first."""
     return list(dict.fromkeys(n for layer in lora_layers(model).values() for n in layer.adapters))
 
 
-def check_not_merged(model: nn.Module) -> None:
-    """Raises ValueError if an adapter is merged into the model's weights."""
-    for layer in lora_layers(model).values():
-        if layer.merged:
-            raise ValueError(
-                f"the adapter {layer.active!r} is merged into the weights; "
-                "call unmerge_lora(model) first"
-            )
-
-
-def set_adapter(model: nn.Module, name: str | None) -> None:
-    """Let the model compute with this adapter, and train it alone; None: the model without any.
+def set_lora(model: nn.Module, name: str | None) -> None:
+    """Makes the model compute with this adapter and train it alone; None: with no adapter.
 
     Everything else that the model has is frozen, a soft prompt too; with None only LoRA is.
 
@@ -135,12 +130,12 @@ def set_adapter(model: nn.Module, name: str | None) -> None:
 def _layers_or_error(model: nn.Module) -> dict[str, LoRALinear]:
     layers = lora_layers(model)
     if not layers:
-        raise ValueError("the model has no adapters; apply_lora or load_adapter puts them there")
+        raise ValueError("the model has no adapters; apply_lora or load_lora puts them there")
     return layers
 
 
 def merge_lora(model: nn.Module) -> None:
-    """Add the active adapter to the weights: W_0 + scaling B A, so that it costs no time to use.
+    """Adds the active adapter to the weights, W_0 + scaling B A, so that it costs no time to use.
 
     The original weights are kept for unmerge_lora, in as much memory again as the adapted layers
     take (for GPT-2's c_attn in fp32, 12 x 7 MB). remove_lora lets go of them.
@@ -150,32 +145,14 @@ def merge_lora(model: nn.Module) -> None:
             cannot be merged into: its weight is used elsewhere too (the LM head's is the token
             embedding), or is not stored as plain numbers (4 bits). The model is then unchanged.
     """
-    layers = _layers_or_error(model)
-    check_not_merged(model)
-    prompts = getattr(model, "soft_prompts", None)
-    if isinstance(prompts, SoftPrompts) and prompts.active is not None:
-        raise ValueError(
-            f"the soft prompt {prompts.active!r} is active and belongs to the weights as they are; "
-            "call set_soft_prompt(model, None) first, or leave the adapter beside the weights"
-        )
-    layers = {path: layer for path, layer in layers.items() if layer.active is not None}
-    if not layers:
-        raise ValueError("no adapter is active, so there is nothing to merge; call set_adapter")
-    owners = Counter(id(p) for _, p in model.named_parameters(remove_duplicate=False))
+    layers = _mergeable_layers(model)
+    weights = {path: layer.merged_weight() for path, layer in layers.items()}
     for path, layer in layers.items():
-        if owners[id(getattr(layer.base, "weight", None))] > 1:
-            raise ValueError(
-                f"the weight of {path} is used by another layer too, which merging would change "
-                "as well; leave the adapter beside it"
-            )
-    merged = {path: layer.merged_weight() for path, layer in layers.items()}
-    for path, layer in layers.items():
-        weight = layer.base.weight
-        layer.original, weight.data = weight.data, merged[path]  # type: ignore[assignment]
+        layer.merge(weights[path])
 
 
 def unmerge_lora(model: nn.Module) -> None:
-    """Put the original weights back, bit for bit; the adapter works beside them again.
+    """Puts the original weights back, bit for bit; the adapter works beside them again.
 
     Raises:
         ValueError: no adapter is merged.
@@ -184,11 +161,33 @@ def unmerge_lora(model: nn.Module) -> None:
     if not merged:
         raise ValueError("no adapter is merged, so there is nothing to unmerge")
     for layer in merged:
-        layer.base.weight.data, layer.original = layer.original, None  # type: ignore[assignment]
+        layer.unmerge()
+
+
+def _mergeable_layers(model: nn.Module) -> dict[str, LoRALinear]:
+    layers = _layers_or_error(model)
+    check_not_merged(model)
+    prompt = getattr(getattr(model, "soft_prompts", None), "active", None)
+    if prompt is not None:
+        raise ValueError(
+            f"the soft prompt {prompt!r} is active and belongs to the weights as they are; "
+            "call set_soft_prompt(model, None) first, or leave the adapter beside the weights"
+        )
+    layers = {path: layer for path, layer in layers.items() if layer.active is not None}
+    if not layers:
+        raise ValueError("no adapter is active, so there is nothing to merge; call set_lora")
+    owners = Counter(id(p) for _, p in model.named_parameters(remove_duplicate=False))
+    for path, layer in layers.items():
+        if owners[id(getattr(layer.base, "weight", None))] > 1:
+            raise ValueError(
+                f"the weight of {path} is used by another layer too, which merging would change "
+                "as well; leave the adapter beside it"
+            )
+    return layers
 
 
 def remove_lora(model: Model) -> Model:
-    """Take all adapters off: the plain model again, or, if one is merged, the model with it inside.
+    """Takes all adapters off: the plain model remains, or, if one is merged, the model with it in.
 
     After that save_pretrained can write it. Its parameters stay frozen; model.requires_grad_()
     makes them trainable.
@@ -201,8 +200,8 @@ def remove_lora(model: Model) -> Model:
     return model
 
 
-def save_adapter(model: nn.Module, folder: str | Path, name: str | None = None) -> None:
-    """Write one adapter into folder as peft does: adapter_config.json, adapter_model.safetensors.
+def save_lora(model: nn.Module, folder: str | Path, name: str | None = None) -> None:
+    """Writes one adapter into folder as peft does: adapter_config.json, adapter_model.safetensors.
 
     Args:
         name: of the adapter; None is the active one.
@@ -234,7 +233,7 @@ def save_adapter(model: nn.Module, folder: str | Path, name: str | None = None) 
 
 
 def _shortest_targets(model: nn.Module, paths: list[str]) -> tuple[str, ...]:
-    """The shortest target_modules that choose exactly these layers."""
+    """Returns the shortest target_modules that choose exactly these layers."""
     everything = [path for path, _ in linear_layers(model)]
     for shorten in (lambda path: path.rpartition(".")[2], within_block):
         targets = tuple(dict.fromkeys(map(shorten, paths)))
@@ -243,8 +242,8 @@ def _shortest_targets(model: nn.Module, paths: list[str]) -> tuple[str, ...]:
     return tuple(paths)
 
 
-def load_adapter(model: Model, folder: str | Path, name: str = "default") -> Model:
-    """Put the adapter that save_adapter or peft wrote into folder beside the model's layers.
+def load_lora(model: Model, folder: str | Path, name: str = "default") -> Model:
+    """Puts the adapter that save_lora or peft wrote into folder beside the model's layers.
 
     It becomes the active one. On an error the model is unchanged.
 

@@ -14,13 +14,14 @@ step keeps what its gradients will need, if there are any to compute. For N = B 
     SwiGLU              gate, silu(gate) and up, ffn a token each
     dropout             a byte for each number of the stream
     loss                the gradient of the LM head's input, where a target counts, and of its
-                        weight if that learns: linear_cross_entropy.py computes them at once.
+                        weight if that learns: fast/cross_entropy.py computes them at once.
                         Elsewhere the logarithm of each of V probabilities in fp32
 
 A tensor that two steps keep is there once. Steps before the first trained number keep nothing, as
 no gradient gets that far: the first block of a frozen model keeps less than the others.
 
-Source of the rules: the model, line by line (model.py, lora_layer.py, adapter_layer.py, prefix.py),
+Source of the rules: the model, line by line (model.py and the layer.py of lora/,
+bottlenecks/ and soft_prompts/),
 and torch's formulas of gradients (derivatives.yaml). The like for a whole transformer is in
 Korthikanti et al. 2022, "Reducing Activation Recomputation in Large Transformer Models" (arXiv
 2205.05198, section 4).
@@ -168,15 +169,15 @@ class Tape(dict[str, int]):
         return gate or up, "mlp.down_proj"
 
     def sublayer_end(self, name: str, live: bool, reads: str) -> bool:
-        """The last linear layer of attention or MLP, a bottleneck adapter behind it, dropout."""
+        """The last linear layer of attention or MLP, a bottleneck behind it, dropout."""
         live = self.linear(name, live, reads)
         run = self.run
-        if run.method == "adapter":
+        if run.method == "bottleneck":
             middle = self.n_rows * run.bottleneck * self.size
-            self[f"adapter of {name}"] = self.n_rows * self.width * self.size + 2 * middle
+            self[f"bottleneck of {name}"] = self.n_rows * self.width * self.size + 2 * middle
             if self.size != 4:  # W_down for the gradient of its input, W_up always
                 rounded = run.bottleneck * self.width * self.size
-                self[f"adapter of {name}, rounded"] = (2 if live else 1) * rounded
+                self[f"bottleneck of {name}, rounded"] = (2 if live else 1) * rounded
             live = True
         if live and isinstance(self.shape, GPTConfig) and self.shape.dropout:
             self[f"dropout after {name}"] = self.n_rows * self.width
@@ -247,7 +248,7 @@ def head_tensors(shape: Shape, run: TrainingRun, live: bool) -> dict[str, int]:
 
 
 def soft_prompt_bytes(shape: Shape, run: TrainingRun) -> int:
-    """What making the keys and values of a soft prompt keeps; see prefix.py."""
+    """What making the keys and values of a soft prompt keeps; see soft_prompts/layer.py."""
     n, L, C = run.n_tokens, shape.n_layer, width(shape)
     size = FORMATS[run.compute]
     if run.method == "prompt":  # the virtual tokens go through the blocks as one more row

@@ -1,5 +1,5 @@
 """How many parameters a Llama 2 has, and where they are: enough to predict its size, on disk and in
-training (memory.py). The model itself is not built here.
+training (predicted.py). The model itself is not built here.
 
 Source: Touvron et al. 2023, "Llama 2" (section 2.2); dim, ffn and the heads from the config.json
 files published with the weights.

@@ -1,4 +1,4 @@
-"""The memory of a training step, counted while it runs, to hold beside what memory.py predicts.
+"""The memory of a training step, counted while it runs, to hold beside what predicted.py says.
 
 On a CPU nobody keeps account of memory by tensor, so the tensors are counted: parameters, their
 gradients, the optimizer's state, and what autograd keeps, each storage once however many tensors
@@ -8,20 +8,21 @@ look at it. On a GPU torch also knows the most that was ever allocated.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from minigpt.dataset import IGNORE
+from minigpt.config import IGNORE
+from minigpt.dataset import Batch
 from minigpt.memory.predicted import Memory
-from minigpt.model import GPT
+from minigpt.model import GPT, Visible
 from minigpt.training.loss import autocast, part_of_loss
 
 
 def storages(tensors: Iterable[Tensor]) -> dict[int, int]:
-    """The bytes of every storage that the tensors look at, by its address."""
+    """Returns the bytes of every storage that the tensors look at, by its address."""
     held = (tensor.untyped_storage() for tensor in tensors)
     return {storage.data_ptr(): storage.nbytes() for storage in held}
 
@@ -51,25 +52,22 @@ class KeptTensors:
         return held
 
     def storages(self) -> dict[int, int]:
-        """The bytes of what is still kept, by address."""
+        """Returns the bytes of what is still kept, by address."""
         return storages(held.tensor for held in self.held)
 
 
 def measure_memory(
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
-    idx: Tensor,
-    targets: Tensor,
+    batch: Batch,
     dtype: torch.dtype = torch.float32,
-    segments: Tensor | None = None,
 ) -> Memory:
-    """The bytes that one training step takes. It is a real step: the model learns from it.
+    """Counts the bytes that one training step takes. It is a real step: the model learns from it.
 
     Args:
         model: a GPT, or what gives (logits, loss) for (idx, targets).
-        idx, targets: [B, T] on the model's device; -100 in targets does not count.
+        batch: on the model's device.
         dtype: of matrix products, as for accumulate_gradients.
-        segments: [B, T] if a row holds several texts.
 
     Returns:
         weights: parameters and buffers. gradients: after the backward pass. optimizer: its state
@@ -82,12 +80,12 @@ def measure_memory(
     Raises:
         ValueError: no target counts.
     """
-    total_tokens = int((targets != IGNORE).sum())
-    if total_tokens == 0:
-        raise ValueError(f"there is no target to learn from: all {targets.numel()} are {IGNORE}")
+    if batch.n_targets == 0:
+        n = batch.targets.numel()
+        raise ValueError(f"there is no target to learn from: all {n} are {IGNORE}")
     model.train()
     optimizer.zero_grad(set_to_none=True)
-    device = idx.device
+    device = batch.idx.device
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     own = storages([*model.parameters(), *model.buffers()])
@@ -101,13 +99,13 @@ def measure_memory(
     def leave(block: nn.Module, args: tuple[Any, ...], result: Tensor) -> None:
         nonlocal last_inputs, before_last
         if result.requires_grad:  # or else no gradient will ask for the block again
-            inputs.update(storages(arg for arg in args if isinstance(arg, Tensor)))
+            inputs.update(storages(tensors_in(args)))
             last_inputs, before_last = args, kept.storages()
 
     hooks = [block.register_forward_hook(leave) for block in blocks]
     try:
         with kept.hooks, autocast(device, dtype):
-            loss = part_of_loss(model, idx, targets, total_tokens, segments)
+            loss = part_of_loss(model, batch, batch.n_targets)
     finally:
         for hook in hooks:
             hook.remove()
@@ -122,7 +120,7 @@ def measure_memory(
         inside = KeptTensors()
         with inside.hooks, autocast(device, dtype):
             _result = blocks[-1](*last_inputs)
-        counted = own | storages(arg for arg in last_inputs if isinstance(arg, Tensor))
+        counted = own | storages(tensors_in(last_inputs))
         again = size_without(counted, inside.storages())
         activations = max(activations, size_without(own, before_last | inputs) + again)
     return Memory(
@@ -134,6 +132,15 @@ def measure_memory(
     )
 
 
+def tensors_in(inputs: tuple[Any, ...]) -> Iterator[Tensor]:
+    """Yields the tensors among a block's inputs, those that its `Visible` holds included."""
+    for value in inputs:
+        if isinstance(value, Tensor):
+            yield value
+        elif isinstance(value, Visible):
+            yield from (part for part in value if isinstance(part, Tensor))
+
+
 def size_without(own: dict[int, int], kept: dict[int, int]) -> int:
-    """The bytes of the storages in kept that are not the model's own."""
+    """Adds up the bytes of the storages in kept that are not the model's own."""
     return sum(nbytes for address, nbytes in kept.items() if address not in own)

@@ -1,9 +1,6 @@
-"""`minigpt memory`: how much memory training takes, worked out before anything is built.
+"""How much memory training takes, worked out before anything is built.
 
     predict_memory(GPTConfig.preset("gpt2-xl"), "qlora", batch_size=1, context=1024)
-
-The command describes a step of `minigpt finetune` unless told otherwise: the same options with the
-same defaults, pretrained weights in fp32 and products in bf16. The function takes a TrainingRun's.
 
 Four things are in memory while a model learns:
 
@@ -12,12 +9,12 @@ Four things are in memory while a model learns:
     gradients    one number for each that is trained
     optimizer    two for each that is trained, AdamW's running means of g and g^2, and a step
                  counter of 4 bytes for each tensor
-    activations  what the forward pass leaves for the backward pass: memory_activations.py
+    activations  what the forward pass leaves for the backward pass: activations.py
 
 The first three do not depend on the batch, the last is proportional to it. The total is their sum.
 What is there for a moment only is not in it: the result that a kernel is just writing, gradients of
 activations on their way back, a weight in full while a product needs it (on a CPU that piece of
-memory is kept for the next weight). memory_measured.py counts a step that really runs; on a CPU all
+memory is kept for the next weight). measured.py counts a step that really runs; on a CPU all
 four agree with it to the byte (in a model that is bf16 throughout, activations to 1%: there a CPU's
 layer norms keep bf16 where a GPU's keep fp32).
 
@@ -36,19 +33,15 @@ by 9.61 GB, and there by 7.15. What else that run held at its peak is not known.
 
 from __future__ import annotations
 
-import json
-from argparse import ArgumentParser, Namespace
 from dataclasses import dataclass
 from math import ceil
 from typing import Any
 
 from minigpt.config import PRESETS, GPTConfig, count_parameters
-from minigpt.finetuning.methods import NF4_BLOCK_SIZE, add_size_arguments
 from minigpt.memory.activations import activation_bytes
 from minigpt.memory.llama import LLAMA_2
 from minigpt.memory.run import (
     FORMATS,
-    METHODS,
     Shape,
     TrainingRun,
     block_layers,
@@ -57,8 +50,6 @@ from minigpt.memory.run import (
     lora_layers,
     width,
 )
-
-PARTS = ("weights", "gradients", "optimizer", "activations", "total")
 
 
 @dataclass(frozen=True)
@@ -93,10 +84,14 @@ def predict_memory(
     Raises:
         ValueError: a setting is out of range, or does not fit the shape.
     """
-    run = TrainingRun(method, batch_size, context, **settings)
+    return memory_of(shape, TrainingRun(method, batch_size, context, **settings))
+
+
+def memory_of(shape: Shape, run: TrainingRun) -> Memory:
+    """Returns what a described step takes; ValueError if it does not fit the shape."""
     check_run(shape, run)
     numbers, tensors = count_trained(shape, run)
-    size = FORMATS[run.weights] if method == "full" else 4
+    size = FORMATS[run.weights] if run.method == "full" else 4
     return Memory(
         weights=weight_bytes(shape, run),
         gradients=size * numbers,
@@ -152,7 +147,7 @@ def count_trained(shape: Shape, run: TrainingRun) -> tuple[int, int]:
         return run.r * sum(layer.n_in + layer.n_out for layer in layers), 2 * len(layers)
     if run.method == "prompt":
         return n * C, 1
-    if run.method == "adapter":
+    if run.method == "bottleneck":
         b = run.bottleneck
         return 2 * L * (2 * C * b + b + C), 8 * L
     out, hidden = 2 * L * kv_width(shape), run.reparametrize
@@ -180,98 +175,3 @@ def named_shape(name: str) -> Shape:
     if name not in shapes:
         raise ValueError(f"no preset is called {name!r}; there are {', '.join(shapes)}")
     return shapes[name]
-
-
-def add_arguments(parser: ArgumentParser) -> None:
-    """The options of `minigpt memory`; left out, they are what `minigpt finetune` does."""
-    add = parser.add_argument
-    add("--preset", default="gpt2-xl", help="gpt2 to gpt3-175b, llama2-7b, -13b or -70b")
-    add("--method", choices=METHODS, help="default: a row for each")
-    add("--batch", type=int, default=1, help="rows a step (default 1)")
-    add(
-        "--context", type=int, default=1024,
-        help="tokens a row, those of a soft prompt among them (default 1024)",
-    )  # fmt: skip
-    add("--dtype", default="bfloat16", choices=FORMATS, help="of products (default bfloat16)")
-    add(
-        "--weights", default="float32", choices=FORMATS,
-        help="pretrained weights that are not in 4 bits (default float32)",
-    )  # fmt: skip
-    add_size_arguments(parser)
-    parser.set_defaults(nf4_block_size=NF4_BLOCK_SIZE)
-    add(
-        "--target-modules", metavar="LIST",
-        help="lora, qlora: layers that get an adapter (default: every linear layer of a block)",
-    )  # fmt: skip
-    add("--gradient-checkpointing", action="store_true", help="compute each block twice, keep less")
-    add("--stored-attention", action="store_true", help="no fused kernel: keep attention weights")
-    add("--json", action="store_true", help="print JSON, in bytes, instead of a table in GB")
-
-
-def main(arguments: Namespace) -> int:
-    """Print what each method takes, or one."""
-    shape = named_shape(arguments.preset)
-    if not 1 <= arguments.context <= shape.block_size:
-        raise ValueError(
-            f"--context must be from 1 to {shape.block_size}, the block_size of "
-            f"{arguments.preset}, got {arguments.context}"
-        )
-    rows = {}
-    for method in [arguments.method] if arguments.method else METHODS:
-        plain_scales = arguments.no_double_quant and arguments.method == "qlora"
-        rows[method] = settings_of(arguments, method, not plain_scales)
-        if method == "qlora" and not arguments.method:
-            rows["qlora, fp32 scales"] = settings_of(arguments, method, double_quant=False)
-    table = {name: predict_memory(shape, **settings) for name, settings in rows.items()}
-    trained = {
-        name: count_trained(shape, TrainingRun(**settings))[0] for name, settings in rows.items()
-    }
-    if arguments.json:
-        result = {
-            name: {"settings": rows[name], "trained": trained[name]}
-            | {part: getattr(memory, part) for part in PARTS}
-            for name, memory in table.items()
-        }
-        print(json.dumps({"preset": arguments.preset, "methods": result}, indent=1))
-        return 0
-    in_nf4 = " or NF4" if "qlora" in rows else ""
-    print(
-        f"{arguments.preset}: {parameters(shape) / 1e6:,.1f} million parameters; batch "
-        f"{arguments.batch}, context {arguments.context}, weights in "
-        f"{arguments.weights}{in_nf4}, products in {arguments.dtype}\n"
-    )
-    print(f"{'GB of 10^9 bytes':<19}" + "".join(f"{part:>12}" for part in PARTS) + "     trained")
-    for name, memory in table.items():
-        numbers = "".join(f"{getattr(memory, part) / 1e9:>12.3f}" for part in PARTS)
-        print(f"{name:<19}{numbers}{trained[name] / 1e6:>11.2f}M")
-    if any(TrainingRun(**settings).past for settings in rows.values()):
-        n = arguments.n_tokens
-        print(f"\n{n} of the {arguments.context} tokens are the soft prompt of prompt and prefix.")
-    return 0
-
-
-def settings_of(arguments: Namespace, method: str, double_quant: bool) -> dict[str, Any]:
-    """The attributes of a TrainingRun, from the options."""
-    past = arguments.n_tokens if method in ("prompt", "prefix") else 0
-    if past >= arguments.context:
-        raise ValueError(
-            f"--n-tokens must be less than --context, so that there is room for a text, got "
-            f"{past} and {arguments.context}"
-        )
-    targets = arguments.target_modules
-    return {
-        "method": method,
-        "batch_size": arguments.batch,
-        "context": arguments.context - past,
-        "r": arguments.r,
-        "target_modules": targets and [name.strip() for name in targets.split(",")],
-        "double_quant": double_quant,
-        "nf4_block_size": arguments.nf4_block_size,
-        "n_tokens": arguments.n_tokens,
-        "reparametrize": arguments.reparametrize or None,
-        "bottleneck": arguments.bottleneck,
-        "weights": arguments.weights,
-        "compute": arguments.dtype,
-        "checkpointing": arguments.gradient_checkpointing,
-        "stored_attention": arguments.stored_attention,
-    }

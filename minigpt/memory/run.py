@@ -1,6 +1,6 @@
 """A training step, described by what decides how much memory it takes; and the linear layers in it.
 
-memory_activations.py and memory.py work out the bytes.
+activations.py and predicted.py work out the bytes.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from minigpt.config import GPTConfig
+from minigpt.finetuning.settings import RECIPES
 from minigpt.layers import choose, within_block
 from minigpt.lora.layer import check_rank, check_settings
 from minigpt.memory.llama import LlamaShape
 
-METHODS = ("full", "lora", "qlora", "prompt", "prefix", "adapter")
 HEAD = "lm_head"
 FORMATS = {"float32": 4, "bfloat16": 2}  # bytes a number
 Shape = GPTConfig | LlamaShape
@@ -25,7 +25,7 @@ class TrainingRun:
     """What of a training step decides how much memory it takes.
 
     Attributes:
-        method: one of METHODS.
+        method: one of finetuning.settings.RECIPES.
         batch_size, context: B rows of T tokens, those of a soft prompt not counted.
         packed: a row holds several texts, so every row has a mask of its own (`segments`).
         n_targets: positions that count for the loss; all B T if None.
@@ -33,7 +33,7 @@ class TrainingRun:
         double_quant, nf4_block_size: of QLoRA.
         n_tokens: virtual tokens of prompt and prefix tuning.
         reparametrize: hidden width of the network that makes the prefix; None: there is none.
-        bottleneck: width of bottleneck adapters.
+        bottleneck: width of a bottleneck.
         weights: number format of the pretrained weights. With "full" these learn and their
             gradients and moments are in the same format; what other methods add is float32.
         compute: number format of matrix products; float32 weights are rounded on use (autocast).
@@ -63,8 +63,8 @@ class TrainingRun:
     stored_attention: bool = False
 
     def __post_init__(self) -> None:
-        if self.method not in METHODS:
-            raise ValueError(f"method must be one of {', '.join(METHODS)}, got {self.method!r}")
+        if self.method not in RECIPES:
+            raise ValueError(f"method must be one of {', '.join(RECIPES)}, got {self.method!r}")
         counts = ("batch_size", "context", "n_targets", "n_tokens", "reparametrize", "bottleneck")
         for name in counts:
             value = getattr(self, name)

@@ -10,11 +10,40 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from minigpt.optim.paged_adamw import PagedAdamW
 
-__all__ = ["PagedAdamW", "make_optimizer", "parameter_groups"]
+__all__ = ["PagedAdamW", "adamw_step", "make_optimizer", "parameter_groups"]
+
+
+def adamw_step(
+    w: Tensor,
+    grad: Tensor,
+    m: Tensor,
+    v: Tensor,
+    step: int,
+    lr: float,
+    betas: tuple[float, float],
+    eps: float,
+    weight_decay: float,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Returns a weight and its two moments after one update, all of the shape of w.
+
+    The decay does not go through the gradient, as a penalty on large weights would: there Adam
+    would divide it by the size of the gradients. Loshchilov and Hutter 2019, algorithm 2.
+
+    Args:
+        m, v: the running means of the gradients and of their squares; 0 at the start.
+        step: the number of this update; the first is 1.
+    """
+    beta1, beta2 = betas
+    w = w - lr * weight_decay * w
+    m = beta1 * m + (1 - beta1) * grad
+    v = beta2 * v + (1 - beta2) * grad**2
+    m_hat = m / (1 - beta1**step)  # m starts at 0, so the first means are too small by this factor
+    v_hat = v / (1 - beta2**step)
+    return w - lr * m_hat / (v_hat.sqrt() + eps), m, v
 
 
 def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
@@ -56,16 +85,10 @@ def make_optimizer(
     eps: float = 1e-8,
     paged: bool = False,
 ) -> torch.optim.AdamW:
-    """AdamW over the trainable parameters of model, in one pass over memory where torch can.
+    """Returns AdamW over the trainable parameters of model: torch's, fused where torch can.
 
-    For a gradient g at step t, with all operations per number:
-
-        m = beta1 m + (1 - beta1) g          the running mean of gradients
-        v = beta2 v + (1 - beta2) g^2        the running mean of their squares
-        w = w - lr weight_decay w - lr (m / (1 - beta1^t)) / (sqrt(v / (1 - beta2^t)) + eps)
-
-    The fused form does these lines in a single kernel: the same update, with the weights, moments
-    and gradients read from memory once and not once a line.
+    The fused form does the lines of adamw_step in a single kernel: the same update, with weights,
+    moments and gradients read from memory once and not once a line.
 
     With paged=True, m and v of parameters on a GPU lie in the host's memory, for as many bytes less
     on the GPU and a slower step: paged_adamw.py says how much.

@@ -64,7 +64,7 @@ class PagedAdamW(torch.optim.AdamW):
 
     Args:
         params: parameters, or dicts {"params": [...], "lr": ..., "weight_decay": ...}, as in torch.
-        lr, betas, eps, weight_decay: as in torch; optim.py has the update in full.
+        lr, betas, eps, weight_decay: as in torch; adamw_step is the update in full.
 
     Attributes:
         bucket_size: how many numbers a bucket holds. Copies of a few MB reach the bus's full speed.

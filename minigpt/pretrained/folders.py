@@ -4,20 +4,17 @@
     model.safetensors    the weights; or several files, listed in model.safetensors.index.json
     tokenizer.json       only with our own tokenizer: see minigpt.tokenizer.save_encoding
 
-How the weights lie in the file is told in gpt2_layout.py.
+How the weights lie in the file is told in layout.py.
 """
 
 from __future__ import annotations
 
-import json
 import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
-from safetensors.torch import save_file
 
-from minigpt.files.atomic import write_atomically
 from minigpt.model import GPT
 from minigpt.pretrained.layout import (
     CONFIG_FILE,
@@ -31,6 +28,7 @@ from minigpt.pretrained.layout import (
     read_weights,
     stored_config,
     stored_tensors,
+    write_model,
 )
 from minigpt.text.task_sets import data_folder
 from minigpt.tokenizer import END_OF_TEXT, gpt2_encoding, load_encoding, save_encoding
@@ -45,7 +43,7 @@ PUBLISHED_AT = "https://huggingface.co/openai-community/{name}/resolve/main/{fil
 def load_gpt2(name_or_folder: str | Path) -> GPT:
     """A GPT-2 as a GPT in fp32, in evaluation mode.
 
-    From a folder with layers in 4 bits comes what quantized_files.load_quantized makes of it.
+    From a folder with layers in 4 bits comes what quantized.load_quantized makes of it.
 
     Args:
         name_or_folder: a folder that transformers or save_gpt2 wrote; or "gpt2", "gpt2-medium",
@@ -59,7 +57,7 @@ def load_gpt2(name_or_folder: str | Path) -> GPT:
     """
     folder = find_folder(name_or_folder)
     if read_config_file(folder).get("quantization_config"):
-        from minigpt.qlora.files import load_quantized  # and with it the package kernels
+        from minigpt.pretrained.quantized import load_quantized  # and with it the package kernels
 
         return load_quantized(folder)
     return assemble(folder, read_config(folder), dict(read_weights(folder)))
@@ -76,7 +74,7 @@ def save_gpt2(model: GPT, folder: str | Path, dtype: torch.dtype | None = None) 
 
     Raises:
         ValueError: another dtype, or a model with other weights than a GPT's (adapters are merged
-            or taken off first, and layers in 4 bits go to quantized_files.save_quantized).
+            or taken off first, and layers in 4 bits go to quantized.save_quantized).
         OSError: the disk is full or may not be written to; no file is left half-written.
     """
     # With GPT-2's tokenizer, as with ours, <|endoftext|> is the last id.
@@ -88,16 +86,7 @@ def _save(model: GPT, folder: Path, dtype: torch.dtype | None, end_of_text: int 
     if dtype not in STORED_DTYPES:
         raise ValueError(f"dtype must be one of {', '.join(STORED_DTYPES.values())}, got {dtype}")
     tensors = stored_tensors(model, dtype)
-    text = json.dumps(stored_config(model.config, dtype, end_of_text), indent=2) + "\n"
-    folder.mkdir(parents=True, exist_ok=True)
-    write_atomically(
-        folder / WEIGHTS_FILE, lambda path: save_file(tensors, path, metadata={"format": "pt"})
-    )
-    write_atomically(folder / CONFIG_FILE, lambda path: _write_text(path, text))
-
-
-def _write_text(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")
+    write_model(folder, tensors, stored_config(model.config, dtype, end_of_text))
 
 
 def save_pretrained(

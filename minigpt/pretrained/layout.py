@@ -18,14 +18,16 @@ import json
 import re
 from collections.abc import Collection, Iterator
 from pathlib import Path
-from pickle import UnpicklingError
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 
 from minigpt.config import GPTConfig
+from minigpt.files.atomic import write_atomically, write_text
+from minigpt.files.json_objects import read_json_object
+from minigpt.files.tensors import Stored, read_tensors
 from minigpt.model import GPT
 
 if TYPE_CHECKING:
@@ -47,18 +49,11 @@ OUR_SWITCHES: dict[str, Any] = {
 TRANSPOSED = re.compile(r"(attn\.c_attn|attn\.c_proj|mlp\.c_fc|mlp\.c_proj)\.weight$")
 MASK = re.compile(r"\.attn\.(bias|masked_bias)$")  # the causal mask, which older versions stored
 STORED_DTYPES = {torch.float32: "float32", torch.bfloat16: "bfloat16", torch.float16: "float16"}
-DAMAGED = (SafetensorError, UnpicklingError, OSError, EOFError, RuntimeError, ValueError,
-           KeyError, AttributeError)  # what the readers raise for a damaged file  # fmt: skip
 
 
-class Stored(NamedTuple):
-    """A tensor as it lies in a file."""
-
-    tensor: Tensor
-    file: Path
-
-
-def fit(folder: Path, weights: dict[str, Stored], wanted: dict[str, Tensor]) -> dict[str, Tensor]:
+def match_weights(
+    folder: Path, weights: dict[str, Stored], wanted: dict[str, Tensor]
+) -> dict[str, Tensor]:
     """What the model wants, from what the files hold: transposed where needed, in fp32, copied.
 
     Raises:
@@ -103,14 +98,16 @@ def assemble(
             "meta", without numbers.
 
     Raises:
-        ValueError: as fit.
+        ValueError: as match_weights.
     """
     if not config.bias and any(w.tensor.any() for n, w in weights.items() if n.endswith(".bias")):
         config = dataclasses.replace(config, bias=True)  # saved without, then trained with biases
     with torch.device("meta"):  # names and shapes without memory
         model = GPT(config)
     wanted = {name: p for name, p in model.state_dict().items() if name not in elsewhere}
-    model.load_state_dict(fit(folder, weights, wanted), strict=False, assign=True)  # fit is strict
+    model.load_state_dict(
+        match_weights(folder, weights, wanted), strict=False, assign=True
+    )  # strict before
     model.lm_head.weight = model.transformer.get_parameter("wte.weight")  # tied again
     return model.eval()
 
@@ -123,15 +120,9 @@ def read_config_file(folder: Path) -> dict[str, Any]:
         ValueError: it is damaged.
     """
     path = folder / CONFIG_FILE
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise FileNotFoundError(f"{folder} holds no model: it has no {CONFIG_FILE}") from None
-    except ValueError as error:
-        raise ValueError(f"{path} is cut short or damaged ({error})") from None
-    if not isinstance(found, dict):
-        raise ValueError(f"{path} should be one JSON object")
-    return found
+    if not path.is_file():
+        raise FileNotFoundError(f"{folder} holds no model: it has no {CONFIG_FILE}")
+    return read_json_object(path)
 
 
 def read_config(folder: Path, ignoring: Collection[str] = ()) -> GPTConfig:
@@ -190,7 +181,7 @@ def weight_files(folder: Path) -> list[Path]:
     index = folder / f"{WEIGHTS_FILE}.index.json"
     if index.is_file():
         try:
-            weight_map = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
+            weight_map = read_json_object(index)["weight_map"]
             files = [folder / Path(name).name for name in sorted(set(weight_map.values()))]
         except (ValueError, KeyError, TypeError, AttributeError):
             raise ValueError(f"{index} is cut short or damaged") from None
@@ -201,20 +192,6 @@ def weight_files(folder: Path) -> list[Path]:
         if not file.is_file():
             raise FileNotFoundError(f"{file} is missing; it holds weights of this model")
     return files
-
-
-def read_tensors(file: Path) -> Iterator[tuple[str, Tensor]]:
-    """The names and tensors in a file; a pickle is read without running what it may contain."""
-    try:
-        if file.suffix == ".bin":
-            yield from torch.load(file, map_location="cpu", weights_only=True).items()
-            return
-        with safe_open(file, framework="pt") as tensors:
-            for name in tensors.keys():  # noqa: SIM118 (it is no dictionary)
-                yield name, tensors.get_tensor(name)
-    except DAMAGED as error:
-        reason = str(error).split("\n")[0]
-        raise ValueError(f"{file} is cut short or damaged ({reason})") from None
 
 
 def stored_tensors(
@@ -290,3 +267,17 @@ def check_vocabulary(config: GPTConfig, encoding: tiktoken.Encoding) -> None:
             f"the tokenizer {encoding.name!r} has {encoding.n_vocab} tokens, but the model only "
             f"{config.vocab_size}; take the tokenizer that the model was trained with"
         )
+
+
+def write_model(folder: Path, tensors: dict[str, Tensor], config: dict[str, Any]) -> None:
+    """Writes the weights and then config.json, each whole or not at all.
+
+    Raises:
+        OSError: the disk is full or may not be written to; no file is left half-written.
+    """
+    text = json.dumps(config, indent=2) + "\n"
+    folder.mkdir(parents=True, exist_ok=True)
+    write_atomically(
+        folder / WEIGHTS_FILE, lambda path: save_file(tensors, path, metadata={"format": "pt"})
+    )
+    write_text(folder / CONFIG_FILE, text)

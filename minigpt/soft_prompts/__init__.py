@@ -1,1 +1,21 @@
 """Soft prompts: trained vectors, or keys and values, before every text of a frozen model."""
+
+from minigpt.soft_prompts.model import (
+    apply_prefix_tuning,
+    apply_prompt_tuning,
+    load_soft_prompt,
+    nearest_tokens,
+    remove_soft_prompts,
+    save_soft_prompt,
+    set_soft_prompt,
+)
+
+__all__ = [
+    "apply_prefix_tuning",
+    "apply_prompt_tuning",
+    "load_soft_prompt",
+    "nearest_tokens",
+    "remove_soft_prompts",
+    "save_soft_prompt",
+    "set_soft_prompt",
+]

@@ -1,4 +1,4 @@
-"""Soft prompts as folders (adapter_files.py), in the layout that peft writes and reads.
+"""Soft prompts as folders (files/adapter_folder.py), in the layout that peft writes and reads.
 
     adapter_config.json          peft_type, num_virtual_tokens, token_dim, num_layers ...
     adapter_model.safetensors    prompt_embeddings, [n, C] or [n, 2 L C]

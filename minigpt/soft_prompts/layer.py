@@ -13,51 +13,16 @@ Sources: Lester et al. 2021, "The Power of Scale for Parameter-Efficient Prompt 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from minigpt.cache import LayerPrefix, Prefix
 from minigpt.config import GPTConfig
-from minigpt.generation import KVCache
-from minigpt.model import GPT, drop
-from minigpt.soft_prompts.files import PREFIX_TUNING, PROMPT_TUNING
-
-
-class LayerPrefix(NamedTuple):
-    """Keys and values of one layer, [1, H, n, D] each, that stand before those of every row."""
-
-    keys: Tensor
-    values: Tensor
-
-    def append(self, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-        """k and v [B, H, T, D] behind the prefix: [B, H, n + T, D]. Nothing is stored."""
-        keys, values = (part.to(k.dtype).expand(len(k), -1, -1, -1) for part in self)
-        return torch.cat([keys, k], dim=2), torch.cat([values, v], dim=2)
-
-
-class Prefix:
-    """Keys and values of every layer that stand before every text, one LayerPrefix a layer."""
-
-    def __init__(self, layers: Sequence[LayerPrefix]) -> None:
-        self.layers = list(layers)
-
-    def __getitem__(self, layer: int) -> LayerPrefix:
-        return self.layers[layer]
-
-    @property
-    def length(self) -> int:
-        """n; the text's first token stands at this position."""
-        return self.layers[0].keys.size(2)
-
-    def copy(self, batch_size: int, capacity: int) -> KVCache:
-        """A cache that starts with the prefix, for batch_size rows and capacity tokens in all."""
-        cache = KVCache(len(self.layers), capacity)
-        for layer, held in enumerate(self.layers):
-            cache[layer].append(*(part.expand(batch_size, -1, -1, -1) for part in held))
-        return cache
+from minigpt.fast.dropout import dropout
+from minigpt.model import GPT, Visible
 
 
 class PromptTuning(nn.Module):
@@ -71,8 +36,6 @@ class PromptTuning(nn.Module):
     Args:
         vectors: [n, C], where training starts.
     """
-
-    peft_type = PROMPT_TUNING
 
     def __init__(self, vectors: Tensor) -> None:
         super().__init__()
@@ -96,8 +59,6 @@ class PrefixTuning(nn.Module):
         network: makes [n, 2 L C] of [n, C] (section 4.3). It is trained too, and left out when the
             prefix is saved.
     """
-
-    peft_type = PREFIX_TUNING
 
     def __init__(self, start: Tensor, network: Reparametrization | None = None) -> None:
         super().__init__()
@@ -157,7 +118,7 @@ class SoftPrompts(nn.Module):
 
 
 class _Recorder:
-    """Takes the place of a cache and keeps what each layer appends."""
+    """Takes the place of every layer's cache and keeps what each layer appends."""
 
     def __init__(self) -> None:
         self.layers: list[LayerPrefix] = []
@@ -177,9 +138,9 @@ def read_embeddings(model: GPT, embeddings: Tensor) -> Prefix:
     recorder = _Recorder()
     positions = cast(Tensor, model.transformer["wpe"].weight)[: len(embeddings)]  # [n, C]
     x = (embeddings.to(positions.dtype) + positions)[None]  # [1, n, C]
-    x = drop(x, model.config.dropout, model.training)
+    x = dropout(x, model.config.dropout, model.training)
     for block in model.blocks():
-        x = block(x, recorder)
+        x = block(x, Visible(recorder))
     # What the last block returns is of no use. But weights that are sliced over processes (FSDP)
     # are put together for the way back only when a gradient reaches what their block returned.
     keys, values = recorder.layers.pop()
@@ -202,22 +163,3 @@ def count_prefix_tuning(config: GPTConfig, n_tokens: int, reparametrize: int | N
         return n_tokens * width
     network = (config.n_embd + 1) * reparametrize + (reparametrize + 1) * width
     return n_tokens * config.n_embd + network
-
-
-def prefix_embed(config: GPTConfig, l_p: int, l_i: int) -> int:
-    """PrefixEmbed of Hu et al.: l_p virtual tokens before the text and l_i after it, C (l_p + l_i).
-
-    Of their table for GPT-3 175B, 0.9, 1.7, 3.2 and 6.4 million for l_i = 8 and l_p = 64, 128, 256
-    and 512 come out, rounded. For l_p = 32 it is 491,520, which they print as 0.4 and not as 0.5.
-    """
-    return config.n_embd * (l_p + l_i)
-
-
-def prefix_layer(config: GPTConfig, l_p: int, l_i: int) -> int:
-    """PrefixLayer of Hu et al.: what every layer makes of those tokens is trained, L C (l_p + l_i).
-
-    None of the five counts of their table comes out: for (2, 2), (8, 0), (8, 8), (32, 4) and
-    (64, 0) the formula gives 4.7, 9.4, 18.9, 42.5 and 75.5 million, they print 5.1, 10.1, 20.2,
-    44.1 and 76.1.
-    """
-    return config.n_layer * config.n_embd * (l_p + l_i)

@@ -13,7 +13,7 @@ trains what every layer would make of such tokens, their keys and values: 2 L C 
 way a text finds keys and values before itself (Prefix), and GPT.forward needs to know no more.
 A soft prompt belongs to the weights it was trained on: none is active while LoRA is merged.
 
-What happens inside is in prefix.py, the files are in soft_prompt_files.py. In the comments n is the
+What happens inside is in layer.py, the files are in files.py. In the comments n is the
 number of virtual tokens, C the width n_embd, L the number of layers, V the vocabulary.
 Sources: Lester et al. 2021, "The Power of Scale for Parameter-Efficient Prompt Tuning" (arXiv
 2104.08691); Li and Liang 2021, "Prefix-Tuning" (arXiv 2101.00190).
@@ -31,23 +31,19 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from minigpt.config import GPTConfig
-from minigpt.dataset import check_ids
+from minigpt.cache import Prefix
+from minigpt.config import GPTConfig, check_ids
 from minigpt.generation import evaluation_mode
-from minigpt.lora.layer import check_name
-from minigpt.lora.model import check_not_merged
+from minigpt.layers import check_name, check_not_merged
 from minigpt.model import GPT
-from minigpt.soft_prompts.files import PROMPT_TUNING, read_vectors, write_vectors
+from minigpt.soft_prompts.files import PREFIX_TUNING, PROMPT_TUNING, read_vectors, write_vectors
 from minigpt.soft_prompts.layer import (
-    Prefix,
     PrefixTuning,
     PromptTuning,
     Reparametrization,
     SoftPrompts,
     count_prefix_tuning,
     count_prompt_tuning,
-    prefix_embed,
-    prefix_layer,
     read_embeddings,
     token_embeddings,
 )
@@ -57,7 +53,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Prefix", "SoftPrompts", "apply_prefix_tuning", "apply_prompt_tuning", "count_prefix_tuning",
-    "count_prompt_tuning", "load_soft_prompt", "nearest_tokens", "prefix_embed", "prefix_layer",
+    "count_prompt_tuning", "load_soft_prompt", "nearest_tokens",
     "remove_soft_prompts", "save_soft_prompt", "set_soft_prompt",
 ]  # fmt: skip
 
@@ -258,7 +254,8 @@ def save_soft_prompt(model: GPT, folder: str | Path, name: str | None = None) ->
     held = soft_prompts_of(model)
     prompt = held[_check_held(held, held.active if name is None else name)]
     with torch.no_grad():
-        write_vectors(Path(folder), prompt.peft_type, prompt.vectors(), model.config)
+        kind = PROMPT_TUNING if isinstance(prompt, PromptTuning) else PREFIX_TUNING
+        write_vectors(Path(folder), kind, prompt.vectors(), model.config)
 
 
 def load_soft_prompt(model: GPT, folder: str | Path, name: str = "default") -> GPT:

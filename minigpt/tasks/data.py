@@ -7,7 +7,6 @@ train(model, data, config)
 
 from __future__ import annotations
 
-from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,34 +15,42 @@ import tiktoken
 
 from minigpt.dataset import pack
 from minigpt.tasks import rows as instructions
-from minigpt.tasks.task import METRICS, TASKS, Task, make_task, read_records, split_records
-from minigpt.text import python_library, task_sets
-from minigpt.text.documents import split_documents
+from minigpt.tasks.task import Task, read_records, split_records
+from minigpt.text import documents, python_library, task_sets
+
+SHIPPED = "shipped"
 
 
 @dataclass(frozen=True)
 class TaskData:
-    """A task and its records; no prompt is in two of the three parts."""
+    """A task and its records; no prompt is in two of the three parts.
+
+    Attributes:
+        source: SHIPPED, or anything else for records of one's own, such as the name of their file.
+    """
 
     task: Task
     train: list[dict]
     validation: list[dict]
     test: list[dict]
+    source: str = "given"
 
 
 def task_data(
     task: Task, data: Path | None = None, validation: float = 0.05, test: float = 0.05
 ) -> TaskData:
-    """The shipped records of a task, or those of a file, split by `split_records`.
+    """Returns the shipped records of a task, or those of a file, split by `split_records`.
 
     Raises:
         FileNotFoundError, ValueError: as read_records and split_records; or the task has no data.
     """
     if data is not None:
-        return TaskData(task, *split_records(read_records(data, task), task, validation, test))
+        parts = split_records(read_records(data, task), task, validation, test)
+        return TaskData(task, *parts, source=str(data))
     if not task.task_set:
-        raise ValueError(f"no data comes with the task {task.name}: give a file with --data")
-    return TaskData(task, *(task_sets.task_set(task.task_set, part) for part in task_sets.SPLITS))
+        raise ValueError(f"no data comes with the task {task.name}: give a file of records")
+    train, held_out, judged = (task_sets.task_set(task.task_set, part) for part in task_sets.SPLITS)
+    return TaskData(task, train, held_out, judged, SHIPPED)
 
 
 def row_length_for(examples: Sequence[instructions.Example], block_size: int) -> int:
@@ -96,43 +103,9 @@ def instruction_data(
 
     sources = [(rows(encode(part.task, part.train, row_length)), 1.0) for part in parts]
     if rehearse:
-        library, _ = split_documents(python_library.python_library())
+        library, _ = documents.split_documents(python_library.python_library())
         texts = (encoding.encode_ordinary(document.text) for document in library)
         text = instructions.text_rows(pack(texts, encoding.eot_token), row_length)
         sources.append((text, len(parts) * rehearse / (1 - rehearse)))
     validation = [e for p in parts for e in encode(p.task, p.validation, row_length)]
     return instructions.InstructionData(sources, rows(validation), seed)
-
-
-def chosen_tasks(arguments: Namespace) -> list[Task]:
-    """The tasks that the command line names, or the one that --template and --answer make.
-
-    Raises:
-        ValueError: they do not go together.
-    """
-    if arguments.template or arguments.answer:
-        if not (arguments.template and arguments.answer and arguments.data):
-            raise ValueError("a task of your own needs --template, --answer and --data")
-        return [
-            make_task(
-                "own", arguments.template, arguments.answer, arguments.metric,
-                arguments.max_new_tokens,
-            )
-        ]  # fmt: skip
-    if arguments.data and len(arguments.task) > 1:
-        raise ValueError("--data is the file of one task: give one --task, or leave --data out")
-    return [TASKS[name] for name in dict.fromkeys(arguments.task)]
-
-
-def add_task_arguments(parser: ArgumentParser, several: bool) -> None:
-    """The options that say what the task is, and where its records are."""
-    add = parser.add_argument
-    add(
-        "--task", nargs="+" if several else 1, choices=list(TASKS), default=["translation"],
-        help="what is to be done (default translation)",
-    )  # fmt: skip
-    add("--data", type=Path, metavar="FILE", help="JSON Lines instead of the shipped records")
-    add("--template", help='a task of your own: the prompt, as "{question} Answer:"')
-    add("--answer", help='and its answer, as "{reply}"')
-    add("--metric", default="rouge", choices=METRICS, help="and how it is judged (default rouge)")
-    add("--max-new-tokens", type=int, default=64, help="and the longest answer (default 64 tokens)")

@@ -24,9 +24,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import tiktoken
 import torch
-from torch import Tensor
 
-from minigpt.dataset import IGNORE, check_ids
+from minigpt.config import IGNORE, check_ids
+from minigpt.dataset import Batch
 from minigpt.tasks.task import TASKS, Task, make_task, read_records, split_records
 
 __all__ = [
@@ -116,11 +116,10 @@ class Rows:
         """T."""
         return self.idx.shape[1]
 
-    def batch(self, which: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:
-        """(idx, targets, segments) of some rows, int64 [len(which), T] each."""
+    def batch(self, which: np.ndarray) -> Batch:
+        """Returns the rows with these numbers as a batch [len(which), T]."""
         parts = (self.idx, self.targets, self.segments)
-        idx, targets, segments = (torch.from_numpy(a[which].astype(np.int64)) for a in parts)
-        return idx, targets, segments
+        return Batch(*(torch.from_numpy(a[which].astype(np.int64)) for a in parts))
 
 
 def pack_examples(examples: Sequence[Example], row_length: int, end_token: int) -> Rows:
@@ -264,8 +263,8 @@ class InstructionData:
         self.validation = validation
         self.seed = seed
 
-    def train_batch(self, step: int, batch_size: int) -> tuple[Tensor, Tensor, Tensor]:
-        """(idx, targets, segments), int64 [B, T] each: a pure function of (seed, step).
+    def train_batch(self, step: int, batch_size: int) -> Batch:
+        """Returns the rows of this step [B, T]: a pure function of (seed, step).
 
         Raises:
             ValueError: batch_size is more than all sources have together.
@@ -277,16 +276,15 @@ class InstructionData:
                 f"{n_rows}: give more examples, a batch_size of at most {n_rows}, or shorter rows"
             )
         orders: dict[tuple[int, int], np.ndarray] = {}
-        batch = []
+        rows = []
         for row in range(batch_size):
             source, turn = self._whose(step * batch_size + row)
             epoch, place = divmod(turn, len(self.sources[source]))
             if (source, epoch) not in orders:
                 orders[source, epoch] = self._order(source, epoch)
             which = orders[source, epoch][place : place + 1]
-            batch.append(self.sources[source].batch(which))
-        idx, targets, segments = (torch.cat(parts) for parts in zip(*batch, strict=True))
-        return idx, targets, segments  # (B, T) each
+            rows.append(self.sources[source].batch(which))
+        return Batch(*map(torch.cat, zip(*rows, strict=True)))
 
     def _whose(self, n: int) -> tuple[int, int]:
         """Which source gives row n of all rows ever drawn, and how many it gave before."""
@@ -306,8 +304,8 @@ class InstructionData:
         bits = np.random.Philox(key=[self.seed, source], counter=[0, 0, epoch, 0])
         return np.random.Generator(bits).permutation(len(self.sources[source]))
 
-    def validation_batches(self, batch_size: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        """Batches (idx, targets, segments), int64 [B or fewer, T], over all validation rows."""
+    def validation_batches(self, batch_size: int) -> Iterator[Batch]:
+        """Yields all validation rows in batches [B or fewer, T]."""
         for first in range(0, len(self.validation), batch_size):
             last = min(first + batch_size, len(self.validation))
             yield self.validation.batch(np.arange(first, last))

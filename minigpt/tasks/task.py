@@ -183,6 +183,13 @@ SENTIMENT = Task(
 TASKS = {task.name: task for task in (TRANSLATION, SUMMARIZATION, SENTIMENT)}
 
 
+def named_task(name: str) -> Task:
+    """Returns the shipped task of this name; ValueError if there is none."""
+    if name not in TASKS:
+        raise ValueError(f"no task is called {name!r}; there are {', '.join(TASKS)}")
+    return TASKS[name]
+
+
 def make_task(
     name: str, template: str, answer: str, metric: str = "rouge", max_new_tokens: int = 64
 ) -> Task:

@@ -5,7 +5,7 @@ A checkpoint is two files in the run's folder:
     checkpoint.json          how far the run is, and which tensor file belongs to it
     tensors-0.safetensors    weights and optimizer moments (the next one goes to tensors-1, the one
                              after that to tensors-0 again); under "best.", a copy of the weights of
-                             the lowest validation loss, if the run keeps one (early_stopping.py)
+                             the lowest validation loss, if the run keeps one (result.py)
 
 The tensor file that checkpoint.json does not name is free to be written. Once it is complete and on
 the disk, a new checkpoint.json that names it replaces the old one in a single step (os.replace is
@@ -28,8 +28,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from minigpt.files.atomic import write_atomically
-from minigpt.training.distributed import is_first_process, like, whole
+from minigpt.files.atomic import write_atomically, write_text
+from minigpt.files.json_objects import read_json_object
+from minigpt.training.distributed import gather_full, is_first_process, shard_like
 
 COMMIT_RECORD = "checkpoint.json"
 TENSOR_FILES = ("tensors-0.safetensors", "tensors-1.safetensors")
@@ -62,7 +63,7 @@ def save_checkpoint(
         **(optimizer_tensors(model, optimizer) if optimizer else {}),
         **{f"best.{name}": weight for name, weight in (best or {}).items()},
     }.items():
-        full = whole(tensor.detach())
+        full = gather_full(tensor.detach())
         if is_first_process():
             tensors[name] = full.cpu().contiguous()
     if not is_first_process():
@@ -76,7 +77,7 @@ def save_checkpoint(
     text = json.dumps(record)
 
     write_atomically(folder / free, lambda path: save_file(tensors, path))
-    write_atomically(folder / COMMIT_RECORD, lambda path: _write_text(path, text))
+    write_text(folder / COMMIT_RECORD, text)
     (folder / used).unlink(missing_ok=True)
 
 
@@ -101,7 +102,7 @@ def load_checkpoint(
 
     with torch.no_grad():
         for name, tensor in expected.items():
-            tensor.copy_(like(tensor, saved[name]))
+            tensor.copy_(shard_like(tensor, saved[name]))
     if optimizer is not None:
         _load_moments(optimizer, moments, trainable)
     progress: dict[str, Any] = record["progress"]
@@ -124,7 +125,7 @@ def load_best(folder: str | Path, model: nn.Module) -> dict[str, Tensor]:
     trainable = {name: p.detach() for name, p in model.named_parameters() if p.requires_grad}
     compare_tensors(path, saved, {f"best.{name}": tensor for name, tensor in trainable.items()})
     return {
-        name: like(tensor, saved[f"best.{name}"].to(tensor.device))
+        name: shard_like(tensor, saved[f"best.{name}"].to(tensor.device))
         for name, tensor in trainable.items()
     }
 
@@ -142,13 +143,10 @@ def read_commit_record(folder: str | Path) -> dict[str, Any]:
         ValueError: the file is damaged.
     """
     path = Path(folder) / COMMIT_RECORD
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise FileNotFoundError(f"there is no checkpoint in {folder}: no {path.name}") from None
-    except ValueError as error:
-        raise ValueError(f"{path} is cut short or damaged ({error})") from None
-    if not isinstance(record, dict) or record.get("tensors") not in TENSOR_FILES:
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no checkpoint in {folder}: no {path.name}")
+    record = read_json_object(path)
+    if record.get("tensors") not in TENSOR_FILES:
         raise ValueError(f"{path} is not a checkpoint of minigpt: it names no tensor file")
     return record
 
@@ -233,10 +231,6 @@ def _load_moments(
         _, kind, name = key.split(".", 2)
         parameter = trainable[name]
         value = value.clone()  # own memory, aligned as torch aligns it
-        kept = value if kind == "step" else like(parameter, value)
+        kept = value if kind == "step" else shard_like(parameter, value)
         state.setdefault(number[parameter], {})[kind] = kept
     optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
-
-
-def _write_text(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")

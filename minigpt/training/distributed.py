@@ -28,13 +28,15 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from minigpt.config import IGNORE
+from minigpt.dataset import Batch
 from minigpt.model import Block
 
 MODES = ("auto", "none", "ddp", "fsdp")
 
 
 @dataclass(frozen=True)
-class Workers:
+class Processes:
     """The processes of this run, seen from one of them.
 
     Attributes:
@@ -49,15 +51,16 @@ class Workers:
     count: int
     device: torch.device
 
-    def share(self, idx: Tensor, targets: Tensor, *segments: Tensor) -> list[Tensor]:
-        """This process's rows of a batch [B, T]: rank, rank + count, rank + 2 count ...
+    def share(self, batch: Batch) -> Batch:
+        """Returns this process's rows of a batch: rank, rank + count, rank + 2 count ...
 
         If there are fewer rows than processes, some get a row whose targets do not count: they
         still have to take part, because the others wait for them.
         """
-        if self.rank < len(idx):
-            return [tensor[self.rank :: self.count] for tensor in (idx, targets, *segments)]
-        return [idx[:1], torch.full_like(targets[:1], -100), *(part[:1] for part in segments)]
+        if self.rank < len(batch.idx):
+            return batch.rows(slice(self.rank, None, self.count))
+        row = batch.rows(slice(1))
+        return row._replace(targets=torch.full_like(row.targets, IGNORE))
 
     def sum(self, value: float) -> float:
         """value added up over the processes; every process gets the same sum."""
@@ -106,13 +109,13 @@ class Workers:
         trained = dict(owner.named_parameters())
         with torch.no_grad():
             for name, parameter in model.named_parameters():
-                parameter.copy_(whole(trained[name]))
+                parameter.copy_(gather_full(trained[name]))
 
 
-SINGLE = Workers("none", 0, 1, torch.device("cpu"))
+SINGLE = Processes("none", 0, 1, torch.device("cpu"))
 
 
-def join_workers(mode: str, device: torch.device) -> Workers:
+def join_processes(mode: str, device: torch.device) -> Processes:
     """Connect this process to the others that torchrun started, until the program ends.
 
     Args:
@@ -133,7 +136,7 @@ def join_workers(mode: str, device: torch.device) -> Workers:
                 f"parallel='none' would train the same model {count} times: torchrun started "
                 f"{count} processes; use parallel='ddp' or 'fsdp', or start without torchrun"
             )
-        return Workers("none", 0, 1, device)
+        return Processes("none", 0, 1, device)
     if "RANK" not in os.environ:
         raise ValueError(
             f"parallel={mode!r} needs several processes: start the program with "
@@ -146,7 +149,7 @@ def join_workers(mode: str, device: torch.device) -> Workers:
         backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
         dist.init_process_group(backend)
         atexit.register(dist.destroy_process_group)
-    return Workers(mode, dist.get_rank(), dist.get_world_size(), device)
+    return Processes(mode, dist.get_rank(), dist.get_world_size(), device)
 
 
 @contextmanager
@@ -173,7 +176,7 @@ def is_first_process() -> bool:
     return not (dist.is_available() and dist.is_initialized()) or dist.get_rank() == 0
 
 
-def whole(tensor: Any) -> Tensor:
+def gather_full(tensor: Any) -> Tensor:
     """tensor, put together from all processes if each holds a slice.
 
     For a slice this is a conversation: every process must call it, in the same order.
@@ -181,8 +184,8 @@ def whole(tensor: Any) -> Tensor:
     return tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor
 
 
-def like(tensor: Any, full: Tensor) -> Tensor:
-    """full, cut into slices over the processes in the same way as tensor is (whole, reversed)."""
+def shard_like(tensor: Any, full: Tensor) -> Tensor:
+    """Returns full cut into slices over the processes as tensor is; undoes gather_full."""
     if not hasattr(tensor, "full_tensor"):
         return full
     from torch.distributed.tensor import distribute_tensor

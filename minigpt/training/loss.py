@@ -15,9 +15,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from minigpt.dataset import IGNORE, Batch
+from minigpt.config import IGNORE
+from minigpt.dataset import Batch
 from minigpt.model import GPT
-from minigpt.training.distributed import SINGLE, Workers, gradient_exchange
+from minigpt.training.distributed import SINGLE, Processes, gradient_exchange
 
 
 def autocast(device: torch.device, dtype: torch.dtype) -> torch.autocast:
@@ -25,14 +26,8 @@ def autocast(device: torch.device, dtype: torch.dtype) -> torch.autocast:
     return torch.autocast(device.type, dtype, enabled=dtype != torch.float32)
 
 
-def part_of_loss(
-    model: nn.Module,
-    idx: Tensor,
-    targets: Tensor,
-    total_tokens: int,
-    segments: Tensor | None = None,
-) -> Tensor:
-    """What the rows idx, targets [b, T] add to the mean loss of a batch with total_tokens targets.
+def part_of_loss(model: nn.Module, part: Batch, total_targets: int) -> Tensor:
+    """What a part of a batch adds to the mean loss of the whole, which has total_targets targets.
 
     The model gives the mean over the targets of these rows; times their number and divided by that
     of the whole batch, the parts of a batch add up to exactly its mean.
@@ -40,24 +35,22 @@ def part_of_loss(
     Returns:
         scalar, in nats a token; 0 (with gradients 0) if no target counts.
     """
-    tokens = int((targets != IGNORE).sum())
-    if tokens == 0:  # a mean over nothing is 0/0; any target will do at weight zero
+    n_targets, targets = part.n_targets, part.targets
+    if n_targets == 0:  # a mean over nothing is 0/0; any target will do at weight zero
         targets = torch.zeros_like(targets)
-    options: dict[str, Any] = {} if segments is None else {"segments": segments}
+    options: dict[str, Any] = {} if part.segments is None else {"segments": part.segments}
     if isinstance(getattr(model, "module", model), GPT):  # DDP has the model as its module
         options["loss_only"] = True
-    _, loss = model(idx, targets, **options)
-    return loss * (tokens / total_tokens)
+    _, loss = model(part.idx, targets, **options)
+    return loss * (n_targets / total_targets)
 
 
 def accumulate_gradients(
     model: nn.Module,
-    idx: Tensor,
-    targets: Tensor,
+    batch: Batch,
     micro_batch_size: int | None = None,
-    team: Workers = SINGLE,
+    processes: Processes = SINGLE,
     dtype: torch.dtype = torch.float32,
-    segments: Tensor | None = None,
 ) -> float:
     """Add the gradient of a batch's mean loss to .grad, a few rows at a time.
 
@@ -68,8 +61,7 @@ def accumulate_gradients(
     the whole batch, times the number of processes.
 
     Args:
-        idx, targets: the batch [B, T], the same on every process; -100 in targets does not count.
-        segments: [B, T] if a row holds several texts, see GPT.forward.
+        batch: the same on every process.
         dtype: of matrix products; with bfloat16 the weights stay float32 and are rounded on use.
 
     Returns:
@@ -78,31 +70,28 @@ def accumulate_gradients(
     Raises:
         ValueError: no target counts.
     """
-    total_tokens = int((targets != IGNORE).sum())
-    if total_tokens == 0:
+    total_targets = batch.n_targets
+    if total_targets == 0:
         raise ValueError(
-            f"the batch has no target to learn from: all {targets.numel()} are {IGNORE}; "
+            f"the batch has no target to learn from: all {batch.targets.numel()} are {IGNORE}; "
             "check how the data masks its prompts"
         )
-    batch = team.share(idx, targets, *([] if segments is None else [segments]))
-    size = micro_batch_size or len(idx)
-    parts = list(zip(*(tensor.split(size) for tensor in batch), strict=True))
+    parts = processes.share(batch).split(micro_batch_size or len(batch.idx))
     batch_loss = 0.0
     for i, part in enumerate(parts):
-        some_idx, some_targets, *some_segments = (tensor.to(team.device) for tensor in part)
         with gradient_exchange(model, wanted=i == len(parts) - 1):
-            with autocast(team.device, dtype):
-                loss = part_of_loss(model, some_idx, some_targets, total_tokens, *some_segments)
-            (loss * team.count).backward()  # in the formats that forward used
+            with autocast(processes.device, dtype):
+                loss = part_of_loss(model, part.to(processes.device), total_targets)
+            (loss * processes.count).backward()  # in the formats that forward used
         batch_loss += loss.item()
-    return team.sum(batch_loss)
+    return processes.sum(batch_loss)
 
 
 @torch.no_grad()
 def evaluate_loss(
     model: nn.Module,
     batches: Iterable[Batch],
-    team: Workers = SINGLE,
+    processes: Processes = SINGLE,
     dtype: torch.dtype = torch.float32,
 ) -> float:
     """The mean loss over all targets of all batches, in nats a token, without dropout.
@@ -112,13 +101,13 @@ def evaluate_loss(
     """
     was_training = model.training
     model.eval()
-    loss_sum, total_tokens = 0.0, 0
+    loss_sum, total_targets = 0.0, 0
     for batch in batches:
-        total_tokens += int((batch[1] != IGNORE).sum())
-        idx, targets, *segments = (tensor.to(team.device) for tensor in team.share(*batch))
-        with autocast(team.device, dtype):
-            loss_sum += part_of_loss(model, idx, targets, 1, *segments).item()
+        total_targets += batch.n_targets
+        part = processes.share(batch).to(processes.device)
+        with autocast(processes.device, dtype):
+            loss_sum += part_of_loss(model, part, total_targets=1).item()
     model.train(was_training)
-    if total_tokens == 0:
+    if total_targets == 0:
         raise ValueError("there is no validation data; give some, or set eval_every=0")
-    return team.sum(loss_sum) / total_tokens
+    return processes.sum(loss_sum) / total_targets

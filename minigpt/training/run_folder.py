@@ -22,7 +22,7 @@ from typing import Any, TextIO
 import torch
 from torch import Tensor, nn
 
-from minigpt.files.atomic import reason_of, write_atomically
+from minigpt.files.atomic import reason_of, write_text
 from minigpt.training.checkpoint import (
     has_checkpoint,
     load_best,
@@ -155,27 +155,23 @@ def cut_log(path: Path, step: int, validated: int) -> None:
             continue
         if earlier:
             kept.append(line + "\n")
-    write_atomically(path, lambda new: _write_lines(new, kept))
+    write_text(path, "".join(kept))
 
 
 def check_identity(
     folder: Path, saved: dict[str, dict[str, Any]], ours: dict[str, dict[str, Any]]
 ) -> None:
-    """Make sure that the run in folder is the one to be resumed.
+    """Makes sure that the run in folder is the one to be resumed.
 
     Raises:
         ValueError: it is not; names the first setting that differs.
     """
     for part in ours:
-        for name, value in ours[part].items():
-            before = saved.get(part, {}).get(name)
+        kind = "setting" if part == "run" else part  # "run" holds the caller's own settings
+        for name in {**ours[part], **saved.get(part, {})}:
+            before, value = saved.get(part, {}).get(name), ours[part].get(name)
             if before != value:
                 raise ValueError(
-                    f"the run in {folder} has {part} {name}={before!r}, this one {name}={value!r}; "
+                    f"the run in {folder} has {kind} {name}={before!r}, this one {name}={value!r}; "
                     "resume with the same settings, or choose another folder"
                 )
-
-
-def _write_lines(path: Path, lines: list[str]) -> None:
-    with open(path, "w", encoding="utf-8") as file:
-        file.writelines(lines)

@@ -23,15 +23,15 @@ class TrainConfig:
             needs less memory and gives the same step (see accumulate_gradients).
         learning_rate: the highest; reached after warmup_steps.
         min_learning_rate: where the cosine ends; None is a tenth of learning_rate, as in GPT-3.
-        weight_decay: pull of matrices towards zero, see optim.py.
+        weight_decay: pull of matrices towards zero, see optim/adamw.py.
         betas, eps: AdamW's.
         paged: keep AdamW's moments of weights on a GPU in the host's memory: 8 bytes less on the
-            GPU for each trained number, and a slower step (paged_adamw.py).
+            GPU for each trained number, and a slower step (optim/paged_adamw.py).
         grad_clip: a gradient longer than this is shortened to it; 0 for no clipping.
         eval_every: steps between validations, one more at the end; 0 for none.
         eval_batches: validate on so many batches only; None for all.
         early_stopping: end the run after so many validations in a row without a new lowest loss,
-            and, however it ends, leave in the model the weights of the lowest (early_stopping.py);
+            and, however it ends, leave in the model the weights of the lowest (result.py);
             0 for neither.
         checkpoint_every: steps between checkpoints; 0 for one at the end (or on Ctrl-C).
         seed: of the dropout masks. The data and the initial weights have their own.

@@ -16,10 +16,9 @@ from pathlib import Path
 
 import pytest
 
-DATA = Path(__file__).resolve().parents[2] / "data"
-sys.path.insert(0, str(DATA))
+from data.generators.reviews import generate as reviews
 
-from generators.reviews import generate as reviews  # noqa: E402
+DATA = Path(__file__).resolve().parents[2] / "data"
 
 Row = dict[str, str]
 Splits = dict[str, list[Row]]

@@ -5,20 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import sys
 from collections import Counter
 from itertools import pairwise
-from pathlib import Path
 from zlib import crc32
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "data"))
-
-from generators.translation import english, french
-from generators.translation import generate as translation
-from generators.translation.verbs import INTRANSITIVE, TRANSITIVE
-from generators.translation.words import ADJECTIVES, NOUNS
+from data.generators.translation import english, french
+from data.generators.translation import generate as translation
+from data.generators.translation.verbs import INTRANSITIVE, TRANSITIVE
+from data.generators.translation.words import ADJECTIVES, NOUNS
 
 VOWEL = "[aeiouyàâéèêëîïôùûüœAEIOUÉÊ]"
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 
-# Triton reads this when a kernel is defined, so it stands before anything that defines one.
-os.environ["TRITON_INTERPRET"] = "1"
+# Triton reads this when a kernel is defined, so it stands before anything that defines one. On a
+# GPU, TRITON_INTERPRET=0 lets test_on_gpu.py compile them.
+os.environ.setdefault("TRITON_INTERPRET", "1")
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import pytest
 import torch
@@ -31,8 +33,10 @@ Poisoned = Callable[..., Tensor]
 
 
 @pytest.fixture
-def poisoned() -> Iterator[Poisoned]:
+def poisoned(monkeypatch: pytest.MonkeyPatch) -> Iterator[Poisoned]:
     """poisoned(n, dtype) -> an output [n] in the middle of a larger poisoned buffer.
+
+    Launchers make their outputs with torch.empty, which gives such tensors too while a test runs.
 
     When the test is over, the guard bands on both sides must still be poison, and no NaN may be
     left in a float output. In a byte output 0xCD can be a right answer: compare with the expected
@@ -42,12 +46,20 @@ def poisoned() -> Iterator[Poisoned]:
 
     def make(n: int, dtype: torch.dtype) -> Tensor:
         guard = GUARD_BYTES // dtype.itemsize
-        buffer = torch.empty(n + 2 * guard, dtype=dtype)
+        buffer = empty(n + 2 * guard, dtype=dtype)
         poison(buffer)
         handed_out.append((buffer, guard, n))
         return buffer[guard : guard + n]
 
-    yield make
+    def make_for_launcher(*shape: Any, dtype: torch.dtype, device: torch.device) -> Tensor:
+        assert device.type == "cpu"
+        sizes = torch.Size(shape[0] if isinstance(shape[0], Sequence) else shape)
+        return make(sizes.numel(), dtype).view(sizes)
+
+    empty = torch.empty
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, "empty", make_for_launcher)
+        yield make
     for buffer, guard, n in handed_out:
         what = f"{buffer.dtype} output of {n} elements"
         assert is_poison(buffer[:guard]).all(), f"something was written before the {what}"

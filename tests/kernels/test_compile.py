@@ -13,7 +13,7 @@ from torch._dynamo.backends.common import aot_autograd
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from kernels import NF4Tensor, dequantize_nf4, nf4_linear, ops, quantize_nf4
-from tests.kernels.test_ops import linear_inputs
+from tests.kernels.tiny import linear_inputs
 
 
 def test_compiled_without_a_break_and_with_the_same_results() -> None:
@@ -72,7 +72,7 @@ def test_quantizing_is_compiled_without_a_break() -> None:
 
 def test_operators_keep_what_they_promise_torch() -> None:
     x, q, bias, _ = linear_inputs()
-    parts, rest = ops.parts_of(q), (list(q.shape), 64, 256)
+    parts, rest = list(q.parts.values()), (list(q.shape), 64, 256)
     torch.library.opcheck(ops.quantize_op, (torch.randn(9, 11), 64, None, None))
     torch.library.opcheck(ops.dequantize_op, (parts, *rest, torch.float16, None))
     torch.library.opcheck(ops.linear_op, (x.detach(), parts, bias.detach(), *rest, None))

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from lessons.experiments.encoder import Blanks, Encoder, examine, place_in_sentence
-from minigpt.config import GPTConfig
-from minigpt.dataset import IGNORE, PackedText
+from minigpt.config import IGNORE, GPTConfig
+from minigpt.dataset import PackedText
 from minigpt.model import GPT
 
 SMALL = GPTConfig(vocab_size=20, block_size=12, n_layer=2, n_head=2, n_embd=16)
@@ -66,15 +66,15 @@ def test_an_encoder_sees_what_comes_later_and_a_decoder_does_not() -> None:
 def test_blanks_hide_their_share_and_ask_for_nothing_else() -> None:
     ids = np.arange(4000, dtype=np.uint16) % 18
     blanks = Blanks(PackedText(ids, ids, block_size=12), mask_token=19, share=0.15)
-    whole, _ = blanks.text.train_batch(3, 500)
-    idx, targets = blanks.train_batch(3, 500)
+    whole = blanks.text.train_batch(3, 500).idx
+    idx, targets, _ = blanks.train_batch(3, 500)
     hidden = idx == 19
     assert torch.equal(targets[hidden], whole[hidden])
     assert torch.equal(idx[~hidden], whole[~hidden])
     assert (targets[~hidden] == IGNORE).all()
     assert hidden.float().mean() == pytest.approx(0.15, abs=0.02)  # of 6,000: four deviations
-    assert torch.equal(blanks.train_batch(3, 500)[0], idx)
-    assert not torch.equal(blanks.train_batch(4, 500)[0] == 19, hidden)
+    assert torch.equal(blanks.train_batch(3, 500).idx, idx)
+    assert not torch.equal(blanks.train_batch(4, 500).idx == 19, hidden)
 
 
 def test_place_in_sentence_counts_from_each_end_token() -> None:

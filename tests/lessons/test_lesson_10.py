@@ -157,7 +157,7 @@ def test_every_lookup_of_a_level_gives_the_reference_s_values(way: str) -> None:
 import torch
 from kernels.nf4 import LEVELS, NF4Tensor
 from kernels.reference import dequantize_plainly
-from lessons.level_lookup import WORDS, lookup_kernel
+from lessons.kernel_views.lookup_costs import WORDS, lookup_kernel
 
 torch.manual_seed(0)
 n = 2 * WORDS * 8
@@ -173,7 +173,7 @@ assert torch.equal(out, dequantize_plainly(q, torch.bfloat16))
 TOY = """
 import torch, triton
 import triton.language as tl
-from lessons.kernel_trace import trace
+from lessons.kernel_views.trace import trace
 
 @triton.jit
 def double(x):

@@ -41,7 +41,7 @@ def test_lesson_13(run_lesson: Callable) -> None:
         + L * sum(n_in * n_out + n_out for n_in, n_out in shapes)
         + (2 * L + 1) * 2 * C,  # layer norms
         "LoRA": L * sum(12 * (n_in + n_out) for n_in, n_out in shapes),
-        "adapters": 2 * L * (2 * C * r + r + C),
+        "bottlenecks": 2 * L * (2 * C * r + r + C),
         "prefix": 2 * L * C * n,
         "prefix, network": n * C + C * hidden + hidden + hidden * 2 * L * C + 2 * L * C,
         "prompt": n * C,
@@ -91,11 +91,11 @@ def test_the_verdict_better_names_the_difference_and_says_where_it_is_near(
 
 
 @pytest.mark.parametrize("apart", [0.0, 0.2, -5.0])
-def test_every_way_is_named_once_and_no_name_covers_another_or_a_point(apart: float) -> None:
-    names = ("full", "LoRA", "QLoRA", "adapters", "prefix", "prefix, random", "prefix, network")
+def test_every_method_is_named_once_and_no_name_covers_another_or_a_point(apart: float) -> None:
+    names = ("full", "LoRA", "QLoRA", "bottlenecks", "prefix", "prefix, random", "prefix, network")
     names += ("prompt", "prompt, random")
     results = {
-        name: {"bleu": 40 + apart * i, "trained": 5000 if i > 3 else 10**6}
+        name: {"BLEU": 40 + apart * i, "trained": 5000 if i > 3 else 10**6}
         for i, name in enumerate(names)
     }
     figure = Figure(figsize=(9, 5), layout="constrained")
@@ -105,7 +105,7 @@ def test_every_way_is_named_once_and_no_name_covers_another_or_a_point(apart: fl
     (legend,) = figure.legends
     texts = legend.get_texts()
     assert sorted(text.get_text() for text in texts) == sorted(
-        f"{name} {result['bleu']:.1f}" for name, result in results.items()
+        f"{name} {result['BLEU']:.1f}" for name, result in results.items()
     )
     boxes = [text.get_window_extent() for text in texts]
     assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])

@@ -7,10 +7,11 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from minigpt.config import check_ids
 from minigpt.dataset import (
+    Batch,
     PackedText,
     bits_per_byte,
-    check_ids,
     next_token_pairs,
     overlapping_windows,
     pack,
@@ -62,7 +63,7 @@ def test_bad_ids_and_empty_corpora_are_one_sentence() -> None:
 
 def test_windows_are_stretches_of_the_text() -> None:
     data = PackedText(np.arange(1000, dtype=np.uint16), np.arange(50), block_size=16)
-    idx, targets = data.train_batch(step=3, batch_size=8)
+    idx, targets, _ = data.train_batch(step=3, batch_size=8)
     assert idx.shape == targets.shape == (8, 16)
     assert idx.dtype == targets.dtype == torch.int64
     assert torch.equal(idx, idx[:, :1] + torch.arange(16))
@@ -77,34 +78,34 @@ def test_a_batch_depends_on_nothing_but_seed_and_step() -> None:
     np.random.seed(99)
     again = PackedText(ids, ids[:50], 32, seed=7)
     for step in reversed(range(20)):
-        assert torch.equal(again.train_batch(step, 4)[0], forwards[step][0])
-    assert len({batch[0].numpy().tobytes() for batch in forwards}) == 20
+        assert torch.equal(again.train_batch(step, 4).idx, forwards[step].idx)
+    assert len({batch.idx.numpy().tobytes() for batch in forwards}) == 20
     other_seed = PackedText(ids, ids[:50], 32, seed=8)
-    assert not torch.equal(other_seed.train_batch(0, 4)[0], forwards[0][0])
-    assert not torch.equal(other_seed.train_batch(0, 4)[0], forwards[1][0])
+    assert not torch.equal(other_seed.train_batch(0, 4).idx, forwards[0].idx)
+    assert not torch.equal(other_seed.train_batch(0, 4).idx, forwards[1].idx)
 
 
 def test_every_start_is_equally_likely_including_the_last() -> None:
     data = PackedText(np.arange(25), np.arange(5), block_size=5)  # 20 possible starts
-    starts = torch.cat([data.train_batch(step, 100)[0][:, 0] for step in range(200)])
+    starts = torch.cat([data.train_batch(step, 100).idx[:, 0] for step in range(200)])
     counts = torch.bincount(starts, minlength=20).double()
     assert len(counts) == 20
     chi_square = ((counts - 1000) ** 2 / 1000).sum()
     assert chi_square < 43.8  # 19 degrees of freedom: exceeded once in a thousand seeds
     only = PackedText(np.arange(6), np.arange(5), block_size=5)
-    assert only.train_batch(0, 3)[1].tolist() == [[1, 2, 3, 4, 5]] * 3
+    assert only.train_batch(0, 3).targets.tolist() == [[1, 2, 3, 4, 5]] * 3
 
 
 def test_sources_are_drawn_by_weight_and_not_by_size() -> None:
     sources = [(np.arange(100), 3.0), (np.arange(1000, 9000), 1.0), (np.arange(9000, 9100), 0.5)]
     data = PackedText(sources, np.arange(5), block_size=8)
-    first = torch.cat([data.train_batch(step, 64)[0][:, 0] for step in range(150)]).numpy()
+    first = torch.cat([data.train_batch(step, 64).idx[:, 0] for step in range(150)]).numpy()
     n = len(first)
     for low, high, weight in ((0, 100, 3.0), (1000, 9000, 1.0), (9000, 9100, 0.5)):
         p = weight / 4.5
         drawn = np.count_nonzero((first >= low) & (first < high))
         assert abs(drawn - n * p) < 4 * math.sqrt(n * p * (1 - p))  # binomial, 4 sigma
-    idx, targets = data.train_batch(0, 64)
+    idx, targets, _ = data.train_batch(0, 64)
     assert torch.equal(targets, idx + 1)  # no window spans two sources
 
 
@@ -114,14 +115,14 @@ def test_validation_asks_for_every_id_once_and_in_order(n_ids: int, batch_size: 
     ids = np.random.default_rng(1).integers(0, 1000, n_ids).astype(np.uint16)
     data = PackedText(np.arange(9), ids, block_size=8)
     batches = list(data.validation_batches(batch_size))
-    idx = torch.cat([batch[0] for batch in batches])
-    targets = torch.cat([batch[1] for batch in batches])
+    idx = torch.cat([batch.idx for batch in batches])
+    targets = torch.cat([batch.targets for batch in batches])
     assert idx.shape == targets.shape
     assert idx.shape[1] == 8
     counted = targets != -100
     assert targets[counted].tolist() == ids[1:].tolist()
     assert idx[counted].tolist() == ids[:-1].tolist()
-    assert all(len(batch[0]) <= batch_size for batch in batches)
+    assert all(len(batch.idx) <= batch_size for batch in batches)
 
 
 def test_validation_loss_is_that_of_the_text_in_one_piece() -> None:
@@ -131,7 +132,7 @@ def test_validation_loss_is_that_of_the_text_in_one_piece() -> None:
     whole = F.cross_entropy(bigram[ids[:-1].astype(int)], torch.tensor(ids[1:].astype(int)))
     total = sum(
         F.cross_entropy(bigram[idx].flatten(0, 1), targets.flatten(), reduction="sum")
-        for idx, targets in data.validation_batches(4)
+        for idx, targets, _ in data.validation_batches(4)
     )
     assert total / 76 == pytest.approx(whole.item(), rel=1e-12)
 
@@ -142,7 +143,8 @@ def test_overlapping_windows_ask_for_every_id_once_with_a_long_past(
     n_ids: int, stride: int
 ) -> None:
     asked = []
-    for number, (idx, targets) in enumerate(overlapping_windows(np.arange(n_ids), 8, stride, 3)):
+    windows = overlapping_windows(np.arange(n_ids), 8, stride, batch_size=3)
+    for number, (idx, targets, _) in enumerate(windows):
         counted = targets != -100
         assert torch.equal(targets[counted], idx[counted] + 1)
         asked += targets[counted].tolist()
@@ -175,6 +177,26 @@ def test_a_stride_that_skips_ids_is_refused() -> None:
 def test_too_little_text_is_one_sentence(train, validation, block_size, message) -> None:
     with pytest.raises(ValueError, match=message):
         PackedText(train, validation, block_size)
+
+
+@pytest.mark.parametrize("with_segments", [True, False])
+def test_a_batch_is_cut_and_moved_with_all_its_parts(with_segments: bool) -> None:
+    idx, targets, segments = torch.arange(42).view(3, 7, 2)
+    targets[3:, 0] = -100
+    whole = Batch(idx, targets, segments if with_segments else None)
+    assert whole.n_targets == 14 - 4
+    every_third = whole.rows(slice(1, None, 3))
+    parts = whole.split(3)
+    assert [len(part.idx) for part in parts] == [3, 3, 1]
+    for tensor, chosen, *cut, moved in zip(
+        whole, every_third, *parts, whole.to("meta"), strict=True
+    ):
+        if tensor is None:
+            assert (chosen, cut, moved) == (None, [None] * 3, None)
+            continue
+        assert torch.equal(chosen, tensor[[1, 4]])
+        assert torch.equal(torch.cat(cut), tensor)
+        assert (moved.shape, moved.device.type) == (tensor.shape, "meta")
 
 
 def test_bits_per_byte_of_a_guess_among_equals() -> None:

@@ -8,9 +8,11 @@ import torch
 from torch import Tensor
 
 from minigpt import generation
+from minigpt.cache import KVCache
 from minigpt.config import GPTConfig
-from minigpt.generation import KVCache, draw, keep_top_k, keep_top_p, sample, stream, stream_text
+from minigpt.generation import draw, keep_top_k, keep_top_p, sample, stream
 from minigpt.model import GPT
+from minigpt.tokenizer import stream_text
 
 CONFIG = GPTConfig(vocab_size=50, block_size=16, n_layer=2, n_head=2, n_embd=16, dropout=0.5)
 

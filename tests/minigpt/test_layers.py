@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from minigpt.config import GPTConfig
-from minigpt.lora.model import apply_lora, count_trainable
+from minigpt.lora.model import apply_lora
+from minigpt.memory.counts import count_lora
 from tests.minigpt.tiny.gpt2 import ours
 from tests.minigpt.tiny.lora import ALL
 
@@ -22,7 +23,7 @@ def test_the_gpt3_table_of_hu_et_al_comes_out(
     targets: str, ranks: tuple[int, ...], printed: tuple[float, ...]
 ) -> None:
     config = GPTConfig.preset("gpt3-175b")
-    counts = [count_trainable(config, r, tuple(targets)) for r in ranks]
+    counts = [count_lora(config, r, tuple(targets)) for r in ranks]
     assert [count // 100_000 / 10 for count in counts] == list(printed)  # cut off, not rounded
     assert counts == [2 * 12288 * r * 96 * len(targets) for r in ranks]
 
@@ -43,13 +44,13 @@ def test_the_gpt3_table_of_hu_et_al_comes_out(
 def test_the_count_is_that_of_a_real_model(targets: tuple[str, ...]) -> None:
     model = apply_lora(ours(), r=3, target_modules=targets)
     real = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    assert count_trainable(model.config, 3, targets) == real
+    assert count_lora(model.config, 3, targets) == real
 
 
 def test_the_count_refuses_what_apply_lora_refuses() -> None:
     with pytest.raises(ValueError, match="r must be a whole number"):
-        count_trainable(ours().config, 0)
+        count_lora(ours().config, 0)
     with pytest.raises(ValueError, match=r"from 1 to 32 for transformer\.h\.0\.attn\.c_attn"):
-        count_trainable(ours().config, 33)
+        count_lora(ours().config, 33)
     with pytest.raises(ValueError, match=r"called 'x'; there are attn\.c_attn.*attn\.q"):
-        count_trainable(ours().config, 4, ("x",))
+        count_lora(ours().config, 4, ("x",))

@@ -8,7 +8,8 @@ import torch
 from torch.nn import functional as F
 
 from minigpt.config import GPTConfig
-from minigpt.model import GPT, causal_mask, fused_attention, masked_attention
+from minigpt.fast.attention import fused_attention
+from minigpt.model import GPT, causal_mask, masked_attention, record_attention
 from minigpt.training.loss import autocast
 
 CONFIG = GPTConfig(vocab_size=61, block_size=16, n_layer=3, n_head=2, n_embd=24)
@@ -154,17 +155,18 @@ def test_lm_head_is_the_token_embedding(model: GPT) -> None:
 
 def test_attention_maps_are_those_the_model_used(model: GPT) -> None:
     idx = torch.randint(61, (2, 9))
-    maps = model.attention_maps(idx)
-    assert maps.shape == (3, 2, 2, 9, 9)
-    assert (maps.triu(1) == 0).all()
+    with record_attention(model) as maps:
+        slow = model(idx)[0]
+    assert [list(layer.shape) for layer in maps] == [[2, 2, 9, 9]] * 3
+    assert all((layer.triu(1) == 0).all() for layer in maps)
     block = next(model.blocks())
     x = model.transformer["wte"](idx) + model.transformer["wpe"](torch.arange(9))
     q, k, _ = block.attn.c_attn(block.ln_1(x)).split(24, dim=-1)
     scores = q.view(2, 9, 2, 12).transpose(1, 2) @ k.view(2, 9, 2, 12).permute(0, 2, 3, 1)
     scores = scores / 12**0.5 + torch.full((9, 9), -torch.inf).triu(1)
     torch.testing.assert_close(maps[0], F.softmax(scores, -1))
-    slow: list[torch.Tensor] = []
-    torch.testing.assert_close(model(idx, attention_maps=slow)[0], model(idx)[0])
+    torch.testing.assert_close(slow, model(idx)[0])
+    assert len(maps) == 3  # nothing is recorded after the block
 
 
 def test_last_only_gives_the_last_row(model: GPT) -> None:

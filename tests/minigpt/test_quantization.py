@@ -273,7 +273,7 @@ def test_training_aware_of_quantization_computes_with_rounded_weights() -> None:
     exact, rounded, aware = (tiny_model(dropout=0.0) for _ in range(3))
     round_weights(rounded, 2, 8)
     apply_fake_quantization(aware, 2, 8)
-    idx, targets = TinyData().train_batch(0, 4)
+    idx, targets, _ = TinyData().train_batch(0, 4)
     loss = aware(idx, targets)[1]
     assert torch.equal(loss, rounded(idx, targets)[1])
     assert not torch.equal(loss, exact(idx, targets)[1])
@@ -299,7 +299,7 @@ def test_a_model_trained_for_2_bits_beats_one_rounded_to_2_bits() -> None:
     round_weights(rounded, 2)
     apply_fake_quantization(aware, 2)
     train(aware, data, config)
-    idx, targets = data.train_batch(10_000, 64)
+    idx, targets, _ = data.train_batch(10_000, 64)
     before = aware(idx, targets)[1]
     merge_fake_quantization(aware)
     after = aware(idx, targets)[1]

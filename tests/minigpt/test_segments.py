@@ -4,9 +4,12 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from minigpt.cache import KVCache
 from minigpt.config import GPTConfig
-from minigpt.generation import KVCache
-from minigpt.model import GPT, drop, fused_attention, masked_attention, segment_mask
+from minigpt.dataset import Batch
+from minigpt.fast.attention import fused_attention
+from minigpt.fast.dropout import dropout
+from minigpt.model import GPT, masked_attention, segment_mask
 from minigpt.training.loss import accumulate_gradients, part_of_loss
 
 CONFIG = GPTConfig(vocab_size=61, block_size=16, n_layer=3, n_head=2, n_embd=24)
@@ -165,21 +168,22 @@ def test_micro_batches_of_packed_rows_add_up_to_the_batch(model: GPT) -> None:
     idx, segments = idx.repeat(3, 1), segments.repeat(3, 1)
     targets = torch.randint(0, 61, (3, 13))
     targets[0, 2:] = -100
+    batch = Batch(idx, targets, segments)
     gradients = []
     for size in (3, 1):
         model.zero_grad()
-        accumulate_gradients(model, idx, targets, size, segments=segments)
+        accumulate_gradients(model, batch, size)
         gradients.append([p.grad.clone() for p in model.parameters()])
     for whole, in_parts in zip(*gradients, strict=True):
         torch.testing.assert_close(whole, in_parts, rtol=1e-4, atol=1e-6)
-    alone = part_of_loss(model, idx, targets, 28)  # without segments it is another loss
-    assert abs(alone - part_of_loss(model, idx, targets, 28, segments)) > 1e-3
+    alone = part_of_loss(model, Batch(idx, targets), 28)  # without segments it is another loss
+    assert abs(alone - part_of_loss(model, batch, 28)) > 1e-3
 
 
 @pytest.mark.parametrize("p", [0.1, 0.5])
 def test_dropout_zeroes_a_share_and_keeps_the_mean(p: float) -> None:
     x = torch.ones(400, 1000)
-    dropped = drop(x, p, training=True)
+    dropped = dropout(x, p, training=True)
     n = x.numel()
     share = (dropped == 0).double().mean()
     assert abs(share - p) < 5 * (p * (1 - p) / n) ** 0.5 + 2**-16
@@ -193,7 +197,7 @@ def test_dropout_zeroes_a_share_and_keeps_the_mean(p: float) -> None:
 
 def test_dropout_passes_gradients_where_it_kept_the_number() -> None:
     x = torch.randn(50, 33, requires_grad=True)
-    dropped = drop(x, 0.3, training=True)
+    dropped = dropout(x, 0.3, training=True)
     (gradient,) = torch.autograd.grad(dropped.sum(), x)
     kept = dropped != 0
     torch.testing.assert_close(gradient, kept / 0.7)

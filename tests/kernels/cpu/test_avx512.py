@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import shutil
 import subprocess
 import sys
@@ -20,30 +19,13 @@ from kernels.cpu import avx512
 from kernels.cpu import lookup_tables as cpu
 from kernels.nf4 import BLOCK_SIZES, DTYPES, DYNAMIC_MAP, MIDPOINTS, NF4Tensor
 from kernels.reference import dequantize_plainly, mean_of, quantize_plainly, quantize_scales
+from tests.kernels.tiny import random_nf4
 
 ROOT = Path(__file__).parents[3]
 CPU = torch.device("cpu")
 needs_avx512 = pytest.mark.skipif(
     not avx512.usable(CPU), reason="needs a processor with AVX-512, and a C compiler"
 )
-
-
-def random_nf4(n: int, block_size: int, nested_block_size: int | None) -> NF4Tensor:
-    """Any codes with any scales."""
-    codes = torch.randint(256, (math.ceil(n / 2),), dtype=torch.uint8)
-    size, n_blocks = torch.Size([n]), math.ceil(n / block_size)
-    if nested_block_size is None:
-        return NF4Tensor(codes, size, torch.float32, block_size, absmax=torch.rand(n_blocks))
-    return NF4Tensor(
-        codes,
-        size,
-        torch.float32,
-        block_size,
-        absmax_codes=torch.randint(256, (n_blocks,), dtype=torch.uint8),
-        absmax_scale=torch.rand(math.ceil(n_blocks / nested_block_size)),
-        absmax_offset=torch.rand(()),
-        nested_block_size=nested_block_size,
-    )
 
 
 @pytest.fixture
@@ -55,7 +37,7 @@ def anew(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     avx512.compiled.cache_clear()
 
 
-# What it computes; tests/kernels/test_cpu.py has more.
+# What it computes; test_lookup_tables.py has more.
 
 
 @needs_avx512
@@ -160,10 +142,10 @@ def test_no_table_is_asked_where_it_is_there(monkeypatch: pytest.MonkeyPatch) ->
 GUARDED = """
 import ctypes, mmap, sys
 import torch
-from kernels import avx512
+from kernels.cpu import avx512
 from kernels.nf4 import DTYPES, NF4Tensor
 from kernels.reference import dequantize_plainly, quantize_plainly, quantize_scales
-from tests.kernels.test_avx512 import random_nf4
+from tests.kernels.tiny import random_nf4
 
 libc, PAGE, kept = ctypes.CDLL(None), mmap.PAGESIZE, []
 
@@ -225,8 +207,8 @@ def test_nothing_behind_an_argument_is_read_or_written() -> None:
 
 COUNT_THREADS = """
 import os, sys, torch
-from kernels import avx512
-from tests.kernels.test_avx512 import random_nf4
+from kernels.cpu import avx512
+from tests.kernels.tiny import random_nf4
 torch.set_num_threads(8)
 def dequantize(n):
     avx512.dequantize(random_nf4(n, 64, None), torch.empty(n))

@@ -7,8 +7,8 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -21,6 +21,7 @@ from kernels.gpu.dequantize import THREADS, dequantize
 from kernels.nf4 import BLOCK_SIZES, DYNAMIC_MAP, LEVELS, NF4Tensor
 from kernels.reference import dequantize_plainly
 from tests.kernels.paper_gpu import ptx
+from tests.kernels.tiny import random_nf4
 
 Poisoned = Callable[..., Tensor]  # the fixture of conftest.py
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
@@ -28,50 +29,19 @@ PER_PROGRAM = THREADS * 32
 SIZES = (1, 2, 31, 64, 127, 128, 129, 1000, PER_PROGRAM, PER_PROGRAM + 128, 2 * PER_PROGRAM + 333)
 
 
-class Parts(NamedTuple):
-    """Arguments of `dequantize` up to out, filled at random: any codes are a right input."""
-
-    codes: Tensor
-    absmax: Tensor | None
-    absmax_codes: Tensor | None
-    absmax_scale: Tensor | None
-    absmax_offset: Tensor | None
-    n: int
-    block_size: int
-    nested_block_size: int | None
-
-
-def make_parts(n: int, block_size: int, nested_block_size: int | None) -> Parts:
-    blocks = -(-n // block_size)
-    codes = torch.randint(0, 256, ((n + 1) // 2,), dtype=torch.uint8)
-    if nested_block_size is None:
-        absmax = torch.randn(blocks).exp()
-        absmax[blocks // 2] = 0.0
-        return Parts(codes, absmax, None, None, None, n, block_size, None)
-    absmax_codes = torch.randint(0, 256, (blocks,), dtype=torch.uint8)
-    absmax_scale = torch.rand(-(-blocks // nested_block_size))
-    offset = torch.rand(())
-    return Parts(
-        codes, None, absmax_codes, absmax_scale, offset, n, block_size, nested_block_size
-    )  # fmt: skip
-
-
-def expected(parts: Parts, dtype: torch.dtype) -> Tensor:
+def expected(q: NF4Tensor, dtype: torch.dtype) -> Tensor:
     """Element by element, from the definition, in NumPy's fp32."""
-    i = np.arange(parts.n)
-    codes = parts.codes.numpy()[i // 2]
+    i = np.arange(q.numel)
+    codes = q.codes.numpy()[i // 2]
     codes = np.where(i % 2 == 0, codes >> 4, codes & 15)
-    block = i // parts.block_size
-    if parts.nested_block_size is None:
-        assert parts.absmax is not None
-        scale = parts.absmax.numpy()[block]
+    block = i // q.block_size
+    parts = {name: part.numpy() for name, part in q.parts.items()}
+    if q.nested_block_size is None:
+        scale = parts["absmax"][block]
     else:
-        assert parts.absmax_codes is not None
-        assert parts.absmax_scale is not None
-        assert parts.absmax_offset is not None
-        scale = DYNAMIC_MAP.numpy()[parts.absmax_codes.numpy()[block]]
-        scale = scale * parts.absmax_scale.numpy()[block // parts.nested_block_size]
-        scale = scale + parts.absmax_offset.numpy()
+        scale = DYNAMIC_MAP.numpy()[parts["absmax_codes"][block]]
+        scale = scale * parts["absmax_scale"][block // q.nested_block_size]
+        scale = scale + parts["absmax_offset"]
     value = LEVELS.numpy()[codes] * scale
     assert value.dtype == np.float32
     return torch.from_numpy(value).to(dtype)
@@ -81,66 +51,57 @@ def same_bits(a: Tensor, b: Tensor) -> bool:
     return torch.equal(a.view(torch.uint8), b.view(torch.uint8))
 
 
+@pytest.mark.usefixtures("poisoned")
 @pytest.mark.parametrize("fast", [False, True])
 @pytest.mark.parametrize("nested_block_size", [None, 256])
 @pytest.mark.parametrize("dtype", DTYPES.values())
 def test_every_size_gives_the_bits_of_the_definition(
-    dtype: torch.dtype, nested_block_size: int | None, fast: bool, poisoned: Poisoned
+    dtype: torch.dtype, nested_block_size: int | None, fast: bool
 ) -> None:
     for n in SIZES:
-        parts = make_parts(n, 64, nested_block_size)
-        out = poisoned(n, dtype)
-        dequantize(*parts, out, fast=fast)
-        assert same_bits(out, expected(parts, dtype)), n
+        q = random_nf4(n, 64, nested_block_size)
+        assert same_bits(dequantize(q, dtype, fast=fast), expected(q, dtype)), n
 
 
+@pytest.mark.usefixtures("poisoned")
 @pytest.mark.parametrize("fast", [False, True])
 @pytest.mark.parametrize("block_size", BLOCK_SIZES)
-def test_every_block_size_gives_the_bits_of_the_definition(
-    block_size: int, fast: bool, poisoned: Poisoned
-) -> None:
+def test_every_block_size_gives_the_bits_of_the_definition(block_size: int, fast: bool) -> None:
     n = 3 * PER_PROGRAM + 200
-    for nested_block_size in (None, *BLOCK_SIZES):
-        parts = make_parts(n, block_size, nested_block_size)
-        out = poisoned(n, torch.bfloat16)
-        dequantize(*parts, out, fast=fast)
-        assert same_bits(out, expected(parts, torch.bfloat16)), nested_block_size
+    for nested_block_size in (None, 32, 256, 4096):
+        q = random_nf4(n, block_size, nested_block_size)
+        found = dequantize(q, torch.bfloat16, fast=fast)
+        assert same_bits(found, expected(q, torch.bfloat16)), nested_block_size
 
 
 def test_the_reference_says_the_same() -> None:
-    parts = make_parts(777, 64, 32)
-    q = NF4Tensor(
-        parts.codes, torch.Size([777]), torch.float32, 64, None,
-        parts.absmax_codes, parts.absmax_scale, parts.absmax_offset, 32,
-    )  # fmt: skip
-    assert torch.equal(dequantize_plainly(q, torch.float32), expected(parts, torch.float32))
+    q = random_nf4(777, 64, 32)
+    assert torch.equal(dequantize_plainly(q, torch.float32), expected(q, torch.float32))
 
 
-def test_nothing_is_written_for_an_empty_tensor(poisoned: Poisoned) -> None:
-    empty = torch.empty(0, dtype=torch.uint8)
-    out = poisoned(0, torch.bfloat16)
-    dequantize(empty, torch.empty(0), None, None, None, 0, 64, None, out)
+@pytest.mark.usefixtures("poisoned")
+def test_nothing_is_written_for_an_empty_tensor() -> None:
+    assert dequantize(random_nf4(0, 64, 256), torch.bfloat16).shape == (0,)
 
 
+@pytest.mark.usefixtures("poisoned")
 @pytest.mark.parametrize("shift", [1, 8])
-def test_a_view_that_begins_anywhere_is_read_right(shift: int, poisoned: Poisoned) -> None:
-    parts = make_parts(5000, 64, 256)
-    buffer = torch.zeros(3000, dtype=torch.uint8)
-    codes = buffer[shift : shift + 2500]
-    codes.copy_(parts.codes)
-    out = poisoned(5000, torch.bfloat16)
-    dequantize(codes, *parts[1:], out)
-    assert same_bits(out, expected(parts, torch.bfloat16))
+def test_a_view_that_begins_anywhere_is_read_right(shift: int) -> None:
+    q = random_nf4(5000, 64, 256)
+    codes = torch.zeros(3000, dtype=torch.uint8)[shift : shift + 2500]
+    codes.copy_(q.codes)
+    found = dequantize(replace(q, codes=codes), torch.bfloat16)
+    assert same_bits(found, expected(q, torch.bfloat16))
 
 
-def test_rounding_is_to_the_nearest_even_bf16(poisoned: Poisoned) -> None:
+@pytest.mark.usefixtures("poisoned")
+def test_rounding_is_to_the_nearest_even_bf16() -> None:
     # Level 1.0 times a scale gives the scale: 1 + 2^-8 lies half way between two bf16 numbers, and
     # so does 1 + 3 * 2^-8; the even ones are 1 and 1 + 2^-6.
     scales = torch.tensor([1 + 2**-8, 1 + 3 * 2**-8, 1 + 2**-8 + 2**-20])
     codes = torch.full((96,), 0xFF, dtype=torch.uint8)
-    out = poisoned(192, torch.bfloat16)
-    dequantize(codes, scales, None, None, None, 192, 64, None, out)
-    assert out[::64].tolist() == [1.0, 1 + 2**-6, 1 + 2**-7]
+    q = NF4Tensor.from_parts([codes, scales], [192], torch.float32, 64, None)
+    assert dequantize(q, torch.bfloat16)[::64].tolist() == [1.0, 1 + 2**-6, 1 + 2**-7]
 
 
 # As compiled: shuffles, exchanges and all
@@ -148,10 +109,10 @@ def test_rounding_is_to_the_nearest_even_bf16(poisoned: Poisoned) -> None:
 
 COMPILE = """
 import json, sys
-from kernels.dequantize import variant
-from kernels.machine_code import compile_for
+from kernels.machine_code.measure import compile_for
+from kernels.machine_code.variants import launch_configuration
 jobs = json.load(sys.stdin)
-print(json.dumps([compile_for(variant(*job), arch).asm["ptx"] for *job, arch in jobs]))
+print(json.dumps([compile_for(launch_configuration(*job), arch).asm["ptx"] for *job, arch in jobs]))
 """
 CASES = [
     ("bf16", 64, 256, "i32", "sm_90"),
@@ -167,7 +128,8 @@ CASES = [
     ("bf16", 64, 256, "i32", "sm_80"),
     ("bf16", 64, 256, "i32", "sm_100"),
 ]
-JOBS = [(k, *case) for k in ("dequantize_fast", "dequantize_fast_tail") for case in CASES]
+JOBS = [("dequantize_fast", *case) for case in CASES]
+JOBS += [("dequantize_fast_tail", *CASES[number]) for number in (0, 3, 4, 6, 8)]
 HUGE_JOBS = [(k, "bf16", 64, 256, "i64", "sm_90") for k in ("dequantize", "dequantize_fast_tail")]
 
 
@@ -191,13 +153,12 @@ def test_the_compiled_kernel_gives_the_bits_of_the_definition(
     for n in (1, 127, PER_PROGRAM + 5, 2 * PER_PROGRAM + 5 * 128 + 77) if tail else (
         128, PER_PROGRAM, 2 * PER_PROGRAM + 5 * 128
     ):  # fmt: skip
-        parts = make_parts(n, block_size, nested_block_size)
+        q = random_nf4(n, block_size, nested_block_size)
         out = poisoned(n, DTYPES[dtype])
-        tensors = [*parts[:5], LEVELS, DYNAMIC_MAP, out, n]
-        given = [value for value in tensors if value is not None]
+        given = [*q.parts.values(), LEVELS, DYNAMIC_MAP, out, n]
         programs = max(1, -(-(n // 128 * 128) // PER_PROGRAM))
         filled = ptx.run(listings[job], programs, given, THREADS)
-        assert same_bits(out, expected(parts, DTYPES[dtype])), n
+        assert same_bits(out, expected(q, DTYPES[dtype])), n
         assert filled == 1.0 or tail, "a store fills half a sector of memory"
 
 
@@ -208,16 +169,14 @@ def test_elements_behind_the_first_two_to_the_33_are_found(
     n = 2**33 + 2**20 + 77
     size = 1024 if job[0] == "dequantize" else PER_PROGRAM
     first = (n // (64 * 256) - 1) * 64 * 256  # where a scale of scales begins
-    parts = make_parts(n - first, 64, 256)
-    assert parts.absmax_codes is not None
-    assert parts.absmax_scale is not None
-    assert parts.absmax_offset is not None
+    q = random_nf4(n - first, 64, 256)
+    codes, absmax_codes, absmax_scale, absmax_offset = q.parts.values()
     out = poisoned(n - first, torch.bfloat16)
     given = [
-        ptx.Part(parts.codes, first // 2), ptx.Part(parts.absmax_codes, first // 64),
-        ptx.Part(parts.absmax_scale, first // (64 * 256)), parts.absmax_offset,
+        ptx.Part(codes, first // 2), ptx.Part(absmax_codes, first // 64),
+        ptx.Part(absmax_scale, first // (64 * 256)), absmax_offset,
         LEVELS, DYNAMIC_MAP, ptx.Part(out, first), n,
     ]  # fmt: skip
     programs = -(-n // size) if job[0] == "dequantize" else -(-(n // 128 * 128) // size)
     ptx.run(listings[job], programs, given, THREADS, only=range(first // size, programs))
-    assert same_bits(out, expected(parts, torch.bfloat16))
+    assert same_bits(out, expected(q, torch.bfloat16))

@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from kernels.gpu.dequantize import tables
 from kernels.gpu.matmul import OUTPUTS, PLAIN, best_threads, matmul
+from kernels.gpu.tables import tables
 from kernels.machine_code import measure as machine_code
 from kernels.nf4 import NF4Tensor
 from kernels.reference import dequantize_plainly, quantize_plainly
@@ -27,7 +28,7 @@ DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 Poisoned = Callable[..., Tensor]
 
 
-Launch = Callable[[Tensor, NF4Tensor, Tensor], None]
+Launch = Callable[[Tensor, NF4Tensor], Tensor]
 
 
 def compare(
@@ -36,7 +37,6 @@ def compare(
     block_size: int,
     nested: int | None,
     dtype: torch.dtype,
-    poisoned: Poisoned,
     launch: Launch,
 ) -> None:
     """Compare what is launched with the product in fp64, within what roundings can do.
@@ -48,8 +48,7 @@ def compare(
     weight = torch.randn(shape, generator=generator).to(dtype)
     x = torch.randn(rows, shape[1], generator=generator).to(dtype)
     q = quantize_plainly(weight, block_size, nested)
-    out = poisoned(rows * shape[0], dtype).view(rows, shape[0])
-    launch(x, q, out)
+    out = launch(x, q)
 
     exact = dequantize_plainly(q, torch.float32).double()
     expected = x.double() @ exact.T
@@ -61,31 +60,23 @@ def compare(
 
 def check(*settings: Any, fast: bool) -> None:
     """Compare what `matmul` gives; settings as above."""
-    compare(*settings, lambda x, q, out: run(x, q, out, fast))
+    compare(*settings, lambda x, q: matmul(x, q, fast))
 
 
-def run(x: Tensor, q: NF4Tensor, out: Tensor, fast: bool = True) -> None:
-    """Launch."""
-    matmul(
-        x, q.codes, q.absmax, q.absmax_codes, q.absmax_scale, q.absmax_offset,
-        q.shape[0], q.shape[1], q.block_size, q.nested_block_size, out, fast,
-    )  # fmt: skip
-
-
+@pytest.mark.usefixtures("poisoned")
 @pytest.mark.parametrize("fast", [True, False])
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("nested", [None, 256])
 @pytest.mark.parametrize(
-    ("rows", "shape", "block_size"),
+    ("rows", "shape", "block_size", "nested"),
     [
-        (1, (5, 64), 64),
-        (1, (9, 1600), 64),
-        (1, (4, 4224), 128),  # rows end within a turn of 128 threads
-        (1, (3, 96), 64),  # blocks reach across rows
-        (2, (7, 96), 4096),
-        (3, (33, 512), 32),
-        (17, (40, 96), 64),
-        (16, (32, 64), 256),
+        (1, (5, 64), 64, None),
+        (1, (9, 1600), 64, 256),
+        (1, (4, 4224), 128, None),  # rows end within a turn of 128 threads
+        (1, (3, 96), 64, 32),  # blocks reach across rows
+        (2, (7, 96), 4096, 256),
+        (3, (33, 512), 32, 256),
+        (17, (40, 96), 64, 256),
+        (16, (32, 64), 256, None),
     ],
 )
 def test_product_is_exact_up_to_rounding(
@@ -95,24 +86,24 @@ def test_product_is_exact_up_to_rounding(
     nested: int | None,
     dtype: torch.dtype,
     fast: bool,
-    poisoned: Poisoned,
 ) -> None:
     if fast and dtype == torch.float32:
         rows = min(rows, 3)  # it takes row by row
-    check(rows, shape, block_size, nested, dtype, poisoned, fast=fast)
+    check(rows, shape, block_size, nested, dtype, fast=fast)
 
 
+@pytest.mark.usefixtures("poisoned")
 @pytest.mark.parametrize("rows", [1, 5])
 @pytest.mark.parametrize("shape", [(3, 1), (4, 33), (35, 100), (1, 31)])
-def test_rows_of_any_length(rows: int, shape: tuple[int, int], poisoned: Poisoned) -> None:
-    check(rows, shape, 32, 32, torch.bfloat16, poisoned, fast=True)
+def test_rows_of_any_length(rows: int, shape: tuple[int, int]) -> None:
+    check(rows, shape, 32, 32, torch.bfloat16, fast=True)
 
 
+@pytest.mark.usefixtures("poisoned")
 @pytest.mark.parametrize(("rows", "shape"), [(0, (4, 32)), (2, (0, 32)), (2, (4, 0))])
 def test_nothing_to_multiply_gives_zeros_or_nothing(rows: int, shape: tuple[int, int]) -> None:
     q = quantize_plainly(torch.ones(shape), 64, None)
-    out = torch.full((rows, shape[0]), math.nan)
-    run(torch.ones(rows, shape[1]), q, out)
+    out = matmul(torch.ones(rows, shape[1]), q)
     assert torch.equal(out, torch.zeros(rows, shape[0]))
 
 
@@ -122,9 +113,7 @@ def test_one_row_keeps_all_bits_of_the_levels() -> None:
     q = quantize_plainly(weight, 64, None)
     expected = dequantize_plainly(q, torch.float32)
     for k in (0, 1, 7, 8, 31, 32, 63):
-        out = torch.empty(1, 8)
-        run(torch.eye(64)[k : k + 1], q, out)
-        assert torch.equal(out[0], expected[:, k])
+        assert torch.equal(matmul(torch.eye(64)[k : k + 1], q)[0], expected[:, k])
 
 
 def test_weights_that_begin_anywhere_in_memory() -> None:
@@ -132,10 +121,8 @@ def test_weights_that_begin_anywhere_in_memory() -> None:
     q = quantize_plainly(weight, 64, None)
     moved = torch.cat([q.codes[:1], q.codes])[1:]
     x = torch.randn(1, 64, generator=torch.Generator().manual_seed(1)).half()
-    out, out_moved = torch.empty(2, 1, 4, dtype=torch.float16)
-    run(x, q, out)
-    matmul(x, moved, q.absmax, None, None, None, 4, 64, 64, None, out_moved)
-    torch.testing.assert_close(out_moved, out, rtol=2**-9, atol=2**-9)
+    found = matmul(x, replace(q, codes=moved))
+    torch.testing.assert_close(found, matmul(x, q), rtol=2**-9, atol=2**-9)
 
 
 def test_few_threads_are_idle() -> None:
@@ -149,10 +136,10 @@ def test_few_threads_are_idle() -> None:
 
 COMPILE = """
 import json, sys
-from kernels.machine_code import compile_for
-from kernels.matmul import variant
+from kernels.machine_code.measure import compile_for
+from kernels.machine_code.variants import launch_configuration
 jobs = json.load(sys.stdin)
-print(json.dumps([compile_for(variant(*job), "sm_90").asm["ptx"] for job in jobs]))
+print(json.dumps([compile_for(launch_configuration(*job), "sm_90").asm["ptx"] for job in jobs]))
 """
 JOBS = [
     ("matvec_fast_128", "bf16", 64, 256),
@@ -191,13 +178,14 @@ def test_the_compiled_kernel_for_a_row_is_exact_up_to_rounding(
     threads = int(kernel.rpartition("_")[2])
     shape = (6, 32 * threads + 96)  # two turns, the second short; two programs, the second short
 
-    def launch(x: Tensor, q: NF4Tensor, out: Tensor) -> None:
-        parts = [q.codes, q.absmax, q.absmax_codes, q.absmax_scale, q.absmax_offset]
-        given = [x, *parts, *tables(torch.device("cpu")), out, shape[0], shape[1] // 32]
-        kept = [value for value in given if value is not None]
-        ptx_more.run(listings[job], math.ceil(shape[0] / OUTPUTS), kept, threads)
+    def launch(x: Tensor, q: NF4Tensor) -> Tensor:
+        out = poisoned(shape[0], dtype).view(1, -1)
+        parts = [*q.parts.values(), *tables(torch.device("cpu"))]
+        given = [x, *parts, out, shape[0], shape[1] // 32]
+        ptx_more.run(listings[job], math.ceil(shape[0] / OUTPUTS), given, threads)
+        return out
 
-    compare(1, shape, block_size, nested, dtype, poisoned, launch)
+    compare(1, shape, block_size, nested, dtype, launch)
 
 
 @pytest.mark.parametrize("job", TENSOR_CORE_JOBS, ids=lambda job: "-".join(map(str, job)))
@@ -209,13 +197,14 @@ def test_the_compiled_kernel_for_tensor_cores_is_exact_up_to_rounding(
     length = int(kernel.rpartition("_")[2])
     rows, shape = 11, (32, 11 * length)  # two turns of eight slices, the second short
 
-    def launch(x: Tensor, q: NF4Tensor, out: Tensor) -> None:
-        parts = [q.codes, q.absmax, q.absmax_codes, q.absmax_scale, q.absmax_offset]
-        given = [x, *parts, *tables(torch.device("cpu")), out, rows, shape[0], shape[1] // 32]
-        kept = [value for value in given if value is not None]
-        ptx_more.run(listings[job], 1, kept, 256)
+    def launch(x: Tensor, q: NF4Tensor) -> Tensor:
+        out = poisoned(rows * shape[0], dtype).view(rows, -1)
+        parts = [*q.parts.values(), *tables(torch.device("cpu"))]
+        given = [x, *parts, out, rows, shape[0], shape[1] // 32]
+        ptx_more.run(listings[job], 1, given, 256)
+        return out
 
-    compare(rows, shape, block_size, nested, dtype, poisoned, launch)
+    compare(rows, shape, block_size, nested, dtype, launch)
 
 
 @pytest.mark.parametrize("job", HUGE_JOBS, ids=lambda job: job[0])
@@ -227,7 +216,8 @@ def test_outputs_behind_the_first_two_to_the_34_weights_are_found(
     n_out, n_in = 2**29 + 5, 32
     first = (n_out - 5) * n_in  # where a scale of scales begins
 
-    def launch(x: Tensor, q: NF4Tensor, out: Tensor) -> None:
+    def launch(x: Tensor, q: NF4Tensor) -> Tensor:
+        out = poisoned(5, torch.float16).view(1, 5)
         assert q.absmax_codes is not None
         assert q.absmax_scale is not None
         parts = [
@@ -240,8 +230,9 @@ def test_outputs_behind_the_first_two_to_the_34_weights_are_found(
         ptx_more.run(
             listings[job], programs, given, threads, range(first // n_in // outputs, programs)
         )
+        return out
 
-    compare(1, (5, n_in), block_size, nested, torch.float16, poisoned, launch)
+    compare(1, (5, n_in), block_size, nested, torch.float16, launch)
 
 
 def test_machine_code_of_the_product_with_a_row_is_lean() -> None:
@@ -256,8 +247,8 @@ def test_machine_code_of_the_product_with_a_row_is_lean() -> None:
 
 
 def test_machine_code_for_tensor_cores_is_lean() -> None:
-    rows = machine_code.table(["sm_80", "sm_90"], ["matmul_fast_64"], ["bf16"], [64])
-    assert len(rows) == 4
+    rows = machine_code.table(["sm_90"], ["matmul_fast_64"], ["bf16"], [64])
+    assert len(rows) == 2
     for row in rows:
         assert row.spill_bytes == 0, row
         assert row.load_bytes == 16, row
@@ -266,6 +257,6 @@ def test_machine_code_for_tensor_cores_is_lean() -> None:
 
 
 def test_the_plain_kernel_does_not_spill() -> None:
-    rows = machine_code.table(["sm_75", "sm_90"], ["matmul"], ["bf16", "fp32"], [64])
-    assert len(rows) == 8
+    rows = machine_code.table(["sm_90"], ["matmul"], ["bf16", "fp32"], [64])
+    assert len(rows) == 4
     assert [row for row in rows if row.spill_bytes] == []

@@ -20,11 +20,11 @@ from triton.runtime.interpreter import TensorHandle, interpreter_builder
 from kernels.gpu.quantize import (
     PLAIN_SIZE,
     THREADS,
+    comparison_tables,
     quantize,
     quantize_fast_kernel,
     quantize_kernel,
     quantize_scales_kernel,
-    tables,
 )
 from kernels.machine_code import measure as machine_code
 from kernels.nf4 import THRESHOLDS
@@ -39,27 +39,16 @@ TILE = (
 Poisoned = Callable[..., Tensor]
 
 
-def check(
-    weight: Tensor, block_size: int, nested: int | None, poisoned: Poisoned, fast: bool = True
-) -> None:
-    """Quantize into poisoned outputs and compare every part with the specification's."""
-    n_blocks = math.ceil(weight.numel() / block_size)
-    codes = poisoned(math.ceil(weight.numel() / 2), torch.uint8)
-    if nested is None:
-        parts = {"absmax": poisoned(n_blocks, torch.float32)}
-    else:
-        parts = {
-            "absmax_codes": poisoned(n_blocks, torch.uint8),
-            "absmax_scale": poisoned(math.ceil(n_blocks / nested), torch.float32),
-            "absmax_offset": poisoned(1, torch.float32)[0],
-        }
-    names = ("absmax", "absmax_codes", "absmax_scale", "absmax_offset")
-    quantize(weight, block_size, nested, codes, *(parts.get(name) for name in names), fast=fast)
+def check(weight: Tensor, block_size: int, nested: int | None, fast: bool = True) -> None:
+    """Quantize and compare every part with the specification's."""
+    found = quantize(weight, block_size, nested, fast=fast)
     expected = quantize_plainly(weight, block_size, nested)
-    for name, part in {"codes": codes, **parts}.items():
+    assert found.shape == expected.shape
+    for name, part in found.parts.items():
         torch.testing.assert_close(part, getattr(expected, name), rtol=0, atol=0, msg=name)
 
 
+@pytest.mark.usefixtures("poisoned")
 @pytest.mark.parametrize("fast", [True, False])
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(
@@ -69,10 +58,10 @@ def check(
     + [(3 * TILE - 1, 4096)],
 )
 def test_bytes_are_those_of_the_specification(
-    n: int, block_size: int, dtype: torch.dtype, fast: bool, poisoned: Poisoned
+    n: int, block_size: int, dtype: torch.dtype, fast: bool
 ) -> None:
     generator = torch.Generator().manual_seed(n + block_size)
-    check(torch.randn(n, generator=generator).to(dtype), block_size, None, poisoned, fast)
+    check(torch.randn(n, generator=generator).to(dtype), block_size, None, fast)
 
 
 def near_thresholds() -> Tensor:
@@ -85,34 +74,37 @@ def near_thresholds() -> Tensor:
     return torch.cat(near)
 
 
+@pytest.mark.usefixtures("poisoned")
 @pytest.mark.parametrize("fast", [True, False])
 @pytest.mark.parametrize("scale", [1.0, 0.7, 3.1e-5])
-def test_numbers_at_and_beside_each_threshold(scale: float, fast: bool, poisoned: Poisoned) -> None:
+def test_numbers_at_and_beside_each_threshold(scale: float, fast: bool) -> None:
     """With absmax 1 they are what is compared with the thresholds; else some of them are."""
     block = torch.cat([torch.tensor([1.0]), near_thresholds()])
     block = torch.nn.functional.pad(block, (0, 128 - len(block))) * scale
-    check(block.repeat(TILE // 128), 128, None, poisoned, fast)
+    check(block.repeat(TILE // 128), 128, None, fast)
 
 
+@pytest.mark.usefixtures("poisoned")
 @pytest.mark.parametrize("fast", [True, False])
-def test_every_bfloat16_from_0_to_1(fast: bool, poisoned: Poisoned) -> None:
+def test_every_bfloat16_from_0_to_1(fast: bool) -> None:
     values = torch.arange(0x3F80 + 1, dtype=torch.int16).view(torch.bfloat16)
     signs = torch.tensor([1.0, -1.0], dtype=torch.bfloat16)
     weight = torch.cat([(values[:, None] * signs).flatten(), signs[:1]])
     weight = torch.nn.functional.pad(weight, (0, -len(weight) % TILE), value=0.37)
     weight = weight.view(-1, TILE).clone()
     weight[:, 0] = 1  # absmax of a block
-    check(weight.flatten(), 4096, None, poisoned, fast)
+    check(weight.flatten(), 4096, None, fast)
 
 
+@pytest.mark.usefixtures("poisoned")
 @pytest.mark.filterwarnings("ignore:overflow encountered:RuntimeWarning")  # 1 / absmax
 @pytest.mark.parametrize("fast", [True, False])
-def test_zeros_and_what_is_almost_zero_or_infinite(fast: bool, poisoned: Poisoned) -> None:
+def test_zeros_and_what_is_almost_zero_or_infinite(fast: bool) -> None:
     smallest = torch.tensor([1], dtype=torch.int32).view(torch.float32).item()
     sizes = [0.0, -0.0, smallest, 100 * smallest, 2.0**-127, 2.0**-126, 1e-30, 1e30, 3.4e38]
     pattern = torch.linspace(-1, 1, 64)
     weight = torch.cat([pattern * size for size in sizes]).repeat(8)
-    check(weight[: TILE + 64], 64, None, poisoned, fast)
+    check(weight[: TILE + 64], 64, None, fast)
 
 
 @pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")  # Inf * 0
@@ -125,25 +117,22 @@ def test_a_number_that_is_not_finite_shows_in_the_absmax_of_its_block(
     weight = torch.ones(TILE, dtype=dtype)
     for position in (0, 77, 200, 301, TILE - 1):
         weight[position] = bad
-    absmax = torch.empty(TILE // 64)
-    quantize(
-        weight, 64, None, torch.empty(TILE // 2, dtype=torch.uint8), absmax, None, None, None, fast
-    )
+    absmax = quantize(weight, 64, None, fast).parts["absmax"]
     assert absmax.isfinite().logical_not().nonzero().flatten().tolist() == [0, 1, 3, 4, 63]
 
 
-@pytest.mark.parametrize("nested", [32, 256, 4096])
-@pytest.mark.parametrize("n", [0, 5, TILE, 40 * TILE + 1])
-def test_scales_are_quantized_as_the_specification_says(
-    n: int, nested: int, poisoned: Poisoned
-) -> None:
+@pytest.mark.usefixtures("poisoned")
+@pytest.mark.parametrize(
+    ("n", "nested"), [(0, 64), (5, 256), (TILE, 32), (TILE, 256), (40 * TILE + 1, 4096)]
+)
+def test_scales_are_quantized_as_the_specification_says(n: int, nested: int) -> None:
     generator = torch.Generator().manual_seed(n)
     weight = torch.randn(n, generator=generator) * torch.rand(n, generator=generator)
-    check(weight, 32, nested, poisoned)
+    check(weight, 32, nested)
 
 
 def test_a_scale_half_way_between_two_values_goes_to_the_lower(poisoned: Poisoned) -> None:
-    midpoints = tables(torch.device("cpu"))[2]
+    midpoints = comparison_tables(torch.device("cpu"))[2]
     above = torch.nextafter(midpoints, torch.tensor(torch.inf))
     absmax = torch.stack([midpoints, above]).flatten()
     absmax = torch.nn.functional.pad(absmax, (0, 2), value=1.0)  # absmax of the block: y is exact
@@ -153,13 +142,15 @@ def test_a_scale_half_way_between_two_values_goes_to_the_lower(poisoned: Poisone
     assert scale.item() == 1
 
 
-def test_scales_that_are_all_alike(poisoned: Poisoned) -> None:
-    check(torch.full((TILE,), -0.3), 64, 256, poisoned)
+@pytest.mark.usefixtures("poisoned")
+def test_scales_that_are_all_alike() -> None:
+    check(torch.full((TILE,), -0.3), 64, 256)
 
 
-def test_weights_that_begin_anywhere_in_memory(poisoned: Poisoned) -> None:
+@pytest.mark.usefixtures("poisoned")
+def test_weights_that_begin_anywhere_in_memory() -> None:
     weight = torch.randn(TILE + 3, generator=torch.Generator().manual_seed(0)).bfloat16()
-    check(weight[3:], 64, 256, poisoned)
+    check(weight[3:], 64, 256)
 
 
 @pytest.mark.parametrize("fast", [True, False])
@@ -170,7 +161,7 @@ def test_elements_beyond_two_to_the_31(fast: bool, monkeypatch: pytest.MonkeyPat
     codes, absmax = torch.empty(n // 2, dtype=torch.uint8), torch.empty(n // 64)
     end = torch.randn(TILE, generator=torch.Generator().manual_seed(0)).bfloat16()
     weight[-TILE:] = end
-    thresholds, cells, _ = tables(torch.device("cpu"))
+    thresholds, cells, _ = comparison_tables(torch.device("cpu"))
     number = TensorHandle(np.array([n // TILE - 1], dtype=np.int32), tl.int32)
     monkeypatch.setattr(interpreter_builder, "create_get_program_id", lambda axis: number)
     if fast:
@@ -184,10 +175,10 @@ def test_elements_beyond_two_to_the_31(fast: bool, monkeypatch: pytest.MonkeyPat
 
 COMPILE = """
 import json, sys
-from kernels.machine_code import compile_for
-from kernels.quantize import variant
+from kernels.machine_code.measure import compile_for
+from kernels.machine_code.variants import launch_configuration
 jobs = json.load(sys.stdin)
-print(json.dumps([compile_for(variant(*job), "sm_90").asm["ptx"] for job in jobs]))
+print(json.dumps([compile_for(launch_configuration(*job), "sm_90").asm["ptx"] for job in jobs]))
 """
 JOBS = [
     ("quantize_fast", dtype, block_size)
@@ -231,7 +222,7 @@ def test_the_compiled_kernel_gives_the_bytes_of_the_specification(
     )
     codes = poisoned(TILE, torch.uint8)
     absmax = poisoned(2 * TILE // block_size, torch.float32)
-    cells = tables(torch.device("cpu"))[1]
+    cells = comparison_tables(torch.device("cpu"))[1]
     filled = ptx_more.run(listings[job], 2, [weight, cells, codes, absmax], THREADS)
     expected = quantize_plainly(weight, block_size, None)
     assert torch.equal(codes, expected.codes)
@@ -251,6 +242,6 @@ def test_machine_code_is_lean() -> None:
 
 def test_no_block_size_makes_registers_spill() -> None:
     names = ["quantize", "quantize_fast", "quantize_scales"]
-    rows = machine_code.table(["sm_75", "sm_90"], names, ["bf16", "fp32"], [32, 64, 4096])
-    assert len(rows) == 2 * (2 * 2 * 3 + 1)
+    rows = machine_code.table(["sm_90"], names, ["bf16", "fp32"], [32, 4096])
+    assert len(rows) == 2 * 2 * 2 + 1
     assert [row for row in rows if row.spill_bytes] == []

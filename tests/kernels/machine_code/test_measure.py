@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,7 +20,15 @@ from kernels.machine_code.assembly import (
     parse_amd,
     parse_sass,
 )
-from kernels.machine_code.measure import ARCHS, Row, main, measure_all, runs_on, table, variants
+from kernels.machine_code.measure import (
+    ARCHS,
+    Row,
+    configurations,
+    main,
+    measure_all,
+    runs_on,
+    table,
+)
 from kernels.nf4 import BLOCK_SIZES
 
 ROOT = Path(__file__).parents[3]
@@ -115,8 +124,9 @@ def check_tuned(row: Row) -> None:
 
 
 def test_dequantize_keeps_its_budget_on_sm_90_for_every_block_size() -> None:
-    rows = table(("sm_90",), FAST, ("bf16",), BLOCK_SIZES)
-    assert len(rows) == 2 * 2 * len(BLOCK_SIZES)
+    rows = table(("sm_90",), FAST[:1], ("bf16",), BLOCK_SIZES)
+    rows += table(("sm_90",), FAST[1:], ("bf16",), (32, 64, 4096))
+    assert len(rows) == 2 * (len(BLOCK_SIZES) + 3)
     for row in rows:
         check_tuned(row)
         assert row.instructions_per_element is not None
@@ -125,30 +135,34 @@ def test_dequantize_keeps_its_budget_on_sm_90_for_every_block_size() -> None:
         assert row.registers <= 32, row  # 2048 threads share 65536: with 32 each, all are resident
 
 
-def test_dequantize_is_tuned_on_every_gpu_of_nvidia_and_for_every_dtype() -> None:
-    rows = table(("sm_75", "sm_80", "sm_90", "sm_100"), FAST, DTYPES)
-    assert len(rows) == 4 * 2 * 2 * 3
+@pytest.mark.parametrize(
+    ("archs", "dtypes"), [(("sm_75", "sm_80", "sm_100"), ("bf16",)), (("sm_90",), ("fp16", "fp32"))]
+)
+def test_dequantize_is_tuned_on_every_gpu_of_nvidia_and_for_every_dtype(
+    archs: tuple[str, ...], dtypes: tuple[str, ...]
+) -> None:
+    rows = table(archs, FAST, dtypes)
+    assert len(rows) == len(archs) * 2 * 2 * len(dtypes)
     for row in rows:
         check_tuned(row)
-        # sm_75 cannot round two numbers in one instruction, and bf16 in none.
-        rounding = {"bf16": 5, "fp16": 1}.get(row.dtype, 0) if row.arch == "sm_75" else 0
+        rounding = 5 if row.arch == "sm_75" else 0  # it has no instruction that rounds to bf16
         assert row.instructions_per_element is not None
         assert 0 <= BUDGET[row.kernel] + rounding - row.instructions_per_element < 2, row
 
 
 CONTROLS = """
 import json
-from kernels import dequantize, matmul, quantize
-from kernels.machine_code import measure
-plain = quantize.variant("quantize", "bf16", 64)
-for variant, arch, options in [
-    (plain, "sm_90", {"maxnreg": 24}),
-    (matmul.variant("matmul", "bf16", 64, 256), "gfx942", {"waves_per_eu": 8}),
-    (matmul.variant("matvec_fast_128", "bf16", 64, None), "sm_80", {}),
-    (dequantize.variant("dequantize", "bf16", 64, None), "sm_90", {}),
+from kernels.machine_code.measure import measure
+from kernels.machine_code.variants import launch_configuration
+for kernel, nested, arch, options in [
+    ("quantize", None, "sm_90", {"maxnreg": 24}),
+    ("matmul", 256, "gfx942", {"waves_per_eu": 8}),
+    ("matvec_fast_128", None, "sm_80", {}),
+    ("dequantize", None, "sm_90", {}),
 ]:
-    variant = variant._replace(options=variant.options | options)
-    print(json.dumps(measure(variant, arch)._asdict()))
+    configuration = launch_configuration(kernel, "bf16", 64, nested)
+    configuration = configuration._replace(options=configuration.options | options)
+    print(json.dumps(measure(configuration, arch)._asdict()))
 """
 
 
@@ -190,12 +204,13 @@ def ask(script: str) -> list[str]:
 
 SHUFFLES = """
 import json
-from kernels.dequantize import variant
-from kernels.machine_code import compile_for, disassemble
-cases = [("dequantize_fast", dtype, 32, 256) for dtype in ("bf16", "fp32")]
+from kernels.machine_code.variants import launch_configuration
+from kernels.machine_code.measure import compile_for, disassemble
+cases = [("bf16", "sm_75"), ("bf16", "sm_90"), ("fp32", "sm_90")]
 print(json.dumps([
-    disassemble(compile_for(variant(*case), arch).asm["cubin"])[0]
-    for case in cases for arch in ("sm_75", "sm_80", "sm_90", "sm_100")
+    disassemble(compile_for(configuration, arch).asm["cubin"])[0]
+    for dtype, arch in cases
+    for configuration in [launch_configuration("dequantize_fast", dtype, 32, 256)]
 ]))
 """
 
@@ -229,37 +244,39 @@ def test_a_kernel_of_one_configuration_is_never_left_out() -> None:
     assert (row.kernel, row.arch, row.dtype) == ("quantize_scales", "sm_90", "fp32")
 
 
+FUNCTION = {c.kernel: c.fn for c in configurations()}
+
+
 def sample() -> list[tuple[int, str]]:
-    """Every kernel in the default configuration for every GPU, and in every other block size for
-    one of them, with types and levels of scales in turn: 7 are enough for all 6 of those pairs."""
-    by_size: dict[tuple[str, int], list[int]] = {}
-    for number, variant in enumerate(variants()):
-        by_size.setdefault((variant.kernel, variant.block_size), []).append(number)
+    """Every Triton function in bf16 and blocks of 64 for every GPU; and for sm_90 with every dtype
+    and level of scales, each time as another kernel of the table and with another block size."""
+    functions: dict[Any, dict[tuple[str, bool], list[int]]] = {}
+    for number, c in enumerate(configurations()):
+        of_function = functions.setdefault(c.fn, {})
+        of_function.setdefault((c.dtype, c.double_quant), []).append(number)
     jobs = []
-    for turn, key in enumerate(sorted(by_size)):
-        numbers = sorted(by_size[key], key=lambda n: (variants()[n].dtype, n))  # bf16 first
-        archs = [arch for arch in ARCHS if runs_on(variants()[numbers[0]], arch)]
-        if key[1] == 64:
-            jobs += [(numbers[0], arch) for arch in archs]
-        else:
-            jobs.append((numbers[turn % len(numbers)], archs[turn % len(archs)]))
-    return jobs
+    for turn, of_function in enumerate(functions.values()):
+        for step, numbers in enumerate(of_function.values()):
+            jobs.append((numbers[(turn + 5 * step) % len(numbers)], "sm_90"))
+        numbers = of_function[min(of_function)]  # bf16 first
+        default = next(n for n in numbers if configurations()[n].block_size == 64)
+        jobs += [(default, arch) for arch in ARCHS if runs_on(configurations()[default], arch)]
+    return list(dict.fromkeys(jobs))
 
 
-def test_every_kernel_compiles_for_every_gpu_and_in_every_configuration() -> None:
+def test_every_kernel_compiles_for_every_gpu_and_for_every_dtype() -> None:
     rows = measure_all(sample())
     for pair in (
-        lambda row: (row.kernel, row.arch),
-        lambda row: (row.kernel, row.block_size),
-        lambda row: (row.kernel, row.dtype, row.double_quant),
-        lambda row: (row.arch, row.block_size),
-        lambda row: (row.arch, row.dtype, row.double_quant),
+        lambda row: (FUNCTION[row.kernel], row.arch),
+        lambda row: (FUNCTION[row.kernel], row.dtype, row.double_quant),
+        lambda row: row.kernel,
+        lambda row: row.block_size,
     ):
         every = {
-            pair(Row(v.kernel, arch, v.dtype, v.block_size, v.double_quant, *[None] * 7))
-            for v in variants()
+            pair(Row(c.kernel, arch, c.dtype, c.block_size, c.double_quant, *[None] * 7))
+            for c in configurations()
             for arch in ARCHS
-            if runs_on(v, arch)
+            if runs_on(c, arch)
         }
         assert {pair(row) for row in rows} == every
     assert all(row.registers and row.instructions_per_element for row in rows)

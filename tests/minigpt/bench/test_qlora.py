@@ -12,12 +12,15 @@ from typing import Any
 import pytest
 import torch
 
+from minigpt import device as device_module
+from minigpt.bench import gpt2
 from minigpt.bench import qlora as bench
 from minigpt.bench.processes import ContenderError, Work
 from minigpt.bench.qlora import OURS, SAME_LOSS, THEIRS, Settings
 from minigpt.bench.timing import Ratio
 from minigpt.command.cli import main, make_parser
 from minigpt.config import GPTConfig
+from minigpt.dataset import Batch
 from minigpt.memory.measured import measure_memory
 from minigpt.memory.predicted import Memory, predict_memory
 from minigpt.optim.adamw import make_optimizer
@@ -79,8 +82,8 @@ def test_the_allocator_finds_what_our_counts_of_tensors_find(
 ) -> None:
     found: Memory = make(OURS, settings(dtype))("memory")
     model = bench.our_model(settings(dtype), tmp_path, checkpointing=False)
-    idx, targets = settings(dtype).batch()
-    counted = measure_memory(model, make_optimizer(model, 1e-3), idx, targets, dtype)
+    batch = Batch(*settings(dtype).batch())
+    counted = measure_memory(model, make_optimizer(model, 1e-3), batch, dtype)
     assert found.weights == counted.weights
     assert found.gradients == counted.gradients
     assert found.optimizer == counted.optimizer
@@ -189,8 +192,14 @@ def test_without_the_peers_libraries_ours_is_measured_alone(
 
 def test_options_and_what_they_default_to() -> None:
     def chosen(device: str, *options: str) -> Settings:
-        arguments = make_parser().parse_args(["bench", "qlora", *options])
-        return bench.bench_settings(arguments, torch.device(device))
+        found: list[Settings | None] = []
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(gpt2, "run_benches", lambda _, qlora, *more: found.append(qlora))
+            patch.setattr(device_module, "pick_device", lambda name: torch.device(device))
+            arguments = make_parser().parse_args(["bench", "qlora", *options])
+            arguments.run(arguments)
+        assert found[0] is not None
+        return found[0]
 
     small = chosen("cpu")
     assert (small.config.n_layer, small.config.n_embd) == (2, 768)

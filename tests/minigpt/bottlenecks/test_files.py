@@ -13,15 +13,15 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from minigpt.bottlenecks.model import (
-    adapted_layers,
-    apply_adapters,
-    load_adapters,
-    save_adapters,
-    set_adapters,
+    apply_bottlenecks,
+    bottleneck_layers,
+    load_bottlenecks,
+    save_bottlenecks,
+    set_bottlenecks,
 )
 from minigpt.files import adapter_folder as adapter_files
 from minigpt.files.adapter_folder import CONFIG_FILE, WEIGHTS_FILE
-from minigpt.lora.model import load_adapter, remove_lora, save_adapter
+from minigpt.lora.model import load_lora, remove_lora, save_lora
 from minigpt.model import GPT
 from minigpt.soft_prompts.model import save_soft_prompt
 from tests.minigpt.tiny.bottlenecks import adapted, both, randomized
@@ -37,24 +37,24 @@ from tests.minigpt.tiny.soft_prompts import prompted
 def test_several_sets_come_back_to_the_bit_and_switch(tmp_path: Path) -> None:
     model = adapted(name="french")
     expected = {"french": logits(model)}
-    apply_adapters(model, 7, name="summary")
+    apply_bottlenecks(model, 7, name="summary")
     expected["summary"] = logits(randomized(model, seed=1))
-    save_adapters(model, tmp_path / "summary")
-    save_adapters(model, tmp_path / "french", name="french")
+    save_bottlenecks(model, tmp_path / "summary")
+    save_bottlenecks(model, tmp_path / "french", name="french")
     again, random_state = ours(), torch.get_rng_state()
     for name in expected:
-        assert load_adapters(again, tmp_path / name, name=name) is again
+        assert load_bottlenecks(again, tmp_path / name, name=name) is again
         trained = {n.split(".")[-2] for n, p in again.named_parameters() if p.requires_grad}
         assert trained == {name}
     assert torch.equal(torch.get_rng_state(), random_state)
     for name in expected:
-        set_adapters(again, name)
+        set_bottlenecks(again, name)
         assert torch.equal(logits(again), expected[name])
 
 
 def test_the_files_are_small_and_the_same_when_saved_again(tmp_path: Path) -> None:
-    save_adapters(adapted(), tmp_path / "one")
-    save_adapters(load_adapters(ours(), tmp_path / "one"), tmp_path / "two")
+    save_bottlenecks(adapted(), tmp_path / "one")
+    save_bottlenecks(load_bottlenecks(ours(), tmp_path / "one"), tmp_path / "two")
     assert sorted(os.listdir(tmp_path / "two")) == [CONFIG_FILE, WEIGHTS_FILE]
     one, two = ((tmp_path / which / CONFIG_FILE).read_text() for which in ("one", "two"))
     assert one == two
@@ -69,8 +69,8 @@ def test_the_files_are_small_and_the_same_when_saved_again(tmp_path: Path) -> No
 @pytest.mark.parametrize("method", ["adapter", "lora", "prompt"])
 def test_every_save_of_the_same_numbers_is_the_same_bytes(tmp_path: Path, method: str) -> None:
     model, save = {
-        "adapter": (adapted(), save_adapters),
-        "lora": (with_lora(), save_adapter),
+        "adapter": (adapted(), save_bottlenecks),
+        "lora": (with_lora(), save_lora),
         "prompt": (prompted("prompt"), save_soft_prompt),
     }[method]
     saved = set()
@@ -82,21 +82,21 @@ def test_every_save_of_the_same_numbers_is_the_same_bytes(tmp_path: Path, method
 
 def test_a_folder_fits_whether_lora_is_on_the_layers_or_not(tmp_path: Path) -> None:
     model = both()
-    save_adapters(model, tmp_path / "behind")
-    save_adapter(model, tmp_path / "beside")
-    first = load_adapters(load_adapter(ours(), tmp_path / "beside"), tmp_path / "behind")
-    second = load_adapter(load_adapters(ours(), tmp_path / "behind"), tmp_path / "beside")
+    save_bottlenecks(model, tmp_path / "behind")
+    save_lora(model, tmp_path / "beside")
+    first = load_bottlenecks(load_lora(ours(), tmp_path / "beside"), tmp_path / "behind")
+    second = load_lora(load_bottlenecks(ours(), tmp_path / "behind"), tmp_path / "beside")
     assert torch.equal(logits(first), logits(model))
     assert torch.equal(logits(second), logits(model))
-    alone = load_adapters(ours(), tmp_path / "behind")
+    alone = load_bottlenecks(ours(), tmp_path / "behind")
     assert torch.equal(logits(alone), logits(remove_lora(model)))
 
 
 def test_numbers_stored_in_half_precision_become_fp32(tmp_path: Path) -> None:
-    save_adapters(adapted(), tmp_path)
+    save_bottlenecks(adapted(), tmp_path)
     halves = {name: t.bfloat16() for name, t in load_file(tmp_path / WEIGHTS_FILE).items()}
     save_file(halves, tmp_path / WEIGHTS_FILE)
-    for path, layer in adapted_layers(load_adapters(ours(), tmp_path)).items():
+    for path, layer in bottleneck_layers(load_bottlenecks(ours(), tmp_path)).items():
         W_up = layer.adapters["default"].W_up
         assert W_up.dtype == torch.float32
         assert torch.equal(W_up, halves[f"{path}.W_up"].float())
@@ -106,7 +106,7 @@ def test_numbers_stored_in_half_precision_become_fp32(tmp_path: Path) -> None:
 def test_a_full_disk_leaves_the_adapters_that_were_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, which: str
 ) -> None:
-    save_adapters(adapted(), tmp_path)
+    save_bottlenecks(adapted(), tmp_path)
     before = {file: (tmp_path / file).read_bytes() for file in (CONFIG_FILE, WEIGHTS_FILE)}
 
     def full(*_: object, **__: object) -> None:
@@ -120,7 +120,7 @@ def test_a_full_disk_leaves_the_adapters_that_were_there(
         }[which]
         patch.setattr(place, name, full)
         with pytest.raises(OSError, match="No space left"):
-            save_adapters(adapted(r=7), tmp_path)
+            save_bottlenecks(adapted(r=7), tmp_path)
     assert sorted(os.listdir(tmp_path)) == [CONFIG_FILE, WEIGHTS_FILE]
     assert {file: (tmp_path / file).read_bytes() for file in before} == before
 
@@ -133,19 +133,19 @@ def test_a_save_killed_anywhere_leaves_the_old_or_the_new(tmp_path: Path, r: int
     seen, n, finished = set(), 0, False
     while not finished:
         folder, n = tmp_path / str(n), n + 1
-        save_adapters(old, folder)
+        save_bottlenecks(old, folder)
         if (child := os.fork()) == 0:
             kill_before_operation(n, adapter_files)
-            save_adapters(new, folder)
+            save_bottlenecks(new, folder)
             os._exit(0)
         finished = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-        found = logits(load_adapters(ours(), folder))
+        found = logits(load_bottlenecks(ours(), folder))
         which = [name for name, expected in logits_of.items() if torch.equal(found, expected)]
         assert len(which) == 1, f"killed before step {n}"
         seen.update(which)
-        save_adapters(new, folder)  # and what the kill left is in nobody's way
+        save_bottlenecks(new, folder)  # and what the kill left is in nobody's way
         assert sorted(os.listdir(folder)) == [CONFIG_FILE, WEIGHTS_FILE]
-        assert torch.equal(logits(load_adapters(ours(), folder)), logits_of["new"])
+        assert torch.equal(logits(load_bottlenecks(ours(), folder)), logits_of["new"])
     assert seen == {"old", "new"}
     assert n > 10
 
@@ -164,30 +164,30 @@ OTHER_MODEL = {
 @pytest.mark.parametrize("which", OTHER_MODEL)
 def test_adapters_for_another_model_are_refused(tmp_path: Path, which: str) -> None:
     sizes, sentence = OTHER_MODEL[which]
-    save_adapters(adapted(), tmp_path)
+    save_bottlenecks(adapted(), tmp_path)
     refused(ours(**sizes), tmp_path, sentence)
 
 
 def refused(model: GPT, folder: Path, sentence: str, kind: type = ValueError) -> None:
     before, random_state = everything(model), torch.get_rng_state()
     with pytest.raises(kind, match=sentence) as error:
-        load_adapters(model, folder, name="another")
+        load_bottlenecks(model, folder, name="another")
     assert "\n" not in str(error.value)
     assert same(everything(model), before)
     assert torch.equal(torch.get_rng_state(), random_state)
 
 
 def test_a_name_that_is_taken_is_refused(tmp_path: Path) -> None:
-    save_adapters(adapted(), tmp_path)
-    refused(adapted(name="another"), tmp_path, "already has adapters called 'another'")
+    save_bottlenecks(adapted(), tmp_path)
+    refused(adapted(name="another"), tmp_path, "already has bottlenecks called 'another'")
 
 
 def test_lora_is_told_apart_from_adapters_both_ways(tmp_path: Path) -> None:
-    save_adapter(with_lora(), tmp_path / "lora")
+    save_lora(with_lora(), tmp_path / "lora")
     refused(ours(), tmp_path / "lora", 'peft_type is "LORA", but for bottleneck adapters it is "BO')
-    save_adapters(adapted(), tmp_path / "adapters")
+    save_bottlenecks(adapted(), tmp_path / "adapters")
     with pytest.raises(ValueError, match="peft_type is 'BOTTLENECK', not 'LORA'"):
-        load_adapter(ours(), tmp_path / "adapters")
+        load_lora(ours(), tmp_path / "adapters")
 
 
 @pytest.mark.parametrize(
@@ -205,7 +205,7 @@ def test_lora_is_told_apart_from_adapters_both_ways(tmp_path: Path) -> None:
 def test_a_configuration_that_says_something_else_is_refused(
     tmp_path: Path, changes: dict, sentence: str
 ) -> None:
-    save_adapters(adapted(), tmp_path)
+    save_bottlenecks(adapted(), tmp_path)
     config = json.loads((tmp_path / CONFIG_FILE).read_text())
     (tmp_path / CONFIG_FILE).write_text(json.dumps({**config, **changes}))
     refused(ours(), tmp_path, sentence)
@@ -227,7 +227,7 @@ def test_a_configuration_that_says_something_else_is_refused(
 def test_numbers_that_are_damaged_are_refused(
     tmp_path: Path, edit: Callable[[dict[str, Tensor]], object], sentence: str
 ) -> None:
-    save_adapters(adapted(), tmp_path)
+    save_bottlenecks(adapted(), tmp_path)
     tensors = load_file(tmp_path / WEIGHTS_FILE)
     edit(tensors)
     save_file(tensors, tmp_path / WEIGHTS_FILE)
@@ -236,7 +236,7 @@ def test_numbers_that_are_damaged_are_refused(
 
 @pytest.mark.parametrize("file", [CONFIG_FILE, WEIGHTS_FILE])
 def test_files_cut_anywhere_are_refused(tmp_path: Path, file: str) -> None:
-    save_adapters(adapted(), tmp_path)
+    save_bottlenecks(adapted(), tmp_path)
     whole = (tmp_path / file).read_bytes()
     for length in (0, 1, 7, 9, len(whole) // 2, len(whole) - 3):
         (tmp_path / file).write_bytes(whole[:length])

@@ -10,14 +10,14 @@ import pytest
 import torch
 
 from minigpt.bottlenecks.model import (
-    AdaptedLinear,
-    BottleneckAdapter,
-    adapted_layers,
-    apply_adapters,
-    count_adapters,
-    remove_adapters,
-    save_adapters,
-    set_adapters,
+    Bottleneck,
+    BottleneckLinear,
+    apply_bottlenecks,
+    bottleneck_layers,
+    count_bottlenecks,
+    remove_bottlenecks,
+    save_bottlenecks,
+    set_bottlenecks,
 )
 from minigpt.config import GPTConfig
 from minigpt.model import GPT
@@ -48,7 +48,7 @@ def test_the_gradients_are_those_of_the_formula() -> None:
     model(IDX, targets)[1].backward()
     plain = by_hand(parts)
     plain(IDX, targets)[1].backward()
-    for layer, numbers in zip(adapted_layers(model).values(), parts, strict=True):
+    for layer, numbers in zip(bottleneck_layers(model).values(), parts, strict=True):
         for name, expected in zip(PARTS, numbers, strict=True):
             found = getattr(layer.adapters["default"], name).grad
             assert found.abs().max() > 1e-4
@@ -59,12 +59,12 @@ def test_at_the_start_the_model_is_what_it_was_to_the_bit() -> None:
     for change in (GPT.float, GPT.bfloat16):
         plain = change(ours())
         expected = logits(plain)
-        assert torch.equal(logits(apply_adapters(plain)), expected)
+        assert torch.equal(logits(apply_bottlenecks(plain)), expected)
         assert plain.transformer["h"][0].attn.c_proj.adapters["default"].W_down.any()
 
 
 def test_the_papers_start_is_normal_and_cut_off_at_two_deviations() -> None:
-    adapter = BottleneckAdapter(512, 64, init="normal")
+    adapter = Bottleneck(512, 64, init="normal")
     for matrix in (adapter.W_down, adapter.W_up):
         assert matrix.abs().max() <= 0.02
         # A normal distribution that is cut off at two deviations has 0.8796 of the deviation.
@@ -83,7 +83,7 @@ def test_generation_with_a_cache_is_that_of_the_formula() -> None:
 
 @pytest.mark.parametrize("autocast", [False, True])
 def test_in_bf16_the_adapter_itself_stays_fp32(autocast: bool) -> None:
-    model = adapted() if autocast else randomized(apply_adapters(ours().bfloat16(), 4))
+    model = adapted() if autocast else randomized(apply_bottlenecks(ours().bfloat16(), 4))
     layer = model.transformer["h"][1].mlp.c_proj
     x = torch.randn(3, 5, 128)
     x = x if autocast else x.bfloat16()
@@ -103,26 +103,26 @@ def test_they_stand_behind_layers_in_4_bits_too() -> None:
     plain = dequantize_model(copy.deepcopy(model))
     alone = logits(model)
     for each in (model, plain):
-        randomized(apply_adapters(each, 4))
+        randomized(apply_bottlenecks(each, 4))
     assert (logits(model) - alone).abs().max() > 1
     torch.testing.assert_close(logits(model), logits(plain), rtol=0, atol=1e-5)
     for each in (model, plain):
         each(IDX, IDX)[1].backward()
     gradients = [[p.grad for p in each.parameters() if p.requires_grad] for each in (model, plain)]
     torch.testing.assert_close(*gradients, rtol=0, atol=1e-5)
-    assert torch.equal(logits(remove_adapters(model)), alone)
+    assert torch.equal(logits(remove_bottlenecks(model)), alone)
 
 
 # Training
 
 
 def test_the_layer_that_an_adapter_is_behind_is_frozen() -> None:
-    layer = AdaptedLinear(torch.nn.Linear(3, 4))
+    layer = BottleneckLinear(torch.nn.Linear(3, 4))
     assert not any(parameter.requires_grad for parameter in layer.base.parameters())
 
 
 def test_only_the_adapters_learn() -> None:
-    model = apply_adapters(tiny_model(dropout=0.1), 4)
+    model = apply_bottlenecks(tiny_model(dropout=0.1), 4)
     before = everything(model)
     losses = train(model, TinyData(), tiny_config()).losses
     assert sum(losses[-4:]) < sum(losses[:4])
@@ -139,7 +139,7 @@ def test_only_the_adapters_learn() -> None:
 
 
 def test_training_one_set_leaves_the_other_as_it_was() -> None:
-    model = apply_adapters(apply_adapters(tiny_model(), 4, name="first"), 2, name="second")
+    model = apply_bottlenecks(apply_bottlenecks(tiny_model(), 4, name="first"), 2, name="second")
     before = everything(model)
     train(model, TinyData(), tiny_config(max_steps=3, warmup_steps=0))
     for name, (tensor, _) in everything(model).items():
@@ -152,7 +152,7 @@ def test_a_checkpoint_of_what_is_trained_holds_the_adapters_and_no_more(tmp_path
     names = model_tensors(model, trainable_only=True)
     assert len(names) == 16
     assert all(".adapters." in name for name in names)
-    other = apply_adapters(ours(), 4)
+    other = apply_bottlenecks(ours(), 4)
     load_checkpoint(tmp_path, other)
     assert torch.equal(logits(other), logits(model))
 
@@ -165,7 +165,7 @@ def test_starting_the_weights_afresh_does_not_touch_the_adapters() -> None:
         each.reset_parameters()
     assert all(torch.equal(a, b) for x, y in zip(before, parts_of(model), strict=True)
                for a, b in zip(x, y, strict=True))  # fmt: skip
-    set_adapters(model, None)
+    set_bottlenecks(model, None)
     assert torch.equal(logits(model), logits(plain))
 
 
@@ -174,7 +174,7 @@ def test_starting_the_weights_afresh_does_not_touch_the_adapters() -> None:
 
 def test_the_gpt3_table_of_hu_et_al_comes_out() -> None:
     config = GPTConfig.preset("gpt3-175b")
-    counts = [count_adapters(config, r) for r in (1, 4, 8, 16, 64)]
+    counts = [count_bottlenecks(config, r) for r in (1, 4, 8, 16, 64)]
     assert counts == [7_078_080, 21_234_432, 40_109_568, 77_859_840, 304_361_472]
     assert [round(count / 1e6, 1) for count in counts] == [7.1, 21.2, 40.1, 77.9, 304.4]
 
@@ -182,9 +182,9 @@ def test_the_gpt3_table_of_hu_et_al_comes_out() -> None:
 @pytest.mark.parametrize("r", [1, 3, 40])
 def test_the_count_is_that_of_a_real_model(r: int) -> None:
     for model in (ours(), ours(n_layer=3, n_embd=20, bias=False)):
-        apply_adapters(model, r)
+        apply_bottlenecks(model, r)
         real = sum(p.numel() for p in model.parameters() if p.requires_grad)
-        assert count_adapters(model.config, r) == real
+        assert count_bottlenecks(model.config, r) == real
 
 
 # Several sets
@@ -193,14 +193,14 @@ def test_the_count_is_that_of_a_real_model(r: int) -> None:
 def test_sets_are_switched_and_removed_without_a_trace() -> None:
     model, plain = adapted(name="french"), ours()
     alone = {"french": logits(model), None: logits(plain)}
-    alone["summary"] = logits(randomized(apply_adapters(model, 7, name="summary"), seed=1))
+    alone["summary"] = logits(randomized(apply_bottlenecks(model, 7, name="summary"), seed=1))
     assert (alone["french"] - alone["summary"]).abs().max() > 0.1
     for name in ("french", "summary", None, "french", None, "summary"):
-        set_adapters(model, name)
+        set_bottlenecks(model, name)
         assert torch.equal(logits(model), alone[name]), name
         trained = {n.split(".")[-2] for n, p in model.named_parameters() if p.requires_grad}
         assert trained == ({name} - {None})
-    assert remove_adapters(model) is model
+    assert remove_bottlenecks(model) is model
     assert same(everything(model), everything(plain.requires_grad_(False)))
     assert [type(m) for m in model.modules()] == [type(m) for m in plain.modules()]
     assert torch.equal(logits(model), alone[None])
@@ -224,40 +224,42 @@ def test_a_copy_of_the_model_is_independent() -> None:
         ({"r": 2.0}, "must be at least 1, got 2.0"),
         ({"init": "zero"}, "init must be one of identity, normal, zeros, got 'zero'"),
         ({"name": "a b"}, "an adapter's name is made of"),
-        ({"name": "first"}, "already has adapters called 'first'; give the new ones another"),
+        ({"name": "first"}, "already has bottlenecks called 'first'; give the new ones another"),
     ],
 )
 def test_a_wrong_setting_is_named_and_changes_nothing(settings: dict, sentence: str) -> None:
     model = adapted(name="first")
     before, random_state = everything(model), torch.get_rng_state()
     with pytest.raises(ValueError, match=sentence):
-        apply_adapters(model, **{"name": "second", **settings})
+        apply_bottlenecks(model, **{"name": "second", **settings})
     assert same(everything(model), before)
     assert torch.equal(torch.get_rng_state(), random_state)
     if "r" in settings:
         with pytest.raises(ValueError, match=sentence):
-            count_adapters(model.config, settings["r"])
+            count_bottlenecks(model.config, settings["r"])
 
 
 def test_what_is_not_there_cannot_be_switched_saved_or_removed(tmp_path: Path) -> None:
     attempts: list[Callable[[GPT], object]] = [
-        remove_adapters,
-        lambda model: set_adapters(model, "default"),
-        lambda model: save_adapters(model, tmp_path / "x"),
+        remove_bottlenecks,
+        lambda model: set_bottlenecks(model, "default"),
+        lambda model: save_bottlenecks(model, tmp_path / "x"),
     ]
     for attempt in attempts:
-        with pytest.raises(ValueError, match="has no adapters; apply_adapters or load_adapters"):
+        with pytest.raises(
+            ValueError, match="has no bottlenecks; apply_bottlenecks or load_bottlenecks"
+        ):
             attempt(ours())
     model = adapted(name="french")
-    with pytest.raises(ValueError, match="no adapters called 'german'; it has french"):
-        set_adapters(model, "german")
+    with pytest.raises(ValueError, match="no bottlenecks called 'german'; it has french"):
+        set_bottlenecks(model, "german")
     with pytest.raises(
-        ValueError, match="no adapters are called 'german' to save; the model has fre"
+        ValueError, match="no bottlenecks are called 'german' to save; the model has fre"
     ):
-        save_adapters(model, tmp_path / "x", "german")
-    set_adapters(model, None)
-    with pytest.raises(ValueError, match="no adapters are active; the model has french"):
-        save_adapters(model, tmp_path / "x")
+        save_bottlenecks(model, tmp_path / "x", "german")
+    set_bottlenecks(model, None)
+    with pytest.raises(ValueError, match="no bottlenecks are active; the model has french"):
+        save_bottlenecks(model, tmp_path / "x")
     with pytest.raises(ValueError, match="every parameter of this GPT is frozen"):
         train(model, TinyData(), tiny_config())
     assert not (tmp_path / "x").exists()

@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 import torch
 
-from minigpt.bottlenecks.model import apply_adapters, remove_adapters, set_adapters
+from minigpt.bottlenecks.model import apply_bottlenecks, remove_bottlenecks, set_bottlenecks
 from minigpt.lora.model import (
     apply_lora,
     lora_layers,
     merge_lora,
     remove_lora,
-    set_adapter,
+    set_lora,
     unmerge_lora,
 )
 from tests.minigpt.tiny.bottlenecks import both, by_hand, parts_of
@@ -34,14 +34,14 @@ def test_lora_and_adapters_act_on_what_the_linear_layer_says(first: str) -> None
 @pytest.mark.parametrize("first", ["beside", "behind"])
 def test_either_is_switched_and_taken_off_without_the_other(first: str) -> None:
     model, only_lora, only_adapters = both(first), both(first), both(first)
-    remove_adapters(only_lora)
+    remove_bottlenecks(only_lora)
     remove_lora(only_adapters)
-    set_adapters(model, None)
+    set_bottlenecks(model, None)
     assert torch.equal(logits(model), logits(only_lora))
-    set_adapters(model, "behind")
-    set_adapter(model, None)
+    set_bottlenecks(model, "behind")
+    set_lora(model, None)
     assert torch.equal(logits(model), logits(only_adapters))
-    for plain in (remove_lora(only_lora), remove_adapters(only_adapters)):
+    for plain in (remove_lora(only_lora), remove_bottlenecks(only_adapters)):
         assert same(everything(plain), everything(ours().requires_grad_(False)))
 
 
@@ -50,18 +50,18 @@ def test_a_merged_lora_adapter_is_refused() -> None:
     merge_lora(model)
     before = everything(model)
     with pytest.raises(ValueError, match=r"'default' is merged .*; call unmerge_lora"):
-        apply_adapters(model)
+        apply_bottlenecks(model)
     assert same(everything(model), before)
     unmerge_lora(model)
-    apply_adapters(model)
+    apply_bottlenecks(model)
 
 
 def test_lora_is_not_merged_into_a_layer_with_adapters_behind_it() -> None:
     model = both()
     before = everything(model)
-    with pytest.raises(ValueError, match="AdaptedLinear has no plain weight to merge into"):
+    with pytest.raises(ValueError, match="BottleneckLinear has no plain weight to merge into"):
         merge_lora(model)
     assert same(everything(model), before)
-    expected = logits(remove_adapters(model))
+    expected = logits(remove_bottlenecks(model))
     merge_lora(model)
     torch.testing.assert_close(logits(model), expected, rtol=0, atol=1e-4)

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from minigpt.command.cli import lesson_scripts, main, make_parser
+from minigpt.command.cli import COMMANDS, main, make_parser
+from minigpt.command.lesson import lesson_scripts
 
 TEXT = "the cat sat on the mat and the dog ran to the cat\n\n" * 300
 TINY = ["--n-layer", "1", "--n-head", "2", "--n-embd", "16", "--block-size", "16"]
@@ -36,16 +37,7 @@ def text_file(tmp_path: Path) -> Path:
 
 
 def test_every_command_has_help_with_an_example(capsys: pytest.CaptureFixture[str]) -> None:
-    for command in (
-        "course",
-        "lesson",
-        "train",
-        "finetune",
-        "generate",
-        "evaluate",
-        "data",
-        "bench",
-    ):
+    for command in COMMANDS:
         with pytest.raises(SystemExit) as stopped:
             make_parser().parse_args([command, "--help"])
         assert stopped.value.code == 0

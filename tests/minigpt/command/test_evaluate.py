@@ -10,9 +10,9 @@ import sacrebleu
 from rouge_score import rouge_scorer
 
 from minigpt.command.cli import main
-from minigpt.command.evaluate import evaluate, read_segments
 from minigpt.pretrained.folders import load_pretrained, save_pretrained
 from minigpt.tasks.answers import answer
+from minigpt.tasks.scores import corpus_scores, read_segments
 from minigpt.text import task_sets
 from tests.minigpt.tiny.finetune import OWN, make_inputs, shipped_encoding, tiny_gpt, write_jsonl
 
@@ -90,7 +90,7 @@ def test_the_table_has_every_score_and_its_signature(
     arguments = ["--predictions", files["out.txt"], "--references", files["ref.txt"]]
     assert main(["evaluate", *arguments, "--metrics", "rouge2,rougeLsum,bleu", "--interval"]) == 0
     printed = capsys.readouterr().out
-    expected = evaluate(PREDICTIONS, [REFERENCES], ["rouge2", "bleu"])
+    expected = corpus_scores(PREDICTIONS, [REFERENCES], ["rouge2", "bleu"])
     assert f"{expected['rouge2']['fmeasure']:.4f}" in printed
     assert f"{expected['bleu']['score']:.2f}" in printed
     assert expected["bleu"]["signature"] in printed
@@ -166,7 +166,9 @@ def test_a_model_is_judged_by_its_answers_to_the_shipped_test_records(
     assert list(found) == ["records", "metrics", "answers", "signature"]
     prompts = [f"{record['dialogue']}\nIn short:" for record in records]
     assert found["answers"] == answer(model, encoding, prompts, 80, batch_size=1)
-    expected = evaluate(found["answers"], [[r["summary"] for r in records]], ["rouge1", "rougeL"])
+    expected = corpus_scores(
+        found["answers"], [[r["summary"] for r in records]], ["rouge1", "rougeL"]
+    )
     for name, result in expected.items():
         assert found["metrics"][name] == pytest.approx(result["fmeasure"], rel=1e-12)
 

@@ -13,7 +13,7 @@ GLIBC = platform.libc_ver()[0] == "glibc"
 
 COUNT_FAULTS = """
 import resource, sys, torch
-from minigpt.allocator import keep_freed_memory
+from minigpt.fast.malloc import keep_freed_memory
 if sys.argv[1] == "keep":
     assert keep_freed_memory()
 def faults():

@@ -55,12 +55,12 @@ BAD: dict[str, tuple[list[str], str]] = {
     ),
     "virtual tokens": (
         ["--method", "prompt", "--n-tokens", "122"],
-        "--n-tokens must be at most 121, so that the context of 128 tokens has room for a prompt "
-        "and an answer of 6, got 122; take fewer --n-tokens",
+        "n_tokens must be at most 121, so that the context of 128 tokens has room for a prompt "
+        "and an answer of 6, got 122; take fewer n_tokens",
     ),
     "words and network": (
         ["--method", "prefix", "--init-text", "Translate", "--reparametrize", "8"],
-        "--init-text cannot be given along with --reparametrize",
+        "init_text cannot be given along with reparametrize",
     ),
     "short row": (["--row-length", "1"], "record 1 of 28"),
     "seed": (["--seed", "-1"], "seed"),

@@ -11,12 +11,14 @@ from typing import Any
 import pytest
 import torch
 
-from minigpt.command.cli import main, make_parser
+from minigpt.command.cli import main
 from minigpt.finetuning import run as finetuning
 from minigpt.finetuning.methods import METHODS, load_model, read_results
+from minigpt.finetuning.settings import RECIPES, FinetuneSettings
 from minigpt.model import GPT
+from minigpt.pretrained import folders
 from minigpt.pretrained.folders import save_pretrained
-from minigpt.qlora.files import save_quantized
+from minigpt.pretrained.quantized import save_quantized
 from minigpt.qlora.model import quantize_model, quantized_layers
 from minigpt.training.loop import train
 from minigpt.training.result import TrainResult
@@ -39,13 +41,13 @@ OPTIONS = {
     ],
     "prompt": ["--n-tokens", "3", "--init-text", "What is it?"],
     "prefix": ["--n-tokens", "3", "--reparametrize", "8"],
-    "adapter": ["--bottleneck", "3", "--dropout", "0.1"],
+    "bottleneck": ["--bottleneck", "3", "--dropout", "0.1"],
 }
 ADAPTER = {"adapter_config.json", "adapter_model.safetensors"}
 FILES = dict.fromkeys(METHODS, ADAPTER) | {
     "full": {"config.json", "model.safetensors", "tokenizer.json"}
 }
-OF_A_RUN = {"results.json", "settings.json", "test.jsonl", "log.jsonl", "checkpoint.json"}
+OF_A_RUN = {"results.json", "test.jsonl", "log.jsonl", "checkpoint.json"}
 
 
 class Finished:
@@ -62,11 +64,11 @@ class Finished:
             kept.append(model)
             return model, encoding
 
-        def train_and_keep(model: GPT, data: Any, config: TrainConfig) -> TrainResult:
+        def train_and_keep(model: GPT, data: Any, config: TrainConfig, *more: Any) -> TrainResult:
             configs.append(config)
-            return train(model, data, config)
+            return train(model, data, config, *more)
 
-        monkeypatch.setattr(finetuning, "load_pretrained", load_and_keep)
+        monkeypatch.setattr(folders, "load_pretrained", load_and_keep)
         monkeypatch.setattr(finetuning, "train", train_and_keep)
         options = ["--method", method, *OPTIONS[method]]
         self.results = run(*finetune_command(self.pretrained, self.data, self.out, *options))
@@ -119,8 +121,8 @@ def test_the_options_of_a_method_are_what_it_trains_with(finished: Finished) -> 
     model, method = finished.trained, finished.results["method"]
     assert model.gradient_checkpointing == (method == "qlora")
     assert finished.config.paged == (method == "qlora")
-    assert finished.config.learning_rate == METHODS[method].learning_rate
-    assert finished.config.weight_decay == METHODS[method].weight_decay
+    assert finished.config.learning_rate == RECIPES[method].learning_rate
+    assert finished.config.weight_decay == RECIPES[method].weight_decay
     four_bits = quantized_layers(model).values()
     assert {(q.block_size, q.nested_block_size) for q in four_bits} == (
         {(32, None)} if method == "qlora" else set()
@@ -131,9 +133,8 @@ def test_the_options_of_a_method_are_what_it_trains_with(finished: Finished) -> 
 
 def test_processes_that_share_the_optimizers_state_do_not_page_it() -> None:
     for parallel, paged in (("auto", True), ("ddp", True), ("fsdp", False)):
-        command = ["finetune", "--method", "qlora", "--parallel", parallel]
-        arguments = make_parser().parse_args(command)
-        assert finetuning.train_config(arguments, METHODS["qlora"], 4).paged == paged
+        settings = FinetuneSettings(method="qlora", parallel=parallel)
+        assert settings.train_config(4).paged == paged
 
 
 def test_evaluate_gives_the_scores_that_results_json_reports(
@@ -238,12 +239,12 @@ def test_a_model_in_4_bits_learns_by_every_method_but_full(
         command = finetune_command(tmp_path / "4bit", data, tmp_path / method, "--method", method)
         if method == "full":
             assert main(command) == 2
-            assert "frozen in 4 bits; use --method qlora" in capsys.readouterr().err
+            assert "frozen in 4 bits; use method qlora" in capsys.readouterr().err
             continue
         results = run(*command)
         assert results["parameters"]["trained"] > 0
         assert results["settings"]["nf4_block_size"] == 32
-        assert results["settings"]["no_double_quant"] is False
+        assert results["settings"]["double_quant"] is True
         loaded, _ = load_model(tmp_path / method)
         codes = dict(quantized.named_buffers())
         found = {n.replace(".base.", "."): b for n, b in loaded.named_buffers()}
@@ -262,7 +263,7 @@ def test_a_model_in_4_bits_keeps_the_format_it_was_made_with(
     said = "the model is in 4 bits already, with nf4_block_size=128, got nf4_block_size=64"
     others = {said: ["--nf4-block-size", "64"]}
     if double_quant:
-        said = "with no_double_quant=False, got no_double_quant=True; leave the option out"
+        said = "with double_quant=True, got double_quant=False; leave the option out"
         others[said] = ["--no-double-quant"]
     for said, options in others.items():
         assert main([*command, *options]) == 2
@@ -272,7 +273,7 @@ def test_a_model_in_4_bits_keeps_the_format_it_was_made_with(
     for options in ([], same):
         results = run(*command, "--out", f"{out}-{len(options)}", *options)
         assert results["settings"]["nf4_block_size"] == 128
-        assert results["settings"]["no_double_quant"] is not double_quant
+        assert results["settings"]["double_quant"] is double_quant
 
 
 def test_options_left_out_mean_the_papers_format_and_may_be_left_out_again(
@@ -280,5 +281,5 @@ def test_options_left_out_mean_the_papers_format_and_may_be_left_out_again(
 ) -> None:
     command = finetune_command(*make_inputs(tmp_path), tmp_path / "run", "--method", "qlora")
     settings = run(*command)["settings"]
-    assert (settings["nf4_block_size"], settings["no_double_quant"]) == (64, False)
+    assert (settings["nf4_block_size"], settings["double_quant"]) == (64, True)
     assert run(*command, "--resume")["settings"] == settings

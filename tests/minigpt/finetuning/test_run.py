@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import shlex
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
-from minigpt.command.cli import main, make_parser
+from minigpt.command.cli import main
+from minigpt.finetuning import FinetuneSettings
 from minigpt.pretrained.folders import save_pretrained
 from minigpt.tasks.task import make_task, split_records
 from minigpt.text import task_sets
@@ -60,10 +62,10 @@ def test_results_say_everything_about_the_run(inputs: tuple[Path, Path], tmp_pat
     assert trained["validation"] == [
         [line["step"], line["validation_loss"]] for line in log if "validation_loss" in line
     ]
-    options = vars(make_parser().parse_args(finetune_command(*inputs, tmp_path / "run")))
-    assert results["settings"].keys() == options.keys() - {"function", "command", "resume"}
+    names = {field.name for field in fields(FinetuneSettings)}
+    assert results["settings"].keys() == names - {"resume", "progress"}
     assert results["settings"]["r"] == 2
-    assert results["settings"]["data"] == str(inputs[1])
+    assert results["tasks"]["own"]["source"] == str(inputs[1])
 
 
 def test_the_records_of_the_samples_and_of_the_test_were_not_learnt(
@@ -133,7 +135,7 @@ def test_several_tasks_are_learnt_and_judged_together(
         "BLEU" in results["signatures"]["translation"]
         or "tok:13a" in results["signatures"]["translation"]
     )
-    assert results["settings"]["task"] == ["translation", "sentiment"]
+    assert list(results["tasks"]) == ["translation", "sentiment"]
 
 
 @pytest.mark.parametrize("patience", [0, 1])
@@ -163,7 +165,7 @@ def test_dialogsums_development_set_with_50_to_test(tmp_path: Path) -> None:
     assert results["after"]["summarization"].keys() == {"rouge1", "rouge2", "rougeL"}
     test = (tmp_path / "run" / "test.jsonl").read_text("utf-8").splitlines()
     assert len({json.loads(line)["dialogue"] for line in test}) == 50
-    assert results["settings"]["test"] == 50
+    assert results["tasks"]["summarization"]["test"] == len(test)
 
 
 def test_help_shows_the_options_and_an_example(capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from minigpt.lora.model import load_adapter, lora_layers, save_adapter, set_adapter
+from minigpt.lora.model import load_lora, lora_layers, save_lora, set_lora
 from minigpt.model import GPT
 from tests.minigpt.tiny.gpt2 import ours
 from tests.minigpt.tiny.lora import adapted
@@ -45,14 +45,14 @@ OTHER_MODEL = {
 @pytest.mark.parametrize("which", OTHER_MODEL)
 def test_an_adapter_for_another_model_is_refused(tmp_path: Path, which: str) -> None:
     make, sizes, sentence = OTHER_MODEL[which]
-    save_adapter(adapted(), tmp_path)
+    save_lora(adapted(), tmp_path)
     _refused(make(**sizes), tmp_path, sentence)
 
 
 def _refused(model: GPT, folder: Path, sentence: str, kind: type = ValueError) -> None:
     before, random_state = state_of(model), torch.get_rng_state()
     with pytest.raises(kind, match=sentence) as error:
-        load_adapter(model, folder, name="another")
+        load_lora(model, folder, name="another")
     assert "\n" not in str(error.value)
     after = model.state_dict()
     assert after.keys() == before.keys()
@@ -62,9 +62,9 @@ def _refused(model: GPT, folder: Path, sentence: str, kind: type = ValueError) -
 
 
 def test_a_name_that_is_taken_is_refused_on_loading(tmp_path: Path) -> None:
-    save_adapter(adapted(), tmp_path)
+    save_lora(adapted(), tmp_path)
     model = adapted(name="another")
-    set_adapter(model, None)
+    set_lora(model, None)
     _refused(model, tmp_path, "already has an adapter 'another'; give the new one another name")
 
 
@@ -95,7 +95,7 @@ def test_a_name_that_is_taken_is_refused_on_loading(tmp_path: Path) -> None:
 def test_a_configuration_that_is_not_plain_lora_is_refused_by_name(
     tmp_path: Path, changes: dict, sentence: str
 ) -> None:
-    save_adapter(adapted(), tmp_path)
+    save_lora(adapted(), tmp_path)
     edit_config(tmp_path, **changes)
     _refused(ours(), tmp_path, sentence)
 
@@ -132,14 +132,14 @@ A_NAME = "base_model.model.transformer.h.1.attn.c_attn.lora_A.weight"
 def test_weights_that_are_damaged_are_refused(
     tmp_path: Path, edit: Callable[[dict[str, Tensor]], object], sentence: str
 ) -> None:
-    save_adapter(adapted(), tmp_path)
+    save_lora(adapted(), tmp_path)
     edit_weights(tmp_path, edit)
     _refused(ours(), tmp_path, sentence)
 
 
 @pytest.mark.parametrize("file", [CONFIG, WEIGHTS])
 def test_files_cut_anywhere_are_refused(tmp_path: Path, file: str) -> None:
-    save_adapter(adapted(), tmp_path)
+    save_lora(adapted(), tmp_path)
     whole = (tmp_path / file).read_bytes()
     for length in (0, 1, 7, 9, len(whole) // 2, len(whole) - 3):
         (tmp_path / file).write_bytes(whole[:length])
@@ -160,13 +160,13 @@ def test_a_folder_without_an_adapter_says_so(tmp_path: Path) -> None:
 def test_what_cannot_be_saved_is_said_before_anything_is_written(tmp_path: Path) -> None:
     model = adapted(name="french")
     with pytest.raises(ValueError, match="no adapter 'german' to save; the model has french"):
-        save_adapter(model, tmp_path / "x", name="german")
-    set_adapter(model, None)
+        save_lora(model, tmp_path / "x", name="german")
+    set_lora(model, None)
     with pytest.raises(ValueError, match="no adapter None to save; the model has french"):
-        save_adapter(model, tmp_path / "x")
+        save_lora(model, tmp_path / "x")
     with pytest.raises(ValueError, match="the model has no adapters"):
-        save_adapter(ours(), tmp_path / "x")
+        save_lora(ours(), tmp_path / "x")
     next(iter(lora_layers(model).values())).adapters["french"].alpha = 1
     with pytest.raises(ValueError, match="'french' differ in r, alpha or dropout"):
-        save_adapter(model, tmp_path / "x", name="french")
+        save_lora(model, tmp_path / "x", name="french")
     assert not (tmp_path / "x").exists()

@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from transformers import GPT2LMHeadModel, GPT2Model
 
 from minigpt.files import adapter_folder as adapter_files
-from minigpt.lora.model import apply_lora, load_adapter, lora_layers, save_adapter, set_adapter
+from minigpt.lora.model import apply_lora, load_lora, lora_layers, save_lora, set_lora
 from minigpt.pretrained.folders import load_gpt2, save_gpt2
 from tests.minigpt.tiny.gpt2 import IDX, ours
 from tests.minigpt.tiny.lora import ALL, adapted, fill, logits
@@ -42,12 +42,12 @@ def test_an_adapter_of_peft_gives_the_same_logits_here(tmp_path: Path, settings:
     theirs.save_pretrained(tmp_path / "adapter")
     model = load_gpt2(tmp_path / "base")
     alone = logits(model)
-    assert load_adapter(model, tmp_path / "adapter", name="theirs") is model
+    assert load_lora(model, tmp_path / "adapter", name="theirs") is model
     assert (logits(model) - logits(theirs)).abs().max() < 1e-5
     assert (logits(model) - alone).abs().max() > 0.1
     layer = next(iter(lora_layers(model).values())).adapter()
     assert layer.dropout == settings.get("lora_dropout", 0.0)
-    set_adapter(model, None)
+    set_lora(model, None)
     assert torch.equal(logits(model), alone)
 
 
@@ -65,7 +65,7 @@ def test_an_adapter_of_peft_gives_the_same_logits_here(tmp_path: Path, settings:
 def test_an_adapter_of_ours_gives_the_same_logits_in_peft(tmp_path: Path, settings: dict) -> None:
     model = adapted(**settings)
     save_gpt2(ours(), tmp_path / "base")
-    save_adapter(model, tmp_path / "adapter")
+    save_lora(model, tmp_path / "adapter")
     base = GPT2LMHeadModel.from_pretrained(tmp_path / "base")
     alone = logits(base.eval())
     theirs = PeftModel.from_pretrained(base, tmp_path / "adapter").eval()
@@ -76,7 +76,7 @@ def test_an_adapter_of_ours_gives_the_same_logits_in_peft(tmp_path: Path, settin
 
 
 def test_our_files_are_named_and_shaped_as_pefts_are(tmp_path: Path) -> None:
-    save_adapter(adapted(alpha=6), tmp_path / "ours")
+    save_lora(adapted(alpha=6), tmp_path / "ours")
     theirs = peers_adapter(
         peer(), target_modules=list(ALL), fan_in_fan_out=True, task_type="CAUSAL_LM"
     )
@@ -95,7 +95,7 @@ def test_an_adapter_of_the_model_without_its_head_fits(tmp_path: Path) -> None:
     peer(GPT2Model).save_pretrained(tmp_path / "base")
     theirs = peers_adapter(peer(GPT2Model))
     theirs.save_pretrained(tmp_path / "adapter")
-    model = load_adapter(load_gpt2(tmp_path / "base"), tmp_path / "adapter")
+    model = load_lora(load_gpt2(tmp_path / "base"), tmp_path / "adapter")
     with torch.no_grad():
         expected = theirs(IDX).last_hidden_state @ model.lm_head.weight.t()
     assert (logits(model) - expected).abs().max() < 1e-5
@@ -110,15 +110,15 @@ def test_several_adapters_come_back_to_the_bit_and_switch(tmp_path: Path) -> Non
     apply_lora(model, r=2, alpha=1, target_modules=("c_fc",), name="summary", rank_stabilized=True)
     fill(model, seed=3)
     expected["summary"] = logits(model)
-    save_adapter(model, tmp_path / "summary")
-    save_adapter(model, tmp_path / "french", name="french")
+    save_lora(model, tmp_path / "summary")
+    save_lora(model, tmp_path / "french", name="french")
     again = ours()
     random_state = torch.get_rng_state()
     for name in expected:
-        load_adapter(again, tmp_path / name, name=name)
+        load_lora(again, tmp_path / name, name=name)
     assert torch.equal(torch.get_rng_state(), random_state)
     for name in expected:
-        set_adapter(again, name)
+        set_lora(again, name)
         assert torch.equal(logits(again), expected[name])
         trained = {n.split(".")[-2] for n, p in again.named_parameters() if p.requires_grad}
         assert trained == {name}
@@ -130,8 +130,8 @@ def test_several_adapters_come_back_to_the_bit_and_switch(tmp_path: Path) -> Non
 
 
 def test_an_adapter_that_was_loaded_can_be_saved_and_is_small(tmp_path: Path) -> None:
-    save_adapter(adapted(), tmp_path / "one")
-    save_adapter(load_adapter(ours(), tmp_path / "one"), tmp_path / "two")
+    save_lora(adapted(), tmp_path / "one")
+    save_lora(load_lora(ours(), tmp_path / "one"), tmp_path / "two")
     assert sorted(os.listdir(tmp_path / "two")) == [CONFIG, WEIGHTS]
     one, two = ((tmp_path / which / CONFIG).read_text() for which in ("one", "two"))
     assert one == two
@@ -143,10 +143,10 @@ def test_an_adapter_that_was_loaded_can_be_saved_and_is_small(tmp_path: Path) ->
 
 
 def test_matrices_stored_in_half_precision_become_fp32(tmp_path: Path) -> None:
-    save_adapter(adapted(), tmp_path)
+    save_lora(adapted(), tmp_path)
     halves = {name: tensor.bfloat16() for name, tensor in load_file(tmp_path / WEIGHTS).items()}
     save_file(halves, tmp_path / WEIGHTS)
-    for path, layer in lora_layers(load_adapter(ours(), tmp_path)).items():
+    for path, layer in lora_layers(load_lora(ours(), tmp_path)).items():
         stored = halves[f"base_model.model.{path}.lora_B.weight"]
         assert layer.lora_B.dtype == torch.float32
         assert torch.equal(layer.lora_B, stored.float())
@@ -156,7 +156,7 @@ def test_matrices_stored_in_half_precision_become_fp32(tmp_path: Path) -> None:
 def test_a_full_disk_leaves_the_adapter_that_was_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, which: str
 ) -> None:
-    save_adapter(adapted(), tmp_path)
+    save_lora(adapted(), tmp_path)
     before = {file: (tmp_path / file).read_bytes() for file in (CONFIG, WEIGHTS)}
 
     def full(*_: object, **__: object) -> None:
@@ -170,7 +170,7 @@ def test_a_full_disk_leaves_the_adapter_that_was_there(
         else:
             patch.setattr(os, "fsync", full)  # some file systems notice only then
         with pytest.raises(OSError, match="No space left"):
-            save_adapter(adapted(alpha=99, r=3), tmp_path)
+            save_lora(adapted(alpha=99, r=3), tmp_path)
     assert sorted(os.listdir(tmp_path)) == [CONFIG, WEIGHTS]
     assert {file: (tmp_path / file).read_bytes() for file in (CONFIG, WEIGHTS)} == before
 
@@ -183,13 +183,13 @@ def test_a_save_killed_anywhere_leaves_the_old_or_the_new_adapter(tmp_path: Path
     seen, n, finished = set(), 0, False
     while not finished:
         folder, n = tmp_path / str(n), n + 1
-        save_adapter(old, folder)
+        save_lora(old, folder)
         if (child := os.fork()) == 0:
             kill_before_operation(n, adapter_files)
-            save_adapter(new, folder)
+            save_lora(new, folder)
             os._exit(0)
         finished = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-        model = load_adapter(ours(), folder)
+        model = load_lora(ours(), folder)
         alpha = next(iter(lora_layers(model).values())).adapter().alpha
         seen.add(alpha)
         assert torch.equal(logits(model), logits_of[alpha]), f"killed before step {n}"

@@ -12,7 +12,7 @@ from minigpt.lora.model import (
     lora_layers,
     merge_lora,
     remove_lora,
-    set_adapter,
+    set_lora,
     unmerge_lora,
 )
 from minigpt.pretrained.folders import load_gpt2, save_gpt2
@@ -63,8 +63,8 @@ def test_what_makes_no_sense_while_merged_is_an_error() -> None:
     merged = r"'default' is merged into the weights; call unmerge_lora\(model\) first"
     for attempt in (
         lambda: merge_lora(model),
-        lambda: set_adapter(model, "default"),
-        lambda: set_adapter(model, None),
+        lambda: set_lora(model, "default"),
+        lambda: set_lora(model, None),
         lambda: apply_lora(model, r=2, name="other"),
     ):
         with pytest.raises(ValueError, match=merged):

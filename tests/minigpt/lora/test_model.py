@@ -1,4 +1,4 @@
-"""minigpt.lora: adapters on a whole model (one layer: test_lora_layer.py)."""
+"""minigpt.lora: adapters on a whole model (one layer: test_layer.py)."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from torch import Tensor
 
 from minigpt.lora.model import (
     apply_lora,
-    count_trainable,
     lora_layers,
     merge_lora,
     remove_lora,
-    set_adapter,
+    set_lora,
     unmerge_lora,
 )
+from minigpt.memory.counts import count_lora
 from minigpt.model import GPT
 from minigpt.training.checkpoint import load_checkpoint, model_tensors, save_checkpoint
 from minigpt.training.loop import train
@@ -135,7 +135,7 @@ def test_a_checkpoint_of_what_is_trained_holds_the_adapter_and_no_more(tmp_path:
     other = apply_lora(ours(), r=4, alpha=8, target_modules=ALL)
     load_checkpoint(tmp_path, other)
     assert torch.equal(logits(other), logits(model))
-    weights = 4 * count_trainable(model.config, 4, ALL)
+    weights = 4 * count_lora(model.config, 4, ALL)
     assert weights < (tmp_path / "tensors-0.safetensors").stat().st_size < weights + 6000
 
 
@@ -155,7 +155,7 @@ def test_adapters_of_different_ranks_and_layers_are_switched_without_a_trace() -
     torch.testing.assert_close(logits(model), logits(by_hand_untied(model)), rtol=0, atol=2e-5)
     alone["summary"] = logits(model)
     for name in ("french", "summary", None, "french", None, "summary"):
-        set_adapter(model, name)
+        set_lora(model, name)
         assert torch.equal(logits(model), alone[name]), name
         trained = {n.split(".")[-2] for n, p in model.named_parameters() if p.requires_grad}
         assert trained == ({name} - {None})
@@ -216,13 +216,13 @@ def test_a_wrong_setting_is_named_and_changes_nothing(settings: dict, sentence: 
 
 
 def test_what_is_not_there_cannot_be_switched_merged_or_removed() -> None:
-    for attempt in (merge_lora, unmerge_lora, remove_lora, lambda m: set_adapter(m, "default")):
-        with pytest.raises(ValueError, match="has no adapters; apply_lora or load_adapter puts"):
+    for attempt in (merge_lora, unmerge_lora, remove_lora, lambda m: set_lora(m, "default")):
+        with pytest.raises(ValueError, match="has no adapters; apply_lora or load_lora puts"):
             attempt(ours())
     model = adapted(name="french")
     with pytest.raises(ValueError, match="no adapter 'german'; it has french"):
-        set_adapter(model, "german")
-    set_adapter(model, None)
+        set_lora(model, "german")
+    set_lora(model, None)
     with pytest.raises(ValueError, match="no adapter is active, so there is nothing to merge"):
         merge_lora(model)
     with pytest.raises(ValueError, match="no adapter of this layer is active; it has french"):

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from minigpt.bottlenecks.model import apply_adapters
+from minigpt.bottlenecks.model import apply_bottlenecks
 from minigpt.config import GPTConfig
+from minigpt.dataset import Batch
 from minigpt.lora.model import apply_lora
 from minigpt.memory.llama import LlamaShape
 from minigpt.memory.measured import KeptTensors, measure_memory
@@ -36,7 +37,7 @@ METHODS: list[tuple[str, dict[str, Any]]] = [
     ("prompt", {"n_tokens": 5}),
     ("prefix", {"n_tokens": 5}),
     ("prefix", {"n_tokens": 5, "reparametrize": 9}),
-    ("adapter", {"bottleneck": 4}),
+    ("bottleneck", {"bottleneck": 4}),
 ]
 
 
@@ -57,8 +58,8 @@ def prepared(config: GPTConfig, method: str, weights: str, settings: dict[str, A
         apply_prefix_tuning(
             model, settings["n_tokens"], reparametrize=settings.get("reparametrize")
         )
-    elif method == "adapter":
-        apply_adapters(model, settings["bottleneck"])
+    elif method == "bottleneck":
+        apply_bottlenecks(model, settings["bottleneck"])
     return model
 
 
@@ -82,7 +83,8 @@ def predicted_and_measured(
         targets.view(-1)[n_targets:] = -100
     segments = (torch.arange(context) // 7).repeat(batch_size, 1) if packed else None
     dtype = getattr(torch, compute)
-    measured = measure_memory(model, make_optimizer(model, 1e-3), idx, targets, dtype, segments)
+    batch = Batch(idx, targets, segments)
+    measured = measure_memory(model, make_optimizer(model, 1e-3), batch, dtype)
     predicted = predict_memory(
         config,
         method,
@@ -171,7 +173,7 @@ def test_what_is_measured_is_a_training_step() -> None:
     models = [prepared(TINY, "lora", "float32", {"r": 8}) for _ in range(2)]
     models[1].load_state_dict(models[0].state_dict())
     optimizers = [make_optimizer(model, 1e-2) for model in models]
-    measure_memory(models[0], optimizers[0], idx, targets)
+    measure_memory(models[0], optimizers[0], Batch(idx, targets))
     models[1](idx, targets, loss_only=True)[1].backward()
     optimizers[1].step()
     for mine, plain in zip(models[0].parameters(), models[1].parameters(), strict=True):
@@ -191,8 +193,9 @@ def test_what_no_gradient_will_need_is_not_counted_as_kept() -> None:
 def test_a_batch_without_targets_is_refused() -> None:
     model = GPT(TINY)
     idx = torch.zeros(1, 4, dtype=torch.long)
+    batch = Batch(idx, torch.full_like(idx, -100))
     with pytest.raises(ValueError, match="all 4 are -100"):
-        measure_memory(model, make_optimizer(model, 1e-3), idx, torch.full_like(idx, -100))
+        measure_memory(model, make_optimizer(model, 1e-3), batch)
 
 
 class Llama(nn.Module):
@@ -232,8 +235,8 @@ def test_a_llama_of_transformers_takes_what_is_predicted(
         quantize_model(model)
     if method != "full":
         apply_lora(model, r=8, target_modules=targets or linear)
-    idx, right = (torch.randint(shape.vocab_size, (2, 24)) for _ in range(2))
-    measured = measure_memory(model, make_optimizer(model, 1e-3), idx, right)
+    batch = Batch(*(torch.randint(shape.vocab_size, (2, 24)) for _ in range(2)))
+    measured = measure_memory(model, make_optimizer(model, 1e-3), batch)
     predicted = predict_memory(shape, method, 2, 24, r=8, target_modules=targets)
     frequencies = 2 * 8 * 4  # of the angles, which transformers holds twice
     # It has no mask of the targets that count (nor have we, if nothing before the head learns); and

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from minigpt.bottlenecks.model import count_adapters
+from minigpt.bottlenecks.model import count_bottlenecks
+from minigpt.command import memory as command
 from minigpt.command.cli import make_parser
-from minigpt.config import GPTConfig, count_parameters, training_bytes
-from minigpt.finetuning.methods import METHODS, settle_nf4_options
-from minigpt.layers import count_trainable
+from minigpt.command.finetune import settings_of
+from minigpt.command.memory import PARTS
+from minigpt.config import GPTConfig, count_parameters
+from minigpt.finetuning.methods import METHODS, settle_nf4
+from minigpt.finetuning.settings import RECIPES
 from minigpt.memory import predicted as memory
+from minigpt.memory.counts import count_lora
 from minigpt.memory.llama import LLAMA_2
 from minigpt.memory.measured import storages
 from minigpt.memory.predicted import Memory, predict_memory
@@ -39,7 +42,7 @@ def one_block(method: str, batch_size: int, context: int, **settings: Any) -> in
 def test_full_training_takes_16_bytes_a_parameter_and_the_activations() -> None:
     whole = predict_memory(XL, "full", 2, 1024)
     counters = 4 * (4 + 12 * L)  # for each tensor: two embeddings, last norm, and 12 a block
-    assert whole.weights + whole.gradients + whole.optimizer == training_bytes(XL) + counters
+    assert whole.weights + whole.gradients + whole.optimizer == 16 * count_parameters(XL) + counters
 
 
 def test_a_block_keeps_what_adds_up_by_hand() -> None:
@@ -50,7 +53,7 @@ def test_a_block_keeps_what_adds_up_by_hand() -> None:
     assert one_block("full", 3, 100) == full
     # Frozen: norms, q, k, v, the attention's output, the input of GELU.
     frozen = 4 * N * (2 * C + 3 * C + C + 4 * C) + 4 * N * (4 + H)
-    assert one_block("adapter", 3, 100, bottleneck=1) == frozen + 2 * 4 * N * (C + 2)
+    assert one_block("bottleneck", 3, 100, bottleneck=1) == frozen + 2 * 4 * N * (C + 2)
     # LoRA on c_attn alone also reads what norm 1 gives, and keeps A x and B^T.
     lora = frozen + 4 * N * (C + 8) + 4 * 8 * 3 * C
     assert one_block("lora", 3, 100, r=8, target_modules=["c_attn"]) == lora
@@ -77,7 +80,7 @@ def test_the_logits_of_a_large_vocabulary_are_not_kept() -> None:
 
 
 @pytest.mark.parametrize("shape", [XL, LLAMA_7B])
-@pytest.mark.parametrize("method", memory.METHODS)
+@pytest.mark.parametrize("method", RECIPES)
 def test_activations_are_proportional_to_the_batch(method: str, shape: Any) -> None:
     # Masks, positions and what LoRA and soft prompts keep of weights are there once, and so is the
     # gradient of the LM head.
@@ -91,11 +94,11 @@ def test_activations_are_proportional_to_the_batch(method: str, shape: Any) -> N
 def test_what_is_trained_is_what_the_methods_say() -> None:
     targets = ("c_attn", "mlp.c_proj", "lm_head")
     trained = {
-        "lora": count_trainable(XL, 5, targets),
-        "qlora": count_trainable(XL, 5, targets),
+        "lora": count_lora(XL, 5, targets),
+        "qlora": count_lora(XL, 5, targets),
         "prompt": count_prompt_tuning(XL, 7),
         "prefix": count_prefix_tuning(XL, 7),
-        "adapter": count_adapters(XL, 3),
+        "bottleneck": count_bottlenecks(XL, 3),
     }
     settings: dict[str, Any] = {"r": 5, "target_modules": targets, "n_tokens": 7, "bottleneck": 3}
     for method, count in trained.items():
@@ -105,7 +108,7 @@ def test_what_is_trained_is_what_the_methods_say() -> None:
 
 
 def test_nf4_takes_4_127_bits_a_weight_and_4_5_without_double_quantization() -> None:
-    added = 4 * count_trainable(XL, 8, ("c_attn", "c_proj", "c_fc"))
+    added = 4 * count_lora(XL, 8, ("c_attn", "c_proj", "c_fc"))
     linear = 12 * L * C**2
     for double_quant, bits in ((True, 4.127), (False, 4.5)):
         weights = predict_memory(XL, "qlora", 1, 64, double_quant=double_quant).weights
@@ -167,9 +170,8 @@ def test_settings_out_of_range_are_refused(settings: dict[str, Any], message: st
 
 def run(*options: str) -> int:
     """What `minigpt memory` does with these options."""
-    parser = argparse.ArgumentParser()
-    memory.add_arguments(parser)
-    return memory.main(parser.parse_args(options))
+    arguments = make_parser(only="memory").parse_args(["memory", *options])
+    return command.run(arguments)
 
 
 def test_the_command_prints_a_row_in_gigabytes(capsys: pytest.CaptureFixture[str]) -> None:
@@ -181,9 +183,9 @@ def test_the_command_prints_a_row_in_gigabytes(capsys: pytest.CaptureFixture[str
         "products in bfloat16"
     )
     expected = predict_memory(XL, "qlora", 2, 512, r=12, compute="bfloat16")
-    numbers = [f"{getattr(expected, part) / 1e9:.3f}" for part in memory.PARTS]
+    numbers = [f"{getattr(expected, part) / 1e9:.3f}" for part in PARTS]
     assert row.split() == ["qlora", *numbers, "14.75M"]
-    assert columns.split()[-6:] == [*memory.PARTS, "trained"]
+    assert columns.split()[-6:] == [*PARTS, "trained"]
     assert run("--method", "lora", "--weights", "bfloat16") == 0
     heading = capsys.readouterr().out.splitlines()[0]
     assert heading.endswith("weights in bfloat16, products in bfloat16")
@@ -197,11 +199,11 @@ def test_the_command_has_a_row_for_every_method_and_says_it_in_json(
     assert result["preset"] == "llama2-7b"
     rows = result["methods"]
     assert list(rows) == [
-        *("full", "lora", "qlora", "qlora, fp32 scales", "prompt", "prefix", "adapter"),
+        *("full", "lora", "qlora", "qlora, fp32 scales", "prompt", "prefix", "bottleneck"),
     ]
     for row in rows.values():
         expected = predict_memory(LLAMA_7B, **row["settings"])
-        assert Memory(*(row[part] for part in memory.PARTS[:4])) == expected
+        assert Memory(*(row[part] for part in PARTS[:4])) == expected
         assert row["total"] == expected.total
     assert {row["settings"]["weights"] for row in rows.values()} == {"float32"}
     assert rows["prompt"]["settings"]["context"] == 256 - 20
@@ -229,7 +231,7 @@ OPTIONS: dict[str, tuple[str, list[str], dict[str, Any]]] = {
     "plain scales": ("qlora", ["--no-double-quant"], {"double_quant": False}),
     "virtual tokens": ("prompt", ["--n-tokens", "7"], {"n_tokens": 7, "context": 1024 - 7}),
     "network": ("prefix", ["--reparametrize", "512"], {"reparametrize": 512}),
-    "bottleneck": ("adapter", ["--bottleneck", "5"], {"bottleneck": 5}),
+    "bottleneck": ("bottleneck", ["--bottleneck", "5"], {"bottleneck": 5}),
     "checkpointing": ("full", ["--gradient-checkpointing"], {"checkpointing": True}),
     "attention": ("lora", ["--stored-attention"], {"stored_attention": True}),
 }
@@ -243,7 +245,7 @@ def test_every_option_of_the_command_counts(capsys: pytest.CaptureFixture[str], 
     expected = predict_memory(XL, method, **{**usual, **settings})
     assert run("--method", method, *options, "--json") == 0
     row = json.loads(capsys.readouterr().out)["methods"][method]
-    assert Memory(*(row[part] for part in memory.PARTS[:4])) == expected
+    assert Memory(*(row[part] for part in PARTS[:4])) == expected
     assert not options or expected != predict_memory(XL, method, **usual)
 
 
@@ -254,8 +256,7 @@ def test_the_command_describes_what_finetune_does(
     """Both with the options left out: as many numbers learn, and the model is as many bytes."""
     model, encoding = load_pretrained("base")
     arguments = make_parser().parse_args(["finetune", "--method", method])
-    settle_nf4_options(model, arguments)
-    METHODS[method].prepare(model, encoding, arguments)
+    METHODS[method].prepare(model, encoding, settle_nf4(model, settings_of(arguments)))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(memory, "named_shape", lambda name: model.config)
         assert run("--method", method, "--context", "256", "--json") == 0

@@ -1,4 +1,4 @@
-"""minigpt.optim: what decays, what does not, and that AdamW is the update its docstring says."""
+"""minigpt.optim: what decays, what does not, and that the update written out is torch's."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from minigpt.optim.adamw import PagedAdamW, make_optimizer, parameter_groups
+from minigpt.optim.adamw import PagedAdamW, adamw_step, make_optimizer, parameter_groups
+from minigpt.optim.paged_adamw import MOMENTS
 from tests.minigpt.tiny.run import tiny_model
 
 
@@ -42,26 +43,39 @@ def test_nothing_to_train_is_one_sentence() -> None:
         make_optimizer(tiny_model().requires_grad_(False), learning_rate=1e-3)
 
 
-def test_adamw_is_the_update_in_its_docstring() -> None:
-    lr, decay, (beta1, beta2), eps = 0.01, 0.1, (0.9, 0.95), 1e-8
+@pytest.mark.parametrize("fused", [True, False])
+def test_the_update_written_out_is_torchs(fused: bool) -> None:
+    lr, decay, betas, eps = 0.01, 0.1, (0.9, 0.95), 1e-8
     layer = nn.Linear(5, 3).double()
-    optimizer = make_optimizer(layer, lr, decay, (beta1, beta2), eps)
-    expected = {name: p.detach().clone() for name, p in layer.named_parameters()}
-    mean = {name: torch.zeros_like(w) for name, w in expected.items()}
-    square = {name: torch.zeros_like(w) for name, w in expected.items()}
+    groups = parameter_groups(layer, decay)
+    optimizer = torch.optim.AdamW(groups, lr=lr, betas=betas, eps=eps, fused=fused)
+    expected = {
+        name: (p.detach().clone(), torch.zeros_like(p), torch.zeros_like(p))
+        for name, p in layer.named_parameters()
+    }
     for step in range(1, 21):
         for name, parameter in layer.named_parameters():
-            g = torch.randn_like(parameter)
-            parameter.grad = g
-            m = mean[name] = beta1 * mean[name] + (1 - beta1) * g
-            v = square[name] = beta2 * square[name] + (1 - beta2) * g**2
-            w = expected[name]
-            w = w - lr * (decay if name == "weight" else 0.0) * w
-            m_hat, v_hat = m / (1 - beta1**step), v / (1 - beta2**step)
-            expected[name] = w - lr * m_hat / (v_hat.sqrt() + eps)
+            grad = parameter.grad = torch.randn_like(parameter)
+            weight_decay = decay if name == "weight" else 0.0
+            w, m, v = expected[name]
+            expected[name] = adamw_step(w, grad, m, v, step, lr, betas, eps, weight_decay)
         optimizer.step()
     for name, parameter in layer.named_parameters():
-        torch.testing.assert_close(parameter.detach(), expected[name], rtol=1e-12, atol=1e-14)
+        found = (parameter.detach(), *(optimizer.state[parameter][k] for k in MOMENTS))
+        torch.testing.assert_close(found, expected[name], rtol=1e-12, atol=1e-14)
+
+
+def test_the_first_update_is_lr_long_and_decay_goes_by_the_gradient() -> None:
+    w, grad, zero = torch.tensor([2.0, -4.0, 1.0]), torch.tensor([5.0, -1e-3, 0.0]), torch.zeros(3)
+    updated, m, v = adamw_step(w, grad, zero, zero, 1, 0.1, (0.9, 0.99), 1e-12, weight_decay=0.5)
+    torch.testing.assert_close(updated, w * (1 - 0.1 * 0.5) - 0.1 * grad.sign())
+    torch.testing.assert_close((m, v), (0.1 * grad, 0.01 * grad.square()))
+
+
+def test_make_optimizer_passes_its_settings_on() -> None:
+    defaults = make_optimizer(nn.Linear(5, 3), 0.01, 0.2, (0.8, 0.9), 1e-7).defaults
+    found = (defaults["lr"], defaults["betas"], defaults["eps"])
+    assert found == (0.01, (0.8, 0.9), 1e-7)
 
 
 def test_the_fused_kernel_is_used_where_there_is_one() -> None:

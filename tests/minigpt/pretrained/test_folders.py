@@ -1,4 +1,4 @@
-"""Models as folders, with and without their tokenizer (the layout: test_gpt2_layout.py)."""
+"""Models as folders, with and without their tokenizer (the layout: test_layout.py)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import torch
 
 from minigpt.config import GPTConfig
 from minigpt.model import GPT
-from minigpt.pretrained import folders as pretrained
+from minigpt.pretrained import layout
 from minigpt.pretrained.folders import load_gpt2, load_pretrained, save_gpt2, save_pretrained
 from tests.minigpt.tiny.gpt2 import IDX, ours
 
@@ -49,7 +49,7 @@ def test_a_full_disk_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.M
         path.write_bytes(b"half")
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(pretrained, "save_file", full)
+    monkeypatch.setattr(layout, "save_file", full)
     with pytest.raises(OSError, match="No space left"):
         save_gpt2(ours(seed=1), tmp_path)
     assert sorted(os.listdir(tmp_path)) == ["config.json", "model.safetensors"]

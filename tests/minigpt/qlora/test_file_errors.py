@@ -12,9 +12,9 @@ import tiktoken
 import torch
 from safetensors.torch import load_file, save_file
 
-from minigpt.lora.model import load_adapter, save_adapter
+from minigpt.lora.model import load_lora, save_lora
 from minigpt.pretrained.folders import load_gpt2, save_gpt2
-from minigpt.qlora.files import load_quantized, save_quantized
+from minigpt.pretrained.quantized import load_quantized, save_quantized
 from minigpt.qlora.model import dequantize_model, quantize_model
 from tests.minigpt.tiny.gpt2 import ours
 from tests.minigpt.tiny.lora import everything, same
@@ -120,7 +120,7 @@ def test_what_is_no_quantized_gpt2_is_not_saved_as_one(tmp_path: Path) -> None:
         (lambda: save_quantized(ours(), None, tmp_path), "nothing in the model is in 4 bits"),
         (
             lambda: save_quantized(adapted(), None, tmp_path),
-            "c_attn is a LoRALinear; .* call save_adapter",
+            "c_attn is a LoRALinear; .* call save_lora",
         ),
         (lambda: save_quantized(quantized(), encoding, tmp_path), "has 256 tokens, but the model"),
         (lambda: save_gpt2(quantized(), tmp_path), r"absmax_codes, which .* with save_quantized"),
@@ -145,16 +145,16 @@ def test_what_is_no_quantized_gpt2_is_not_saved_as_one(tmp_path: Path) -> None:
 def test_an_adapter_of_another_model_is_refused(
     tmp_path: Path, changes: dict, sentence: str
 ) -> None:
-    save_adapter(adapted(**changes), tmp_path)
+    save_lora(adapted(**changes), tmp_path)
     model = quantized()
     before = everything(model)
     with pytest.raises(ValueError, match=sentence):
-        load_adapter(model, tmp_path)
+        load_lora(model, tmp_path)
     assert same(everything(model), before)
 
 
 def test_an_adapter_of_other_targets_than_its_file_says_is_refused(tmp_path: Path) -> None:
-    save_adapter(adapted(), tmp_path)
+    save_lora(adapted(), tmp_path)
     edit_json(tmp_path / "adapter_config.json", lambda c: c.update(target_modules=["c_attn"]))
     with pytest.raises(ValueError, match=r"adapter_model\.safetensors has the layer .*c_proj"):
-        load_adapter(quantized(), tmp_path)
+        load_lora(quantized(), tmp_path)

@@ -11,11 +11,11 @@ import tiktoken
 import torch
 from safetensors.torch import load_file
 
-from minigpt.lora.model import load_adapter, save_adapter
+from minigpt.lora.model import load_lora, save_lora
 from minigpt.model import GPT
+from minigpt.pretrained import layout
 from minigpt.pretrained.folders import load_gpt2, load_pretrained
-from minigpt.qlora import files as quantized_files
-from minigpt.qlora.files import load_quantized, save_quantized
+from minigpt.pretrained.quantized import load_quantized, save_quantized
 from minigpt.qlora.model import frozen_bits, quantize_model, quantized_layers
 from tests.minigpt.tiny.gpt2 import SIZES, ours, randomize
 from tests.minigpt.tiny.lora import logits
@@ -83,10 +83,10 @@ def test_loading_by_the_usual_names_notices_the_4_bits(tmp_path: Path) -> None:
 def test_an_adapter_on_a_loaded_model_gives_the_same_logits_to_the_bit(tmp_path: Path) -> None:
     save_quantized(quantized(), None, tmp_path / "base")
     model = adapted()
-    save_adapter(model, tmp_path / "adapter")
-    again = load_adapter(load_quantized(tmp_path / "base"), tmp_path / "adapter")
+    save_lora(model, tmp_path / "adapter")
+    again = load_lora(load_quantized(tmp_path / "base"), tmp_path / "adapter")
     assert torch.equal(logits(again), logits(model))
-    save_adapter(again, tmp_path / "again")
+    save_lora(again, tmp_path / "again")
     stored, same = (load_file(tmp_path / f / f"adapter_{WEIGHTS}") for f in ("adapter", "again"))
     assert stored.keys() == same.keys()
     assert all(torch.equal(tensor, same[name]) for name, tensor in stored.items())
@@ -113,7 +113,7 @@ def test_a_full_disk_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.M
         path.write_bytes(b"half")
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(quantized_files, "save_file", full)
+    monkeypatch.setattr(layout, "save_file", full)
     with pytest.raises(OSError, match="No space left"):
         save_quantized(quantized(seed=1), None, tmp_path)
     assert sorted(os.listdir(tmp_path)) == [CONFIG, WEIGHTS]
@@ -179,7 +179,7 @@ def test_an_adapter_that_peft_put_beside_4_bits_gives_the_same_logits_here(tmp_p
     theirs.save_pretrained(tmp_path / "adapter")
     model = load_quantized(tmp_path / "theirs")
     alone = logits(model)
-    load_adapter(model, tmp_path / "adapter")
+    load_lora(model, tmp_path / "adapter")
     assert (logits(model) - logits(theirs.train())).abs().max() < 2e-5
     assert (logits(model) - alone).abs().max() > 0.1
 

@@ -13,7 +13,8 @@ from torch.nn import functional as F
 
 from kernels import NF4Tensor, dequantize_nf4, quantize_nf4
 from minigpt.model import GPT
-from minigpt.qlora.model import NF4Linear, quantize_model
+from minigpt.qlora.layer import NF4Linear
+from minigpt.qlora.model import quantize_model
 from tests.minigpt.tiny.gpt2 import ours
 from tests.minigpt.tiny.lora import logits
 

@@ -1,4 +1,4 @@
-"""minigpt.qlora: a model with its linear layers in 4 bits (one layer: test_qlora_layer.py)."""
+"""minigpt.qlora: a model with its linear layers in 4 bits (one layer: test_layer.py)."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from torch import nn
 from kernels import dequantize_nf4, quantize_nf4
 from minigpt.lora.model import apply_lora, lora_layers, merge_lora
 from minigpt.model import GPT
+from minigpt.qlora.layer import NF4Linear
 from minigpt.qlora.model import (
-    NF4Linear,
     dequantize_model,
     frozen_bits,
     is_quantized,

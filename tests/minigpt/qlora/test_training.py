@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from minigpt.lora.model import count_trainable
+from minigpt.memory.counts import count_lora
 from minigpt.qlora.model import quantize_model
 from minigpt.training.loop import train
 from tests.minigpt.tiny.lora import everything
@@ -65,7 +65,7 @@ def test_a_run_is_resumed_from_a_checkpoint_of_the_adapter(
         train(to_train(), TinyData(stop), config)
     tensors = next(tmp_path.glob("tensors-*.safetensors"))
     model = to_train()
-    numbers = 3 * count_trainable(model.config, 4, ("c_attn", "c_proj", "c_fc"))
+    numbers = 3 * count_lora(model.config, 4, ("c_attn", "c_proj", "c_fc"))
     assert tensors.stat().st_size < 4 * numbers + 10_000  # the adapter and its two moments
     assert train(model, TinyData(), replace(config, resume=True)).losses == losses
 

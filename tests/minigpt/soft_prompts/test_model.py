@@ -1,7 +1,7 @@
 """minigpt.soft_prompts: what a model with a soft prompt computes.
 
-How a prompt starts is in test_soft_prompts_settings.py, training is in
-test_soft_prompts_training.py, the files are in test_soft_prompt_files.py.
+How a prompt starts is in test_settings.py, training is in
+test_training.py, the files are in test_files.py.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from minigpt.bottlenecks.model import apply_adapters, set_adapters
+from minigpt.bottlenecks.model import apply_bottlenecks, set_bottlenecks
 from minigpt.layers import linear_layers
-from minigpt.lora.model import apply_lora, merge_lora, remove_lora, set_adapter, unmerge_lora
+from minigpt.lora.model import apply_lora, merge_lora, remove_lora, set_lora, unmerge_lora
 from minigpt.model import GPT
 from minigpt.soft_prompts.model import (
     apply_prefix_tuning,
@@ -215,8 +215,8 @@ def test_a_prompt_before_a_model_with_lora_trains_alone() -> None:
 
 
 def test_what_was_switched_on_last_is_trained_alone() -> None:
-    model = apply_prefix_tuning(apply_adapters(apply_lora(ours(), r=4)), N)
-    switches = {"soft_prompts": set_soft_prompt, "lora": set_adapter, "W_|b_": set_adapters}
+    model = apply_prefix_tuning(apply_bottlenecks(apply_lora(ours(), r=4)), N)
+    switches = {"soft_prompts": set_soft_prompt, "lora": set_lora, "W_|b_": set_bottlenecks}
     for last in (*switches, *reversed(switches)):
         switches[last](model, "default")
         trained = [name for name, p in model.named_parameters() if p.requires_grad]

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from minigpt.config import GPTConfig
+from minigpt.dataset import Batch
 from minigpt.model import GPT
 from minigpt.soft_prompts.model import (
     apply_prompt_tuning,
@@ -21,7 +22,7 @@ from minigpt.training.loop import train
 from tests.minigpt.tiny.run import StoppedError, run_two_processes, tiny_config
 from tests.minigpt.tiny.soft_prompts import KINDS, Short, apply, base_model, logits, train_prompt
 
-ROWS = Short().train_batch(99, 4)[0]
+ROWS = Short().train_batch(99, 4).idx
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
@@ -30,7 +31,7 @@ def test_training_lowers_the_loss_and_changes_the_prompt_alone(kind: str, dtype:
     untrained = apply(base_model(), kind, n_tokens=3)
     before = untrained.state_dict()
     model, _ = train_prompt(kind, dtype=dtype, max_steps=60, learning_rate=0.1)
-    idx, targets = Short().train_batch(10_000, 64)
+    idx, targets, _ = Short().train_batch(10_000, 64)
     with torch.no_grad():
         losses = [m.eval()(idx, targets)[1].item() for m in (untrained, model)]
     assert losses[1] < losses[0] - 0.1
@@ -57,7 +58,7 @@ def test_a_run_that_was_stopped_and_resumed_ends_to_the_bit_as_one_that_was_not(
     straight, losses = train_prompt(kind, dropout=0.1)
 
     class Crashing(Short):
-        def train_batch(self, step: int, batch_size: int) -> tuple[torch.Tensor, torch.Tensor]:
+        def train_batch(self, step: int, batch_size: int) -> Batch:
             if step == 13:
                 raise StoppedError
             return super().train_batch(step, batch_size)

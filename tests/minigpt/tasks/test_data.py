@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tiktoken
 
-from minigpt.dataset import IGNORE
+from minigpt.config import IGNORE
 from minigpt.tasks.data import (
     TaskData,
-    add_task_arguments,
-    chosen_tasks,
     instruction_data,
     row_length_for,
     task_data,
@@ -30,12 +27,6 @@ SUMS = make_task("sums", "{question} =", "{reply}", "accuracy")
 @pytest.fixture(scope="module")
 def encoding() -> tiktoken.Encoding:
     return shipped_encoding()
-
-
-def parse(*options: str) -> Namespace:
-    parser = ArgumentParser()
-    add_task_arguments(parser, several=True)
-    return parser.parse_args(options)
 
 
 @pytest.mark.parametrize("name", TASKS)
@@ -61,7 +52,7 @@ def test_a_file_is_split_so_that_no_prompt_is_in_two_parts(tmp_path: Path) -> No
 
 
 def test_a_task_without_data_of_its_own_asks_for_a_file() -> None:
-    with pytest.raises(ValueError, match="sums: give a file with --data"):
+    with pytest.raises(ValueError, match="sums: give a file of records"):
         task_data(SUMS)
 
 
@@ -152,18 +143,3 @@ def test_settings_out_of_range_are_refused(encoding: tiktoken.Encoding) -> None:
             instruction_data([part], encoding, 128, row_length=length)
     with pytest.raises(ValueError, match="no examples of sums"):
         instruction_data([TaskData(SUMS, RECORDS, [], [])], encoding, 128)
-
-
-def test_the_command_line_chooses_tasks_that_ship_or_makes_one() -> None:
-    assert chosen_tasks(parse()) == [TASKS["translation"]]
-    both = parse("--task", "sentiment", "translation", "sentiment")
-    assert chosen_tasks(both) == [TASKS["sentiment"], TASKS["translation"]]
-    own = ["--template", "{q}?", "--answer", "{a}", "--data", "x.jsonl", "--max-new-tokens", "9"]
-    (task,) = chosen_tasks(parse(*own, "--metric", "bleu"))
-    assert (task.prompt({"q": "So"}), task.completion({"a": "no"})) == ("So?", " no")
-    assert (task.metric, task.max_new_tokens) == ("bleu", 9)
-    for missing in (0, 2, 4):
-        with pytest.raises(ValueError, match="needs --template, --answer and --data"):
-            chosen_tasks(parse(*own[:missing], *own[missing + 2 :]))
-    with pytest.raises(ValueError, match="--data is the file of one task"):
-        chosen_tasks(parse("--task", "sentiment", "translation", "--data", "x.jsonl"))

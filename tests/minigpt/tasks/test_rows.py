@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from minigpt.config import GPTConfig
-from minigpt.dataset import IGNORE
+from minigpt.config import IGNORE, GPTConfig
+from minigpt.dataset import Batch
 from minigpt.model import GPT
 from minigpt.tasks.rows import (
     TASKS,
@@ -253,7 +253,7 @@ def model() -> GPT:
 
 
 @pytest.fixture(scope="module")
-def packed() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def packed() -> Batch:
     rows = pack_examples(random_examples(40), 40, END)
     return rows.batch(np.arange(len(rows)))
 

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from minigpt.bottlenecks.model import adapted_layers, apply_adapters
+from minigpt.bottlenecks.model import apply_bottlenecks, bottleneck_layers
 from minigpt.lora.model import apply_lora
 from minigpt.model import GPT
 from tests.minigpt.tiny.gpt2 import ours
@@ -20,19 +20,19 @@ def randomized(model: GPT, seed: int = 0) -> GPT:
     """Give the active adapters random numbers, so that they change the model."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
-        for layer in adapted_layers(model).values():
+        for layer in bottleneck_layers(model).values():
             for parameter in layer.adapters[layer.active].parameters():
                 parameter.normal_(std=0.3, generator=generator)
     return model.eval()
 
 
 def adapted(r: int = 4, **settings: str) -> GPT:
-    return randomized(apply_adapters(ours(), r, **settings))
+    return randomized(apply_bottlenecks(ours(), r, **settings))
 
 
 def parts_of(model: GPT) -> list[list[Tensor]]:
     """The numbers of each active adapter in double precision, in the order of PARTS."""
-    adapters = [layer.adapters[layer.active] for layer in adapted_layers(model).values()]
+    adapters = [layer.adapters[layer.active] for layer in bottleneck_layers(model).values()]
     return [[getattr(adapter, part).detach().double() for part in PARTS] for adapter in adapters]
 
 
@@ -56,7 +56,7 @@ def both(first: str = "beside") -> GPT:
     model = ours()
     for name in (first, {"beside": "behind", "behind": "beside"}[first]):
         if name == "behind":
-            apply_adapters(model, 4, name=name)
+            apply_bottlenecks(model, 4, name=name)
         else:
             apply_lora(model, r=2, alpha=4, target_modules=("c_proj", "c_fc"), name=name)
         trained = {n.split(".")[-2] for n, p in model.named_parameters() if p.requires_grad}

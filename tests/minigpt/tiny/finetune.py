@@ -1,8 +1,8 @@
 """A tiny pretrained model, a tiny task, and the command that fine-tunes one on the other.
 
-    python tiny_finetune.py FOLDER     fine-tune while being killed again and again (POSIX)
+    python -m tests.minigpt.tiny.finetune FOLDER    fine-tune while being killed (POSIX)
 
-prints one line of JSON with what came out; test_finetuning_resume.py reads it.
+prints one line of JSON with what came out; finetuning/test_resume.py reads it.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def run(*arguments: str) -> dict[str, Any]:
 def outcome(folder: Path) -> dict[str, Any]:
     """Everything that a run left and that must not depend on when it was killed."""
     results = json.loads((folder / "results.json").read_text("utf-8"))
-    results["settings"].pop("out")
+    results["settings"].pop("out_dir")
     results["training"].pop("seconds")
     log = [json.loads(line) for line in (folder / "log.jsonl").read_text("utf-8").splitlines()]
     trained = [*folder.glob("adapter_model.safetensors"), *folder.glob("model.safetensors")]

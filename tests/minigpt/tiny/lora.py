@@ -1,6 +1,6 @@
 """A tiny GPT with LoRA, trained by one process or several.
 
-torchrun --nproc-per-node 2 tiny_lora.py     prints the losses with DDP and FSDP2 as JSON
+torchrun --nproc-per-node 2 -m tests.minigpt.tiny.lora   prints losses as JSON
 """
 
 from __future__ import annotations

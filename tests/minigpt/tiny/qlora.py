@@ -1,6 +1,6 @@
 """A tiny GPT in 4 bits with LoRA, and its twin with the same numbers written out.
 
-torchrun --nproc-per-node 2 tiny_qlora.py     prints the losses with DDP and FSDP2 as JSON
+torchrun --nproc-per-node 2 -m tests.minigpt.tiny.qlora   prints losses as JSON
 """
 
 from __future__ import annotations

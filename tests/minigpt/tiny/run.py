@@ -1,8 +1,8 @@
 """A model and data small enough to train in a second, and runs of them in processes of their own.
 
-    python tiny_run.py kill FOLDER       train while being killed again and again (POSIX)
-    python tiny_run.py stop FOLDER       stop early, killed once before each operation on the disk
-    torchrun ... tiny_run.py spread FOLDER   train on several processes with DDP and FSDP2
+    python -m tests.minigpt.tiny.run kill FOLDER    train while being killed again and again
+    python -m tests.minigpt.tiny.run stop FOLDER    stop early, killed before each disk operation
+    torchrun ... -m tests.minigpt.tiny.run spread FOLDER    train with DDP and FSDP2
 
 All print one line of JSON with what came out; the tests beside this file read it.
 """
@@ -26,10 +26,10 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
 from tqdm import tqdm
 
 from minigpt.config import GPTConfig
+from minigpt.dataset import Batch
 from minigpt.model import GPT
 from minigpt.training import checkpoint
 from minigpt.training.loop import TrainConfig, TrainingInterrupted, train
@@ -52,7 +52,7 @@ class TinyData:
     def __init__(self, before_batch: Callable[[int], None] | None = None, salt: int = 0) -> None:
         self.before_batch, self.salt = before_batch, salt
 
-    def train_batch(self, step: int, batch_size: int) -> tuple[Tensor, Tensor]:
+    def train_batch(self, step: int, batch_size: int) -> Batch:
         if self.before_batch:
             self.before_batch(step)
         generator = torch.Generator().manual_seed(1000 * self.salt + step)
@@ -61,20 +61,20 @@ class TinyData:
         targets = ids[:, 1:].clone()  # [B, T]
         for row in range(batch_size):  # rows with few and rows with many targets
             targets[row, : (5 * row) % BLOCK_SIZE] = -100
-        return ids[:, :-1].contiguous(), targets
+        return Batch(ids[:, :-1].contiguous(), targets)
 
-    def validation_batches(self, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
+    def validation_batches(self, batch_size: int) -> Iterator[Batch]:
         quiet = TinyData(salt=self.salt)
         yield quiet.train_batch(10_000, batch_size)
-        yield tuple(part[:1] for part in quiet.train_batch(10_001, batch_size))  # type: ignore[misc]
+        yield quiet.train_batch(10_001, batch_size).rows(slice(1))
 
 
 class TurningData(TinyData):
     """From step 8 on the targets to learn from are wrong, so the validation loss turns there."""
 
-    def train_batch(self, step: int, batch_size: int) -> tuple[Tensor, Tensor]:
-        idx, targets = super().train_batch(step, batch_size)
-        return idx, targets.where(targets == -100, 0) if step >= 8 else targets
+    def train_batch(self, step: int, batch_size: int) -> Batch:
+        idx, targets, _ = super().train_batch(step, batch_size)
+        return Batch(idx, targets.where(targets == -100, 0) if step >= 8 else targets)
 
 
 class StoppedError(Exception):

@@ -1,6 +1,6 @@
 """A tiny GPT with soft prompts, the plain way to compute with them, and runs on two processes.
 
-torchrun --nproc-per-node 2 tiny_soft_prompts.py     prints the losses with DDP and FSDP2 as JSON
+torchrun --nproc-per-node 2 -m tests.minigpt.tiny.soft_prompts   prints losses as JSON
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from minigpt.dataset import Batch
 from minigpt.model import GPT
 from minigpt.soft_prompts.layer import PromptTuning
 from minigpt.soft_prompts.model import apply_prefix_tuning, apply_prompt_tuning
@@ -106,13 +107,13 @@ def train_prompt(
 class Short(TinyData):
     """TinyData without the last positions of its rows, so that a soft prompt fits before them."""
 
-    def train_batch(self, step: int, batch_size: int) -> tuple[Tensor, Tensor]:
-        idx, targets = super().train_batch(step, batch_size)
-        return idx[:, :12].contiguous(), targets[:, :12].contiguous()
+    def train_batch(self, step: int, batch_size: int) -> Batch:
+        idx, targets, _ = super().train_batch(step, batch_size)
+        return Batch(idx[:, :12].contiguous(), targets[:, :12].contiguous())
 
-    def validation_batches(self, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
-        for idx, targets in super().validation_batches(batch_size):
-            yield idx[:, :12], targets[:, :12]
+    def validation_batches(self, batch_size: int) -> Iterator[Batch]:
+        for idx, targets, _ in super().validation_batches(batch_size):
+            yield Batch(idx[:, :12], targets[:, :12])
 
 
 if __name__ == "__main__":

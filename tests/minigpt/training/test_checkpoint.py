@@ -26,7 +26,8 @@ def trained(steps: int = 2, **sizes: int) -> tuple[GPT, torch.optim.Optimizer]:
     model = tiny_model(dropout=0.0, **sizes)
     optimizer = make_optimizer(model, 1e-2)
     for step in range(steps):
-        model(*TinyData().train_batch(step, 4))[1].backward()
+        idx, targets, _ = TinyData().train_batch(step, 4)
+        model(idx, targets)[1].backward()
         optimizer.step()
         optimizer.zero_grad()
     return model, optimizer
@@ -125,7 +126,7 @@ def test_a_file_cut_short_is_named_and_the_model_unchanged(tmp_path: Path, kept:
     ("text", "message"),
     [
         ('{"tensors": "tens', r"checkpoint\.json is cut short or damaged"),
-        ("[]", r"checkpoint\.json is not a checkpoint of minigpt"),
+        ("[]", r"checkpoint\.json should be one JSON object"),
         ('{"tensors": "../../elsewhere.safetensors"}', r"is not a checkpoint of minigpt"),
     ],
 )
@@ -171,7 +172,7 @@ NO_SPACE_IN_RUST = SafetensorError("I/O error: No space left on device (os error
     ("where", "error"),
     [
         ((checkpoint, "save_file"), NO_SPACE_IN_RUST),
-        ((checkpoint, "_write_text"), NO_SPACE),
+        ((Path, "write_bytes"), NO_SPACE),
         ((os, "fsync"), NO_SPACE),
         ((os, "replace"), NO_SPACE),
     ],
@@ -204,7 +205,7 @@ def test_a_file_that_the_system_refuses_to_let_grow_is_one_sentence(tmp_path: Pa
     script = """
 import resource, sys
 from tests.minigpt.tiny.run import tiny_model
-from minigpt.checkpoint import save_checkpoint
+from minigpt.training.checkpoint import save_checkpoint
 model = tiny_model()
 save_checkpoint(sys.argv[1], model, None, {"steps": 1})
 resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 import torch
 
+from minigpt.dataset import Batch
 from minigpt.training import checkpoint
-from minigpt.training.distributed import Workers, join_workers
+from minigpt.training.distributed import Processes, join_processes
 from minigpt.training.loop import TrainResult, train
 from tests.minigpt.tiny.run import TinyData, run_two_processes, stop_early, tiny_config, tiny_model
 
@@ -108,7 +109,7 @@ def test_a_checkpoint_of_two_processes_loads_on_one(
     assert progress["losses"] == spread[0][f"{mode} resumed"]
     model.eval()
     counted = [
-        (model(*batch)[1].item(), int((batch[1] != -100).sum()))
+        (model(batch.idx, batch.targets)[1].item(), batch.n_targets)
         for batch in TinyData().validation_batches(4)
     ]
     assert loss == pytest.approx(sum(x * n for x, n in counted) / sum(n for _, n in counted))
@@ -119,13 +120,13 @@ def test_a_checkpoint_of_two_processes_loads_on_one(
 
 def test_rows_are_shared_out_without_overlap() -> None:
     idx, targets = torch.arange(10).view(5, 2), torch.arange(10, 20).view(5, 2)
-    team = [Workers("ddp", rank, 3, torch.device("cpu")) for rank in range(3)]
-    shares = [worker.share(idx, targets) for worker in team]
-    assert sorted(torch.cat([share[0] for share in shares]).flatten().tolist()) == list(range(10))
-    assert all(torch.equal(share[0] + 10, share[1]) for share in shares)
-    few = team[2].share(idx[:2], targets[:2])
-    assert few[0].shape == (1, 2)
-    assert (few[1] == -100).all()
+    processes = [Processes("ddp", rank, 3, torch.device("cpu")) for rank in range(3)]
+    shares = [worker.share(Batch(idx, targets)) for worker in processes]
+    assert sorted(torch.cat([share.idx for share in shares]).flatten().tolist()) == list(range(10))
+    assert all(torch.equal(share.idx + 10, share.targets) for share in shares)
+    few = processes[2].share(Batch(idx[:2], targets[:2]))
+    assert few.idx.shape == (1, 2)
+    assert (few.targets == -100).all()
 
 
 @pytest.mark.parametrize(
@@ -143,4 +144,4 @@ def test_a_mode_that_does_not_fit_is_one_sentence(
     monkeypatch.setenv("WORLD_SIZE", processes)
     monkeypatch.delenv("RANK", raising=False)
     with pytest.raises(ValueError, match=message):
-        join_workers(mode, torch.device("cpu"))
+        join_processes(mode, torch.device("cpu"))

@@ -19,8 +19,8 @@ import torch
 
 from minigpt.model import GPT
 from minigpt.training import checkpoint
-from minigpt.training.early_stopping import EarlyStopping, lowest
 from minigpt.training.loop import TrainConfig, TrainingInterrupted, TrainResult, train
+from minigpt.training.result import BestWeights, lowest
 from tests.minigpt.tiny.run import (
     StoppedError,
     TurningData,
@@ -209,7 +209,7 @@ def test_it_is_over_after_patience_validations_without_a_new_lowest(
     losses: list[float], over: list[bool]
 ) -> None:
     validation = [(10 * i, loss) for i, loss in enumerate(losses)]
-    assert [EarlyStopping(patience, {}).over(validation) for patience in (0, 1, 2)] == over
+    assert [BestWeights(patience, {}).should_stop(validation) for patience in (0, 1, 2)] == over
 
 
 def test_what_decides_when_to_stop_must_be_the_same_on_resume(tmp_path: Path) -> None:

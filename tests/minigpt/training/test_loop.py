@@ -18,6 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
+from minigpt.dataset import Batch
 from minigpt.training import checkpoint
 from minigpt.training.loop import (
     TrainConfig,
@@ -56,9 +57,9 @@ def test_the_lowest_rate_is_a_tenth_unless_given() -> None:
     assert TrainConfig(max_steps=1, min_learning_rate=0.0).min_learning_rate == 0.0
 
 
-def batch_loss(model: torch.nn.Module, idx: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    logits, _ = model(idx)
-    return F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=-100)
+def batch_loss(model: torch.nn.Module, batch: Batch) -> torch.Tensor:
+    logits, _ = model(batch.idx)
+    return F.cross_entropy(logits.flatten(0, 1), batch.targets.flatten(), ignore_index=-100)
 
 
 @settings(max_examples=25, deadline=None)
@@ -74,9 +75,10 @@ def test_micro_batches_give_the_loss_and_gradient_of_the_whole_batch(
         targets[row, :hidden] = -100
     targets[5] = -100
     model = tiny_model(dropout=0.0).double()
-    expected = batch_loss(model, idx, targets)
+    batch = Batch(idx, targets)
+    expected = batch_loss(model, batch)
     gradients = torch.autograd.grad(expected, list(model.parameters()))
-    loss = accumulate_gradients(model, idx, targets, micro_batch_size)
+    loss = accumulate_gradients(model, batch, micro_batch_size)
     assert loss == pytest.approx(expected.item(), rel=1e-12)
     for (name, parameter), gradient in zip(model.named_parameters(), gradients, strict=True):
         torch.testing.assert_close(parameter.grad, gradient, rtol=1e-9, atol=1e-12, msg=name)
@@ -84,24 +86,25 @@ def test_micro_batches_give_the_loss_and_gradient_of_the_whole_batch(
 
 def test_the_mean_of_micro_batch_means_would_be_another_loss() -> None:
     model = tiny_model(dropout=0.0).double()
-    idx, targets = TinyData().train_batch(0, 4)
-    rows = [batch_loss(model, idx[i : i + 1], targets[i : i + 1]).item() for i in range(4)]
-    assert abs(sum(rows) / 4 - accumulate_gradients(model, idx, targets, 1)) > 1e-3
+    batch = TinyData().train_batch(0, 4)
+    rows = [batch_loss(model, row).item() for row in batch.split(1)]
+    assert abs(sum(rows) / 4 - accumulate_gradients(model, batch, 1)) > 1e-3
 
 
 def test_a_batch_without_targets_is_one_sentence() -> None:
-    idx, targets = TinyData().train_batch(0, 2)
+    idx, targets, _ = TinyData().train_batch(0, 2)
     with pytest.raises(ValueError, match="no target to learn from: all 32 are -100"):
-        accumulate_gradients(tiny_model(), idx, torch.full_like(targets, -100))
+        accumulate_gradients(tiny_model(), Batch(idx, torch.full_like(targets, -100)))
 
 
 def test_validation_loss_is_the_mean_over_all_targets() -> None:
     model = tiny_model(dropout=0.5).double()
     batches = list(TinyData().validation_batches(4))
-    assert len(batches[0][0]) != len(batches[1][0])
-    idx, targets = (torch.cat(parts) for parts in zip(*batches, strict=True))
+    first, second = batches
+    assert len(first.idx) != len(second.idx)
+    both = Batch(torch.cat([first.idx, second.idx]), torch.cat([first.targets, second.targets]))
     model.eval()
-    expected = batch_loss(model, idx, targets).item()
+    expected = batch_loss(model, both).item()
     model.train()
     assert evaluate_loss(model, batches) == pytest.approx(expected, rel=1e-12)
     assert model.training
@@ -129,7 +132,7 @@ def test_training_is_the_loop_everyone_writes() -> None:
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
     losses, clipped = [], 0
     for step in range(20):
-        loss = batch_loss(plain, *TinyData().train_batch(step, 4))
+        loss = batch_loss(plain, TinyData().train_batch(step, 4))
         optimizer.zero_grad()
         loss.backward()
         clipped += bool(torch.nn.utils.clip_grad_norm_(plain.parameters(), 1.2) > 1.2)
@@ -147,12 +150,12 @@ def test_it_learns_what_can_be_learnt() -> None:
     class Counting:
         """1, 2, 3 ...: after the first id there is nothing left to guess."""
 
-        def train_batch(self, step: int, batch_size: int) -> tuple[torch.Tensor, torch.Tensor]:
+        def train_batch(self, step: int, batch_size: int) -> Batch:
             start = torch.randint(
                 VOCAB_SIZE, (batch_size, 1), generator=torch.Generator().manual_seed(step)
             )
             ids = (start + torch.arange(BLOCK_SIZE + 1)) % VOCAB_SIZE
-            return ids[:, :-1], ids[:, 1:]
+            return Batch(ids[:, :-1], ids[:, 1:])
 
         def validation_batches(self, batch_size: int) -> Any:
             yield self.train_batch(10_000, batch_size)
@@ -250,7 +253,7 @@ def test_the_progress_bar_tells_loss_and_speed(capsys: pytest.CaptureFixture[str
 
 def test_data_of_the_wrong_size_is_one_sentence() -> None:
     class Short(TinyData):
-        def train_batch(self, step: int, batch_size: int) -> tuple[torch.Tensor, torch.Tensor]:
+        def train_batch(self, step: int, batch_size: int) -> Batch:
             return super().train_batch(step, batch_size - 1)
 
     with pytest.raises(ValueError, match=r"of one shape \[4, T\], got \[3, 16\] and \[3, 16\]"):

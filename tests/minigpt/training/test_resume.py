@@ -109,6 +109,19 @@ def test_ctrl_c_finishes_the_step_saves_and_says_so(
     assert resumed.validation == uninterrupted.validation
 
 
+def test_what_the_caller_says_of_a_run_must_be_the_same_on_resume(tmp_path: Path) -> None:
+    config = tiny_config(out_dir=tmp_path, resume=True, max_steps=6, warmup_steps=0)
+    identity = {"method": "lora", "targets": ("a", "b"), "test": 0.5}
+    train(tiny_model(), TinyData(), config, identity)
+    train(tiny_model(), TinyData(), config, identity)  # the same, though JSON knows no tuples
+    for changed, message in (
+        ({"method": "full"}, "has setting method='lora', this one method='full'"),
+        ({"targets": ("a",)}, r"has setting targets=\['a', 'b'\], this one targets=\['a'\]"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            train(tiny_model(), TinyData(), replace(config, max_steps=7), {**identity, **changed})
+
+
 @pytest.fixture
 def _ctrl_c_interrupts() -> Iterator[None]:
     """Python's usual answer to Ctrl-C; a shell starts background jobs with Ctrl-C ignored."""
@@ -233,5 +246,7 @@ def test_only_the_same_run_is_resumed(tmp_path: Path) -> None:
         train(tiny_model(n_head=4), TinyData(), config)
     with pytest.raises(ValueError, match="has data checksum of the first batch="):
         train(tiny_model(), TinyData(salt=1), config)
+    with pytest.raises(ValueError, match="has setting method=None, this one method='full'; resume"):
+        train(tiny_model(), TinyData(), replace(config, max_steps=25), {"method": "full"})
     changed = replace(config, micro_batch_size=2, checkpoint_every=4, eval_every=4)
     assert train(tiny_model(), TinyData(), changed).steps == 24  # these may change

@@ -1,0 +1,55 @@
+"""`minigpt bench`: our training, generation and metrics beside the libraries that others use."""
+
+from __future__ import annotations
+
+import json
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+
+from minigpt.command.machine_options import add_device, add_seed
+
+
+def add_options(parser: ArgumentParser) -> None:
+    """Adds what is measured, and the sizes of the step in 4 bits."""
+    add = parser.add_argument
+    add_device(parser)
+    add_seed(parser)
+    what = ["all", "training", "generation", "metrics", "qlora"]
+    add("what", nargs="?", default="all", choices=what)
+    add("--json", type=Path, help="also write the figures to this file")
+    add("--preset", help="qlora: of the model (default gpt2-xl; not on a GPU: 2 layers of gpt2)")
+    add("--dtype", default="auto", help="qlora: auto (default), float32 or bfloat16")
+    for option, text in {
+        "--layers": "leave out the model's others",
+        "--batch": "rows a step (default 8; not on a GPU: 2)",
+        "--context": "tokens a row (default 1024; not on a GPU: 256)",
+        "--rounds": "timed steps of each contender (default 5)",
+    }.items():
+        add(option, type=int, metavar="N", help=f"qlora: {text}")
+
+
+def run(arguments: Namespace) -> int:
+    """Measures what is asked for, prints a table, writes it as JSON if wanted."""
+    from minigpt.bench.gpt2 import run_benches
+    from minigpt.bench.qlora import usual_settings
+    from minigpt.device import pick_device
+
+    device = pick_device(arguments.device)
+    qlora = None
+    if arguments.what in ("all", "qlora"):
+        qlora = usual_settings(
+            device,
+            preset=arguments.preset,
+            n_layer=arguments.layers,
+            batch_size=arguments.batch,
+            context=arguments.context,
+            dtype=arguments.dtype,
+            rounds=arguments.rounds,
+            seed=arguments.seed,
+        )
+    plain = ("training", "generation", "metrics")
+    chosen = plain if arguments.what == "all" else (arguments.what,)
+    report = run_benches([name for name in chosen if name in plain], qlora, device, arguments.seed)
+    if arguments.json is not None:
+        arguments.json.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    return 0

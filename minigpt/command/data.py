@@ -1,0 +1,31 @@
+"""`minigpt data`: fetches a public data set, or shows the task sets that ship with minigpt."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+
+
+def add_options(parser: ArgumentParser) -> None:
+    """Adds the two actions with their options."""
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    fetch = actions.add_parser("fetch", help="download and check a public data set")
+    fetch.add_argument("name", choices=["shakespeare", "dialogsum", "gpt2"])
+    fetch.add_argument("--from", dest="source", type=Path, help="a copy you already have")
+    fetch.add_argument("--out", type=Path, help="folder (default runs/data/NAME)")
+    show = actions.add_parser("show", help="print records of a task set")
+    show.add_argument("name", choices=["translation", "dialogues", "reviews"])
+    show.add_argument("--split", default="train", choices=["train", "validation", "test"])
+    show.add_argument("-n", type=int, default=5, help="how many (default 5)")
+
+
+def run(arguments: Namespace) -> int:
+    """Prints where the data set is now, or the records."""
+    from minigpt.text import fetch, task_sets
+
+    if arguments.action == "fetch":
+        print(fetch.fetch(arguments.name, arguments.out, arguments.source))
+        return 0
+    for record in task_sets.task_set(arguments.name, arguments.split)[: arguments.n]:
+        print("\n".join(f"{field}: {text}" for field, text in record.items()), end="\n\n")
+    return 0

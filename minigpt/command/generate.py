@@ -1,0 +1,55 @@
+"""`minigpt generate`: continues a text with a model, printing as it writes."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+
+from minigpt.command.machine_options import add_device, add_seed
+
+
+def add_options(parser: ArgumentParser) -> None:
+    """Adds the prompt, the model, and how to choose among its tokens."""
+    add = parser.add_argument
+    add_device(parser)
+    add_seed(parser)
+    add("--prompt", required=True, help="how the text begins")
+    add("--model", default="base", help="base (shipped, default), a folder, or gpt2 to gpt2-xl")
+    add("--max-new-tokens", type=int, default=120, help="default 120")
+    add("--temperature", type=float, default=0.8, help="0 is greedy (default 0.8)")
+    add(
+        "--top-k", type=int, default=50,
+        help="sample from the k likeliest tokens only (default 50; 0: from all)",
+    )  # fmt: skip
+    add("--top-p", type=float, help="sample from the likeliest tokens of mass p only")
+    add("--no-cache", action="store_true", help="recompute every step: same text, slower")
+
+
+def run(arguments: Namespace) -> int:
+    """Writes until the model ends the text, or --max-new-tokens."""
+    import torch
+
+    from minigpt import generation, tokenizer
+    from minigpt.device import pick_device
+    from minigpt.finetuning.methods import load_model
+
+    device = pick_device(arguments.device)
+    model, encoding = load_model(arguments.model)
+    model.to(device)
+    prompt = encoding.encode_ordinary(arguments.prompt)
+    idx = torch.tensor([prompt], dtype=torch.long, device=device)  # [1, T]
+    tokens = generation.stream(
+        model,
+        idx,
+        arguments.max_new_tokens,
+        temperature=arguments.temperature,
+        top_k=arguments.top_k or None,
+        top_p=arguments.top_p,
+        stop_token=encoding.eot_token,
+        use_cache=not arguments.no_cache,
+        generator=torch.Generator(device).manual_seed(arguments.seed),
+    )
+    print(arguments.prompt, end="", flush=True)
+    for piece in tokenizer.stream_text(tokens, encoding, encoding.eot_token):
+        print(piece, end="", flush=True)
+    print()
+    return 0

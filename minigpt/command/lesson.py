@@ -1,0 +1,35 @@
+"""`minigpt lesson N`: one lesson, with whatever options the lesson itself understands."""
+
+from __future__ import annotations
+
+import runpy
+import sys
+from argparse import REMAINDER, ArgumentParser, Namespace
+from pathlib import Path
+
+
+def add_options(parser: ArgumentParser) -> None:
+    """Adds the lesson's number, and what is handed on to it."""
+    parser.add_argument("number", type=int, metavar="N")
+    parser.add_argument("options", nargs=REMAINDER, help="--device, --seed, --quick, --full")
+
+
+def run(arguments: Namespace) -> int:
+    """Runs the lesson in this process."""
+    scripts = lesson_scripts()
+    if arguments.number not in scripts:
+        raise ValueError(
+            f"there is no lesson {arguments.number}; there are {', '.join(map(str, scripts))}"
+        )
+    script = scripts[arguments.number]
+    sys.argv = [str(script), *arguments.options]
+    runpy.run_path(str(script), run_name="__main__")
+    return 0
+
+
+def lesson_scripts() -> dict[int, Path]:
+    """Returns every lesson's script by its number."""
+    import lessons
+
+    folder = Path(lessons.__path__[0])
+    return {int(path.name[:2]): path for path in sorted(folder.glob("[0-9][0-9]_*.py"))}

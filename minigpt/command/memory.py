@@ -1,0 +1,120 @@
+"""`minigpt memory`: what training takes, method by method; memory/predicted.py works it out.
+
+Options that are left out are what `minigpt finetune` does: pretrained weights in fp32, products in
+bf16, and the sizes of FinetuneSettings.
+"""
+
+from __future__ import annotations
+
+import json
+from argparse import ArgumentParser, Namespace
+from typing import TYPE_CHECKING
+
+from minigpt.command.method_options import add_size_options, names_in
+from minigpt.finetuning.settings import NF4_BLOCK_SIZE, RECIPES
+
+if TYPE_CHECKING:
+    from minigpt.memory.run import TrainingRun
+
+PARTS = ("weights", "gradients", "optimizer", "activations", "total")
+
+
+def add_options(parser: ArgumentParser) -> None:
+    """Adds the model, the method, and what of a step decides how much memory it takes."""
+    add, formats = parser.add_argument, ["float32", "bfloat16"]
+    add("--preset", default="gpt2-xl", help="gpt2 to gpt3-175b, llama2-7b, -13b or -70b")
+    add("--method", choices=list(RECIPES), help="default: a row for each")
+    add("--batch", type=int, default=1, help="rows a step (default 1)")
+    add(
+        "--context", type=int, default=1024,
+        help="tokens a row, those of a soft prompt among them (default 1024)",
+    )  # fmt: skip
+    add("--dtype", default="bfloat16", choices=formats, help="of products (default bfloat16)")
+    add(
+        "--weights", default="float32", choices=formats,
+        help="pretrained weights that are not in 4 bits (default float32)",
+    )  # fmt: skip
+    add_size_options(parser)
+    parser.set_defaults(nf4_block_size=NF4_BLOCK_SIZE)
+    add(
+        "--target-modules", metavar="LIST",
+        help="lora, qlora: layers that get an adapter (default: every linear layer of a block)",
+    )  # fmt: skip
+    add("--gradient-checkpointing", action="store_true", help="compute each block twice, keep less")
+    add("--stored-attention", action="store_true", help="no fused kernel: keep attention weights")
+    add("--json", action="store_true", help="print JSON, in bytes, instead of a table in GB")
+
+
+def run(arguments: Namespace) -> int:
+    """Prints what each method takes, or one."""
+    from minigpt.memory.predicted import count_trained, memory_of, named_shape, parameters
+
+    shape = named_shape(arguments.preset)
+    if not 1 <= arguments.context <= shape.block_size:
+        raise ValueError(
+            f"--context must be from 1 to {shape.block_size}, the block_size of "
+            f"{arguments.preset}, got {arguments.context}"
+        )
+    rows: dict[str, TrainingRun] = {}
+    for method in [arguments.method] if arguments.method else RECIPES:
+        plain_scales = arguments.double_quant is False and arguments.method == "qlora"
+        rows[method] = training_run(arguments, method, not plain_scales)
+        if method == "qlora" and not arguments.method:
+            rows["qlora, fp32 scales"] = training_run(arguments, method, double_quant=False)
+    table = {name: memory_of(shape, row) for name, row in rows.items()}
+    trained = {name: count_trained(shape, row)[0] for name, row in rows.items()}
+    if arguments.json:
+        result = {
+            name: {"settings": vars(rows[name]), "trained": trained[name]}
+            | {part: getattr(memory, part) for part in PARTS}
+            for name, memory in table.items()
+        }
+        print(json.dumps({"preset": arguments.preset, "methods": result}, indent=1))
+        return 0
+    in_nf4 = " or NF4" if "qlora" in rows else ""
+    print(
+        f"{arguments.preset}: {parameters(shape) / 1e6:,.1f} million parameters; batch "
+        f"{arguments.batch}, context {arguments.context}, weights in "
+        f"{arguments.weights}{in_nf4}, products in {arguments.dtype}\n"
+    )
+    print(f"{'GB of 10^9 bytes':<19}" + "".join(f"{part:>12}" for part in PARTS) + "     trained")
+    for name, memory in table.items():
+        numbers = "".join(f"{getattr(memory, part) / 1e9:>12.3f}" for part in PARTS)
+        print(f"{name:<19}{numbers}{trained[name] / 1e6:>11.2f}M")
+    if any(row.past for row in rows.values()):
+        n = arguments.n_tokens
+        print(f"\n{n} of the {arguments.context} tokens are the soft prompt of prompt and prefix.")
+    return 0
+
+
+def training_run(arguments: Namespace, method: str, double_quant: bool) -> TrainingRun:
+    """Returns the training run that the options describe.
+
+    Raises:
+        ValueError: as TrainingRun; or the soft prompt leaves no room for a text.
+    """
+    from minigpt.memory.run import TrainingRun
+
+    past = arguments.n_tokens if method in ("prompt", "prefix") else 0
+    if past >= arguments.context:
+        raise ValueError(
+            f"--n-tokens must be less than --context, so that there is room for a text, got "
+            f"{past} and {arguments.context}"
+        )
+    targets = arguments.target_modules
+    return TrainingRun(
+        method=method,
+        batch_size=arguments.batch,
+        context=arguments.context - past,
+        r=arguments.r,
+        target_modules=targets and names_in(targets),
+        double_quant=double_quant,
+        nf4_block_size=arguments.nf4_block_size,
+        n_tokens=arguments.n_tokens,
+        reparametrize=arguments.reparametrize or None,
+        bottleneck=arguments.bottleneck,
+        weights=arguments.weights,
+        compute=arguments.dtype,
+        checkpointing=arguments.gradient_checkpointing,
+        stored_attention=arguments.stored_attention,
+    )

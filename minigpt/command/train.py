@@ -1,0 +1,150 @@
+"""`minigpt train`: trains a GPT from scratch on text."""
+
+from __future__ import annotations
+
+import os
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from minigpt.command.machine_options import add_device, add_seed
+
+if TYPE_CHECKING:
+    import numpy as np
+    import tiktoken
+
+    from minigpt.text.documents import Document
+
+
+def add_options(parser: ArgumentParser) -> None:
+    """Adds the text, the sizes of the model, and how it is trained."""
+    add = parser.add_argument
+    add_device(parser)
+    add_seed(parser)
+    add(
+        "--data", type=Path, nargs="+", default=[], metavar="FILE",
+        help="text or JSONL files (default: the documentation in this Python's own library)",
+    )  # fmt: skip
+    add("--field", default="text", help="which field of a JSONL record is the text")
+    add(
+        "--tokenizer", default="new",
+        help="new (trained on the text, default), base, gpt2 or a tokenizer file",
+    )  # fmt: skip
+    add("--vocab-size", type=int, default=4096, help="size of a new tokenizer")
+    for option, default in {"n-layer": 5, "n-head": 4, "n-embd": 256, "block-size": 256}.items():
+        add(f"--{option}", type=int, default=default, help=f"default {default}")
+    add("--dropout", type=float, default=0.1, help="default 0.1")
+    add("--steps", type=int, default=500, help="optimizer steps (default 500)")
+    add("--batch-size", type=int, default=16, help="sequences a step (default 16)")
+    add("--micro-batch-size", type=int, help="sequences at once; smaller needs less memory")
+    add("--learning-rate", type=float, default=1e-3, help="default 0.001")
+    add("--warmup-steps", type=int, help="default: 50, or a tenth of --steps if less")
+    add("--eval-every", type=int, default=100, help="steps between validations (default 100)")
+    add("--dtype", default="auto", help="auto (default), float32 or bfloat16")
+    add("--compile", action="store_true", help="let torch.compile fuse the model")
+    add("--parallel", default="auto", help="under torchrun: ddp (default) or fsdp")
+    add("--out", type=Path, default=Path("runs/train"), help="default runs/train")
+    add("--resume", action="store_true", help="go on where --out stopped")
+
+
+def run(arguments: Namespace) -> int:
+    """Trains, and leaves the model with its tokenizer in --out."""
+    import torch
+
+    from minigpt.config import GPTConfig, count_parameters
+    from minigpt.dataset import PackedText, pack
+    from minigpt.model import GPT
+    from minigpt.pretrained.folders import save_pretrained
+    from minigpt.text.documents import split_documents
+    from minigpt.training.loop import train
+    from minigpt.training.settings import TrainConfig
+
+    documents = read_documents(arguments.data, arguments.field)
+    learn, validate = split_documents(documents)
+    saved = arguments.out / "tokenizer.json"
+    resuming = arguments.resume and saved.exists()
+    encoding = choose_encoding(
+        str(saved) if resuming else arguments.tokenizer, learn, arguments.vocab_size
+    )
+
+    def encode(part: list[Document]) -> np.ndarray:
+        return pack(
+            (encoding.encode_ordinary(document.text) for document in part), encoding.eot_token
+        )
+
+    data = PackedText(encode(learn), encode(validate), arguments.block_size, arguments.seed)
+    config = GPTConfig(
+        encoding.n_vocab,
+        arguments.block_size,
+        arguments.n_layer,
+        arguments.n_head,
+        arguments.n_embd,
+        arguments.dropout,
+    )
+    torch.manual_seed(arguments.seed)
+    model = GPT(config)
+    print(f"{len(learn)} documents to learn from, {len(validate)} to validate on")
+    print(f"{count_parameters(config):,} parameters; writing to {arguments.out}/")
+    warmup_steps = arguments.warmup_steps
+    if warmup_steps is None:
+        warmup_steps = min(50, arguments.steps // 10)
+    result = train(
+        model,
+        data,
+        TrainConfig(
+            max_steps=arguments.steps,
+            batch_size=arguments.batch_size,
+            micro_batch_size=arguments.micro_batch_size,
+            learning_rate=arguments.learning_rate,
+            warmup_steps=warmup_steps,
+            eval_every=arguments.eval_every,
+            checkpoint_every=arguments.eval_every,
+            seed=arguments.seed,
+            device=arguments.device,
+            dtype=arguments.dtype,
+            compile=arguments.compile,
+            parallel=arguments.parallel,
+            out_dir=arguments.out,
+            resume=arguments.resume,
+        ),
+    )
+    if int(os.environ.get("RANK", "0")) == 0:
+        save_pretrained(model, encoding, arguments.out)
+        print(f"validation loss {result.validation[-1][1]:.3f} after {result.steps} steps")
+        print(f'try: minigpt generate --model {arguments.out} --prompt "Return the"')
+    return 0
+
+
+def read_documents(paths: list[Path], field: str) -> list[Document]:
+    """Returns the text to train on: the given files, or this machine's Python library."""
+    from minigpt.text.documents import Document
+    from minigpt.text.python_library import python_library
+    from minigpt.text.reading import read_jsonl, read_text
+
+    if not paths:
+        return python_library()
+    documents = []
+    for path in paths:
+        if path.suffix == ".jsonl":
+            documents += [
+                Document(f"{path.name}:{line}", record[field])
+                for line, record in enumerate(read_jsonl(path, [field]), start=1)
+            ]
+        else:
+            documents += read_text(path)
+    return documents
+
+
+def choose_encoding(name: str, documents: list[Document], vocab_size: int) -> tiktoken.Encoding:
+    """Trains a tokenizer on the documents ("new"), or loads one: "base", "gpt2" or a file."""
+    from minigpt import tokenizer
+    from minigpt.text.task_sets import data_folder
+
+    if name == "new":
+        texts = [document.text for document in documents]
+        return tokenizer.train_bpe(texts, vocab_size, special_tokens=(tokenizer.END_OF_TEXT,))
+    if name == "gpt2":
+        return tokenizer.gpt2_encoding()
+    return tokenizer.load_encoding(
+        data_folder() / "base" / "tokenizer.json" if name == "base" else Path(name)
+    )

@@ -1,0 +1,35 @@
+"""`y + scaling * (x @ A.T @ B.T)`, LoRA's sum, in fewer passes over memory.
+
+Two things make it faster than the formula, by 1.1 to 1.5 times for a layer's forward and backward
+pass on a CPU (`minigpt bench qlora` times whole steps). The r numbers a row are scaled instead of
+the many of the output. And B^T is copied, so that it lies in memory row by row: the gradient of a
+view of B takes many times as long.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def add_low_rank(y: Tensor, x: Tensor, A: Tensor, B: Tensor, scaling: float) -> Tensor:
+    """Returns y + scaling * (x @ A.T @ B.T), [..., out], in the number format of y.
+
+    Args:
+        y: [..., out]; x: [..., in].
+        A: [r, in] and B: [out, r], of any number format; they are rounded to those of x and y.
+    """
+    z = F.linear(x, A.to(x.dtype)) * scaling  # [..., r]
+    B_T = B.to(y.dtype).t()  # [r, out]
+    if torch.is_grad_enabled():
+        B_T = B_T.contiguous()
+    rows = torch.addmm(y.reshape(-1, y.size(-1)), z.reshape(-1, z.size(-1)).to(y.dtype), B_T)
+    return rows.view(y.shape)
+
+
+def autocast_once(x: Tensor) -> Tensor:
+    """Returns x in the format of autocast, if it is on: else each product would convert x anew."""
+    if torch.is_autocast_enabled(x.device.type) and x.dtype == torch.float32:
+        return x.to(torch.get_autocast_dtype(x.device.type))
+    return x

@@ -1,0 +1,188 @@
+"""How to fine-tune: the settings of a run, checked, and how each method is trained by default.
+
+FinetuneSettings(method="lora", r=8, max_steps=300, model="base", out_dir="runs/french")
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from minigpt.training.settings import TrainConfig
+
+NF4_BLOCK_SIZE = 64
+
+
+class Recipe(NamedTuple):
+    """How a method is trained unless told otherwise.
+
+    Few new numbers need larger steps than many old ones.
+
+    Attributes:
+        paged: whether the optimizer's state stays in the host's memory (optim/paged_adamw.py).
+    """
+
+    learning_rate: float
+    weight_decay: float = 0.0
+    paged: bool = False
+
+
+RECIPES = {
+    "full": Recipe(1e-3, weight_decay=0.1),
+    "lora": Recipe(2e-3),
+    "qlora": Recipe(2e-3, paged=True),
+    "prompt": Recipe(1e-1),
+    "prefix": Recipe(1e-1),
+    "bottleneck": Recipe(6e-3),
+}
+
+# The settings that decide what is learnt, besides those that the training loop compares by itself.
+DECISIVE = (
+    *("model", "method", "r", "alpha", "lora_dropout", "target_modules"),
+    *("nf4_block_size", "double_quant", "n_tokens", "init_text", "reparametrize", "bottleneck"),
+    *("all_wordings", "rehearse"),
+)
+
+
+@dataclass(frozen=True)
+class FinetuneSettings:
+    """How to fine-tune. The defaults are those of `minigpt finetune`.
+
+    Attributes:
+        method: "full", "lora", "qlora", "prompt", "prefix" or "bottleneck".
+        r, alpha, lora_dropout: rank, scale and dropout of the adapters of lora and qlora.
+        target_modules: names of the linear layers that get an adapter.
+        nf4_block_size: weights that share a scale, with qlora; None is 64, or that of a model which
+            is in 4 bits already.
+        double_quant: whether qlora stores the scales in 8 bits; None is yes, or as that model does.
+        n_tokens: virtual tokens of prompt and prefix.
+        init_text: text as which the virtual tokens start; "" for random numbers.
+        reparametrize: hidden width of a network that makes the prefix; None for no network. It
+            needs a learning rate near 0.01.
+        bottleneck: width of a bottleneck.
+        max_steps: updates of the weights at most.
+        batch_size: rows a step; None is about 1,024 tokens, at least 4 rows.
+        micro_batch_size: rows in one forward pass; None is all of them.
+        learning_rate: the highest; None is the method's own (RECIPES).
+        eval_every: steps between validations; None is an eighth of max_steps.
+        early_stopping: stop after so many validations in a row without a lower loss, and keep the
+            weights of the lowest; 0 for neither.
+        row_length: tokens of a row of examples; None goes by their length.
+        all_wordings: train with every wording of the prompts, not with the first alone.
+        rehearse: share of rows that are text as in pretraining, against forgetting.
+        dropout: of the model.
+        gradient_checkpointing: compute each block twice and keep less: less memory, the same steps.
+        seed: of new parameters, of the order of the rows and of dropout.
+        device, dtype, parallel, resume, progress: as in TrainConfig.
+        model: name or folder that the model was loaded from. Needed with out_dir, since what is
+            saved there is loaded beside it.
+        out_dir: folder for the run and what was trained; None writes nothing.
+
+    Raises:
+        ValueError: a value is out of range; one sentence says which and what is allowed.
+    """
+
+    method: str = "full"
+    r: int = 12
+    alpha: float = 128.0
+    lora_dropout: float = 0.0
+    target_modules: tuple[str, ...] = ("c_attn", "c_proj", "c_fc")
+    nf4_block_size: int | None = None
+    double_quant: bool | None = None
+    n_tokens: int = 20
+    init_text: str = ""
+    reparametrize: int | None = None
+    bottleneck: int = 16
+    max_steps: int = 500
+    batch_size: int | None = None
+    micro_batch_size: int | None = None
+    learning_rate: float | None = None
+    eval_every: int | None = None
+    early_stopping: int = 3
+    row_length: int | None = None
+    all_wordings: bool = False
+    rehearse: float = 0.0
+    dropout: float = 0.0
+    gradient_checkpointing: bool = False
+    seed: int = 1337
+    device: str | None = None
+    dtype: str = "auto"
+    parallel: str = "auto"
+    model: str | None = None
+    out_dir: str | Path | None = None
+    resume: bool = False
+    progress: bool = True
+
+    def __post_init__(self) -> None:
+        if self.method not in RECIPES:
+            raise ValueError(f"method must be one of {', '.join(RECIPES)}, got {self.method!r}")
+        for name in ("r", "n_tokens", "bottleneck", "reparametrize", "row_length"):
+            value = getattr(self, name)
+            if value is None and name in ("reparametrize", "row_length"):
+                continue
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+                raise ValueError(f"{name} must be a whole number of at least 1, got {value}")
+        if not 0.0 < self.alpha < math.inf:
+            raise ValueError(f"alpha must be above 0, got {self.alpha}")
+        for name in ("lora_dropout", "rehearse", "dropout"):
+            if not 0.0 <= getattr(self, name) < 1.0:
+                raise ValueError(f"{name} must be from 0 to below 1, got {getattr(self, name)}")
+        if self.method == "prefix" and self.init_text and self.reparametrize:
+            raise ValueError(
+                "init_text cannot be given along with reparametrize, since the network makes what "
+                f"the text would set; leave one out, got {self.init_text!r} and "
+                f"{self.reparametrize}"
+            )
+        if self.out_dir is not None and self.model is None:
+            raise ValueError(
+                f"out_dir={str(self.out_dir)!r} needs model=..., the name or folder that the model "
+                "was loaded from, so that what is saved can be loaded again"
+            )
+        self.train_config(1 if self.batch_size is None else self.batch_size)
+
+    def train_config(self, batch_size: int) -> TrainConfig:
+        """Returns the settings of the training loop; ValueError as TrainConfig."""
+        from minigpt.training.settings import TrainConfig  # loads torch
+
+        recipe = RECIPES[self.method]
+        eval_every = self.eval_every
+        if eval_every is None:
+            eval_every = max(1, self.max_steps // 8)
+        return TrainConfig(
+            max_steps=self.max_steps,
+            batch_size=batch_size,
+            micro_batch_size=self.micro_batch_size,
+            learning_rate=(
+                recipe.learning_rate if self.learning_rate is None else self.learning_rate
+            ),
+            min_learning_rate=0.0,
+            warmup_steps=self.max_steps // 20,
+            weight_decay=recipe.weight_decay,
+            paged=recipe.paged and self.parallel != "fsdp",  # whose slices are shared out already
+            betas=(0.9, 0.98),
+            eval_every=eval_every,
+            checkpoint_every=eval_every,
+            early_stopping=self.early_stopping,
+            seed=self.seed,
+            device=self.device,
+            dtype=self.dtype,
+            parallel=self.parallel,
+            out_dir=self.out_dir,
+            resume=self.resume,
+            progress=self.progress,
+        )
+
+    def decisive(self) -> dict[str, Any]:
+        """Returns what a resumed run must have in common with its beginning, by name."""
+        return {name: getattr(self, name) for name in DECISIVE}
+
+    def as_json(self) -> dict[str, Any]:
+        """Returns all settings but resume and progress, as JSON can hold them."""
+        return {
+            name: str(value) if isinstance(value, Path) else value
+            for name, value in asdict(self).items()
+            if name not in ("resume", "progress")
+        }

@@ -1,0 +1,100 @@
+"""ROUGE and BLEU of a whole corpus, and the files that predictions and references come in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from minigpt.bleu import corpus_bleu
+from minigpt.rouge import RougeScorer, bootstrap_interval, mean_scores
+from minigpt.text.reading import read_jsonl, read_lines
+
+CORPUS_METRICS = (*(f"rouge{n}" for n in range(1, 10)), "rougeL", "rougeLsum", "bleu")
+
+
+def read_segments(path: Path, fields: Sequence[str]) -> list[list[str]]:
+    """Returns the segments of a file: one list of a text file, one for each field of a .jsonl file.
+
+    Raises:
+        FileNotFoundError, ValueError: no such file; it is empty; it is not UTF-8; a line is no JSON
+            object or lacks a field. All but the first name the line.
+    """
+    if path.suffix == ".jsonl":
+        records = read_jsonl(path, fields)
+        return [[record[field] for record in records] for field in fields]
+    lines = read_lines(path)
+    return [lines[:-1] if lines[-1] == "" else lines]  # a file ends with a line end, or without
+
+
+def check_lengths(texts: Sequence[tuple[str, list[str]]]) -> None:
+    """Raises ValueError unless all of the (name, segments) have as many segments as the first."""
+    (first, predictions), *references = texts
+    for name, segments in references:
+        if len(segments) != len(predictions):
+            line = min(len(segments), len(predictions)) + 1
+            raise ValueError(
+                f"{first} has {len(predictions)} segments, {name} has {len(segments)}: each "
+                "prediction needs its reference on the same line, and from line "
+                f"{line} on one of them has none"
+            )
+
+
+def corpus_scores(
+    predictions: Sequence[str],
+    references: Sequence[Sequence[str]],
+    metrics: Sequence[str] = ("rouge1", "rouge2", "rougeL", "bleu"),
+    *,
+    use_stemmer: bool = False,
+    tokenize: str = "13a",
+    lowercase: bool = False,
+    interval: bool = False,
+    seed: int = 0,
+    progress: bool = False,
+) -> dict[str, dict[str, Any]]:
+    """Returns the scores of the whole corpus, by metric.
+
+    Args:
+        predictions: the N texts to judge.
+        references: [reference set][segment], each N texts. ROUGE takes, of several, the one with
+            the highest F1.
+        metrics: "bleu", "rouge1" to "rouge9", "rougeL", "rougeLsum".
+        use_stemmer: for ROUGE.
+        tokenize, lowercase: for BLEU.
+        interval: add a 95% bootstrap interval of each ROUGE F1, drawn with `seed`.
+        progress: show a bar.
+
+    Returns:
+        for a ROUGE metric its mean precision, recall and fmeasure, for BLEU its score (0 to 100)
+        and what that is made of; for both the signature, without which a score cannot be compared.
+    """
+    for metric in metrics:
+        if metric not in CORPUS_METRICS:
+            raise ValueError(
+                f"no metric is called {metric!r}; there are {', '.join(CORPUS_METRICS)}"
+            )
+    results: dict[str, dict[str, Any]] = {}
+    rouge_types = [metric for metric in metrics if metric != "bleu"]
+    if rouge_types:
+        scorer = RougeScorer(rouge_types, use_stemmer=use_stemmer)
+        segments = zip(zip(*references, strict=True), predictions, strict=True)
+        bar = tqdm(segments, "ROUGE", len(predictions), unit=" segments", disable=not progress)
+        scores = [scorer.score_multi(targets, prediction) for targets, prediction in bar]
+        for name, score in mean_scores(scores).items():
+            results[name] = {**score._asdict(), "signature": scorer.signature}
+        if interval:
+            for name, range_ in bootstrap_interval(scores, seed=seed).items():
+                results[name]["interval"] = [range_.low.fmeasure, range_.high.fmeasure]
+    if "bleu" in metrics:
+        bleu = corpus_bleu(predictions, references, tokenize=tokenize, lowercase=lowercase)
+        results["bleu"] = {
+            "score": bleu.score,
+            "precisions": bleu.precisions,
+            "bp": bleu.bp,
+            "sys_len": bleu.sys_len,
+            "ref_len": bleu.ref_len,
+            "signature": bleu.signature,
+        }
+    return {metric: results[metric] for metric in metrics}

@@ -1,0 +1,39 @@
+"""A lesson run as a script uses the checkout that it lies in, installed or not."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+LESSONS = Path(__file__).resolve().parents[2] / "lessons"
+SCRIPTS = sorted(LESSONS.glob("[0-9][0-9]_*.py"))
+PATH_LINE = 'sys.path.insert(0, f"{sys.path[0]}/..")'
+
+
+def test_a_script_imports_the_packages_beside_it(tmp_path: Path) -> None:
+    """The script is copied beside packages of the same names, of which no other place knows."""
+    (tmp_path / "lessons").mkdir()
+    script = tmp_path / "lessons" / SCRIPTS[0].name
+    head = SCRIPTS[0].read_text(encoding="utf-8").partition(PATH_LINE)[0]
+    script.write_text(f"{head}{PATH_LINE}\nfrom lessons import lesson\n", encoding="utf-8")
+    (tmp_path / "lessons" / "__init__.py").touch()
+    (tmp_path / "lessons" / "lesson.py").write_text("print(__file__)\n", encoding="utf-8")
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    done = subprocess.run(
+        [sys.executable, script], cwd=tmp_path, env=environment, capture_output=True, text=True,
+        timeout=120, check=True,
+    )  # fmt: skip
+    assert Path(done.stdout.strip()).resolve() == (tmp_path / "lessons" / "lesson.py").resolve()
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
+def test_the_path_is_set_before_anything_of_ours_is_imported(script: Path) -> None:
+    text = script.read_text(encoding="utf-8")
+    first = re.search(r"^(?:from|import) (?:kernels|lessons|minigpt)\b", text, re.MULTILINE)
+    assert first is not None
+    assert 0 <= text.find(PATH_LINE) < first.start()
