@@ -85,7 +85,7 @@ class Visible(NamedTuple):
     mask: Tensor | None = None
 
 
-ONLY_EARLIER = Visible()  # what a decoder reads by: itself and what stands before it
+ONLY_EARLIER = Visible()  # a decoder's rule: each token sees itself and those before it
 
 
 class CausalSelfAttention(nn.Module):
@@ -101,9 +101,10 @@ class CausalSelfAttention(nn.Module):
     def forward(self, x: Tensor, visible: Visible = ONLY_EARLIER) -> Tensor:
         """x [B, T, C] -> [B, T, C]."""
         B, T, C = x.shape
-        q, k, v = self.c_attn(x).split(C, dim=-1)  # [B, T, C] each; head h owns C/H neighbours
-        q, k, v = (part.view(B, T, self.n_head, -1).transpose(1, 2) for part in (q, k, v))
-        # [B, H, T, D] each
+        q, k, v = (
+            part.view(B, T, self.n_head, -1).transpose(1, 2)  # [B, H, T, D]; a head owns D columns
+            for part in self.c_attn(x).split(C, dim=-1)  # [B, T, C] each
+        )
         if visible.past is not None:
             k, v = visible.past.append(k, v)  # [B, H, n + T, D]
         if self.recorded is None:
@@ -219,9 +220,7 @@ class GPT(nn.Module):
             mask, positions = None, torch.arange(n, n + T, device=idx.device)  # [T]
         else:
             mask = segment_mask(segments, T, n + T - segments.size(1))  # [B, 1, T, n + T]
-            positions = (
-                mask.sum(-1).squeeze(1) - 1
-            )  # [B, T]: how many keys each sees beside its own
+            positions = mask.sum(-1).squeeze(1) - 1  # [B, T]: the keys each sees before its own
 
         x = self.transformer["wte"](idx) + self.transformer["wpe"](positions)  # [B, T, C]
         x = dropout(x, self.config.dropout, self.training)
@@ -230,19 +229,22 @@ class GPT(nn.Module):
             x = self._through(block, x, visible)  # [B, T, C]
         if last_only:
             x = x[:, -1:]  # [B, 1, C]
-        loss_only = loss_only and not torch.compiler.is_compiling()
-        if loss_only and targets is not None:
-            counted = targets != IGNORE  # [B, T]
-            x, targets = x[counted], targets[counted]  # [N, C], [N]: no scores where none counts
         x = self.transformer["ln_f"](x)
-        if loss_only and targets is not None and type(self.lm_head) is Linear:  # nothing beside it
-            loss = linear_cross_entropy(x, self.lm_head.weight, targets)
-            return x.new_empty(0, self.config.vocab_size), loss
-        logits = self.lm_head(x)  # [B, T, V]
         if targets is None:
-            return logits, None
-        loss = F.cross_entropy(logits.flatten(0, -2), targets.flatten(), ignore_index=IGNORE)
+            return self.lm_head(x), None
+        if loss_only and not torch.compiler.is_compiling():
+            return x.new_empty(0, self.config.vocab_size), self._loss(x, targets)
+        logits = self.lm_head(x)  # [B, T, V]
+        loss = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=IGNORE)
         return logits, loss
+
+    def _loss(self, x: Tensor, targets: Tensor) -> Tensor:
+        """Returns forward's loss without the logits: x [B, T, C], targets [B, T] -> scalar."""
+        counted = targets != IGNORE  # [B, T]
+        x, targets = x[counted], targets[counted]  # [N, C], [N]
+        if type(self.lm_head) is Linear:  # LoRA or 4 bits may stand in its place
+            return linear_cross_entropy(x, self.lm_head.weight, targets)
+        return F.cross_entropy(self.lm_head(x), targets)
 
     def _through(self, block: Block, x: Tensor, visible: Visible) -> Tensor:
         """Returns block(x, visible); keeps nothing of it for the backward pass if told so."""
@@ -289,14 +291,14 @@ class GPT(nn.Module):
         residual_std = 0.02 / math.sqrt(2 * self.config.n_layer)
         for name, module in self.named_modules():
             if isinstance(module, (nn.Linear, nn.Embedding)):
-                name = name.removesuffix(".base")  # as which LoRA keeps the layer it stands beside
+                name = name.removesuffix(".base")  # LoRALinear keeps the layer it wraps as .base
                 std = residual_std if name.endswith("c_proj") else 0.02
                 nn.init.normal_(module.weight, mean=0.0, std=std)
             if isinstance(module, nn.Linear) and module.bias is not None:
                 nn.init.zeros_(module.bias)
 
     def set_dropout(self, p: float) -> None:
-        """Trains with dropout p from now on, from 0 to below 1 as in GPTConfig."""
+        """Makes training use dropout p from now on, at least 0 and below 1."""
         self.config = replace(self.config, dropout=p)
         for module in self.modules():
             if isinstance(module, (CausalSelfAttention, MLP)):

@@ -2,11 +2,11 @@
 
     model = load_pretrained("base")[0]
     apply_lora(model, r=8, alpha=16, target_modules=("c_attn", "c_proj", "c_fc"), name="french")
-    train(model, ...)                              # only the adapter learns
-    save_lora(model, "runs/french")             # a small folder, which peft reads too
+    train(model, ...)                # only the adapter learns
+    save_lora(model, "runs/french")  # a small folder, which peft reads too
     load_lora(model, "runs/summary", name="summary")
-    set_lora(model, "french")                   # switches the task; None gives the base model
-    merge_lora(model)                              # as fast as without adapters
+    set_lora(model, "french")        # switches the task; None gives the base model
+    merge_lora(model)                # as fast as without adapters
     unmerge_lora(model)
 
 What happens inside one layer is in layer.py, the files are in files.py, and minigpt/layers.py finds
@@ -24,13 +24,7 @@ from typing import TypeVar, cast
 import torch
 from torch import nn
 
-from minigpt.layers import (
-    check_name,
-    check_not_merged,
-    choose,
-    linear_layers,
-    within_block,
-)
+from minigpt.layers import check_name, check_not_merged, choose, linear_layers, within_block
 from minigpt.lora.files import AdapterSettings, Pair, read_adapter, write_adapter
 from minigpt.lora.layer import Adapter, LoRALinear, check_rank, check_settings
 from minigpt.model import GPT
@@ -72,20 +66,14 @@ def apply_lora(
             has an adapter of this name, or one is merged.
     """
     check_settings(r, alpha, dropout, init)
-    check_name(name)
-    linear = dict(linear_layers(model))
-    chosen = choose(linear, target_modules)
-    for path in chosen:
-        check_rank(r, linear[path].in_features, linear[path].out_features, path)  # type: ignore[arg-type]
-    if name in adapter_names(model):
-        raise ValueError(
-            f"the model already has an adapter {name!r}; give the new one another name, or take "
-            "all off with remove_lora(model)"
-        )
+    _check_new_name(model, name)
     check_not_merged(model)
+    layers = dict(linear_layers(model))
+    chosen = {path: layers[path] for path in choose(layers, target_modules)}
+    for path, layer in chosen.items():
+        check_rank(r, layer.in_features, layer.out_features, path)  # type: ignore[arg-type]
 
-    for path in chosen:
-        layer = linear[path]
+    for path, layer in chosen.items():
         if isinstance(layer, LoRALinear):
             layer.add_adapter(name, r, alpha, dropout, rank_stabilized, init)
         else:
@@ -95,6 +83,15 @@ def apply_lora(
             model.set_submodule(path, wrapped)
     set_lora(model, name)
     return model
+
+
+def _check_new_name(model: nn.Module, name: str) -> None:
+    check_name(name)
+    if name in adapter_names(model):
+        raise ValueError(
+            f"the model already has an adapter {name!r}; give the new one another name, or take "
+            "all off with remove_lora(model)"
+        )
 
 
 def lora_layers(model: nn.Module) -> dict[str, LoRALinear]:
