@@ -88,7 +88,7 @@ assert bpe.merged_tokens(merges) == tokens
 for text in "The dog. A dog! My dog?", "Don't go  now, 42 times.":
     print(text, "\n   ", bpe.split_text(text))
 
-train_documents, validation_documents = split_documents(python_library())
+train_documents, validation_documents = split_documents(python_library(course.n_documents))
 library = [document.text for document in train_documents][: course.choose(60, None)]
 held_out = [document.text for document in validation_documents][: course.choose(10, None)]
 

@@ -52,7 +52,7 @@ course = lesson.start(4, "Pretraining")
 # shall see what it has really learned.
 
 # %%
-documents = python_library()
+documents = python_library(course.n_documents)
 train_documents, validation_documents = split_documents(documents)
 n_train = sum(len(document.text) for document in train_documents)
 n_validation = sum(len(document.text) for document in validation_documents)

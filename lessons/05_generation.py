@@ -156,7 +156,7 @@ show("top-p, p = 0.9", keep_top_p(logits, 0.9))
 # where it is sure. We take held-out documents and measure its size at every position.
 
 # %%
-held_out = split_documents(python_library())[1]
+held_out = split_documents(python_library(course.n_documents))[1]
 rows = [encoding.encode_ordinary(document.text) for document in held_out]
 length = course.choose(quick=64, normal=256)
 rows = [row[:length] for row in rows if len(row) >= length][: course.choose(quick=4, normal=24)]

@@ -130,8 +130,10 @@ print(f"prompts that two of them share: {shared}")
 # was pretrained on: bits per byte, as in lesson 4, the lower the better.
 
 # %%
-n_test = course.choose(quick=16, normal=150, full=500)
-held_out = HeldOut(encoding, course.choose(quick=2_000, normal=40_000), course.seed)
+n_test = course.choose(quick=8, normal=150, full=500)
+held_out = HeldOut(
+    encoding, course.choose(quick=2_000, normal=40_000), course.seed, course.n_documents
+)
 States = dict[str, float]
 
 
@@ -178,8 +180,8 @@ def fine_tune(start: GPT, data: InstructionData, steps: int, batch_size: int) ->
     """A copy of start, trained on data; every weight learns."""
     model = copy.deepcopy(start)
     settings = TrainConfig(
-        max_steps=course.choose(quick=4, normal=steps, full=3 * steps),
-        batch_size=batch_size,
+        max_steps=course.choose(quick=3, normal=steps, full=3 * steps),
+        batch_size=course.choose(quick=2, normal=batch_size),
         learning_rate=1e-3,
         min_learning_rate=0.0,
         warmup_steps=course.choose(quick=1, normal=steps // 20),
@@ -233,8 +235,9 @@ judge("translation, then summarization", forgetful)
 
 # %%
 mixed = instruction_data(
-    [translation, summarization], encoding, base.config.block_size, rehearse=0.25, seed=course.seed
-)
+    [translation, summarization], encoding, base.config.block_size,
+    rehearse=0.25, seed=course.seed, n_documents=course.n_documents,
+)  # fmt: skip
 everything = fine_tune(base, mixed, steps=210, batch_size=4)
 judge("both, with rehearsal", everything)
 

@@ -101,9 +101,11 @@ translation, summarization = (
 )
 french = instruction_data([translation], encoding, base.config.block_size, seed=course.seed)
 short = instruction_data([summarization], encoding, base.config.block_size, seed=course.seed)
-n_test = course.choose(quick=16, normal=500)
-rough = course.choose(quick=8, normal=60)  # test records where a rough figure will do
-held_out = HeldOut(encoding, course.choose(quick=2_000, normal=20_000), course.seed)
+n_test = course.choose(quick=8, normal=500)
+rough = course.choose(quick=4, normal=60)  # test records where a rough figure will do
+held_out = HeldOut(
+    encoding, course.choose(quick=2_000, normal=20_000), course.seed, course.n_documents
+)
 EVERY_LAYER = ("c_attn", "c_proj", "c_fc")
 
 
@@ -111,11 +113,11 @@ def teach(
     model: GPT, data: InstructionData, steps: int, batch_size: int, learning_rate: float
 ) -> dict[str, Any]:
     """Train what is to be trained; how long a step took, and the last validation loss."""
-    steps = course.choose(quick=4, normal=steps, full=3 * steps)
+    steps = course.choose(quick=3, normal=steps, full=3 * steps)
     few = sum(p.numel() for p in model.parameters() if p.requires_grad) < 1e6
     settings = TrainConfig(
         max_steps=steps,
-        batch_size=batch_size,
+        batch_size=course.choose(quick=2, normal=batch_size),
         learning_rate=learning_rate,
         min_learning_rate=0.0,
         warmup_steps=steps // 20,

@@ -255,7 +255,7 @@ for layer in layers_to_quantize(base, 8, "row", ("lm_head",))[:4]:
     weight = layer.weight  # [out, in]
     print(f"{list(weight.shape)}: largest is {weight.abs().max() / weight.std():.0f} deviations")
 
-held_out = HeldOut(encoding, course.choose(1_000, 20_000, 10**9), course.seed)
+held_out = HeldOut(encoding, course.choose(1_000, 20_000, 10**9), course.seed, course.n_documents)
 exact = held_out.bits(base)  # [documents]
 alone = held_out.change(exact, np.zeros_like(exact))
 print(f"\n{held_out.n_bytes:,} bytes held out, in {len(exact)} documents; in fp32 the model needs")
@@ -298,7 +298,8 @@ print(f"gradient of the sum of squares: {weight.grad}, twice the rounded weights
 # the batches of the training; the standard error knows only of documents. `--seed` tries others.)
 
 # %%
-library = [document.text for document in split_documents(python_library())[0]]
+documents = split_documents(python_library(course.n_documents))[0]
+library = [document.text for document in documents]
 ids = pack(encoding.encode_ordinary_batch(library), encoding.eot_token)
 data = PackedText(ids, held_out.ids, min(256, base.config.block_size), course.seed)
 steps = course.choose(quick=2, normal=20, full=600)

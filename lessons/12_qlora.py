@@ -130,7 +130,9 @@ print(f"dequantize and multiply {by_hand:,} bytes, nf4_linear {kept_by_us:,} byt
 base, encoding = load_pretrained("base")
 base.to(course.device)
 base.set_dropout(0.0)
-held_out = HeldOut(encoding, course.choose(quick=2_000, normal=20_000), course.seed)
+held_out = HeldOut(
+    encoding, course.choose(quick=2_000, normal=20_000), course.seed, course.n_documents
+)
 exact = held_out.bits_per_byte(base)
 print(f"base model: {exact:.4f} bits per byte of Python's text")
 bits: dict[str, dict[bool, float]] = {"memory": {}, "file": {}, "tables": {}, "cost": {}}
@@ -211,12 +213,13 @@ course.save_figure(draw(memory, ms, llama, PUBLISHED_GB), "memory")
 # for the three with LoRA the same start.
 
 # %%
-n_test = course.choose(quick=16, normal=500)
-STEPS = course.choose(quick=4, normal=280, full=840)
+n_test = course.choose(quick=8, normal=500)
+STEPS = course.choose(quick=3, normal=280, full=840)
+batch_size = course.choose(quick=2, normal=8)
 trained, bleu, loss = {}, {}, {}
 for name in FOUR:
     trained[name] = build(name, base, course.seed)
-    train(trained[name], french, settings(name, STEPS, course.seed, course.device))
+    train(trained[name], french, settings(name, STEPS, course.seed, course.device, batch_size))
     answers = evaluate_task(trained[name], encoding, translation.task, translation.test[:n_test])
     bleu[name] = answers.score
     learnt = sum(p.numel() for p in trained[name].parameters() if p.requires_grad)

@@ -186,8 +186,9 @@ print(f"against the formula: {float((adapter(h) - by_hand).detach().abs().max())
 total = count_parameters(base.config)
 translation = course.limit(task_data(TASKS["translation"]))
 data = instruction_data([translation], encoding, block_size=128, seed=course.seed)
-N_TEST = course.choose(quick=16, normal=200, full=500)
-STEPS = course.choose(quick=4, normal=130, full=390)
+N_TEST = course.choose(quick=8, normal=200, full=500)
+STEPS = course.choose(quick=3, normal=130, full=390)
+BATCH_SIZE = course.choose(quick=2, normal=8)
 START = encoding.encode(" Translate the English sentence into French. English, French:")
 
 
@@ -200,7 +201,7 @@ def teach(start: GPT, method: str) -> tuple[GPT, dict[str, Any]]:
     """A copy of start that a method has taught the task; its score, and what that took."""
     model = build(method, start, course.seed, START)
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    result = train(model, data, settings(method, STEPS, course.seed, course.device))
+    result = train(model, data, settings(method, STEPS, course.seed, course.device, BATCH_SIZE))
     judged = judge(model)
     return model, {
         "BLEU": judged.score,
@@ -313,9 +314,9 @@ print("with none, the base model to the bit:", restored)
 
 # %%
 BLOCKS = (1, 3, base.config.n_layer)
-pages = pretraining_text(encoding, course.seed)
-n_steps = course.choose(quick=4, normal=100, full=300)
-heal = settings("full", n_steps, course.seed, course.device)
+pages = pretraining_text(encoding, course.seed, course.n_documents)
+n_steps = course.choose(quick=2, normal=100, full=300)
+heal = settings("full", n_steps, course.seed, course.device, BATCH_SIZE)
 sizes: dict[int, dict[str, float]] = {}
 for n_layer in BLOCKS[:-1]:
     small = with_fewer_blocks(base, n_layer, pages, heal)

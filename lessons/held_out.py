@@ -41,14 +41,17 @@ class HeldOut:
         n_bytes: documents are drawn until there is so much text, at least two; the last is kept
             whole.
         seed: which documents come first.
+        n_documents: from how many of the library's documents, as in python_library.
 
     Attributes:
         sizes: of each document in bytes of UTF-8, [documents].
         n_bytes: of all of them.
     """
 
-    def __init__(self, encoding: tiktoken.Encoding, n_bytes: int, seed: int) -> None:
-        _, documents = split_documents(python_library())
+    def __init__(
+        self, encoding: tiktoken.Encoding, n_bytes: int, seed: int, n_documents: int | None = None
+    ) -> None:
+        _, documents = split_documents(python_library(n_documents))
         texts = [document.text for document in documents]
         random.Random(seed).shuffle(texts)
         sizes = np.array([len(text.encode()) for text in texts])

@@ -24,13 +24,18 @@ from minigpt.training.loop import train
 from minigpt.training.settings import TrainConfig
 
 
-def pretraining_text(encoding: tiktoken.Encoding, seed: int, row_length: int = 128) -> PackedText:
+def pretraining_text(
+    encoding: tiktoken.Encoding,
+    seed: int,
+    n_documents: int | None = None,
+    row_length: int = 128,
+) -> PackedText:
     """Rows of the text that the base model was pretrained on, mixed as it was there."""
 
     def ids_of(texts: list[str]) -> np.ndarray:
         return pack(encoding.encode_ordinary_batch(texts), encoding.eot_token)
 
-    library, held_out = split_documents(python_library())
+    library, held_out = split_documents(python_library(n_documents))
     sources = {"library": [document.text for document in library]}
     sources |= {task: task_texts(task, "train") for task in TASK_FIELDS}
     validation = ids_of([document.text for document in held_out])

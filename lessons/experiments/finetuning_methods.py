@@ -86,13 +86,15 @@ def build(name: str, base: GPT, seed: int, start_ids: Sequence[int] = ()) -> GPT
     return model
 
 
-def settings(name: str, steps: int, seed: int, device: torch.device) -> TrainConfig:
+def settings(
+    name: str, steps: int, seed: int, device: torch.device, batch_size: int = 8
+) -> TrainConfig:
     """Returns how RECIPES[name] is trained: the learning rate rises briefly, then falls to zero."""
     recipe = RECIPES[name]
     usual = finetuning.RECIPES[recipe.method]
     return TrainConfig(
         max_steps=steps,
-        batch_size=8,
+        batch_size=batch_size,
         learning_rate=recipe.learning_rate or usual.learning_rate,
         min_learning_rate=0.0,
         warmup_steps=steps // 20,

@@ -22,7 +22,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from minigpt.config import GPTConfig
 from minigpt.files.atomic import write_atomically, write_text
@@ -88,6 +89,21 @@ def match_weights(
     return state
 
 
+class _DrawNothing(TorchFunctionMode):
+    """Leaves out normal_: on "meta" there is nothing to fill, yet torch would load its compiler."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        return None if func in (nn.init.normal_, Tensor.normal_) else func(*args, **(kwargs or {}))
+
+
+def without_memory(config: GPTConfig) -> GPT:
+    """Returns a GPT on the device "meta": the names and shapes of its weights, and no numbers."""
+    with torch.device("meta"), _DrawNothing():
+        return GPT(config)
+
+
 def assemble(
     folder: Path, config: GPTConfig, weights: dict[str, Stored], elsewhere: Collection[str] = ()
 ) -> GPT:
@@ -102,8 +118,7 @@ def assemble(
     """
     if not config.bias and any(w.tensor.any() for n, w in weights.items() if n.endswith(".bias")):
         config = dataclasses.replace(config, bias=True)  # saved without, then trained with biases
-    with torch.device("meta"):  # names and shapes without memory
-        model = GPT(config)
+    model = without_memory(config)
     wanted = {name: p for name, p in model.state_dict().items() if name not in elsewhere}
     model.load_state_dict(
         match_weights(folder, weights, wanted), strict=False, assign=True
@@ -205,8 +220,7 @@ def stored_tensors(
     Raises:
         ValueError: the model's weights are not those of a GPT of its configuration.
     """
-    with torch.device("meta"):
-        plain = GPT(dataclasses.replace(model.config, bias=True)).state_dict()
+    plain = without_memory(dataclasses.replace(model.config, bias=True)).state_dict()
     state = {
         name: tensor
         for name, tensor in model.state_dict().items()

@@ -73,6 +73,7 @@ def instruction_data(
     wording: int | None = 0,
     rehearse: float = 0.0,
     seed: int = 0,
+    n_documents: int | None = None,
 ) -> instructions.InstructionData:
     """Packed rows of one or several tasks, each task as often as any other.
 
@@ -81,6 +82,7 @@ def instruction_data(
         wording: which wording of the prompts to train with; None mixes all of them.
         rehearse: the share of rows that are text of the Python library instead, of which the base
             model was made, from 0 to below 1.
+        n_documents: how many of the library's documents are rehearsed; None takes all of them.
 
     Raises:
         ValueError: as encode_examples, pack_examples and InstructionData; or rehearse or row_length
@@ -103,7 +105,7 @@ def instruction_data(
 
     sources = [(rows(encode(part.task, part.train, row_length)), 1.0) for part in parts]
     if rehearse:
-        library, _ = documents.split_documents(python_library.python_library())
+        library, _ = documents.split_documents(python_library.python_library(n_documents))
         texts = (encoding.encode_ordinary(document.text) for document in library)
         text = instructions.text_rows(pack(texts, encoding.eot_token), row_length)
         sources.append((text, len(parts) * rehearse / (1 - rehearse)))

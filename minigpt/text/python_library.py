@@ -37,7 +37,7 @@ MIN_DOCUMENT = 200  # characters: shorter ones ("Codec cp037, generated from ...
 MIN_REPEAT = 30  # characters: shorter paragraphs ("For example:") may occur again and again
 
 
-def python_library() -> list[Document]:
+def python_library(n_documents: int | None = None) -> list[Document]:
     """Returns the English in this Python's standard library, cleaned, each paragraph once.
 
     One document for each module (its docstrings in source order) and one for each help topic
@@ -45,40 +45,55 @@ def python_library() -> list[Document]:
     source file is imported: docstrings are found with `ast`. Takes about 2 s and gives about 2 MB;
     the exact text differs between Python versions.
 
+    Args:
+        n_documents: how many to return, the first by name; None returns all of them.
+
     Raises:
         FileNotFoundError: this Python has no source files (an embedded or frozen distribution).
     """
-    docstrings = dict(source_docstrings(Path(sysconfig.get_path("stdlib"))))
-    if not docstrings:
+    sources = source_files(Path(sysconfig.get_path("stdlib")))
+    if not sources:
         raise FileNotFoundError(
             f"this Python keeps no library source in {sysconfig.get_path('stdlib')}, so its "
             "docstrings cannot be read; use a full Python installation, or a text file of your own"
         )
-    for name in COMPILED_MODULES.split():
-        docstrings.setdefault(name, compiled_docstrings(name))
-    docstrings |= {f"topic:{name}": [text] for name, text in help_topics().items()}
+    topics = {f"topic:{name}": text for name, text in help_topics().items()}
 
-    documents = []
+    documents: list[Document] = []
     seen: set[str] = set()
-    for name in sorted(docstrings):
-        cleaned = (clean(text) for text in docstrings[name])
+    for name in sorted({*sources, *COMPILED_MODULES.split(), *topics}):
+        if len(documents) == n_documents:
+            break
+        if name in topics:
+            docstrings = [topics[name]]
+        elif name in sources:
+            docstrings = source_docstrings(sources[name])
+        else:
+            docstrings = compiled_docstrings(name)
+        cleaned = (clean(text) for text in docstrings)
         text = "\n\n".join(filter(None, (drop_repeats(text, seen) for text in cleaned)))
         if len(text) >= MIN_DOCUMENT:
             documents.append(Document(name, text))
     return documents
 
 
-def source_docstrings(library: Path) -> Iterator[tuple[str, list[str]]]:
-    """Yields (module name, its docstrings in source order) for each source file under `library`."""
+def source_files(library: Path) -> dict[str, Path]:
+    """Returns the source files under `library` by the names of their modules."""
+    found = {}
     for folder, subfolders, files in os.walk(library):
         subfolders[:] = set(subfolders) - LEFT_OUT  # os.walk does not enter what is removed here
         for path in (Path(folder, file) for file in files if file.endswith(".py")):
-            try:
-                tree = ast.parse(path.read_bytes())
-            except (SyntaxError, ValueError):
-                continue
             parts = path.relative_to(library).with_suffix("").parts
-            yield ".".join(parts).removesuffix(".__init__"), list(docstrings_of(tree))
+            found[".".join(parts).removesuffix(".__init__")] = path
+    return found
+
+
+def source_docstrings(path: Path) -> list[str]:
+    """Returns the docstrings of a source file, in its order; [] if Python cannot parse it."""
+    try:
+        return list(docstrings_of(ast.parse(path.read_bytes())))
+    except (SyntaxError, ValueError):
+        return []
 
 
 def docstrings_of(node: ast.AST) -> Iterator[str]:

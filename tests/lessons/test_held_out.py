@@ -23,7 +23,7 @@ TEXTS = ["aba", "b" * 30, "abababababab", "aab" * 9]
 def drawn(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], HeldOut]:
     """drawn(100) draws 100 bytes or more of TEXTS; a token is a byte."""
     documents = [Document(str(i), text) for i, text in enumerate(TEXTS)]
-    monkeypatch.setattr(held_out, "python_library", lambda: documents)
+    monkeypatch.setattr(held_out, "python_library", lambda n_documents=None: documents)
     monkeypatch.setattr(held_out, "split_documents", lambda documents: ([], documents))
     ranks = {bytes([byte]): byte for byte in range(256)}
     encoding = tiktoken.Encoding(

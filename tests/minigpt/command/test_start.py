@@ -49,3 +49,8 @@ def test_an_import_changes_no_environment_starts_no_thread_and_writes_no_file(pa
     else:
         code = SIDE_EFFECTS.replace("PACKAGE", package)
     assert run_python("-c", code).splitlines()[-1] == "True 1 []"
+
+
+def test_loading_a_model_does_not_load_torch_s_compiler() -> None:
+    code = "import sys, minigpt; minigpt.load_pretrained('base'); print('sympy' in sys.modules)"
+    assert run_python("-c", code).splitlines()[-1] == "False"

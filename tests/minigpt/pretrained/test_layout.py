@@ -13,7 +13,9 @@ from torch import Tensor
 from transformers import GPT2Config, GPT2LMHeadModel, GPT2Model
 
 from minigpt.config import GPTConfig
+from minigpt.model import GPT
 from minigpt.pretrained.folders import load_gpt2, save_gpt2
+from minigpt.pretrained.layout import without_memory
 from tests.minigpt.tiny.gpt2 import IDX, SIZES, ours, randomize
 
 Edit = Callable[[dict], object]
@@ -260,3 +262,13 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "model.safetensors.index.json").unlink()
     with pytest.raises(FileNotFoundError, match=r"model\.safetensors is missing"):
         load_gpt2(tmp_path)
+
+
+def test_a_model_without_memory_has_the_names_and_shapes_of_one_with_it() -> None:
+    config = GPTConfig(vocab_size=31, block_size=8, n_layer=2, n_head=2, n_embd=6)
+    before = torch.get_rng_state()
+    empty = without_memory(config).state_dict()
+    assert torch.equal(torch.get_rng_state(), before)
+    assert {t.device.type for t in empty.values()} == {"meta"}
+    whole = GPT(config).state_dict()
+    assert [(n, t.shape) for n, t in empty.items()] == [(n, t.shape) for n, t in whole.items()]

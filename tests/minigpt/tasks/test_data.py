@@ -109,7 +109,7 @@ def test_the_share_of_rehearsed_text_holds_with_several_tasks(
         Document(f"page{i}", "".join(f"Entry {i} of {n} in the list.\n\n" for n in range(60)))
         for i in range(20)
     ]
-    monkeypatch.setattr(python_library, "python_library", lambda: pages)
+    monkeypatch.setattr(python_library, "python_library", lambda n_documents=None: pages)
     part = TaskData(SUMS, RECORDS[:30], RECORDS[30:], [])
     data = instruction_data([part, part], encoding, 128, row_length=16, rehearse=share)
     rows = [encoding.decode(row.tolist()) for row in drawn(data, 24)]

@@ -13,7 +13,7 @@ from zlib import crc32
 import pytest
 
 from minigpt.text.documents import Document
-from minigpt.text.python_library import clean, python_library, source_docstrings
+from minigpt.text.python_library import clean, python_library, source_docstrings, source_files
 from tests.minigpt.tiny.paragraphs import blocks, one_line
 
 
@@ -84,9 +84,14 @@ class C:
         path.write_text(source)
     (tmp_path / "broken.py").write_text("def (:")
     (tmp_path / "zero.py").write_bytes(b'"""x"""\0')
-    assert list(source_docstrings(tmp_path)) == [
-        ("pkg", ["Module.", "First.", "Inner.", "Second.", "Third."])
-    ]
+    found = {name: source_docstrings(path) for name, path in source_files(tmp_path).items()}
+    expected = ["Module.", "First.", "Inner.", "Second.", "Third."]
+    assert found == {"pkg": expected, "broken": [], "zero": []}
+
+
+def test_the_first_documents_are_those_of_the_whole(library: list[Document]) -> None:
+    for n in (0, 1, 40):
+        assert python_library(n) == library[:n]
 
 
 def test_python_without_source_files_is_one_sentence(
