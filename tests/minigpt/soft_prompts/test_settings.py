@@ -187,7 +187,7 @@ def test_the_nearest_tokens_are_those_of_the_largest_cosines(encoding: tiktoken.
 
 def test_keys_and_values_resemble_no_tokens(encoding: tiktoken.Encoding) -> None:
     model = prompted("prefix", name="french")
-    with pytest.raises(ValueError, match="'french' is one of prefix tuning: keys and values"):
+    with pytest.raises(ValueError, match="'french' comes from prefix tuning: it holds keys and"):
         nearest_tokens(model, encoding)
     set_soft_prompt(model, None)
     with pytest.raises(ValueError, match="no soft prompt is active; the model has french"):
