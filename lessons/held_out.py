@@ -42,7 +42,7 @@ class HeldOut:
             last is kept whole.
         seed: decides which documents come first.
 
-        Attributes:
+    Attributes:
         sizes: the bytes of UTF-8 in each document, [documents].
         n_bytes: the bytes of all of them.
     """

@@ -220,7 +220,7 @@ class InstructionData:
         validation: rows that training never sees.
         seed: decides the order of the rows.
 
-        Raises:
+    Raises:
         ValueError: there is no source, a source or the validation set has no rows, rows have
             different lengths, a weight is not above 0, or seed is negative.
     """

@@ -122,7 +122,7 @@ def fetch(
         datasets: the data sets that can be fetched.
         progress: show a progress bar.
 
-        Raises:
+    Raises:
         ValueError: the name is unknown, or a file fails its checks (it is not kept).
         FileNotFoundError: `source` does not hold the files.
         ConnectionError: there is no network, or the server does not send the file; the error says

@@ -1,4 +1,4 @@
-"""minigpt.bottlenecks.model: adapters on a model, against the formula in double precision."""
+"""minigpt.bottlenecks.model: bottlenecks on a model, against the formula in double precision."""
 
 from __future__ import annotations
 

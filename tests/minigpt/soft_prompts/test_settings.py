@@ -1,4 +1,4 @@
-"""minigpt.soft_prompts: how a prompt starts, what it counts, what is refused, what it resembles."""
+"""minigpt.soft_prompts: how a prompt starts, its counts, what is refused, nearest tokens."""
 
 from __future__ import annotations
 
@@ -157,7 +157,7 @@ def test_names_that_are_not_there_are_refused() -> None:
 
 @pytest.fixture(scope="module")
 def encoding() -> tiktoken.Encoding:
-    """One id a byte, and the end of text: 100 ids, as many as the tiny model has."""
+    """Returns an encoding of one id a byte and the end of text: 100 ids, as the tiny model has."""
     ranks = {bytes([32 + i]): i for i in range(95)} | {bytes([i]): 95 + i for i in range(4)}
     return tiktoken.Encoding(
         "bytes", pat_str=r"[\s\S]", mergeable_ranks=ranks, special_tokens={"<|endoftext|>": 99}

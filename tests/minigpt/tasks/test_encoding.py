@@ -13,7 +13,7 @@ QUIZ = make_task("quiz", "{q} =>", "{a}", "accuracy", 8)
 
 @pytest.fixture(scope="module")
 def encoding() -> tiktoken.Encoding:
-    """The shipped tokenizer."""
+    """Returns the shipped tokenizer."""
     return load_encoding(data_folder() / "base" / "tokenizer.json")
 
 
