@@ -1,7 +1,7 @@
-"""Write the three task sets: translation, dialogues, reviews.
+"""Writes the three task sets: translation, dialogues, reviews.
 
     python data/make.py             # data/<task>/{train,validation,test}.jsonl
-    python data/make.py --check     # are the files there what the generators make? writes nothing
+    python data/make.py --check     # compares the files with what the generators make
 
 The same seed gives the same bytes on every machine and every Python, so a set need not be trusted:
 it can be made again. The files are JSON lines: one compact object a line, UTF-8, "\\n" at the end.
@@ -22,20 +22,20 @@ SPLITS = ("train", "validation", "test")
 
 
 def task_files(task: str, seed: int = 0) -> dict[str, bytes]:
-    """The contents of a task's three files by split, from its generator."""
+    """Returns the contents of a task's three files by split, from its generator."""
     splits = importlib.import_module(f"generators.{task}.generate").generate(seed)
     return {split: json_lines(splits[split]) for split in SPLITS}
 
 
 def json_lines(records: Iterable[Mapping[str, str]]) -> bytes:
-    """Records as JSON lines without needless spaces, in UTF-8."""
+    """Returns records as JSON lines without needless spaces, in UTF-8."""
     return "".join(
         json.dumps(record, ensure_ascii=False, separators=(",", ":")) + "\n" for record in records
     ).encode()
 
 
 def difference(path: Path, content: bytes) -> str | None:
-    """One sentence on how the file differs from what it should hold, or None if it does not."""
+    """Says in a sentence how the file differs from what it should hold; None if it does not."""
     if not path.is_file():
         return f"{path} is missing; run `python data/make.py` to write it."
     found = path.read_bytes()
@@ -51,7 +51,7 @@ def difference(path: Path, content: bytes) -> str | None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command line; returns the exit code."""
+    """Runs the command line; returns the exit code."""
     parser = argparse.ArgumentParser(
         description="Write the task sets, byte for byte the same on every machine.",
         epilog="example: python data/make.py --task reviews --check",

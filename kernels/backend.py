@@ -1,4 +1,4 @@
-"""Chooses who does the work: the Triton kernels, or PyTorch."""
+"""Chooses the backend: the Triton kernels, or PyTorch."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def has_triton() -> bool:
 
 @cache
 def warn_without_triton() -> None:
-    """Warns once that a GPU is there and triton is not."""
+    """Warns once that there is a GPU but triton is not installed."""
     warnings.warn(
         "triton is not installed, so NF4 runs on the GPU in plain PyTorch, which is many times "
         "slower; `pip install triton` where there are wheels for it",
@@ -29,16 +29,16 @@ def warn_without_triton() -> None:
 
 
 def check_backend(backend: str | None) -> None:
-    """Raises ValueError unless there is such a backend."""
+    """Raises ValueError unless there is a backend of this name."""
     if backend not in (None, "triton", "torch"):
         raise ValueError(f'backend must be "triton", "torch" or None, got {backend!r}')
 
 
 def use_triton(backend: str | None, device: torch.device) -> bool:
-    """Returns whether the Triton kernels, and not PyTorch, do the work for tensors on `device`.
+    """Returns whether the Triton kernels, and not PyTorch, are used for tensors on `device`.
 
     Raises:
-        ValueError: there is no such backend, or it cannot work there.
+        ValueError: there is no such backend, or it cannot work on `device`.
     """
     check_backend(backend)
     if backend == "torch" or (backend is None and device.type != "cuda"):
@@ -51,7 +51,7 @@ def use_triton(backend: str | None, device: torch.device) -> bool:
     if device.type != "cuda":
         from triton import knobs
 
-        if not knobs.runtime.interpret:  # what triton.jit asks: kernels are compiled for a GPU
+        if not knobs.runtime.interpret:  # then triton.jit compiles kernels, which needs a GPU
             raise ValueError(
                 f'backend="triton" needs a GPU, and the tensor is on {device}; use "torch", or '
                 "set TRITON_INTERPRET=1 in the environment to run the kernels in the interpreter"

@@ -1,9 +1,8 @@
-"""What users of the package call: `quantize_nf4`, `dequantize_nf4` and `nf4_linear`.
+"""The functions that users of the package call: `quantize_nf4`, `dequantize_nf4`, `nf4_linear`.
 
-Here is everything around the arithmetic: what is checked, who does the work (the Triton kernels of
-`kernels.gpu` on a GPU, `kernels.cpu` elsewhere), what the gradients are, and how torch.compile gets
-to know of it: by three operators that are registered with torch.library, so that a compiled graph
-calls them like operators of torch itself.
+Here is everything around the arithmetic: the checks, the choice of the backend (the Triton kernels
+of `kernels.gpu` on a GPU, `kernels.cpu` elsewhere), the gradients, and three operators registered
+with torch.library, which a graph of torch.compile calls like torch's own.
 """
 
 from __future__ import annotations
@@ -21,9 +20,9 @@ from kernels.cpu.memory import reshaped
 from kernels.nf4 import NF4Tensor, check_block_size, check_dtype, check_type
 from kernels.reference import check_finite
 
-# With up to so many rows a product reads the packed weight; with more it is dequantized once. In
-# fp32 the kernel reads it anew for each row. Not measured: set them when a GPU can be had, from
-# "ours, packed" and "ours, dequantized" of `python -m kernels.bench`.
+# With up to this many rows a product reads the packed weight; with more the weight is dequantized
+# first. In fp32 the kernel reads it again for each row. The numbers are estimates; the rows "ours,
+# packed" and "ours, dequantized" of `python -m kernels.bench` show which is faster on a GPU.
 FEW_ROWS = {torch.float32: 4, torch.float16: 32, torch.bfloat16: 32}
 
 
@@ -34,20 +33,20 @@ def quantize_nf4(
     nested_block_size: int = 256,
     backend: str | None = None,
 ) -> NF4Tensor:
-    """Store a tensor of any shape in 4 bits a number; see `kernels.nf4` for the format.
+    """Stores a tensor of any shape in 4 bits a number; see `kernels.nf4` for the format.
 
     Args:
-        weight: fp32, fp16 or bf16; contiguous or not, empty, of any size. Gradients end here.
-        block_size: elements that share a scale, a power of two from 32 to 4096.
+        weight: fp32, fp16 or bf16; contiguous or not, of any size. No gradient goes through.
+        block_size: how many elements share a scale, a power of two from 32 to 4096.
         double_quant: store the scales in 8 bits each.
-        nested_block_size: scales that share a scale of their own then, a power of two as above.
-        backend: "triton", "torch", or None: triton for a tensor on a GPU, where it is installed.
+        nested_block_size: how many of those scales share one of their own, a power of two as above.
+        backend: "triton", "torch", or None: triton for a tensor on a GPU, if it is installed.
 
     Raises:
-        ValueError: weight has a NaN or Inf (the message says where; on a GPU that waits for the
-            kernels to end, and while a CUDA graph is captured it is left out), a size is not
-            allowed, or there is no such backend.
-        TypeError: weight is of another dtype, or no dense tensor.
+        ValueError: weight has a NaN or Inf (the error says where; on a GPU the check waits for the
+            kernels, and it is left out while a CUDA graph is captured), a size is not allowed, or
+            there is no such backend.
+        TypeError: weight has another dtype, or is not a dense tensor.
     """
     check_type("weight", weight, Tensor)
     check_dtype("weight", weight.dtype)
@@ -64,16 +63,16 @@ def quantize_nf4(
 def dequantize_nf4(
     q: NF4Tensor, dtype: torch.dtype | None = None, backend: str | None = None
 ) -> Tensor:
-    """The numbers that q stands for, as a tensor of q's shape.
+    """Returns the numbers that q stands for, as a tensor of q's shape, rounded once to dtype.
 
     Args:
-        q: what `quantize_nf4` gave.
-        dtype: fp32, fp16 or bf16; as it was before quantization if None. Rounded to it once.
+        q: a result of `quantize_nf4`.
+        dtype: fp32, fp16 or bf16; None is the dtype before quantization.
         backend: as for `quantize_nf4`.
 
     Raises:
-        TypeError: another dtype, or q is no NF4Tensor.
-        ValueError: there is no such backend, or it cannot work there.
+        TypeError: dtype is another one, or q is not an NF4Tensor.
+        ValueError: there is no such backend, or it cannot work on q's device.
     """
     check_type("q", q, NF4Tensor)
     dtype = q.dtype if dtype is None else dtype
@@ -88,13 +87,13 @@ def dequantize_nf4(
 def nf4_linear(
     x: Tensor, q: NF4Tensor, bias: Tensor | None = None, backend: str | None = None
 ) -> Tensor:
-    """x W^T + bias with a weight W in NF4: a linear layer whose weight is frozen.
+    """Computes x W^T + bias with a weight W in NF4: a linear layer whose weight is frozen.
 
         grad_x    = grad_out W
         grad_bias = grad_out summed over rows
 
-    W is dequantized for the product, forward and backward, and never kept: what is saved for the
-    backward pass are the 4-bit codes and their scales. Under autocast x, W and bias take its dtype.
+    W is dequantized for each product, forward and backward, and never kept: only the 4-bit codes
+    and their scales are saved for the backward pass. Under autocast x, W and bias take its dtype.
 
     Args:
         x: [..., in], of q's dtype.
@@ -109,7 +108,7 @@ def nf4_linear(
 
     Raises:
         ValueError: shapes or devices do not fit together, or there is no such backend.
-        TypeError: dtypes do not, or something is no dense tensor.
+        TypeError: dtypes do not fit together, or an argument is not a dense tensor.
     """
     check_type("q", q, NF4Tensor)
     check_type("x", x, Tensor)
@@ -150,7 +149,7 @@ def nf4_linear(
     return FrozenLinear.apply(x, bias, settings, q.codes, *scales)
 
 
-# Who does the work
+# The backends
 
 
 def quantize(
@@ -163,7 +162,7 @@ def quantize(
 
     q = gpu.quantize(weight, block_size, nested_block_size)
     if not (weight.is_cuda and torch.cuda.is_current_stream_capturing()):
-        scales = q.absmax if q.absmax_offset is None else q.absmax_offset  # their mean
+        scales = q.absmax if q.absmax_offset is None else q.absmax_offset  # the scales' mean
         assert scales is not None
         check_finite(weight, scales)
     return q
@@ -179,7 +178,7 @@ def dequantize(q: NF4Tensor, dtype: torch.dtype, backend: str | None) -> Tensor:
 
 
 def multiply(x: Tensor, q: NF4Tensor, bias: Tensor | None, backend: str | None) -> Tensor:
-    """Returns x W^T + bias, [..., in] -> [..., out]: from the packed weight for few rows."""
+    """Returns x W^T + bias, [..., out]; for few rows the product reads the packed weight."""
     few = math.prod(x.shape[:-1]) <= FEW_ROWS.get(x.dtype, 0) and 0 not in (*x.shape, *q.shape)
     if not few or not use_triton(backend, x.device):
         product = F.linear(x, dequantize(q, x.dtype, backend), bias)
@@ -190,7 +189,7 @@ def multiply(x: Tensor, q: NF4Tensor, bias: Tensor | None, backend: str | None) 
     return product if bias is None else product.add_(bias)
 
 
-# The operators. They see an NF4Tensor as its parts and as a few numbers.
+# The operators, which are given an NF4Tensor as its parts and a few numbers
 
 
 @torch.library.custom_op("kernels::quantize_nf4", mutates_args=())
@@ -243,7 +242,7 @@ def linear_op(
     nested_block_size: int | None,
     backend: str | None,
 ) -> Tensor:
-    """Returns what `multiply` does; shape is [out, in]."""
+    """Returns what `multiply` returns; shape is [out, in]."""
     q = NF4Tensor.from_parts(parts, shape, x.dtype, block_size, nested_block_size)
     return multiply(x, q, bias, backend)
 
@@ -254,10 +253,10 @@ def _(x: Tensor, parts: list[Tensor], bias: Tensor | None, shape: list[int], *_:
 
 
 def must_use_operators(tensor: Tensor) -> bool:
-    """Returns whether something looks on that has to see operators, or a tensor holds no numbers.
+    """Returns whether the work must go through the operators.
 
-    That is torch.compile, torch.jit.trace, a dispatch mode (make_fx), a transform of torch.func;
-    and FakeTensor, meta.
+    It must if something records or transforms operations (torch.compile, torch.jit.trace, a
+    dispatch mode such as make_fx, torch.func), or if the tensor has no numbers (FakeTensor, meta).
     """
     return (
         torch.compiler.is_compiling()
@@ -271,10 +270,10 @@ def must_use_operators(tensor: Tensor) -> bool:
 
 
 class FrozenLinear(torch.autograd.Function):
-    """What `multiply` computes, and its gradients.
+    """Runs `multiply` and computes its gradients.
 
-    The operators are called only where they must be: around each call of one, torch runs Python of
-    its own that takes as long as dequantizing 1024 x 1024 does in machine code.
+    The operators are called only where they must be: around each call of one, torch runs Python
+    code that takes as long as dequantizing 1024 x 1024 numbers does in machine code.
     """
 
     @staticmethod
@@ -289,10 +288,10 @@ class FrozenLinear(torch.autograd.Function):
         absmax_scale: Tensor | None,
         absmax_offset: Tensor | None,
     ) -> Tensor:
-        """Kept are neither x nor the dequantized weight: the gradient of x needs only the parts.
+        """Saves only the parts: the gradient of x needs neither x nor the dequantized weight.
 
-        They come one by one: of a forward with *parts, torch.compile loses ctx where no gradient is
-        wanted and two parts make the arguments as many as the parameters (torch 2.13).
+        The parts are separate arguments because torch.compile of torch 2.13 would drop ctx from a
+        forward with *parts where no gradient is wanted and two parts are given.
         """
         scales = absmax, absmax_codes, absmax_scale, absmax_offset
         parts = [codes, *(part for part in scales if part is not None)]
@@ -305,7 +304,7 @@ class FrozenLinear(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        """grad [..., out] -> gradients of x [..., in] and bias [out]."""
+        """Returns the gradients of x [..., in] and bias [out] from grad [..., out]."""
         shape, *sizes, backend = ctx.settings
         parts = list(ctx.saved_tensors)
         grad_x = grad_bias = None

@@ -1,1 +1,1 @@
-"""The course: one numbered script a lesson, which imports the library and shows it at work."""
+"""The course: each lesson is a numbered script that imports the library and shows it at work."""

@@ -1,8 +1,8 @@
 """The recipe of the base model in data/base, which lesson 04 runs with `--full`.
 
-It learns from the Python library and from the training texts of the three task sets: dialogues,
-reviews, summaries, and short pages that say the same in English and in French, as some of the web
-does. It never sees a prompt, or a dialogue next to its summary.
+The model is trained on the Python library and on the training texts of the three task sets:
+dialogues, reviews, summaries, and short pages that say the same in English and in French, as some
+web pages do. It never sees a prompt, or a dialogue next to its summary.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from minigpt.training.settings import TrainConfig
 
 CONFIG = GPTConfig(vocab_size=4096, block_size=512, n_layer=5, n_head=4, n_embd=256, dropout=0.1)
 MIX = {"library": 0.52, "translation": 0.28, "dialogues": 0.13, "reviews": 0.07}
-# (tokens in a window, settings). Short windows first: for the same tokens they take less time and
-# make batches more varied. The second stage teaches the later half of the positions.
+# (tokens in a window, settings). Short windows come first: for the same number of tokens they take
+# less time and make batches more varied. The second stage trains the later half of the positions.
 STAGES: list[tuple[int, dict[str, Any]]] = [
     (
         256,
@@ -46,18 +46,18 @@ STAGES: list[tuple[int, dict[str, Any]]] = [
         },
     ),
 ]
-# The task sets repeat a small vocabulary so often that they would fill the tokenizer with whole
-# words of theirs. One text in four leaves it room for the library's, whose text is harder.
+# The task sets repeat a small vocabulary so often that its words would fill the tokenizer. Taking
+# one text in four leaves room for the library's words, whose text is harder.
 TOKENIZER_SHARE = 4
 
 
 def tokens_seen() -> int:
-    """Training tokens over all stages."""
+    """Returns the number of training tokens in all stages."""
     return sum(T * run["max_steps"] * run["batch_size"] for T, run in STAGES)
 
 
 def read_log(path: Path) -> tuple[list[dict], list[dict]]:
-    """(training steps, validations) of a log.jsonl."""
+    """Returns the training steps and the validations of a log.jsonl."""
     records = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     return [r for r in records if "loss" in r], [r for r in records if "validation_loss" in r]
 
@@ -65,17 +65,17 @@ def read_log(path: Path) -> tuple[list[dict], list[dict]]:
 def make_base_model(
     folder: Path, library: list[str], held_out: list[str], device: str, seed: int
 ) -> None:
-    """Train the base model; leaves it in folder as data/base has it.
+    """Trains the base model and saves it in folder with the files of data/base.
 
-    Interrupted, the same call goes on where the last one stopped.
+    After an interruption the same call continues where the last one stopped.
 
     Args:
         folder: gets config.json, model.safetensors (bfloat16), tokenizer.json, log.jsonl, and a
             folder for each stage.
-        library: the documents of the Python library to learn from.
-        held_out: those to validate on.
+        library: the documents of the Python library to train on.
+        held_out: the documents to validate on.
         device: as in TrainConfig.
-        seed: of the first weights, the batches and the dropout.
+        seed: the seed of the initial weights, the batches and the dropout.
     """
     texts = {task: task_texts(task, "train") for task in TASK_FIELDS}
     sample = [text for task in texts.values() for text in task[::TOKENIZER_SHARE]]
@@ -105,7 +105,7 @@ def make_base_model(
             resume=True,
         )
         train(model, PackedText(sources, validation, block_size, seed + number), settings)
-        # One step in ten, and all validations: enough to draw the curve again.
+        # One step in ten and all validations are enough to draw the curve again.
         trained, validated = read_log(stage / "log.jsonl")
         log += [{**line, "step": before + line["step"]} for line in trained[::10] + validated]
         before += run["max_steps"]

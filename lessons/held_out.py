@@ -1,4 +1,4 @@
-"""Text that the base model has never seen, and how well a model predicts it."""
+"""Measures how well a model predicts text that the base model has never seen."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from minigpt.text.python_library import python_library
 
 
 class Change(NamedTuple):
-    """A difference in bits per byte and its standard error: how much it varies with the text."""
+    """A difference in bits per byte, and its standard error: how much it varies with the text."""
 
     bits_per_byte: float
     error: float
 
     @property
     def is_noise(self) -> bool:
-        """Whether it is below two standard errors, so that it may well be chance."""
+        """Returns whether it is below two standard errors, so that it may well be chance."""
         return abs(self.bits_per_byte) < 2 * self.error
 
     def __str__(self) -> str:
@@ -38,14 +38,14 @@ class HeldOut:
 
     Args:
         encoding: the model's tokenizer.
-        n_bytes: documents are drawn until there is so much text, at least two; the last is kept
-            whole.
-        seed: which documents come first.
-        n_documents: from how many of the library's documents, as in python_library.
+        n_bytes: documents are drawn until there are this many bytes of text, but at least two; the
+            last is kept whole.
+        seed: decides which documents come first.
+        n_documents: how many of the library's documents to draw from; None is all of them.
 
     Attributes:
-        sizes: of each document in bytes of UTF-8, [documents].
-        n_bytes: of all of them.
+        sizes: the bytes of UTF-8 in each document, [documents].
+        n_bytes: the bytes of all of them.
     """
 
     def __init__(
@@ -59,15 +59,15 @@ class HeldOut:
         self.sizes = sizes[:n_texts]
         self.n_bytes = int(self.sizes.sum())
         self.ids = pack(encoding.encode_ordinary_batch(texts[:n_texts]), encoding.eot_token)
-        # Of every target, that is of every id but the first: it belongs to document 0, 1, ...
+        # The document, 0, 1, ..., of every target, that is of every id but the first
         self.document = np.cumsum(self.ids == encoding.eot_token)[:-1]
 
     @torch.no_grad()
     def bits(self, model: GPT) -> np.ndarray:
-        """Bits that the model needs for each document, [documents].
+        """Returns the bits that the model needs for each document, [documents].
 
-        Every token, each document's last among them, which ends it, is predicted with at least 1/4
-        of the context before it.
+        Every token, including the one that ends a document, is predicted from at least 1/4 of the
+        context.
         """
         context = model.config.block_size
         device = next(model.parameters()).device
@@ -84,14 +84,14 @@ class HeldOut:
         return np.bincount(self.document, nats / math.log(2))
 
     def bits_per_byte(self, model: GPT) -> float:
-        """Bits that the model needs for a byte of the text."""
+        """Returns the bits that the model needs for a byte of the text."""
         return float(self.bits(model).sum()) / self.n_bytes
 
     def change(self, bits: np.ndarray, before: np.ndarray) -> Change:
-        """By how much bits per byte differ between two models, from `bits` of each, [documents].
+        """Returns the change in bits per byte between two models, from `bits` of each, [documents].
 
-        Both find the same documents hard, so that what a model needs varies far more from document
-        to document than how much more it needs than another. Hence they are compared document by
+        Both models find the same documents hard, so the difference between the two varies far less
+        from document to document than the bits themselves. Hence they are compared document by
         document. With d the difference and n the bytes of each of K documents, the change is
         c = sum(d) / sum(n), and its standard error sqrt(K / (K - 1) sum((d - c n)^2)) / sum(n).
 

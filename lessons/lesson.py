@@ -1,4 +1,4 @@
-"""What every lesson script shares: its settings, its figures, and the table it ends with.
+"""The parts that every lesson script shares: its settings, its figures, and its closing table.
 
 from lessons import lesson
 
@@ -36,10 +36,10 @@ class Lesson:
 
     Attributes:
         number: the lesson's number.
-        device: where tensors live.
+        device: the device that the tensors are on.
         seed: the seed that was set.
-        quick: do everything with the smallest settings; the numbers then mean nothing.
-        full: take the time for the large settings.
+        quick: whether to use the smallest settings, with which the numbers mean nothing.
+        full: whether to use the large settings, which take time.
         folder: where figures and the table are written.
     """
 
@@ -54,7 +54,7 @@ class Lesson:
     rows: list[tuple[str, str, str, str]] = field(default_factory=list)
 
     def choose(self, quick: Any, normal: Any, full: Any = None) -> Any:
-        """quick under --quick, full (if there is one) under --full, else normal."""
+        """Returns quick under --quick, full (if it is given) under --full, else normal."""
         if self.quick:
             return quick
         return full if self.full and full is not None else normal
@@ -72,7 +72,7 @@ class Lesson:
         return replace(data, train=train, validation=validation, test=test)
 
     def save_figure(self, figure: Figure, name: str) -> Path:
-        """Write figure as folder/name.png and say where it is."""
+        """Writes figure as folder/name.png and prints where it is."""
         import matplotlib.pyplot as plt
 
         path = self.folder / f"{name}.png"
@@ -82,11 +82,11 @@ class Lesson:
         return path
 
     def compare(self, what: str, published: object, measured: object, verdict: str) -> None:
-        """Add a row to the closing table."""
+        """Adds a row to the closing table."""
         self.rows.append((what, str(published), str(measured), verdict))
 
     def finish(self) -> None:
-        """Print the closing table and write it as table.json beside the figures."""
+        """Prints the closing table and writes it as table.json beside the figures."""
         header = ("", "published", "measured here", "verdict")
         print(f"\nLesson {self.number:02d}: published figures, measured again\n")
         print(format_table([header, *self.rows], widths=(34, 24, 24, 44)))
@@ -102,9 +102,9 @@ class Lesson:
 
 
 def start(number: int, title: str) -> Lesson:
-    """Read the command line, set the seed, print the heading.
+    """Reads the command line, sets the seed, and prints the heading.
 
-    In a notebook there is no command line to read and the defaults hold.
+    In a notebook there is no command line, and the defaults are used.
     """
     parser = argparse.ArgumentParser(
         description=f"Lesson {number:02d}: {title}",
@@ -125,7 +125,7 @@ def start(number: int, title: str) -> Lesson:
     if "MPLBACKEND" not in os.environ and not in_notebook:
         import matplotlib
 
-        matplotlib.use("agg")  # draw into files: no window, no screen needed
+        matplotlib.use("agg")  # draws into files, so that no screen is needed
     folder = arguments.out or Path("runs") / f"lesson-{number:02d}"
     folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(arguments.seed)
@@ -134,7 +134,7 @@ def start(number: int, title: str) -> Lesson:
 
 
 def format_table(rows: list[tuple[str, ...]], widths: tuple[int, ...]) -> str:
-    """Rows of text as an aligned table; the first row is the header, long cells wrap at widths."""
+    """Returns rows as an aligned table: the first row is the header, long cells wrap at widths."""
     wrapped = [
         [textwrap.wrap(cell, width) or [""] for cell, width in zip(row, widths, strict=True)]
         for row in rows

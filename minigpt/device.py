@@ -1,7 +1,7 @@
-"""Which processor to compute on, and in which number format.
+"""Chooses the processor to compute on, and the number format.
 
-Everything in minigpt runs on a CPU, an NVIDIA or AMD GPU ("cuda") or Apple silicon ("mps"); if you
-do not say which, the fastest one present is taken.
+Everything in minigpt runs on a CPU, an NVIDIA or AMD GPU ("cuda") or Apple silicon ("mps"); unless
+you name one, the fastest that is present is used.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ import torch
 
 
 def pick_device(name: str | None = None) -> torch.device:
-    """The device called name, or the best one here if name is None or "auto".
+    """Returns the device called name, or the best one here if name is None or "auto".
 
     Raises:
-        ValueError: no such device exists, or not on this machine.
+        ValueError: there is no such device, or this machine lacks it.
     """
     cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
     if name is None or name == "auto":
@@ -30,7 +30,7 @@ def pick_device(name: str | None = None) -> torch.device:
 
 
 def has_fast_bfloat16(device: torch.device) -> bool:
-    """Whether bf16 matrix products run on dedicated instructions there, not in emulation."""
+    """Returns whether the device has instructions for bf16 matrix products and need not emulate."""
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     if device.type == "cpu":
@@ -39,7 +39,7 @@ def has_fast_bfloat16(device: torch.device) -> bool:
 
 
 def autocast_dtype(device: torch.device, wanted: str = "auto") -> torch.dtype:
-    """The format for matrix products: "auto" is bf16 where the processor has it, fp32 elsewhere.
+    """Returns the format of matrix products: "auto" is bf16 if the device is fast at it, else fp32.
 
     Raises:
         ValueError: wanted is none of auto, float32, bfloat16.

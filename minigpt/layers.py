@@ -1,6 +1,6 @@
-"""A model's linear layers by name, and what stands beside them.
+"""Finds a model's linear layers by name, and checks what is put beside them.
 
-The rule by which a name chooses layers is peft's, so that files mean the same here and there.
+The rule by which a name chooses layers is peft's, so that a file means the same in both.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ ADAPTER_NAME = re.compile(r"[A-Za-z0-9_-]+")
 
 
 def linear_layers(module: nn.Module, prefix: str = "") -> Iterator[tuple[str, nn.Module]]:
-    """The linear layers in module by name, of whatever class; of a LoRALinear only the outside."""
+    """Yields name and layer of each linear layer, of whatever class, but none inside another."""
     for name, child in module.named_children():
         if isinstance(getattr(child, "in_features", None), int) and hasattr(child, "out_features"):
             yield prefix + name, child
@@ -23,7 +23,7 @@ def linear_layers(module: nn.Module, prefix: str = "") -> Iterator[tuple[str, nn
 
 
 def choose(names: Iterable[str], target_modules: Sequence[str]) -> list[str]:
-    """Those names that are, or end with a dot and, one of target_modules.
+    """Returns the names that equal one of target_modules, or end with a dot and one of them.
 
     Raises:
         ValueError: one of target_modules chooses nothing.
@@ -42,7 +42,7 @@ def choose(names: Iterable[str], target_modules: Sequence[str]) -> list[str]:
 
 
 def matches(name: str, target: str) -> bool:
-    """Whether target means the layer called name; the rule is peft's, so that files mean the same.
+    """Returns whether target means the layer called name, by peft's rule.
 
     "c_proj" means transformer.h.0.attn.c_proj and transformer.h.0.mlp.c_proj, "mlp.c_proj" one.
     """
@@ -50,12 +50,12 @@ def matches(name: str, target: str) -> bool:
 
 
 def within_block(name: str) -> str:
-    """A layer's name without the number of its block: "transformer.h.3.mlp.c_fc" -> "mlp.c_fc"."""
+    """Returns a layer's name within its block: "mlp.c_fc" for "transformer.h.3.mlp.c_fc"."""
     return re.sub(r"^.*\.\d+\.", "", name)
 
 
 def check_name(name: str) -> None:
-    """Makes sure that a name can become a part of the names of weights, as an adapter's does.
+    """Checks that a name can become a part of the names of weights, as an adapter's does.
 
     Raises:
         ValueError: it cannot.

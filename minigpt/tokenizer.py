@@ -1,11 +1,12 @@
-"""Tokenizers as files and objects: train one, save it, load it, or take GPT-2's.
+"""Trains tokenizers, saves and loads them, and fetches GPT-2's.
 
-Every encoding is a `tiktoken.Encoding`, which encodes in compiled code what `bpe.py` spells out.
+Every encoding is a `tiktoken.Encoding`, which does in compiled code what `bpe.py` spells out.
 Special tokens such as `END_OF_TEXT` have ids that no ordinary text can produce: `encode` refuses
-text that holds one unless `allowed_special` names it, `encode_ordinary` reads it as plain letters.
+text that contains one unless `allowed_special` names it, and `encode_ordinary` reads it as plain
+letters.
 
-Any text survives encoding and decoding, except lone surrogates (see `bpe.valid_unicode`). A million
-spaces in a row is the most that tiktoken's splitting can take.
+Any text survives encoding and decoding, except lone surrogates (see `bpe.valid_unicode`) and runs
+of more than a million spaces, which tiktoken cannot split.
 """
 
 import codecs
@@ -30,15 +31,17 @@ FILE_FORMAT = "minigpt byte-pair encoding"
 def train_bpe(
     text: str | Iterable[str], vocab_size: int, special_tokens: Sequence[str] = ()
 ) -> tiktoken.Encoding:
-    """Train a byte-level BPE encoding of exactly vocab_size entries, special tokens included.
+    """Trains a byte-level BPE encoding of exactly vocab_size entries, special tokens included.
 
-    text: one text, or documents, across which no token reaches. special_tokens get the last ids, in
-    the order given; where they occur in text they separate documents and teach nothing.
+    Args:
+        text: one text, or documents; no token reaches from one document into the next.
+        special_tokens: they get the last ids, in the order given; where they occur in text they
+            separate documents and teach nothing.
 
-    Raises ValueError if vocab_size is below 256 + len(special_tokens), a special token is empty or
-    given twice, text is empty, or text is too small for that many entries; TypeError for non-text.
-
-    2.2 MB of Python's docstrings to 4,096 entries took 0.65 s on one core, half of it to split.
+    Raises:
+        ValueError: vocab_size is below 256 + len(special_tokens), a special token is empty or given
+            twice, or text is empty or too small for that many entries.
+        TypeError: text is not made of strings.
     """
     specials = _checked_special_tokens(special_tokens)
     if isinstance(vocab_size, bool) or not isinstance(vocab_size, int):
@@ -62,7 +65,7 @@ def train_bpe(
 
 
 def _documents(text: str | Iterable[str], special_tokens: Sequence[str]) -> Iterable[str]:
-    """Yield the stretches of text between special tokens."""
+    """Yields the stretches of text between special tokens."""
     if isinstance(text, bytes) or not isinstance(text, Iterable):
         raise TypeError(f"the text to train on must be str, got {type(text).__name__}")
     separator = "|".join(map(regex.escape, special_tokens))
@@ -99,17 +102,17 @@ def _encoding(
 
 
 def mergeable_ranks(encoding: tiktoken.Encoding) -> dict[bytes, int]:
-    """{bytes: id} of the tokens made from bytes, in the order of their ids, no special tokens."""
+    """Returns {bytes: id} of all tokens but the special ones, in the order of their ids."""
     return dict(sorted(encoding._mergeable_ranks.items(), key=lambda item: item[1]))
 
 
 def escape_token(token: bytes) -> str:
-    r"""A token as readable text: UTF-8 where it is UTF-8, \xNN for other bytes, \\ for \."""
+    r"""Returns a token as readable text: UTF-8 if it is valid, \xNN for other bytes, \\ for \."""
     return token.replace(b"\\", b"\\\\").decode("utf-8", "backslashreplace")
 
 
 def unescape_token(text: str) -> bytes:
-    """The inverse of `escape_token`. Raises ValueError for text it cannot have written."""
+    """Undoes `escape_token`; raises ValueError for text that it cannot have written."""
     token = regex.sub(
         rb"\\(?:\\|x([0-9a-f]{2}))",
         lambda match: bytes.fromhex(match[1].decode()) if match[1] else b"\\",
@@ -121,10 +124,13 @@ def unescape_token(text: str) -> bytes:
 
 
 def save_encoding(encoding: tiktoken.Encoding, path: str | os.PathLike[str]) -> None:
-    """Write encoding to one JSON file: name, pattern, special tokens, and a token a line by id.
+    """Writes encoding to one JSON file: name, pattern, special tokens, and a token a line by id.
 
-    The file appears whole or not at all. Raises ValueError for an encoding with gaps between its
-    ids (GPT-2's has none), OSError if the file cannot be written.
+    The file appears complete or not at all.
+
+    Raises:
+        ValueError: the encoding has gaps between its ids (GPT-2's has none).
+        OSError: the file cannot be written.
     """
     tokens = mergeable_ranks(encoding)
     specials = dict(sorted(encoding._special_tokens.items(), key=lambda item: item[1]))
@@ -153,9 +159,11 @@ def save_encoding(encoding: tiktoken.Encoding, path: str | os.PathLike[str]) -> 
 
 
 def load_encoding(path: str | os.PathLike[str]) -> tiktoken.Encoding:
-    """Read what `save_encoding` wrote.
+    """Reads an encoding that `save_encoding` wrote.
 
-    Raises FileNotFoundError if there is no such file, ValueError if it is cut short or is not one.
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is cut short, or holds something else.
     """
     path = Path(path)
     if not path.is_file():
@@ -184,7 +192,7 @@ def load_encoding(path: str | os.PathLike[str]) -> tiktoken.Encoding:
 
 
 def _check_tokens(tokens: Sequence[bytes]) -> None:
-    """Raise ValueError unless tokens are the 256 bytes and then joins of two earlier tokens."""
+    """Raises ValueError unless tokens are the 256 bytes and then joins of two earlier tokens."""
     known = set(tokens[:256])
     if known != {bytes([byte]) for byte in range(256)}:
         raise ValueError("its first 256 tokens are not the 256 bytes")
@@ -203,20 +211,23 @@ GPT2_FILES = tuple(
 
 
 def gpt2_encoding() -> tiktoken.Encoding:
-    """GPT-2's own encoding: 256 bytes, 50,000 merges and `END_OF_TEXT`, 50,257 entries.
+    """Returns GPT-2's encoding: 256 bytes, 50,000 merges and `END_OF_TEXT`, 50,257 entries.
 
     tiktoken fetches its two files once and keeps them in TIKTOKEN_CACHE_DIR, or else in a temporary
-    folder. Raises FileNotFoundError, with what to download by hand, if it cannot.
+    folder.
+
+    Raises:
+        FileNotFoundError: it cannot; the error says what to download by hand.
     """
     chosen = os.environ.get("TIKTOKEN_CACHE_DIR", os.environ.get("DATA_GYM_CACHE_DIR"))
     folder = Path(chosen or Path(tempfile.gettempdir(), "data-gym-cache"))
     cached = {url: folder / hashlib.sha1(url.encode()).hexdigest() for url in GPT2_FILES}
     try:
-        # An empty setting turns tiktoken's cache off.
+        # An empty TIKTOKEN_CACHE_DIR turns tiktoken's cache off.
         if chosen == "" or not all(file.exists() for file in cached.values()):
             _check_reachable(GPT2_FILES[0])
         return tiktoken.get_encoding("gpt2")
-    except Exception as error:  # whatever goes wrong in a download, the way out is the same
+    except Exception as error:  # whatever went wrong, the advice is the same
         steps = " and ".join(f"{url} as {file}" for url, file in cached.items())
         raise FileNotFoundError(
             f"GPT-2's vocabulary could not be fetched ({type(error).__name__}): download {steps}, "
@@ -225,7 +236,7 @@ def gpt2_encoding() -> tiktoken.Encoding:
 
 
 def _check_reachable(url: str) -> None:
-    """Raise if url's server does not answer in 10 s: tiktoken itself would wait without limit."""
+    """Raises if url's server does not answer in 10 s: tiktoken itself would wait without limit."""
     import requests
 
     requests.head(url, timeout=10)
@@ -238,12 +249,12 @@ def stream_text(
 ) -> Iterator[str]:
     """Turns one row's tokens into text, each piece as soon as its characters are complete.
 
-    A token is a few bytes, and a character of UTF-8 takes one to four: half a character waits for
-    its other half. Bytes that can no longer become a character are shown as U+FFFD.
+    A token is a few bytes, and a character of UTF-8 takes one to four: an incomplete character
+    waits for the rest. Bytes that can no longer become a character are shown as U+FFFD.
 
     Args:
         tokens: ids, or tensors of one id as stream yields for a batch of one.
-        encoding: what the ids mean.
+        encoding: the tokenizer whose ids these are.
         stop_token: the text ends before this id.
 
     Raises:

@@ -27,7 +27,7 @@ def _seeded() -> None:
 
 @pytest.fixture
 def shared_data(monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Real data sets and tiktoken's vocabulary, from beside the checkout; skips without them."""
+    """Provides real data sets and tiktoken's vocabulary from beside the checkout, or skips."""
     if not SHARED.is_dir():
         pytest.skip("no ../shared/data: this test uses real data that is not in the repository")
     monkeypatch.setenv("TIKTOKEN_CACHE_DIR", str(SHARED / "tiktoken_cache"))
@@ -36,7 +36,7 @@ def shared_data(monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture(scope="session")
 def library() -> list:
-    """The documents of this Python's library, which take 2 s to read: once a test run."""
+    """Returns the documents of this Python's library, read once a test run, as that takes 2 s."""
     from minigpt.text.python_library import python_library
 
     return python_library()

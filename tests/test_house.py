@@ -1,7 +1,7 @@
-"""The house keeps its rules: who may import whom, and what importing it leaves alone.
+"""The house keeps its rules about imports, and importing it changes nothing else.
 
-The rules stand in tests/house/rules.py. Each is also held against a small made-up tree that breaks
-it, so that no rule is one that cannot fail.
+The rules stand in tests/house/rules.py. Each is also applied to a small made-up tree that breaks
+it, so that every rule can fail.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the README tells a reader to type is what works."""
+"""The commands and code that the README tells a reader to type work."""
 
 import re
 import shlex

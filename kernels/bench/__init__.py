@@ -1,1 +1,1 @@
-"""The kernels beside their peers: on a GPU (`python -m kernels.bench`), on a processor (`.cpu`)."""
+"""Times the kernels and their peers: on a GPU (`python -m kernels.bench`), on a CPU (`.cpu`)."""

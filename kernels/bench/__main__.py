@@ -1,4 +1,4 @@
-"""`python -m kernels.bench` is the bench on a GPU."""
+"""`python -m kernels.bench` runs the bench on a GPU."""
 
 import sys
 

@@ -1,11 +1,11 @@
-"""Who is measured by `python -m kernels.bench`: our kernels, and others that do the same work.
+"""The contenders of `python -m kernels.bench`: our kernels, and others that do the same work.
 
-The work is done with blocks of 64 and double quantization, from or to bf16, and every contender
-makes its result in new memory, as users get it. The others are bitsandbytes, where it is installed,
-and what torch does with a few lines, as they stand and compiled.
+They work with blocks of 64 and double quantization, from or to bf16, and every contender puts its
+result into new memory, as users get it. The others are bitsandbytes, if it is installed, and a few
+lines of torch, eager and compiled.
 
-A contender takes the number of the turn, and with it the next of several weights, so that none
-finds its weight in the cache.
+A contender is called with the number of the turn and takes the next of several weights, so that
+none finds its weight in the cache.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Contenders = dict[str, Callable[[int], object]]
 
 @cache
 def bitsandbytes() -> Any:
-    """The module, or None where it cannot be imported."""
+    """Returns the module bitsandbytes, or None if it cannot be imported."""
     try:
         import bitsandbytes
     except (ImportError, OSError, RuntimeError):
@@ -36,7 +36,7 @@ def bitsandbytes() -> Any:
 
 
 def torch_quantize(weight: Tensor, thresholds: Tensor, midpoints: Tensor) -> list[Tensor]:
-    """Codes, codes of the scales, their scales and offset, as a few lines of torch make them.
+    """Computes codes, codes of the scales, their scales and offset in a few lines of torch.
 
     weight has a multiple of 64 elements. thresholds [15] and midpoints [255] are on its device.
     """
@@ -54,7 +54,7 @@ def torch_quantize(weight: Tensor, thresholds: Tensor, midpoints: Tensor) -> lis
 def torch_dequantize(
     parts: Sequence[Tensor], levels: Tensor, dynamic_map: Tensor, shape: tuple[int, int]
 ) -> Tensor:
-    """The bf16 weight of an NF4Tensor's parts, as a few lines of torch make it."""
+    """Computes the bf16 weight of an NF4Tensor's parts in a few lines of torch."""
     codes, absmax_codes, absmax_scale, absmax_offset = parts
     scale = absmax_scale.repeat_interleave(NESTED_BLOCK_SIZE)[: len(absmax_codes)]  # (b,)
     absmax = dynamic_map[absmax_codes.int()] * scale + absmax_offset
@@ -63,12 +63,12 @@ def torch_dequantize(
 
 
 def quantizers(weights: Sequence[Tensor]) -> Contenders:
-    """weights[i] -> codes and scales.
+    """Returns contenders that turn weights[i] into codes and scales.
 
-    "ours" leaves out what no other does: to look for NaN and Inf, for which Python has to wait
-    until the GPU is done. "ours, checked" is `quantize_nf4` as it is called.
+    "ours" leaves out the search for NaN and Inf, which no other contender does and for which Python
+    has to wait until the GPU is done. "ours, checked" is the whole of `quantize_nf4`.
     """
-    from kernels.gpu.quantize import quantize  # needs triton, which is not everywhere
+    from kernels.gpu.quantize import quantize  # needs triton
 
     count, device = len(weights), weights[0].device
     thresholds, midpoints = THRESHOLDS.to(device), MIDPOINTS.to(device)
@@ -86,13 +86,16 @@ def quantizers(weights: Sequence[Tensor]) -> Contenders:
 
 
 def their_quantize(weight: Tensor) -> Any:
-    """bitsandbytes' codes and the object that holds their scales."""
+    """Returns bitsandbytes' codes and the object that holds their scales."""
     functional = bitsandbytes().functional
     return functional.quantize_4bit(weight, quant_type="nf4", compress_statistics=True)
 
 
 def dequantizers(packed: Sequence[NF4Tensor], theirs: Sequence[Any]) -> Contenders:
-    """packed[i] -> bf16 weight; theirs is the same by bitsandbytes, or empty."""
+    """Returns contenders that turn packed[i], or bitsandbytes' theirs[i], into a bf16 weight.
+
+    theirs is empty if bitsandbytes is not installed.
+    """
     count = len(packed)
     eager = torch_weights(packed, torch_dequantize)
     compiled = torch_weights(packed, torch.compile(torch_dequantize, dynamic=False))
@@ -110,13 +113,13 @@ def dequantizers(packed: Sequence[NF4Tensor], theirs: Sequence[Any]) -> Contende
 def torch_weights(
     packed: Sequence[NF4Tensor], function: Callable[..., Tensor]
 ) -> Callable[[int], Tensor]:
-    """i -> what function, like `torch_dequantize`, makes of packed[i]."""
+    """Returns a function of i that dequantizes packed[i] by `function`, as `torch_dequantize`."""
     levels, values = LEVELS.to(packed[0].device), DYNAMIC_MAP.to(packed[0].device)
     parts = [list(q.parts.values()) for q in packed]
     shape = tuple(packed[0].shape)
 
     def weight(i: int) -> Tensor:
-        with torch.no_grad():  # also where x wants a gradient: compiled once
+        with torch.no_grad():  # so that it is compiled once, whether or not x needs a gradient
             return function(parts[i % len(parts)], levels, values, shape)
 
     return weight
@@ -128,7 +131,7 @@ Products = dict[str, Callable[[Tensor, int], Tensor]]
 def products(
     weights: Sequence[Tensor], packed: Sequence[NF4Tensor], theirs: Sequence[Any]
 ) -> Products:
-    """x, i -> x W^T with the i-th weight: from 4 bits, and from bf16 by torch's own product."""
+    """Returns functions of x and i that compute x W^T with weight i, in 4 bits or in bf16."""
     count = len(packed)
     eager = torch_weights(packed, torch_dequantize)
     compiled = torch_weights(packed, torch.compile(torch_dequantize, dynamic=False))
@@ -150,12 +153,12 @@ def products(
 
 
 def both_ways(packed: Sequence[NF4Tensor]) -> Products:
-    """x, i -> x W^T by the kernel that reads packed weights, and from a dequantized weight.
+    """Returns functions of x and i: one product reads the packed weight, one dequantizes it first.
 
-    `nf4_linear` is one of them, by the number of rows: kernels.ops.FEW_ROWS should say where the
-    second gets faster.
+    `nf4_linear` chooses between them by the number of rows: kernels.ops.FEW_ROWS is to say where
+    the second gets faster.
     """
-    from kernels.gpu.matmul import matmul  # needs triton, which is not everywhere
+    from kernels.gpu.matmul import matmul  # needs triton
 
     count = len(packed)
     return {
@@ -167,9 +170,9 @@ def both_ways(packed: Sequence[NF4Tensor]) -> Products:
 
 
 def their_matvec(theirs: Sequence[Any]) -> Callable[[Tensor, int], Tensor]:
-    """x [1, in], i -> x W^T by bitsandbytes' kernel for one row, which has no gradient.
+    """Returns a function of x [1, in] and i by bitsandbytes' kernel for one row, without gradient.
 
-    Their `matmul_4bit` called it for one row once; in 0.50 it has a newer kernel for few rows.
+    Their `matmul_4bit` uses it for one row before version 0.50, which has a kernel for few rows.
     """
     functional = bitsandbytes().functional
 

@@ -1,14 +1,14 @@
-"""python -m kernels.bench.cpu: NF4 on the processor, beside bitsandbytes' C++, in turn.
+"""python -m kernels.bench.cpu: times NF4 on a CPU, ours and bitsandbytes' C++ in turn.
 
-Every contender does the same work once a round, the first of a round alternates, and the ratio is
-the median of the rounds' ratios. Ours dequantizes weights of 4 MiB or more into memory that it has
-kept from the last; bitsandbytes asks the C library, which gives large pieces back to the system,
-and pays for the page faults anew. `--keep-memory` asks the C library to keep them, which takes most
-of bitsandbytes' time away.
+Every contender does the same work once a round, they take turns to begin, and the ratio is the
+median of the rounds' ratios. Ours dequantizes weights of 4 MiB or more into memory that it has kept
+from the last; bitsandbytes asks the C library, which gives large memory back to the system, and
+pays for page faults again. `--keep-memory` asks the C library to keep it, which saves most of
+bitsandbytes' time.
 
-Both have code of their own for AVX-512. bitsandbytes' is for weights whose rows are a multiple of
-16 long, its portable C++ for all else. What a processor without AVX-512 runs shows
-`ATEN_CPU_CAPABILITY=avx2 python -m kernels.bench.cpu --columns 4097`: our tables, and that C++.
+Both have code of their own for AVX-512; bitsandbytes' is for weights whose rows are a multiple of
+16 long, and its portable C++ for all others. `ATEN_CPU_CAPABILITY=avx2 python -m kernels.bench.cpu
+--columns 4097` times what a CPU without AVX-512 runs: our tables, and that C++.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from kernels import dequantize_nf4, quantize_nf4
 from kernels.cpu import avx512
 
 GOALS = {"dequantize": 1.0, "quantize": 1.5}
-M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of mallopt, in glibc's malloc.h
+M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # parameters of mallopt, from glibc's malloc.h
 
 
 def seconds_in_turn(
     contenders: Mapping[str, Callable[[], object]], rounds: int
 ) -> dict[str, list[float]]:
-    """Seconds of each contender in each round, after one round that is not counted."""
+    """Returns the seconds of each contender in each round, after one round that is not counted."""
     seconds: dict[str, list[float]] = {name: [] for name in contenders}
     for turn in range(rounds + 1):
         items = list(contenders.items())
@@ -46,7 +46,7 @@ def seconds_in_turn(
 
 
 def measure(shape: tuple[int, int], rounds: int) -> list[dict[str, Any]]:
-    """A row for quantize and dequantize, bf16 and fp32, one and two levels of scales."""
+    """Returns rows for quantize and dequantize, bf16 and fp32, one and two levels of scales."""
     from bitsandbytes import functional as peer
 
     rows = []
@@ -88,7 +88,7 @@ def measure(shape: tuple[int, int], rounds: int) -> list[dict[str, Any]]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure and print; 2 if bitsandbytes is not installed."""
+    """Measures and prints; returns 2 if bitsandbytes is not installed."""
     parser = argparse.ArgumentParser(
         prog="python -m kernels.bench.cpu", description=(__doc__ or "").split("\n\n")[0],
         epilog="example: python -m kernels.bench.cpu --rounds 15",

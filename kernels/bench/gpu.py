@@ -1,13 +1,13 @@
-"""python -m kernels.bench: the kernels beside their peers, on the GPU that is there.
+"""python -m kernels.bench: times the kernels and their peers in turn, on this machine's GPU.
 
-Every contender of `kernels.bench.contenders` is timed in turn, medians, on buffers that rotate past
-the L2 cache so that memory is what is measured; whoever gives other numbers than ours is left out.
-That ours are right is tested on the same GPU by tests/kernels/test_on_gpu.py. A figure that counts
-is a share of what this GPU's copying speed and its speed of multiplying allow, or a ratio to a
-peer: bitsandbytes where it is installed, torch as it comes, and torch.compile.
+The contenders of `kernels.bench.contenders` work on buffers that rotate past the L2 cache, so that
+memory is measured and not the cache. A contender whose numbers differ from ours is left out; that
+ours are right is tested by tests/kernels/test_on_gpu.py. The figures that count are medians: as a
+share of what this GPU's speeds of copying and multiplying allow, and as a ratio to a peer, which is
+bitsandbytes (if it is installed), torch, or torch.compile.
 
-Writes runs/kernels/GPU.json, whole after every weight, and a figure beside it. Without a GPU it
-says so and exits 2; if a contender failed it exits 1. It takes some minutes.
+It writes runs/kernels/GPU.json, complete after every weight, and a figure beside it. Without a GPU
+it says so and exits with 2; if a contender failed it exits with 1. It takes some minutes.
 """
 
 from __future__ import annotations
@@ -53,24 +53,23 @@ SHAPES = {
 }
 ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 1024, 4096)  # M of the matrix products
 COPY_BYTES = 2**30
-SQUARE = 8192  # side of the matrices whose product is taken for the peak
-WARM_UP, TURNS, CALLS = 2, 11, 10  # a median over turns, of the mean of so many calls
-CLOCK = 2e9  # cycles a second, about the fastest there is
+SQUARE = 8192  # side of the matrices whose product stands for the GPU's peak
+WARM_UP, TURNS, CALLS = 2, 11, 10  # the median over TURNS of the mean of CALLS calls
+CLOCK = 2e9  # cycles a second, about the highest of any GPU
 LONGEST_HEAD_START = 0.02  # seconds
-FAR = 0.3  # relative error: nobody who does the same work is so far off, by rounding
+FAR = 0.3  # relative error that no rounding in the same work can cause
 
 
 def median_seconds(contenders: Contenders, keep: int = 1) -> tuple[dict[str, float], list[str]]:
-    """Median seconds a call of each contender, in turn, as the GPU's own clock has it.
+    """Times the contenders in turn by the GPU's own clock.
 
-    Python needs longer to launch a kernel than many a kernel to run. So the GPU first gets a
-    wait, twice as long as Python took for the calls the turn before: it then does one call after
-    the other. The last `keep` results are kept, so that they too are written to memory that the
-    cache does not hold.
+    Python needs longer to launch many a kernel than it takes to run. So the GPU first waits, twice
+    as long as Python took for the calls of the turn before, and then runs one call after the other.
+    The last `keep` results are kept, so that they too are written to memory outside the cache.
 
     Returns:
-        the medians, and who was waited for all the same, as they wait for the GPU themselves: in
-        their times is Python's.
+        The median seconds a call of each contender; and the contenders that the GPU had to wait for
+        all the same, because they wait for the GPU themselves: their times include Python's.
     """
     seconds: dict[str, list[float]] = {name: [] for name in contenders}
     late = dict.fromkeys(contenders, 0)
@@ -96,13 +95,13 @@ def median_seconds(contenders: Contenders, keep: int = 1) -> tuple[dict[str, flo
 
 
 def copies_past_cache(n_bytes: int) -> int:
-    """How many buffers of n_bytes it takes until the L2 cache has forgotten the first."""
+    """Returns how many buffers of n_bytes push the first out of the L2 cache."""
     cache = torch.cuda.get_device_properties(DEVICE).L2_cache_size
     return max(2, -(-3 * cache // n_bytes))
 
 
 def copy_bandwidth() -> float:
-    """Bytes a second, read and written, of a copy."""
+    """Returns the bytes a second, read and written, of a copy."""
     source = torch.zeros(COPY_BYTES, dtype=torch.uint8, device=DEVICE)
     target = torch.empty_like(source)
     seconds, _ = median_seconds({"copy": lambda _: target.copy_(source)})
@@ -110,15 +109,15 @@ def copy_bandwidth() -> float:
 
 
 def matmul_speed() -> float:
-    """Arithmetic operations a second of torch's bf16 product."""
+    """Returns the arithmetic operations a second of torch's bf16 product."""
     a = torch.randn(SQUARE, SQUARE, device=DEVICE, dtype=torch.bfloat16)
     seconds, _ = median_seconds({"matmul": lambda _: a @ a})
     return 2 * SQUARE**3 / seconds["matmul"]
 
 
 def measure_gpu() -> dict[str, Any]:
-    """The report, with what this GPU is and how fast it copies and multiplies."""
-    import triton  # here, so that without it main can say that it is missing
+    """Begins the report: which GPU this is, and how fast it copies and multiplies."""
+    import triton  # imported here, so that main can say that it is missing
 
     module = bitsandbytes()
     return {
@@ -148,10 +147,10 @@ def time_row(
     operations: float,
     keep: int,
 ) -> None:
-    """Prints a row and adds it.
+    """Times the contenders, prints a row and adds it to the report.
 
-    Who raises an error or gives other numbers goes into "failed" and is not timed. Only the
-    product with the bf16 weight has to give others: it lacks the error of 4 bits.
+    A contender that raises an error or computes other numbers goes into "failed" and is not timed.
+    Only the product with the bf16 weight must differ, since it lacks the error of 4 bits.
     """
     able: Contenders = {}
     label = f"{what}, {shape[0]} x {shape[1]}, {rows} rows"
@@ -167,13 +166,13 @@ def time_row(
                 if not error < FAR:  # NaN is not
                     raise ValueError(f"its numbers are {error:.0%} off ours")
             able[name] = work
-        except Exception as error:  # the others can be measured all the same
+        except Exception as error:  # the others can still be measured
             fail(report, f"{label}: {name}", error)
     if "ours" not in able:
         return
     try:
         seconds, late = median_seconds(able, keep)
-    except Exception as error:  # the memory is full, say; the other rows can still be measured
+    except Exception as error:  # if the memory is full, other rows can still be measured
         fail(report, label, error)
         return
     bandwidth, peak = report["copy_bytes_per_second"], report["matmul_flops"]
@@ -183,7 +182,7 @@ def time_row(
 
 
 def numbers(result: object) -> Tensor | None:
-    """What is compared of a contender's result: a weight, a product, or packed codes; flat."""
+    """Returns the numbers of a contender's result to compare, flat: a weight, product or codes."""
     if isinstance(result, NF4Tensor):
         result = result.codes
     if isinstance(result, (list, tuple)):  # codes and scales
@@ -197,18 +196,18 @@ def relative_error(found: Tensor, exact: Tensor) -> float:
 
 
 def one_line(error: Exception) -> str:
-    """Returns the kind of error and the first line of what it says."""
+    """Returns the kind of error and the first line of its message."""
     return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
 
 
 def fail(report: dict[str, Any], what: str, error: Exception) -> None:
-    """Say that there is no figure for this, and why."""
+    """Reports that there is no figure for this, and why."""
     report["failed"][what] = one_line(error)
     print(f"{what}: {one_line(error)}", flush=True)
 
 
 def bench_weight(report: dict[str, Any], shape: tuple[int, int]) -> None:
-    """A bf16 weight: quantized, dequantized, and multiplied with, forward and backward."""
+    """Times a bf16 weight: quantizing, dequantizing, and products forward and backward."""
     n = shape[0] * shape[1]
     count = copies_past_cache(n // 2)
     weights = [torch.randn(shape, device=DEVICE).bfloat16() for _ in range(count)]
@@ -219,7 +218,7 @@ def bench_weight(report: dict[str, Any], shape: tuple[int, int]) -> None:
             theirs = [their_quantize(weight) for weight in weights]
         except Exception as error:
             fail(report, f"bitsandbytes, {shape[0]} x {shape[1]}", error)
-    torch.compiler.reset()  # else it would compile for all shapes at once from the second on
+    torch.compiler.reset()  # otherwise the second shape would be compiled for all shapes
     least = copies_past_cache(2 * n)
     time_row(report, "quantize", shape, 0, quantizers(weights), 2.5625 * n, n, least)
     time_row(report, "dequantize", shape, 0, dequantizers(packed, theirs), 2.516 * n, n, least)
@@ -248,7 +247,7 @@ def bench_weight(report: dict[str, Any], shape: tuple[int, int]) -> None:
 def forward_and_backward(
     product: Callable[[Tensor, int], Tensor], x: Tensor, gradient: Tensor, i: int
 ) -> Tensor:
-    """The gradient of x, through the product with the i-th weight."""
+    """Returns the gradient of x through the product with the i-th weight."""
     leaf = x.detach().requires_grad_()
     return torch.autograd.grad(product(leaf, i), leaf, gradient)[0]
 

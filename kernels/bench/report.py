@@ -1,4 +1,4 @@
-"""What `python -m kernels.bench` leaves behind: a table, a JSON file and a figure."""
+"""Writes the results of `python -m kernels.bench`: a table, a JSON file and a figure."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-GOAL = 0.85  # of the copy bandwidth: quantize and dequantize
+GOAL = 0.85  # share of the copy bandwidth that quantize and dequantize should reach
 PEER_GOALS = {
     ("quantize", "bitsandbytes"): 3.0,
     ("dequantize", "bitsandbytes"): 1.4,
@@ -26,10 +26,10 @@ def row(
     bandwidth: float,
     peak: float,
 ) -> dict[str, Any]:
-    """One line of the report: our speed, and how many times as fast as each peer we are.
+    """Returns a line of the report: our speed, and how many times as fast as each peer ours is.
 
-    n_bytes is the least that has to be moved, so `share_of_copy` is below 1 where memory is what
-    takes the time; `share_of_roof` allows for the arithmetic as well.
+    n_bytes is the least that has to be moved. `share_of_copy` compares with the time to copy so
+    many bytes; `share_of_roof` allows for the arithmetic as well.
     """
     ours = seconds["ours"]
     return {
@@ -49,7 +49,7 @@ HEADER = f"{'':<28} {'shape':>12} {'rows':>5} {'us':>9} {'GB/s':>6} {'of roof':>
 
 
 def describe_row(line: dict[str, Any]) -> str:
-    """A line of the table, with the goals where there are any."""
+    """Returns a line of the table, with its goals if there are any."""
     shape = "x".join(map(str, line["shape"]))
     goal = f" (goal {GOAL:.0%})" if line["what"] in ("quantize", "dequantize") else ""
     peers = []
@@ -66,13 +66,13 @@ def describe_row(line: dict[str, Any]) -> str:
 
 
 def write(report: dict[str, Any], path: Path) -> None:
-    """The JSON: whole, or as it was before."""
+    """Writes the report as JSON; if that fails, the file is as it was before."""
     text = json.dumps(report, indent=1) + "\n"
     replace(path, lambda path: path.write_text(text, encoding="utf-8"))
 
 
 def replace(path: Path, make: Callable[[Path], object]) -> None:
-    """Make a file under a temporary name, and give it its own when it is whole."""
+    """Makes a file under a temporary name, and renames it when it is complete."""
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f"unfinished-{os.getpid()}-{path.name}")  # same suffix
     try:
@@ -83,7 +83,7 @@ def replace(path: Path, make: Callable[[Path], object]) -> None:
 
 
 def roofline(report: dict[str, Any], path: Path) -> None:
-    """Draw every measured kernel under what memory and arithmetic allow."""
+    """Draws every measured kernel below the limits of memory and arithmetic."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8, 5))

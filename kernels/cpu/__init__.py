@@ -1,1 +1,1 @@
-"""NF4 on a processor: look-up tables in torch, loops in C where there is AVX-512."""
+"""NF4 on a CPU: look-up tables in torch, and loops in C for CPUs with AVX-512."""

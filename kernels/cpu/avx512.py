@@ -1,8 +1,8 @@
-"""NF4 in machine code: `avx512.c`, where a processor and a compiler for it are there.
+"""kernels/reference.py in machine code: `avx512.c`, for a CPU with AVX-512 and a C compiler.
 
-In torch's operations dequantizing takes a look-up, a product and a rounding for every number, 0.8
-ns on one core of a Xeon, and quantizing 3.4, or 4.1 with double quantization. In C the levels and
-thresholds lie in registers: 0.14, and 0.7 or 0.8 ns (`python -m kernels.bench.cpu`, bf16).
+In C the levels and thresholds stay in registers: one core of a Xeon dequantizes a number in 0.14 ns
+instead of the tables' 0.8, and quantizes one in 0.7 ns instead of 3.4 (`python -m
+kernels.bench.cpu`, after ATEN_CPU_CAPABILITY=avx2 for the tables).
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from kernels.nf4 import DTYPES, DYNAMIC_MAP, LEVELS, MIDPOINTS, THRESHOLDS, NF4T
 
 SOURCE = Path(__file__).with_name("avx512.c")
 FLAGS = ["-O2", "-mavx512f", "-mavx512bw", "-mavx512vl", "-fopenmp", "-shared", "-fPIC"]
-FLAGS += ["-ffp-contract=off"]  # a product and a sum are rounded one by one, as everywhere else
-SECONDS = 60  # for the compiler, should it hang
+FLAGS += ["-ffp-contract=off"]  # a product and a sum are rounded separately, as in torch
+SECONDS = 60  # the compiler's time limit
 MANY = 2**16  # elements; with fewer, waking another thread takes longer than the work
 
 
 @cache
 def compiled() -> ctypes.CDLL | None:
-    """The functions of avx512.c; None without AVX-512, or where it does not compile.
+    """Compiles and loads the functions of avx512.c; returns None without AVX-512 or a compiler.
 
-    The compiler is `$CC`, or cc. It runs at the first use in a process, for 0.4 s (once for each
-    thread, if several are the first together), and leaves nothing behind: no file that another
-    process could find half-written or out of date.
+    The compiler is `$CC`, or cc. It runs at the first use in a process, for 0.4 s (in each of
+    several threads that come first together), and leaves no file that another process could find
+    half-written or out of date.
     """
     if torch.backends.cpu.get_cpu_capability() != "AVX512":
         return None
@@ -59,12 +59,12 @@ def compiled() -> ctypes.CDLL | None:
 
 
 def usable(device: torch.device) -> bool:
-    """Whether the machine code is there, for tensors on `device`."""
+    """Returns whether the machine code can be used for tensors on `device`."""
     return device.type == "cpu" and compiled() is not None
 
 
 def in_memory(tensor: Tensor) -> Tensor:
-    """The same, contiguous, with its numbers in memory as they are."""
+    """Returns the tensor contiguous, with its numbers in memory as they are."""
     tensor = tensor.contiguous().resolve_neg()
     if tensor.data_ptr() == 0 and tensor.numel() > 0:
         raise ValueError(
@@ -74,8 +74,10 @@ def in_memory(tensor: Tensor) -> Tensor:
 
 
 def n_threads(n: int) -> int:
-    """How many are worth it for n numbers. They are torch's own, so a forked process hangs where
-    torch would: with more than one, after its parent has used them.
+    """Returns how many threads are worth using for n numbers.
+
+    They are OpenMP's, as torch's are, so a forked process hangs where it would hang in torch: with
+    more than one, after its parent has used them.
     """
     return torch.get_num_threads() if n >= MANY else 1
 
@@ -85,7 +87,7 @@ def log2(power_of_two: int) -> int:
 
 
 def quantize(x: Tensor, block_size: int, absmax: Tensor, codes: Tensor) -> None:
-    """Write the scales and codes of x [n], where `usable`; both contiguous, as in NF4Tensor.
+    """Writes the scales and codes of x [n], if `usable`; both are contiguous, as in NF4Tensor.
 
     A block with a NaN or Inf gets that for its scale, and codes that mean nothing.
     """
@@ -106,7 +108,7 @@ def quantize(x: Tensor, block_size: int, absmax: Tensor, codes: Tensor) -> None:
 def quantize_scales(
     absmax: Tensor, block_size: int, offset: Tensor, scale: Tensor, codes: Tensor
 ) -> None:
-    """Write the scale and codes of absmax [b] - offset, where `usable`; all contiguous."""
+    """Writes the scale and codes of absmax [b] - offset, if `usable`; all are contiguous."""
     library = compiled()
     assert library is not None
     library.quantize_scales(
@@ -122,7 +124,7 @@ def quantize_scales(
 
 
 def dequantize(q: NF4Tensor, out: Tensor) -> None:
-    """Write the numbers of q into out, contiguous, of a dtype of NF4, where `usable`."""
+    """Writes the numbers of q into out, contiguous fp32, fp16 or bf16, if `usable`."""
     library, n = compiled(), q.numel
     assert library is not None
     codes = in_memory(q.codes)

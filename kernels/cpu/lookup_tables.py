@@ -1,7 +1,8 @@
-"""NF4 fast on a processor: what kernels/reference.py gives, bit by bit.
+"""kernels/reference.py made fast on a CPU, with the same results, bit for bit.
 
-Machine code does the work where that can be had, with AVX-512 and a C compiler (avx512.py);
-elsewhere tables take the place of comparisons and products, in chunks that stay in the cache.
+With AVX-512 and a C compiler, machine code does the work (avx512.py). Otherwise tables take the
+place of comparisons and products, in chunks that stay in the cache; `python -m kernels.bench.cpu`
+times both.
 """
 
 from __future__ import annotations
@@ -26,10 +27,10 @@ from kernels.reference import (
 
 
 def quantize(weight: Tensor, block_size: int, nested_block_size: int | None) -> NF4Tensor:
-    """What `quantize_plainly` gives, fast on a CPU.
+    """Returns what `quantize_plainly` returns, fast on a CPU.
 
     Raises:
-        ValueError: a number is not finite; the message says where.
+        ValueError: a number is not finite; the error says where.
     """
     x, nested = weight.detach().reshape(-1), nested_block_size
     codes = new_tensor(math.ceil(len(x) / 2), torch.uint8, x.device)
@@ -42,7 +43,7 @@ def quantize(weight: Tensor, block_size: int, nested_block_size: int | None) -> 
 
 
 def quantize_scales_fast(absmax: Tensor, block_size: int) -> tuple[Tensor, Tensor, Tensor]:
-    """What `quantize_scales` gives."""
+    """Returns what `quantize_scales` returns, in machine code if possible."""
     if not avx512.usable(absmax.device):
         return quantize_scales(absmax, block_size)
     offset = mean_of(absmax)
@@ -53,7 +54,7 @@ def quantize_scales_fast(absmax: Tensor, block_size: int) -> tuple[Tensor, Tenso
 
 
 def dequantize(q: NF4Tensor, dtype: torch.dtype) -> Tensor:
-    """What `dequantize_plainly` gives, fast on a CPU."""
+    """Returns what `dequantize_plainly` returns, fast on a CPU."""
     out = recycled_tensor(q.shape, dtype, q.device)
     write = avx512.dequantize if avx512.usable(q.device) else dequantize_with_tables
     write(q, out)
@@ -62,26 +63,26 @@ def dequantize(q: NF4Tensor, dtype: torch.dtype) -> Tensor:
 
 # From tables
 
-CHUNK = 2**19  # elements worked on at a time: 2 MiB in fp32; a multiple of every block size
-SMALL = 2**18  # elements; up to here tables are used on all at once
-THREAD_CHUNK = 2**17  # elements per thread that are dequantized from tables at a time
-ROW = 2**11  # bytes looked up in one go
-N_CELLS = 2**16  # of [-1, 1], in the table of `make_cells`
-UNSURE = 0x10  # added to the code of a cell that a threshold falls into
+CHUNK = 2**19  # elements quantized at a time: 2 MiB in fp32; a multiple of every block size
+SMALL = 2**18  # elements; up to this size all are dequantized at once
+THREAD_CHUNK = 2**17  # elements per thread that are dequantized at a time
+ROW = 2**11  # bytes of codes in a row of torch.gather
+N_CELLS = 2**16  # cells of [-1, 1] in the table of `make_cells`
+UNSURE = 0x10  # added to the code of a cell that contains a threshold
 UNSURE_WORD = UNSURE * 0x0101010101010101  # the same for 8 codes at once
 
 
 def cell_of(y: Tensor) -> Tensor:
-    """floor((y + 1) * N_CELLS / 2): a larger y never has a smaller cell. fp32 -> int32."""
+    """Returns floor((y + 1) * N_CELLS / 2), int32; a larger y never has a smaller cell."""
     return ((y + 1) * (N_CELLS / 2)).int()
 
 
 def make_cells() -> Tensor:
-    """The code of every cell, uint8 [N_CELLS + 1], plus UNSURE where y itself decides.
+    """Returns the code of every cell, uint8 [N_CELLS + 1], plus UNSURE where y itself decides.
 
-    A number is above all thresholds of lower cells and below all of higher ones. Only with one of
-    its own cell it has to be compared: 15 cells of 65537, where 1 number in 3400 is (normally
-    distributed, blocks of 64).
+    A number is above all thresholds of lower cells and below those of higher ones, so it has to be
+    compared only with a threshold in its own cell. 15 of 65537 cells have one, and 1 in 3400
+    numbers falls into them (normally distributed, in blocks of 64).
     """
     cells = torch.arange(N_CELLS + 1, device="cpu")
     of_threshold = cell_of(THRESHOLDS)  # [15]
@@ -90,7 +91,7 @@ def make_cells() -> Tensor:
 
 
 def make_pairs() -> Tensor:
-    """The two levels of every byte, complex64 [256]: the real part is the upper half's."""
+    """Returns the two levels of every byte, complex64 [256]: the real part is the upper half's."""
     byte = torch.arange(256, device="cpu")
     return torch.complex(LEVELS[byte >> 4], LEVELS[byte & 15])
 
@@ -100,7 +101,7 @@ PAIRS = make_pairs()
 
 
 def quantize_with_tables(x: Tensor, block_size: int, absmax: Tensor, codes: Tensor) -> None:
-    """Write the scales and codes of x [n], from a table in chunks shared among threads.
+    """Writes the scales and codes of x [n], from a table, in chunks that are shared among threads.
 
     A block with a NaN or Inf gets that for its scale, and codes that mean nothing.
     """
@@ -109,13 +110,13 @@ def quantize_with_tables(x: Tensor, block_size: int, absmax: Tensor, codes: Tens
 
     def work(starts: range) -> None:
         size = min(CHUNK, block_size * len(absmax))
-        scratch = new_tensor(13 * size, torch.uint8, device)  # one piece, for large pages
+        scratch = new_tensor(13 * size, torch.uint8, device)  # one tensor, for large pages
         chunk, y, index = (part.view(torch.float32) for part in scratch[: 12 * size].view(3, -1))
         cell, code = index.view(torch.int32), scratch[12 * size :]
         for start in starts:
             part = x[start : start + CHUNK]
             used = len(part)
-            if used < size:  # the last chunk is filled up with zeros: absmax stays, their code is 7
+            if used < size:  # the last chunk is padded with zeros, which leave absmax as it is
                 size = used + -used % block_size
                 chunk, y, cell, code = chunk[:size], y[:size], cell[:size], code[:size]
                 chunk[used:] = 0
@@ -131,7 +132,7 @@ def quantize_with_tables(x: Tensor, block_size: int, absmax: Tensor, codes: Tens
             unsure = (code.view(torch.int64) & UNSURE_WORD).nonzero().flatten()
             exact = torch.bucketize(y.view(-1, 8)[unsure], thresholds)  # as `encode`
             code.view(-1, 8)[unsure] = exact.to(torch.uint8)
-            # A little-endian pair of bytes is a + 256 b, and 16 a + b is wanted.
+            # A pair of codes, little-endian, is a + 256 b; the packed byte is 16 a + b.
             pair = code.view(torch.int16)
             packed = torch.add(pair >> 8, pair, alpha=16)
             codes[start // 2 :][: math.ceil(used / 2)] = packed[: math.ceil(used / 2)]
@@ -140,16 +141,16 @@ def quantize_with_tables(x: Tensor, block_size: int, absmax: Tensor, codes: Tens
 
 
 def dequantize_with_tables(q: NF4Tensor, out: Tensor) -> None:
-    """Write the numbers of q into out, contiguous, of a dtype of NF4.
+    """Writes the numbers of q into out, contiguous fp32, fp16 or bf16.
 
-    Two codes at a time: a byte is looked up in `PAIRS`. In one thread torch.index_select does that
-    best, and few operations on all of a small tensor are quicker than loops. torch.gather is the
-    look-up that torch shares among its threads. Threads of our own took twice as long next to other
-    operations: torch's wait for more work for some milliseconds and keep the processors busy with
-    that. The price: torch's threads meet after every operation, so it gets many times slower where
-    another process takes a processor away; `torch.set_num_threads` to what is free helps.
-    4096 x 4096 to bf16 takes 13.4 ms, and 9.0 ms in 2 threads (Xeon with AVX-512), in memory that
-    an earlier result has left.
+    Each byte, two codes, is looked up in `PAIRS`. In one thread torch.index_select does that
+    fastest, and for a small tensor a few operations on all of it are quicker than loops. In several
+    threads torch.gather is the look-up that torch shares among them. (Threads of our own compete
+    with torch's, which keep the cores busy for some milliseconds while they wait for more work.)
+    torch's threads meet after every operation, so this gets many times slower when another process
+    takes a core away; `torch.set_num_threads` with the number of free cores helps. A Xeon takes
+    13.4 ms for 4096 x 4096 to bf16 in one thread and 9.0 ms in two
+    (`ATEN_CPU_CAPABILITY=avx2 python -m kernels.bench.cpu`).
     """
     device, block_size, scales = q.device, q.block_size, block_scales(q).detach()
     table, out = PAIRS.to(device), out.view(-1)
@@ -167,8 +168,8 @@ def dequantize_with_tables(q: NF4Tensor, out: Tensor) -> None:
     index = torch.empty(size // 2, dtype=index_dtype, device=device)
     chunks = (out.split(n), q.codes.split(n // 2), scales.split(n // block_size))
     for target, codes, scale in zip(*chunks, strict=True):
-        size = block_size * len(scale)  # of the last chunk, `target` may be shorter
-        direct = out.dtype == torch.float32 and len(target) == size  # there is nothing to round
+        size = block_size * len(scale)  # in the last chunk `target` may be shorter
+        direct = out.dtype == torch.float32 and len(target) == size  # no rounding, no padding
         x = target if direct else scratch[:size]
         pairs, index = x.view(torch.complex64), index[: size // 2]
         index[: len(codes)] = codes
@@ -177,7 +178,7 @@ def dequantize_with_tables(q: NF4Tensor, out: Tensor) -> None:
         if n_threads == 1:
             torch.index_select(table, 0, index, out=pairs)
         else:
-            rows = pairs.view(-1, math.gcd(size // 2, ROW))  # torch shares out whole rows
+            rows = pairs.view(-1, math.gcd(size // 2, ROW))  # torch gives each thread whole rows
             torch.gather(table.expand(len(rows), -1), 1, index.view_as(rows), out=rows)
         x.view(-1, block_size).mul_(scale[:, None])
         if not direct:

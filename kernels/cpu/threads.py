@@ -1,8 +1,8 @@
-"""Loops over chunks of a tensor, shared among threads.
+"""Shares a loop over chunks of a tensor among threads.
 
-torch shares every single operation among its threads. On chunks that fit in the cache, operations
-take tens of microseconds, as long as waking a second thread does; and a look-up in a table
-(torch.index_select) it does not share at all. Here each thread takes whole chunks through all
+torch shares every single operation among its threads. On chunks that fit in the cache an operation
+takes tens of microseconds, as long as waking a second thread does, and torch does not share a
+look-up in a table (torch.index_select) at all. Here each thread takes whole chunks through all
 operations instead, and the threads meet once, at the end.
 """
 
@@ -18,7 +18,7 @@ import torch
 
 
 def share(work: Callable[[range], None], starts: range, device: torch.device) -> None:
-    """Call work with parts of `starts`, on a CPU in as many threads as torch would use.
+    """Calls work with parts of `starts`, on a CPU in as many threads as torch would use.
 
     An exception in a thread is raised here.
     """
@@ -28,7 +28,7 @@ def share(work: Callable[[range], None], starts: range, device: torch.device) ->
     if device.type != "cpu" or n_threads == 1 or len(starts) == 1:
         work(starts)
         return
-    inference = torch.is_inference_mode_enabled()  # a setting of this thread only
+    inference = torch.is_inference_mode_enabled()  # each thread has its own setting
 
     def work_as_here(part: range) -> None:
         with torch.inference_mode(inference), torch.no_grad():
@@ -40,14 +40,14 @@ def share(work: Callable[[range], None], starts: range, device: torch.device) ->
 
 @cache
 def single_threads(n: int, process: int) -> ThreadPoolExecutor:
-    """n threads in which torch uses no further ones.
+    """Returns a pool of n threads in each of which torch uses a single thread.
 
-    `process` is the own one's number: a process that was forked off has the memory of the one it
-    comes from, and so its threads' names, but not the threads.
+    `process` is the number of this process, for the cache: a forked process inherits the cached
+    pool but not its threads.
     """
 
     def stay_alone() -> None:
-        torch.get_num_threads()  # a thread takes over the process's setting when it first asks
+        torch.get_num_threads()  # a thread takes the process's setting when it first asks for it
         torch.set_num_threads(1)
 
     executor = ThreadPoolExecutor(n, "nf4", initializer=stay_alone)
@@ -55,6 +55,6 @@ def single_threads(n: int, process: int) -> ThreadPoolExecutor:
     for _ in range(n):
         executor.submit(all_there.wait)
     all_there.wait()
-    # A thread's setting is its own, but what one sets is also what later threads start with.
+    # Each thread has its own setting, but later threads start with the last one that was set.
     torch.set_num_threads(n)
     return executor

@@ -1,1 +1,1 @@
-"""What the compiler made of the kernels, read on any machine (`python -m kernels.machine_code`)."""
+"""Reads the kernels' machine code on any machine (`python -m kernels.machine_code`)."""

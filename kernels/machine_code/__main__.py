@@ -1,4 +1,4 @@
-"""`python -m kernels.machine_code`: see measure.py."""
+"""`python -m kernels.machine_code` runs measure.py."""
 
 from kernels.machine_code.measure import main
 

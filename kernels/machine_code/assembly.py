@@ -1,4 +1,4 @@
-"""Assembly listings, of NVIDIA's and AMD's GPUs, as lists of instructions that can be searched."""
+"""Parses assembly listings of NVIDIA's and AMD's GPUs into lists of instructions."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from typing import NamedTuple
 
 
 class Instruction(NamedTuple):
-    """An instruction: where it stands, and it itself, as "@P0 LDG.E.128 R4, desc[UR4][R2.64]"."""
+    """An instruction: its address and its text, such as "@P0 LDG.E.128 R4, desc[UR4][R2.64]"."""
 
     address: int
     text: str
 
     @property
     def name(self) -> str:
-        """Without its condition and operands, as "LDG.E.128"."""
+        """Returns the name without condition and operands, such as "LDG.E.128"."""
         return re.sub(r"^@\S+\s+", "", self.text).split()[0]
 
 
 def parse_sass(code: str) -> tuple[list[Instruction], dict[str, int]]:
-    """Instructions that can be executed, in their order, and addresses of the labels."""
+    """Returns the instructions that can be executed, in order, and the addresses of the labels."""
     instructions: list[Instruction] = []
     labels: dict[str, int] = {}
     waiting: list[str] = []
@@ -40,7 +40,7 @@ def parse_sass(code: str) -> tuple[list[Instruction], dict[str, int]]:
 
 
 def parse_amd(listing: str) -> tuple[list[Instruction], dict[str, int]]:
-    """As parse_sass; the addresses are numbers of lines."""
+    """Returns the same as parse_sass; the addresses are line numbers."""
     instructions: list[Instruction] = []
     labels: dict[str, int] = {}
     waiting: list[str] = []
@@ -55,16 +55,17 @@ def parse_amd(listing: str) -> tuple[list[Instruction], dict[str, int]]:
 
 
 def target(instruction: Instruction, labels: dict[str, int]) -> int | None:
-    """Where a jump jumps to; None for other instructions."""
+    """Returns the address that a jump jumps to; None for other instructions."""
     found = re.search(r"\.L\w+", instruction.text)
     jumps = instruction.name.startswith(("BRA", "s_cbranch", "s_branch"))
     return labels[found[0]] if found and jumps else None
 
 
 def longest_loop(instructions: list[Instruction], labels: dict[str, int]) -> list[Instruction]:
-    """Instructions from a jump's target to the jump, where one leads to the other; [] without.
+    """Returns the longest loop, from a jump's target to the jump; [] if there is none.
 
-    A jump back alone is no loop: compilers put code that is seldom needed behind the end.
+    A jump back is a loop only if its target leads to it again: compilers put code that is seldom
+    needed behind the end.
     """
     place = {instruction.address: i for i, instruction in enumerate(instructions)}
     goals = [target(instruction, labels) for instruction in instructions]
@@ -89,7 +90,11 @@ def longest_loop(instructions: list[Instruction], labels: dict[str, int]) -> lis
 def count_executed(
     instructions: list[Instruction], labels: dict[str, int], turns: int | None
 ) -> int:
-    """How many a thread executes: in all, if the longest loop has so many turns; else in a turn."""
+    """Counts the instructions that a thread executes.
+
+    Args:
+        turns: how often the longest loop runs; None counts one turn of the loop alone.
+    """
     loop = longest_loop(instructions, labels)
     if not loop:
         return len(instructions)
@@ -97,7 +102,7 @@ def count_executed(
 
 
 def access_bytes(names: Iterable[str]) -> int:
-    """Bytes of the widest of these loads or stores, as LDG.E.U8 (1), STG.E.64 (8), LDG.E (4)."""
+    """Returns the bytes of the widest load or store: LDG.E.U8 has 1, LDG.E 4, STG.E.64 8."""
     widths = [0]
     for name in names:
         bits = re.search(r"\.[US]?(8|16|64|128|256)\b", name)

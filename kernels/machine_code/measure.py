@@ -1,27 +1,28 @@
-"""What the compiler made of the kernels: registers, memory accesses, instructions per element.
+"""Compiles the kernels and reads registers, memory accesses and instructions per element.
 
     python -m kernels.machine_code                       # block size 64, bf16, every GPU below
     python -m kernels.machine_code --arch sm_90 --dtype fp32,bf16 --block-size 32,64 --json
 
-No GPU is needed: Triton compiles for any, and the programs that take machine code apart come with
-it. It says what a kernel asks of a GPU, not how long it takes; for that there is `kernels.bench`.
+No GPU is needed: Triton compiles for any, and brings the programs that disassemble machine code.
+The table says what a kernel asks of a GPU, not how long it takes; `kernels.bench` times it.
 
-How it counts, for NVIDIA's GPUs in the listing of nvdisasm:
+The columns, for NVIDIA's GPUs counted in the listing of nvdisasm:
 
-- instructions_per_element: instructions a thread executes, times threads, by elements of the weight
-  that they handle. Left out is what is never executed: NOPs behind the end, and the jump to itself
-  that follows the last EXIT. What is jumped over or masked out counts as executed. In a kernel with
-  a loop over the weight it is the longest loop's body that counts, and `elements` is what one turn
-  handles: what stands before and behind is executed once. Where a loop has a known number of turns
-  in all programs, `turns`, everything counts. So the number is an upper bound where code branches,
-  and where the compiler has unrolled a part of the loop.
+- instructions_per_element: the instructions that a thread executes, times threads, divided by the
+  elements of the weight that they handle. It leaves out what is never executed: NOPs behind the
+  end, and the jump to itself that follows the last EXIT. Instructions that are jumped over or
+  masked out count as executed. In a kernel with a loop over the weight only the longest loop's body
+  counts, and `elements` is what one turn handles: the rest is executed once. In a loop with the
+  same number of turns in all programs, `turns`, everything counts. So the number is an upper bound
+  where code branches, and where the compiler has unrolled a part of the loop.
 - load_bytes, store_bytes: the widest access of one thread to global memory.
-- spill_bytes: local memory of a thread. The kernels have no arrays in it, so all of it is registers
-  that did not fit.
+- spill_bytes: local memory of a thread. The kernels have no arrays there, so it holds only
+  registers that did not fit.
 - barriers: instructions that make warps wait for each other.
 
-For AMD's gfx942 the same is read from the compiler's assembly listing, where a vector instruction
-works for 64 lanes; the kernels leave out their PTX (SHUFFLE=False) and are slower for it.
+For AMD's gfx942 the columns are read from the compiler's assembly listing, where a vector
+instruction works for 64 lanes; the kernels are compiled without their PTX (SHUFFLE=False) and
+slower.
 """
 
 from __future__ import annotations
@@ -43,14 +44,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kernels.machine_code.assembly import access_bytes, count_executed, parse_amd, parse_sass
 
-if TYPE_CHECKING:  # it needs triton, and `main` says what to do without
+if TYPE_CHECKING:  # variants.py needs triton, and `main` says what to do without it
     from kernels.machine_code.variants import LaunchConfiguration
 
 ARCHS = ("sm_75", "sm_80", "sm_90", "sm_100", "gfx942")
 
 
 class Row(NamedTuple):
-    """A kernel compiled for an arch; None where it cannot be told."""
+    """The figures of a kernel compiled for an arch; None stands for one that is not known."""
 
     kernel: str
     arch: str
@@ -68,14 +69,14 @@ class Row(NamedTuple):
 
 @cache
 def configurations() -> tuple[LaunchConfiguration, ...]:
-    """Returns all that the launchers of the package launch."""
+    """Returns every configuration that the package's launchers launch."""
     from kernels.machine_code.variants import launch_configurations
 
     return tuple(launch_configurations())
 
 
 def compile_for(configuration: LaunchConfiguration, arch: str) -> Any:
-    """The compiled kernel, as triton.compile returns it; `.asm` holds its code at every stage.
+    """Compiles a kernel as triton.compile does; `.asm` of the result holds every stage's code.
 
     Raises:
         RuntimeError: TRITON_INTERPRET is set, so that there is nothing to compile.
@@ -105,7 +106,7 @@ def compile_for(configuration: LaunchConfiguration, arch: str) -> Any:
 
 
 def disassemble(cubin: bytes) -> tuple[str, str]:
-    """Machine code of an NVIDIA kernel as text, and the list of what it needs."""
+    """Returns the machine code of an NVIDIA kernel as text, and the list of its resources."""
     from triton import knobs
 
     with tempfile.TemporaryDirectory() as folder:
@@ -120,7 +121,7 @@ def disassemble(cubin: bytes) -> tuple[str, str]:
 
 
 def read_nvidia(configuration: LaunchConfiguration, compiled: Any) -> dict[str, Any]:
-    """The columns from `registers` on, from SASS."""
+    """Returns the columns from `registers` on, read from SASS."""
     code, needs = disassemble(compiled.asm["cubin"])
     instructions, labels = parse_sass(code)
     names = [instruction.name for instruction in instructions]
@@ -141,7 +142,7 @@ def read_nvidia(configuration: LaunchConfiguration, compiled: Any) -> dict[str, 
 
 
 def read_amd(configuration: LaunchConfiguration, compiled: Any) -> dict[str, Any]:
-    """The columns from `registers` on, from the assembly listing."""
+    """Returns the columns from `registers` on, read from the assembly listing."""
     listing = compiled.asm["amdgcn"]
     amount = {k: int(v) for k, v in re.findall(r"^\s*\.(\w+):\s+(\d+)$", listing, re.MULTILINE)}
     instructions, labels = parse_amd(listing)
@@ -172,7 +173,7 @@ def measure(configuration: LaunchConfiguration, arch: str) -> Row:
     """Compiles a configuration for an arch and reads its machine code.
 
     Raises:
-        RuntimeError: it does not compile; says which.
+        RuntimeError: it does not compile; the error names it.
     """
     c = configuration
     try:
@@ -188,20 +189,20 @@ def measure(configuration: LaunchConfiguration, arch: str) -> Row:
 
 
 def measure_number(job: tuple[int, str]) -> Row:
-    """Does the same for a place in `configurations()`, which can be sent to another process."""
+    """Measures (index in `configurations()`, arch), which can be sent to another process."""
     return measure(configurations()[job[0]], job[1])
 
 
 def compile_here() -> None:
-    """Before triton is imported: it reads this variable when a kernel is defined."""
+    """Lets triton compile; it reads this variable when a kernel is defined, after its import."""
     os.environ.pop("TRITON_INTERPRET", None)
 
 
 def measure_all(jobs: Sequence[tuple[int, str]]) -> list[Row]:
-    """Returns a row for each (place in `configurations()`, arch).
+    """Returns a row for each (index in `configurations()`, arch).
 
-    One takes about half a second, so they are divided among the processors; what it compiled once
-    Triton keeps on disk. With TRITON_INTERPRET set, new processes without it do the work.
+    Each takes about half a second the first time, after which Triton has it on disk, so they are
+    divided among the cores. With TRITON_INTERPRET set, new processes without it do the work.
     """
     if len(jobs) < 16 and not os.environ.get("TRITON_INTERPRET"):
         return [measure_number(job) for job in jobs]
@@ -210,13 +211,13 @@ def measure_all(jobs: Sequence[tuple[int, str]]) -> list[Row]:
 
 @cache
 def compilers() -> ProcessPoolExecutor:
-    """A process for each processor; they stay, as importing torch takes them seconds."""
+    """Returns a process for each core; they are kept, since importing torch takes seconds."""
     context = multiprocessing.get_context("spawn")
     return ProcessPoolExecutor(os.cpu_count() or 1, context, initializer=compile_here)
 
 
 def runs_on(configuration: LaunchConfiguration, arch: str) -> bool:
-    """Whether the launchers launch it there."""
+    """Returns whether the launchers launch the configuration on this arch."""
     return not arch.startswith("sm_") or int(arch.removeprefix("sm_")) >= configuration.since
 
 
@@ -226,12 +227,12 @@ def table(
     dtypes: Sequence[str] = ("bf16",),
     block_sizes: Sequence[int] = (64,),
 ) -> list[Row]:
-    """A row for every kernel in these configurations; no kernels named means all of them.
+    """Returns a row for every kernel in these configurations; no names mean all kernels.
 
-    A kernel that there is in one configuration only is in the table whatever is asked for.
+    A kernel that exists in a single configuration is in the table whatever dtype and block size.
 
     Raises:
-        ValueError: nothing, or nothing of a kernel that is named, is compiled for them.
+        ValueError: no kernel, or not one that is named, exists in these configurations.
     """
     number_of = Counter(configuration.kernel for configuration in configurations())
     jobs = [
@@ -260,7 +261,7 @@ def table(
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """The command."""
+    """Runs the command."""
     parser = argparse.ArgumentParser(
         prog="python -m kernels.machine_code",
         description="Compile the kernels for named GPUs and read their machine code.",
@@ -298,12 +299,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def list_of(values: Iterable[object]) -> str:
-    """Each once, as they come."""
+    """Returns the values as text, each once, in their order."""
     return ", ".join(dict.fromkeys(str(value) for value in values))
 
 
 def as_text(value: object) -> str:
-    """A cell of the table."""
+    """Returns a cell of the table."""
     if value is None:
         return "-"
     return f"{value:.2f}" if isinstance(value, float) else str(value)

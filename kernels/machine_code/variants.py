@@ -1,8 +1,8 @@
-"""Every kernel in every configuration that the package launches, named without a GPU.
+"""Lists every kernel in every configuration that the package launches, without a GPU.
 
 Triton compiles a kernel when it is first launched, for the arguments it is launched with. Here the
-arguments are only described: their types, and the values of those that are constants of the
-compiler. `launch_configurations` lists what the launchers of `kernels.gpu` launch.
+arguments are only described: their types, and the values of those that are compile-time constants.
+`launch_configurations` lists what the launchers of `kernels.gpu` launch.
 """
 
 from __future__ import annotations
@@ -18,25 +18,25 @@ DTYPES = ("bf16", "fp16", "fp32")  # Triton's names
 
 
 class LaunchConfiguration(NamedTuple):
-    """What `measure` needs to compile a kernel and to say what its machine code costs.
+    """A kernel with all that `measure` needs to compile it and count its instructions.
 
     Attributes:
-        kernel: its name in the table, as "dequantize_fast".
+        kernel: its name in the table, such as "dequantize_fast".
         fn: the function, decorated with triton.jit.
-        signature: type of every argument that is no constant, in Triton's notation: "*u8" for a
-            pointer to uint8, "*fp32", "*fp16", "*bf16", "i32", "i64". Pointers are taken to be
-            divisible by 16, as torch's allocators guarantee.
-        constexprs: value of every argument that is a constant of the compiler.
-        num_warps: warps a program runs on.
-        elements: elements of the weight that a program handles; in a kernel with a loop over the
+        signature: types of all arguments but constants, in Triton's notation: "*u8" for a pointer
+            to uint8, "*fp32", "*fp16", "*bf16", "i32", "i64". Pointers are assumed to be divisible
+            by 16, as torch's allocators guarantee.
+        constexprs: values of the arguments that are compile-time constants.
+        num_warps: how many warps a program runs on.
+        elements: elements of the weight that a program handles or, in a kernel with a loop over the
             weight, that one turn of the loop handles.
-        dtype: of the weight: "fp32", "fp16" or "bf16".
-        block_size: elements that share a scale.
+        dtype: the weight's number format: "fp32", "fp16" or "bf16".
+        block_size: how many elements share a scale.
         double_quant: whether the scales are quantized too.
-        options: what else is passed to the compiler, as {"enable_fp_fusion": False}.
+        options: more options of the compiler, such as {"enable_fp_fusion": False}.
         since: the compute capability, times 10, of the oldest NVIDIA GPU it is launched on.
-        turns: how often a loop that is not over the weight runs, as that over 15 thresholds; None
-            if there is no such loop. For one GPU the compiler unrolls it, for another not.
+        turns: how often a loop that is not over the weight runs, such as one over 15 thresholds;
+            None if there is no such loop. The compiler unrolls it for some GPUs only.
     """
 
     kernel: str
@@ -54,7 +54,7 @@ class LaunchConfiguration(NamedTuple):
 
 
 def launch_configurations() -> Iterator[LaunchConfiguration]:
-    """Yields all of them. Of nested block sizes only 256, which checkpoints use."""
+    """Yields every configuration, but of nested block sizes only 256, which checkpoints use."""
     for dtype in DTYPES:
         for block_size in BLOCK_SIZES:
             for kernel in ("quantize", "quantize_fast"):
@@ -62,7 +62,7 @@ def launch_configurations() -> Iterator[LaunchConfiguration]:
     yield launch_configuration("quantize_scales", "fp32", 64, 256)
     dequantizing = ("dequantize", "dequantize_fast", "dequantize_fast_tail")
     multiplying = ("matmul", *(f"matvec_fast_{threads}" for threads in (128, 64, 32)))
-    slices = {"matmul_fast_64": 64, "matmul_fast_32": 32}  # no longer than a block, and no fp32
+    slices = {"matmul_fast_64": 64, "matmul_fast_32": 32}  # at most a block long, not for fp32
     for kernels in (dequantizing, (*multiplying, *slices)):
         for dtype, nested_block_size in product(DTYPES, (256, None)):
             for block_size, kernel in product(BLOCK_SIZES, kernels):
@@ -75,9 +75,9 @@ def launch_configuration(
 ) -> LaunchConfiguration:
     """Returns the kernel of this name for these constants.
 
-    The number behind "matvec_fast" is THREADS, that behind "matmul_fast" K; "dequantize_fast_tail"
-    does numbers of elements that are no multiples of 128. n is the type of that number: "i64" from
-    2^31 on.
+    The number after "matvec_fast" is THREADS, the one after "matmul_fast" is K.
+    "dequantize_fast_tail" handles a number of elements that is not a multiple of 128. n is the type
+    of that number: "i64" from 2^31 on.
     """
     if kernel.startswith("quantize"):
         return of_quantize(kernel, dtype, block_size)

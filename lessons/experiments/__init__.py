@@ -1,1 +1,1 @@
-"""What one lesson measures and a cell cannot hold."""
+"""Experiments of single lessons that are too long for a cell."""

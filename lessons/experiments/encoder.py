@@ -1,10 +1,10 @@
-"""An encoder made of a GPT: the mask off, some tokens hidden, the others read in both directions.
+"""Makes an encoder of a GPT: without the mask it reads in both directions and finds hidden tokens.
 
 Lesson 02 trains one beside a decoder and lets both find hidden tokens. In the comments B is the
 batch, T the number of tokens, V the vocabulary, N the number of tokens hidden in an exam.
 
-Source: Devlin et al. 2018, "BERT" (section 3.1: 15% of the tokens are to be found; there, one in
-five of those is shown as itself or as a random word instead of [MASK], which we leave out).
+Source: Devlin et al. 2018, "BERT" (section 3.1: 15% of the tokens are hidden; BERT shows one in
+five of those as itself or as a random word instead of [MASK], which we leave out).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from minigpt.model import GPT
 
 
 class Encoder(nn.Module):
-    """A GPT without the mask: every token sees every other."""
+    """A GPT without the mask, in which every token sees every other."""
 
     def __init__(self, gpt: GPT) -> None:
         super().__init__()
@@ -34,15 +34,15 @@ class Encoder(nn.Module):
         last_only: bool = False,
         cache: None = None,
     ) -> tuple[Tensor, Tensor | None]:
-        """idx [B, T] -> (logits [B, T, V], loss), as GPT.forward with causal=False."""
+        """Returns logits [B, T, V] and the loss for idx [B, T], as GPT.forward without the mask."""
         return self.gpt(idx, targets, causal=False, last_only=last_only)
 
 
 class Blanks:
-    """Fill-in-the-blank examples (`Data` for training) cut from the windows of a text.
+    """Makes fill-in-the-blank examples (`Data` for training) of the windows of a text.
 
     Args:
-        text: where the windows come from.
+        text: the text with its windows.
         mask_token: the id that stands in place of a hidden token.
         share: the probability with which a token is hidden.
     """
@@ -51,7 +51,7 @@ class Blanks:
         self.text, self.mask_token, self.share = text, mask_token, share
 
     def hide(self, idx: Tensor, seed: int) -> Batch:
-        """Returns idx [B, T] with blanks, and as targets what they hide, and nothing else."""
+        """Returns idx [B, T] with blanks; the targets are the hidden tokens and nothing else."""
         generator = torch.Generator().manual_seed(seed)
         hidden = torch.rand(idx.shape, generator=generator) < self.share  # [B, T]
         return Batch(idx.masked_fill(hidden, self.mask_token), idx.masked_fill(~hidden, IGNORE))
@@ -70,18 +70,18 @@ class Blanks:
 def examine(
     decoder: nn.Module, encoder: nn.Module, idx: Tensor, mask_token: int, end_token: int
 ) -> tuple[dict[str, Tensor], Tensor]:
-    """Hide one token at a time and ask which it was.
+    """Hides one token at a time and asks the models which it was.
 
-    Hidden is, in turn, every token whose place in its sentence is known (see place_in_sentence) and
-    that has at least one token on either side of it.
+    Every token is hidden once whose place in its sentence is known (see place_in_sentence) and that
+    has at least one token on either side.
 
     Args:
         decoder, encoder: called as model(idx [B, T]) -> (logits [B, T, V], None).
         idx: windows of text [B, T].
 
     Returns:
-        found: bool [N], whether the first guess was right: of the decoder, which sees the tokens
-            before the blank; of the encoder, which sees both sides; and of the encoder with the
+        found: bool [N], whether the first guess was right, for the decoder, which sees the tokens
+            before the blank; for the encoder, which sees both sides; and for the encoder with the
             text cut off after the blank.
         place: int [N], which token of its sentence each was.
     """
@@ -107,9 +107,9 @@ def examine(
 
 
 def place_in_sentence(idx: Tensor, end_token: int) -> Tensor:
-    """1 for the first token after an end token, 2 for the second, ...: [B, T] -> [B, T].
+    """Counts tokens from the last end token, 1 for the first after it: [B, T] -> [B, T].
 
-    0 for the end tokens themselves, and before the first of them, where the count is not known.
+    The count is 0 for end tokens themselves, and before the first of them, where it is not known.
     """
     position = torch.arange(idx.size(-1), device=idx.device)  # [T]
     last_end = torch.where(idx == end_token, position, -1).cummax(-1).values  # [B, T]

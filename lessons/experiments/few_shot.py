@@ -1,12 +1,12 @@
-"""The few-shot exam: is the right answer to a prompt likelier to a model than wrong ones?
+"""The few-shot exam: does a model find the right answer to a prompt likelier than wrong ones?
 
 A task is shown as text, zero or more examples with their answers and then a question; nothing is
-trained. Each question has a few answers to choose from, and the model picks the one whose tokens
-gain most, on average, from the prompt:
+trained. Each question has a few answers to choose from, and the model picks the one that gains
+most from the prompt, on average over its tokens:
 
     (log P(answer | prompt) - log P(answer | "French:")) / number of tokens
 
-Without the second term an answer that is always likely would win whatever was asked.
+Without the second term an answer that is always likely would win whatever the question.
 
 Lesson 05 gives the base model this exam. In the comments N is the number of pairs of a prompt and
 an answer, B the batch, T the number of tokens, V the vocabulary.
@@ -39,15 +39,15 @@ Item = dict[str, str]
 
 @dataclass(frozen=True)
 class Task:
-    """What is asked, and how it is written down.
+    """The questions of an exam, and their wording.
 
     Attributes:
         question: the text of a question, with the item's fields in braces.
         answer: the field that holds the right answer.
-        examples: where the examples in the prompts are drawn from.
+        examples: the items from which the examples in the prompts are drawn.
         items: the questions of the exam.
         choices: the answers to choose from; if none are given, an item's choices are its own answer
-            and those of its three neighbours, so whoever ignores the question gets one in four.
+            and those of its three neighbours, so that guessing finds one in four.
     """
 
     question: str
@@ -58,27 +58,27 @@ class Task:
 
     @property
     def chance(self) -> float:
-        """The accuracy of guessing."""
+        """Returns the accuracy of guessing."""
         return 1 / len(self.choices or range(4))
 
     def prompt(self, examples: list[Item], item: Item) -> str:
-        """Examples with their answers, then the item up to where its answer is due."""
+        """Returns the examples with their answers, then the item up to where its answer follows."""
         lines = [f"{self.question.format(**e)} {e[self.answer]}\n" for e in examples]
         return "".join(lines) + self.question.format(**item)
 
     def candidates(self, i: int) -> list[str]:
-        """The answers that item i may have."""
+        """Returns the answers that item i may have."""
         first = i // 4 * 4
         return list(self.choices) or [item[self.answer] for item in self.items[first : first + 4]]
 
 
 @dataclass(frozen=True)
 class Result:
-    """How an exam went.
+    """The outcome of an exam.
 
     Attributes:
-        accuracy: the part of the items whose right answer was picked.
-        mass: the probability of all answers to choose from, added up; the mean over the items.
+        accuracy: the share of the items for which the right answer was picked.
+        mass: the summed probability of all answers to choose from, averaged over the items.
         chance: the accuracy of guessing.
         n_items: how many items were asked.
     """
@@ -90,18 +90,18 @@ class Result:
 
     @property
     def error(self) -> float:
-        """Two standard errors of the accuracy; from so few items, no less than guessing has."""
+        """Returns two standard errors of the accuracy, and no less than those of guessing."""
         variance = max(p * (1 - p) for p in (self.accuracy, self.chance))
         return 2 * math.sqrt(variance / self.n_items)
 
     @property
     def beyond_chance(self) -> bool:
-        """Whether guessing would hardly reach this."""
+        """Returns whether guessing would hardly reach this accuracy."""
         return self.accuracy - self.chance > self.error
 
 
 def tasks(n_items: int) -> dict[str, Task]:
-    """Translation, sentiment and code, with at most n_items questions each (a multiple of 4)."""
+    """Returns the tasks, each with at most n_items questions (a multiple of 4)."""
     reviews = task_set("reviews", "test")
     kinds = ([r for r in reviews if r["label"] == kind] for kind in ("positive", "negative"))
     in_turn = [review for pair in zip(*kinds, strict=False) for review in pair]
@@ -119,7 +119,7 @@ def tasks(n_items: int) -> dict[str, Task]:
 
 
 def exam(model: GPT, encoding: tiktoken.Encoding, task: Task, n_examples: int, seed: int) -> Result:
-    """Ask model every item of task, each after n_examples examples drawn anew."""
+    """Asks model every item of task, each after n_examples newly drawn examples."""
     choice = random.Random(seed)
     prompts, answers = [], []
     for i, item in enumerate(task.items):
@@ -140,7 +140,7 @@ def exam(model: GPT, encoding: tiktoken.Encoding, task: Task, n_examples: int, s
 
 
 def verdict(results: Sequence[Result], n_parameters: int) -> str:
-    """What exams with more and more examples say about learning from examples.
+    """Returns what exams with more and more examples say about learning from examples.
 
     Args:
         n_parameters: the size of the model that took them.
@@ -154,7 +154,7 @@ def verdict(results: Sequence[Result], n_parameters: int) -> str:
 
 
 def draw_bars(axis: Axes, shots: Sequence[int], results: Mapping[str, Sequence[Result]]) -> None:
-    """Draw the accuracies of each task with shots examples, their error lines, and guessing."""
+    """Draws the accuracies of each task with shots examples, their error bars, and guessing."""
     for i, (name, exams) in enumerate(results.items()):
         x = [place + (i - (len(results) - 1) / 2) * 0.27 for place in range(len(shots))]
         bars, errors = [100 * exam.accuracy for exam in exams], [100 * exam.error for exam in exams]
@@ -171,9 +171,9 @@ def draw_bars(axis: Axes, shots: Sequence[int], results: Mapping[str, Sequence[R
 def log_likelihoods(
     model: GPT, encoding: tiktoken.Encoding, prompts: list[str], answers: list[str]
 ) -> tuple[Tensor, Tensor]:
-    """log P(answer | prompt) of each pair, and how many tokens the answer has: [N] and [N].
+    """Returns log P(answer | prompt) of each pair, and the number of its answer's tokens, [N] each.
 
-    An answer starts with the space that stands between it and its prompt.
+    An answer starts with the space that separates it from its prompt.
     """
     device = model.lm_head.weight.device
     pairs = [
@@ -194,7 +194,7 @@ def log_likelihoods(
             targets[row, n - 1 : total - 1] = torch.tensor(answer)
         logits = model(idx.to(device))[0].transpose(1, 2)  # [B, V, T]
         loss = F.cross_entropy(logits, targets.to(device), reduction="none")  # [B, T]
-        results[batch] = -loss.sum(-1).cpu()  # the loss is 0 where the target is to be ignored
+        results[batch] = -loss.sum(-1).cpu()  # the loss is 0 where the target is ignored
     return results, torch.tensor([len(answer) for _, answer in pairs])
 
 

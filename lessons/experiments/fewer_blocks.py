@@ -1,9 +1,9 @@
-"""The base model with fewer blocks, for comparing methods at several sizes.
+"""Makes models of fewer blocks from the base model, to compare methods at several sizes.
 
-Cut off after its first blocks, a model no longer knows how to end: the LM head gets a stream that
-the last blocks would have finished. Some steps on the text it was pretrained on mend that. But it
-then is both smaller and less pretrained than the whole model: where the two differ, nothing says
-which of these is the reason.
+A model that is cut off after its first blocks predicts badly, because its LM head gets a residual
+stream that the last blocks would have finished. Some steps on the text it was pretrained on repair
+that. But the model is then both smaller and less pretrained than the whole: where the two differ,
+either may be the reason.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def pretraining_text(
     n_documents: int | None = None,
     row_length: int = 128,
 ) -> PackedText:
-    """Rows of the text that the base model was pretrained on, mixed as it was there."""
+    """Returns rows of the text that the base model was pretrained on, mixed as for that."""
 
     def ids_of(texts: list[str]) -> np.ndarray:
         return pack(encoding.encode_ordinary_batch(texts), encoding.eot_token)
@@ -48,7 +48,7 @@ def pretraining_text(
 
 
 def with_fewer_blocks(base: GPT, n_layer: int, text: PackedText, settings: TrainConfig) -> GPT:
-    """A copy of base that has only its first n_layer blocks, trained on text.
+    """Returns a copy of base that has only its first n_layer blocks, trained on text.
 
     Raises:
         ValueError: base has fewer blocks, or n_layer is below 1.

@@ -1,7 +1,7 @@
-"""Every method of fine-tuning the base model that lessons 12 and 13 compare on one task.
+"""The methods of fine-tuning the base model that lessons 12 and 13 compare on one task.
 
-A recipe adds something to a model and freezes the rest; how it is trained and saved stands in the
-entry of `minigpt.finetuning.settings.RECIPES` that it belongs to.
+A recipe adds something to a model and freezes the rest. Its entry of
+`minigpt.finetuning.settings.RECIPES` says how it is trained.
 
 model = build("LoRA", base, seed=1337)
 train(model, data, settings("LoRA", steps=130, seed=1337, device=device))
@@ -32,13 +32,13 @@ N_TOKENS, HIDDEN, BOTTLENECK = 20, 64, 16
 
 
 class Recipe(NamedTuple):
-    """What is added to a model, and how it is trained.
+    """What a method adds to a model, and how that is trained.
 
     Attributes:
         add: called with the model and with the token ids that a soft prompt starts as; the other
             recipes ignore the ids.
-        method: what `minigpt finetune` calls it, by which it is trained and saved.
-        learning_rate: another than the method's.
+        method: the method of `minigpt finetune` as which it is trained and saved.
+        learning_rate: the highest learning rate, if it is not the method's.
     """
 
     add: Callable[[GPT, Sequence[int]], object]
@@ -52,7 +52,7 @@ def add_lora(model: GPT) -> GPT:
 
 
 # DQ is double quantization. A prefix that a network makes needs smaller steps than one that is
-# trained itself.
+# trained directly.
 RECIPES: dict[str, Recipe] = {
     "full": Recipe(lambda model, ids: None, "full"),
     "LoRA": Recipe(lambda model, ids: add_lora(model), "lora"),
@@ -74,11 +74,11 @@ RECIPES: dict[str, Recipe] = {
 
 
 def build(name: str, base: GPT, seed: int, start_ids: Sequence[int] = ()) -> GPT:
-    """Returns a copy of base in which what RECIPES[name] adds, or every weight, can be trained.
+    """Returns a copy of base that trains what RECIPES[name] adds, or every weight.
 
     Args:
-        seed: of what starts at random: LoRA's A is the same in all recipes that have one.
-        start_ids: the tokens that a soft prompt starts as, where it does not start at random.
+        seed: the seed of what starts at random; all recipes with LoRA start with the same A.
+        start_ids: the tokens that a soft prompt starts as, if it does not start at random.
     """
     model = copy.deepcopy(base).requires_grad_(True)
     torch.manual_seed(seed)
@@ -89,7 +89,7 @@ def build(name: str, base: GPT, seed: int, start_ids: Sequence[int] = ()) -> GPT
 def settings(
     name: str, steps: int, seed: int, device: torch.device, batch_size: int = 8
 ) -> TrainConfig:
-    """Returns how RECIPES[name] is trained: the learning rate rises briefly, then falls to zero."""
+    """Returns the settings of RECIPES[name]; the learning rate rises briefly, then falls to 0."""
     recipe = RECIPES[name]
     usual = finetuning.RECIPES[recipe.method]
     return TrainConfig(
@@ -109,12 +109,12 @@ def settings(
 def as_table(
     rows: Mapping[str, Mapping[str, float]], columns: Mapping[str, str], corner: str = ""
 ) -> str:
-    """Returns numbers as text, a line for each row and a header above.
+    """Returns numbers as text, with a header and a line for each row.
 
     Args:
-        rows: {row: {column: number}}; columns that are not asked for may be among them.
-        columns: {column: how its numbers are written, as in f"{number:.1f}"}.
-        corner: what stands above the names of the rows, such as their unit.
+        rows: {row: {column: number}}; there may be more columns than are shown.
+        columns: {column: the format of its numbers, such as ".1f"}.
+        corner: the text above the names of the rows, such as their unit.
     """
     lines = [f"{corner:<16}" + "".join(f"{name:>14}" for name in columns)]
     for name, numbers in rows.items():
@@ -127,8 +127,8 @@ def is_better(gap: float, noise: float = 3.0) -> str:
     """Returns the verdict on the claim that one method gets a higher BLEU than another.
 
     Args:
-        gap: by how much it does; below zero if it gets a lower one.
-        noise: a gap up to this may come from the seed and from the choice of test sentences.
+        gap: how much higher its BLEU is; below zero if it is lower.
+        noise: a gap up to this may come from the seed and the choice of test sentences.
     """
     words = "reproduced" if gap > noise else "differs" if gap < -noise else "not reproduced"
     near = "; near that limit: another seed may say otherwise"
@@ -140,10 +140,10 @@ def draw(axis: Axes, results: Mapping[str, Mapping[str, float]]) -> None:
     """Draws BLEU against trained parameters, a marker for each method.
 
     The names stand in a legend outside the axes, the highest BLEU first: labels beside the points
-    would cover each other where two methods come close.
+    would cover each other where two methods are close.
 
     Args:
-        results: {method: {"BLEU", "trained" (parameters)}}, and whatever else it holds.
+        results: {method: {"BLEU", "trained" (parameters)}}; other entries are ignored.
     """
     ranked = sorted(results, key=lambda name: -results[name]["BLEU"])
     for name, marker in zip(ranked, "os^vDP<X>p*h", strict=False):
@@ -158,7 +158,7 @@ def draw_sizes(axis: Axes, blocks: Sequence[int], sizes: Mapping[int, Mapping[st
     """Draws BLEU of full fine-tuning and of prompt tuning against the size of the model.
 
     Args:
-        blocks: how many each model has, the whole base model last.
+        blocks: each model's number of blocks, the whole base model last.
         sizes: {"full", "prompt"} (BLEU) by the model's number of parameters.
     """
     millions = [n / 1e6 for n in sizes]

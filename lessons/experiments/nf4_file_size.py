@@ -1,4 +1,4 @@
-"""How many bits a weight in NF4 takes in a file: what lesson 12 compares with those in memory.
+"""Counts the bits that a weight in NF4 takes in a file; lesson 12 compares them with memory's.
 
 in_parts, in_tables = bits_in_file(model, encoding, folder)
 """
@@ -16,11 +16,11 @@ from minigpt.qlora.model import quantized_layers
 
 
 def bits_in_file(model: GPT, encoding: tiktoken.Encoding, folder: Path) -> tuple[float, float]:
-    """Save a model in 4 bits, and count the bits a weight in NF4 has in the file.
+    """Saves a model in 4 bits, and counts the bits that a weight in NF4 takes in the file.
 
     Returns:
-        Those of its code and its share of the scales; and those of the tables that stand beside
-        every matrix, which are the same for all: the levels, and the settings.
+        The bits of its code and its share of the scales; and its share of the tables beside every
+        matrix, which are the same for all: the levels, and the settings.
     """
     layers = quantized_layers(model)
     n = sum(layer.quantized.numel for layer in layers.values())

@@ -1,7 +1,7 @@
-"""What a training step takes with the four methods that lesson 12 compares: bytes and time.
+"""Measures bytes and time of a training step with the four methods that lesson 12 compares.
 
-How the methods train is in finetuning_methods.py; FOUR and COLUMNS are for predicting their memory.
-Formats are always named, those of frozen weights too.
+finetuning_methods.py says how the methods train; FOUR and COLUMNS serve to predict their memory.
+The formats are always named, those of frozen weights too.
 
 model = build("QLoRA", base, seed=1337)
 taken = one_step(model, batch, dtype)              # bytes
@@ -31,7 +31,7 @@ from minigpt.training.settings import TrainConfig
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# The methods as predict_memory describes them, by their names in RECIPES.
+# The methods' settings for predict_memory, by their names in RECIPES
 FOUR: dict[str, dict[str, Any]] = {
     "full": {"method": "full"},
     "LoRA": {"method": "lora", "r": R},
@@ -60,7 +60,7 @@ def median_ms(
 ) -> dict[str, float]:
     """Returns the median milliseconds of a training step of each model.
 
-    The models take turns, a step each in a round; one round more goes first and does not count.
+    The models take turns, with a step each in a round; the first round does not count.
     """
     config = TrainConfig(max_steps=1)
     optimizers = {name: make_optimizer(model, 1e-4) for name, model in models.items()}
@@ -100,9 +100,9 @@ def as_good(behind: float, allowed: float, form: str = "{:.1f}") -> str:
     """Returns the verdict on the claim that one method is as good as another.
 
     Args:
-        behind: by how much it is worse; below zero if it is better.
-        allowed: so much counts as no difference.
-        form: how both are written.
+        behind: how much worse it is; below zero if it is better.
+        allowed: how much worse still counts as no difference.
+        form: the format of both numbers.
     """
     words = "reproduced" if behind <= allowed else "differs"
     where = "ahead" if behind < 0 else "behind"
@@ -119,7 +119,7 @@ def draw(
     llama: Mapping[str, Memory],
     published: Mapping[str, float],
 ) -> Figure:
-    """Draws stacked bars of memory beside those of time, and what is predicted for Llama 2 7B.
+    """Draws stacked bars of memory beside bars of time, and the prediction for Llama 2 7B.
 
     Args:
         memory, llama: bytes of a step of the base model and of Llama 2 7B, by method.

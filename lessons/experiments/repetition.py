@@ -1,15 +1,15 @@
-"""How repetitive a text is, counted in its tokens; lesson 05 compares machines and people by it."""
+"""Measures how repetitive a text is; lesson 05 compares machines and people by it."""
 
 from __future__ import annotations
 
 
 def distinct(tokens: list[int], n: int) -> float:
-    """Different runs of n tokens / all runs of n tokens (Li et al. 2016, "distinct-n").
+    """Returns the number of different runs of n tokens over that of all (Li et al., "distinct-n").
 
-    1 for a text in which no run of n tokens occurs twice.
+    It is 1 for a text in which no run of n tokens occurs twice. Source: Li et al. 2016.
 
     Raises:
-        ValueError: there is no run of n tokens in so short a text.
+        ValueError: the text has fewer than n tokens.
     """
     runs = [tuple(tokens[i : i + n]) for i in range(len(tokens) - n + 1)]
     if not runs:
@@ -18,7 +18,7 @@ def distinct(tokens: list[int], n: int) -> float:
 
 
 def ends_in_loop(tokens: list[int]) -> bool:
-    """Whether a phrase of two tokens or more stands three times in a row at the end."""
+    """Returns whether the text ends with a phrase of two or more tokens three times in a row."""
     return any(
         tokens[-n:] == tokens[-2 * n : -n] == tokens[-3 * n : -2 * n]
         for n in range(2, len(tokens) // 3 + 1)

@@ -1,4 +1,4 @@
-"""Summaries that were written for other dialogues: what a score has to beat."""
+"""Picks summaries that were written for other dialogues, whose scores a model has to beat."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Records = Sequence[dict[str, str]]
 
 
 def random_summaries(train: Records, dialogues: Records, seed: int) -> list[str]:
-    """For each dialogue the summary of a random training dialogue of the same topic."""
+    """Returns for each dialogue the summary of a random training dialogue of the same topic."""
     by_topic: dict[str, list[str]] = {}
     for record in train:
         by_topic.setdefault(record["topic"], []).append(record["summary"])
@@ -20,10 +20,9 @@ def random_summaries(train: Records, dialogues: Records, seed: int) -> list[str]
 
 
 def nearest_summaries(train: Records, dialogues: Records) -> list[str]:
-    """For each dialogue the summary of the training dialogue that shares most of its words.
+    """Returns for each dialogue the summary of the most similar training dialogue.
 
-    Alike is what has a large intersection of the sets of words, for the size of their union
-    (Jaccard).
+    Similarity is the intersection of the two sets of words divided by their union (Jaccard).
     """
     known = [(set(tokenize(record["dialogue"])), record["summary"]) for record in train]
 

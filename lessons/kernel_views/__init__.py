@@ -1,1 +1,1 @@
-"""Views into a kernel: one traced, its machine code read."""
+"""Views into a kernel: its statements traced in the interpreter, and its machine code."""

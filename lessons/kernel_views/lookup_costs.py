@@ -1,15 +1,15 @@
-"""One small kernel, three ways to turn a 4-bit code into its level, and what each costs.
+"""Counts what three ways to turn a 4-bit code into its level cost, in one small kernel.
 
     python -m lessons.kernel_views.lookup_costs    # JSON: instructions an element, on sm_90
 
-All three load a word of eight codes, look the levels up, multiply them with the scale of their
-block and store eight bf16, 16 bytes, in one access. They differ in one line:
+All three load a word of eight codes, look the levels up, multiply them by the scale of their block
+and store eight bf16, 16 bytes, in one access. They differ in one line:
 
-- "tree": 15 selections ask for the code's bits, one after the other;
+- "tree": 15 selections test the code's bits, one after the other;
 - "memory": the 16 levels are a table in memory, and every element loads from it;
 - "shuffle": lane l of the warp holds level l % 16, and a shuffle fetches it from there.
 
-No GPU is needed: the kernel is compiled for one, and its machine code counted.
+No GPU is needed: the kernel is compiled for one, and the instructions of its machine code counted.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ from kernels.machine_code.variants import LaunchConfiguration
 from kernels.nf4 import LEVELS
 
 WAYS = ("tree", "memory", "shuffle")
-WORDS = 128  # of a program; each thread takes one
+WORDS = 128  # words of a program; each thread takes one
 BLOCK_SIZE = 64
 LEVEL = tl.constexpr(tuple(LEVELS.tolist()))
 WORDS_A_BLOCK = tl.constexpr(BLOCK_SIZE // 8)
-# Kinds of instructions, by how they begin in NVIDIA's listings; all others handle bits, addresses
-# and the kernel's arguments. A LOP3 that writes a predicate, P0 to P6, is a test of bits.
+# Kinds of instructions by how they begin in NVIDIA's listings; all others handle bits, addresses
+# and the kernel's arguments. A LOP3 that writes a predicate, P0 to P6, tests bits.
 KINDS = {
     "load, store": r"LDG|STG",
     "shuffle": r"SHFL",
@@ -49,19 +49,19 @@ OTHER = "bits, addresses"
 
 @triton.jit
 def one_of_two(code, K: tl.constexpr):
-    """Level 2K or 2K + 1, by the lowest bit of the code."""
+    """Selects level 2K or 2K + 1 by the lowest bit of the code."""
     return tl.where(code & 1 != 0, LEVEL[2 * K + 1], LEVEL[2 * K])
 
 
 @triton.jit
 def one_of_four(code, K: tl.constexpr):
-    """One of the levels from 4K on, by the two lowest bits of the code: 3 selections."""
+    """Selects one of the four levels from 4K on by the code's two lowest bits, in 3 selections."""
     return tl.where(code & 2 != 0, one_of_two(code, 2 * K + 1), one_of_two(code, 2 * K))
 
 
 @triton.jit
 def tree(code):
-    """Level of each code by 15 selections. Bits above the lowest four do not matter."""
+    """Finds the level of each code by 15 selections; bits above the lowest four do not matter."""
     lower = tl.where(code & 4 != 0, one_of_four(code, 1), one_of_four(code, 0))
     upper = tl.where(code & 4 != 0, one_of_four(code, 3), one_of_four(code, 2))
     return tl.where(code & 8 != 0, upper, lower)
@@ -72,7 +72,7 @@ def lookup_kernel(
     codes_ptr, absmax_ptr, levels_ptr, out_ptr,
     WORDS: tl.constexpr, WAY: tl.constexpr, INTERPRETED: tl.constexpr,
 ):  # fmt: skip
-    """Program p: words p * WORDS on, all of which there are."""
+    """Dequantizes WORDS words from word p * WORDS on in program p, without a check of bounds."""
     thread = tl.program_id(0) * WORDS + tl.arange(0, WORDS)
     word = tl.load(codes_ptr.to(tl.pointer_type(tl.int32)) + thread)
     scale = tl.load(absmax_ptr + thread // WORDS_A_BLOCK)
@@ -92,7 +92,7 @@ def lookup_kernel(
 
 
 def launch_configuration(way: str) -> LaunchConfiguration:
-    """Returns the kernel, as `kernels.machine_code` wants it described."""
+    """Returns the kernel's description for `kernels.machine_code`."""
     types = {"codes_ptr": "*u8", "absmax_ptr": "*fp32", "levels_ptr": "*fp32", "out_ptr": "*bf16"}
     constants = {"WORDS": WORDS, "WAY": way, "INTERPRETED": False}
     return LaunchConfiguration(
@@ -110,13 +110,13 @@ def launch_configuration(way: str) -> LaunchConfiguration:
 
 
 def kind(instruction: Instruction) -> str:
-    """Which of KINDS it is, its own condition ("@P0") aside."""
+    """Returns which of KINDS an instruction is, whatever condition ("@P0") it has itself."""
     text = re.sub(r"^@\S+\s+", "", instruction.text)
     return next((kind for kind, begins in KINDS.items() if re.match(begins, text)), OTHER)
 
 
 def count(way: str, arch: str = "sm_90") -> dict[str, float]:
-    """Instructions per element by kind."""
+    """Counts the instructions per element by kind."""
     configuration = launch_configuration(way)
     instructions, _labels = parse_sass(
         disassemble(compile_for(configuration, arch).asm["cubin"])[0]
@@ -127,7 +127,7 @@ def count(way: str, arch: str = "sm_90") -> dict[str, float]:
 
 
 def count_all() -> dict[str, dict[str, float]]:
-    """The same of all WAYS. With TRITON_INTERPRET set, a new process without it does the work."""
+    """Counts for all WAYS; with TRITON_INTERPRET set, a new process without it does the work."""
     if not os.environ.get("TRITON_INTERPRET"):
         return {way: count(way) for way in WAYS}
     environment = {key: value for key, value in os.environ.items() if key != "TRITON_INTERPRET"}

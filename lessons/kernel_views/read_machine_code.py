@@ -1,12 +1,12 @@
-"""Two weights on their way through the fast kernel, in the machine code of an NVIDIA GPU.
+"""Follows two weights through the fast kernel, in the machine code of an NVIDIA GPU.
 
     python -m lessons.kernel_views.read_machine_code   # ten instructions, for sm_90
 
-A compiler mixes the instructions of all 32 weights of a thread, so that it has others to issue
-while some wait. To read them, pick those that belong together: begin with the last instruction that
-rounds two weights to bf16 and go back, always to what made the registers that are still needed.
+A compiler mixes the instructions of all 32 weights of a thread, so that some can run while others
+wait. To find those that belong together, begin with the last instruction that rounds two weights to
+bf16, and go back each time to the instruction that wrote a register that is still needed.
 
-No GPU is needed: the kernel is compiled for one, and its machine code taken apart.
+No GPU is needed: the kernel is compiled for one, and its machine code disassembled.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from kernels.machine_code.variants import launch_configuration
 
 
 def behind(code: Sequence[Instruction], end: int, many: int) -> list[Instruction]:
-    """Instruction number `end` and what it needs, directly or not: the last `many`, in order.
+    """Returns instruction `end` and the ones it depends on, directly or not: the last `many`.
 
     Registers are followed by name; the first that an instruction names is taken as its result.
     """
@@ -35,7 +35,7 @@ def behind(code: Sequence[Instruction], end: int, many: int) -> list[Instruction
 
 
 def listing(arch: str = "sm_90", many: int = 10) -> str:
-    """Lines "address  instruction"; TRITON_INTERPRET must not be set."""
+    """Returns lines "address  instruction"; TRITON_INTERPRET must not be set."""
     fast = launch_configuration("dequantize_fast", "bf16", block_size=64)
     code, _labels = parse_sass(disassemble(compile_for(fast, arch).asm["cubin"])[0])
     last = {i.name.split(".")[0]: number for number, i in enumerate(code)}

@@ -1,4 +1,4 @@
-"""Watch a Triton kernel run, line by line, in Triton's interpreter.
+"""Traces a Triton kernel, statement by statement, in Triton's interpreter.
 
 The interpreter runs a kernel as ordinary Python with numpy arrays, so Python's own tracing can stop
 after every statement and print what it has changed. TRITON_INTERPRET=1 has to be in the environment
@@ -18,11 +18,11 @@ from typing import Any
 
 import numpy as np
 
-TURNS = 2  # of a loop that are shown
+TURNS = 2  # how many turns of a loop are shown
 
 
 def show(value: Any) -> str | None:
-    """A Triton tensor or number as text; None for what is not worth printing, as pointers."""
+    """Returns a Triton tensor or number as text; None for other values, such as pointers."""
     if isinstance(value, (bool, int, float)):
         return str(value)
     if type(value).__name__ != "tensor" or value.dtype.is_ptr():
@@ -36,9 +36,9 @@ def show(value: Any) -> str | None:
 
 
 def statements(function: Callable) -> dict[int, tuple[int, str]]:
-    """By line number: the line its statement begins at, and the statement's text on one line.
+    """Returns by line number where its statement begins, and the statement's text on one line.
 
-    Of a loop or a condition, the text is what stands before the colon.
+    The text of a loop or a condition ends at the colon.
     """
     lines, first = inspect.getsourcelines(function)
     found = {}
@@ -56,12 +56,12 @@ def statements(function: Callable) -> dict[int, tuple[int, str]]:
 
 
 def trace(launch: Callable[[], Any], *kernels: Any) -> None:
-    """Call launch and print every statement of these kernels with the values it sets.
+    """Calls launch and prints every statement of these kernels with the values it sets.
 
     Args:
-        launch: runs a kernel in the interpreter, in one program best.
-        kernels: the functions to show, decorated with triton.jit: the kernel, and of the functions
-            it calls those that are of interest.
+        launch: runs a kernel in the interpreter, best in a single program.
+        kernels: the functions to show, decorated with triton.jit: the kernel, and any of the
+            functions it calls.
 
     Raises:
         TypeError: a kernel was compiled, not interpreted.
@@ -90,19 +90,19 @@ def trace(launch: Callable[[], Any], *kernels: Any) -> None:
 
 
 def follow(name: str, source: dict[int, tuple[int, str]], frame: FrameType) -> Callable:
-    """What Python calls for each line of a kernel that begins to run in frame."""
+    """Returns what Python is to call for each line of a kernel that begins to run in frame."""
     print(f"{name}:")
     seen = {key: show(value) for key, value in frame.f_locals.items()}
     turns: Counter[int | None] = Counter()
-    running: int | None = None  # where the statement that is being executed begins
+    running: int | None = None  # the line at which the running statement begins
 
     def step(frame: FrameType, event: str, argument: Any) -> Callable:
         nonlocal running
         begins, text = source[frame.f_lineno] if event == "line" else (None, "")
         loop = text.lstrip().startswith("for ")
         if begins == running and event == "line" and not loop:
-            return step  # still the same statement, which stands on several lines
-        # In the turns that are left out nothing is shown, until the loop has ended.
+            return step  # another line of the same statement
+        # Turns after the first TURNS are not shown, only the values at the loop's end.
         if running is not None and (turns[running] <= TURNS or turns[begins] < TURNS):
             for key, value in frame.f_locals.items():
                 new = show(value)

@@ -1,16 +1,16 @@
-"""How a kernel undoes both levels of NF4 in one go, watched in Triton's interpreter.
+"""Traces how a kernel undoes both levels of NF4 in one launch, in Triton's interpreter.
 
     python -m lessons.kernel_views.trace_dequantize   # statements of block_scale and what they set
 
-16 weights in blocks of 4, whose scales are shared by 2: far smaller than the library allows, so
-that all of it can be read.
+It dequantizes 16 weights in blocks of 4, of which 2 share a scale's scale: far fewer than the
+library allows, so that all of it can be read.
 """
 
 from __future__ import annotations
 
 import os
 
-os.environ["TRITON_INTERPRET"] = "1"  # Triton reads it when it is imported
+os.environ["TRITON_INTERPRET"] = "1"  # Triton reads the variable when it is imported
 
 import torch
 
@@ -29,7 +29,7 @@ from lessons.kernel_views.trace import trace
 
 
 def main() -> None:
-    """Quantize a few weights twice, step by step, and dequantize them in one launch."""
+    """Quantizes a few weights and their scales step by step, and dequantizes them in one launch."""
     torch.set_printoptions(precision=3)
     x = torch.randn(16, generator=torch.Generator().manual_seed(0))
     absmax = block_absmax(x, 4)  # [4]

@@ -1,1 +1,1 @@
-"""`minigpt bench`: our speed beside the peers', in turn."""
+"""`minigpt bench`: times minigpt and other libraries in turn, on the same work."""

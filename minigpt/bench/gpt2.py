@@ -1,9 +1,9 @@
-"""`minigpt bench`: our speed as a ratio to others', measured in turn on this machine.
+"""`minigpt bench`: measures our speed as a ratio to others', in turn on this machine.
 
-Metrics are in metrics.py, fine-tuning in 4 bits in qlora.py. Here the contenders are
-transformers' GPT2LMHeadModel (where it is installed), and the plain recipe that small GPT code
-bases use: the same decoder with fused attention, exact GELU, and torch's AdamW as it comes. All
-have the same shape and the same weights.
+Metrics are in metrics.py, fine-tuning in 4 bits in qlora.py. The contenders here are transformers'
+GPT2LMHeadModel (if it is installed) and the plain recipe of small GPT code bases: the same decoder
+with fused attention, exact GELU, and torch's AdamW with its defaults. All have the same shape and
+the same weights.
 """
 
 from __future__ import annotations
@@ -34,15 +34,15 @@ SMALL = GPTConfig(vocab_size=4096, block_size=512, n_layer=5, n_head=4, n_embd=2
 
 
 class ExactGeluMLP(MLP):
-    """The MLP with the exact GELU that the plain recipe uses, instead of GPT-2's tanh form."""
+    """An MLP with the exact GELU that the plain recipe uses, instead of GPT-2's tanh form."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """x [B, T, C] -> [B, T, C]."""
+        """Maps x [B, T, C] to [B, T, C]."""
         return self.c_proj(F.gelu(self.c_fc(x)))
 
 
 def plain_recipe(model: GPT) -> GPT:
-    """The same weights in the plain recipe's decoder."""
+    """Returns the plain recipe's decoder with the same weights."""
     plain = GPT(model.config)
     for block in plain.blocks():
         block.mlp = ExactGeluMLP(model.config)
@@ -51,7 +51,7 @@ def plain_recipe(model: GPT) -> GPT:
 
 
 def transformers_peer(model: GPT) -> nn.Module | None:
-    """transformers' GPT-2 with the same weights; None where the library is not installed."""
+    """Returns transformers' GPT-2 with the same weights; None if the library is not installed."""
     try:
         from transformers import GPT2LMHeadModel
     except ImportError:
@@ -64,12 +64,12 @@ def transformers_peer(model: GPT) -> nn.Module | None:
 
 
 def default_adamw(model: nn.Module) -> torch.optim.AdamW:
-    """torch's AdamW as it comes."""
+    """Returns torch's AdamW with its defaults."""
     return torch.optim.AdamW(model.parameters(), lr=1e-4, betas=(0.9, 0.95), weight_decay=0.1)
 
 
 def our_adamw(model: nn.Module) -> torch.optim.AdamW:
-    """The optimizer that minigpt trains with."""
+    """Returns the optimizer that minigpt trains with."""
     return make_optimizer(model, 1e-4, 0.1, (0.9, 0.95), 1e-8)
 
 
@@ -80,7 +80,7 @@ def training_step(
     batch: tuple[Tensor, Tensor],
     dtype: torch.dtype = torch.float32,
 ) -> Work:
-    """One optimizer step as a function (its argument says nothing), ready to be timed."""
+    """Returns a function that takes one optimizer step and ignores its argument, to be timed."""
 
     def step(_: None = None) -> None:
         idx, targets = batch
@@ -97,7 +97,7 @@ def training_step(
 
 
 def training_contender(name: str, device: torch.device, seed: int) -> Work | None:
-    """One training step of the contender called name, as its users get it; None without it.
+    """Returns a training step of a contender, as its users get it; None if it is not installed.
 
     All start from the same weights and see the same batch, 8 sequences of 512 tokens.
     """
@@ -109,7 +109,7 @@ def training_contender(name: str, device: torch.device, seed: int) -> Work | Non
         peer = transformers_peer(start)
         if peer is None:
             return None
-        peer.to(device).eval()  # no dropout, as ours; it shifts the labels itself: the same work
+        peer.to(device).eval()  # like ours without dropout; it shifts the labels itself
         optimizer = our_adamw(peer) if name.endswith("same optimizer") else default_adamw(peer)
         return training_step(
             lambda idx, _: peer(input_ids=idx, labels=idx).loss, peer, optimizer, batch
@@ -127,7 +127,7 @@ def training_contender(name: str, device: torch.device, seed: int) -> Work | Non
 
 
 def bench_training(device: torch.device, seed: int, rounds: int = 12) -> list[Ratio]:
-    """Training steps of the base model's shape in fp32 unless said; one process a contender."""
+    """Times training steps of the base model's shape, in fp32 unless a row names another format."""
     names = ["ours", "plain recipe", "transformers, same optimizer"]
     names += ["transformers, its usual optimizer"]
     names += ["ours, bf16"] if has_fast_bfloat16(device) else []
@@ -154,7 +154,7 @@ def bench_training(device: torch.device, seed: int, rounds: int = 12) -> list[Ra
 
 
 def read_bandwidth(device: torch.device, n_bytes: int = 2**29) -> float:
-    """Bytes a second that this device reads at its fastest, of several passes in three ways."""
+    """Returns the bytes a second that this device reads, in the fastest pass of three kinds."""
     matrix = torch.ones(n_bytes // 4 // 4096, 4096, device=device)
     vector = torch.ones(4096, device=device)
     ways: dict[str, Callable[[], object]] = {
@@ -168,7 +168,7 @@ def read_bandwidth(device: torch.device, n_bytes: int = 2**29) -> float:
 
 @torch.inference_mode()
 def bench_generation(device: torch.device, seed: int, rounds: int = 5) -> list[Ratio]:
-    """Greedy generation: a small model against transformers, a 124M one against memory."""
+    """Times greedy generation: a small model against transformers, a 124M one against memory."""
     torch.manual_seed(seed)
     rows: list[Ratio] = []
     model = GPT(SMALL).to(device).eval()
@@ -197,12 +197,12 @@ def bench_generation(device: torch.device, seed: int, rounds: int = 5) -> list[R
     large = GPT(GPTConfig.preset("gpt2")).to(device).eval()
     prompt = torch.randint(50257, (1, 16), device=device)
     n_new = 64
-    # The prompt costs a pass of its own: take the time of 64 more tokens, not of the whole call.
+    # The prompt takes a pass of its own, so this is the time of 64 more tokens, not of a call.
     short = {"short": lambda: large.generate(prompt, 1, temperature=0)}
     full = {"long": lambda: large.generate(prompt, 1 + n_new, temperature=0)}
     seconds = time_in_turn(short | full, rounds)
     spent = [(a - b) / n_new for a, b in zip(seconds["long"], seconds["short"], strict=True)]
-    # The position table is not read, but for one row a token; the embedding is, as the LM head.
+    # Of the position table a token reads one row; it reads all of the embedding, as the LM head.
     weights = 4 * (count_parameters(large.config) - large.config.block_size * large.config.n_embd)
     bandwidth = read_bandwidth(device)
     bound = weights / bandwidth
@@ -218,8 +218,8 @@ def run_benches(
     """Runs benchmarks, prints a table, and returns it as JSON can hold it.
 
     Args:
-        names: of "training", "generation" and "metrics".
-        qlora: what a step in 4 bits is measured with; None measures none.
+        names: any of "training", "generation" and "metrics".
+        qlora: the settings of the step in 4 bits; None leaves it out.
     """
     threads = torch.get_num_threads()
     print(f"{platform.machine()}, {device}, {threads} threads, torch {torch.__version__}")

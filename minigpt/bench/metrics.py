@@ -1,8 +1,8 @@
-"""`minigpt bench metrics`: our ROUGE and BLEU against rouge_score and sacrebleu, in turn.
+"""`minigpt bench metrics`: times our ROUGE and BLEU and those of rouge_score and sacrebleu in turn.
 
 The texts are stretches of this Python's own documentation, each beside a damaged copy of itself. No
 stretch comes twice, and before each timing every cache of words and lines, ours and theirs, is
-emptied: what is timed is the first look at a text.
+emptied, so that each text is scored as if for the first time.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def damaged_pairs(words: Sequence[str], n_pairs: int, n_words: int, seed: int) -
 
 
 def empty_caches() -> None:
-    """Forget every word and line seen: all functools caches of ours and of sacrebleu."""
+    """Empties all functools caches of ours and of sacrebleu, which remember words and lines."""
     gc.collect()
     from sacrebleu.tokenizers import tokenizer_13a, tokenizer_re
 
@@ -52,7 +52,7 @@ def empty_caches() -> None:
 
 
 def bench_metrics(seed: int, rounds: int = 5) -> list[Ratio]:
-    """Returns five ratios; where the peers are not installed, none, and prints why."""
+    """Returns five ratios, or none, and prints why, if the peers are not installed."""
     try:
         import sacrebleu
         from rouge_score import rouge_scorer

@@ -1,12 +1,12 @@
-"""Contenders of a benchmark, each in a process of its own.
+"""Runs each contender of a benchmark in a process of its own.
 
 What one of them does to its process (ours tells malloc to keep memory) must not help another.
 
     with contenders({"ours": (make_ours,), "theirs": (make_theirs, "cuda")}) as ask:
-        ask["ours"]("step")            # what make_ours() gave is called with "step" over there
+        ask["ours"]("step")            # calls make_ours()("step") in the process of "ours"
 
-It is `make_ours` that runs in the process, and makes a function of one argument there, or None if
-there is no such contender; the names of those are not in `ask`.
+`make_ours` runs in the process of its contender. It returns a function of one argument, or None if
+the contender is not installed, whose name is then not in `ask`.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ Work = Callable[[Any], Any]
 
 
 class ContenderError(RuntimeError):
-    """A contender failed; the message says which, and why."""
+    """Says that a contender failed, which one, and why."""
 
 
 def serve(pipe: Connection, make: Callable[..., Work | None], arguments: tuple[Any, ...]) -> None:
-    """In a process of its own: say whether there is such a contender, then do what is asked for."""
+    """Says over the pipe whether there is such a contender, then answers what is asked."""
     try:
         work = make(*arguments)
         pipe.send(work is not None)
         while work is not None:
             pipe.send(work(pipe.recv()))
-    except EOFError:  # nobody will ask any more
+    except EOFError:  # the asking process has closed the pipe
         pass
     except Exception as error:
         pipe.send(ContenderError(f"{type(error).__name__}: {error}"))
@@ -40,7 +40,7 @@ def serve(pipe: Connection, make: Callable[..., Work | None], arguments: tuple[A
 
 @contextmanager
 def contenders(makers: Mapping[str, tuple[Any, ...]]) -> Iterator[dict[str, Work]]:
-    """Start a process for each name, from a function and its arguments; all end with the block.
+    """Starts a process for each name, from a function and its arguments; all end with the block.
 
     Raises:
         ContenderError: one of them failed, here or when it is asked.
@@ -55,7 +55,7 @@ def contenders(makers: Mapping[str, tuple[Any, ...]]) -> Iterator[dict[str, Work
                 target=serve, args=(theirs, make, tuple(arguments)), daemon=True
             )
             process.start()
-            theirs.close()  # or a process that died would be waited for
+            theirs.close()  # otherwise recv would wait for a process that has died
             pipes.append(pipe)
             processes.append(process)
             if _answer(pipe, name):

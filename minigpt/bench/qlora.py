@@ -1,18 +1,18 @@
-"""`minigpt bench qlora`: a training step in 4 bits against peft + bitsandbytes, time and memory.
+"""`minigpt bench qlora`: compares a training step in 4 bits, time and memory, with the peers'.
 
-    minigpt bench qlora --preset gpt2-xl --batch 8 --context 1024        # what a GPU runs anyway
+    minigpt bench qlora --preset gpt2-xl --batch 8 --context 1024        # the defaults on a GPU
 
-Both fine-tune the same GPT-2 with random weights through the same LoRA adapter beside every linear
-layer of its blocks, with the same AdamW. Each has its own 4 bits (NF4, double quantization): ours
-quantize_model and load_lora; theirs as its documentation recommends, transformers with a
-BitsAndBytesConfig, prepare_model_for_kbit_training, and a PeftModel. In both, products are computed
-in the given number format, while norms, embeddings and the adapter are fp32. Each is measured with
-gradient checkpointing and without, like against like.
+The peers are peft and bitsandbytes. Both sides fine-tune the same GPT-2 with random weights through
+the same LoRA adapter beside every linear layer of its blocks, with the same AdamW. Each uses its
+own NF4 with double quantization: ours quantize_model and load_lora; theirs, as its documentation
+recommends, transformers with a BitsAndBytesConfig, prepare_model_for_kbit_training and a PeftModel.
+In both, products are computed in the given number format, while norms, embeddings and the adapter
+are fp32. The two are compared with gradient checkpointing and without.
 
-Memory is counted by the allocator, for both alike: what is alive when the forward pass has ended,
-and the most that is alive at any time of a step. That is more than what autograd keeps: the
-logits and their gradient, and a weight in full while a product needs it, are in it. Dequantizing on
-a CPU has memory of its own for large weights, which it keeps from one to the next: it is added.
+The allocator counts the memory of both: the bytes that are alive when the forward pass has ended,
+and the most that are alive at any time of a step. They are more than autograd keeps, since they
+include the logits and their gradient, and a weight that is expanded for a product. On a CPU,
+dequantizing keeps memory of its own from one large weight to the next, which is added.
 
 Source: Dettmers et al. 2023, "QLoRA" (arXiv 2305.14314).
 """
@@ -54,24 +54,24 @@ from minigpt.qlora.model import quantize_model
 from minigpt.training.distributed import Processes
 from minigpt.training.loss import accumulate_gradients, autocast, part_of_loss
 
-SMALL = GPTConfig(n_layer=2)  # of GPT-2 small's width: for a CPU
+SMALL = GPTConfig(n_layer=2)  # two blocks of GPT-2 small, for a CPU
 OURS, THEIRS = "ours", "peft + bitsandbytes"
 PARTS = ("weights", "gradients", "optimizer", "activations", "peak")
-# Two that do the same work have losses so far apart at most, as a share of the loss: they round in
-# another order. Found in 20 steps of a tiny model, five seeds: 7e-6 and 9e-5; at GPT-2 XL's width
-# less.
+# The losses of two contenders that do the same work differ by less than this share of the loss,
+# because they round in another order. (In 20 steps of a tiny model, for five seeds, by up to 7e-6
+# and 9e-5; at GPT-2 XL's width by less.)
 SAME_LOSS = {torch.float32: 2e-5, torch.bfloat16: 5e-4}
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What every contender trains, and where.
+    """The model that every contender trains, its batch, and the device.
 
     Attributes:
         batch_size, context: B rows of T random tokens.
-        dtype: of matrix products.
-        rounds: timed steps of each.
-        r: rank of the adapter; its alpha is 2 r.
+        dtype: number format of matrix products.
+        rounds: timed steps of each contender.
+        r: rank of the LoRA adapter; its alpha is 2 r.
 
     Raises:
         ValueError: a size is out of range.
@@ -97,7 +97,7 @@ class Settings:
             )
 
     def batch(self) -> tuple[Tensor, Tensor]:
-        """idx and targets [B, T], on the device."""
+        """Returns random idx and targets [B, T] on the device."""
         generator = torch.Generator().manual_seed(self.seed)
         shape = (self.batch_size, self.context + 1)
         ids = torch.randint(self.config.vocab_size, shape, generator=generator).to(self.device)
@@ -114,11 +114,11 @@ def usual_settings(
     rounds: int | None = None,
     seed: int = 0,
 ) -> Settings:
-    """Returns what this device can do in reasonable time, where nothing else is given.
+    """Returns settings; those that are not given are what this device can do in reasonable time.
 
     Args:
-        preset: of the model; None is gpt2-xl, or without a GPU two blocks of gpt2.
-        n_layer: blocks, if not all of the preset's.
+        preset: the model's shape; None is gpt2-xl, or without a GPU two blocks of gpt2.
+        n_layer: number of blocks; None is all of the preset's.
 
     Raises:
         ValueError: there is no such preset, or a size is out of range.
@@ -140,9 +140,10 @@ def usual_settings(
 
 
 def write_start(settings: Settings, folder: Path) -> None:
-    """Random weights and an adapter beside them, in files that both libraries read.
+    """Writes random weights and a LoRA adapter into files that both libraries read.
 
-    The weights are in the format in which theirs quantizes them, so that both get the same codes.
+    The weights are stored in the format from which bitsandbytes quantizes, so that both sides get
+    the same codes.
     """
     torch.manual_seed(settings.seed)
     model = GPT(settings.config)
@@ -152,7 +153,7 @@ def write_start(settings: Settings, folder: Path) -> None:
 
 
 def our_model(settings: Settings, folder: Path, checkpointing: bool) -> GPT:
-    """Ours in 4 bits with the adapter."""
+    """Returns our model in 4 bits with the adapter."""
     model = load_gpt2(folder / "model").to(settings.device)
     load_lora(quantize_model(model), folder / "adapter")
     model.gradient_checkpointing = checkpointing
@@ -183,13 +184,13 @@ class Peer(nn.Module):
         self.model = PeftModel.from_pretrained(base, folder / "adapter", is_trainable=True)
 
     def forward(self, idx: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        """idx, targets [B, T] -> logits [B, T, V], loss."""
+        """Returns logits [B, T, V] and the loss for idx and targets [B, T]."""
         out = self.model(input_ids=idx, labels=targets, shift_labels=targets, use_cache=False)
         return out.logits, out.loss
 
 
 def scales_of(model: nn.Module) -> Iterator[Tensor]:
-    """What bitsandbytes keeps of a weight beside its codes, where no module knows of it."""
+    """Yields what bitsandbytes keeps beside a weight's codes, which is registered in no module."""
     for parameter in model.parameters():
         state = getattr(parameter, "quant_state", None)
         while state is not None:
@@ -198,9 +199,10 @@ def scales_of(model: nn.Module) -> Iterator[Tensor]:
 
 
 def contender(name: str, settings: Settings, folder: Path, checkpointing: bool) -> Work | None:
-    """Of OURS or THEIRS, a function of "memory" or "step"; None where a library is missing.
+    """Returns the work of OURS or THEIRS as a function; None if a library is missing.
 
-    "memory" gives the Memory of a step, "step" trains one and gives its loss.
+    Called with "memory" it returns the Memory of a step; with "step" it takes one and returns the
+    loss.
     """
     device, dtype = settings.device, settings.dtype
     model: nn.Module
@@ -248,7 +250,7 @@ def contender(name: str, settings: Settings, folder: Path, checkpointing: bool) 
 
 
 def silence_peer() -> None:
-    """Its libraries warn of names of their own that will change, and show how far they loaded."""
+    """Silences the peer's libraries: warnings about their own names, and progress bars."""
     import transformers
 
     transformers.logging.set_verbosity_error()
@@ -258,11 +260,11 @@ def silence_peer() -> None:
 
 
 def bytes_alive(work: Callable[[], object], device: torch.device) -> tuple[int, int]:
-    """How many bytes more than before torch's allocator holds: at most, and when work is done.
+    """Returns how many more bytes torch's allocator holds than before: at most, and after work.
 
-    What work returns is alive to the end.
+    What work returns stays alive until both are counted.
     """
-    gc.collect()  # what is dead already must not be freed meanwhile
+    gc.collect()  # unreachable tensors must not be freed while work is counted
     if device.type == "cuda":
         torch.cuda.synchronize(device)
         before = torch.cuda.memory_allocated(device)
@@ -271,7 +273,7 @@ def bytes_alive(work: Callable[[], object], device: torch.device) -> tuple[int, 
         torch.cuda.synchronize(device)
         most, end = torch.cuda.max_memory_allocated(device), torch.cuda.memory_allocated(device)
         del result
-        torch.cuda.empty_cache()  # the others' turn
+        torch.cuda.empty_cache()  # leaves the memory to the other contender
         return most - before, end - before
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as seen:
         result = work()
@@ -283,17 +285,18 @@ def bytes_alive(work: Callable[[], object], device: torch.device) -> tuple[int, 
 
 
 def bench_qlora(settings: Settings) -> tuple[list[Ratio], list[dict[str, Any]]]:
-    """Steps of each in turn, and what they take.
+    """Measures the steps of each contender in turn, and prints a table.
 
     Returns:
-        the ratios, theirs over ours; and for each contender a row with its median seconds a step,
-        its bytes as in memory.Memory, and the losses of its timed steps. Without the peer's
-        libraries only our rows; none of a pair of which one ran out of memory.
+        The ratios, theirs over ours; and for each contender a row with its median seconds a step,
+        its bytes as in memory.predicted.Memory, and the losses of its timed steps. Without the
+        peer's libraries there are only our rows; if one of a pair runs out of memory, the pair is
+        left out.
 
     Raises:
         RuntimeError: the losses of the two differ.
     """
-    os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # or the profiler reports its every start
+    os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # otherwise the profiler reports every start
     config, dtype = settings.config, str(settings.dtype).removeprefix("torch.")
     print(f"\nqlora ({config.n_layer} blocks, width {config.n_embd}, {config.vocab_size} tokens,")
     print(f"batch {settings.batch_size} x {settings.context} tokens, {dtype}; bytes in MB)\n")
@@ -308,7 +311,7 @@ def bench_qlora(settings: Settings) -> tuple[list[Ratio], list[dict[str, Any]]]:
             try:
                 with contenders(makers) as ask:
                     found, ratios = compare(ask, settings, checkpointing)
-            except ContenderError as error:  # both at once may be too much for the memory
+            except ContenderError as error:  # the memory may not hold both at once
                 print(f"  {'with' if checkpointing else 'without'} checkpointing: {error}")
                 continue
             table += found
@@ -319,7 +322,7 @@ def bench_qlora(settings: Settings) -> tuple[list[Ratio], list[dict[str, Any]]]:
 def compare(
     ask: dict[str, Work], settings: Settings, checkpointing: bool
 ) -> tuple[list[dict[str, Any]], list[Ratio]]:
-    """The rows and ratios of the contenders that are there."""
+    """Returns the rows and ratios of the contenders that are installed."""
     memory: dict[str, Memory] = {name: work("memory") for name, work in ask.items()}
     losses: dict[str, list[float]] = {name: [] for name in ask}
 
@@ -349,7 +352,7 @@ def compare(
 
 
 def check_losses(ours: list[float], theirs: list[float], bound: float) -> None:
-    """Whether both have learnt the same.
+    """Checks that both have learnt the same.
 
     Raises:
         RuntimeError: at some step the losses are further apart than bound times the loss.

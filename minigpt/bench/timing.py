@@ -1,8 +1,7 @@
-"""Timing contenders in turn: a time in seconds says more about the machine than about the code.
+"""Times contenders in turn: a time in seconds says more about the machine than about the code.
 
-Every contender does the same work, one after the other, round after round, and what is reported is
-the median of the ratios of each round: when the machine slows down for a moment it slows down for
-all of them.
+In every round each contender does the same work, one after the other, and the median of the rounds'
+ratios is reported: when the machine slows down for a moment, it slows down for all of them.
 """
 
 from __future__ import annotations
@@ -22,9 +21,9 @@ def time_in_turn(
     rounds: int,
     before: Callable[[], object] | None = None,
 ) -> dict[str, list[float]]:
-    """Seconds of each contender in each round, after one round that is not counted.
+    """Returns the seconds of each contender in each round, after one round that is not counted.
 
-    `before` is called before each, and not timed.
+    `before` is called before each timing and is not timed.
     """
     seconds: dict[str, list[float]] = {name: [] for name in contenders}
     for turn in tqdm(range(rounds + 1), desc="rounds", leave=False):
@@ -41,5 +40,5 @@ def time_in_turn(
 
 
 def ratio(seconds: dict[str, list[float]], slower: str, faster: str) -> float:
-    """How many times as fast `faster` is: the median over rounds."""
+    """Returns how many times as fast `faster` is as `slower`: the median over rounds."""
     return statistics.median(s / f for s, f in zip(seconds[slower], seconds[faster], strict=True))

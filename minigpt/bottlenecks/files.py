@@ -1,4 +1,4 @@
-"""Bottlenecks as folders (files/adapter_folder.py), in a layout of our own: peft has none.
+"""Bottlenecks as folders (files/adapter_folder.py), in a layout of our own, since peft has none.
 
 adapter_config.json          {"peft_type": "BOTTLENECK", "activation", "behind", "r"}
 adapter_model.safetensors    transformer.h.0.attn.c_proj.W_down [r, C], b_down [r],
@@ -23,14 +23,14 @@ from minigpt.files.adapter_folder import (
     write_folder,
 )
 
-# What a file says beside r. The word in peft_type keeps these files apart from peft's own.
+# A file says this beside r. The word in peft_type keeps these files apart from peft's own.
 KIND = {"peft_type": "BOTTLENECK", "activation": "gelu_new", "behind": "c_proj"}
 
 Numbers = Mapping[str, Mapping[str, Tensor]]  # {layer: {"W_down": [r, C], "b_down": [r], ...}}
 
 
 def write_bottlenecks(folder: Path, r: int, numbers: Numbers) -> None:
-    """Writes both files; until both are on the disk, the ones that were there stay.
+    """Writes both files; the ones that were there stay until both are on the disk.
 
     Raises:
         OSError: the disk is full or may not be written to; what was there before is kept.
@@ -77,7 +77,7 @@ def _stored(path: str, part: str) -> str:
 
 
 def _read_width(folder: Path) -> int:
-    """Reads r from adapter_config.json, once that is seen to describe bottlenecks."""
+    """Checks that adapter_config.json describes bottlenecks, and returns its r."""
     config, path = read_config(folder), folder / CONFIG_FILE
     for name in {**KIND, **config}:
         found, ours = config.get(name), KIND.get(name)

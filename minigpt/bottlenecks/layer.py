@@ -1,8 +1,8 @@
-"""A small network behind a frozen linear layer (Houlsby et al. 2019, figure 2).
+"""A bottleneck: a small network behind a frozen linear layer (Houlsby et al. 2019, figure 2).
 
     h <- h + W_up gelu(W_down h + b_down) + b_up         W_down [r, C], W_up [C, r], C the width
 
-A layer may carry several adapters, each with a name, of which at most one is active.
+A layer may carry several bottlenecks, each with a name, of which at most one is active.
 Source: Houlsby et al. 2019, "Parameter-Efficient Transfer Learning for NLP" (arXiv 1902.00751,
 section 2.1; section 3.6 for how the weights start).
 """
@@ -24,10 +24,10 @@ NORMAL_STD = 1e-2
 
 
 def check_bottleneck(r: int, init: str = "identity") -> None:
-    """Whether these can be the settings of an adapter.
+    """Checks the settings of a bottleneck.
 
     Raises:
-        ValueError: one is out of range.
+        ValueError: one of them is out of range.
     """
     if not isinstance(r, int) or isinstance(r, bool) or r < 1:
         raise ValueError(f"r, the width of the bottleneck, must be at least 1, got {r!r}")
@@ -36,17 +36,18 @@ def check_bottleneck(r: int, init: str = "identity") -> None:
 
 
 class Bottleneck(nn.Module):
-    """h + W_up gelu(W_down h + b_down) + b_up, with gelu in the form that GPT-2 uses.
+    """Computes h + W_up gelu(W_down h + b_down) + b_up, with GPT-2's form of gelu.
 
-    Its numbers are fp32 whatever the model's are: they are few, and steps of training can be
+    Its parameters are fp32 whatever the model's are: they are few, and steps of training can be
     smaller than bf16 resolves. It computes in the number format of h.
 
     Args:
         n_embd: C, how many numbers h has.
         r: how many are left in the middle.
-        init: "identity", W_up = 0: nothing is added at first, to the bit; W_down is uniform in
-            +-1 / sqrt(C). "normal", as in the paper: both matrices normal with the deviation 0.01,
-            cut off at 0.02. "zeros": for numbers that come from a file. The biases start at zero.
+        init: how the matrices start; the biases start at zero. "identity" sets W_up to 0, so that
+            nothing is added at first, to the bit, and draws W_down uniformly from +-1 / sqrt(C).
+            "normal" draws both, as in the paper, with a standard deviation of 0.01, cut off at
+            0.02. "zeros" is for weights that come from a file.
 
     Raises:
         ValueError: r or init is out of range.
@@ -67,7 +68,7 @@ class Bottleneck(nn.Module):
                 nn.init.trunc_normal_(matrix, std=NORMAL_STD, a=-2 * NORMAL_STD, b=2 * NORMAL_STD)
 
     def forward(self, h: Tensor) -> Tensor:
-        """h [..., C] -> [..., C]."""
+        """Maps h [..., C] to [..., C]."""
         z = F.linear(h, self.W_down.to(h.dtype), self.b_down.to(h.dtype))  # [..., r]
         z = F.gelu(z, approximate="tanh")
         return h + F.linear(z, self.W_up.to(h.dtype), self.b_up.to(h.dtype))  # [..., C]
@@ -77,11 +78,11 @@ class Bottleneck(nn.Module):
 
 
 class BottleneckLinear(nn.Module):
-    """A frozen linear layer with the active one of several adapters behind it: adapter(base(x)).
+    """A frozen linear layer with the active one of its bottlenecks behind it: bottleneck(base(x)).
 
     Args:
-        base: a linear layer, or anything with in_features, out_features and the same way to be
-            called, such as a layer that keeps its weight in 4 bits.
+        base: a linear layer, or another module with in_features and out_features that is called
+            the same way, such as a layer that keeps its weight in 4 bits.
     """
 
     def __init__(self, base: nn.Module) -> None:
@@ -95,22 +96,22 @@ class BottleneckLinear(nn.Module):
         self.train(base.training)
 
     def add_adapter(self, name: str, r: int, init: str = "identity") -> None:
-        """Give the layer one more adapter and make it active."""
+        """Gives the layer one more bottleneck and makes it active."""
         check_name(name)
         adapter = Bottleneck(self.out_features, r, init)
         held = next(itertools.chain(self.base.parameters(), self.base.buffers()), None)
-        # Random numbers are drawn on the CPU: the same seed starts the same on every device.
+        # Random numbers are drawn on the CPU: a seed gives the same start on every device.
         self.adapters[name] = adapter if held is None else adapter.to(held.device)
         self.set_active(name)
 
     def set_active(self, name: str | None) -> None:
-        """Use and train this adapter alone, which the layer must have; None: none."""
+        """Uses and trains this bottleneck alone, which the layer must have; None uses none."""
         self.active = name
         for other, adapter in self.adapters.items():
             adapter.requires_grad_(other == name)
 
     def forward(self, input: Tensor) -> Tensor:
-        """input [..., in] -> [..., out]."""
+        """Maps input [..., in] to [..., out]."""
         h = cast(Tensor, self.base(input))
         return h if self.active is None else cast(Tensor, self.adapters[self.active](h))
 

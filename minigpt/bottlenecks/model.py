@@ -7,17 +7,17 @@
     train(model, ...)                                    # only they learn
     save_bottlenecks(model, "runs/french")                  # a small folder
     load_bottlenecks(model, "runs/summary", name="summary")
-    set_bottlenecks(model, "french")                        # from task to task; None: the base
-    remove_bottlenecks(model)                               # the model that it was, bit for bit
+    set_bottlenecks(model, "french")                        # changes the task; None: the base
+    remove_bottlenecks(model)                               # gives the base back, bit for bit
 
 They stand behind c_proj, the last layer of the attention and of the MLP, before the result is added
-to the stream (figure 2 of the paper). Unlike LoRA's product, which is linear, they cannot be merged
-into a weight, so a model with bottlenecks always has more to compute than the one without.
+to the residual stream (figure 2 of the paper). Unlike LoRA's product, which is linear, they cannot
+be merged into a weight, so a model with bottlenecks always has more to compute than its base.
 
-The paper trains the layer norms as well. Here they stay frozen, as the counts of Hu et al. for
-GPT-3 have it, so that taking the bottlenecks off gives the base model back.
+The paper trains the layer norms as well. Here they stay frozen, as in the counts of Hu et al. for
+GPT-3, so that taking the bottlenecks off gives the base model back.
 
-What happens behind one layer is in layer.py, the files are in files.py.
+The module behind one layer is in layer.py, the files are in files.py.
 Sources: Houlsby et al. 2019, "Parameter-Efficient Transfer Learning for NLP" (arXiv 1902.00751,
 section 2.1); Hu et al. 2021, "LoRA" (arXiv 2106.09685, section 5.1: the counts).
 """
@@ -67,15 +67,15 @@ def count_bottlenecks(config: GPTConfig, r: int) -> int:
 def apply_bottlenecks(
     model: GPT, r: int = 16, *, name: str = "default", init: str = "identity"
 ) -> GPT:
-    """Puts a bottleneck behind both sublayers of every block, freezes the rest, and activates it.
+    """Puts active bottlenecks behind both sublayers of every block and freezes everything else.
 
     Called again with another name, it adds a second set, which may have another width. On an error
     the model is unchanged.
 
-    If the model has LoRA, that keeps computing, frozen. Both then act on what the linear layer says
-    on its own: with LoRA on a c_proj the result is adapter(W x) + scaling B A x, in whichever order
-    the two were put on. Such a LoRA cannot be merged while the bottlenecks are there. A model whose
-    weights are to be in 4 bits (qlora.py) is quantized first.
+    If the model has LoRA, that is frozen and still computes. Both then act on the linear layer's
+    own output: with LoRA on a c_proj the result is bottleneck(W x) + scaling B A x, in whichever
+    order the two were put on. Such a LoRA cannot be merged while the bottlenecks are there. A model
+    whose weights are to be in 4 bits (qlora/model.py) is quantized first.
 
     Args:
         r, init: see Bottleneck.
@@ -105,7 +105,7 @@ def apply_bottlenecks(
 
 
 def _innermost(model: GPT) -> dict[str, nn.Module]:
-    """Returns every c_proj by name; where LoRA is beside it, the base that LoRA wraps."""
+    """Returns every c_proj by name or, where it has LoRA, the linear layer that LoRA wraps."""
     found: dict[str, nn.Module] = {}
     for path, layer in linear_layers(model):
         if matches(path, "c_proj"):
@@ -117,7 +117,7 @@ def _innermost(model: GPT) -> dict[str, nn.Module]:
 
 
 def bottleneck_layers(model: nn.Module) -> dict[str, BottleneckLinear]:
-    """Returns the layers that have bottlenecks behind them, by name."""
+    """Returns the layers that have bottlenecks, by name."""
     return {path: m for path, m in model.named_modules() if isinstance(m, BottleneckLinear)}
 
 
@@ -138,10 +138,9 @@ def _layers_or_error(model: nn.Module) -> dict[str, BottleneckLinear]:
 
 
 def set_bottlenecks(model: nn.Module, name: str | None) -> None:
-    """Makes the model compute with these bottlenecks and train them alone; None: without any.
+    """Makes the model use these bottlenecks and train only them; None switches all of them off.
 
-    Everything else that the model has is frozen, LoRA too, which keeps computing; with None only
-    the bottlenecks are.
+    Everything else is frozen. LoRA is too, but still computes. None freezes only the bottlenecks.
 
     Raises:
         ValueError: the model has no bottlenecks of this name.
@@ -172,10 +171,10 @@ def remove_bottlenecks(model: GPT) -> GPT:
 
 
 def save_bottlenecks(model: GPT, folder: str | Path, name: str | None = None) -> None:
-    """Writes the bottlenecks of one name into folder: a JSON file with r, a safetensors file.
+    """Writes the bottlenecks of one name into folder: a JSON file with r and a safetensors file.
 
     Args:
-        name: None means those that are active.
+        name: the bottlenecks' name; None means the active ones.
 
     Raises:
         ValueError: there are none of this name.

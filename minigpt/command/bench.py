@@ -1,4 +1,4 @@
-"""`minigpt bench`: our training, generation and metrics beside the libraries that others use."""
+"""`minigpt bench`: compares our training, generation and metrics with the usual libraries'."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from minigpt.command.machine_options import add_device, add_seed
 
 
 def add_options(parser: ArgumentParser) -> None:
-    """Adds what is measured, and the sizes of the step in 4 bits."""
+    """Adds the benchmarks to run, and the sizes of the step in 4 bits."""
     add = parser.add_argument
     add_device(parser)
     add_seed(parser)
@@ -29,7 +29,7 @@ def add_options(parser: ArgumentParser) -> None:
 
 
 def run(arguments: Namespace) -> int:
-    """Measures what is asked for, prints a table, writes it as JSON if wanted."""
+    """Runs the benchmarks, prints a table, and writes it as JSON if asked to."""
     from minigpt.bench.gpt2 import run_benches
     from minigpt.bench.qlora import usual_settings
     from minigpt.device import pick_device

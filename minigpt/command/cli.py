@@ -1,10 +1,10 @@
-"""The `minigpt` command: a table of its words, each with a file of its own beside this one.
+"""The `minigpt` command: a table of its subcommands, each with a file of its own beside this one.
 
-What goes wrong on the user's side (a file that is not there, a size that does not fit) ends in one
-sentence and exit status 2; set MINIGPT_DEBUG=1 to see where it came from.
+A user's error (a file that does not exist, a size that does not fit) ends in one sentence and exit
+status 2; MINIGPT_DEBUG=1 shows the traceback as well.
 
-Only the file of the word that is typed is imported, and that loads torch when it starts to work:
-help is there at once.
+Only the file of the given subcommand is imported, and that loads torch only when it starts to work,
+so that help appears at once.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from minigpt import __version__
 
 
 class Command(NamedTuple):
-    """What one word says of itself; add_options and run are in minigpt/command/WORD.py."""
+    """A subcommand's help texts; its add_options and run are in minigpt/command/NAME.py."""
 
     help: str
     example: str
@@ -51,7 +51,7 @@ COMMANDS = {
 
 
 def make_parser(only: str | None = None) -> argparse.ArgumentParser:
-    """Builds the parser of every command, or with the options of one alone."""
+    """Builds the parser, with the options of every subcommand or of one alone."""
     parser = argparse.ArgumentParser(
         prog="minigpt",
         description="A GPT to read, train and take apart. Start with: minigpt course",
@@ -70,7 +70,7 @@ def make_parser(only: str | None = None) -> argparse.ArgumentParser:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Runs one command; returns the exit status."""
+    """Runs one subcommand and returns the exit status."""
     argv = sys.argv[1:] if argv is None else argv
     arguments = make_parser(only=argv[0] if argv else "").parse_args(argv)
     try:
@@ -79,7 +79,7 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt as stopped:
         print(f"\nminigpt: {str(stopped) or 'interrupted'}", file=sys.stderr)
         return 130
-    except BrokenPipeError:  # the reader of our output went away, as `head` does
+    except BrokenPipeError:  # the reader of our output has stopped reading, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except (ValueError, OSError, ImportError, RuntimeError) as error:
@@ -90,7 +90,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def is_the_users(error: Exception) -> bool:
-    """Returns whether an error says what to do differently, and not that the code is wrong."""
+    """Returns whether an error tells the user what to do differently, and is not a bug of ours."""
     if not isinstance(error, RuntimeError):
         return True
     from minigpt.training.loop import TrainingDivergedError  # loads torch

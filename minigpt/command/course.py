@@ -1,4 +1,4 @@
-"""`minigpt course`: every lesson, one after the other."""
+"""`minigpt course`: runs every lesson, one after the other."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from minigpt.command.machine_options import add_device, add_seed
 
 
 def add_options(parser: ArgumentParser) -> None:
-    """Adds where to begin, and what is handed on to the lessons."""
+    """Adds the lesson to begin with, and the options that are passed on to the lessons."""
     add_device(parser)
     add_seed(parser)
     parser.add_argument("--start", type=int, default=1, metavar="N", help="begin with lesson N")
@@ -21,7 +21,7 @@ def add_options(parser: ArgumentParser) -> None:
 
 
 def run(arguments: Namespace) -> int:
-    """Runs each lesson in a process of its own, and says at the end how each went."""
+    """Runs each lesson in a process of its own, and reports at the end how each went."""
     scripts = {n: path for n, path in lesson_scripts().items() if n >= arguments.start}
     if not scripts:
         raise ValueError(

@@ -20,7 +20,7 @@ def add_options(parser: ArgumentParser) -> None:
 
 
 def run(arguments: Namespace) -> int:
-    """Prints where the data set is now, or the records."""
+    """Prints the folder of the fetched data set, or the records of a task set."""
     from minigpt.text import fetch, task_sets
 
     if arguments.action == "fetch":

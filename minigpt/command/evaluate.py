@@ -1,7 +1,7 @@
-"""`minigpt evaluate`: ROUGE and BLEU of a file of predictions, or of a model's answers to a task.
+"""`minigpt evaluate`: scores a file of predictions, or a model's answers to a task.
 
 A text file holds one segment a line. A JSON Lines file (its name ends in .jsonl) holds one record a
-line; named fields of it are the segments, and those may have line breaks of their own.
+line; the segments are its named fields, which may contain line breaks.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from minigpt.command.task_options import add_task_options, chosen_tasks
 
 
 def add_options(parser: ArgumentParser) -> None:
-    """Adds the files or the model to judge, and how."""
+    """Adds the files or the model to judge, and the metrics."""
     add = parser.add_argument
     add_device(parser)
     add_seed(parser)

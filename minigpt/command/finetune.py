@@ -1,4 +1,4 @@
-"""`minigpt finetune`: its options, and what it prints; the work is finetuning/run.py."""
+"""`minigpt finetune`: its options and what it prints; finetuning/run.py does the work."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def add_options(parser: ArgumentParser) -> None:
-    """Adds the options; left out, they are the defaults of FinetuneSettings."""
+    """Adds the options; one that is left out has its default in FinetuneSettings."""
     add, default = parser.add_argument, FinetuneSettings
     add_device(parser)
     add_seed(parser)
@@ -81,7 +81,7 @@ def add_options(parser: ArgumentParser) -> None:
 
 
 def settings_of(arguments: Namespace) -> FinetuneSettings:
-    """Returns the settings that the options mean; ValueError as FinetuneSettings."""
+    """Returns the settings that the options describe; raises ValueError as FinetuneSettings."""
     given = vars(arguments)
     named = {f.name: given[f.name] for f in fields(FinetuneSettings) if f.name in given}
     named["target_modules"] = names_in(arguments.target_modules)
@@ -90,7 +90,7 @@ def settings_of(arguments: Namespace) -> FinetuneSettings:
 
 
 def run(arguments: Namespace) -> int:
-    """Fine-tunes, and prints what came of it."""
+    """Fine-tunes a model and prints the result."""
     settings = settings_of(arguments)
     from minigpt.finetuning.run import finetune
     from minigpt.pretrained.folders import load_pretrained
@@ -109,7 +109,7 @@ def run(arguments: Namespace) -> int:
 
 
 def print_result(result: FinetuneResult) -> None:
-    """Prints scores before and after, and what the model writes."""
+    """Prints the scores before and after, and what the model writes."""
     for sample in result.samples:
         print(f"\n{sample['prompt']}")
         for name in ("right", "before", "after"):
@@ -126,7 +126,7 @@ def print_result(result: FinetuneResult) -> None:
 
 
 def evaluate_command(arguments: Namespace) -> str:
-    """Returns the command that judges the saved model by the same records."""
+    """Returns the command that judges the saved model on the same records."""
     command = ["minigpt", "evaluate", "--model", str(arguments.out_dir)]
     if arguments.template:
         command += ["--template", arguments.template, "--answer", arguments.answer]

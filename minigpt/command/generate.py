@@ -8,7 +8,7 @@ from minigpt.command.machine_options import add_device, add_seed
 
 
 def add_options(parser: ArgumentParser) -> None:
-    """Adds the prompt, the model, and how to choose among its tokens."""
+    """Adds the prompt, the model, and the options of sampling."""
     add = parser.add_argument
     add_device(parser)
     add_seed(parser)
@@ -25,7 +25,7 @@ def add_options(parser: ArgumentParser) -> None:
 
 
 def run(arguments: Namespace) -> int:
-    """Writes until the model ends the text, or --max-new-tokens."""
+    """Prints text until the model ends it or --max-new-tokens is reached."""
     import torch
 
     from minigpt import generation, tokenizer

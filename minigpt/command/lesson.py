@@ -1,4 +1,4 @@
-"""`minigpt lesson N`: one lesson, with whatever options the lesson itself understands."""
+"""`minigpt lesson N`: runs one lesson and passes on the options that the lesson itself has."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def add_options(parser: ArgumentParser) -> None:
-    """Adds the lesson's number, and what is handed on to it."""
+    """Adds the lesson's number, and the options that are passed on to it."""
     parser.add_argument("number", type=int, metavar="N")
     parser.add_argument("options", nargs=REMAINDER, help="--device, --seed, --quick, --full")
 
@@ -28,7 +28,7 @@ def run(arguments: Namespace) -> int:
 
 
 def lesson_scripts() -> dict[int, Path]:
-    """Returns every lesson's script by its number."""
+    """Returns the lessons' scripts by their numbers."""
     import lessons
 
     folder = Path(lessons.__path__[0])

@@ -1,4 +1,4 @@
-"""Options that several commands have: where they compute, and from which seed."""
+"""Options that several subcommands share: the device and the seed."""
 
 from __future__ import annotations
 

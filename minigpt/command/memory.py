@@ -1,7 +1,7 @@
-"""`minigpt memory`: what training takes, method by method; memory/predicted.py works it out.
+"""`minigpt memory`: prints the memory that training takes, which memory/predicted.py predicts.
 
-Options that are left out are what `minigpt finetune` does: pretrained weights in fp32, products in
-bf16, and the sizes of FinetuneSettings.
+The defaults are those of `minigpt finetune`: pretrained weights in fp32, products in bf16, and the
+sizes of FinetuneSettings.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ PARTS = ("weights", "gradients", "optimizer", "activations", "total")
 
 
 def add_options(parser: ArgumentParser) -> None:
-    """Adds the model, the method, and what of a step decides how much memory it takes."""
+    """Adds the model, the method, and the settings that decide how much memory a step takes."""
     add, formats = parser.add_argument, ["float32", "bfloat16"]
     add("--preset", default="gpt2-xl", help="gpt2 to gpt3-175b, llama2-7b, -13b or -70b")
     add("--method", choices=list(RECIPES), help="default: a row for each")
@@ -46,7 +46,7 @@ def add_options(parser: ArgumentParser) -> None:
 
 
 def run(arguments: Namespace) -> int:
-    """Prints what each method takes, or one."""
+    """Prints the memory that each method takes, or the one that is named."""
     from minigpt.memory.predicted import count_trained, memory_of, named_shape, parameters
 
     shape = named_shape(arguments.preset)

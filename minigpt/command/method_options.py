@@ -1,4 +1,4 @@
-"""The options of the methods of fine-tuning that decide how much is trained."""
+"""The options of fine-tuning methods that decide how much is trained."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from minigpt.finetuning.settings import NF4_BLOCK_SIZE, FinetuneSettings
 
 
 def add_size_options(parser: ArgumentParser) -> None:
-    """Adds the sizes of what is trained, and the format of frozen weights in 4 bits."""
+    """Adds the sizes of what each method trains, and the format of frozen weights in 4 bits."""
     add, default = parser.add_argument, FinetuneSettings
     add("--r", type=int, default=default.r, help=f"lora, qlora: rank (default {default.r})")
     add(
@@ -35,5 +35,5 @@ def add_size_options(parser: ArgumentParser) -> None:
 
 
 def names_in(text: str) -> tuple[str, ...]:
-    """Returns the names of a list that is written with commas."""
+    """Returns the names in a comma-separated list."""
     return tuple(name.strip() for name in text.split(","))

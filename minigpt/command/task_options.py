@@ -1,4 +1,4 @@
-"""The options that say what a task is and where its records are, and the tasks they mean."""
+"""The options that name a task, or define one, and say where its records are."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from minigpt.tasks.task import METRICS, TASKS, Task, make_task
 
 
 def add_task_options(parser: ArgumentParser, several: bool) -> None:
-    """Adds --task, --data and those of a task of one's own."""
+    """Adds --task, --data, and the options that define a task of one's own."""
     add = parser.add_argument
     add(
         "--task", nargs="+" if several else 1, choices=list(TASKS), default=["translation"],
@@ -23,10 +23,10 @@ def add_task_options(parser: ArgumentParser, several: bool) -> None:
 
 
 def chosen_tasks(arguments: Namespace) -> list[Task]:
-    """Returns the tasks that are named, or the one that --template and --answer make.
+    """Returns the tasks that are named, or the one that --template and --answer define.
 
     Raises:
-        ValueError: they do not go together.
+        ValueError: the options do not go together.
     """
     if arguments.template or arguments.answer:
         if not (arguments.template and arguments.answer and arguments.data):

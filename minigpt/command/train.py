@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def add_options(parser: ArgumentParser) -> None:
-    """Adds the text, the sizes of the model, and how it is trained."""
+    """Adds the text, the sizes of the model, and the settings of training."""
     add = parser.add_argument
     add_device(parser)
     add_seed(parser)
@@ -48,7 +48,7 @@ def add_options(parser: ArgumentParser) -> None:
 
 
 def run(arguments: Namespace) -> int:
-    """Trains, and leaves the model with its tokenizer in --out."""
+    """Trains a model, and saves it with its tokenizer in --out."""
     import torch
 
     from minigpt.config import GPTConfig, count_parameters

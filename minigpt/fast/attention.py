@@ -1,6 +1,7 @@
 """`model.masked_attention` without its weights, which torch's fused kernels never store.
 
-On a CPU the fused kernel's way back is slow in bf16: there attention is written out in training.
+On a CPU the fused kernel's backward pass is slow in bf16, so attention is written out there in
+training.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-LONGEST_WRITTEN_OUT = 512  # queries; beyond, the weights [Tq, Tk] take too much memory
+LONGEST_WRITTEN_OUT = 512  # queries; with more, the weights [Tq, Tk] take too much memory
 
 
 def fused_attention(

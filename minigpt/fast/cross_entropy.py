@@ -1,30 +1,21 @@
-"""The loss of a language model without ever holding all of its logits.
+"""`F.cross_entropy` of a language model's logits, without ever holding all of them.
 
     loss = linear_cross_entropy(x, lm_head.weight, targets)    # = F.cross_entropy(x W^T, targets)
 
-For n tokens and V possible next ones the logits x W^T are n V numbers, and the loss as it is
-usually written holds several such matrices: the logits, the logarithms of the probabilities in
-fp32, and the gradients of both. With GPT-2's 50,257 tokens that is more than a block of the model
-keeps. But every row stands for itself, and its gradient is known as soon as its loss is:
+For n tokens and V possible next ones the logits x W^T are n V numbers, and the usual form of the
+loss holds several such matrices: the logits, the logarithms of the probabilities in fp32, and the
+gradients of both. With GPT-2's 50,257 tokens that is more than a block of the model keeps. But the
+rows do not depend on each other, and the gradient of a row is known as soon as its loss is:
 
     d loss / d logits = (softmax(logits) - onehot(target)) / n        [n, V]
     d loss / d x      = d logits W                                    [n, C]
     d loss / d W      = d logits^T x                                  [V, C]
 
-So the forward pass goes through the rows in chunks, computes the loss and all three for a chunk,
-and keeps only the sums of the last two. The backward pass multiplies them with the gradient that
-comes in. The products are those of the usual way, neither more nor fewer.
-
-Forward and backward, the usual way against this (one core of an Intel Xeon with AMX, torch 2.13):
-
-    rows, C, V, weight              products   times as fast    kept, MB        peak, MB
-    2,048, 256, 4,096, trained      fp32       1.10             33.6 to 6.3     100.7 to 73.4
-    2,048, 256, 4,096, trained      bf16       1.13             36.7 to 5.2     103.8 to 92.3
-    256, 1,600, 50,257, frozen      fp32       0.95             51.5 to 1.6     154.4 to 104.6
-    256, 1,600, 50,257, frozen      bf16       1.50             212.3 to 0.8    315.2 to 291.1
-
-A smaller chunk takes less at the peak and more time: with 2^20 logits at once the first row was
-1.03 times as fast at a peak of 18.9 MB, the last 0.96 with 2^22 at 228.7 MB.
+So the forward pass goes through the rows in chunks, computes the loss and these gradients for a
+chunk, and keeps only the gradients of x and W. The backward pass multiplies them by the gradient
+that comes in. The matrix products are the usual ones, neither more nor fewer. `minigpt bench
+training` times whole steps and `minigpt bench qlora` counts their memory. A smaller chunk takes
+less memory at the peak, and more time.
 
 Sources: Hsu et al. 2024, "Liger Kernel: Efficient Triton Kernels for LLM Training" (arXiv
 2410.10989, section 3.2, FusedLinearCrossEntropy); Wijmans et al. 2024, "Cut Your Losses in
@@ -46,18 +37,18 @@ CHUNK = 2**25  # logits at once: 128 MiB in fp32
 def linear_cross_entropy(
     x: Tensor, weight: Tensor, targets: Tensor, ignore_index: int = -100, chunk: int = CHUNK
 ) -> Tensor:
-    """The mean of -log softmax(x W^T)[target], in nats, over the rows whose targets count.
+    """Returns the mean of -log softmax(x W^T)[target], in nats, over the rows whose targets count.
 
     Under autocast the products are computed in its format and the rest in fp32, as usual.
 
     Args:
-        x: [..., C], what the LM head reads.
+        x: [..., C], the input of the LM head.
         weight: W [V, C] of the LM head, frozen or not.
-        targets: [...], ids from 0 to V - 1, or ignore_index: do not count this row.
-        chunk: at most so many logits are there at a time, but one row of them at least.
+        targets: [...], ids from 0 to V - 1, or ignore_index for rows that do not count.
+        chunk: how many logits exist at a time at most, but at least one row of them.
 
     Returns:
-        scalar in fp32 (fp64 for fp64), differentiable once in x and weight; NaN if no target
+        A scalar in fp32 (fp64 for fp64), differentiable once in x and weight; NaN if no target
         counts, with gradients of 0, as F.cross_entropy.
 
     Raises:
@@ -94,16 +85,16 @@ class _LinearCrossEntropy(torch.autograd.Function):
         dtype: torch.dtype,
         learning: bool,
     ) -> Tensor:
-        """x [n, C], weight [V, C], targets [n] -> the mean loss; `rows` at a time."""
+        """Returns the mean loss for x [n, C], weight [V, C] and targets [n], `rows` at a time."""
         for_x, for_weight = (learning and needed for needed in ctx.needs_input_grad[:2])
         ctx.formats = x.dtype, weight.dtype
-        exact = torch.promote_types(dtype, torch.float32)  # of the softmax and of sums
+        exact = torch.promote_types(dtype, torch.float32)  # for the softmax and the sums
         grad_x = torch.empty_like(x, dtype=dtype) if for_x else None  # [n, C]
         grad_weight = torch.zeros_like(weight, dtype=exact) if for_weight else None  # [V, C]
         counted = targets != ignore_index  # [n]
         n_counted = counted.sum()
         share = torch.where(counted, 1 / n_counted.to(exact), 0.0)[:, None]  # [n, 1] in the mean
-        column = torch.where(counted, targets, 0)[:, None]  # [n, 1] any, where none counts
+        column = torch.where(counted, targets, 0)[:, None]  # [n, 1] 0 where no target counts
         loss_sum = torch.zeros((), dtype=exact, device=x.device)
         with torch.autocast(x.device.type, enabled=False):
             w = weight.to(dtype)
@@ -116,9 +107,9 @@ class _LinearCrossEntropy(torch.autograd.Function):
                 loss_sum -= p.gather(1, column[part])[counted[part]].sum()
                 if not for_x and not for_weight:
                     continue
-                p.exp_()  # what was the logarithm is now the probability
+                p.exp_()  # the logarithms become the probabilities
                 p.scatter_add_(1, column[part], -torch.ones_like(share[part]))
-                grad = p.mul_(share[part]).to(dtype)  # [m, V] of the logits
+                grad = p.mul_(share[part]).to(dtype)  # [m, V] gradient of the logits
                 if grad_x is not None:
                     torch.mm(grad, w, out=grad_x[part])
                 if grad_weight is not None and dtype == exact:
@@ -131,7 +122,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad_loss: Tensor) -> tuple[Tensor | None, ...]:
-        """Both gradients, times that of the loss."""
+        """Returns both gradients, times that of the loss."""
         x_and_weight = zip(ctx.saved_tensors, ctx.formats, strict=True)
         grads = [g if g is None else (g * grad_loss).to(dtype) for g, dtype in x_and_weight]
         return (*grads, None, None, None, None, None)

@@ -1,1 +1,1 @@
-"""Files that are whole or not there."""
+"""Files that are either complete or absent, and the formats that the methods share."""

@@ -1,12 +1,12 @@
-"""A small thing that was trained beside a frozen model, as a folder of two files.
+"""What a method trained beside a frozen model, stored as a folder of two files.
 
-    adapter_config.json          what it is: its method and settings
-    adapter_model.safetensors    its numbers; the same configuration stands in the header
+    adapter_config.json          the configuration: the method and its settings
+    adapter_model.safetensors    the trained numbers; their header repeats the configuration
 
-Two files cannot be replaced in one step. The copy in the header makes up for that: while the
-numbers are being replaced there is no adapter_config.json (unless the new one is the same), and
-whoever reads takes the header's. A save that is killed, wherever, leaves the whole of the old or
-the whole of the new, never the settings of one with the numbers of the other.
+Two files cannot be replaced in one step, which is why the header repeats the configuration: while
+the numbers are being replaced there is no adapter_config.json (unless the new one is the same), and
+a reader takes the header's. A save that is killed at any point therefore leaves all of the old or
+all of the new, never the settings of one with the numbers of the other.
 
 The names of the files are those of peft.
 """
@@ -31,7 +31,7 @@ HEADER = "adapter_config"
 
 
 def write_folder(folder: Path, config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
-    """Write both files; until both are on the disk, the ones that were there stay.
+    """Writes both files; the ones that were there stay until both are on the disk.
 
     Raises:
         OSError: the disk is full or may not be written to; what was there before is kept.
@@ -43,7 +43,7 @@ def write_folder(folder: Path, config: Mapping[str, Any], tensors: Mapping[str, 
     before = config_file.read_bytes() if config_file.is_file() else None
 
     def write_weights(new: Path) -> None:
-        save_file(stored, new, metadata={HEADER: text})  # of two entries any could come first
+        save_file(stored, new, metadata={HEADER: text})  # one entry: the order of two is not fixed
         if before != text.encode():
             config_file.unlink(missing_ok=True)
 
@@ -60,7 +60,7 @@ def write_folder(folder: Path, config: Mapping[str, Any], tensors: Mapping[str, 
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """The configuration, from its own file or, after a save was killed half-way, from the header.
+    """Reads the configuration from its file or, if a save was killed half-way, from the header.
 
     Raises:
         FileNotFoundError: folder holds no adapter.
@@ -86,7 +86,7 @@ def _header(weights_file: Path) -> str:
 
 
 def read_numbers(folder: Path) -> dict[str, Tensor]:
-    """The tensors by the names they have in the file, in fp32.
+    """Returns the tensors in fp32 by their names in the file.
 
     Raises:
         ValueError: the file is damaged, or holds something that is not a finite number.

@@ -1,7 +1,7 @@
-"""Files that are whole or not there: written under another name, renamed when complete.
+"""Files that are either complete or absent: they are written under another name, then renamed.
 
-Renaming is a single step to whoever looks (POSIX rename), so neither a kill nor a full disk can
-leave half a file under the real name.
+A renaming is a single step for every reader (POSIX rename), so neither a killed process nor a full
+disk can leave half a file under the real name.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from safetensors import SafetensorError
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
-    """Make the file path by calling write(another path): it is then complete, or not there at all.
+    """Makes the file path, complete or not at all, by calling write(another path).
 
     The bytes go to a temporary folder beside it, are forced to the disk, and get the real name
-    last. If anything goes wrong on the way the folder is removed and path is what it was before.
+    last. If anything goes wrong on the way, the folder is removed and path is what it was before.
 
     Raises:
-        OSError: the disk is full or may not be written to; the sentence names the file.
+        OSError: the disk is full or may not be written to; the error names the file.
     """
     workshop = path.with_name(path.name + ".tmp")
     try:
@@ -33,7 +33,7 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
         _to_disk(new, os.O_RDWR)
         os.replace(new, path)
         if os.name == "posix":
-            _to_disk(path.parent, os.O_RDONLY)  # where the new name is written
+            _to_disk(path.parent, os.O_RDONLY)  # the folder records the new name
     except (OSError, SafetensorError) as error:
         raise OSError(
             f"could not write {path}: {reason_of(error)}; what was there before is kept"
@@ -43,7 +43,7 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Make the file path hold text in UTF-8: it is then complete, or what it was before.
+    """Makes the file path hold text in UTF-8; if that fails, path is what it was before.
 
     Raises:
         OSError: as write_atomically.
@@ -60,5 +60,5 @@ def _to_disk(path: Path, flags: int) -> None:
 
 
 def reason_of(error: Exception) -> str:
-    """The cause in words, without Python's error number."""
+    """Returns the cause of an error in words, without Python's error number."""
     return getattr(error, "strerror", None) or str(error)

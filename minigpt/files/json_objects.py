@@ -8,20 +8,20 @@ from typing import Any
 
 
 def read_json_object(path: Path) -> dict[str, Any]:
-    """Returns the JSON object that is all of the file.
+    """Reads a file that holds one JSON object.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is damaged, or holds something else; the sentence names the file.
+        ValueError: it is damaged, or holds something else; the error names the file.
     """
     return parse_json_object(path.read_bytes(), path)
 
 
 def parse_json_object(text: str | bytes, path: Path) -> dict[str, Any]:
-    """Returns the JSON object that text is; path is where the text comes from, for the error.
+    """Parses text that is one JSON object; the error names path, from which the text was read.
 
     Raises:
-        ValueError: text is damaged, or something else.
+        ValueError: text is damaged, or something other than a JSON object.
     """
     try:
         found = json.loads(text)

@@ -1,4 +1,4 @@
-"""Files of tensors: safetensors, and older pickles of torch, read without running them."""
+"""Files of tensors: safetensors, and torch's older pickles, which are read without being run."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ DAMAGED = (SafetensorError, UnpicklingError, OSError, EOFError, RuntimeError, Va
 
 
 class Stored(NamedTuple):
-    """A tensor as it lies in a file."""
+    """A tensor and the file that it was read from."""
 
     tensor: Tensor
     file: Path

@@ -1,9 +1,9 @@
-"""Every way of fine-tuning behind one function.
+"""Fine-tuning by any method, through one function.
 
     model, encoding = load_pretrained("base")
     result = finetune(model, encoding, ["translation"], FinetuneSettings(method="lora"))
 
-Importing this package loads no torch, so that the command can show its options at once.
+Importing this package does not load torch, so that the command can show its options at once.
 """
 
 from typing import TYPE_CHECKING, Any

@@ -1,4 +1,4 @@
-"""The methods of fine-tuning: what each trains, how that is saved, and how it is put back.
+"""The methods of fine-tuning: what each trains, how that is saved, and how it is loaded.
 
 All are trained by the same loop (training/loop.py) on the same rows (tasks/rows.py).
 
@@ -40,19 +40,19 @@ from minigpt.soft_prompts.model import (
 )
 
 RESULTS = "results.json"
-# What of the settings is needed to load what a method saved, beside the method's own files.
+# Loading what a method saved takes these settings, beside the method's own files.
 NEEDED_TO_LOAD = {"qlora": ("nf4_block_size", "double_quant")}
 
 
 @dataclass(frozen=True)
 class Method:
-    """What a method of fine-tuning does to a model; how it is trained says settings.RECIPES.
+    """What a method of fine-tuning does to a model; settings.RECIPES says how it is trained.
 
     Attributes:
-        prepare: makes the model train what this method trains.
+        prepare: adds what this method trains, and leaves only that trainable.
         save: writes what was trained into a folder.
         load: puts what a folder holds into the pretrained model, by the settings in results.json.
-        switch: lets the model work with what was added ("default"), or without (None).
+        switch: switches what was added on ("default") or off (None).
     """
 
     prepare: Callable[[GPT, tiktoken.Encoding, FinetuneSettings], object]
@@ -62,10 +62,10 @@ class Method:
 
 
 def settle_nf4(model: GPT, settings: FinetuneSettings) -> FinetuneSettings:
-    """Returns the settings with those of the 4-bit format filled in: the model's, or the usual.
+    """Fills in the settings of the 4-bit format: the model's own if it has them, else the defaults.
 
     Raises:
-        ValueError: the model is in 4 bits already, and was made with others than those given.
+        ValueError: the model is in 4 bits already, and was made with settings other than these.
     """
     settled: dict[str, Any] = {"nf4_block_size": NF4_BLOCK_SIZE, "double_quant": True}
     layers = list(quantized_layers(model).values())
@@ -113,7 +113,7 @@ def _load_qlora(model: GPT, folder: Path, settings: Mapping[str, Any]) -> None:
 
 
 def _quantize(model: GPT, settings: Mapping[str, Any]) -> None:
-    if not is_quantized(model):  # it may come from a folder with 4-bit weights
+    if not is_quantized(model):  # a model may come from a folder with 4-bit weights
         quantize_model(model, settings["nf4_block_size"], settings["double_quant"])
 
 
@@ -168,7 +168,7 @@ METHODS: dict[str, Method] = {
 
 
 def load_model(name_or_folder: str | Path) -> tuple[GPT, tiktoken.Encoding]:
-    """Loads what load_pretrained does, or what finetune() left in a folder, by any method.
+    """Loads what load_pretrained loads, or what finetune() saved in a folder by any method.
 
     Raises:
         FileNotFoundError, ValueError: as load_pretrained; or results.json is damaged.
@@ -186,7 +186,7 @@ def load_model(name_or_folder: str | Path) -> tuple[GPT, tiktoken.Encoding]:
 
 
 def read_results(folder: Path) -> dict[str, Any]:
-    """Returns the results.json of a run; ValueError if it is not one."""
+    """Returns the contents of a run's results.json; raises ValueError if it is not one."""
     path = folder / RESULTS
     try:
         results: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))

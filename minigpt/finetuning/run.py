@@ -1,10 +1,10 @@
-"""From a pretrained model and a task's records to a model that does the task.
+"""Fine-tuning: takes a pretrained model and the records of tasks, and teaches the tasks.
 
 The folder of a run:
 
     results.json                 settings, scores before and after, sample answers
-    test.jsonl                   records of one's own that it was judged by
-    log.jsonl, checkpoint.json   the run itself, see training/run_folder.py: resume goes on from it
+    test.jsonl                   the test records, if they do not ship with minigpt
+    log.jsonl, checkpoint.json   what resume continues from, see training/run_folder.py
     config.json, model.safetensors, tokenizer.json             what method "full" trained, or
     adapter_config.json, adapter_model.safetensors             what another method trained
 """
@@ -44,16 +44,16 @@ TEST = "test.jsonl"
 
 @dataclass
 class FinetuneResult:
-    """What came of fine-tuning a model.
+    """What a run of fine-tuning did and how well the model answers.
 
     Attributes:
-        settings: those of the run, with the 4-bit format filled in.
-        config: those of its training loop.
+        settings: the settings of the run, with the 4-bit format filled in.
+        config: the settings of its training loop.
         training: losses, steps and seconds.
-        tasks: their records.
-        trained, parameters: how many parameters learnt, and how many there are in all.
-        before, after: answers to the test records and their scores, by task. Empty on all processes
-            but the first.
+        tasks: the tasks with their records.
+        trained, parameters: how many parameters were trained, and how many there are in all.
+        before, after: answers to the test records and their scores, by task, before and after
+            training. Empty on all processes but the first.
     """
 
     settings: FinetuneSettings
@@ -67,7 +67,7 @@ class FinetuneResult:
 
     @property
     def samples(self) -> list[dict[str, str]]:
-        """The first three test records of each task, with what the model answered."""
+        """Returns the first three test records of each task, with what the model answered."""
         return [
             {
                 "task": part.task.name,
@@ -81,7 +81,7 @@ class FinetuneResult:
         ]
 
     def report(self) -> dict[str, Any]:
-        """Returns what results.json says."""
+        """Returns the contents of results.json."""
         run = self.training
         best = run.best_step if self.config.early_stopping else run.steps
         return {
@@ -128,10 +128,10 @@ def finetune(
 ) -> FinetuneResult:
     """Teaches model the tasks, in place, and judges it on their test records before and after.
 
-    Whatever is wrong with the settings is found before anything is written. Torch is seeded.
+    Wrong settings are found before anything is written. Torch's generators are seeded.
 
     Args:
-        tasks: what `task_data` gives, or names of tasks that ship, such as "translation".
+        tasks: what `task_data` returns, or names of tasks that ship, such as "translation".
         settings: with out_dir None nothing is written.
 
     Raises:
@@ -163,7 +163,7 @@ def finetune(
     identity = {**settings.decisive(), **records_of(parts)}
     RunFolder(config.out_dir, identity_of(model, data, config, identity), config.resume)
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    every = count_parameters(model.config)  # those in 4 bits included
+    every = count_parameters(model.config)  # includes those in 4 bits
     every += 0 if settings.method == "full" else trained
     model.to(pick_device(config.device))
     if int(os.environ.get("RANK", "0")):  # the first process does the rest
@@ -194,7 +194,7 @@ def finetune(
 
 
 def check_free(folder: Path | None) -> None:
-    """Raises ValueError if folder holds a model, and no run that could go on and replace it."""
+    """Raises ValueError if folder holds a model but no run that could continue and replace it."""
     if folder is None or has_checkpoint(folder):
         return
     if any((folder / name).exists() for name in (WEIGHTS_FILE, ADAPTER_FILE, RESULTS)):
@@ -202,7 +202,7 @@ def check_free(folder: Path | None) -> None:
 
 
 def records_of(parts: Sequence[TaskData]) -> dict[str, Any]:
-    """Returns what a resumed run must have in common of its tasks: wordings and records."""
+    """Returns the wordings and records of the tasks, in which a resumed run must not differ."""
     wordings, records = {}, {}
     for part in parts:
         sides = (part.train, part.validation, part.test)
@@ -217,7 +217,7 @@ def room_for_texts(model: GPT, parts: Sequence[TaskData]) -> int:
     """Returns how many tokens of the context the soft prompt leaves.
 
     Raises:
-        ValueError: none for a prompt before the longest answer.
+        ValueError: the longest answer would leave none for a prompt.
     """
     context, prefix = model.config.block_size, model.prefix()
     if prefix is None:
@@ -233,7 +233,7 @@ def room_for_texts(model: GPT, parts: Sequence[TaskData]) -> int:
 
 
 def check_converged(result: TrainResult, config: TrainConfig) -> None:
-    """Raises TrainingDivergedError if the model came out of its last step broken."""
+    """Raises TrainingDivergedError if the last step left numbers that are not finite."""
     step, loss = result.validation[-1] if result.validation else (0, 0.0)
     if not config.early_stopping and not math.isfinite(loss):
         raise TrainingDivergedError(
@@ -263,7 +263,7 @@ def write_test_records(folder: Path, parts: Sequence[TaskData]) -> None:
 
 
 def write_lines(path: Path, lines: Sequence[str]) -> None:
-    """Writes a text file that is whole or not there."""
+    """Writes a text file, completely or not at all."""
     text = "".join(line + "\n" for line in lines)
 
     def write(new: Path) -> None:

@@ -1,4 +1,4 @@
-"""How to fine-tune: the settings of a run, checked, and how each method is trained by default.
+"""The settings of a fine-tuning run, which are checked, and each method's default recipe.
 
 FinetuneSettings(method="lora", r=8, max_steps=300, model="base", out_dir="runs/french")
 """
@@ -17,9 +17,7 @@ NF4_BLOCK_SIZE = 64
 
 
 class Recipe(NamedTuple):
-    """How a method is trained unless told otherwise.
-
-    Few new numbers need larger steps than many old ones.
+    """How a method is trained by default: a few new numbers need larger steps than many old ones.
 
     Attributes:
         paged: whether the optimizer's state stays in the host's memory (optim/paged_adamw.py).
@@ -39,7 +37,7 @@ RECIPES = {
     "bottleneck": Recipe(6e-3),
 }
 
-# The settings that decide what is learnt, besides those that the training loop compares by itself.
+# These settings decide what is learnt, besides those that the training loop itself compares.
 DECISIVE = (
     *("model", "method", "r", "alpha", "lora_dropout", "target_modules"),
     *("nf4_block_size", "double_quant", "n_tokens", "init_text", "reparametrize", "bottleneck"),
@@ -49,40 +47,40 @@ DECISIVE = (
 
 @dataclass(frozen=True)
 class FinetuneSettings:
-    """How to fine-tune. The defaults are those of `minigpt finetune`.
+    """The settings of a fine-tuning run. The defaults are those of `minigpt finetune`.
 
     Attributes:
         method: "full", "lora", "qlora", "prompt", "prefix" or "bottleneck".
         r, alpha, lora_dropout: rank, scale and dropout of the adapters of lora and qlora.
         target_modules: names of the linear layers that get an adapter.
-        nf4_block_size: weights that share a scale, with qlora; None is 64, or that of a model which
-            is in 4 bits already.
+        nf4_block_size: how many weights share a scale in qlora; None is 64, or the block size of a
+            model that is in 4 bits already.
         double_quant: whether qlora stores the scales in 8 bits; None is yes, or as that model does.
-        n_tokens: virtual tokens of prompt and prefix.
-        init_text: text as which the virtual tokens start; "" for random numbers.
-        reparametrize: hidden width of a network that makes the prefix; None for no network. It
-            needs a learning rate near 0.01.
+        n_tokens: number of virtual tokens of prompt and prefix.
+        init_text: the text that the virtual tokens start as; "" for random numbers.
+        reparametrize: hidden width of a network that makes the prefix; None for no network. The
+            network needs a learning rate near 0.01.
         bottleneck: width of a bottleneck.
-        max_steps: updates of the weights at most.
-        batch_size: rows a step; None is about 1,024 tokens, at least 4 rows.
-        micro_batch_size: rows in one forward pass; None is all of them.
-        learning_rate: the highest; None is the method's own (RECIPES).
+        max_steps: the largest number of updates.
+        batch_size: rows a step; None takes about 1,024 tokens, at least 4 rows.
+        micro_batch_size: rows in one forward pass; None takes all of them.
+        learning_rate: the highest learning rate; None is the method's own (RECIPES).
         eval_every: steps between validations; None is an eighth of max_steps.
-        early_stopping: stop after so many validations in a row without a lower loss, and keep the
-            weights of the lowest; 0 for neither.
-        row_length: tokens of a row of examples; None goes by their length.
+        early_stopping: stop after this many validations in a row without a lower loss, and keep
+            the weights of the lowest; 0 does neither.
+        row_length: tokens in a row of examples; None chooses it by the examples' lengths.
         all_wordings: train with every wording of the prompts, not with the first alone.
-        rehearse: share of rows that are text as in pretraining, against forgetting.
-        dropout: of the model.
-        gradient_checkpointing: compute each block twice and keep less: less memory, the same steps.
-        seed: of new parameters, of the order of the rows and of dropout.
+        rehearse: share of rows that hold pretraining text, against forgetting.
+        dropout: the model's dropout rate in training.
+        gradient_checkpointing: compute each block twice and store less; the steps are the same.
+        seed: the seed of new parameters, of the order of the rows and of dropout.
         device, dtype, parallel, resume, progress: as in TrainConfig.
-        model: name or folder that the model was loaded from. Needed with out_dir, since what is
-            saved there is loaded beside it.
+        model: name or folder that the model was loaded from. It is needed with out_dir, because
+            what is saved there is loaded on top of that model.
         out_dir: folder for the run and what was trained; None writes nothing.
 
     Raises:
-        ValueError: a value is out of range; one sentence says which and what is allowed.
+        ValueError: a value is out of range; the error says which and what is allowed.
     """
 
     method: str = "full"
@@ -144,7 +142,7 @@ class FinetuneSettings:
         self.train_config(1 if self.batch_size is None else self.batch_size)
 
     def train_config(self, batch_size: int) -> TrainConfig:
-        """Returns the settings of the training loop; ValueError as TrainConfig."""
+        """Returns the settings of the training loop; raises ValueError as TrainConfig does."""
         from minigpt.training.settings import TrainConfig  # loads torch
 
         recipe = RECIPES[self.method]
@@ -161,7 +159,7 @@ class FinetuneSettings:
             min_learning_rate=0.0,
             warmup_steps=self.max_steps // 20,
             weight_decay=recipe.weight_decay,
-            paged=recipe.paged and self.parallel != "fsdp",  # whose slices are shared out already
+            paged=recipe.paged and self.parallel != "fsdp",  # FSDP already splits the state
             betas=(0.9, 0.98),
             eval_every=eval_every,
             checkpoint_every=eval_every,
@@ -176,11 +174,11 @@ class FinetuneSettings:
         )
 
     def decisive(self) -> dict[str, Any]:
-        """Returns what a resumed run must have in common with its beginning, by name."""
+        """Returns the settings, by name, in which a resumed run must not differ from its start."""
         return {name: getattr(self, name) for name in DECISIVE}
 
     def as_json(self) -> dict[str, Any]:
-        """Returns all settings but resume and progress, as JSON can hold them."""
+        """Returns all settings but resume and progress, as values that JSON can hold."""
         return {
             name: str(value) if isinstance(value, Path) else value
             for name, value in asdict(self).items()

@@ -1,30 +1,30 @@
-"""What autograd keeps of a forward pass until the backward pass, worked out without a model.
+"""Predicts, without a model, what autograd keeps of a forward pass until the backward pass.
 
-Gradients need numbers from the forward pass: that of y = W x for W needs x, that for x needs W. A
-step keeps what its gradients will need, if there are any to compute. For N = B T tokens:
+Gradients need numbers from the forward pass: in y = W x, the gradient of W needs x and that of x
+needs W. Each operation keeps what its gradients will need, if it has any to compute. For N = B T
+tokens:
 
     norm                its input; mean and 1 / deviation of each token in fp32 (RMSNorm: one)
     linear layer        its input, if its weight learns or LoRA's A reads it too. A frozen weight
                         needs no input, which is most of what LoRA saves here
-    autocast to bf16    every fp32 weight rounded; one in 4 bits is computed again instead
-    LoRA                A x, r numbers a token, and B^T as it lies in memory
+    autocast to bf16    a rounded copy of every fp32 weight; a weight in 4 bits is expanded again
+    LoRA                A x, r numbers a token, and a contiguous copy of B^T
     attention, fused    q, k, v, the output, and one fp32 number for each query and head
     attention, stored   q, k, v, the weights [T, T] of each head and the mask
     GELU                its input, 4 C a token
     SwiGLU              gate, silu(gate) and up, ffn a token each
-    dropout             a byte for each number of the stream
+    dropout             a byte for each number of the residual stream
     loss                the gradient of the LM head's input, where a target counts, and of its
-                        weight if that learns: fast/cross_entropy.py computes them at once.
-                        Elsewhere the logarithm of each of V probabilities in fp32
+                        weight if that learns: fast/cross_entropy.py computes them in the forward
+                        pass. Other losses keep the logarithms of V probabilities in fp32
 
-A tensor that two steps keep is there once. Steps before the first trained number keep nothing, as
-no gradient gets that far: the first block of a frozen model keeps less than the others.
+A tensor that two operations keep is counted once. Operations before the first trained parameter
+keep nothing, as no gradient gets that far: a frozen model's first block keeps less than the others.
 
-Source of the rules: the model, line by line (model.py and the layer.py of lora/,
-bottlenecks/ and soft_prompts/),
-and torch's formulas of gradients (derivatives.yaml). The like for a whole transformer is in
-Korthikanti et al. 2022, "Reducing Activation Recomputation in Large Transformer Models" (arXiv
-2205.05198, section 4).
+Sources: the model, line by line (model.py and the layer.py of lora/, bottlenecks/ and
+soft_prompts/), and torch's formulas of gradients (derivatives.yaml). Korthikanti et al. 2022,
+"Reducing Activation Recomputation in Large Transformer Models" (arXiv 2205.05198, section 4), do
+the same for a whole transformer.
 """
 
 from __future__ import annotations
@@ -44,15 +44,15 @@ from minigpt.memory.run import (
 
 
 class Tape(dict[str, int]):
-    """The bytes of each tensor that one block keeps, or what comes after them, by its name.
+    """The bytes of each tensor, by name, that one block keeps, or the head and loss after them.
 
-    Its methods are the steps of the model. Each takes whether its input depends on what is trained
-    ("live": a gradient will pass here), and returns that of its output.
+    The methods are the steps of the model. Each is told whether its input is "live", that is,
+    depends on a trained parameter, so that a gradient will pass; it returns whether its output is.
 
     Args:
-        batch, tokens: of the rows that are computed.
-        past: keys and values before them.
-        packed: whether the rows have masks of their own.
+        batch, tokens: B rows of T tokens are computed.
+        past: the number of keys and values before them.
+        packed: whether each row has a mask of its own.
     """
 
     def __init__(
@@ -69,17 +69,17 @@ class Tape(dict[str, int]):
         self.batch, self.tokens, self.n_keys = batch, tokens, past + tokens
         self.n_rows = batch * tokens  # N
         self.has_mask = past > 0 or packed
-        self.mask = (batch if packed else 1) * tokens * self.n_keys  # numbers in it
+        self.mask = (batch if packed else 1) * tokens * self.n_keys  # its number of elements
         self.gpt = isinstance(shape, GPTConfig)
         self.width = width(shape)
         self.size = FORMATS[run.compute]
-        self.stream_size = FORMATS[run.weights]  # sums in the stream are not rounded by autocast
+        self.stream_size = FORMATS[run.weights]  # autocast does not round the residual stream
         self.rounds = run.weights != run.compute
         self.layers = {layer.name: layer for layer in [*block_layers(shape), head_layer(shape)]}
         self.lora = {layer.name for layer in lora_layers(shape, run)}
 
     def block(self, live: bool) -> bool:
-        """A whole block."""
+        """Runs a whole block."""
         x = self.norm("norm 1", live)
         if self.gpt:
             q = k = v = self.linear("attn.c_attn", x, "output of norm 1")
@@ -95,7 +95,7 @@ class Tape(dict[str, int]):
         return self.sublayer_end(last, y, f"input of {last}") or live
 
     def norm(self, name: str, live: bool) -> bool:
-        """LayerNorm or RMSNorm."""
+        """Runs LayerNorm or RMSNorm."""
         live = live or self.run.method == "full"
         if live:
             self[f"input of {name}"] = self.n_rows * self.width * self.stream_size
@@ -103,7 +103,7 @@ class Tape(dict[str, int]):
         return live
 
     def linear(self, name: str, live: bool, reads: str) -> bool:
-        """A linear layer, with LoRA beside it or not."""
+        """Runs a linear layer, with LoRA beside it or not; `reads` names its input."""
         layer, run, lora = self.layers[name], self.run, name in self.lora
         learns = run.method == "full"
         if learns or lora:
@@ -112,14 +112,14 @@ class Tape(dict[str, int]):
             self[f"{name}, rounded"] = layer.n_in * layer.n_out * self.size
         if lora:
             self[f"A x of {name}"] = self.n_rows * run.r * self.size
-            if run.r > 1 or self.size != 4:  # with r = 1 it lies in memory as B does
+            if run.r > 1 or self.size != 4:  # for r = 1 B^T is contiguous without a copy
                 self[f"B^T of {name}"] = run.r * layer.n_out * self.size
             if live and self.size != 4:  # A is fp32
                 self[f"A of {name}, rounded"] = run.r * layer.n_in * self.size
         return live or learns or lora
 
     def attention(self, q: bool, k: bool, v: bool) -> bool:
-        """softmax(q k^T) v, for queries, keys and values that are live or not."""
+        """Runs softmax(q k^T) v, for queries, keys and values that are live or not."""
         if past := self.n_keys - self.tokens:  # the soft prompt is trained, so its keys are live
             k = v = True
         if not (q or k or v):
@@ -128,8 +128,8 @@ class Tape(dict[str, int]):
         of_queries = self.n_rows * self.width * self.size
         of_keys = self.batch * self.n_keys * kv_width(self.shape) * self.size  # and of the values
         scores = self.batch * n_head * self.tokens * self.n_keys
-        # q is a third of what c_attn gave. With a soft prompt k and v are copied behind it, and q
-        # holds the whole; where products go over several rows and heads at once, q is copied too.
+        # q is a view of a third of c_attn's output. With a soft prompt k and v are copied, so that
+        # only q keeps the whole output; a product over several rows and heads copies q as well.
         copied = self.run.stored_attention and self.batch > 1 and n_head > 1
         if past and self.gpt and not copied:
             of_queries *= 3
@@ -137,7 +137,7 @@ class Tape(dict[str, int]):
             self.update({"q": of_queries, "k": of_keys, "v": of_keys})
             self["output of attention"] = self.n_rows * self.width * self.size
             self["sums of attention"] = 4 * self.n_rows * n_head
-            if self.has_mask:  # the kernel adds it, as numbers; causality alone needs none
+            if self.has_mask:  # the kernel adds it to the scores; the causal rule needs no mask
                 self["mask"] = self.mask * self.size
             return True
         if k:
@@ -151,14 +151,14 @@ class Tape(dict[str, int]):
         return True
 
     def gelu(self, x: bool) -> tuple[bool, str]:
-        """GPT's MLP up to its last layer."""
+        """Runs GPT's MLP up to its last layer, which it names."""
         y = self.linear("mlp.c_fc", x, "output of norm 2")
         if y:
             self["input of GELU"] = self.n_rows * 4 * self.width * self.size
         return y, "mlp.c_proj"
 
     def swiglu(self, x: bool) -> tuple[bool, str]:
-        """Llama's: silu(gate) * up."""
+        """Runs Llama's MLP, silu(gate) * up, up to its last layer, which it names."""
         gate = self.linear("mlp.gate_proj", x, "output of norm 2")
         up = self.linear("mlp.up_proj", x, "output of norm 2")
         nbytes = self.n_rows * self.layers["mlp.up_proj"].n_out * self.size
@@ -169,13 +169,13 @@ class Tape(dict[str, int]):
         return gate or up, "mlp.down_proj"
 
     def sublayer_end(self, name: str, live: bool, reads: str) -> bool:
-        """The last linear layer of attention or MLP, a bottleneck behind it, dropout."""
+        """Runs the last linear layer of attention or MLP, a bottleneck behind it, and dropout."""
         live = self.linear(name, live, reads)
         run = self.run
         if run.method == "bottleneck":
             middle = self.n_rows * run.bottleneck * self.size
             self[f"bottleneck of {name}"] = self.n_rows * self.width * self.size + 2 * middle
-            if self.size != 4:  # W_down for the gradient of its input, W_up always
+            if self.size != 4:  # W_down only for the gradient of its input, W_up always
                 rounded = run.bottleneck * self.width * self.size
                 self[f"bottleneck of {name}, rounded"] = (2 if live else 1) * rounded
             live = True
@@ -185,13 +185,13 @@ class Tape(dict[str, int]):
 
 
 def activation_bytes(shape: Shape, run: TrainingRun) -> int:
-    """The bytes of all activations when most of them are there.
+    """Returns the bytes of all activations at the moment when they take most.
 
-    That is at the end of the forward pass. With checkpointing it may be later, when the last block
-    has been computed again: the inputs of all blocks are there, and what that block keeps, but what
-    the loss needed is not any more.
+    This is the end of the forward pass. With checkpointing it may be later, when the last block has
+    been computed again: the inputs of all blocks and the tensors of that block are there then, but
+    the loss has freed what it needed.
     """
-    live = run.method == "full"  # then the embeddings learn
+    live = run.method == "full"  # only there the embeddings are trained
     first, other = (
         Tape(shape, run, run.batch_size, run.context, run.past, run.packed)
         for _ in ("first", "other")
@@ -208,12 +208,12 @@ def activation_bytes(shape: Shape, run: TrainingRun) -> int:
     if run.packed:
         inputs += first.mask  # bool, the same for all blocks
     last = first if shape.n_layer == 1 else other
-    inside = sum(last.values()) - last.get("input of norm 1", 0)  # which is the block's own
+    inside = sum(last.values()) - last.get("input of norm 1", 0)  # counted among the inputs
     return before + inputs + max(head, inside)
 
 
 def embedding_tensors(shape: Shape, run: TrainingRun, block: Tape, live: bool) -> dict[str, int]:
-    """What is kept before the first block: int64 ids where embeddings learn, and masks."""
+    """Returns what is kept before the first block: int64 ids and dropout, or Llama's angles."""
     kept = {}
     if run.method == "full":
         kept["ids"] = 8 * block.n_rows
@@ -222,13 +222,13 @@ def embedding_tensors(shape: Shape, run: TrainingRun, block: Tape, live: bool) -
             if isinstance(shape, GPTConfig) and shape.dropout:
                 kept["dropout"] = block.n_rows * block.width
     if live and not block.gpt:
-        # Llama turns queries and keys by angles that are the same in all blocks.
+        # Llama rotates queries and keys by angles that are the same in all blocks.
         kept["cosines and sines"] = 2 * run.context * (block.width // shape.n_head) * block.size
     return kept
 
 
 def head_tensors(shape: Shape, run: TrainingRun, live: bool) -> dict[str, int]:
-    """What the last norm, the LM head and the loss keep, for the n positions that count."""
+    """Returns what the last norm, the LM head and the loss keep for the n positions that count."""
     n_rows = run.batch_size * run.context
     n = n_rows if run.n_targets is None else run.n_targets
     kept = Tape(shape, run, batch=1, tokens=n)
@@ -248,7 +248,7 @@ def head_tensors(shape: Shape, run: TrainingRun, live: bool) -> dict[str, int]:
 
 
 def soft_prompt_bytes(shape: Shape, run: TrainingRun) -> int:
-    """What making the keys and values of a soft prompt keeps; see soft_prompts/layer.py."""
+    """Returns the bytes kept to make a soft prompt's keys and values (soft_prompts/layer.py)."""
     n, L, C = run.n_tokens, shape.n_layer, width(shape)
     size = FORMATS[run.compute]
     if run.method == "prompt":  # the virtual tokens go through the blocks as one more row
@@ -258,6 +258,6 @@ def soft_prompt_bytes(shape: Shape, run: TrainingRun) -> int:
         return L * sum(block.values()) + dropout
     if run.method == "prefix" and run.reparametrize is not None:
         hidden, out = run.reparametrize, 2 * L * kv_width(shape)
-        rounded = n * C + hidden * C + hidden * out if size != 4 else 0  # they are fp32
-        return (n * hidden + rounded) * size  # tanh, and what autocast rounded
+        rounded = n * C + hidden * C + hidden * out if size != 4 else 0  # copies by autocast
+        return (n * hidden + rounded) * size  # tanh's output and the rounded copies
     return 0

@@ -1,5 +1,6 @@
-"""How many parameters a Llama 2 has, and where they are: enough to predict its size, on disk and in
-training (predicted.py). The model itself is not built here.
+"""The shape of Llama 2: how many parameters it has, and where they are.
+
+That is enough to predict its size on disk and in training (predicted.py); no model is built.
 
 Source: Touvron et al. 2023, "Llama 2" (section 2.2); dim, ffn and the heads from the config.json
 files published with the weights.
@@ -15,7 +16,7 @@ class LlamaShape:
     """The sizes of a Llama 2.
 
     Attributes:
-        dim: width of the stream.
+        dim: width of the residual stream.
         ffn: width inside the feed-forward layer, which has three matrices (SwiGLU).
         n_kv_head: heads for keys and values; fewer than n_head where several queries share them.
         block_size: the longest context in tokens.
@@ -31,12 +32,12 @@ class LlamaShape:
 
     @property
     def kv_dim(self) -> int:
-        """How many numbers the keys of one token are, and its values: dim n_kv_head / n_head."""
+        """Returns how many numbers a token's keys have, and its values: dim n_kv_head / n_head."""
         return self.dim * self.n_kv_head // self.n_head
 
     @property
     def linear_parameters(self) -> int:
-        """Weights of all linear layers but the head, which is what gets quantized.
+        """Counts the weights that get quantized: those of all linear layers but the head.
 
         A layer has q and o (dim x dim each), k and v (dim x dim n_kv_head / n_head each), and three
         matrices of dim x ffn. There are no biases.
@@ -45,16 +46,16 @@ class LlamaShape:
 
     @property
     def other_parameters(self) -> int:
-        """Embeddings and head, a matrix each, and the gains of the norms: two a layer, one more."""
+        """Counts embeddings and head, and the norms' gains: two norms a layer and a last one."""
         return self.dim * (2 * self.vocab_size + 2 * self.n_layer + 1)
 
     def gigabytes(self, linear_bits: float, other_bits: float = 16) -> float:
-        """Size in GB of 10^9 bytes, with so many bits for each parameter of the two kinds."""
+        """Returns the size in GB of 10^9 bytes, given the bits a parameter of each kind takes."""
         bits = self.linear_parameters * linear_bits + self.other_parameters * other_bits
         return bits / 8 / 1e9
 
     def linear_bits(self, gigabytes: float, other_bits: float = 16) -> float:
-        """Undoes gigabytes: the bits for each linear weight that a size leaves room for."""
+        """Undoes gigabytes: returns the bits that a size in GB leaves for each linear weight."""
         return (8e9 * gigabytes - other_bits * self.other_parameters) / self.linear_parameters
 
 

@@ -1,8 +1,8 @@
-"""The memory of a training step, counted while it runs, to hold beside what predicted.py says.
+"""Counts the memory of a training step while it runs, to compare with what predicted.py says.
 
-On a CPU nobody keeps account of memory by tensor, so the tensors are counted: parameters, their
-gradients, the optimizer's state, and what autograd keeps, each storage once however many tensors
-look at it. On a GPU torch also knows the most that was ever allocated.
+Torch keeps no account of a CPU's memory, so the tensors are counted: parameters, their gradients,
+the optimizer's state, and what autograd keeps. A storage counts once, however many tensors view it.
+On a GPU torch also knows the most that was ever allocated.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ from minigpt.training.loss import autocast, part_of_loss
 
 
 def storages(tensors: Iterable[Tensor]) -> dict[int, int]:
-    """Returns the bytes of every storage that the tensors look at, by its address."""
+    """Returns the bytes of every storage that the tensors view, by its address."""
     held = (tensor.untyped_storage() for tensor in tensors)
     return {storage.data_ptr(): storage.nbytes() for storage in held}
 
 
 class _Held:
-    """One tensor that autograd keeps; it dies with the step of the graph that needs it."""
+    """Holds a tensor that autograd keeps; it dies with the node of the graph that needs it."""
 
     def __init__(self, tensor: Tensor) -> None:
-        # A step may keep its own result, which knows the step: the two would never die.
+        # A node may keep its own result, which refers to the node: the two would never die.
         self.tensor = tensor.detach()
 
 
 class KeptTensors:
-    """Knows every tensor that autograd keeps for a backward pass, while `with kept.hooks` runs.
+    """Records every tensor that autograd keeps for a backward pass, inside `with kept.hooks`.
 
     Single numbers, such as the scaling of LoRA, are left out: they are a few bytes each.
     """
@@ -62,20 +62,20 @@ def measure_memory(
     batch: Batch,
     dtype: torch.dtype = torch.float32,
 ) -> Memory:
-    """Counts the bytes that one training step takes. It is a real step: the model learns from it.
+    """Counts the bytes that one training step takes. It is a real step: it trains the model.
 
     Args:
-        model: a GPT, or what gives (logits, loss) for (idx, targets).
-        batch: on the model's device.
-        dtype: of matrix products, as for accumulate_gradients.
+        model: a GPT, or another module that returns (logits, loss) for (idx, targets).
+        batch: the step's batch, on the model's device.
+        dtype: number format of matrix products, as for accumulate_gradients.
 
     Returns:
         weights: parameters and buffers. gradients: after the backward pass. optimizer: its state
         after the step, with a step counter of 4 bytes for each trained tensor, as far as it is on
         the model's device. activations: what autograd keeps at the end of the forward pass, without
         the model's own weights, but with copies of them that autocast rounded; with gradient
-        checkpointing also what the last block keeps when it has been computed again, if more is
-        there then. peak: on a GPU, the most that was allocated at any time of the step.
+        checkpointing, if that is more, what it keeps once the last block has been computed again.
+        peak: on a GPU, the most that was allocated at any time of the step.
 
     Raises:
         ValueError: no target counts.
@@ -91,14 +91,14 @@ def measure_memory(
     own = storages([*model.parameters(), *model.buffers()])
 
     kept = KeptTensors()
-    inputs: dict[int, int] = {}  # of the blocks, which checkpointing keeps
+    inputs: dict[int, int] = {}  # the blocks' inputs, which checkpointing keeps
     before_last: dict[int, int] = {}
     last_inputs: tuple[Any, ...] = ()
     blocks = list(model.blocks()) if isinstance(model, GPT) and model.gradient_checkpointing else []
 
     def leave(block: nn.Module, args: tuple[Any, ...], result: Tensor) -> None:
         nonlocal last_inputs, before_last
-        if result.requires_grad:  # or else no gradient will ask for the block again
+        if result.requires_grad:  # otherwise no gradient will need the block again
             inputs.update(storages(tensors_in(args)))
             last_inputs, before_last = args, kept.storages()
 
@@ -133,7 +133,7 @@ def measure_memory(
 
 
 def tensors_in(inputs: tuple[Any, ...]) -> Iterator[Tensor]:
-    """Yields the tensors among a block's inputs, those that its `Visible` holds included."""
+    """Yields the tensors among a block's inputs, including those that its `Visible` holds."""
     for value in inputs:
         if isinstance(value, Tensor):
             yield value

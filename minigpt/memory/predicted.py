@@ -1,34 +1,37 @@
-"""How much memory training takes, worked out before anything is built.
+"""Predicts how much memory training takes, before anything is built.
 
     predict_memory(GPTConfig.preset("gpt2-xl"), "qlora", batch_size=1, context=1024)
 
-Four things are in memory while a model learns:
+Four things are in memory while a model is trained:
 
     weights      every parameter, in the format it is stored in: 4 bytes in fp32, 2 in bf16, 4.127
                  bits in NF4 with double quantization; and what the method adds, in fp32
-    gradients    one number for each that is trained
-    optimizer    two for each that is trained, AdamW's running means of g and g^2, and a step
+    gradients    one number for each trained parameter
+    optimizer    two for each trained parameter, AdamW's running means of g and g^2, and a step
                  counter of 4 bytes for each tensor
     activations  what the forward pass leaves for the backward pass: activations.py
 
 The first three do not depend on the batch, the last is proportional to it. The total is their sum.
-What is there for a moment only is not in it: the result that a kernel is just writing, gradients of
-activations on their way back, a weight in full while a product needs it (on a CPU that piece of
-memory is kept for the next weight). measured.py counts a step that really runs; on a CPU all
-four agree with it to the byte (in a model that is bf16 throughout, activations to 1%: there a CPU's
-layer norms keep bf16 where a GPU's keep fp32).
+It leaves out what exists only for a moment: the result that a kernel is just writing, gradients of
+activations in the backward pass, a 4-bit weight expanded for a product (on a CPU that piece of
+memory is kept for the next weight). measured.py counts a step that really runs; on a CPU all four
+agree with it to the byte (in a model that is bf16 throughout, activations agree to 1%: there a
+CPU's layer norms keep bf16 where a GPU's keep fp32).
 
-Published for a 7B model, batch and context unknown: LoRA in bf16 21.33 GB, QLoRA 14.18 GB. For
-Llama 2 7B, batch 1, r = 8 at every linear layer:
+The figures published for a 7B model, of unknown batch and context, are 21.33 GB for LoRA in bf16
+and 14.18 GB for QLoRA. For Llama 2 7B, batch 1, r = 8 at every linear layer, the command
 
     minigpt memory --preset llama2-7b --weights bfloat16 --r 8 --context N
+
+prints
 
     context     LoRA     QLoRA
     512      16.42 GB    6.81 GB
     1024     19.01 GB    9.40 GB
 
-No batch and context give both published figures: here the two methods differ in the weights alone,
-by 9.61 GB, and there by 7.15. What else that run held at its peak is not known.
+No batch and context give both published figures: in the prediction the two methods differ only in
+their weights, by 9.61 GB, and the published figures differ by 7.15 GB. What else that run held at
+its peak is not known.
 """
 
 from __future__ import annotations
@@ -54,10 +57,10 @@ from minigpt.memory.run import (
 
 @dataclass(frozen=True)
 class Memory:
-    """What a training step takes, in bytes.
+    """The bytes that a training step takes.
 
     Attributes:
-        peak: the most that was allocated on a GPU; only where it was measured.
+        peak: the most that was allocated on a GPU, if it was measured.
     """
 
     weights: int
@@ -68,17 +71,17 @@ class Memory:
 
     @property
     def total(self) -> int:
-        """The four together."""
+        """Returns the sum of the four."""
         return self.weights + self.gradients + self.optimizer + self.activations
 
 
 def predict_memory(
     shape: Shape, method: str, batch_size: int, context: int, **settings: Any
 ) -> Memory:
-    """What training a model of this shape takes; nothing is built.
+    """Predicts what training a model of this shape takes; nothing is built.
 
     Args:
-        shape: a GPTConfig, or a LlamaShape, whose adapters are as ours would be.
+        shape: a GPTConfig, or a LlamaShape, to which the methods are applied as to a GPT.
         method, batch_size, context, settings: the attributes of TrainingRun, by name.
 
     Raises:
@@ -88,7 +91,7 @@ def predict_memory(
 
 
 def memory_of(shape: Shape, run: TrainingRun) -> Memory:
-    """Returns what a described step takes; ValueError if it does not fit the shape."""
+    """Returns what the described step takes; raises ValueError if it does not fit the shape."""
     check_run(shape, run)
     numbers, tensors = count_trained(shape, run)
     size = FORMATS[run.weights] if run.method == "full" else 4
@@ -101,7 +104,7 @@ def memory_of(shape: Shape, run: TrainingRun) -> Memory:
 
 
 def weight_bytes(shape: Shape, run: TrainingRun) -> int:
-    """All parameters, and the parts of what is in NF4."""
+    """Returns the bytes of all parameters, with the scales of those in NF4."""
     size, total = FORMATS[run.weights], parameters(shape)
     if run.method == "full":
         return size * total
@@ -114,9 +117,9 @@ def weight_bytes(shape: Shape, run: TrainingRun) -> int:
 
 
 def nf4_bytes(n: int, run: TrainingRun) -> int:
-    """A matrix of n numbers in 4 bits, with a scale for every block; see kernels/nf4.py.
+    """Returns the bytes of n numbers in 4 bits, with a scale for every block; see kernels/nf4.py.
 
-    Without double quantization a scale is fp32. With it, it is a byte, 256 of them share an fp32
+    Without double quantization a scale is fp32. With it a scale is a byte, 256 scales share an fp32
     scale, and there is one fp32 offset for all: 4 + 8/64 + 32/(64 x 256) = 4.127 bits a number.
     """
     scales = ceil(n / run.nf4_block_size)
@@ -126,18 +129,18 @@ def nf4_bytes(n: int, run: TrainingRun) -> int:
 
 
 def parameters(shape: Shape) -> int:
-    """The number of parameters of the pretrained model."""
+    """Counts the parameters of the pretrained model."""
     if isinstance(shape, GPTConfig):
         return count_parameters(shape)
     return shape.linear_parameters + shape.other_parameters
 
 
 def count_trained(shape: Shape, run: TrainingRun) -> tuple[int, int]:
-    """How many numbers are trained, and in how many tensors.
+    """Counts the trained numbers, and the tensors that they are in.
 
-    With width C, L blocks: LoRA r (in + out) in two tensors a layer; prompt tuning n C in one;
-    prefix tuning n 2 L C in one, with a network n C and its two layers in five; adapters
-    2 L (2 C b + b + C) in 8 L, b the width of the bottleneck.
+    With width C and L blocks these are for LoRA r (in + out) in two tensors a layer; for prompt
+    tuning n C in one; for prefix tuning n 2 L C in one, or with a network n C and its two layers in
+    five; for bottlenecks of width b 2 L (2 C b + b + C) in 8 L.
     """
     C, L, n = width(shape), shape.n_layer, run.n_tokens
     if run.method == "full":
@@ -157,18 +160,18 @@ def count_trained(shape: Shape, run: TrainingRun) -> tuple[int, int]:
 
 
 def parameter_tensors(shape: Shape) -> int:
-    """In how many tensors the parameters of the pretrained model are."""
+    """Counts the tensors of the pretrained model's parameters."""
     if not isinstance(shape, GPTConfig):
         return 3 + shape.n_layer * (7 + 2)  # embedding, head, last norm; matrices and norms
-    each = 2 if shape.bias else 1  # a weight, a bias
+    each = 2 if shape.bias else 1  # a weight and perhaps a bias
     return 2 + each + shape.n_layer * 6 * each  # embeddings, last norm; matrices and norms
 
 
 def named_shape(name: str) -> Shape:
-    """A GPT-2, GPT-3 or Llama 2 by its name.
+    """Returns the shape of a GPT-2, GPT-3 or Llama 2 by its name.
 
     Raises:
-        ValueError: there is no such preset; the message lists those there are.
+        ValueError: there is no such preset; the error lists the ones there are.
     """
     shapes: dict[str, Shape] = {preset: GPTConfig.preset(preset) for preset in PRESETS}
     shapes |= {size.lower(): shape for size, shape in LLAMA_2.items()}

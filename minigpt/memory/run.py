@@ -1,6 +1,6 @@
-"""A training step, described by what decides how much memory it takes; and the linear layers in it.
+"""Describes a training step by what decides how much memory it takes, and lists its linear layers.
 
-activations.py and predicted.py work out the bytes.
+activations.py and predicted.py compute the bytes.
 """
 
 from __future__ import annotations
@@ -22,24 +22,24 @@ Shape = GPTConfig | LlamaShape
 
 @dataclass(frozen=True)
 class TrainingRun:
-    """What of a training step decides how much memory it takes.
+    """The settings of a training step that decide how much memory it takes.
 
     Attributes:
         method: one of finetuning.settings.RECIPES.
-        batch_size, context: B rows of T tokens, those of a soft prompt not counted.
+        batch_size, context: B rows of T tokens, not counting those of a soft prompt.
         packed: a row holds several texts, so every row has a mask of its own (`segments`).
-        n_targets: positions that count for the loss; all B T if None.
-        r, target_modules: of LoRA; None means every linear layer of a block.
-        double_quant, nf4_block_size: of QLoRA.
-        n_tokens: virtual tokens of prompt and prefix tuning.
-        reparametrize: hidden width of the network that makes the prefix; None: there is none.
+        n_targets: number of positions that count for the loss; all B T if None.
+        r, target_modules: LoRA's settings; None means every linear layer of a block.
+        double_quant, nf4_block_size: QLoRA's settings.
+        n_tokens: number of virtual tokens of prompt and prefix tuning.
+        reparametrize: hidden width of the network that makes the prefix; None if there is none.
         bottleneck: width of a bottleneck.
-        weights: number format of the pretrained weights. With "full" these learn and their
+        weights: number format of the pretrained weights. With "full" these are trained, and their
             gradients and moments are in the same format; what other methods add is float32.
         compute: number format of matrix products; float32 weights are rounded on use (autocast).
-        checkpointing: blocks are computed again in the backward pass, and only their inputs kept.
-        stored_attention: attention is written out and keeps its weights [T, T]; model.py does that
-            on a CPU in bfloat16 up to 512 tokens. False: a fused kernel.
+        checkpointing: only the blocks' inputs are kept, and the backward pass computes them again.
+        stored_attention: attention is written out and keeps its weights [T, T], as on a CPU in
+            bfloat16 up to 512 tokens (fast/attention.py); if False, a fused kernel computes it.
 
     Raises:
         ValueError: a setting is out of range.
@@ -94,17 +94,17 @@ class TrainingRun:
 
     @property
     def past(self) -> int:
-        """Keys and values that stand before every text."""
+        """Returns how many keys and values stand before every text."""
         return self.n_tokens if self.method in ("prompt", "prefix") else 0
 
     @property
     def adds_lora(self) -> bool:
-        """Whether LoRA stands beside linear layers."""
+        """Returns whether LoRA stands beside linear layers."""
         return self.method in ("lora", "qlora")
 
 
 class LinearLayer(NamedTuple):
-    """A linear layer of a block, by its name there."""
+    """A linear layer: its name in the block and its sizes."""
 
     name: str
     n_in: int
@@ -113,7 +113,7 @@ class LinearLayer(NamedTuple):
 
 
 def block_layers(shape: Shape) -> list[LinearLayer]:
-    """The linear layers of a block, in the order in which they compute."""
+    """Returns the linear layers of a block in the order in which they compute."""
     if isinstance(shape, GPTConfig):
         C, bias = shape.n_embd, shape.bias
         return [
@@ -135,15 +135,15 @@ def block_layers(shape: Shape) -> list[LinearLayer]:
 
 
 def head_layer(shape: Shape) -> LinearLayer:
-    """The LM head, which QLoRA leaves as it is."""
+    """Returns the LM head, which QLoRA leaves as it is."""
     return LinearLayer(HEAD, width(shape), shape.vocab_size)
 
 
 def lora_layers(shape: Shape, run: TrainingRun) -> list[LinearLayer]:
-    """Those of the whole model that get a LoRA adapter; none with other methods.
+    """Returns all layers of the model that get a LoRA adapter; none with other methods.
 
     Raises:
-        ValueError: a name means no layer, or r is greater than a layer's rank can be.
+        ValueError: a name matches no layer, or r is greater than a layer's rank can be.
     """
     if not run.adds_lora:
         return []
@@ -162,20 +162,20 @@ def lora_layers(shape: Shape, run: TrainingRun) -> list[LinearLayer]:
 
 
 def width(shape: Shape) -> int:
-    """C: how many numbers the stream has for a token."""
+    """Returns C, how many numbers the residual stream has for a token."""
     return shape.n_embd if isinstance(shape, GPTConfig) else shape.dim
 
 
 def kv_width(shape: Shape) -> int:
-    """How many numbers the keys of a token are."""
+    """Returns how many numbers the keys of a token have."""
     return shape.n_embd if isinstance(shape, GPTConfig) else shape.kv_dim
 
 
 def check_run(shape: Shape, run: TrainingRun) -> None:
-    """Whether a model of this shape can be trained so.
+    """Checks that a model of this shape can be trained with these settings.
 
     Raises:
-        ValueError: the tokens do not fit the context, or LoRA's settings not the layers.
+        ValueError: the tokens do not fit the context, or LoRA's settings do not fit the layers.
     """
     lora_layers(shape, run)
     if run.past + run.context > shape.block_size:

@@ -28,10 +28,10 @@ def adamw_step(
     eps: float,
     weight_decay: float,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Returns a weight and its two moments after one update, all of the shape of w.
+    """Returns a weight and its two moments after one update (Loshchilov and Hutter, algorithm 2).
 
-    The decay does not go through the gradient, as a penalty on large weights would: there Adam
-    would divide it by the size of the gradients. Loshchilov and Hutter 2019, algorithm 2.
+    The weight decay does not go through the gradient, as a penalty on large weights would: Adam
+    would divide it by the size of the gradients.
 
     Args:
         m, v: the running means of the gradients and of their squares; 0 at the start.
@@ -47,14 +47,14 @@ def adamw_step(
 
 
 def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Split what is to be trained into weights that decay and weights that do not.
+    """Splits the trainable parameters into weights that decay and weights that do not.
 
     Decay pulls every weight a little towards zero, which keeps matrices (two dimensions and more:
     linear layers, embeddings, LoRA's A and B) from relying on a few huge entries. A bias or the
     gain of a layer norm (one dimension) has a natural size that is not zero, so it is left alone.
 
     Parameters with requires_grad=False are in no group: the optimizer keeps no state for them. A
-    weight used under two names (the tied LM head) is there once.
+    weight used under two names (the tied LM head) is listed once.
 
     Returns:
         One or two dicts {"params": [...], "weight_decay": ...}, the decaying group first.
@@ -87,11 +87,11 @@ def make_optimizer(
 ) -> torch.optim.AdamW:
     """Returns AdamW over the trainable parameters of model: torch's, fused where torch can.
 
-    The fused form does the lines of adamw_step in a single kernel: the same update, with weights,
-    moments and gradients read from memory once and not once a line.
+    The fused form does the lines of adamw_step in a single kernel: the update is the same, but
+    weights, moments and gradients are read from memory once instead of once a line.
 
-    With paged=True, m and v of parameters on a GPU lie in the host's memory, for as many bytes less
-    on the GPU and a slower step: paged_adamw.py says how much.
+    With paged=True, m and v of parameters on a GPU are kept in the host's memory, which saves their
+    bytes on the GPU but slows the step down; paged_adamw.py says by how much.
 
     Raises:
         ValueError: every parameter of the model is frozen.

@@ -1,33 +1,33 @@
-"""AdamW whose moments live in the host's memory and visit the GPU for their update only.
+"""AdamW that keeps its moments in the host's memory and brings them to the GPU only to update them.
 
     optimizer = PagedAdamW(parameters, lr=1e-4)
     ...
     loss.backward()
     optimizer.step()
 
-AdamW keeps two moments beside every trained weight: half of the 16 bytes a number that training in
-float32 takes (weight, gradient, two moments), used once a step and idle the rest of the time. Here
-they lie in pinned host memory (pages the operating system may not move, so that the GPU's copy
-engines can reach them). A step takes them through the GPU in buckets, and while one bucket is
-updated the next is on its way in and the one before on its way out (paging.py).
+AdamW keeps two moments beside every trained weight. They are half of the 16 bytes a number that
+training in float32 takes (weight, gradient, two moments), but are used only once a step. Here they
+stay in pinned host memory (pages that the operating system may not move, so that the GPU's copy
+engines can reach them). A step takes them through the GPU in buckets: while one bucket is updated,
+the next is copied in and the one before is copied out (paging.py).
 
-What it costs: 16 bytes over the bus per trained float32 number and step, 8 in and 8 out (half of it
-in 16-bit formats). PCIe 4.0 moves about 25 GB/s each way and PCIe 5.0 about 55, so for GPT-2 XL
-(1.56 billion numbers, 12.5 GB of moments) a step takes at least 0.5 or 0.23 s longer, whatever the
-batch. On the GPU two buffers stay, 64 MiB in float32, and only during the step. On the host torch
-rounds each pinned tensor up to a power of two bytes, so it may take up to twice the moments' size.
+The cost is 16 bytes over the bus for each trained float32 number and step, 8 in and 8 out (half of
+that in 16-bit formats). PCIe 4.0 moves about 25 GB/s each way and PCIe 5.0 about 55, so for GPT-2
+XL (1.56 billion numbers, 12.5 GB of moments) a step takes at least 0.5 or 0.23 s longer, whatever
+the batch. The GPU needs two buffers, 64 MiB in float32, and only during the step. On the host torch
+rounds each pinned tensor up to a power of two bytes, which may take up to twice the moments' size.
 
-When it pays: where the moments are what does not fit, so in full fine-tuning, with large batches to
-spread the fixed time over. LoRA trains about one weight in a hundred; there is little to save.
+It pays where the moments are what does not fit: in full fine-tuning, with large batches over which
+the fixed time is spread. LoRA trains about one weight in a hundred, so there is little to save.
 
-How others do it: the paged optimizers of bitsandbytes (Dettmers et al. 2023, "QLoRA", section 3)
-allocate the moments with cudaMallocManaged. The driver moves their pages to the GPU when they are
-asked for or touched, and back when the GPU is full. That costs nothing as long as everything fits;
-after that the driver decides what moves and when. Here the moments always travel and their place on
-the GPU is always free: slower when memory is plenty, foreseeable when it is not.
+The paged optimizers of bitsandbytes (Dettmers et al. 2023, "QLoRA", section 3) work differently:
+they allocate the moments with cudaMallocManaged, and the driver moves pages to the GPU when they
+are touched or prefetched, and back when the GPU is full. That costs nothing as long as everything
+fits; after that the driver decides what moves and when. Here the moments always travel and never
+occupy the GPU, which is slower when memory is plentiful but predictable when it is not.
 
-Not run on a GPU yet. What the tests run on a CPU is this code with streams that the tests simulate,
-which do their work in any order that the events allow. The figures above are worked out.
+The figures above are calculated, and this code has not run on a GPU: the tests run it on a CPU with
+simulated streams, which do their work in any order that the events allow.
 
 Sources: Loshchilov and Hutter 2019 (AdamW); Rajbhandari et al. 2021, "ZeRO-Infinity"
 (the optimizer's state outside the GPU, moved in overlapping chunks).
@@ -51,23 +51,24 @@ SETTINGS = {"lr", "betas", "eps", "weight_decay"}
 
 
 def is_paged(parameter: Tensor) -> bool:
-    """Whether the parameter's moments live elsewhere than the parameter: only a GPU needs that."""
+    """Returns whether the parameter's moments are kept on the host, as those of a GPU's are."""
     return parameter.is_cuda
 
 
 class PagedAdamW(torch.optim.AdamW):
-    """torch.optim.AdamW with the moments of parameters on a GPU in the host's memory (see above).
+    """torch.optim.AdamW, with the moments of a GPU's parameters in the host's memory (see above).
 
     The update is torch's own fused one, on flat pieces of the parameters. Moments have the number
-    format of their parameter, as in torch. state_dict() of either loads into the other. Parameters
-    on a CPU are updated in place and whole: there this is AdamW(..., fused=True), bit for bit.
+    format of their parameter, as in torch, and the state_dict() of either class loads into the
+    other. Parameters on a CPU are updated in place and whole, as by AdamW(..., fused=True), bit for
+    bit.
 
     Args:
         params: parameters, or dicts {"params": [...], "lr": ..., "weight_decay": ...}, as in torch.
-        lr, betas, eps, weight_decay: as in torch; adamw_step is the update in full.
+        lr, betas, eps, weight_decay: as in torch; adamw_step shows the whole update.
 
     Attributes:
-        bucket_size: how many numbers a bucket holds. Copies of a few MB reach the bus's full speed.
+        bucket_size: how many numbers a bucket holds; copies of a few MB reach the bus's full speed.
 
     Raises:
         ValueError: there is no parameter, one is frozen, complex or cannot be cut, or a number is
@@ -98,10 +99,10 @@ class PagedAdamW(torch.optim.AdamW):
             )
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
-        """As in torch: one more group of parameters, with settings of its own.
+        """Adds one more group of parameters, with settings of its own, as in torch.
 
         Raises:
-            ValueError: as the class.
+            ValueError, TypeError: as the class.
         """
         check_settings({**self.defaults, **param_group})
         super().add_param_group(param_group)
@@ -116,7 +117,7 @@ class PagedAdamW(torch.optim.AdamW):
     def step(  # type: ignore[override]  # torch spells the same out as two overloads
         self, closure: Callable[[], float] | None = None
     ) -> float | None:
-        """One update of every parameter that has a gradient; returns what closure does, if any.
+        """Updates every parameter that has a gradient once; returns what closure does, if any.
 
         When it returns, the moments on the host are those after the update.
 
@@ -153,7 +154,7 @@ class PagedAdamW(torch.optim.AdamW):
         return loss
 
     def _update(self, bucket: Bucket) -> None:
-        """torch's fused AdamW; a torch.amp.GradScaler leaves its scale and its finding in self."""
+        """Runs torch's fused AdamW, with the grad_scale and found_inf of a torch.amp.GradScaler."""
         beta1, beta2 = bucket.group["betas"]
         adamw(
             bucket.weights,
@@ -175,9 +176,9 @@ class PagedAdamW(torch.optim.AdamW):
         )
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take up the state of a PagedAdamW or torch.optim.AdamW; the moments stay on the host.
+        """Loads the state of a PagedAdamW or torch.optim.AdamW; the moments stay on the host.
 
-        torch's own way would first put all of them on the parameters' device.
+        torch's own method would first put all of them on the parameters' device.
 
         Raises:
             ValueError: the state is of another optimizer or of other parameters.
@@ -202,9 +203,9 @@ class PagedAdamW(torch.optim.AdamW):
 
 
 def new_state(parameter: Tensor, saved: dict[str, Any] | None = None) -> dict[str, Tensor]:
-    """What AdamW remembers of a parameter, at the start or as saved, where it belongs.
+    """Returns AdamW's state of a parameter, new or as saved, on the devices where it belongs.
 
-    The count of steps stays with the parameter, whose update reads it: 4 bytes.
+    The step counter, 4 bytes, stays on the parameter's device, where the update reads it.
     """
     step = torch.zeros((), dtype=torch.float32, device=parameter.device)
     on_host = {"device": "cpu", "pin_memory": parameter.is_cuda}
@@ -229,10 +230,10 @@ def new_state(parameter: Tensor, saved: dict[str, Any] | None = None) -> dict[st
 
 
 def check_settings(settings: dict[str, Any]) -> None:
-    """Whether the numbers of a group of parameters are in range.
+    """Checks that the settings of a group of parameters are in range.
 
     Raises:
-        ValueError: one is not; says which and what is allowed.
+        ValueError: one is not; the error says which and what is allowed.
     """
     for name in ("lr", "eps", "weight_decay"):
         if not 0.0 <= settings[name] < math.inf:
@@ -245,7 +246,7 @@ def check_settings(settings: dict[str, Any]) -> None:
 
 
 def check_parameter(parameter: Tensor) -> None:
-    """Whether a parameter can be trained; torch's fused update would write into gaps of its memory.
+    """Checks that a parameter can be trained; the fused update would write into gaps in its memory.
 
     Raises:
         ValueError: it cannot.

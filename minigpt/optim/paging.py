@@ -1,8 +1,8 @@
-"""Moments that lie in the host's memory, through the GPU in buckets: the traffic of PagedAdamW.
+"""Moves moments from the host's memory through the GPU in buckets, for PagedAdamW.
 
 Parameters are cut into flat pieces, pieces are packed into buckets, and every bucket takes three
-turns: its moments are copied in, weights and moments are updated, the moments are copied out. A GPU
-can do one of each at the same time, if told what has to wait for what:
+steps: its moments are copied in, weights and moments are updated, the moments are copied out. A GPU
+can do one of each at the same time, if it is told what has to wait for what:
 
     copies in     | in 0 | in 1 |        in 2 |        in 3 |
     updates              | up 0 | up 1        | up 2        | up 3
@@ -10,7 +10,7 @@ can do one of each at the same time, if told what has to wait for what:
 
     update i     waits for copy in i
     copy out i   waits for update i
-    copy in i    waits for copy out i - 2: buckets take turns in two buffers
+    copy in i    waits for copy out i - 2, as the buckets take turns in two buffers
 
 Source: CUDA C++ Programming Guide, "Asynchronous Concurrent Execution" (streams and events).
 """
@@ -28,7 +28,7 @@ from torch import Tensor
 class Piece(NamedTuple):
     """A parameter or a part of it, with its parts of gradient and moments, all of one shape.
 
-    step, [], counts the parameter's updates; updating the piece adds 1 to it.
+    step, of shape [], counts the parameter's updates; updating the piece adds 1 to it.
     """
 
     weights: Tensor
@@ -39,7 +39,7 @@ class Piece(NamedTuple):
 
 
 class Bucket(NamedTuple):
-    """Pieces that travel together, as lists; group holds their learning rate and the like."""
+    """Pieces that travel together, as lists; group holds their learning rate and other settings."""
 
     group: dict[str, Any]
     weights: list[Tensor]
@@ -58,9 +58,9 @@ class Bucket(NamedTuple):
 
 
 def cut(parameter: Tensor, state: dict[str, Tensor], size: int) -> list[Piece]:
-    """A parameter as flat pieces [n] of at most size numbers, in the order they have in memory.
+    """Cuts a parameter into flat pieces [n] of at most size numbers, in the order of its memory.
 
-    Weights and moments are views, so that what happens to the piece happens to the parameter.
+    Weights and moments of the pieces are views, so that updating a piece updates the parameter.
     """
     order = sorted(range(parameter.dim()), key=parameter.stride, reverse=True)
     weights, exp_avg, exp_avg_sq = (
@@ -68,15 +68,15 @@ def cut(parameter: Tensor, state: dict[str, Tensor], size: int) -> list[Piece]:
         for tensor in (parameter, state["exp_avg"], state["exp_avg_sq"])
     )
     assert parameter.grad is not None
-    # The gradient may lie in memory in another order than the parameter: then this is a copy.
+    # If the gradient's memory has another order than the parameter's, this is a copy.
     gradient = parameter.grad.permute(order).reshape(-1).split(size)
-    # Each update adds 1 to the step it is given, so only the last piece gets the true one.
+    # Each update adds 1 to the step it is given, so only the last piece gets the parameter's own.
     steps = [*(state["step"].clone() for _ in weights[1:]), state["step"]]
     return list(map(Piece, weights, gradient, exp_avg, exp_avg_sq, steps))
 
 
 def pack(group: dict[str, Any], pieces: Iterable[Piece], size: int) -> list[Bucket]:
-    """Pieces of one group in buckets of at most size numbers, in the order given."""
+    """Packs pieces of one group into buckets of at most size numbers, in the order given."""
     contents: list[list[Piece]] = []
     room = -1
     for piece in pieces:
@@ -89,16 +89,16 @@ def pack(group: dict[str, Any], pieces: Iterable[Piece], size: int) -> list[Buck
 
 
 class Queue:
-    """Work that a GPU does in order, beside the work in other queues. On a CPU: done at once."""
+    """Work that a GPU does in order, beside the work of other queues; a CPU does it at once."""
 
     def __init__(self, stream: torch.cuda.Stream | None = None) -> None:
         self.stream = stream
 
     def run(self, work: Callable[[], None], after: Any = None) -> Any:
-        """Put work into the queue; it begins when after, what an earlier run returned, is over.
+        """Puts work into the queue; it begins once `after`, which an earlier run returned, is over.
 
         Returns:
-            the end of this work, for run(..., after=...) of another queue; None on a CPU.
+            The end of this work, for run(..., after=...) of another queue; None on a CPU.
         """
         if self.stream is None:
             return work()
@@ -109,13 +109,13 @@ class Queue:
         return self.stream.record_event()
 
     def finish(self) -> None:
-        """Wait until everything in the queue is done."""
+        """Waits until everything in the queue is done."""
         if self.stream is not None:
             self.stream.synchronize()
 
 
 class Queues(NamedTuple):
-    """What can happen at the same time."""
+    """The queues whose work can happen at the same time."""
 
     copy_in: Queue
     update: Queue
@@ -123,7 +123,7 @@ class Queues(NamedTuple):
 
 
 def open_queues(device: torch.device) -> Queues:
-    """A stream for the copies of each direction; updates follow the backward pass in its own."""
+    """Opens a stream for each direction of copies; updates use the backward pass's own stream."""
     if device.type != "cuda":
         return Queues(Queue(), Queue(), Queue())
     update = Queue(torch.cuda.current_stream(device))
@@ -133,10 +133,10 @@ def open_queues(device: torch.device) -> Queues:
 def stream_through(
     buckets: Sequence[Bucket], queues: Queues, update: Callable[[Bucket], None]
 ) -> None:
-    """Bring each bucket's moments to the device of its weights, update them, and take them back.
+    """Brings each bucket's moments to the device of its weights, updates them, and takes them back.
 
-    On a GPU nothing but the last line waits: the loop only says what comes after what, and is
-    through before much has moved.
+    On a GPU only the last line waits: the loop just says what comes after what, and has ended
+    before much has moved.
 
     Args:
         buckets: at least one, with all weights on one device and of one number format.
@@ -144,7 +144,7 @@ def stream_through(
     """
     width = max(sum(bucket.sizes) for bucket in buckets)
     buffers = [buckets[0].weights[0].new_empty(2, width) for _ in buckets[:2]]
-    # The memory of the buffers may have been another tensor's, which earlier work has yet to use.
+    # The buffers' memory may have held another tensor that earlier work has yet to use.
     end_of_earlier_work = queues.update.run(lambda: None)
     emptied = [end_of_earlier_work, end_of_earlier_work]
     for i, bucket in enumerate(buckets):
@@ -154,12 +154,12 @@ def stream_through(
         arrived = queues.copy_in.run(partial(copy_moments, bucket, here), after=emptied[k])
         updated = queues.update.run(partial(update, here), after=arrived)
         emptied[k] = queues.copy_out.run(partial(copy_moments, here, bucket), after=updated)
-    # From here on the host may read the moments, and the buffers' memory may be used again.
+    # Now the host may read the moments, and the buffers' memory may be used again.
     queues.copy_out.finish()
 
 
 def copy_moments(source: Bucket, target: Bucket) -> None:
-    """Copy the moments; from or to pinned memory the host does not wait for it (non_blocking)."""
+    """Copies the moments; with pinned memory the host does not wait for it (non_blocking)."""
     targets = target.exp_avgs + target.exp_avg_sqs
     for tensor, copy in zip(source.exp_avgs + source.exp_avg_sqs, targets, strict=True):
         copy.copy_(tensor, non_blocking=True)

@@ -1,10 +1,10 @@
-"""Models as folders: GPT-2's published weights in, ours out, in the layout transformers uses.
+"""Models as folders: reads GPT-2's published weights and writes ours, as transformers does.
 
     config.json          the sizes, and the switches that say which kind of GPT-2 this is
     model.safetensors    the weights; or several files, listed in model.safetensors.index.json
     tokenizer.json       only with our own tokenizer: see minigpt.tokenizer.save_encoding
 
-How the weights lie in the file is told in layout.py.
+layout.py describes how the weights are laid out in the file.
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ PUBLISHED_AT = "https://huggingface.co/openai-community/{name}/resolve/main/{fil
 
 
 def load_gpt2(name_or_folder: str | Path) -> GPT:
-    """A GPT-2 as a GPT in fp32, in evaluation mode.
+    """Loads a GPT-2 as a GPT in fp32, in evaluation mode.
 
-    From a folder with layers in 4 bits comes what quantized.load_quantized makes of it.
+    A folder with layers in 4 bits is loaded by quantized.load_quantized.
 
     Args:
         name_or_folder: a folder that transformers or save_gpt2 wrote; or "gpt2", "gpt2-medium",
@@ -57,14 +57,14 @@ def load_gpt2(name_or_folder: str | Path) -> GPT:
     """
     folder = find_folder(name_or_folder)
     if read_config_file(folder).get("quantization_config"):
-        from minigpt.pretrained.quantized import load_quantized  # and with it the package kernels
+        from minigpt.pretrained.quantized import load_quantized  # imports the package kernels
 
         return load_quantized(folder)
     return assemble(folder, read_config(folder), dict(read_weights(folder)))
 
 
 def save_gpt2(model: GPT, folder: str | Path, dtype: torch.dtype | None = None) -> None:
-    """Write model into folder so that transformers' GPT2LMHeadModel.from_pretrained reads it.
+    """Writes model into folder so that transformers' GPT2LMHeadModel.from_pretrained reads it.
 
     A model without biases is written with biases of 0, since GPT-2's layout has them: transformers
     computes the same, and load_gpt2 leaves them out again as long as they are 0.
@@ -73,8 +73,8 @@ def save_gpt2(model: GPT, folder: str | Path, dtype: torch.dtype | None = None) 
         dtype: float32, bfloat16 or float16; None keeps the model's own.
 
     Raises:
-        ValueError: another dtype, or a model with other weights than a GPT's (adapters are merged
-            or taken off first, and layers in 4 bits go to quantized.save_quantized).
+        ValueError: dtype is another one, or the model has other weights than a GPT's (merge or
+            remove adapters first, and save layers in 4 bits with quantized.save_quantized).
         OSError: the disk is full or may not be written to; no file is left half-written.
     """
     # With GPT-2's tokenizer, as with ours, <|endoftext|> is the last id.
@@ -95,7 +95,7 @@ def save_pretrained(
     folder: str | Path,
     dtype: torch.dtype | None = None,
 ) -> None:
-    """Write model as save_gpt2 does, and the tokenizer it was trained with beside it.
+    """Writes model as save_gpt2 does, and beside it the tokenizer that it was trained with.
 
     Raises:
         ValueError: the tokenizer has more tokens than the model; or what save_gpt2 raises.
@@ -109,7 +109,7 @@ def save_pretrained(
 
 
 def load_pretrained(name_or_folder: str | Path) -> tuple[GPT, tiktoken.Encoding]:
-    """A model in fp32 and evaluation mode, and its tokenizer.
+    """Loads a model, in fp32 and evaluation mode, and its tokenizer.
 
     Args:
         name_or_folder: "base", the small model that comes with minigpt; a folder that
@@ -134,12 +134,12 @@ def load_pretrained(name_or_folder: str | Path) -> tuple[GPT, tiktoken.Encoding]
 
 
 def is_of_transformers(path: Path) -> bool:
-    """Whether a tokenizer.json is the one transformers writes for GPT-2, which is GPT-2's own."""
+    """Returns whether a tokenizer.json is GPT-2's own, as transformers writes it."""
     return '"added_tokens"' in path.read_text(encoding="utf-8", errors="replace")[:2000]
 
 
 def find_folder(name_or_folder: str | Path) -> Path:
-    """The folder of a model: one that exists, the base model's, or a published model's.
+    """Returns the folder of a model: one that exists, the base model's, or a published model's.
 
     Raises:
         FileNotFoundError: there is none, and it cannot be downloaded.
@@ -160,7 +160,7 @@ def find_folder(name_or_folder: str | Path) -> Path:
 
 
 def download(name: str) -> Path:
-    """The folder where huggingface_hub has, or puts, the files of a published GPT-2.
+    """Downloads the files of a published GPT-2, unless huggingface_hub has them, into its folder.
 
     Raises:
         FileNotFoundError: huggingface_hub is not installed, or cannot get the files.
@@ -173,10 +173,10 @@ def download(name: str) -> Path:
         try:
             paths = [hf_hub_download(repository, file, local_files_only=True) for file in files]
         except LocalEntryNotFoundError:
-            # Without a network the hub's own client tries for half a minute; this fails at once.
+            # Without a network the hub's own client retries for half a minute; this fails at once.
             urllib.request.urlopen(hf_hub_url(repository, CONFIG_FILE), timeout=10).close()
             paths = [hf_hub_download(repository, file) for file in files]
-    except Exception as error:  # whatever goes wrong in a download, the way out is the same
+    except Exception as error:  # whatever went wrong, the advice is the same
         missing = isinstance(error, ImportError)
         reason = "huggingface_hub is not installed" if missing else type(error).__name__
         urls = " and ".join(PUBLISHED_AT.format(name=name, file=file) for file in files)

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 CONFIG_FILE, WEIGHTS_FILE = "config.json", "model.safetensors"
 TOKENIZER_FILE = "tokenizer.json"
 
-# What GPT computes, in transformers' words. A folder that says otherwise holds another model.
+# These settings of transformers describe what GPT computes; with others it is another model.
 OUR_SWITCHES: dict[str, Any] = {
     "model_type": "gpt2",
     "activation_function": "gelu_new",
@@ -55,7 +55,7 @@ STORED_DTYPES = {torch.float32: "float32", torch.bfloat16: "bfloat16", torch.flo
 def match_weights(
     folder: Path, weights: dict[str, Stored], wanted: dict[str, Tensor]
 ) -> dict[str, Tensor]:
-    """What the model wants, from what the files hold: transposed where needed, in fp32, copied.
+    """Returns fp32 copies of the stored weights for the names in wanted, transposed where needed.
 
     Raises:
         ValueError: a tensor is missing, has another shape, or is one that a GPT does not have.
@@ -107,7 +107,7 @@ def without_memory(config: GPTConfig) -> GPT:
 def assemble(
     folder: Path, config: GPTConfig, weights: dict[str, Stored], elsewhere: Collection[str] = ()
 ) -> GPT:
-    """A GPT of these weights in fp32, in evaluation mode.
+    """Builds a GPT of these weights in fp32, in evaluation mode.
 
     Args:
         elsewhere: names of parameters that are not among the weights. They stay on the device
@@ -117,18 +117,17 @@ def assemble(
         ValueError: as match_weights.
     """
     if not config.bias and any(w.tensor.any() for n, w in weights.items() if n.endswith(".bias")):
-        config = dataclasses.replace(config, bias=True)  # saved without, then trained with biases
+        config = dataclasses.replace(config, bias=True)  # transformers has trained the zero biases
     model = without_memory(config)
     wanted = {name: p for name, p in model.state_dict().items() if name not in elsewhere}
-    model.load_state_dict(
-        match_weights(folder, weights, wanted), strict=False, assign=True
-    )  # strict before
+    state = match_weights(folder, weights, wanted)  # has refused missing and superfluous names
+    model.load_state_dict(state, strict=False, assign=True)
     model.lm_head.weight = model.transformer.get_parameter("wte.weight")  # tied again
     return model.eval()
 
 
 def read_config_file(folder: Path) -> dict[str, Any]:
-    """What stands in config.json.
+    """Returns the contents of config.json.
 
     Raises:
         FileNotFoundError: there is no config.json.
@@ -141,12 +140,12 @@ def read_config_file(folder: Path) -> dict[str, Any]:
 
 
 def read_config(folder: Path, ignoring: Collection[str] = ()) -> GPTConfig:
-    """Our configuration from transformers' config.json.
+    """Reads our configuration from transformers' config.json.
 
-    Of its three dropout rates (embeddings, attention, residual) the residual one is taken for all.
+    It has three dropout rates (embeddings, attention, residual); the residual one is used for all.
 
     Args:
-        ignoring: names of switches that may be set as they like.
+        ignoring: names of switches in OUR_SWITCHES whose values are not checked.
 
     Raises:
         FileNotFoundError: there is no config.json.
@@ -177,7 +176,7 @@ def read_config(folder: Path, ignoring: Collection[str] = ()) -> GPTConfig:
 
 
 def read_weights(folder: Path) -> Iterator[tuple[str, Stored]]:
-    """Every stored tensor by our name for it: both with and without the prefix "transformer.".
+    """Yields every stored tensor by our name for it, stored with the prefix "transformer." or not.
 
     Raises:
         FileNotFoundError: there are no weights, or one file of several is missing.
@@ -192,7 +191,12 @@ def read_weights(folder: Path) -> Iterator[tuple[str, Stored]]:
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """The files that hold the weights: one, several named by an index, or an older pickle."""
+    """Returns the files that hold the weights: one, those named by an index, or an older pickle.
+
+    Raises:
+        FileNotFoundError: one of them is missing.
+        ValueError: the index is damaged.
+    """
     index = folder / f"{WEIGHTS_FILE}.index.json"
     if index.is_file():
         try:
@@ -212,7 +216,7 @@ def weight_files(folder: Path) -> list[Path]:
 def stored_tensors(
     model: GPT, dtype: torch.dtype, elsewhere: Collection[str] = ()
 ) -> dict[str, Tensor]:
-    """The weights by name as transformers stores them: Conv1D matrices [in, out], no LM head.
+    """Returns the weights as transformers stores them: Conv1D matrices [in, out], no LM head.
 
     Args:
         elsewhere: names of linear layers whose weights are left out, but not their biases.
@@ -229,7 +233,7 @@ def stored_tensors(
     extra = sorted(state.keys() - plain.keys())
     if extra:
         raise ValueError(
-            f"the model has {extra[0]}, which GPT-2 has not; merge or remove adapters, remove soft "
+            f"the model has {extra[0]}, which GPT-2 lacks; merge or remove adapters, remove soft "
             "prompts, and save layers in 4 bits with save_quantized"
         )
     head = state.get("lm_head.weight")
@@ -248,7 +252,7 @@ def stored_tensors(
 
 
 def stored_config(config: GPTConfig, dtype: torch.dtype, end_of_text: int | None) -> dict[str, Any]:
-    """transformers' config.json for a GPT of this configuration."""
+    """Returns transformers' config.json for a GPT of this configuration."""
     return OUR_SWITCHES | {
         "architectures": ["GPT2LMHeadModel"],
         "vocab_size": config.vocab_size,
@@ -271,7 +275,7 @@ def stored_config(config: GPTConfig, dtype: torch.dtype, end_of_text: int | None
 
 
 def check_vocabulary(config: GPTConfig, encoding: tiktoken.Encoding) -> None:
-    """Make sure that the model knows every token. It may know more: some pad to a round number.
+    """Checks that the model knows every token; it may know more, padded to a round number.
 
     Raises:
         ValueError: the tokenizer has ids outside the model's vocabulary.
@@ -284,7 +288,7 @@ def check_vocabulary(config: GPTConfig, encoding: tiktoken.Encoding) -> None:
 
 
 def write_model(folder: Path, tensors: dict[str, Tensor], config: dict[str, Any]) -> None:
-    """Writes the weights and then config.json, each whole or not at all.
+    """Writes the weights and then config.json, each completely or not at all.
 
     Raises:
         OSError: the disk is full or may not be written to; no file is left half-written.

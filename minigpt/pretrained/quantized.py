@@ -4,8 +4,8 @@
     model = load_quantized("runs/base-4bit")       # load_pretrained and load_gpt2 do the same
 
 The files are those of layout.py. transformers turns GPT-2's Conv1D [in, out] into a linear layer
-[out, in] before it quantizes, so a weight in 4 bits lies as we have it (qlora/files.py); one that
-was left out of it is stored as Conv1D all the same.
+[out, in] before it quantizes, so a weight in 4 bits is stored as [out, in], like ours
+(qlora/files.py); a weight that is not quantized is still stored as Conv1D.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def save_quantized(model: GPT, encoding: tiktoken.Encoding | None, folder: str |
     biases of 0, as in save_gpt2.
 
     Args:
-        encoding: the tokenizer, written beside it; None if it is GPT-2's.
+        encoding: the tokenizer, which is written beside it; None if it is GPT-2's.
 
     Raises:
         ValueError: nothing in the model is in 4 bits; it has adapters; or the tokenizer has more
@@ -98,12 +98,12 @@ def load_quantized(folder: str | Path) -> GPT:
 
     Raises:
         FileNotFoundError: a file is missing.
-        ValueError: a file is damaged, holds another kind of model, or weights in another format
-            than NF4; names the layer.
+        ValueError: a file is damaged, holds another kind of model, or holds weights in another
+            format than NF4; the error names the layer.
     """
     folder = Path(folder)
     check_quantization(folder / CONFIG_FILE, read_config_file(folder).get("quantization_config"))
-    # transformers unties an LM head in 4 bits; one that is not is compared with the embedding.
+    # transformers unties an LM head in 4 bits; another must equal the embedding (match_weights).
     config = read_config(folder, ignoring=(TIED,))
     weights = dict(read_weights(folder))
     parts = take_parts(weights)

@@ -1,12 +1,12 @@
-"""Weights in 4 bits as they lie in a file of transformers and bitsandbytes.
+"""How transformers and bitsandbytes store weights in 4 bits, and how those are read and written.
 
     transformer.h.0.attn.c_attn.weight            uint8 [n / 2, 1], codes
     transformer.h.0.attn.c_attn.weight.absmax     the scales of its blocks
     ...                                           see NF4Tensor.state_dict
 
-and in config.json beside them "quantization_config": what is in 4 bits, and how. Whole models as
-folders are in pretrained/quantized.py. Each weight brings the tables of its levels along, 1.3 KB,
-so small layers take more than their 4.127 bits in the file.
+The "quantization_config" in config.json says what is in 4 bits, and how. Whole models as folders
+are in pretrained/quantized.py. Each weight is stored with the tables of its levels, 1.3 KB, so that
+small layers take more than 4.127 bits a weight in the file.
 
 Source: the files that transformers' GPT2LMHeadModel writes with a BitsAndBytesConfig.
 """
@@ -25,7 +25,7 @@ from minigpt.layers import linear_layers
 from minigpt.qlora.layer import NF4Linear
 from minigpt.qlora.model import quantized_layers
 
-# What bitsandbytes stores beside the codes of a weight.
+# bitsandbytes stores these parts beside the codes of a weight.
 PART = re.compile(
     r"(.+)\.weight\.(absmax|quant_map|nested_absmax|nested_quant_map|quant_state\.bitsandbytes__\w+)"
 )
@@ -56,10 +56,10 @@ def stored_quantization(model: nn.Module, dtype: str) -> dict[str, Any]:
 
 
 def check_quantization(path: Path, settings: Any) -> None:
-    """Makes sure that the quantization_config of a config.json means what NF4Linear holds.
+    """Checks that the quantization_config of a config.json describes weights as NF4Linear's.
 
     Raises:
-        ValueError: it does not; says what it means instead.
+        ValueError: it does not; the error names the entry and what is allowed.
     """
     if not isinstance(settings, dict):
         raise ValueError(f"{path} has no quantization_config, so no weights are in 4 bits")
@@ -76,7 +76,7 @@ def check_quantization(path: Path, settings: Any) -> None:
 
 
 def take_parts(weights: dict[str, Stored]) -> dict[str, dict[str, Stored]]:
-    """Takes the weights in 4 bits out of what the files hold: all their parts, by layer."""
+    """Removes the parts of weights in 4 bits from `weights` and returns them by layer."""
     parts: dict[str, dict[str, Stored]] = {}
     for name in list(weights):
         if match := PART.fullmatch(name):
@@ -88,7 +88,7 @@ def take_parts(weights: dict[str, Stored]) -> dict[str, dict[str, Stored]]:
 
 
 def read_layer(path: str, stored: dict[str, Stored], file: Path, bias: Tensor | None) -> NF4Linear:
-    """Makes the layer called path from the parts of its weight, in memory of its own.
+    """Makes the layer called path from copies of the parts of its weight.
 
     Raises:
         ValueError: a part is missing or damaged, or the weight is not in NF4.
@@ -101,5 +101,5 @@ def read_layer(path: str, stored: dict[str, Stored], file: Path, bias: Tensor | 
     except (KeyError, ValueError, TypeError, AttributeError, RuntimeError) as error:
         reason = error.args[0] if error.args else error
         raise ValueError(f"{file}: {path}.weight is not in NF4, or damaged ({reason})") from None
-    layer.dtype = torch.float32  # as everything else in the model, whatever it was made from
+    layer.dtype = torch.float32  # like the rest of the model, whatever the weight was made from
     return layer

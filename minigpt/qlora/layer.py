@@ -1,7 +1,6 @@
 """A linear layer that keeps its frozen weight in 4 bits (Dettmers et al. 2023, section 3).
 
-The number format and its kernels are in the package kernels; this layer is all of minigpt that
-knows them.
+The number format and its kernels are in the package kernels; in minigpt only this layer uses them.
 Source: Dettmers et al. 2023, "QLoRA: Efficient Finetuning of Quantized LLMs" (arXiv 2305.14314).
 """
 
@@ -25,11 +24,11 @@ from minigpt.fast.linear import Linear
 
 
 class NF4Linear(nn.Module):
-    """x W^T + b with a frozen W in NF4 (Dettmers et al. 2023, equations 5 and 6, without LoRA).
+    """Computes x W^T + b with a frozen W in NF4 (Dettmers et al., equations 5 and 6, without LoRA).
 
-    The codes and scales of W are buffers, called as in NF4Tensor. They go with the module to other
-    devices and keep their number formats: .to(torch.bfloat16) changes what the layer computes in,
-    not what it knows. The layer has no attribute weight, since there is no such tensor.
+    The codes and scales of W are buffers, named as in NF4Tensor. They move with the module to other
+    devices but keep their number formats: .to(torch.bfloat16) changes what the layer computes in,
+    not the weight it stores. The layer has no attribute weight, since no such tensor exists.
 
     Args:
         base: the linear layer to store; it is left as it is, and its bias is shared.
@@ -38,7 +37,7 @@ class NF4Linear(nn.Module):
     Attributes:
         in_features, out_features: the sizes of W [out, in].
         bias: [out], frozen, or None.
-        dtype: the number format that W has where it is dequantized to stay.
+        dtype: the number format of W when it is dequantized for good (dequantize).
 
     Raises:
         ValueError: the weight has a NaN or Inf, or a size is not allowed.
@@ -62,7 +61,7 @@ class NF4Linear(nn.Module):
 
     @classmethod
     def from_nf4(cls, q: NF4Tensor, bias: Tensor | None = None) -> NF4Linear:
-        """A layer with the weight q [out, in] and the bias [out]."""
+        """Returns a layer with the weight q [out, in] and the bias [out]."""
         layer = cls.__new__(cls)
         nn.Module.__init__(layer)
         layer._hold(q, bias)
@@ -72,7 +71,7 @@ class NF4Linear(nn.Module):
     def from_stored(
         cls, tensors: Mapping[str, Tensor], name: str, bias: Tensor | None = None
     ) -> NF4Linear:
-        """A layer with the weight that bitsandbytes has stored as `name`; see NF4Tensor.
+        """Returns a layer with the weight that bitsandbytes stored as `name`; see NF4Tensor.
 
         Raises:
             KeyError, ValueError, TypeError: a part is missing or damaged, or it is not in NF4.
@@ -92,7 +91,7 @@ class NF4Linear(nn.Module):
 
     @property
     def quantized(self) -> NF4Tensor:
-        """W, in the buffers of this layer."""
+        """Returns W as an NF4Tensor, which shares the buffers of this layer."""
         return self._quantized(self.dtype)
 
     def _quantized(self, dtype: torch.dtype) -> NF4Tensor:
@@ -105,19 +104,19 @@ class NF4Linear(nn.Module):
         )
 
     def forward(self, input: Tensor) -> Tensor:
-        """input [..., in] -> [..., out], in the number format of input, or in that of autocast."""
+        """Maps input [..., in] to [..., out], in the number format of input or of autocast."""
         bias = None if self.bias is None else self.bias.to(input.dtype)
         return nf4_linear(input, self._quantized(input.dtype), bias)
 
     def dequantize(self) -> Linear:
-        """A frozen layer with the numbers that the codes stand for, in `dtype`."""
+        """Returns a frozen plain layer with the numbers that the codes stand for, in `dtype`."""
         linear = Linear(self.in_features, self.out_features, bias=False, device="meta")
         linear.weight = nn.Parameter(dequantize_nf4(self.quantized), requires_grad=False)
         linear.bias = self.bias  # type: ignore[assignment]
         return linear.train(self.training)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> NF4Linear:
-        """What .to, .half, .cuda and their like call with the change that they make to a tensor."""
+        """Applies fn to every tensor; .to, .half, .cuda and the like call it to move a module."""
         before = dict(self.named_buffers())
         super()._apply(fn, recurse)
         for name, part in before.items():

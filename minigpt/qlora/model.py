@@ -1,17 +1,16 @@
 """QLoRA: a model whose linear layers are frozen in 4 bits, trained through LoRA beside them.
 
-    model = quantize_model(load_pretrained("base")[0])    # linear layers: an eighth of fp32's bytes
+    model = quantize_model(load_pretrained("base")[0])    # linear layers take an eighth of fp32
     apply_lora(model, r=8, target_modules=("c_attn", "c_proj", "c_fc"))
     train(model, ...)                                     # only the adapter learns
     save_lora(model, "runs/french")                    # fits every copy of the 4-bit model
 
-    plain = dequantize_model(copy.deepcopy(model))        # merge_lora can add to numbers
+    plain = dequantize_model(copy.deepcopy(model))        # LoRA cannot be merged into 4 bits
     merge_lora(plain)
 
-A layer computes with its weight in full for as long as one matrix product takes, forward and
-backward, and keeps 4.127 bits of each number in between. (On a CPU the memory that a large weight
-was in is kept for the next; see kernels/cpu/memory.py.) What happens in one layer is in layer.py,
-the files are in files.py.
+A layer expands its weight for the time of one matrix product, forward or backward, and otherwise
+keeps 4.127 bits of each number. (On a CPU the memory of an expanded large weight is kept for the
+next one; see kernels/cpu/memory.py.) The layer is in layer.py, the files are in files.py.
 Source: Dettmers et al. 2023, "QLoRA: Efficient Finetuning of Quantized LLMs" (arXiv 2305.14314,
 section 3).
 """
@@ -38,18 +37,19 @@ def quantize_model(
     double_quant: bool = True,
     skip: Sequence[str] = SKIP,
 ) -> Model:
-    """Put an NF4Linear in the place of every linear layer and freeze the whole model.
+    """Puts an NF4Linear in the place of every linear layer and freezes the whole model.
 
-    Embeddings are no linear layers and stay as they are. So does GPT's LM head, whose weight is the
-    token embedding; with skip=() a copy of it is quantized, and the two are tied no longer. On an
-    error the model is unchanged.
+    Embeddings are not linear layers and stay as they are. So does GPT's LM head, whose weight is
+    the token embedding; with skip=() a copy of it is quantized, and the two are no longer tied. On
+    an error the model is unchanged.
 
     Models other than GPT must call their linear layers: nn.TransformerEncoderLayer, which reads
     their weights instead, fails in its forward pass.
 
     Args:
         block_size, double_quant: see kernels.quantize_nf4.
-        skip: layers to leave as they are, by whole names or how they end: "lm_head", "mlp.c_proj".
+        skip: layers to leave as they are, by their names or the ends of them: "lm_head",
+            "mlp.c_proj".
 
     Returns:
         model, changed in place.
@@ -57,7 +57,7 @@ def quantize_model(
     Raises:
         ValueError: the model is quantized already or has adapters or soft prompts, a name in skip
             (other than lm_head) matches no layer, nothing is left to quantize, block_size is not
-            allowed, or a weight has a NaN or Inf; names the layer.
+            allowed, or a weight has a NaN or Inf; the error names the layer.
         TypeError: a weight is not fp32, fp16 or bf16.
     """
     if is_quantized(model):
@@ -101,11 +101,11 @@ def quantize_model(
 
 
 def dequantize_model(model: Model) -> Model:
-    """Put plain linear layers, with the numbers that the codes stand for, in place of NF4Linear.
+    """Replaces every NF4Linear by a plain linear layer with the numbers that the codes stand for.
 
-    The model computes what it computed before, but for rounding; adapters stay beside their layers
-    and can now be merged. Nothing is unfrozen, and a quantized LM head stays apart from the token
-    embedding, so that save_pretrained refuses the model.
+    The model computes what it computed before, but for rounding; LoRA adapters stay beside their
+    layers and can now be merged. Nothing is unfrozen, and an LM head that was quantized stays
+    separate from the token embedding, so that save_pretrained refuses the model.
 
     Returns:
         model, changed in place.
@@ -119,12 +119,12 @@ def dequantize_model(model: Model) -> Model:
 
 
 def quantized_layers(model: nn.Module) -> dict[str, NF4Linear]:
-    """The layers in 4 bits by name, which ends in ".base" where adapters are beside them."""
+    """Returns the layers in 4 bits by name, which ends in ".base" inside LoRA or a bottleneck."""
     return {name: layer for name, layer in model.named_modules() if isinstance(layer, NF4Linear)}
 
 
 def is_quantized(model: nn.Module) -> bool:
-    """Whether a layer of the model is in 4 bits."""
+    """Returns whether any layer of the model is in 4 bits."""
     return any(isinstance(layer, NF4Linear) for layer in model.modules())
 
 
@@ -136,7 +136,7 @@ def _layers_or_error(model: nn.Module) -> dict[str, NF4Linear]:
 
 
 def frozen_bits(model: nn.Module) -> float:
-    """Bits in memory for each weight of the layers in 4 bits, with all their scales.
+    """Returns the bits that each weight of the layers in 4 bits takes in memory, scales included.
 
         4 + 8/64 + 32/(64 * 256) = 4.127     double quantization, blocks of 64 and 256
         4 + 32/64                = 4.5       without

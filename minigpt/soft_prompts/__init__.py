@@ -1,4 +1,4 @@
-"""Soft prompts: trained vectors, or keys and values, before every text of a frozen model."""
+"""Soft prompts: trained vectors, or keys and values, that stand before every text."""
 
 from minigpt.soft_prompts.model import (
     apply_prefix_tuning,

@@ -4,8 +4,8 @@
     adapter_model.safetensors    prompt_embeddings, [n, C] or [n, 2 L C]
 
 C is the model's width, L the number of its layers. A row of 2 L C numbers is the key and the value
-of one virtual token in layer 0, in layer 1 and so on. Of a prefix that was made by a network peft,
-too, saves no more.
+of one virtual token in layer 0, in layer 1 and so on. If a network made the prefix, only these
+numbers are saved and not the network, as in peft.
 
 Source: the files that peft's PromptEmbedding and PrefixEncoder write.
 """
@@ -30,7 +30,7 @@ from minigpt.files.adapter_folder import (
 PROMPT_TUNING, PREFIX_TUNING = "PROMPT_TUNING", "PREFIX_TUNING"
 STORED_NAME = "prompt_embeddings"
 
-# What says nothing about what is computed: how training started, or what else is known about it.
+# These entries change nothing in what is computed: they tell how training started, and the like.
 HARMLESS = {"auto_mapping", "base_model_name_or_path", "encoder_hidden_size", "inference_mode",
             "init_weights", "peft_version", "prefix_projection", "prompt_tuning_init",
             "prompt_tuning_init_text", "revision", "task_type", "tokenizer_kwargs",
@@ -38,11 +38,11 @@ HARMLESS = {"auto_mapping", "base_model_name_or_path", "encoder_hidden_size", "i
 
 
 def write_vectors(folder: Path, peft_type: str, vectors: Tensor, config: GPTConfig) -> None:
-    """Write both files; until both are on the disk, the ones that were there stay.
+    """Writes both files; the ones that were there stay until both are on the disk.
 
     Args:
         peft_type: PROMPT_TUNING, for vectors [n, C], or PREFIX_TUNING, for [n, 2 L C].
-        config: of the model that the soft prompt was made for.
+        config: the sizes of the model that the soft prompt was made for.
 
     Raises:
         OSError: the disk is full or may not be written to; what was there before is kept.
@@ -63,7 +63,7 @@ def write_vectors(folder: Path, peft_type: str, vectors: Tensor, config: GPTConf
 
 
 def model_sizes(config: GPTConfig) -> dict[str, int]:
-    """What adapter_config.json says about the model, in peft's words."""
+    """Returns what adapter_config.json says about the model, under peft's names."""
     return {
         "token_dim": config.n_embd,
         "num_transformer_submodules": 1,
@@ -73,14 +73,14 @@ def model_sizes(config: GPTConfig) -> dict[str, int]:
 
 
 def read_vectors(folder: Path, config: GPTConfig) -> tuple[str, Tensor]:
-    """The peft_type of the soft prompt in folder, and its vectors in fp32.
+    """Returns the peft_type of the soft prompt in folder, and its vectors in fp32.
 
     Returns:
         PROMPT_TUNING and [n, C], or PREFIX_TUNING and [n, 2 L C].
 
     Raises:
-        FileNotFoundError: folder holds no adapter.
-        ValueError: a file is damaged, holds something else than a soft prompt, or was made for a
+        FileNotFoundError: folder holds no soft prompt.
+        ValueError: a file is damaged, holds something other than a soft prompt, or was made for a
             model of another shape than config.
     """
     stored = read_config(folder)
@@ -102,10 +102,10 @@ def read_vectors(folder: Path, config: GPTConfig) -> tuple[str, Tensor]:
 
 
 def check_config(path: Path, stored: dict[str, Any], config: GPTConfig) -> None:
-    """Whether adapter_config.json describes a soft prompt for a model of this shape.
+    """Checks that adapter_config.json describes a soft prompt for a model of this shape.
 
     Raises:
-        ValueError: it does not; names the first entry that differs.
+        ValueError: it does not; the error names the first entry that differs.
     """
     kind, kinds = stored.get("peft_type"), (PROMPT_TUNING, PREFIX_TUNING)
     if kind not in kinds:

@@ -1,6 +1,6 @@
-"""What a soft prompt is made of: keys and values before every text, and where they come from.
+"""The modules behind soft prompts: they make the keys and values that stand before every text.
 
-A text that finds keys and values before itself reads on as if a prompt stood there. Prompt tuning
+A model that finds keys and values before a text goes on as if it had read a prompt. Prompt tuning
 trains n vectors in the place of token embeddings, and the layers make keys and values of them; in
 prefix tuning the keys and values themselves are trained, in all layers.
 
@@ -26,7 +26,7 @@ from minigpt.model import GPT, Visible
 
 
 class PromptTuning(nn.Module):
-    """n trained vectors in the place of token embeddings (Lester et al., section 2).
+    """Holds n trained vectors in the place of token embeddings (Lester et al., section 2).
 
     The plain way puts them before the embeddings of each text. But no token sees what comes after
     it, so what the layers make of the first n depends on no text: their keys and values are
@@ -42,16 +42,16 @@ class PromptTuning(nn.Module):
         self.embeddings = nn.Parameter(vectors)
 
     def vectors(self) -> Tensor:
-        """What is saved: [n, C]."""
+        """Returns what is saved: the vectors, [n, C]."""
         return self.embeddings
 
     def prefix(self, model: GPT) -> Prefix:
-        """The keys and values of the virtual tokens, at positions 0 to n - 1."""
+        """Returns the keys and values of the virtual tokens, which take positions 0 to n - 1."""
         return read_embeddings(model, self.embeddings)
 
 
 class PrefixTuning(nn.Module):
-    """n trained keys and values for every layer (Li and Liang, section 4.2), fp32.
+    """Holds n trained keys and values for every layer, in fp32 (Li and Liang, section 4.2).
 
     Args:
         start: where training starts: [n, 2 L C], in each row the key and the value of layer 0, of
@@ -66,11 +66,11 @@ class PrefixTuning(nn.Module):
         self.network = network
 
     def vectors(self) -> Tensor:
-        """What is saved: [n, 2 L C]."""
+        """Returns what is saved: keys and values, [n, 2 L C]."""
         return self.start if self.network is None else cast(Tensor, self.network(self.start))
 
     def prefix(self, model: GPT) -> Prefix:
-        """The keys and values, in the number format that the model computes in."""
+        """Returns the keys and values in the number format that the model computes in."""
         weight = token_embeddings(model)
         kind = weight.device.type
         dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else weight.dtype
@@ -81,10 +81,10 @@ class PrefixTuning(nn.Module):
 
 
 class Reparametrization(nn.Module):
-    """tanh(x W_1 + b_1) W_2 + b_2: [n, C] -> [n, 2 L C], for a steadier training of the prefix.
+    """Computes tanh(x W_1 + b_1) W_2 + b_2, through which a prefix trains more steadily.
 
-    The start is torch's for linear layers, but these are none: what goes through a model's linear
-    layers by name (LoRA, quantization) must not find them.
+    The weights start as torch starts those of nn.Linear. They are plain parameters because LoRA and
+    quantization, which look for the linear layers of a model, must not find them.
     """
 
     def __init__(self, n_embd: int, hidden: int, width: int) -> None:
@@ -94,12 +94,12 @@ class Reparametrization(nn.Module):
         self.W_2, self.b_2 = second.weight, second.bias  # [2 L C, hidden], [2 L C]
 
     def forward(self, x: Tensor) -> Tensor:
-        """x [n, C] -> [n, 2 L C]."""
+        """Maps x [n, C] to keys and values [n, 2 L C]."""
         return F.linear(torch.tanh(F.linear(x, self.W_1, self.b_1)), self.W_2, self.b_2)
 
 
 class SoftPrompts(nn.Module):
-    """The named soft prompts of a model, of which at most one is active: GPT.soft_prompts."""
+    """Holds a model's named soft prompts, of which at most one is active: GPT.soft_prompts."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -110,7 +110,7 @@ class SoftPrompts(nn.Module):
         return cast("PromptTuning | PrefixTuning", self.prompts[name])
 
     def prefix(self, model: GPT) -> Prefix | None:
-        """The keys and values of the active prompt, or None if none is active."""
+        """Returns the keys and values of the active prompt, or None if none is active."""
         return None if self.active is None else self[self.active].prefix(model)
 
     def extra_repr(self) -> str:
@@ -129,34 +129,34 @@ class _Recorder:
 
 
 def token_embeddings(model: GPT) -> Tensor:
-    """The model's embedding of each token, [V, C]."""
+    """Returns the model's embedding of each token, [V, C]."""
     return cast(Tensor, model.transformer["wte"].weight)
 
 
 def read_embeddings(model: GPT, embeddings: Tensor) -> Prefix:
-    """The keys and values that the layers make of embeddings [n, C] at the start of a text."""
+    """Returns the keys and values that the layers make of embeddings [n, C] at a text's start."""
     recorder = _Recorder()
     positions = cast(Tensor, model.transformer["wpe"].weight)[: len(embeddings)]  # [n, C]
     x = (embeddings.to(positions.dtype) + positions)[None]  # [1, n, C]
     x = dropout(x, model.config.dropout, model.training)
     for block in model.blocks():
         x = block(x, Visible(recorder))
-    # What the last block returns is of no use. But weights that are sliced over processes (FSDP)
-    # are put together for the way back only when a gradient reaches what their block returned.
+    # What the last block returns is not used. But FSDP gathers the weights of a block for the
+    # backward pass only when a gradient reaches what the block returned; 0 * x lets one through.
     keys, values = recorder.layers.pop()
     return Prefix([*recorder.layers, LayerPrefix(keys + 0 * x.mean().to(keys.dtype), values)])
 
 
 def count_prompt_tuning(config: GPTConfig, n_tokens: int) -> int:
-    """How many parameters prompt tuning trains: n C. No model is built."""
+    """Counts the parameters that prompt tuning trains, n C; no model is built."""
     return n_tokens * config.n_embd
 
 
 def count_prefix_tuning(config: GPTConfig, n_tokens: int, reparametrize: int | None = None) -> int:
-    """How many parameters prefix tuning trains: 2 L C n; no model is built.
+    """Counts the parameters that prefix tuning trains, 2 L C n; no model is built.
 
-    With a network of the hidden width h it is n C + (C + 1) h + (h + 1) 2 L C, of which 2 L C n
-    numbers are saved.
+    With a network of hidden width h there are n C + (C + 1) h + (h + 1) 2 L C of them, from which
+    2 L C n numbers are made and saved.
     """
     width = 2 * config.n_layer * config.n_embd
     if reparametrize is None:

@@ -1,4 +1,4 @@
-"""Soft prompts: a frozen model is told what to do by trained vectors that stand before the text.
+"""Soft prompts: trained vectors before the text tell a frozen model what to do.
 
     model, encoding = load_pretrained("base")
     apply_prompt_tuning(model, 20, encoding.encode("Translate to French:"), name="french")
@@ -6,15 +6,16 @@
     nearest_tokens(model, encoding)                  # which words they have come to resemble
     save_soft_prompt(model, "runs/french")           # a small folder, which peft reads too
     load_soft_prompt(model, "runs/summary", name="summary")
-    set_soft_prompt(model, "french")                 # from task to task; None: the model as it was
+    set_soft_prompt(model, "french")                 # changes the task; None is the plain model
 
-Prompt tuning trains n vectors where the embeddings of n tokens would be: n C numbers. Prefix tuning
-trains what every layer would make of such tokens, their keys and values: 2 L C n numbers. Either
-way a text finds keys and values before itself (Prefix), and GPT.forward needs to know no more.
-A soft prompt belongs to the weights it was trained on: none is active while LoRA is merged.
+Prompt tuning trains n vectors that stand where the embeddings of n tokens would: n C numbers.
+Prefix tuning trains the keys and values that every layer would make of such tokens: 2 L C n
+numbers. Either way GPT.forward is given keys and values that stand before the text (Prefix), and
+needs to know no more. A soft prompt fits only the weights it was trained with, so none may be
+active while LoRA is merged.
 
-What happens inside is in layer.py, the files are in files.py. In the comments n is the
-number of virtual tokens, C the width n_embd, L the number of layers, V the vocabulary.
+The modules are in layer.py, the files in files.py. In the comments n is the number of virtual
+tokens, C the width n_embd, L the number of layers, V the vocabulary.
 Sources: Lester et al. 2021, "The Power of Scale for Parameter-Efficient Prompt Tuning" (arXiv
 2104.08691); Li and Liang 2021, "Prefix-Tuning" (arXiv 2101.00190).
 """
@@ -31,7 +32,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from minigpt.cache import Prefix
 from minigpt.config import GPTConfig, check_ids
 from minigpt.generation import evaluation_mode
 from minigpt.layers import check_name, check_not_merged
@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     import tiktoken
 
 __all__ = [
-    "Prefix", "SoftPrompts", "apply_prefix_tuning", "apply_prompt_tuning", "count_prefix_tuning",
+    "SoftPrompts", "apply_prefix_tuning", "apply_prompt_tuning", "count_prefix_tuning",
     "count_prompt_tuning", "load_soft_prompt", "nearest_tokens",
     "remove_soft_prompts", "save_soft_prompt", "set_soft_prompt",
 ]  # fmt: skip
@@ -61,7 +61,7 @@ __all__ = [
 def apply_prompt_tuning(
     model: GPT, n_tokens: int = 20, init_ids: Sequence[int] | None = None, *, name: str = "default"
 ) -> GPT:
-    """Put n trained virtual tokens before every text, freeze everything else, and make them active.
+    """Puts n trained virtual tokens before every text, makes them active, and freezes the rest.
 
     Called again with another name, it adds a second soft prompt. On an error the model is
     unchanged.
@@ -75,7 +75,7 @@ def apply_prompt_tuning(
         model, changed in place.
 
     Raises:
-        ValueError: n_tokens is out of range, init_ids is empty or holds something else than ids of
+        ValueError: n_tokens is out of range, init_ids is empty or holds something other than ids of
             the vocabulary, the model has a soft prompt of this name, or a LoRA adapter is merged.
     """
     _check_new(model, n_tokens, name)
@@ -94,15 +94,15 @@ def apply_prefix_tuning(
     *,
     name: str = "default",
 ) -> GPT:
-    """Give every layer n trained keys and values before every text, and freeze everything else.
+    """Gives every layer n trained keys and values before every text, and freezes everything else.
 
     Args:
         n_tokens, name: as for apply_prompt_tuning.
         init_ids: tokens whose keys and values training starts from (Li and Liang, section 7.4),
             repeated or cut to n; None draws normal numbers with the deviation of the embeddings.
-        reparametrize: the hidden width of the network that makes the keys and values during
-            training from n vectors of C numbers; None trains them themselves. All of it starts at
-            random, the vectors with the deviation 1.
+        reparametrize: the hidden width of the network that, during training, makes the keys and
+            values from n vectors of C numbers; None trains the keys and values directly. Vectors
+            and network start at random, the vectors with a standard deviation of 1.
 
     Raises:
         ValueError: as apply_prompt_tuning; or reparametrize is not a whole number of at least 1, or
@@ -159,12 +159,12 @@ def check_n_tokens(n_tokens: int, config: GPTConfig) -> None:
 
 
 def _random_vectors(model: GPT, n_tokens: int, width: int) -> Tensor:
-    """[n, width], normal; drawn on the CPU, so that a seed gives the same on every device."""
+    """Draws normal numbers [n, width], on the CPU so that a seed gives the same on every device."""
     return torch.randn(n_tokens, width) * token_embeddings(model).float().std().item()
 
 
 def _embeddings_of(model: GPT, init_ids: Sequence[int], n_tokens: int) -> Tensor:
-    """The embeddings of init_ids, repeated or cut to n: [n, C], fp32."""
+    """Returns the embeddings of init_ids, repeated or cut to n: [n, C], fp32."""
     try:
         given = [index(token) for token in init_ids]
     except TypeError:
@@ -190,7 +190,7 @@ def _add(model: GPT, name: str, prompt: PromptTuning | PrefixTuning) -> GPT:
 
 
 def soft_prompts_of(model: GPT) -> SoftPrompts:
-    """The model's soft prompts; ValueError if it has none."""
+    """Returns the model's soft prompts; raises ValueError if it has none."""
     if not isinstance(model.soft_prompts, SoftPrompts):
         raise ValueError(
             "the model has no soft prompts; apply_prompt_tuning, apply_prefix_tuning or "
@@ -200,9 +200,9 @@ def soft_prompts_of(model: GPT) -> SoftPrompts:
 
 
 def set_soft_prompt(model: GPT, name: str | None) -> None:
-    """Put this soft prompt before every text, and train it alone; None: the model without any.
+    """Puts this soft prompt before every text and trains it alone; None switches all of them off.
 
-    Everything else is frozen, LoRA too, which keeps computing; with None only soft prompts are.
+    Everything else is frozen. LoRA is too, but still computes. None freezes only the soft prompts.
 
     Raises:
         ValueError: the model has no soft prompt of this name, or a LoRA adapter is merged.
@@ -220,7 +220,8 @@ def set_soft_prompt(model: GPT, name: str | None) -> None:
 def _check_held(held: SoftPrompts, name: str | None) -> str:
     if name is None:
         raise ValueError(
-            f"no soft prompt is active; the model has {', '.join(held.prompts)} (set_soft_prompt)"
+            f"no soft prompt is active; the model has {', '.join(held.prompts)}: activate one with "
+            "set_soft_prompt"
         )
     if name not in held.prompts:
         raise ValueError(f"the model has no soft prompt {name!r}; it has {', '.join(held.prompts)}")
@@ -228,7 +229,7 @@ def _check_held(held: SoftPrompts, name: str | None) -> str:
 
 
 def remove_soft_prompts(model: GPT) -> GPT:
-    """Take all soft prompts off. The model's parameters stay frozen; see model.requires_grad_().
+    """Takes all soft prompts off; model.requires_grad_() unfreezes what remains.
 
     Raises:
         ValueError: the model has none.
@@ -239,13 +240,12 @@ def remove_soft_prompts(model: GPT) -> GPT:
 
 
 def save_soft_prompt(model: GPT, folder: str | Path, name: str | None = None) -> None:
-    """Write one soft prompt into folder as peft does: adapter_config.json and its vectors.
+    """Writes one soft prompt into folder as peft does: adapter_config.json and its vectors.
 
-    Of a prefix made by a network only the keys and values are saved, which is all that reading
-    with it needs.
+    If a network makes the prefix, only the keys and values are saved: using it needs no more.
 
     Args:
-        name: of the soft prompt; None is the active one.
+        name: the soft prompt's name; None means the active one.
 
     Raises:
         ValueError: there is no such soft prompt.
@@ -259,12 +259,12 @@ def save_soft_prompt(model: GPT, folder: str | Path, name: str | None = None) ->
 
 
 def load_soft_prompt(model: GPT, folder: str | Path, name: str = "default") -> GPT:
-    """Put the soft prompt that save_soft_prompt or peft wrote into folder before every text.
+    """Puts the soft prompt that save_soft_prompt or peft wrote into folder before every text.
 
     It becomes the active one. On an error the model is unchanged.
 
     Raises:
-        FileNotFoundError: folder holds no adapter.
+        FileNotFoundError: folder holds no soft prompt.
         ValueError: a file is damaged, was made for another model, or is no soft prompt; or as
             apply_prompt_tuning.
     """
@@ -277,14 +277,14 @@ def load_soft_prompt(model: GPT, folder: str | Path, name: str = "default") -> G
 def nearest_tokens(
     model: GPT, encoding: tiktoken.Encoding, k: int = 5
 ) -> list[list[tuple[str, float]]]:
-    """What the active soft prompt resembles (Lester et al., section 7).
+    """Finds the tokens that the active soft prompt resembles most (Lester et al., section 7).
 
     Returns:
-        for each virtual token the k tokens whose embeddings have the largest cosine similarity to
+        For each virtual token the k tokens whose embeddings have the largest cosine similarity to
         it, as (text, cosine), the most similar first.
 
     Raises:
-        ValueError: no soft prompt is active, it is one of prefix tuning, which has no embeddings,
+        ValueError: no soft prompt is active, it comes from prefix tuning, which has no embeddings,
             or k is not a whole number of at least 1.
     """
     held = soft_prompts_of(model)
@@ -292,8 +292,8 @@ def nearest_tokens(
     prompt = held[name]
     if not isinstance(prompt, PromptTuning):
         raise ValueError(
-            f"the soft prompt {name!r} is one of prefix tuning: keys and values, which cannot be "
-            "compared with embeddings; use prompt tuning"
+            f"the soft prompt {name!r} comes from prefix tuning: it holds keys and values, which "
+            "cannot be compared with embeddings; use prompt tuning"
         )
     if not _is_count(k):
         raise ValueError(f"k must be a whole number of at least 1, got {k!r}")

@@ -1,8 +1,8 @@
-"""What a model answers, and how good the answers are.
+"""Lets a model answer prompts, and scores the answers.
 
-A fine-tuned model is judged by what it writes, not by its loss: it is given the prompts of a test
-set, answers greedily, and the answers are compared with the right ones by the task's metric. In the
-comments B is the batch, T the number of tokens.
+A fine-tuned model is judged by what it writes, not by its loss: it answers the prompts of a test
+set greedily, and the task's metric compares its answers with the right ones. In the comments B is
+the batch, T the number of tokens.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class TaskResult:
         metrics: {"bleu": 0 to 100}, or {"rouge1", "rouge2", "rougeL": mean F from 0 to 1}, or
             {"accuracy": share of answers that are exactly right}.
         answers: one text for each record, in order.
-        signature: the settings of the metric, without which no score can be compared.
+        signature: the settings of the metric; scores compare only where these are the same.
     """
 
     metrics: dict[str, float]
@@ -41,7 +41,7 @@ class TaskResult:
 
     @property
     def score(self) -> float:
-        """The one number of the task: BLEU, ROUGE-L or the accuracy."""
+        """Returns the task's one number: BLEU, ROUGE-L or the accuracy."""
         return list(self.metrics.values())[-1]
 
     def __str__(self) -> str:
@@ -60,10 +60,10 @@ def answer(
     progress: bool = False,
     **generation: Any,
 ) -> list[str]:
-    """What model writes after each prompt, up to the end token, without outer spaces.
+    """Returns what model writes after each prompt, up to the end token, without outer spaces.
 
-    The likeliest token is taken each time. Prompts of similar length share a batch, filled up on
-    the left. One that leaves no room for max_new_tokens in the context loses its beginning, as in
+    It always takes the likeliest token. Prompts of similar length share a batch, padded on the
+    left. A prompt that leaves no room for max_new_tokens in the context loses its beginning, as in
     training.
 
     Args:
@@ -112,7 +112,7 @@ def answer(
 
 
 def decode(encoding: tiktoken.Encoding, ids: list[int]) -> str:
-    """The text of ids, broken characters replaced; ValueError if the encoding lacks one."""
+    """Returns the text of ids, broken characters replaced; raises ValueError for an unknown id."""
     try:
         return encoding.decode(ids, errors="replace")
     except KeyError:
@@ -123,7 +123,11 @@ def decode(encoding: tiktoken.Encoding, ids: list[int]) -> str:
 
 
 def score(task: Task, answers: Sequence[str], targets: Sequence[Sequence[str]]) -> TaskResult:
-    """The task's metric of answers against [record][right answer]; ValueError without records."""
+    """Scores answers against targets, [record][right answer], by the task's metric.
+
+    Raises:
+        ValueError: there are no records.
+    """
     if not answers:
         raise ValueError(f"there is nothing to judge: no answers to {task.name}")
     if task.metric == "bleu":
@@ -148,7 +152,7 @@ def evaluate_task(
     progress: bool = False,
     **generation: Any,
 ) -> TaskResult:
-    """Let model answer every record, and score the answers; arguments as for `answer`.
+    """Lets model answer every record, and scores the answers; the arguments are those of `answer`.
 
     Raises:
         ValueError: there are no records, or one lacks a field of the task.

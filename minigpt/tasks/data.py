@@ -1,4 +1,4 @@
-"""The records of tasks, split in three, as packed rows to fine-tune on.
+"""Splits the records of tasks in three, and makes packed rows of them to fine-tune on.
 
 part = task_data(TASKS["translation"])              # the shipped records
 data = instruction_data([part], encoding, model.config.block_size)
@@ -14,7 +14,14 @@ from pathlib import Path
 import tiktoken
 
 from minigpt.dataset import pack
-from minigpt.tasks import rows as instructions
+from minigpt.tasks.rows import (
+    Example,
+    InstructionData,
+    Rows,
+    encode_examples,
+    pack_examples,
+    text_rows,
+)
 from minigpt.tasks.task import Task, read_records, split_records
 from minigpt.text import documents, python_library, task_sets
 
@@ -26,7 +33,7 @@ class TaskData:
     """A task and its records; no prompt is in two of the three parts.
 
     Attributes:
-        source: SHIPPED, or anything else for records of one's own, such as the name of their file.
+        source: SHIPPED, or another word for records that do not ship, such as their file's name.
     """
 
     task: Task
@@ -53,10 +60,10 @@ def task_data(
     return TaskData(task, train, held_out, judged, SHIPPED)
 
 
-def row_length_for(examples: Sequence[instructions.Example], block_size: int) -> int:
-    """A power of two that holds two of the longest examples, from 128 to the context.
+def row_length_for(examples: Sequence[Example], block_size: int) -> int:
+    """Returns a power of two, from 128 to the context, that holds two of the longest examples.
 
-    Short rows compute faster, since every token looks at fewer others, long ones pack better.
+    Short rows compute faster, since every token looks at fewer others; long rows pack better.
     """
     longest = max(len(prompt) + len(completion) for prompt, completion in examples)
     length = 128
@@ -74,14 +81,14 @@ def instruction_data(
     rehearse: float = 0.0,
     seed: int = 0,
     n_documents: int | None = None,
-) -> instructions.InstructionData:
-    """Packed rows of one or several tasks, each task as often as any other.
+) -> InstructionData:
+    """Packs the records of one or several tasks into rows; all tasks are drawn equally often.
 
     Args:
         row_length: T; None chooses one (row_length_for).
         wording: which wording of the prompts to train with; None mixes all of them.
-        rehearse: the share of rows that are text of the Python library instead, of which the base
-            model was made, from 0 to below 1.
+        rehearse: the share of rows, from 0 to below 1, that hold text of the Python library, on
+            which the base model was pretrained, instead of examples.
         n_documents: how many of the library's documents are rehearsed; None takes all of them.
 
     Raises:
@@ -93,21 +100,21 @@ def instruction_data(
     if not 0 <= rehearse < 1:
         raise ValueError(f"the share of rehearsed text must be from 0 to below 1, got {rehearse}")
 
-    def encode(task: Task, records: list[dict], T: int) -> list[instructions.Example]:
-        return instructions.encode_examples(records, task, encoding, T + 1, wording, seed)
+    def encode(task: Task, records: list[dict], T: int) -> list[Example]:
+        return encode_examples(records, task, encoding, T + 1, wording, seed)
 
     if row_length is None:
         every = [e for part in parts for e in encode(part.task, part.train, block_size)]
         row_length = row_length_for(every, block_size)
 
-    def rows(examples: list[instructions.Example]) -> instructions.Rows:
-        return instructions.pack_examples(examples, row_length, encoding.eot_token)
+    def rows(examples: list[Example]) -> Rows:
+        return pack_examples(examples, row_length, encoding.eot_token)
 
     sources = [(rows(encode(part.task, part.train, row_length)), 1.0) for part in parts]
     if rehearse:
         library, _ = documents.split_documents(python_library.python_library(n_documents))
         texts = (encoding.encode_ordinary(document.text) for document in library)
-        text = instructions.text_rows(pack(texts, encoding.eot_token), row_length)
+        text = text_rows(pack(texts, encoding.eot_token), row_length)
         sources.append((text, len(parts) * rehearse / (1 - rehearse)))
     validation = [e for p in parts for e in encode(p.task, p.validation, row_length)]
-    return instructions.InstructionData(sources, rows(validation), seed)
+    return InstructionData(sources, rows(validation), seed)

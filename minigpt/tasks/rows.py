@@ -1,7 +1,7 @@
-"""Instruction data: from records and a task to the packed rows that a model is fine-tuned on.
+"""Instruction data: turns a task's records into the packed rows that a model is fine-tuned on.
 
-Of a prompt and its answer the answer alone is learnt: where the prompt is repeated there is nothing
-to guess, so those targets are -100, which the loss leaves out.
+The model learns the answer and not the prompt, which it will be given: the targets inside the
+prompt are -100, which the loss leaves out.
 
     prompt      I was lucky. ->
     completion   J'avais de la chance.<|endoftext|>        the space before it is part of it
@@ -10,9 +10,9 @@ to guess, so those targets are -100, which the loss leaves out.
     targets    -100 -100  -100 -100 J'  avais  de     la  chance  .       <|endoftext|>
 
 Examples are short and rows long, so several examples share a row. `segments` numbers them, and a
-model that is told the segments (`GPT.forward`) reads each as if it were alone: what is learnt from
-a packed row is what is learnt from its examples one by one, with less padding. Source: Krell et
-al. 2021, "Efficient Sequence Packing without Cross-contamination".
+model that is given the segments (`GPT.forward`) reads each example as if it were alone: a packed
+row teaches what its examples teach one by one, with less padding. Source: Krell et al. 2021,
+"Efficient Sequence Packing without Cross-contamination".
 """
 
 from __future__ import annotations
@@ -27,21 +27,7 @@ import torch
 
 from minigpt.config import IGNORE, check_ids
 from minigpt.dataset import Batch
-from minigpt.tasks.task import TASKS, Task, make_task, read_records, split_records
-
-__all__ = [
-    "TASKS",
-    "Example",
-    "InstructionData",
-    "Rows",
-    "Task",
-    "encode_examples",
-    "make_task",
-    "pack_examples",
-    "read_records",
-    "split_records",
-    "text_rows",
-]
+from minigpt.tasks.task import Task
 
 
 class Example(NamedTuple):
@@ -59,15 +45,15 @@ def encode_examples(
     wording: int | None = 0,
     seed: int = 0,
 ) -> list[Example]:
-    """The records as ids, each with at most max_tokens of them.
+    """Encodes the records as examples of at most max_tokens ids each.
 
-    Prompt and completion are encoded by themselves, as they are when the model is asked later, and
-    as ordinary text: no record can put an end token between them. A prompt that is too long loses
-    its beginning, so that the cue at its end stays; a completion never loses anything.
+    Prompt and completion are encoded separately, as they will be when the model is asked, and as
+    ordinary text: no record can put an end token between them. A prompt that is too long loses its
+    beginning, so that the cue at its end stays; a completion is never cut.
 
     Args:
-        max_tokens: a row of T positions has room for an example of T + 1 tokens, since the last is
-            only ever guessed.
+        max_tokens: a row of T positions has room for an example of T + 1 tokens, since the last one
+            is only a target.
         wording: which of the task's templates; None draws one for each record, by seed.
 
     Raises:
@@ -102,7 +88,7 @@ def encode_examples(
 
 @dataclass
 class Rows:
-    """N rows of T tokens in small integers: idx, targets and segments, [N, T] each."""
+    """N rows of T tokens: idx, targets and segments, each [N, T], in the smallest integer types."""
 
     idx: np.ndarray
     targets: np.ndarray
@@ -113,7 +99,7 @@ class Rows:
 
     @property
     def row_length(self) -> int:
-        """T."""
+        """Returns T, the number of positions in a row."""
         return self.idx.shape[1]
 
     def batch(self, which: np.ndarray) -> Batch:
@@ -123,10 +109,10 @@ class Rows:
 
 
 def pack_examples(examples: Sequence[Example], row_length: int, end_token: int) -> Rows:
-    """Whole examples side by side in rows of T = row_length positions, each a segment of its own.
+    """Puts whole examples side by side in rows of T = row_length positions, each its own segment.
 
-    What stays free is filled with end_token, which belongs to no example and has no target. The
-    order of the rows says nothing: `InstructionData` shuffles them.
+    Free positions are filled with end_token, which belongs to no example and has no target. The
+    order of the rows means nothing: `InstructionData` shuffles them.
 
     Raises:
         ValueError: there are no examples, one is longer than a row, one has no prompt or no
@@ -167,13 +153,11 @@ def pack_examples(examples: Sequence[Example], row_length: int, end_token: int) 
 
 
 def fill_bins(lengths: Sequence[int], room: int) -> list[list[int]]:
-    """Which items go into which bin, for bins that hold `room` in all: lists of item numbers.
+    """Distributes items over bins of length `room`; returns the item numbers of each bin.
 
     Each bin gets the longest item that is left, and then those others that fill it best (Fleszar
-    and Hindi 2002, "New heuristics for one-dimensional bin-packing", there called MBS'). Which
-    totals can be reached is a set of small numbers, kept as the bits of one integer: adding an item
-    shifts it. 20,000 translations into rows of 128: 100.0% full in 0.03 s, where the usual best fit
-    with the longest first reaches 98.3%; 4,000 dialogues into 512: 95.7% instead of 92.7%.
+    and Hindi 2002, "New heuristics for one-dimensional bin-packing", there called MBS'). The totals
+    that can be reached are the set bits of one integer, so that adding an item is a shift.
     """
     waiting: dict[int, list[int]] = {}  # length -> the items that have it
     for item, length in enumerate(lengths):
@@ -190,7 +174,7 @@ def fill_bins(lengths: Sequence[int], room: int) -> list[list[int]]:
             for _ in range(min(len(waiting[size]), left // size)):
                 totals |= (totals << size) & ((2 << left) - 1)
             reachable.append(totals)
-        total = reachable.pop().bit_length() - 1  # the highest of them
+        total = reachable.pop().bit_length() - 1  # the highest total
         for size, without in zip(reversed(sizes), reversed(reachable), strict=True):
             while not without >> total & 1:
                 members.append(waiting[size].pop())
@@ -203,11 +187,11 @@ def fill_bins(lengths: Sequence[int], room: int) -> list[list[int]]:
 
 
 def text_rows(ids: np.ndarray, row_length: int) -> Rows:
-    """Windows of packed plain text (`dataset.pack`), one segment each, in which all targets count.
+    """Cuts packed plain text (`dataset.pack`) into rows of one segment, in which all targets count.
 
     As a source beside instructions they keep a model from forgetting what it was pretrained on.
-    The windows do not overlap; what does not fill a last one is left out. Unlike examples, which
-    are shorter than their row, a window is as long as it: row_length must not exceed the context.
+    The rows do not overlap, and an incomplete last one is left out. Unlike an example, which is
+    shorter than its row, the text fills it, so row_length must not exceed the context.
 
     Raises:
         ValueError: there are not enough ids for one window.
@@ -225,20 +209,20 @@ def text_rows(ids: np.ndarray, row_length: int) -> Rows:
 
 
 class InstructionData:
-    """Batches of packed rows from one or several sources (`dataset.Data` for fine-tuning).
+    """Makes batches of packed rows from one or several sources (`dataset.Data` for fine-tuning).
 
-    Every source is gone through from end to end, in an order that is shuffled anew each time,
-    before any of its rows comes again. Several sources take turns by their weights: of any n rows
-    from the start, source i has given weight_i / (sum of weights) of them, to within a row or two.
+    All rows of a source come once, in an order that is shuffled anew for every epoch, before any
+    comes again. Several sources take turns by their weights: of the first n rows, source i gives
+    the share weight_i / (sum of weights), to within a row or two.
 
     Args:
         sources: [(rows, weight), ...], all with rows of the same length.
         validation: rows that training never sees.
-        seed: another seed gives another order.
+        seed: decides the order of the rows.
 
     Raises:
-        ValueError: no source, one without rows, rows of different lengths, a weight not above 0, no
-            validation rows, or a negative seed.
+        ValueError: there is no source, a source or the validation set has no rows, rows have
+            different lengths, a weight is not above 0, or seed is negative.
     """
 
     def __init__(
@@ -258,7 +242,7 @@ class InstructionData:
                 raise ValueError(f"the weight of training source {i} must be above 0, got {weight}")
         self.sources = [rows for rows, _ in sources]
         weights = np.array([weight for _, weight in sources], dtype=np.float64)
-        # Source i gets the part shares[i] of the rows that those before it leave; the last, all.
+        # Source i takes the share shares[i] of the rows that earlier sources leave; the last, all.
         self.shares = (weights / weights[::-1].cumsum()[::-1]).tolist()
         self.validation = validation
         self.seed = seed
@@ -287,19 +271,19 @@ class InstructionData:
         return Batch(*map(torch.cat, zip(*rows, strict=True)))
 
     def _whose(self, n: int) -> tuple[int, int]:
-        """Which source gives row n of all rows ever drawn, and how many it gave before."""
+        """Returns which source gives row n of all rows ever drawn, and how many it gave before."""
         for source, share in enumerate(self.shares):
             before, after = int(n * share), int((n + 1) * share)
             if after > before:
                 return source, before
-            n -= before  # which row it is of those left over
+            n -= before  # the row's number among those left over
         raise AssertionError("the last share is 1")
 
     def _order(self, source: int, epoch: int) -> np.ndarray:
-        """The order of the source's rows in an epoch, from a counter-based generator.
+        """Returns the order of the source's rows in an epoch, from a counter-based generator.
 
-        The key is (seed, source); the epoch is far up in the counter, so that the random numbers of
-        no two epochs overlap, and those of any epoch are found without the ones before.
+        The key is (seed, source), and the epoch stands in the counter's high words, so that the
+        random numbers of no two epochs overlap and those of any epoch need none of an earlier one.
         """
         bits = np.random.Philox(key=[self.seed, source], counter=[0, 0, epoch, 0])
         return np.random.Generator(bits).permutation(len(self.sources[source]))

@@ -1,4 +1,4 @@
-"""ROUGE and BLEU of a whole corpus, and the files that predictions and references come in."""
+"""Computes ROUGE and BLEU of a whole corpus, and reads files of predictions and references."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ def read_segments(path: Path, fields: Sequence[str]) -> list[list[str]]:
     """Returns the segments of a file: one list of a text file, one for each field of a .jsonl file.
 
     Raises:
-        FileNotFoundError, ValueError: no such file; it is empty; it is not UTF-8; a line is no JSON
-            object or lacks a field. All but the first name the line.
+        FileNotFoundError: there is no such file.
+        ValueError: the file is empty or not UTF-8, or a line is not a JSON object or lacks a field.
     """
     if path.suffix == ".jsonl":
         records = read_jsonl(path, fields)
         return [[record[field] for record in records] for field in fields]
     lines = read_lines(path)
-    return [lines[:-1] if lines[-1] == "" else lines]  # a file ends with a line end, or without
+    return [lines[:-1] if lines[-1] == "" else lines]  # the last line may have a line end
 
 
 def check_lengths(texts: Sequence[tuple[str, list[str]]]) -> None:
-    """Raises ValueError unless all of the (name, segments) have as many segments as the first."""
+    """Raises ValueError unless all (name, segments) have as many segments as the first."""
     (first, predictions), *references = texts
     for name, segments in references:
         if len(segments) != len(predictions):
@@ -58,8 +58,8 @@ def corpus_scores(
 
     Args:
         predictions: the N texts to judge.
-        references: [reference set][segment], each N texts. ROUGE takes, of several, the one with
-            the highest F1.
+        references: [reference set][segment], N texts in each set. With several sets ROUGE takes
+            for each text the reference with the highest F1.
         metrics: "bleu", "rouge1" to "rouge9", "rougeL", "rougeLsum".
         use_stemmer: for ROUGE.
         tokenize, lowercase: for BLEU.
@@ -67,8 +67,8 @@ def corpus_scores(
         progress: show a bar.
 
     Returns:
-        for a ROUGE metric its mean precision, recall and fmeasure, for BLEU its score (0 to 100)
-        and what that is made of; for both the signature, without which a score cannot be compared.
+        For a ROUGE metric its mean precision, recall and fmeasure; for BLEU its score (0 to 100)
+        and the numbers it is made of; for both the signature, the settings of the metric.
     """
     for metric in metrics:
         if metric not in CORPUS_METRICS:

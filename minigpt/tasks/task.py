@@ -1,4 +1,4 @@
-"""Tasks: how a record with named fields becomes a prompt and the answer that a model shall learn.
+"""Tasks: how a record with named fields becomes a prompt and the answer that a model learns.
 
     record   {"en": "I was lucky.", "fr": "J'avais de la chance."}
     prompt   "fr: {en} ->" gives  fr: I was lucky. ->
@@ -25,7 +25,7 @@ METRICS = ("bleu", "rouge", "accuracy")
 
 
 def named_fields(template: str) -> list[tuple[str, str | None]]:
-    """The template as pairs of literal text and the field that follows it, None after the last.
+    """Returns the template as pairs of literal text and the field after it, None after the last.
 
     Raises:
         ValueError: its braces do not match, or hold anything but a field's name.
@@ -43,9 +43,9 @@ def named_fields(template: str) -> list[tuple[str, str | None]]:
 
 
 def fill(template: str, record: Mapping[str, Any]) -> str:
-    """The template with each {field} replaced by the record's text, stripped of outer spaces.
+    """Returns the template with each {field} replaced by the record's text, without outer spaces.
 
-    Braces inside the record's text are ordinary letters, and so is everything else in it.
+    Nothing in the record's text is special, not even braces.
 
     Raises:
         ValueError: a field is missing or empty, or holds neither text nor a number.
@@ -73,14 +73,14 @@ class Task:
         name: what the task is called.
         templates: wordings of the prompt, with fields of the record in braces; the first is used
             unless another is asked for.
-        answer: the wording of what the model shall add. The space that parts it from the prompt
-            belongs to it, because in GPT-2's tokens a space belongs to the word after it.
+        answer: the wording of what the model is to add. The space between prompt and answer is part
+            of the answer, because in GPT-2's tokens a space belongs to the word after it.
         metric: "bleu", "rouge" or "accuracy".
         task_set: the name of the shipped data (`task_sets.task_set`); "" if there is none.
         max_new_tokens: where an answer that does not end by itself is cut off.
 
     Raises:
-        ValueError: one of them is none of these, or a template has no field.
+        ValueError: an attribute is not as described, or a template has no field.
     """
 
     name: str
@@ -103,12 +103,16 @@ class Task:
 
     @property
     def fields(self) -> tuple[str, ...]:
-        """The fields that some template or the answer names, each once."""
+        """Returns the fields that the templates or the answer name, each once."""
         named = [field for t in (*self.templates, self.answer) for _, field in named_fields(t)]
         return tuple(dict.fromkeys(field for field in named if field))
 
     def prompt(self, record: Mapping[str, Any], wording: int = 0) -> str:
-        """What the model is given. Raises ValueError: no such wording; a field is missing."""
+        """Returns the prompt of a record.
+
+        Raises:
+            ValueError: there is no such wording, or a field is missing.
+        """
         if not 0 <= wording < len(self.templates):
             raise ValueError(
                 f"wording must be from 0 to {len(self.templates) - 1} for the task {self.name}, "
@@ -117,7 +121,7 @@ class Task:
         return fill(self.templates[wording], record)
 
     def targets(self, record: Mapping[str, Any]) -> list[str]:
-        """All right answers, without their leading space: more than one where fields are numbered.
+        """Returns all right answers, without their leading space; numbered fields make several.
 
         A record without "summary" but with "summary1", "summary2", "summary3" has three, as in the
         test set of DialogSum.
@@ -131,11 +135,11 @@ class Task:
         return [fill(self.answer, answers).strip() for answers in numbered]
 
     def target(self, record: Mapping[str, Any]) -> str:
-        """The right answer, without its leading space; the first one if there are several."""
+        """Returns the right answer, the first if there are several, without its leading space."""
         return self.targets(record)[0]
 
     def completion(self, record: Mapping[str, Any]) -> str:
-        """The right answer with the white space that parts it from the prompt."""
+        """Returns the right answer with the white space that separates it from the prompt."""
         return self.answer[: -len(self.answer.lstrip())] + self.target(record)
 
 
@@ -184,7 +188,7 @@ TASKS = {task.name: task for task in (TRANSLATION, SUMMARIZATION, SENTIMENT)}
 
 
 def named_task(name: str) -> Task:
-    """Returns the shipped task of this name; ValueError if there is none."""
+    """Returns the shipped task of this name; raises ValueError if there is none."""
     if name not in TASKS:
         raise ValueError(f"no task is called {name!r}; there are {', '.join(TASKS)}")
     return TASKS[name]
@@ -193,10 +197,10 @@ def named_task(name: str) -> Task:
 def make_task(
     name: str, template: str, answer: str, metric: str = "rouge", max_new_tokens: int = 64
 ) -> Task:
-    """A task for records of one's own, such as make_task("quiz", "{question}", "{reply}").
+    """Makes a task for records of one's own: make_task("quiz", "{question}", "{reply}").
 
-    A space at the end of the template moves to the start of the answer, and one is put there if
-    nothing parts the two. Raises ValueError as Task.
+    A space at the end of the template moves to the start of the answer, and one is added there if
+    nothing separates the two. Raises ValueError as Task does.
     """
     template = template.rstrip(" ")
     gap = "" if template[-1:].isspace() or answer[:1].isspace() else " "
@@ -204,10 +208,10 @@ def make_task(
 
 
 def read_records(path: str | Path, task: Task) -> list[dict]:
-    """The records of a JSON Lines file, each with all that the task's templates and answer name.
+    """Reads a JSON Lines file of records that have all fields of the task's templates and answer.
 
     Raises:
-        FileNotFoundError, ValueError: as `read_jsonl`; and in which line a field is missing.
+        FileNotFoundError, ValueError: as `read_jsonl`; the error names a line that lacks a field.
     """
     records = read_jsonl(path)
     numbers = [n for n, line in enumerate(read_lines(Path(path)), start=1) if line.strip()]
@@ -224,14 +228,14 @@ def read_records(path: str | Path, task: Task) -> list[dict]:
 def split_records(
     records: Sequence[dict], task: Task, validation: float = 0.05, test: float = 0.05
 ) -> tuple[list[dict], list[dict], list[dict]]:
-    """(training, validation, test) records, each in the order given; no prompt is in two of them.
+    """Splits records into (training, validation, test), each in the order given.
 
-    Records with the same prompt stay together, and which comes first into the test set is decided
-    by a hash of the prompt alone: the same file is always split alike, in whatever order it stands.
+    Records with the same prompt stay together, so no prompt is in two parts. A hash of the prompt
+    alone decides its part: the same records are always split alike, in whatever order they stand.
 
     Args:
-        validation, test: how many different prompts: below 1 a fraction of them, rounded up; from 1
-            on their number; 0 for none.
+        validation, test: how many different prompts the part gets: below 1 a fraction of them,
+            rounded up; from 1 on their number; 0 for none.
 
     Raises:
         ValueError: a size is negative, or nothing is left to train on.

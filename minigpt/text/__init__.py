@@ -1,1 +1,1 @@
-"""Where text comes from: this Python's library, files, the task sets, the internet."""
+"""The sources of text: this Python's library, files, the task sets, and the internet."""

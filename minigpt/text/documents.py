@@ -1,7 +1,7 @@
 """Texts with names, and their division into a part to train on and a part to measure on.
 
-A text is a `Document(name, text)` everywhere: the name decides on which side of the split it falls.
-Nothing in the validation part was trained on, not even where one document quotes another.
+Every text is a `Document(name, text)`, whose name decides on which side of the split it falls.
+Nothing in the validation part is in the training part, even where one document quotes another.
 """
 
 import hashlib
@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
-MIN_LEAK = 60  # characters: a validation paragraph this long must not be in the training text
+MIN_LEAK = 60  # a validation paragraph of this many characters must not be in the training text
 
 
 class Document(NamedTuple):
@@ -25,7 +25,7 @@ def paragraphs(text: str) -> list[str]:
 
 
 def squeezed(paragraph: str) -> str:
-    """Replaces every run of white space by one space, which is how paragraphs are compared."""
+    """Replaces every run of white space by one space, to compare paragraphs."""
     return " ".join(paragraph.split())
 
 
@@ -34,14 +34,15 @@ def split_documents(
 ) -> tuple[list[Document], list[Document]]:
     """Returns (training, validation) documents; no validation paragraph is in the training text.
 
-    A document's side depends on its name alone (a hash of it), so that it stays there when other
-    documents come or go, in every Python version: a model trained by one version can be measured by
-    another. Only where that would leave a side empty does one document move over. Where a
-    validation paragraph of 60 characters or more occurs in a training document, the paragraph is
-    removed from the training document, however its lines are wrapped.
+    A hash of its name decides a document's side, which is therefore the same whatever other
+    documents there are and in every Python version: a model trained with one version can be
+    measured with another. If one side would be empty, one document moves over. A validation
+    paragraph of 60 characters or more is removed from every training document that contains it,
+    however its lines are wrapped.
 
     Raises:
-        ValueError: validation_fraction is not between 0 and 1, or fewer than two documents.
+        ValueError: validation_fraction is not between 0 and 1, or there are fewer than two
+            documents.
     """
     if not 0 < validation_fraction < 1:
         raise ValueError(f"validation_fraction must be between 0 and 1, got {validation_fraction}")
@@ -55,8 +56,9 @@ def split_documents(
     n_validation = min(max(n_validation, 1), len(ranked) - 1)
     validation, train = sorted(ranked[:n_validation]), sorted(ranked[n_validation:])
 
-    # Comparing whole paragraphs would miss one that is quoted inside a longer one. So look for the
-    # first 60 characters of every validation paragraph wherever a word begins in a training one.
+    # Comparing whole paragraphs would miss one that is quoted inside a longer one. Therefore the
+    # first 60 characters of every validation paragraph are looked up wherever a word begins in a
+    # training paragraph.
     openings: dict[str, list[str]] = {}
     for document in validation:
         for paragraph in map(squeezed, paragraphs(document.text)):

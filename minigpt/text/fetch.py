@@ -1,10 +1,10 @@
-"""Data from the internet, for those who have one: `minigpt data fetch NAME`.
+"""Fetches public data sets from the internet: `minigpt data fetch NAME`.
 
     folder = fetch("shakespeare")          # runs/data/shakespeare/input.txt
 
-Nothing in the course needs it. A download that was cut off is continued where it stopped, and what
-arrives is compared with what is known of the file before it gets its name, so a file that is there
-is a file that is right. Copies brought along on a stick pass the same checks: `source=PATH`.
+Nothing in the course needs them. A download that was cut off is continued where it stopped. A file
+gets its name only after it has passed its checks (size, checksum, records), so a file that exists
+is right. Copies from another machine pass the same checks: `source=PATH`.
 """
 
 import hashlib
@@ -24,19 +24,19 @@ from tqdm import tqdm
 from minigpt.text.reading import read_jsonl
 
 CHUNK = 1 << 18  # bytes read at a time
-TIMEOUT = 30  # seconds without a sign from the server
+TIMEOUT = 30  # seconds without an answer from the server
 
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """A file on the internet, and how to recognise it when it has come.
+    """A file on the internet, and how to recognise it once it is downloaded.
 
-    Where a SHA-256 is known it decides. For files that have none published, `records` and `fields`
-    say how many JSON lines they have and which text fields each line must carry: enough to notice
-    a truncated or a wrong file, not enough to notice a changed word.
+    A SHA-256 decides if one is known. For files without a published one, `records` and `fields`
+    say how many JSON lines there are and which text fields each has: enough to notice a truncated
+    or a wrong file, but not a changed word.
     """
 
-    name: str  # what it is called here; `url` may end in another name
+    name: str  # the file's name in our folder; `url` may end in another
     url: str
     size: int | None = None  # bytes
     sha256: str | None = None
@@ -45,7 +45,7 @@ class RemoteFile:
 
     @property
     def names(self) -> set[str]:
-        """The names a local copy may have: ours, or the one it is published under."""
+        """Returns the names that a local copy may have: ours, or the one it is published under."""
         return {self.name, self.url.rsplit("/", 1)[-1]}
 
 
@@ -64,8 +64,8 @@ DATASETS: dict[str, tuple[RemoteFile, ...]] = {
             sha256="86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed",
         ),
     ),
-    # Chen et al., "DialogSum: A Real-Life Scenario Dialogue Summarization Dataset", 2021. Its
-    # authors publish no checksums; the paper's counts are checked. The test set has three
+    # Chen et al. 2021, "DialogSum: A Real-Life Scenario Dialogue Summarization Dataset". The
+    # authors publish no checksums, so the paper's counts are checked. The test set has three
     # summaries of every dialogue.
     "dialogsum": (
         RemoteFile(
@@ -116,16 +116,17 @@ def fetch(
 
     Args:
         name: "shakespeare", "dialogsum" or "gpt2".
-        folder: where to; `runs/data/NAME` if not given.
-        source: a file or folder with a copy to take instead of downloading. A file is taken for
-            the one it is named after; of a folder all files of the set are expected.
-        datasets: what can be fetched.
+        folder: the folder to download into; None is `runs/data/NAME`.
+        source: a file or folder to copy from instead of downloading. A file is recognised by its
+            name; a folder must hold all files of the set.
+        datasets: the data sets that can be fetched.
         progress: show a progress bar.
 
     Raises:
-        ValueError: unknown name, or a file is not what it should be (it is not kept).
+        ValueError: the name is unknown, or a file fails its checks (it is not kept).
         FileNotFoundError: `source` does not hold the files.
-        ConnectionError: no network, or the server does not give the file; says what to do by hand.
+        ConnectionError: there is no network, or the server does not send the file; the error says
+            what to do by hand.
     """
     if name not in datasets:
         raise ValueError(f'unknown data "{name}": what can be fetched is {", ".join(datasets)}')
@@ -150,7 +151,7 @@ def fetch(
 
 
 def find_copies(name: str, source: Path, files: Sequence[RemoteFile]) -> dict[RemoteFile, Path]:
-    """Which file of the set is which path in `source`, a folder or a single file."""
+    """Finds the files of the set in `source`, a folder or a single file."""
     if not source.exists():
         raise FileNotFoundError(f"cannot copy from {source}: there is no such file or folder")
     expected = " and ".join(file.name for file in files)
@@ -194,7 +195,7 @@ def check(path: Path, file: RemoteFile) -> None:
 
 
 def is_right(path: Path, file: RemoteFile) -> bool:
-    """Whether the file is there and passes its checks."""
+    """Returns whether the file exists and passes its checks."""
     try:
         check(path, file)
     except (FileNotFoundError, ValueError):
@@ -203,7 +204,7 @@ def is_right(path: Path, file: RemoteFile) -> bool:
 
 
 def sha256_of(path: Path) -> str:
-    """The SHA-256 of a file's bytes, 64 hexadecimal digits."""
+    """Returns the SHA-256 of a file's bytes as 64 hexadecimal digits."""
     sha256 = hashlib.sha256()
     with path.open("rb") as stream:
         while chunk := stream.read(CHUNK):
@@ -224,9 +225,9 @@ def copy(path: Path, target: Path) -> None:
 
 
 def download(file: RemoteFile, target: Path, by_hand: str, progress: bool) -> None:
-    """Downloads into `target.part`, going on after the bytes it has; checks, and names it target.
+    """Downloads into `target.part`, after the bytes it already has, and renames it once checked.
 
-    A part that turns out wrong is deleted. One that is merely incomplete stays, to be continued.
+    A part that fails its checks is deleted. One that is merely incomplete stays, to be continued.
     """
     part = target.with_name(target.name + ".part")
     try:
@@ -258,11 +259,11 @@ def download(file: RemoteFile, target: Path, by_hand: str, progress: bool) -> No
 
 
 def receive(file: RemoteFile, part: Path, progress: bool) -> None:
-    """Appends to `part` what is missing; starts afresh with a server that cannot resume.
+    """Appends to `part` what is missing, or starts again if the server cannot resume.
 
-    The header `Range: bytes=N-` asks for the rest (RFC 9110, section 14). A server that knows it
-    answers 206 and sends the rest, one that does not answers 200 and sends everything; 416 means
-    that it has nothing after byte N, so those N bytes belong to something else.
+    The header `Range: bytes=N-` asks for the rest (RFC 9110, section 14). A server that supports it
+    answers 206 and sends the rest; one that does not answers 200 and sends everything. 416 means
+    that nothing follows byte N, so those N bytes belong to something else.
     """
     have = part.stat().st_size if part.exists() else 0
     if have and have == file.size:
@@ -301,6 +302,6 @@ def receive(file: RemoteFile, part: Path, progress: bool) -> None:
 
 
 def request(url: str, start: int) -> Any:
-    """The server's answer to a request for the bytes of `url` from `start` on."""
+    """Requests the bytes of `url` from `start` on, and returns the server's answer."""
     headers = {"User-Agent": "minigpt"} | ({"Range": f"bytes={start}-"} if start else {})
     return urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=TIMEOUT)

@@ -1,4 +1,4 @@
-"""Text that every Python installation carries: the docstrings of its standard library.
+"""Text that every Python installation has: the docstrings of its standard library.
 
 A language model needs megabytes of text that people wrote. The docstrings of the library and the
 chapters of the language reference behind `help()` are about 2 MB of technical English, readable
@@ -20,11 +20,11 @@ from pathlib import Path
 
 from minigpt.text.documents import Document, paragraphs, squeezed
 
-# The library's source files that are left out: other people's packages and tests.
+# These folders are left out: other people's packages, and tests.
 LEFT_OUT = {"site-packages", "dist-packages", "test", "tests", "idle_test", "turtledemo"}
 LEFT_OUT |= {"ensurepip", "pydoc_data", "__pycache__"}
 
-# Modules written in C have no source file to read; their docstrings are asked for after an import.
+# Modules written in C have no source file, so they are imported for their docstrings.
 COMPILED_MODULES = (
     "_abc _asyncio _bisect _bz2 _codecs _collections _csv _ctypes _curses _datetime _elementtree "
     "_functools _hashlib _heapq _io _json _lzma _operator _pickle _queue _random _socket _sqlite3 "
@@ -33,16 +33,16 @@ COMPILED_MODULES = (
     "pyexpat resource select sys syslog termios time unicodedata winreg zlib"
 )
 
-MIN_DOCUMENT = 200  # characters: shorter ones ("Codec cp037, generated from ...") teach nothing
-MIN_REPEAT = 30  # characters: shorter paragraphs ("For example:") may occur again and again
+MIN_DOCUMENT = 200  # characters; shorter documents ("Codec cp037, ...") teach nothing
+MIN_REPEAT = 30  # characters; shorter paragraphs ("For example:") may be repeated
 
 
 def python_library(n_documents: int | None = None) -> list[Document]:
     """Returns the English in this Python's standard library, cleaned, each paragraph once.
 
-    One document for each module (its docstrings in source order) and one for each help topic
-    (`pydoc_data.topics`, parts of the language reference), sorted by name. Nothing that has a
-    source file is imported: docstrings are found with `ast`. Takes about 2 s and gives about 2 MB;
+    There is one document for each module (its docstrings in source order) and one for each help
+    topic (`pydoc_data.topics`, parts of the language reference), sorted by name. No module that has
+    a source file is imported: `ast` finds the docstrings. They are about 2 MB, read in about 2 s;
     the exact text differs between Python versions.
 
     Args:
@@ -108,7 +108,7 @@ def docstrings_of(node: ast.AST) -> Iterator[str]:
 
 
 def compiled_docstrings(module_name: str) -> list[str]:
-    """Returns the docstrings of a module written in C; [] where this Python lacks it."""
+    """Returns the docstrings of a module written in C; [] if this Python lacks the module."""
     try:
         module = importlib.import_module(module_name)
     except ImportError:
@@ -126,7 +126,7 @@ def compiled_docstrings(module_name: str) -> list[str]:
 
 
 def help_topics() -> dict[str, str]:
-    """Returns the chapters that `help("NAME")` shows; {} where a distribution leaves them out."""
+    """Returns the chapters that `help("NAME")` shows; {} if the distribution leaves them out."""
     try:
         from pydoc_data.topics import topics
     except ImportError:
@@ -142,10 +142,11 @@ RULE = re.compile(r"[\s+|]*([-=*~^_+|#.])(\1|[\s+|])*")  # a line that only unde
 
 
 def clean(text: str) -> str:
-    """Returns text as prose: even indentation and line ends, without what is not English.
+    """Returns text as prose, with even indentation and line ends and without what is not English.
 
-    Removed: control characters, lines that only draw a rule, paragraphs less than 60% of which are
-    letters and spaces (tables, diagrams, regular expressions). "" if nothing but examples is left.
+    It removes control characters, lines that only draw a rule, and paragraphs of which less than
+    60% are letters and spaces (tables, diagrams, regular expressions). If only examples are left,
+    it returns "".
     """
     text = cleandoc(text.replace("\r\n", "\n").replace("\r", "\n"))
     text = unicodedata.normalize("NFC", text).translate(TYPOGRAPHIC)
@@ -159,16 +160,16 @@ def clean(text: str) -> str:
 
 
 def mostly_letters(paragraph: str) -> bool:
-    """Says whether at least 60% of the visible characters are ASCII letters, as in English."""
+    """Returns whether at least 60% of the visible characters are ASCII letters, as in English."""
     visible = sum(map(len, paragraph.split()))
     return sum(map(len, LETTERS.findall(paragraph))) >= 0.6 * visible
 
 
 def drop_repeats(text: str, seen: set[str]) -> str:
-    """Returns text without the paragraphs that are in `seen`; adds its own to `seen`.
+    """Returns text without the paragraphs that are in `seen`, and adds its own to `seen`.
 
-    Short paragraphs stay, unless they are all the text there is: "For example:" has its place in
-    many docstrings, but a docstring "Internal function." says nothing the second time.
+    Short paragraphs stay unless the whole text is short: "For example:" may stand in many
+    docstrings, but a docstring "Internal function." says nothing the second time.
     """
     kept = []
     parts = paragraphs(text)

@@ -1,4 +1,4 @@
-"""Reads files of text and of records, and says with file and line what is wrong with one."""
+"""Reads files of text and of records; errors name the file and the line."""
 
 import json
 from collections.abc import Iterable
@@ -14,7 +14,8 @@ def read_text(path: str | Path) -> list[Document]:
     has something to divide.
 
     Raises:
-        FileNotFoundError, ValueError: no such file; it is empty; it is not UTF-8.
+        FileNotFoundError: there is no such file.
+        ValueError: the file is empty or not UTF-8.
     """
     path = Path(path)
     pieces: list[str] = []
@@ -34,10 +35,10 @@ def read_text(path: str | Path) -> list[Document]:
 def read_jsonl(path: str | Path, fields: Iterable[str] = ()) -> list[dict]:
     """Reads the records of a JSON Lines file: one JSON object a line; blank lines are skipped.
 
-    `fields` must be present in every record, with text in them.
+    Every record must have all `fields`, with text in them.
 
     Raises:
-        FileNotFoundError, ValueError: as `read_text`; and which line is no object or lacks a field.
+        FileNotFoundError, ValueError: as `read_text`; or a line is not an object or lacks a field.
     """
     records = []
     for number, line in enumerate(read_lines(Path(path)), start=1):
@@ -63,13 +64,13 @@ def read_jsonl(path: str | Path, fields: Iterable[str] = ()) -> list[dict]:
 
 
 def read_lines(path: Path) -> list[str]:
-    """Returns the lines of a UTF-8 text file without their ends, of whichever kind these are."""
+    """Returns the lines of a UTF-8 text file without their line ends, of whatever kind."""
     if not path.is_file():
         kind = "a folder, not a file" if path.is_dir() else "no such file"
         raise FileNotFoundError(f"cannot read {path}: {kind}")
     data = path.read_bytes()
     try:
-        text = data.decode("utf-8-sig")  # without the byte-order mark some editors write first
+        text = data.decode("utf-8-sig")  # drops the byte-order mark that some editors write
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise ValueError(

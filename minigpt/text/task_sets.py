@@ -1,7 +1,7 @@
 """The task sets in `data/`: translation, dialogues with summaries, and reviews.
 
-`task_set` returns records, for fine-tuning and for judging; `task_texts` the same texts as a large
-model would meet them on the web, for pretraining.
+`task_set` returns records, for fine-tuning and for judging; `task_texts` returns the same texts as
+a large model would meet them on the web, for pretraining.
 """
 
 import random
@@ -18,7 +18,7 @@ SPLITS = ("train", "validation", "test")
 
 
 def data_folder() -> Path:
-    """Returns the folder of task sets and base model: in the package, or in a checkout `data`."""
+    """Returns the folder of task sets and base model: in the package or, in a checkout, `data`."""
     package = Path(__file__).parents[1]
     for folder in (package / "_data", package.parent / "data"):
         if folder.is_dir():
@@ -33,7 +33,8 @@ def task_set(task: str, split: str) -> list[dict]:
     dialogue, summary, topic}.
 
     Raises:
-        ValueError: unknown task or split. FileNotFoundError: the file has not been made yet.
+        ValueError: there is no such task or split.
+        FileNotFoundError: the file has not been made yet.
     """
     if task not in TASK_FIELDS:
         raise ValueError(f'unknown task "{task}": the task sets are {", ".join(TASK_FIELDS)}')
@@ -46,11 +47,11 @@ def task_set(task: str, split: str) -> list[dict]:
 
 
 def task_texts(task: str, split: str) -> list[str]:
-    """Returns the split as plain text for pretraining, in which no task is ever asked for.
+    """Returns the split as plain text for pretraining, which never asks for a task.
 
-    Translations are found in it as in the text that large models are made from: as pages in two
-    languages (`bilingual_pages`). Summaries are shuffled by themselves and come a dozen to a text,
-    so that none stands next to its dialogue.
+    Translations stand in it as in the text that large models are trained on: as pages in two
+    languages (`bilingual_pages`). Summaries are shuffled separately, a dozen to a text, so that
+    none stands next to its dialogue.
     """
     examples = task_set(task, split)
     if task == "reviews":
@@ -62,7 +63,7 @@ def task_texts(task: str, split: str) -> list[str]:
 
 
 def dozens(sentences: list[str], seed: int) -> list[str]:
-    """Joins twelve sentences to a text, every different one once, in an order given by seed."""
+    """Joins every twelve sentences into a text, each different one once, shuffled by seed."""
     order = list(dict.fromkeys(sentences))
     random.Random(seed).shuffle(order)
     return [" ".join(order[i : i + 12]) for i in range(0, len(order), 12)]
@@ -71,8 +72,8 @@ def dozens(sentences: list[str], seed: int) -> list[str]:
 def bilingual_pages(pairs: list[tuple[str, str]], seed: int) -> list[str]:
     """Returns texts of one to three English sentences, an empty line, and the same in French.
 
-    Radford et al. 2019 (GPT-2, section 3.7 and table 1) found such pages in WebText, and that a
-    model which has read some can translate a little. Every different pair comes once.
+    Radford et al. 2019 (GPT-2, section 3.7 and table 1) found such pages in WebText, and found that
+    a model which has read some can translate a little. Every different pair is used once.
     """
     order, generator = list(dict.fromkeys(pairs)), random.Random(seed)
     generator.shuffle(order)

@@ -25,7 +25,7 @@ def make(*arguments: object) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture(scope="module")
 def run_of_make(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """A folder that make.py has just written one task to, the quickest, and what it printed."""
+    """Returns a folder into which make.py has written the quickest task, and what it printed."""
     folder = tmp_path_factory.mktemp("made")
     run = make("--task", "reviews", "--out", folder)
     assert run.returncode == 0, run.stderr

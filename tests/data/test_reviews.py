@@ -32,7 +32,7 @@ def splits() -> Splits:
 def naive_bayes(
     train: list[Row], test: list[Row], features: Callable[[str], Iterable[object]]
 ) -> float:
-    """The accuracy of a multinomial naive Bayes classifier with add-one smoothing."""
+    """Returns the accuracy of a multinomial naive Bayes classifier with add-one smoothing."""
     counts = {label: Counter[object]() for label in ("positive", "negative")}
     for row in train:
         counts[row["label"]].update(features(row["text"]))
@@ -97,7 +97,7 @@ def test_the_split_of_an_opinion_is_the_crc32_of_the_pair() -> None:
 
 
 def plain(text: str) -> str:
-    """Only the words, with a space on either side of each, so that "in" finds whole words."""
+    """Returns only the words, with a space on either side, so that "in" finds whole words."""
     return " " + " ".join(re.findall(r"[\w-]+", text.lower())) + " "
 
 

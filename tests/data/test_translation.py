@@ -21,7 +21,7 @@ VOWEL = "[aeiouyàâéèêëîïôùûüœAEIOUÉÊ]"
 
 @pytest.fixture(scope="module")
 def made():
-    """The sentences with their combinations, by split."""
+    """Returns the sentences with their combinations, by split."""
     return translation.sentences(0)
 
 
@@ -255,7 +255,7 @@ def test_no_sentence_occurs_twice_in_either_language(pairs):
 
 
 def remainder(word, noun):
-    """The held-out rule written down a second time."""
+    """Computes the remainder that decides the split, written down a second time."""
     return crc32(f"{word}|{noun}".encode()) % 100
 
 

@@ -1,1 +1,1 @@
-"""What tests/test_house.py needs: the imports of a tree as a graph, and the rules they keep."""
+"""Helpers of tests/test_house.py: the imports of a tree, and the rules that they keep."""

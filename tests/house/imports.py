@@ -1,4 +1,4 @@
-"""The imports of a tree of Python files, read from their text: nothing is run.
+"""Reads the imports of a tree of Python files from their text; nothing is run.
 
 A tree is a dict from a file's path to its text, so that a made-up one is as good as ours. An
 import is *late* when it stands inside a function, and *typing* when it stands under
@@ -17,7 +17,7 @@ PACKAGES = ("minigpt", "kernels", "lessons", "tests")
 
 
 class Import(NamedTuple):
-    """One import: what stands in line `line` of `file`, and what it reaches.
+    """An import in line `line` of `file`, and what it reaches.
 
     target is the path of a file of the tree, or the name of a package that is not in the tree.
     """
@@ -46,7 +46,7 @@ class Tree:
 
     @cached_property
     def imports(self) -> list[Import]:
-        """Every import of every file, in the order of their lines."""
+        """Returns every import of every file, in the order of their lines."""
         found = (found for file in self.texts for found in self._imports_of(file))
         return list(dict.fromkeys(found))  # one of `from module import a, b`
 

@@ -1,4 +1,4 @@
-"""Kernels run in Triton's interpreter here, and write into outputs that notice a slip."""
+"""Runs kernels in Triton's interpreter, with outputs that reveal stray or missing writes."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ POISON_BYTE = 0xCD
 
 
 def poison(buffer: Tensor) -> None:
-    """Fill it with what no kernel writes: NaN in floats, 0xCD in bytes."""
+    """Fills a buffer with what no kernel writes: NaN in floats, 0xCD in bytes."""
     buffer.fill_(torch.nan if buffer.dtype.is_floating_point else POISON_BYTE)
 
 
 def is_poison(values: Tensor) -> Tensor:
-    """Where `poison` was not overwritten, bool."""
+    """Returns where `poison` has not been overwritten, as bool."""
     return values.isnan() if values.dtype.is_floating_point else values == POISON_BYTE
 
 
@@ -34,9 +34,9 @@ Poisoned = Callable[..., Tensor]
 
 @pytest.fixture
 def poisoned(monkeypatch: pytest.MonkeyPatch) -> Iterator[Poisoned]:
-    """poisoned(n, dtype) -> an output [n] in the middle of a larger poisoned buffer.
+    """Provides poisoned(n, dtype), an output [n] in the middle of a larger poisoned buffer.
 
-    Launchers make their outputs with torch.empty, which gives such tensors too while a test runs.
+    Launchers make their outputs with torch.empty, which returns such tensors too during a test.
 
     When the test is over, the guard bands on both sides must still be poison, and no NaN may be
     left in a float output. In a byte output 0xCD can be a right answer: compare with the expected

@@ -1,4 +1,4 @@
-"""Who computes: the device chooses, and what cannot be had is refused or said once."""
+"""The device chooses the backend; one that cannot be used is refused, or warned of once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What torch.compile and torch.library see of the public functions, and shapes without numbers."""
+"""The public functions under torch.compile and torch.library, and on shapes without numbers."""
 
 from __future__ import annotations
 

@@ -1,12 +1,12 @@
-"""What only a GPU can show: the compiled kernels' values, and every way to call them.
+"""Tests that need a GPU: the compiled kernels' values, and every way to call them.
 
     TRITON_INTERPRET=0 pytest tests/kernels/test_on_gpu.py
 
-Elsewhere in this folder kernels are interpreted, so these tests ask for a run of their own; without
-a GPU they are skipped. Values are compared with the reference and with float64, on random numbers.
-The ways to call are another stream, a CUDA graph, torch.compile and a second GPU. Every operation
-gets two sets of inputs for that: the first to prepare, the second for the results to compare. So a
-kernel that runs too early, or on what was there at the time of the capture, is found out.
+The other tests in this folder interpret kernels, so these need a run of their own; without a GPU
+they are skipped. Values are compared with the reference and with float64, on random numbers. The
+ways to call are another stream, a CUDA graph, torch.compile and a second GPU. For these every
+operation gets two sets of inputs: it is prepared on the first, and its results on the second are
+compared. So a kernel that runs too early, or on the inputs of the capture, is found out.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def test_values_are_those_of_the_reference(shape: tuple[int, int], dtype: torch.
 
 
 class Operation(NamedTuple):
-    """What is called, twice the inputs for it, and the error allowed in units of the largest."""
+    """A function to call, two sets of inputs, and the error allowed relative to the largest."""
 
     function: Callable[..., list[Tensor]]
     first: list[Tensor]

@@ -1,4 +1,4 @@
-"""Tensors in NF4 that tests begin with."""
+"""NF4 tensors that tests start from."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from kernels import NF4Tensor, quantize_nf4
 
 
 def random_nf4(n: int, block_size: int, nested_block_size: int | None) -> NF4Tensor:
-    """n numbers in NF4, filled at random: any codes are a right input."""
+    """Returns n numbers in NF4, filled at random: any codes are a valid input."""
     blocks = -(-n // block_size)
     codes = torch.randint(0, 256, ((n + 1) // 2,), dtype=torch.uint8)
     if nested_block_size is None:

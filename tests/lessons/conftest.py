@@ -1,4 +1,4 @@
-"""Runs a lesson the way a learner does, in a process of its own, with the smallest settings."""
+"""Runs a lesson as a learner does, in a process of its own, with the smallest settings."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LESSONS = Path(__file__).resolve().parents[2] / "lessons"
 
 
 class Finished(NamedTuple):
-    """What a lesson printed, its closing table by row name, and its figures by file name."""
+    """A lesson's printed text, its closing table by row name, and its figures by file name."""
 
     output: str
     table: dict[str, dict[str, str]]
@@ -24,7 +24,7 @@ class Finished(NamedTuple):
 
 @pytest.fixture
 def run_lesson(tmp_path: Path) -> Callable[..., Finished]:
-    """run_lesson(3, "--quick") runs lesson 03 in an empty folder."""
+    """Provides run_lesson: run_lesson(3, "--quick") runs lesson 03 in an empty folder."""
 
     def run(number: int, *options: str) -> Finished:
         (script,) = LESSONS.glob(f"{number:02d}_*.py")

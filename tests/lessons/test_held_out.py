@@ -21,7 +21,7 @@ TEXTS = ["aba", "b" * 30, "abababababab", "aab" * 9]
 
 @pytest.fixture
 def drawn(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], HeldOut]:
-    """drawn(100) draws 100 bytes or more of TEXTS; a token is a byte."""
+    """Provides drawn: drawn(100) draws 100 bytes or more of TEXTS; a token is a byte."""
     documents = [Document(str(i), text) for i, text in enumerate(TEXTS)]
     monkeypatch.setattr(held_out, "python_library", lambda n_documents=None: documents)
     monkeypatch.setattr(held_out, "split_documents", lambda documents: ([], documents))
@@ -68,7 +68,7 @@ def test_at_least_two_documents_are_drawn(drawn: Callable[[int], HeldOut]) -> No
 def test_the_error_of_a_change_covers_the_truth_as_often_as_it_says(
     drawn: Callable[[int], HeldOut],
 ) -> None:
-    """Of many texts with a known change, two standard errors miss it in about 5%."""
+    """Over many texts with a known change, two standard errors miss it in about 5%."""
     some = drawn(10**9)
     generator = np.random.default_rng(0)
     missed = 0

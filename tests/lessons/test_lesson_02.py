@@ -83,7 +83,7 @@ def test_place_in_sentence_counts_from_each_end_token() -> None:
 
 
 def test_the_exam_gives_full_marks_to_who_knows_the_text() -> None:
-    """The text counts 0 1 2 ... 9 0 1 2 ...; the models below know that, each from what it sees."""
+    """The text counts 0 1 2 ... 9 0 1 2 ...; both models know that and use what each can see."""
 
     class Counts(torch.nn.Module):
         def __init__(self, from_the_right: bool) -> None:

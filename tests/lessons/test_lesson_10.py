@@ -59,7 +59,7 @@ def expected_error_of_nf4() -> float:
 
 
 def interpreted(code: str) -> str:
-    """What a script prints in a process that has Triton's interpreter."""
+    """Returns what a script prints in a process that has Triton's interpreter."""
     done = subprocess.run(
         [sys.executable, "-c", code], env={**os.environ, "TRITON_INTERPRET": "1"},
         capture_output=True, text=True, timeout=120, check=False,

@@ -15,12 +15,12 @@ from kernels.reference import dequantize_scales, quantize_scales
 
 
 def numbers(text: str) -> list[float]:
-    """All numbers in a text, in their order."""
+    """Returns all numbers in a text, in their order."""
     return [float(found) for found in re.findall(r"[+-]?\d+(?:\.\d+)?", text)]
 
 
 def after(label: str, output: str) -> list[float]:
-    """The numbers behind the label at the beginning of a line."""
+    """Returns the numbers behind the label at the beginning of a line."""
     (line,) = re.findall(rf"^{re.escape(label)}(.*)$", output, re.MULTILINE)
     return numbers(line)
 

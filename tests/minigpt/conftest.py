@@ -1,4 +1,4 @@
-"""The run that several test files compare theirs with."""
+"""Provides the run that several test files compare theirs with."""
 
 from __future__ import annotations
 
@@ -10,5 +10,5 @@ from tests.minigpt.tiny.run import TinyData, tiny_config, tiny_model
 
 @pytest.fixture(scope="session")
 def uninterrupted() -> TrainResult:
-    """What tiny_run's model learns when nothing stops it."""
+    """Returns what tiny_run's model learns when nothing stops it."""
     return train(tiny_model(), TinyData(), tiny_config())

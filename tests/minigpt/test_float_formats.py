@@ -31,7 +31,7 @@ FORMATS = {
 
 
 def joined(bits: FloatBits, format: FloatFormat) -> int:
-    """The three parts side by side as one whole number."""
+    """Returns the three parts side by side as one whole number."""
     exponent = bits.sign << format.exponent_bits | bits.exponent
     return exponent << format.mantissa_bits | bits.mantissa
 

@@ -39,7 +39,7 @@ bit_counts = st.integers(2, 8)
 
 
 def slack(step: float, bits: int) -> float:
-    """Half a step, and what a few roundings in fp32 add to numbers of up to 2^bits steps."""
+    """Returns half a step plus what a few fp32 roundings add to numbers of up to 2^bits steps."""
     return step / 2 + step * 2**bits * 2.0**-21
 
 

@@ -4,10 +4,10 @@ Each record is {"fname", "dialogue", "summary", "topic"} as in DialogSum (Chen e
 https://arxiv.org/abs/2105.06762). A situation is a small program (see `scene.Scene`) that
 draws facts, writes turns with them, and reports them in one or two sentences.
 
-Which split a dialogue belongs to is decided by what it is about: the SHA-256 of the situation and
-its two (sometimes three) key facts, modulo 10, is 0 for validation, 1 for test, and 2 to 9 for
-training. The summary tells the key facts, so no test summary can have been seen in training,
-while every word of it, and each key fact by itself, has been.
+What a dialogue is about decides its split: the SHA-256 of the situation and its two (sometimes
+three) key facts, modulo 10, is 0 for validation, 1 for test, and 2 to 9 for training. The summary
+tells the key facts, so no test summary can have been seen in training, while every word of it, and
+each key fact by itself, has been.
 """
 
 import hashlib
@@ -49,7 +49,7 @@ SITUATIONS: dict[str, tuple[Callable[[Scene], None], str]] = {
 
 @dataclass(frozen=True)
 class Dialogue:
-    """One dialogue with what the tests want to know about it."""
+    """A dialogue, and what the tests want to know about it."""
 
     situation: str
     key: tuple[str, ...]  # the facts that decide the split
@@ -60,13 +60,13 @@ class Dialogue:
 
 
 def split_of(situation: str, key: tuple[str, ...]) -> str:
-    """The split of a combination of key facts: stable over runs and Python versions."""
+    """Returns the split of a combination of key facts: stable over runs and Python versions."""
     digest = hashlib.sha256("|".join((situation, *key)).encode()).digest()
     return {0: "validation", 1: "test"}.get(int.from_bytes(digest[:4], "big") % 10, "train")
 
 
 def write(situation: str, rng: random.Random) -> Dialogue:
-    """Play one scene of a situation."""
+    """Plays one scene of a situation."""
     scene = Scene(rng)
     SITUATIONS[situation][0](scene)
     facts = {name: scene.facts[name] for name in scene.summary_facts}
@@ -76,12 +76,12 @@ def write(situation: str, rng: random.Random) -> Dialogue:
 
 
 def words(text: str) -> set[str]:
-    """The words of a text, lower case: what "every word occurs in training" is about."""
+    """Returns the words of a text in lower case, of which every one has to occur in training."""
     return set(re.findall(r"[\w$:'-]+", text.lower()))
 
 
 def acceptable(dialogue: Dialogue) -> bool:
-    """6 to 14 turns, and no single turn that holds all the facts of the summary."""
+    """Returns whether there are 6 to 14 turns, none with all the facts of the summary."""
     turns = dialogue.dialogue.lower().split("\n")
     facts = [fact.said.lower() for fact in dialogue.facts.values()]
     return MIN_TURNS <= len(turns) <= MAX_TURNS and not any(
@@ -90,7 +90,7 @@ def acceptable(dialogue: Dialogue) -> bool:
 
 
 def write_all(seed: int = 0) -> dict[str, list[Dialogue]]:
-    """All dialogues of the three splits, in the order of the files."""
+    """Returns all dialogues of the three splits, in the order of the files."""
     rng = random.Random(seed)
     names = list(SITUATIONS)
     splits: dict[str, list[Dialogue]] = {}
@@ -118,7 +118,7 @@ def write_all(seed: int = 0) -> dict[str, list[Dialogue]]:
 
 
 def generate(seed: int = 0) -> dict[str, list[dict[str, str]]]:
-    """The records of the splits "train", "validation" and "test" in DialogSum's fields."""
+    """Returns the records of the splits "train", "validation" and "test" in DialogSum's fields."""
     return {
         split: [
             {

@@ -3,7 +3,7 @@
 from .scene import Scene
 from .words import AFTERNOON_TIMES, MORNING_TIMES, WORKDAYS
 
-# What a driver notices: what the mechanic finds.
+# {what a driver notices: what the mechanic finds}
 CAR_FAULTS = {
     "won't start": (
         "the battery is dead; the battery is old; a cable is loose; the fuel pump is broken"
@@ -19,7 +19,7 @@ CAR_FAULTS = {
     "brakes badly": "the brakes are worn; a brake pipe is broken; a tire is worn",
 }
 
-# What a repair costs: what it costs with used parts.
+# {the price of a repair: its price with used parts}
 USED_PARTS = {
     "$90": "$60", "$120": "$80", "$150": "$100", "$180": "$120",
     "$220": "$150", "$260": "$170", "$300": "$200", "$350": "$240",
@@ -105,7 +105,7 @@ def car(s: Scene) -> None:
         )
 
 
-# What does not work: what it can be.
+# {what does not work: the possible causes}
 COMPUTER_FAULTS = {
     "the Internet is very slow": "the router is old; a cable is loose; the wireless signal is weak",
     "I have no Internet > there is no Internet": (

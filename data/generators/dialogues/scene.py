@@ -1,6 +1,6 @@
 """The stage on which a dialogue is written: facts, turns, slips of the tongue, a summary.
 
-A situation (see `travel.py` and its neighbors) is a function that gets a Scene. It draws
+A situation (see `travel.py` and the files beside it) is a function that gets a Scene. It draws
 facts, lets speaker A (who wants something) and speaker B (who can help) talk about them, and ends
 with a summary of those facts. Wordings are written in a small notation:
 
@@ -21,7 +21,7 @@ _SENTENCE_START = re.compile(r"(^|[.!?] )([a-z])")
 
 @dataclass(frozen=True)
 class Fact:
-    """One fact of a dialogue: the words of a turn that give it, and the words that report it."""
+    """A fact of a dialogue: the words of a turn that give it, and the words that report it."""
 
     said: str
     told: str
@@ -29,7 +29,7 @@ class Fact:
 
 @dataclass
 class Scene:
-    """One dialogue in the making. `rng` decides everything; nothing else is random."""
+    """A dialogue in the making. `rng` decides everything; nothing else is random."""
 
     rng: random.Random
     facts: dict[str, Fact] = field(default_factory=dict)
@@ -45,11 +45,11 @@ class Scene:
         self.phrases = {**PHRASES, "hello": f"[hello|hi|{self.rng.choice(DAYTIMES)}]"}
 
     def chance(self, probability: float) -> bool:
-        """True with the given probability."""
+        """Returns True with the given probability."""
         return self.rng.random() < probability
 
     def draw(self, name: str, options: str) -> str:
-        """Draw the fact `name` from "one; two; said > told", different from all facts so far.
+        """Draws the fact `name` from "one; two; said > told", different from all facts so far.
 
         Returns what is said, for a situation that branches on it.
         """
@@ -59,7 +59,7 @@ class Scene:
         return fact.said
 
     def person(self, speaker: str) -> None:
-        """Give a speaker a full name: facts {name} "Anna Carter" and {title} "Ms. Carter"."""
+        """Gives a speaker a full name: facts {name} "Anna Carter" and {title} "Ms. Carter"."""
         woman = self.chance(0.5)
         first, last = self._one(WOMEN if woman else MEN), self._one(SURNAMES)
         self.facts["name"] = Fact(f"{first} {last}", f"{first} {last}")
@@ -67,29 +67,29 @@ class Scene:
         self.names[speaker] = f"{first} {last}"
 
     def friend(self, speaker: str, name: str = "friend") -> None:
-        """Give a speaker a first name, as the fact `name`."""
+        """Gives a speaker a first name, as the fact `name`."""
         self.draw(name, f"{WOMEN}; {MEN}")
         self.names[speaker] = self.facts[name].told
 
     def a(self, *wordings: str, p: float = 1.0) -> None:
-        """Speaker A says one of the wordings (with probability `p`)."""
+        """Lets speaker A say one of the wordings (with probability `p`)."""
         if self.chance(p):
             self._say("A", wordings)
 
     def b(self, *wordings: str, p: float = 1.0) -> None:
-        """Speaker B says one of the wordings (with probability `p`)."""
+        """Lets speaker B say one of the wordings (with probability `p`)."""
         if self.chance(p):
             self._say("B", wordings)
 
     def slip(self, name: str, options: str, probability: float = 0.16) -> None:
-        """Sometimes the fact `name` will first be said wrongly and then corrected."""
+        """Sometimes lets the fact `name` be said wrongly at first and then corrected."""
         facts = " ".join(f"{fact.said} {fact.told}" for fact in self.facts.values())
         wrong = self.rng.choice([f.said for f in _read_options(options) if f.said not in facts])
         if self.chance(probability):
             self.slips[name] = wrong
 
     def check(self, name: str, asker: str = "B", probability: float = 0.06) -> None:
-        """Sometimes the listener asks whether a fact was heard correctly."""
+        """Sometimes lets the listener ask whether a fact was heard correctly."""
         if self.chance(probability) and not self.corrections:
             self._say(
                 asker, (f"[Sorry, did|Did] you say {{{name}}}?", f"{{{name}}}, [right|correct]?")
@@ -99,7 +99,7 @@ class Scene:
             )
 
     def wait(self, probability: float = 0.08) -> None:
-        """Sometimes B needs a moment to look something up."""
+        """Sometimes gives B a moment to look something up."""
         if self.chance(probability):
             self.b(
                 "[Could|Can] you [wait|hold on] a [moment|second|minute]?",
@@ -109,7 +109,7 @@ class Scene:
             self.b("Thanks for waiting.")
 
     def welcome(self, *wordings: str, p: float = 0.2) -> None:
-        """Sometimes B speaks first, with a remark on the weather now and then."""
+        """Sometimes lets B speak first, with a remark on the weather now and then."""
         if self.chance(p):
             self._say("B", wordings)
             if self.chance(0.2):
@@ -117,12 +117,12 @@ class Scene:
             self._say("B", ("{how}?",))
 
     def small_talk(self, starter: str, p: float = 0.2) -> None:
-        """Sometimes two friends exchange a remark that has nothing to do with the matter."""
+        """Sometimes lets two friends exchange a remark that has nothing to do with the matter."""
         if self.chance(p):
             self._exchange(starter, FRIEND_TALK)
 
     def summarize(self, *wordings: str, key: str) -> None:
-        """Write the summary. `key` names the facts whose combination decides the split.
+        """Writes the summary. `key` names the facts whose combination decides the split.
 
         {A} and {B} become a speaker's name if the dialogue gives one, the first name when
         it is repeated, else #Person1# or #Person2# by who speaks first.
@@ -145,7 +145,7 @@ class Scene:
         self.key = tuple(self.facts[name].told for name in key.split())
 
     def dialogue(self) -> str:
-        """The turns as DialogSum writes them; who speaks first is #Person1#."""
+        """Returns the turns as DialogSum writes them; who speaks first is #Person1#."""
         first = self.turns[0][0]
         return "\n".join(
             f"#Person{1 if speaker == first else 2}#: {words}" for speaker, words in self.turns
@@ -160,7 +160,7 @@ class Scene:
         self._say(_other(starter), (answer,))
 
     def _expand(self, wording: str) -> str:
-        """Replace phrases and settle every [choice|of|words], innermost first."""
+        """Replaces phrases and settles every [choice|of|words], innermost first."""
         wording = _SLOT.sub(lambda m: self.phrases.get(m.group(1), m.group(0)), wording)
         while match := _CHOICE.search(wording):
             option = self.rng.choice(match.group(1).split("|"))
@@ -184,7 +184,7 @@ class Scene:
             self._correct(speaker, wrong, name)
 
     def _correct(self, speaker: str, wrong: str, name: str) -> None:
-        """The speaker notices a slip alone, or because the other repeats it."""
+        """Lets the speaker notice a slip alone, or because the other repeats it."""
         self.corrections.append((wrong, name))
         right = self.facts[name].said
         if self.chance(0.5):
@@ -198,7 +198,7 @@ class Scene:
             self._add(who, _polish(self._expand(wording)))
 
     def _add(self, speaker: str, words: str) -> None:
-        """Two sentences of one speaker in a row make one turn."""
+        """Adds words of a speaker; two sentences of one speaker in a row make one turn."""
         if self.turns and self.turns[-1][0] == speaker:
             words = f"{self.turns.pop()[1]} {words}"
         self.turns.append((speaker, words))
@@ -214,6 +214,6 @@ def _other(speaker: str) -> str:
 
 
 def _polish(text: str) -> str:
-    """Single spaces, and a capital at the start of every sentence."""
+    """Returns text with single spaces, and a capital at the start of every sentence."""
     text = " ".join(text.split())
     return _SENTENCE_START.sub(lambda m: m.group(1) + m.group(2).upper(), text)

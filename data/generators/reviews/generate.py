@@ -26,7 +26,7 @@ from .words import DOMAINS, KINDS, PRODUCTS
 SIZES = {"train": 4000, "validation": 500, "test": 500}
 LONGEST = 121  # characters; keeps the three files inside their budget
 
-# The part is {S} with its verb {be}; {adj}, {like} and {pred} come from the kind of the part.
+# The part is {S} with its verb {be}; {adj}, {like} and {pred} come from the part's kind.
 DIRECT = ("{S} {be} {adj}", "{S} {be} really {adj}", "{S} {be} very {adj}", "I found {S} {adj}")
 # ... {adj} is of the opposite kind to what is meant.
 FLIPPED = {
@@ -45,9 +45,9 @@ FLIPPED = {
         "{S} {be} not nearly as {adj} as people say",
     ),
 }
-# Kinds that a thing has not got as one of its own parts, so "a kettle with a better price" is odd.
+# Kinds that are not a part of the thing itself, so that "a kettle with a better price" sounds odd.
 NOT_COMPARED = ("price", "delivery", "support", "ending", "queue", "punctual")
-# Said of any part.
+# These are said of any part.
 GENERAL = {
     "positive": (
         "{S} could not be better",
@@ -131,7 +131,7 @@ class Part(NamedTuple):
 
 
 class Opinion(NamedTuple):
-    """What can be said about a part: the word that decides the split, and the whole clauses."""
+    """An opinion about a part: the word that decides the split, and the whole clauses."""
 
     part: Part
     word: str
@@ -140,7 +140,7 @@ class Opinion(NamedTuple):
 
 
 def parse(table: str) -> dict[str, dict[str, list[str]]]:
-    """A table of words.py: a heading, then lines of a mark and things between semicolons."""
+    """Parses a table of words.py: headings, and lines of a mark and things between semicolons."""
     found: dict[str, dict[str, str]] = {}
     heading = ""
     for line in table.strip().splitlines():
@@ -159,7 +159,7 @@ def parse(table: str) -> dict[str, dict[str, list[str]]]:
 
 
 def agree(text: str, plural: bool, past: bool = False) -> str:
-    """Give the verbs of text the number of their subject: "need{s}" is "need" or "needs"."""
+    """Gives the verbs of text the number of their subject: "need{s}" is "need" or "needs"."""
     be = ("were" if plural else "was") if past else ("are" if plural else "is")
     ends = {"is": be, "be": be, "has": "have" if plural else "has"}
     ends |= {"s": "" if plural else "s", "es": "" if plural else "es"}
@@ -171,7 +171,7 @@ def agree(text: str, plural: bool, past: bool = False) -> str:
 def opinions_about(
     product: str, part: Part, domain: dict[str, list[str]]
 ) -> dict[str, list[Opinion]]:
-    """Everything that can be said about one part, by what it says: positive or negative."""
+    """Returns everything that can be said about one part, by what it says: positive or negative."""
     kind, plural = part.kind, part.number == "p"
     subject = f"the {part.name}"
 
@@ -203,7 +203,7 @@ def opinions_about(
 
 
 def split_of(part: str, word: str) -> str:
-    """The split that owns an opinion: a pure function of the pair, whatever the seed."""
+    """Returns the split that owns an opinion: a pure function of the pair, whatever the seed."""
     remainder = zlib.crc32(f"{part}|{word}".encode()) % 10
     return {8: "validation", 9: "test"}.get(remainder, "train")
 
@@ -233,7 +233,7 @@ class Product:
 
 
 def products() -> list[Product]:
-    """All products of words.py, in its order."""
+    """Returns all products of words.py, in its order."""
     kinds: dict[str, Any] = {}
     for heading, marks in parse(KINDS).items():
         name, tense = heading.split()
@@ -245,7 +245,7 @@ def products() -> list[Product]:
 def choose_opinions(
     rng: random.Random, product: Product, split: str, labels: list[str]
 ) -> list[str] | None:
-    """One clause a label, each about another part and kind; None if the split has none left."""
+    """Draws a clause for each label, all about different parts; None if there are none left."""
     clauses: list[str] = []
     kinds: list[dict[str, Any]] = []
     for label in labels:
@@ -266,7 +266,7 @@ def choose_opinions(
 
 
 def name_the_thing(rng: random.Random, product: Product, text: str) -> str:
-    """Replace {This} and {it} by "this kettle" the first time, then by "the kettle" and "it"."""
+    """Replaces {This} and {it} by "this kettle" the first time, then by "the kettle" and "it"."""
     this = f"{'these' if product.plural else 'this'} {product.name}"
     named = False
 
@@ -283,7 +283,7 @@ def name_the_thing(rng: random.Random, product: Product, text: str) -> str:
 
 
 def review(rng: random.Random, product: Product, split: str, label: str) -> str | None:
-    """One review of product with the given label, or None if the draw did not work out."""
+    """Writes a review of product with the given label, or returns None if the draw fails."""
     if rng.random() < 0.62:
         frame = rng.choice(MIXED * 2 + MIXED_ONLY[label] * 3)
     else:
@@ -316,7 +316,7 @@ def review(rng: random.Random, product: Product, split: str, label: str) -> str 
 
 
 def generate(seed: int = 0) -> dict[str, list[dict[str, str]]]:
-    """The three splits, each half positive and half negative, without a text that occurs twice.
+    """Returns the three splits, each half positive and half negative; no text occurs twice.
 
     Returns:
         {"train": 4000, "validation": 500, "test": 500} of {"text", "label"}; the same for the same
@@ -346,5 +346,5 @@ def generate(seed: int = 0) -> dict[str, list[dict[str, str]]]:
 
 
 def words(text: str) -> set[str]:
-    """The different words of a text, in lower case: "grandmother's" and "check-in" are one each."""
+    """Returns the different words of a text in lower case; "check-in" is one word."""
     return set(re.findall(r"\w+(?:['-]\w+)*", text.lower()))

@@ -1,9 +1,9 @@
 """The words of the review task: what can be reviewed, and what can be said about its parts.
 
-Three tables. KINDS says what can be praised or blamed in a kind of part (a battery, a waiter, a
-plot): adjectives that fit both before and after the noun, and whole predicates. PRODUCTS says what
-parts a thing has and of which kind each is. DOMAINS says how people talk about a whole class of
-things: why they came to it, their verdict, and what they compare it with.
+There are three tables. KINDS says what can be praised or blamed in a kind of part (a battery, a
+waiter, a plot): adjectives that fit both before and after the noun, and whole predicates. PRODUCTS
+says what parts a thing has and of which kind each is. DOMAINS says how people talk about a whole
+class of things: why they came to it, their verdict, and what they compare it with.
 
 In all of them {s} {es} {is} {has} agree with the subject they follow. In DOMAINS {it} is the thing
 as an object, {This} the thing as a subject, {product} its name, {better} is "a better battery".

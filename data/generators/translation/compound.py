@@ -64,7 +64,7 @@ def activity(
 
 
 def because(g: Grammar) -> Sentence:
-    """He drank some water because he was thirsty."""
+    """Draws a sentence like: He drank some water because he was thirsty."""
     name = g.pick(list(REASONS))
     subject = g.person(0.3)
     tense = g.rng.choice(["past", "past", "near", "want"])
@@ -76,7 +76,9 @@ def because(g: Grammar) -> Sentence:
 
 
 def if_when(g: Grammar) -> Sentence:
-    """If you are hungry, you can eat an apple. When she is sad, she listens to this song."""
+    """Draws a sentence like: If you are hungry, you can eat an apple. When she is sad, she listens
+    to this song.
+    """
     name = g.pick(
         [n for n in REASONS if n not in ("busy", "late", "furious", "jealous", "nervous")]
     )
@@ -97,7 +99,7 @@ def if_when(g: Grammar) -> Sentence:
 
 
 def reported(g: Grammar) -> Sentence:
-    """I think that she will sell her car."""
+    """Draws a sentence like: I think that she will sell her car."""
     subject = g.person(0.6)
     verb = g.pick(list(SAYING))
     other = g.person(0.5)
@@ -121,7 +123,9 @@ def reported(g: Grammar) -> Sentence:
 
 
 def while_when(g: Grammar) -> Sentence:
-    """I was reading a novel when the phone rang. She was sleeping when Paul came back."""
+    """Draws a sentence like: I was reading a novel when the phone rang. She was sleeping when Paul
+    came back.
+    """
     verb = g.pick(
         [
             v
@@ -147,7 +151,9 @@ def while_when(g: Grammar) -> Sentence:
 
 
 def who_relative(g: Grammar) -> Sentence:
-    """The woman who is singing in the street is famous. I know the boy who broke the window."""
+    """Draws a sentence like: The woman who is singing in the street is famous. I know the boy who
+    broke the window.
+    """
     noun = g.pick(nouns("people job"))
     person = noun_phrase(noun, "the", g.chance(0.15))
     who = Phrase("who", "qui", person.gender, person.person, noun.en)
@@ -170,7 +176,9 @@ def who_relative(g: Grammar) -> Sentence:
 
 
 def that_relative(g: Grammar) -> Sentence:
-    """The dress that Julie bought is too expensive. He repaired the lamp that we found."""
+    """Draws a sentence like: The dress that Julie bought is too expensive. He repaired the lamp
+    that we found.
+    """
     odd = names("""speak break know win miss invite thank call serve cook cut begin""")
     fitting = [
         v
@@ -225,8 +233,9 @@ def that_relative(g: Grammar) -> Sentence:
 
 
 def taking_up(g: Grammar) -> Sentence:
-    """She bought a novel, but she has not read it yet. He chose this shirt and he is going to
-    wear it."""
+    """Draws a sentence like: She bought a novel, but she has not read it yet. He chose this shirt
+    and he is going to wear it.
+    """
     name = g.pick(list(NEXT))
     verb, noun = WITH_OBJECT[name], g.pick(nouns(NEXT[name]))
     starts = [WITH_OBJECT[v.replace("_", " ")] for v in BEFORE.get(name, "buy").split()]
@@ -260,8 +269,9 @@ def taking_up(g: Grammar) -> Sentence:
 
 
 def unable(g: Grammar) -> Sentence:
-    """She wants to go out, but she is too tired. We would like to buy this car, but we do not
-    have enough money."""
+    """Draws a sentence like: She wants to go out, but she is too tired. We would like to buy this
+    car, but we do not have enough money.
+    """
     odd = ACCIDENTS | HARDLY_WANTED
     verb = g.pick([v for v in VERBS.values() if "s" not in v.flags.split() and v.en not in odd])
     clause = g.clause(g.person(), g.rng.choice(("want", "would")), verb, 0.0, 0.4)
@@ -289,7 +299,9 @@ def unable(g: Grammar) -> Sentence:
 
 
 def before_after(g: Grammar) -> Sentence:
-    """She washed the plates before going to bed. We will rest after the meeting."""
+    """Draws a sentence like: She washed the plates before going to bed. We will rest after the
+    meeting.
+    """
     subject = g.person()
     tense = g.rng.choice(["past", "past", "future", "near", "must", "want"])
     if g.chance(0.5):
@@ -327,7 +339,9 @@ def before_after(g: Grammar) -> Sentence:
 
 
 def opinion(g: Grammar) -> Sentence:
-    """It is difficult to repair this clock. It is not useful to iron the curtains."""
+    """Draws a sentence like: It is difficult to repair this clock. It is not useful to iron the
+    curtains.
+    """
     odd = names(
         """need dream_of wear thank look_at rent taste watch photograph talk_about think_about
         carry"""

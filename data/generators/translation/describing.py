@@ -45,7 +45,7 @@ MOODS = {
 
 
 def be(person: int, tense: str = "present", negation: bool = False) -> Text:
-    """To be in both languages; `tense` is present, was or future."""
+    """Returns "to be" in both languages; `tense` is present, was or future."""
     en = {"present": english.BE_PRESENT, "was": english.BE_PAST}.get(tense, ("will be",) * 6)[
         person
     ]
@@ -68,7 +68,7 @@ def state(
     negation: bool = False,
     degree: Text = ("", ""),
 ) -> Text:
-    """ "is hungry", "a faim": a state of STATE_NAMES or MOODS, without the subject."""
+    """Returns a state of STATE_NAMES or MOODS without the subject: "is hungry", "a faim"."""
     if name in MOODS:
         mood = agreeing(MOODS[name], subject)
         return join(
@@ -83,7 +83,7 @@ def state(
 
 
 def quality(g: Grammar) -> Sentence:
-    """The soup is too hot. Were her shoes dirty? These exercises seem difficult."""
+    """Draws a sentence like: The soup is too hot. Were her shoes dirty?"""
     noun = g.pick([n for n in nouns(DESCRIBED) if ADJECTIVES_OF[n.en]])
     adjective = g.adjective(noun, predicate=True)
     assert adjective is not None
@@ -110,7 +110,7 @@ def quality(g: Grammar) -> Sentence:
 
 
 def feeling(g: Grammar) -> Sentence:
-    """She was very tired last night. Are you hungry? My brother is afraid of snakes."""
+    """Draws a sentence like: She was very tired last night. Are you hungry?"""
     subject = g.person(0.6)
     if g.chance(0.15):
         animal = g.pick(nouns("animal"))
@@ -145,7 +145,9 @@ def feeling(g: Grammar) -> Sentence:
 
 
 def comparing(g: Grammar) -> Sentence:
-    """My sister is taller than your brother. This truck is less expensive than the car."""
+    """Draws a sentence like: My sister is taller than your brother. This truck is less expensive
+    than the car.
+    """
     kind = g.pick(
         [
             "family",
@@ -190,7 +192,9 @@ def comparing(g: Grammar) -> Sentence:
 
 
 def superlative(g: Grammar) -> Sentence:
-    """It is the oldest bridge in the city. It is the most interesting novel in the library."""
+    """Draws a sentence like: It is the oldest bridge in the city. It is the most interesting novel
+    in the library.
+    """
     noun = g.pick(
         [
             n
@@ -237,7 +241,7 @@ def superlative(g: Grammar) -> Sentence:
 
 
 def presenting(g: Grammar) -> Sentence:
-    """This is my sister. It is a heavy suitcase. Is it your umbrella? What a beautiful church!"""
+    """Draws a sentence like: This is my sister. It is a heavy suitcase. Is it your umbrella?"""
     noun = g.pick(
         [
             n
@@ -270,7 +274,7 @@ def presenting(g: Grammar) -> Sentence:
 
 
 def profession(g: Grammar) -> Sentence:
-    """My mother is a dentist. She became an engineer. Paul wants to become a pilot."""
+    """Draws a sentence like: My mother is a dentist. She became an engineer."""
     kin = g.pick([n for n in nouns("family") if n.en not in ("grandmother", "grandfather")])
     who = g.pick([*PRONOUNS[1:3], *PEOPLE]) if g.chance(0.5) else g.relative(kin)
     jobs = [

@@ -36,7 +36,7 @@ LONG_COMPARATIVE = "honest patient curious serious modern boring useful useless 
 
 
 def third_person(verb: str) -> str:
-    """He eats, he watches, he carries, he has."""
+    """Returns the third person, as in he eats, he watches, he carries, he has."""
     if verb in ("have", "do", "go"):
         return {"have": "has", "do": "does", "go": "goes"}[verb]
     if verb.endswith(("s", "sh", "ch", "x", "z")):
@@ -47,8 +47,9 @@ def third_person(verb: str) -> str:
 
 
 def inflect(verb: str, form: str, person: int = 2) -> str:
-    """One form of a verb whose first word is inflected: form is base, present, past, participle
-    or ing.
+    """Returns a form of a verb, whose first word is inflected.
+
+    Form is base, present, past, participle or ing.
 
     Example: inflect("look for", "ing") is "looking for".
     """
@@ -80,7 +81,7 @@ def inflect(verb: str, form: str, person: int = 2) -> str:
 
 
 def plural(noun: str) -> str:
-    """Cats, boxes, parties, men; of a compound the last word takes the plural."""
+    """Returns the plural, as in cats, boxes, parties, men; a compound's last word takes it."""
     start, space, word = noun.rpartition(" ")
     if word in PLURALS:
         word = PLURALS[word]
@@ -94,13 +95,13 @@ def plural(noun: str) -> str:
 
 
 def article(phrase: str) -> str:
-    """The phrase after a or an, as it sounds: an hour, a university."""
+    """Returns the phrase with a or an before it, by its sound: an hour, a university."""
     vowel = phrase[0].lower() in "aeiou" and not phrase.startswith(("uni", "use"))
     return ("an " if vowel or phrase.startswith(("honest", "hour")) else "a ") + phrase
 
 
 def comparative(adjective: str, superlative: bool = False) -> str:
-    """Taller, happier, bigger, more useful; with `superlative` tallest ... most useful."""
+    """Returns the comparative (taller, more useful) or the superlative (tallest, most useful)."""
     irregular = {"good": ("better", "best"), "bad": ("worse", "worst")}
     if adjective in irregular:
         return irregular[adjective][superlative]

@@ -80,7 +80,7 @@ ETRE_VERBS = {
 
 
 def irregular(verb: str) -> tuple[tuple[str, ...], str, str] | None:
-    """The six present forms, the past participle and the future stem ("" if regular) of `verb`."""
+    """Returns a verb's six present forms, past participle and future stem ("" if regular)."""
     model = LIKE.get(verb, verb)
     if model not in IRREGULAR:
         return None
@@ -95,7 +95,7 @@ def irregular(verb: str) -> tuple[tuple[str, ...], str, str] | None:
 
 
 def stressed_stem(stem: str) -> str:
-    """The stem of an -er verb before a silent ending: achet- to achèt-, appel- to appell-,
+    """Returns the stem of an -er verb before a silent ending: achet- to achèt-, appel- to appell-,
     nettoy- to nettoi-."""
     if stem.endswith(("oy", "uy")):
         return stem[:-1] + "i"
@@ -108,7 +108,7 @@ def stressed_stem(stem: str) -> str:
 
 
 def soften(stem: str, ending: str) -> str:
-    """Keep the sound of c and g before a and o: mange- + ons is mangeons, commenc- + ons is
+    """Keeps the sound of c and g before a and o: mange- + ons is mangeons, commenc- + ons is
     commençons."""
     if ending[:1] in ("a", "o"):
         if stem.endswith("g"):
@@ -119,7 +119,7 @@ def soften(stem: str, ending: str) -> str:
 
 
 def present(verb: str, person: int) -> str:
-    """The present tense.
+    """Returns the present tense.
 
     Example: parler: je parle, nous parlons; finir: nous finissons; vendre: il vend.
     """
@@ -132,7 +132,7 @@ def present(verb: str, person: int) -> str:
 
 
 def imperfect(verb: str, person: int) -> str:
-    """The imparfait: the present nous-form without -ons, plus ais, ais, ait, ions, iez, aient."""
+    """Returns the imparfait: the nous-form without -ons, plus ais, ais, ait, ions, iez, aient."""
     if verb == "être":
         stem = "ét"
     elif verb == "pleuvoir":
@@ -146,7 +146,7 @@ def imperfect(verb: str, person: int) -> str:
 
 
 def future_stem(verb: str) -> str:
-    """What the future and the conditional are built on: the infinitive, without a last e."""
+    """Returns the stem of the future and the conditional: the infinitive without a last e."""
     known = irregular(verb)
     if known and known[2]:
         return known[2]
@@ -158,12 +158,12 @@ def future_stem(verb: str) -> str:
 
 
 def future(verb: str, person: int) -> str:
-    """The futur simple: the future stem plus ai, as, a, ons, ez, ont."""
+    """Returns the futur simple: the future stem plus ai, as, a, ons, ez, ont."""
     return future_stem(verb) + FUTURE_ENDINGS[person]
 
 
 def conditional(verb: str, person: int) -> str:
-    """The conditional: the future stem with the endings of the imparfait."""
+    """Returns the conditional: the future stem with the endings of the imparfait."""
     return future_stem(verb) + IMPERFECT_ENDINGS[person]
 
 
@@ -176,7 +176,7 @@ TENSES = {
 
 
 def conjugate(verb: str, tense: str, person: int) -> str:
-    """One form of `verb`; `tense` is present, imperfect, future or conditional, `person` 0 to 5."""
+    """Returns a form of `verb`; `tense` is present, imperfect, future or conditional."""
     if tense not in TENSES:
         raise ValueError(f"tense must be one of {', '.join(TENSES)}, got {tense!r}")
     if person not in range(6):
@@ -185,7 +185,7 @@ def conjugate(verb: str, tense: str, person: int) -> str:
 
 
 def participle(verb: str, gender: str = "m", plural: bool = False) -> str:
-    """The past participle: é, i, u or irregular, then e for feminine and s for plural."""
+    """Returns the past participle: é, i, u or irregular, then e for feminine and s for plural."""
     known = irregular(verb)
     form = known[1] if known else verb[:-2] + PARTICIPLE_ENDINGS[verb[-2:]]
     if form == "dû" and (gender == "f" or plural):
@@ -204,7 +204,7 @@ BEFORE_VOWEL = {"beau": "bel", "nouveau": "nouvel", "vieux": "vieil"}
 
 
 def feminine(adjective: str) -> str:
-    """The feminine of an adjective: rouge, petite, heureuse, légère, neuve, italienne, or
+    """Returns the feminine of an adjective: rouge, petite, heureuse, légère, neuve, italienne, or
     irregular."""
     if adjective in FEMININE:
         return FEMININE[adjective]
@@ -216,7 +216,7 @@ def feminine(adjective: str) -> str:
 
 
 def pluralize(word: str) -> str:
-    """The plural of a noun or adjective; of a noun of several words, the first takes it."""
+    """Returns the plural of a noun or adjective; of a noun of several words, the first takes it."""
     first, space, rest = word.partition(" ")
     if first.startswith("grand-"):
         first = "grands-" + pluralize(first.removeprefix("grand-"))
@@ -232,7 +232,7 @@ def pluralize(word: str) -> str:
 
 
 def agree(adjective: str, gender: str, plural: bool, before: str = "") -> str:
-    """The adjective in its gender and number; `before` is the word it stands before, if any."""
+    """Returns the adjective in its gender and number; `before` is the word after it, if any."""
     if gender == "f":
         form = feminine(adjective)
     elif not plural and starts_with_vowel(before):
@@ -243,13 +243,13 @@ def agree(adjective: str, gender: str, plural: bool, before: str = "") -> str:
 
 
 def starts_with_vowel(word: str) -> bool:
-    """Whether `word` makes the word before it elide: a vowel or a mute h, but not an h aspiré."""
+    """Returns whether `word` starts with a vowel or a mute h, before which words are elided."""
     first = word.split(" ")[0].lower().rstrip(",")
     return first[:1] != "" and first[0] in VOWELS + "h" and first not in NO_ELISION
 
 
 def elide(sentence: str) -> str:
-    """Write je, le, la, ne, de, que ... with an apostrophe before a vowel, and si before il and
+    """Writes je, le, la, ne, de, que ... with an apostrophe before a vowel, and si before il and
     ils."""
     words = sentence.split(" ")
     result = words[-1]
@@ -264,7 +264,7 @@ def elide(sentence: str) -> str:
 
 
 def contract(preposition: str, phrase: str) -> str:
-    """`preposition` and a noun phrase: à + le is au, de + les is des, but à l'homme stays.
+    """Joins `preposition` and a noun phrase: à + le is au, de + les is des, but à l'homme stays.
 
     Only articles contract, never the pronouns le and les, so this is called on noun phrases alone.
     """

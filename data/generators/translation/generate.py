@@ -3,8 +3,8 @@
     >>> generate()["train"][0].keys()
     dict_keys(['en', 'fr'])
 
-The held-out rule. A sentence contains combinations of an English word with an English noun: a verb
-with its object, its subject or its place (read + novel), an adjective with its noun (heavy +
+This is the held-out rule. A sentence contains combinations of an English word with an English noun:
+a verb with its object, its subject or its place (read + novel), an adjective with its noun (heavy +
 suitcase), a preposition with the noun after it (under + table). The remainder of
 crc32("word|noun") divided by 100 gives each combination to a split: 0 to 3 to validation, 4 to 7 to
 test, the rest to training. A sentence belongs to the split of its held-out combinations, to
@@ -33,13 +33,13 @@ MOST_OF_ONE = 6  # sentences of a held-out split that may share one held-out com
 
 
 def split_of(combination: Combination) -> str:
-    """The split that the combination of a word and a noun belongs to."""
+    """Returns the split that the combination of a word and a noun belongs to."""
     remainder = zlib.crc32("|".join(combination).encode()) % 100
     return "validation" if remainder < 4 else "test" if remainder < 8 else "train"
 
 
 def split_of_sentence(combinations: tuple[Combination, ...]) -> str | None:
-    """The split of a sentence with these combinations, or None if it mixes held-out ones."""
+    """Returns a sentence's split by its combinations, or None if it mixes held-out ones."""
     splits = {split_of(combination) for combination in combinations} - {"train"}
     if len(splits) > 1:
         return None
@@ -47,12 +47,12 @@ def split_of_sentence(combinations: tuple[Combination, ...]) -> str | None:
 
 
 def words_of(text: str) -> list[str]:
-    """The words of a sentence without capitals and final marks."""
+    """Returns the words of a sentence without capitals and final marks."""
     return text.lower().replace(",", "").strip(" .?!").split()
 
 
 def sentences(seed: int = 0) -> dict[str, list[Finished]]:
-    """The sentences of each split with their combinations, no English or French one twice.
+    """Returns the sentences of each split with their combinations; none occurs twice.
 
     Training is filled first; then a sentence is held out only if all its words occur in training.
     """
@@ -82,7 +82,7 @@ def sentences(seed: int = 0) -> dict[str, list[Finished]]:
 
 
 def generate(seed: int = 0) -> dict[str, list[dict[str, str]]]:
-    """The sentence pairs of each split as {"en": ..., "fr": ...}."""
+    """Returns the sentence pairs of each split as {"en": ..., "fr": ...}."""
     return {
         split: [{"en": made.en, "fr": made.fr} for made in made_of_it]
         for split, made_of_it in sentences(seed).items()

@@ -1,4 +1,4 @@
-"""Choosing what to say: words that make sense together, put into noun phrases and clauses.
+"""Chooses what to say: words that make sense together, put into noun phrases and clauses.
 
 `Grammar` holds the random generator and how often each word was used, so that rare words get
 their turn.
@@ -91,14 +91,14 @@ class Grammar:
         return self.rng.random() < probability
 
     def pick(self, items: Sequence[T]) -> T:
-        """One item: the least used of six drawn at random."""
+        """Returns an item, the least used of six drawn at random."""
         drawn = [self.rng.choice(items) for _ in range(6)]
         best = min(drawn, key=lambda item: self.used[key(item)])
         self.used[key(best)] += 1
         return best
 
     def adjective(self, noun: Noun, predicate: bool = False, verb: str = "") -> Adjective | None:
-        """An adjective that makes sense of `noun`; those only used after "to be" if `predicate`."""
+        """Returns an adjective that suits `noun`; with `predicate` it may need "to be"."""
         fitting = [
             a
             for a in ADJECTIVES_OF.get(noun.en, [])
@@ -107,25 +107,25 @@ class Grammar:
         return self.pick(fitting) if fitting else None
 
     def person(self, pronouns: float = 0.45) -> Phrase:
-        """Somebody as a subject: a pronoun, a name, a relative, or the baker."""
+        """Returns somebody as a subject: a pronoun, a name, a relative, or the baker."""
         if self.chance(pronouns):
             return self.pick(PRONOUNS)
         return self.pick(PEOPLE) if self.chance(0.3) else self.somebody()
 
     def owner(self, noun: Noun) -> Phrase:
-        """A pronoun for whose `noun` it is: not "their wife", not "her wife"."""
+        """Returns a pronoun for the owner of `noun`: not "their wife", not "her wife"."""
         fitting = {"husband": PRONOUNS[2:3] + PRONOUNS[4:5], "wife": PRONOUNS[:2]}
         return self.pick(fitting.get(noun.en, PRONOUNS))
 
     def relative(self, noun: Noun, plural: bool = False, owner: Phrase | None = None) -> Phrase:
-        """Somebody's relative: her brother, Paul's aunt."""
+        """Returns somebody's relative: her brother, Paul's aunt."""
         if not owner and self.chance(0.2) and noun.en not in ("husband", "wife"):
             return noun_phrase(noun, "of", owner=self.pick(PEOPLE))
         adjective = self.adjective(noun) if self.chance(0.08) else None
         return noun_phrase(noun, "my", plural, adjective, owner or self.owner(noun))
 
     def somebody(self, adjectives: float = 0.12, among: str = "person") -> Phrase:
-        """A noun phrase for a person: my sister, the old farmer, Paul's uncle, the children."""
+        """Returns a noun phrase for a person: my sister, the old farmer, Paul's uncle."""
         noun = self.pick(nouns(among))
         if noun.kind == "family":
             several = ["brother", "sister", "son", "daughter", "cousin", "nephew", "niece"]
@@ -146,8 +146,7 @@ class Grammar:
         plurals: float = 0.2,
         verb: str = "",
     ) -> Phrase:
-        """`noun` as the object of a verb: a red apple, some bread, my keys, two letters, this
-        house.
+        """Returns `noun` as the object of a verb: a red apple, some bread, two letters, this house.
 
         `adjectives` and `plurals` are probabilities; `definite` leaves out a, some and numbers.
         """
@@ -199,7 +198,7 @@ class Grammar:
         return noun_phrase(noun, kind, plural, adjective, owner, negated=negated)
 
     def place(self, verb: Verb) -> tuple[Text, tuple[Combination, ...]]:
-        """Where something happens, with its combination: in the kitchen, at school, in Paris."""
+        """Returns a place with its combination: in the kitchen, at school, in Paris."""
         if (verb.en in IN_TOWN and self.chance(0.4)) or not verb.places:
             en, fr = self.pick(pairs_of(REGIONS))
             return (f"in {en}", fr), ()
@@ -207,12 +206,12 @@ class Grammar:
         return located(noun), ((verb.en, noun.en),)
 
     def others(self, subject: Phrase) -> list[Phrase]:
-        """The object pronouns that mean somebody else than `subject`."""
+        """Returns the object pronouns that mean somebody other than `subject`."""
         same = {0: (0, 3), 3: (0, 3), 4: (4,)}.get(subject.person, ())
         return [pronoun for pronoun in OBJECT_PRONOUNS if pronoun.person not in same]
 
     def object(self, verb: Verb, subject: Phrase, negation: str) -> Phrase:
-        """Something that can be eaten, read, opened ... by `subject`."""
+        """Returns something that `subject` can eat, read, open ..."""
         flags = verb.flags.split()
         preposition = verb.fr.split(" ")[-1] in ("à", "de")
         if "p" in flags and self.chance(0.15):
@@ -241,8 +240,7 @@ class Grammar:
         details: float = 1.0,
         thing: Phrase | None = None,
     ) -> Clause:
-        """A clause with everything that is not given chosen to fit; `details` scales place and
-        time.
+        """Returns a clause; what is not given is chosen to fit, `details` scales place and time.
 
         The tense is changed if it does not suit the verb: nobody wants to lose a key.
         """
@@ -299,7 +297,7 @@ class Grammar:
         return Clause(subject, use, tuple(rest), combinations)
 
     def negation(self, tense: str, verb: Verb) -> str:
-        """not, never, no longer or yet, as the tense and the verb allow; "" if none."""
+        """Returns not, never, no longer or yet, as the tense and the verb allow, or ""."""
         if tense not in NEGATIVE:
             return ""
         negation = self.rng.choice(NEGATIVE[tense].split()).replace("_", " ")
@@ -308,7 +306,7 @@ class Grammar:
         return negation
 
     def subject_of(self, verb: Verb) -> Phrase:
-        """Somebody, or now and then an animal or a train if the verb can be said of it."""
+        """Returns somebody, or now and then an animal or a train if the verb can be said of it."""
         others = [n for n in verb.nouns if n.kind in ("pet", "wild", "transport", "infant")]
         if verb in TRANSITIVE or not others or self.chance(0.65):
             return self.person()
@@ -318,7 +316,7 @@ class Grammar:
         return noun_phrase(noun, "my" if owner else "the", self.chance(0.15), adjective, owner)
 
     def time(self, tense: str, verb: Verb) -> Text | None:
-        """A time that goes with the tense and the verb, if there is one."""
+        """Returns a time that goes with the tense and the verb, if there is one."""
         table = {
             "past": "past",
             "future": "future",
@@ -340,7 +338,7 @@ class Grammar:
         return self.pick(pairs_of(TIMES[table]))
 
     def company(self, subject: Phrase) -> tuple[Text, tuple[Combination, ...]]:
-        """With somebody else than the subject."""
+        """Returns "with" and somebody other than the subject."""
         if self.chance(0.3):
             pronoun = self.pick(self.others(subject))
             return (f"with {pronoun.en}", f"avec {STRESSED[pronoun.en]}"), ()
@@ -349,12 +347,12 @@ class Grammar:
 
 
 def key(item: object) -> str:
-    """What `Grammar.pick` counts an item under: adjectives and nouns of the same spelling apart."""
+    """Returns the key by which `Grammar.pick` counts an item; a noun's is never an adjective's."""
     return f"{type(item).__name__} {getattr(item, 'en', item)}"
 
 
 def located(noun: Noun, motion: bool = False) -> Text:
-    """At the market, au marché; with `motion` to the market, au marché."""
+    """Returns "at the market", "au marché"; with `motion` "to the market", "au marché"."""
     if noun.en == "city":
         return ("to the city" if motion else "in the city"), "en ville"
     en, fr = PLACE_PREPOSITIONS.get(noun.en, ("in", "dans"))
@@ -368,7 +366,7 @@ _TABLES: dict[str, list[Text]] = {}
 
 
 def pairs_of(table: str) -> list[Text]:
-    """`pairs`, remembered: the tables are read once."""
+    """Returns `pairs` of a table, which is read only once."""
     if table not in _TABLES:
         _TABLES[table] = pairs(table)
     return _TABLES[table]

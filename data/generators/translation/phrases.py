@@ -18,7 +18,7 @@ Text = tuple[str, str]  # English, French
 
 
 def join(*parts: Text) -> Text:
-    """The parts one after the other, with spaces between those that are not empty."""
+    """Joins the parts, with spaces between those that are not empty."""
     en, fr = (" ".join(side for side in sides if side) for sides in zip(*parts, strict=True))
     return en, fr
 
@@ -65,7 +65,7 @@ POSSESSIVE_FR = (
 
 
 def pronoun_for(phrase: Phrase) -> Phrase:
-    """The subject pronoun that takes up `phrase`: he, she, or they (ils or elles)."""
+    """Returns the subject pronoun that takes up `phrase`: he, she, or they (ils or elles)."""
     if phrase.person == 5:
         return Phrase("they", "elles" if phrase.gender == "f" else "ils", phrase.gender, 5)
     if phrase.person != 2:
@@ -76,7 +76,7 @@ def pronoun_for(phrase: Phrase) -> Phrase:
 def french_determiner(
     kind: str, noun: Noun, plural: bool, following: str, owner: Phrase | None = None
 ) -> str:
-    """The French for an English determiner in front of `following`, the next word of the phrase.
+    """Returns the French of an English determiner before `following`, the phrase's next word.
 
     `kind` is the, a, some (of a mass or a plural), this, my (with its owner), or a French word that
     does not change, such as the "de" that follows a negation.
@@ -107,7 +107,9 @@ def noun_phrase(
     number: tuple[str, str] | None = None,
     negated: bool = False,
 ) -> Phrase:
-    """Determiner, adjective and noun, agreeing. `determiner`: the, a, some, this, my, of, bare.
+    """Returns determiner, adjective and noun, which agree.
+
+    `determiner` is the, a, some, this, my, of or bare.
 
     `number` replaces the determiner: ("two", "deux"). After a negation (`negated`) a and some are
     "de". "bare" has no article in English and a definite one in French: "I like tea", "j'aime le
@@ -185,7 +187,7 @@ class Use:
 
 
 def english_group(use: Use, person: int, question: bool = False) -> tuple[str, str]:
-    """The English verb as (auxiliary, rest); the auxiliary is "" in "he eats", "does" if needed.
+    """Returns the English verb as (auxiliary, rest); the auxiliary of "he eats" is "" or "does".
 
     The rest begins with not, never and adverbs, so that a question is auxiliary + subject + rest.
     """
@@ -225,13 +227,13 @@ def english_group(use: Use, person: int, question: bool = False) -> tuple[str, s
 
 
 def french_clitics(use: Use, subject: Phrase) -> str:
-    """The reflexive and the object pronoun that come before the verb, with a space after each."""
+    """Returns the reflexive and the object pronoun before the verb, with a space after each."""
     reflexive = french.REFLEXIVE[subject.person] + " " if french_verb(use.verb)[1] else ""
     return reflexive + (use.object.fr + " " if use.object else "")
 
 
 def french_group(use: Use, subject: Phrase, question: bool = False) -> str:
-    """The French verb with its negation, pronouns and adverb; `question` inverts it: mange-t-il."""
+    """Returns the French verb with negation, pronouns and adverb, inverted in a `question`."""
     head, reflexive, after = french_verb(use.verb)
     person, clitic = subject.person, french_clitics(use, subject)
     tense, last = use.tense, ""
@@ -267,7 +269,7 @@ def french_group(use: Use, subject: Phrase, question: bool = False) -> str:
 
 
 def french_verb(verb: Verb) -> tuple[str, bool, str]:
-    """The infinitive, whether it is reflexive, and what follows it but a last preposition."""
+    """Returns the infinitive, whether it is reflexive, and what follows but a last preposition."""
     words = verb.fr.replace("s'", "se ").split(" ")
     reflexive = words[0] == "se"
     words = words[1:] if reflexive else words
@@ -276,7 +278,7 @@ def french_verb(verb: Verb) -> tuple[str, bool, str]:
 
 
 def with_preposition(verb: Verb, phrase: Phrase) -> str:
-    """The French object of `verb`, after the preposition that the verb asks for."""
+    """Returns the French object of `verb`, after the preposition that the verb asks for."""
     preposition = verb.fr.split(" ")[-1]
     return french.contract(preposition, phrase.fr) if preposition in ("à", "de") else phrase.fr
 
@@ -291,34 +293,33 @@ class Clause:
     combinations: tuple[Combination, ...] = ()
 
     def complement(self) -> Text:
-        """What follows the verb group; "yet" comes last in English."""
+        """Returns what follows the verb group; "yet" comes last in English."""
         yet = ("yet", "") if self.use.negation == "yet" else ("", "")
         return join(*self.rest, yet)
 
     def predicate(self) -> Text:
-        """The clause without its subject."""
+        """Returns the clause without its subject."""
         aux, main = english_group(self.use, self.subject.person)
         group = (f"{aux} {main}".strip(), french_group(self.use, self.subject))
         return join(group, self.complement())
 
     def statement(self) -> Text:
-        """Both languages as a statement, without capital and full stop."""
+        """Returns the clause as a statement in both languages, without capital and full stop."""
         return join(self.subject.text, self.predicate())
 
     def infinitive(self) -> Text:
-        """The verb in the infinitive and what follows it: "to wash her hands", "se laver les
-        mains"."""
+        """Returns the infinitive and what follows: "to wash her hands", "se laver les mains"."""
         head, _, after = french_verb(self.use.verb)
         en = f"to {self.use.verb.en}" + (f" {self.use.object.en}" if self.use.object else "")
         fr = f"{self.clitics()}{head} {after}".strip()
         return join((en, fr), self.complement())
 
     def clitics(self) -> str:
-        """The pronouns in front of the French verb, with a space after each."""
+        """Returns the pronouns in front of the French verb, with a space after each."""
         return french_clitics(self.use, self.subject)
 
     def question(self, word: Text = ("", "")) -> Text:
-        """A yes or no question, or one that begins with a question word such as where, où.
+        """Returns a yes or no question, or one that begins with a question word such as where, où.
 
         French asks yes or no with est-ce que; after a question word it inverts pronouns other
         than je.

@@ -29,7 +29,7 @@ from .words import REGIONS, TIMES, Noun, nouns
 
 
 def giving(g: Grammar) -> Sentence:
-    """She gave a ring to her sister. We will send you a letter."""
+    """Draws a sentence like: She gave a ring to her sister. We will send you a letter."""
     name = g.pick(list(GIVING))
     verb, noun = Verb(name, GIVING[name][0], (), (), ""), g.pick(nouns(GIVING[name][1]))
     subject = g.person()
@@ -52,7 +52,7 @@ def giving(g: Grammar) -> Sentence:
 
 
 def going(g: Grammar) -> Sentence:
-    """They are going to the market to buy apples. I went to Paris last week."""
+    """Draws a sentence like: They are going to the market to buy apples. I went to Paris last week."""
     subject = g.person()
     tense = g.rng.choice(
         ["present", "past", "past", "future", "want", "would", "used", "must", "can"]
@@ -89,7 +89,7 @@ def going(g: Grammar) -> Sentence:
 
 
 def where_things_are(g: Grammar) -> Sentence:
-    """My keys are on the table. The bakery is next to the church. There is a cat under the bed."""
+    """Draws a sentence like: My keys are on the table. The bakery is next to the church."""
     if g.chance(0.65):
         noun = g.pick(nouns("thing tableware tool text clothes pair pet fruit dish"))
         allowed = ["on", "under", "behind", "near"] if noun.kind == "pet" else list(SURFACES)
@@ -124,7 +124,7 @@ def where_things_are(g: Grammar) -> Sentence:
 
 
 def there_is(g: Grammar, noun: Noun, negated: bool) -> tuple[Text, tuple[Combination, ...], str]:
-    """There is a cat, il y a un chat: the text, its combinations and its final mark."""
+    """Returns "there is a cat", "il y a un chat" with its combinations and final mark."""
     big = noun.kind in ("building", "town", "area")
     plural = noun.kind == "pair" or (not big and g.chance(0.3))
     adjective = g.adjective(noun) if g.chance(0.3) else None
@@ -146,7 +146,7 @@ def there_is(g: Grammar, noun: Noun, negated: bool) -> tuple[Text, tuple[Combina
 
 
 def lasting(g: Grammar) -> Sentence:
-    """He has been working here for two years. We waited for an hour."""
+    """Draws a sentence like: He has been working here for two years. We waited for an hour."""
     subject = g.person(0.5)
     units = [
         ("hour", "heure"),
@@ -216,7 +216,7 @@ def lasting(g: Grammar) -> Sentence:
 
 
 def weather(g: Grammar) -> Sentence:
-    """It is raining in London. It will be cold tomorrow. If it snows, we will stay at home."""
+    """Draws a sentence like: It is raining in London. It will be cold tomorrow."""
     kinds = [
         ("rain", "pleuvoir", ""),
         ("snow", "neiger", ""),
@@ -272,8 +272,7 @@ def weather(g: Grammar) -> Sentence:
 
 
 def clock(g: Grammar) -> Sentence:
-    """The train leaves at eight o'clock. She is twelve years old. My brother gets up at six
-    o'clock."""
+    """Draws a sentence like: The train leaves at eight o'clock. She is twelve years old."""
     number = g.pick(COUNTS[:10])
     hour = f"at {number[0]} o'clock", f"à {number[1]} heures"
     form = g.rng.choice(["event", "transport", "transport", "age", "person", "person"])
@@ -335,7 +334,7 @@ def clock(g: Grammar) -> Sentence:
 
 
 def body(g: Grammar) -> Sentence:
-    """My back hurts. He is washing his hands. They brush their teeth before dinner."""
+    """Draws a sentence like: My back hurts. He is washing his hands."""
     subject = g.person(0.7)
     if g.chance(0.5) and not subject.plural:
         part = g.pick(nouns("ache tooth"))

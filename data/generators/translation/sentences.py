@@ -33,7 +33,7 @@ class Finished(NamedTuple):
 
 
 def sentence(g: Grammar) -> Finished:
-    """One finished sentence of a kind drawn by weight; French sets a space before ? and !."""
+    """Draws a kind by weight and finishes a sentence; French sets a space before ? and !."""
     text, combinations, mark = g.rng.choice(WEIGHTED)(g)
     en, fr = text[0], french.elide(text[1])
     space = " " if mark in "?!" else ""

@@ -18,13 +18,13 @@ HAVE = Verb("have", "avoir", (), (), "s")
 
 
 def plain(g: Grammar) -> Sentence:
-    """Marie is reading a long letter in the garden."""
+    """Draws a sentence like: Marie is reading a long letter in the garden."""
     clause = g.clause()
     return Sentence(clause.statement(), clause.combinations)
 
 
 def yes_no(g: Grammar) -> Sentence:
-    """Are you looking for your keys?"""
+    """Draws a sentence like: Are you looking for your keys?"""
     tense = g.rng.choice(["present", "present", "past", "past", "future", "near", "can", "want"])
     subject = g.pick(PRONOUNS if tense == "can" else ASKED) if g.chance(0.6) else None
     clause = g.clause(subject, tense, negative=0.0, details=0.7)
@@ -32,7 +32,7 @@ def yes_no(g: Grammar) -> Sentence:
 
 
 def where_when_why(g: Grammar) -> Sentence:
-    """Where did she buy this dress? Why are you laughing?"""
+    """Draws a sentence like: Where did she buy this dress? Why are you laughing?"""
     word = g.rng.choice(
         (("where", "où"), ("when", "quand"), ("why", "pourquoi"), ("why", "pourquoi"))
     )
@@ -54,8 +54,7 @@ def where_when_why(g: Grammar) -> Sentence:
 
 
 def what_which_who(g: Grammar) -> Sentence:
-    """What is she eating? Which novel did you choose? How many cups did they break? Who broke the
-    mirror?"""
+    """Draws a sentence like: What is she eating? Which novel did you choose?"""
     tense = g.rng.choice(["present", "past", "past", "future", "near", "want"])
     if g.chance(0.35):
         verb = g.pick([v for v in (*TRANSITIVE, *INTRANSITIVE) if v.en not in STATES])
@@ -84,7 +83,7 @@ def what_which_who(g: Grammar) -> Sentence:
 
 
 def nothing(g: Grammar) -> Sentence:
-    """They did not buy anything. He does not know anyone."""
+    """Draws a sentence like: They did not buy anything. He does not know anyone."""
     strange = names("""drive speak visit know miss rent win plant build iron cook play""")
     verb = g.pick(
         [
@@ -111,7 +110,7 @@ def nothing(g: Grammar) -> Sentence:
 
 
 def command(g: Grammar) -> Sentence:
-    """Close the window, please. Do not touch the snake. Let us wait for the bus."""
+    """Draws a sentence like: Close the window, please. Do not touch the snake."""
     fitting = [
         v
         for v in TRANSITIVE
@@ -139,7 +138,7 @@ def command(g: Grammar) -> Sentence:
 
 
 def having(g: Grammar) -> Sentence:
-    """We have two cats. She does not have a car. How many sisters do you have?"""
+    """Draws a sentence like: We have two cats. She does not have a car."""
     noun = g.pick(
         nouns("pet vehicle device house apartment garden thing brother sister cousin friend tool")
     )
@@ -162,7 +161,7 @@ def having(g: Grammar) -> Sentence:
 
 
 def belonging(g: Grammar) -> Sentence:
-    """This watch belongs to my uncle. Do these gloves belong to Marie?"""
+    """Draws a sentence like: This watch belongs to my uncle. Do these gloves belong to Marie?"""
     noun = g.pick([n for n in nouns("goods text pet house farm") if n.en != "baby"])
     thing = noun_phrase(noun, "this", noun.kind == "pair" or g.chance(0.15))
     owner = g.somebody(0.05, "family job friend neighbor") if g.chance(0.7) else g.pick(PEOPLE)

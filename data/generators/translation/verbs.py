@@ -169,7 +169,7 @@ INTRANSITIVE_TABLE = """
 
 @dataclass(frozen=True)
 class Verb:
-    """`en` and `fr` hold the verb first and its particle or preposition after it."""
+    """A verb: `en` and `fr` begin with the verb, and its particle or preposition follows."""
 
     en: str
     fr: str
@@ -227,7 +227,7 @@ IN_TOWN = names("""live work stay travel study rent arrive meet teach""")
 
 
 def suitable(tense: str, verb: Verb) -> str:
-    """`tense`, or the nearest one that suits the verb."""
+    """Returns `tense`, or the nearest one that suits the verb."""
     stative = "s" in verb.flags.split()
     if verb.en in ACCIDENTS:
         return "past"

@@ -300,7 +300,7 @@ class Noun:
 
     @property
     def masculine(self) -> str:
-        """The French profession of a man where the noun is feminine: infirmière, infirmier."""
+        """Returns the French profession of a man if the noun is feminine: infirmière, infirmier."""
         for ending, masculine in (("euse", "eur"), ("ière", "ier")):
             if self.gender == "f" and self.fr.endswith(ending):
                 return self.fr.removesuffix(ending) + masculine
@@ -320,12 +320,12 @@ class Adjective:
 
 
 def entries(table: str, separator: str = ",") -> list[str]:
-    """The entries of a table, without the line breaks and indentation that lay it out."""
+    """Returns the entries of a table, without the line breaks and indentation that lay it out."""
     return [" ".join(entry.split()) for entry in table.split(separator) if entry.strip()]
 
 
 def pairs(table: str) -> list[tuple[str, str]]:
-    """The (english, french) entries of a table written "english | french, ..."."""
+    """Returns the (english, french) entries of a table written "english | french, ..."."""
     return [(en.strip(), fr.strip()) for en, fr in (entry.split("|") for entry in entries(table))]
 
 
@@ -339,7 +339,7 @@ NOUNS: list[Noun] = [_noun(kind, e) for kind, table in NOUN_TABLE.items() for e 
 
 @cache
 def nouns(names: str) -> tuple[Noun, ...]:
-    """The nouns of the kinds, groups and single nouns named, each once, in table order."""
+    """Returns the nouns of the kinds, groups and single nouns named, each once, in table order."""
     wanted: set[str] = set()
     for name in names.split():
         wanted.update(GROUPS.get(name, name).split())
@@ -356,5 +356,5 @@ ADJECTIVES: list[Adjective] = [_adjective(entry) for entry in entries(ADJECTIVE_
 
 
 def names(words: str) -> frozenset[str]:
-    """The words of a list written as text; an underscore stands for a space inside a name."""
+    """Returns the words of a list in text form; an underscore stands for a space in a name."""
     return frozenset(word.replace("_", " ") for word in words.split())

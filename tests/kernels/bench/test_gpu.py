@@ -26,13 +26,14 @@ SHAPE = (2, 2048)  # small: kernels are interpreted
 
 
 def without_compiling(function: Callable[..., Any], **options: Any) -> Callable[..., Any]:
-    """In place of torch.compile, which takes a C++ compiler's time."""
+    """Takes the place of torch.compile, which takes a C++ compiler's time."""
     return function
 
 
 def play_gemv(patch: pytest.MonkeyPatch, functional: Any) -> None:
-    """bitsandbytes' kernel for one row wants codes in another order on a processor, and ends the
-    process if it does not get them."""
+    """Replaces bitsandbytes' kernel for one row, which on a CPU wants codes in another order.
+
+    It would end the process if it did not get them."""
     signature = inspect.signature(functional.gemv_4bit)
 
     def gemv(*given: Any, **named: Any) -> Tensor:
@@ -44,7 +45,7 @@ def play_gemv(patch: pytest.MonkeyPatch, functional: Any) -> None:
 
 
 def a_row(report: dict[str, Any], shape: tuple[int, int]) -> None:
-    """In place of bench_weight."""
+    """Takes the place of bench_weight."""
     seconds = {"ours": 1e-6, "torch": 2e-6}
     row = bench_report.row("quantize", shape, 0, seconds, 4000, 2048, 4e9, 1e12)
     report["rows"].append({**row, "python_in_time": []})
@@ -166,7 +167,7 @@ def test_who_raises_an_error_or_gives_other_numbers_is_not_timed(
 
 
 class Event:
-    """An event that the processor passes when it is recorded, long before anybody asks."""
+    """An event that is over as soon as it is recorded, long before anybody asks."""
 
     def __init__(self, enable_timing: bool) -> None:
         assert enable_timing

@@ -1,4 +1,4 @@
-"""The loops in C stay inside their arguments, are right, and are done without where need be."""
+"""The loops in C stay inside their arguments and are right; without them tables do the work."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ needs_avx512 = pytest.mark.skipif(
 
 @pytest.fixture
 def anew(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The compiler is asked again, in the test and after it."""
+    """Lets the compiler be called again, in the test and after it."""
     avx512.compiled.cache_clear()
     yield
     monkeypatch.undo()

@@ -25,7 +25,7 @@ SIZES = (0, 1, 2, 63, 64, 65, 4095, 12_345, CHUNK - 1, CHUNK, CHUNK + 1, 2 * CHU
 
 @pytest.fixture(autouse=True, params=["tables", "machine code"])
 def cpu_path(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Everything with and without a C compiler."""
+    """Runs every test with and without a C compiler."""
     if request.param == "tables":
         monkeypatch.setattr(avx512, "compiled", lambda: None)
     elif not avx512.usable(torch.device("cpu")):
@@ -33,7 +33,7 @@ def cpu_path(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def oracle(x: Tensor, block_size: int) -> tuple[bytes, np.ndarray]:
-    """Packed codes and scales, element by element in numpy's fp32."""
+    """Computes packed codes and scales, element by element in numpy's fp32."""
     thresholds = np.array([int(word, 16) for word in THRESHOLD_BITS.split()], dtype=np.uint32)
     codes, scales = [], []
     for start in range(0, len(x), block_size):

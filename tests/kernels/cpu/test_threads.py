@@ -1,4 +1,4 @@
-"""Chunks shared among threads: every one is done once, and nothing else changes."""
+"""Each of the chunks that are shared among threads is done once, and nothing else changes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The kernels as machine code: compiled for GPUs that are not here, and read."""
+"""The kernels' machine code, compiled for GPUs that are not present, and read."""
 
 from __future__ import annotations
 
@@ -248,8 +248,11 @@ FUNCTION = {c.kernel: c.fn for c in configurations()}
 
 
 def sample() -> list[tuple[int, str]]:
-    """Every Triton function in bf16 and blocks of 64 for every GPU; and for sm_90 with every dtype
-    and level of scales, each time as another kernel of the table and with another block size."""
+    """Chooses every Triton function in bf16 and blocks of 64, for every GPU.
+
+    For sm_90 it also chooses every dtype and level of scales, each time as another kernel of the
+    table and with another block size.
+    """
     functions: dict[Any, dict[tuple[str, bool], list[int]]] = {}
     for number, c in enumerate(configurations()):
         of_function = functions.setdefault(c.fn, {})

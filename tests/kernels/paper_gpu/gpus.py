@@ -1,10 +1,10 @@
-"""Two GPUs on paper: tensors lie in the host's memory, and kernels run in the machine of ptx.py.
+"""Simulates two GPUs: tensors are in the host's memory, and kernels run in the machine of ptx.py.
 
-What launches a kernel is real: the checks, Triton's just-in-time compiler with its treatment of
-arguments (1 becomes a constant, addresses are looked at for their divisibility), the grid, torch's
-way of choosing a device. What is played is the device itself, and it is stricter than most: it
-takes no tensor of the host or of the other GPU, and while a graph is captured nothing may come back
-from it. To be used where TRITON_INTERPRET is not set, since kernels are to be compiled.
+The launch of a kernel is real: the checks, Triton's just-in-time compiler with its treatment of
+arguments (1 becomes a constant, addresses are checked for divisibility), the grid, torch's choice
+of a device. Only the device is simulated, and it is stricter than most: it takes no tensor of the
+host or of the other GPU, and while a graph is captured nothing may come back from it. It works only
+where TRITON_INTERPRET is not set, since kernels have to be compiled.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ RETURNING = ("item", "tolist", "nonzero", "__bool__", "__int__", "__float__", "_
 
 
 class GPUTensor(Tensor):
-    """A tensor that says it is on cuda:1."""
+    """A tensor that claims to be on cuda:1."""
 
     is_cuda = True
     device = torch.device("cuda", 1)
@@ -48,13 +48,13 @@ class Launch(NamedTuple):
 
 
 class PaperGPUs(TorchFunctionMode):
-    """Within `with PaperGPUs() as gpus`, what is made on or moved to "cuda:1" is on paper.
+    """Puts tensors that are made on or moved to "cuda:1" on a simulated GPU, inside its `with`.
 
     Attributes:
-        launches: all so far.
-        current: number of the current device.
-        streams: the current stream of each device, a number here.
-        captured: what a graph that is being captured is to do when it is replayed, or None.
+        launches: all launches so far.
+        current: the number of the current device.
+        streams: the current stream of each device, as a number.
+        captured: what the graph that is being captured will do when it is replayed, or None.
     """
 
     def __init__(self) -> None:
@@ -84,7 +84,7 @@ class PaperGPUs(TorchFunctionMode):
             setattr(torch.cuda, name, function)
 
     def exchange(self, device: int) -> int:
-        """What `with torch.cuda.device(...)` calls when it begins and ends."""
+        """Changes the current device, as `with torch.cuda.device(...)` does at both its ends."""
         before = self.current
         if device >= 0:
             self.current = device
@@ -93,7 +93,7 @@ class PaperGPUs(TorchFunctionMode):
     def __torch_function__(
         self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Any = None
     ) -> Any:
-        """Every call into torch comes by here."""
+        """Handles every call into torch."""
         kwargs = kwargs or {}
         name = getattr(func, "__name__", "")
         if name == "__get__" or name in ("get_device", "data_ptr", "as_subclass"):
@@ -118,7 +118,7 @@ class PaperGPUs(TorchFunctionMode):
 
     @contextmanager
     def capture(self) -> Iterator[Callable[[], None]]:
-        """Like torch.cuda.graph: yields what replays the work, into the memory it had."""
+        """Yields, as torch.cuda.graph, what replays the work into the memory that it had."""
         captured: list[Callable[[], None]] = []
 
         def replay() -> None:
@@ -133,19 +133,19 @@ class PaperGPUs(TorchFunctionMode):
 
 
 def to_host(value: Any) -> Any:
-    """The same memory as a tensor of the host, the host for a GPU; anything else as it is."""
+    """Returns a GPU's tensor as a tensor of the host, "cpu" for a device, others unchanged."""
     if isinstance(value, GPUTensor):
         return value.as_subclass(Tensor)
     return torch.device("cpu") if isinstance(value, torch.device) else value
 
 
 def to_gpu(value: Any) -> Any:
-    """The same memory as a tensor of the GPU; anything else as it is."""
+    """Returns a tensor as one of the GPU in the same memory; other values unchanged."""
     return value.as_subclass(GPUTensor) if isinstance(value, Tensor) else value
 
 
 class Driver:
-    """What Triton asks of a GPU's driver."""
+    """The parts of a GPU's driver that Triton asks for."""
 
     def __init__(self, gpus: PaperGPUs) -> None:
         self.gpus = gpus
@@ -166,14 +166,14 @@ class Driver:
         return {"max_shared_mem": 227 * 1024}
 
     def note_ptx(self, module: Any, function: Any, name: str, files: Any, key: str) -> None:
-        """Triton calls it before load_binary: there is PTX among the files of the compiler."""
+        """Notes a kernel's PTX; Triton calls it before load_binary with the compiler's files."""
         self.ptx = next(Path(file).read_text() for name, file in files.items() if ".ptx" in name)
 
     def load_binary(self, name: str, binary: bytes, shared: int, device: int) -> tuple[Any, ...]:
         return None, (name, self.ptx), 32, 0, 1024  # module, function, registers, spills, threads
 
     def launcher_cls(self, source: Any, metadata: Any) -> Callable[..., None]:
-        """What launches the kernel from now on."""
+        """Returns the function that launches the kernel from now on."""
 
         def launch(x: int, y: int, z: int, stream: int, function: Any, *given: Any) -> None:
             values = given[-len(source.signature) :]

@@ -1,4 +1,4 @@
-"""Launches on the GPUs of gpus.py; tests/kernels/gpu/test_launch.py runs this file by itself.
+"""Launches kernels on the GPUs of gpus.py; tests/kernels/gpu/test_launch.py runs this file.
 
     python -m tests.kernels.paper_gpu.launches   # JSON: what is wrong with each, "" for nothing
 
@@ -40,7 +40,10 @@ def random(*shape: int, dtype: torch.dtype = torch.float32, seed: int = 0) -> Te
 
 
 def assert_where(gpus: PaperGPUs, *kernels: str) -> None:
-    """These kernels were launched since, on the current stream of cuda:1, which is not current."""
+    """Asserts that exactly these kernels were launched since, on cuda:1's current stream.
+
+    cuda:1 is not the current device.
+    """
     assert [launch.kernel for launch in gpus.launches] == [f"{name}_kernel" for name in kernels]
     assert {(launch.device, launch.stream) for launch in gpus.launches} == {(1, gpus.streams[1])}
     assert gpus.current == 0
@@ -175,7 +178,7 @@ def older_gpus_multiply_several_rows_in_the_plain_kernel(gpus: PaperGPUs) -> Non
 
 
 def attempt(work: Callable[[PaperGPUs], None]) -> str:
-    """What went wrong, "" if nothing did."""
+    """Returns what went wrong, "" if nothing did."""
     try:
         with PaperGPUs() as gpus:
             work(gpus)

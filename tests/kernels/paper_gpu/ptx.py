@@ -1,12 +1,12 @@
 """Runs PTX, the assembly language Triton compiles to for NVIDIA's GPUs, on a CPU.
 
-So that a kernel with inline assembly, which Triton's interpreter cannot run, is tested as it was
-compiled: instruction by instruction, all threads of a program abreast, as NumPy arrays. It knows
-the instructions that the kernels here need and stops at any other. It also stops where a thread
-reads or writes what no argument holds, and where threads of a program want to part.
+A kernel with inline assembly, which Triton's interpreter cannot run, is thus tested as it was
+compiled: instruction by instruction, all threads of a program in step, as NumPy arrays. The machine
+knows the instructions that the kernels here need and stops at any other. It also stops where a
+thread reads or writes memory of no argument, and where threads of a program branch differently.
 
-It is a reading of "PTX ISA" (docs.nvidia.com/cuda/parallel-thread-execution), not a GPU: what it
-cannot show is that ptxas and the chip follow that book.
+It follows "PTX ISA" (docs.nvidia.com/cuda/parallel-thread-execution) and is not a GPU: it cannot
+show that ptxas and the chip follow that specification.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Memory:
         self.end = 1 << 40  # needs more than 32 bits
 
     def place(self, tensor: Tensor) -> int:
-        """An address for the tensor."""
+        """Returns an address for the tensor."""
         assert tensor.is_contiguous()
         address = self.end
         self.tensors.append((address, tensor.view(-1).view(torch.uint8)))
@@ -44,7 +44,7 @@ class Memory:
         return address
 
     def bytes_at(self, addresses: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
-        """The tensor that all addresses lie in, as bytes, and indices [threads, size] into it."""
+        """Returns the bytes of the tensor that holds all addresses, and indices [threads, size]."""
         for start, tensor in self.tensors:
             index = addresses.astype(np.int64) - start
             if (index >= 0).all() and (index + size <= tensor.numel()).all():
@@ -54,7 +54,7 @@ class Memory:
 
 
 def bf16(values: np.ndarray) -> np.ndarray:
-    """fp32 -> bits of the nearest bf16, uint16."""
+    """Returns the bits, uint16, of the bf16 nearest to each fp32 value."""
     return torch.from_numpy(values).to(torch.bfloat16).view(torch.int16).numpy().view(np.uint16)
 
 
@@ -82,7 +82,7 @@ def parse(ptx: str) -> tuple[list[str], list[tuple[str | None, str, list[str]]],
 
 
 class Program:
-    """One program of a kernel: its threads' registers, as arrays of 64 bits.
+    """A program of a kernel: its threads' registers, as arrays of 64 bits.
 
     `stored` counts the bytes that its warps have stored, and those of the sectors they touched.
     """
@@ -100,7 +100,7 @@ class Program:
         }
 
     def read(self, operand: str, kind: str) -> np.ndarray:
-        """Value of a register or a number, as kind: "u32", "s64", "f32", "b16", "pred"."""
+        """Reads a register or a number as kind: "u32", "s64", "f32", "b16", "pred"."""
         if operand.startswith("{"):  # parts of a register, the lowest first
             names = re.findall(r"[%\w]+", operand)
             part = int(kind[1:]) // len(names)
@@ -119,7 +119,7 @@ class Program:
         return unsigned.view(SIZES["u" if kind[0] == "b" else kind[0]][size])
 
     def write(self, operand: str, value: np.ndarray, where: np.ndarray) -> None:
-        """Put value into a register of the threads `where`."""
+        """Puts value into a register of the threads `where`."""
         if value.dtype == bool:
             bits = value.astype(np.uint64)
         else:
@@ -135,7 +135,7 @@ class Program:
         self.registers[operand] = np.where(where, bits, before)
 
     def shuffle(self, way: str, operands: Sequence[str]) -> np.ndarray:
-        """shfl.sync, as its section "Semantics" spells it out."""
+        """Runs shfl.sync, as its section "Semantics" spells it out."""
         value, b, c, members = (self.read(operand, "u32") for operand in operands)
         assert (members == 0xFFFFFFFF).all()
         assert way in ("idx", "bfly"), way
@@ -148,7 +148,7 @@ class Program:
         return value[np.arange(self.threads) // 32 * 32 + source]
 
     def move(self, name: str, operands: Sequence[str], where: np.ndarray) -> None:
-        """ld.global and st.global, of one register or several."""
+        """Runs ld.global and st.global, of one register or several."""
         load = name.startswith("ld")
         place, values = operands[::-1] if load else operands
         base, _, plus = place.strip("[] ").partition("+")
@@ -177,7 +177,7 @@ class Program:
                 data[part] = np.ascontiguousarray(bits)[:, None].view(np.uint8)
 
     def compute(self, name: str, operands: Sequence[str]) -> np.ndarray:
-        """Result of an instruction that has one; operands are its inputs."""
+        """Returns the result of an instruction that has one; operands are its inputs."""
         word, *more = name.split(".")
         kind = more[-1]
         if word == "shfl":
@@ -224,7 +224,7 @@ class Program:
             return (binary | unary)[word](*values)
 
     def convert(self, more: Sequence[str], operands: Sequence[str]) -> np.ndarray:
-        """cvt: between integers, and from fp32 to the shorter formats."""
+        """Runs cvt: between integers, and from fp32 to the shorter formats."""
         to, kind = more[-2:]
         first = self.read(operands[0], kind)
         if to in ("bf16x2", "f16x2"):  # the first operand goes to the upper half
@@ -238,7 +238,7 @@ class Program:
 
 
 class Part(NamedTuple):
-    """A large tensor's elements from number `first` on; the others are not there."""
+    """A large tensor's elements from number `first` on; the others take no memory."""
 
     tensor: Tensor
     first: int
@@ -252,19 +252,19 @@ def run(
     only: Iterable[int] | None = None,
     rows: int = 1,
 ) -> float:
-    """Run programs of a compiled kernel, one after the other.
+    """Runs programs of a compiled kernel, one after the other.
 
     Args:
-        programs: how many there are.
-        arguments: without those that are constants of the compiler; tensors are on the CPU and
-            written to. What Triton adds behind them is not used.
-        threads: of each program.
-        only: numbers of those to run; None for all.
+        programs: how many programs there are.
+        arguments: all but compile-time constants; tensors are on the CPU and are written to. The
+            arguments that Triton adds after them are not used.
+        threads: how many threads each program has.
+        only: the numbers of the programs to run; None runs all.
         rows: how many programs there are in the grid's second dimension.
 
     Returns:
-        how full the sectors are that each store touches, 0 to 1: below 1 memory has to move more
-        than is written.
+        How full the sectors are that the stores touch, 0 to 1: below 1 memory has to move more than
+        is written.
     """
     parameters, code, labels = parse(ptx)
     memory = Memory()

@@ -1,4 +1,4 @@
-"""The machine of ptx.py with what kernels that compute need: FMAs, reciprocals, shared memory."""
+"""Extends the machine of ptx.py for kernels that compute: FMAs, reciprocals, shared memory."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SHARED = 4096  # where a program's shared memory begins; those addresses have 32
 
 
 class Program(ptx.Program):
-    """As in ptx.py, and it knows more instructions."""
+    """A program as in ptx.py that knows more instructions."""
 
     def __init__(self, *arguments: object) -> None:
         super().__init__(*arguments)
@@ -25,7 +25,7 @@ class Program(ptx.Program):
         self.shared.place(torch.full((2**18,), 0xCD, dtype=torch.uint8))
 
     def move(self, name: str, operands: Sequence[str], where: np.ndarray) -> None:
-        """Also "ld.global.shared" and "st.global.shared", which `run` makes of ld.shared."""
+        """Runs also "ld.global.shared" and "st.global.shared", which `run` makes of ld.shared."""
         everything, stored = self.memory, self.stored
         if ".shared." in name:
             self.memory = self.shared
@@ -39,7 +39,7 @@ class Program(ptx.Program):
             self.memory, self.stored = everything, stored
 
     def copy(self, operands: Sequence[str], where: np.ndarray) -> None:
-        """cp.async of 4, 8 or 16 bytes to shared memory; there at once. Zeros if its size is 0."""
+        """Runs cp.async of 4, 8 or 16 bytes to shared memory at once; a size of 0 writes zeros."""
         to, source = (operand.strip("[ ]").removesuffix("+ 0").strip() for operand in operands[:2])
         width, size = int(operands[2], 16), self.read(operands[3], "u32")
         assert np.isin(size, (0, width)).all()
@@ -51,10 +51,11 @@ class Program(ptx.Program):
             data[index[full]] = given[place]
 
     def multiply(self, kind: str, operands: Sequence[str]) -> np.ndarray:
-        """mma.m16n8k16: registers a (4), b (2), c (4) -> d (4), fp32 [threads, 4].
+        """Runs mma.m16n8k16 on registers a (4), b (2), c (4); returns d (4), fp32 [threads, 4].
 
         PTX ISA 9.7.14.5.8: thread 4 g + t of a warp holds, of A, rows g and g + 8 and columns 2t,
-        2t + 1 and 8 behind; of B the same rows in column g; of C and D columns 2t and 2t + 1.
+        2t + 1, 2t + 8 and 2t + 9; of B the same, as rows, in column g; of C and D columns 2t and
+        2t + 1.
         """
         a, b, c = (
             np.stack([self.read(name, "u32") for name in re.findall(r"%\w+", operand)], axis=1)
@@ -77,8 +78,11 @@ class Program(ptx.Program):
         return d.reshape(self.threads, 4)
 
     def load_matrices(self, name: str, operand: str) -> np.ndarray:
-        """ldmatrix: lanes 8j to 8j + 7 point to the rows, 8 halves, of matrix j; lane l gets two
-        halves of each matrix: of its row (with trans: column) l // 4 those from 2 (l % 4) on."""
+        """Runs ldmatrix: lanes 8j to 8j + 7 point to the rows, of 8 halves, of matrix j.
+
+        Lane l gets two halves of each matrix: of row (with trans: column) l // 4 those from
+        2 (l % 4) on.
+        """
         data, place = self.shared.bytes_at(self.read(operand.strip("[]"), "u32"), 16)
         rows = data[place].view(np.uint16).reshape(-1, 4, 8, 8)  # (warps, matrices, 8, 8)
         if ".trans" in name:
@@ -87,7 +91,7 @@ class Program(ptx.Program):
         return pairs.reshape(self.threads, 4)[:, : int(re.findall(r"\.x(\d)", name)[0])]
 
     def store_matrices(self, name: str, place: str, operand: str) -> None:
-        """stmatrix: what ldmatrix does, the other way."""
+        """Runs stmatrix, the inverse of ldmatrix."""
         words = np.stack([self.read(n, "u32") for n in re.findall(r"%\w+", operand)], axis=1)
         pairs = words.reshape(-1, 8, 4, words.shape[1]).transpose(0, 3, 1, 2)
         rows = np.ascontiguousarray(pairs).view(np.uint16)  # (warps, matrices, 8, 8)
@@ -98,7 +102,7 @@ class Program(ptx.Program):
         data[lanes] = np.ascontiguousarray(rows).view(np.uint8)
 
     def write(self, operand: str, value: np.ndarray, where: np.ndarray) -> None:
-        """Also several registers at once."""
+        """Writes one register or several at once."""
         if value.ndim == 1:
             super().write(operand, value, where)
         else:
@@ -106,7 +110,7 @@ class Program(ptx.Program):
                 super().write(name, np.ascontiguousarray(column), where)
 
     def compute(self, name: str, operands: Sequence[str]) -> np.ndarray:
-        """Also FMA (its sum in fp64), reciprocal, maximum over a warp, fp16 to fp32, ldmatrix."""
+        """Runs also FMA (summed in fp64), reciprocal, maximum of a warp, fp16 to fp32, ldmatrix."""
         if name.startswith("mma.sync.aligned.m16n8k16.row.col.f32."):
             return self.multiply(name.split(".")[-2], operands)
         if name == "fma.rn.f32":
@@ -139,7 +143,7 @@ def run(
     only: Iterable[int] | None = None,
     rows: int = 1,
 ) -> float:
-    """`ptx.run` with this machine. All threads go abreast, so barriers have nothing to do."""
+    """Runs `ptx.run` with this machine; as all threads run in step, barriers do nothing."""
     listing = listing.replace(".shared::cta", ".shared")
     listing = re.sub(r"\b(ld|st)\.shared\.", r"\1.global.shared.", listing)
     waits = r"^\s*(bar\.(warp\.)?sync|cp\.async\.(commit|wait)_group).*;$"

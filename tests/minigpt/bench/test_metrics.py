@@ -1,4 +1,4 @@
-"""The texts that metrics are timed on, and that their caches are cold."""
+"""The texts that metrics are timed on are distinct, and the caches are empty."""
 
 import pytest
 

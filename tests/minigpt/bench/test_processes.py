@@ -1,4 +1,4 @@
-"""Contenders in processes of their own: they answer, and what goes wrong there is told here."""
+"""Contenders in processes of their own answer, and errors there are raised here."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def adder(number: int) -> Callable[[int], tuple[int, int]]:
 
 
 def nobody() -> None:
-    """No such contender."""
+    """Returns None, as for a contender that is not installed."""
 
 
 def dies() -> None:

@@ -1,4 +1,4 @@
-"""The benchmark of QLoRA: both contenders do the same work, and their memory is counted rightly."""
+"""The benchmark of QLoRA: both contenders do the same work, and their memory is counted right."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def settings(dtype: torch.dtype = torch.float32, **changes: Any) -> Settings:
 
 @pytest.fixture(autouse=True)
 def as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What contenders do to a process of their own, they must not do to that of the tests."""
+    """Keeps contenders from changing the tests' process, as they may change their own."""
     monkeypatch.setattr(bench, "keep_freed_memory", lambda: True)
 
 
@@ -123,7 +123,7 @@ def test_bytes_alive_at_most_and_in_the_end() -> None:
 
 
 def test_the_table_and_the_ratios(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """The command from end to end, but for the processes and the time that passes."""
+    """The command runs from end to end; only the processes and the clock are replaced."""
     times = {OURS: [2.0, 4.0, 5.0], THEIRS: [3.0, 6.0, 5.0]}
 
     @contextmanager

@@ -1,4 +1,4 @@
-"""Bottleneck adapters as files: out and in to the bit, kills, and what does not fit."""
+"""Bottlenecks as files: saved and loaded to the bit, kills, and what does not fit."""
 
 from __future__ import annotations
 

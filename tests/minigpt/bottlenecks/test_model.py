@@ -1,4 +1,4 @@
-"""minigpt.bottlenecks.model: adapters on a model, against the formula in double precision."""
+"""minigpt.bottlenecks.model: bottlenecks on a model, against the formula in double precision."""
 
 from __future__ import annotations
 
@@ -266,5 +266,5 @@ def test_what_is_not_there_cannot_be_switched_saved_or_removed(tmp_path: Path) -
 
 
 def test_a_model_with_adapters_is_not_saved_as_a_gpt2(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"c_proj\.adapters.*, which GPT-2 has not; merge or rem"):
+    with pytest.raises(ValueError, match=r"c_proj\.adapters.*, which GPT-2 lacks; merge or rem"):
         save_gpt2(adapted(), tmp_path / "model")

@@ -1,4 +1,4 @@
-"""Bottleneck adapters and LoRA on one model: each works, is switched and taken off on its own."""
+"""Bottlenecks and LoRA on one model: each works, is switched and taken off on its own."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ TINY += ["--vocab-size", "270", "--batch-size", "4", "--warmup-steps", "2", "--e
 
 
 def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
-    """The one sentence that a wrong command ends in."""
+    """Returns the one sentence that a wrong command ends in."""
     assert main(list(arguments)) == 2
     error = capsys.readouterr().err.strip()
     last = error.splitlines()[-1]

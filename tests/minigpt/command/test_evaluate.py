@@ -37,13 +37,13 @@ def files(tmp_path: Path) -> dict[str, str]:
 
 
 def scores(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict:
-    """The JSON that a command prints."""
+    """Returns the JSON that a command prints."""
     assert main(["evaluate", *arguments, "--json"]) == 0
     return json.loads(capsys.readouterr().out)
 
 
 def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
-    """The one sentence that a wrong command ends in."""
+    """Returns the one sentence that a wrong command ends in."""
     assert main(["evaluate", *arguments]) == 2
     error = capsys.readouterr().err
     assert "Traceback" not in error

@@ -21,13 +21,13 @@ CHUNKS = (1, 3 * V, 5 * V + 1, N * V, 2**25)  # logits at once: of one row, 3, 5
 
 
 def plain(x: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
-    """The usual way, with all logits."""
+    """Computes the loss as usual, with all logits."""
     logits = F.linear(x, weight)
     return F.cross_entropy(logits.flatten(0, -2), targets.flatten())
 
 
 def example(dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor, Tensor]:
-    """x [N, C], weight [V, C] and targets [N], two of which do not count."""
+    """Returns x [N, C], weight [V, C] and targets [N], two of which do not count."""
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(N, C, generator=generator, dtype=dtype)
     weight = torch.randn(V, C, generator=generator, dtype=dtype)
@@ -39,7 +39,7 @@ def example(dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor, Tensor]
 def loss_and_gradients(
     loss_of: Callable[..., Tensor], x: Tensor, weight: Tensor, targets: Tensor, factor: float = 1.0
 ) -> list[Tensor]:
-    """The loss and what it says about x and the weight, both trained."""
+    """Returns the loss and the gradients of x and the weight."""
     x, weight = (tensor.clone().requires_grad_() for tensor in (x, weight))
     loss = loss_of(x, weight, targets)
     (factor * loss).backward()

@@ -1,4 +1,4 @@
-"""minigpt.fast.malloc: with the advice given, memory freed and taken again costs no page faults."""
+"""minigpt.fast.malloc: memory that is kept, freed and taken again costs no page faults."""
 
 from __future__ import annotations
 

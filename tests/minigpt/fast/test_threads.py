@@ -1,4 +1,4 @@
-"""minigpt.fast.threads: how torch's threads wait is set before torch is there, and can be set."""
+"""minigpt.fast.threads: threads wait briefly unless the environment says otherwise."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ def inputs(tmp_path: Path) -> tuple[Path, Path]:
 
 
 def refused(capsys: pytest.CaptureFixture[str], *command: str) -> str:
-    """The one sentence that a wrong command ends in; nothing is printed before it but settings."""
+    """Returns the one sentence that a wrong command ends in, after no other output but settings."""
     capsys.readouterr()
     assert main(list(command)) == 2
     error = capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""Every way of fine-tuning, through the command line: trained, saved, loaded, used."""
+"""Every method of fine-tuning, through the command line: trained, saved, loaded, used."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ OF_A_RUN = {"results.json", "test.jsonl", "log.jsonl", "checkpoint.json"}
 
 
 class Finished:
-    """A run of one method: where it is, what it reported, the model it had trained, and how."""
+    """A finished run of a method: its folder, its report, the trained model and the settings."""
 
     def __init__(self, method: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.pretrained, self.data = make_inputs(folder)

@@ -1,4 +1,4 @@
-"""A fine-tuning run that is interrupted or killed and taken up again is the run that was not."""
+"""A fine-tuning run that is interrupted or killed and resumed ends like one that was not."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def inputs(tmp_path: Path) -> tuple[Path, Path]:
 
 
 def interrupt_before(monkeypatch: pytest.MonkeyPatch, wanted: int) -> None:
-    """Ctrl-C while the batch of this step is made."""
+    """Simulates Ctrl-C while the batch of this step is made."""
     original = InstructionData.train_batch
 
     def train_batch(self, step, batch_size):  # type: ignore[no-untyped-def]

@@ -35,13 +35,13 @@ def inputs(tmp_path: Path) -> tuple[Path, Path]:
 
 @pytest.fixture
 def few_shipped_records(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The shipped task sets, 12 records of each part."""
+    """Cuts the parts of the shipped task sets to 12 records each."""
     whole = task_sets.task_set
     monkeypatch.setattr(task_sets, "task_set", lambda task, part: whole(task, part)[:12])
 
 
 def held_out() -> list[dict]:
-    """The records that every run here is tested with."""
+    """Returns the records that every run here is tested with."""
     task = make_task("own", OWN[1], OWN[3])
     return split_records(RECORDS, task, 6, 6)[2]
 
@@ -101,7 +101,7 @@ def test_the_command_printed_at_the_end_gives_the_score_after(
 
 
 def without(command: list[str], *options: str) -> list[str]:
-    """The command without these options and their values."""
+    """Returns the command without these options and their values."""
     for option in options:
         i = command.index(option)
         command = command[:i] + command[i + 2 :]

@@ -42,7 +42,7 @@ METHODS: list[tuple[str, dict[str, Any]]] = [
 
 
 def prepared(config: GPTConfig, method: str, weights: str, settings: dict[str, Any]) -> GPT:
-    """A GPT that trains what the method trains."""
+    """Returns a GPT that trains what the method trains."""
     model = GPT(config)
     if weights == "bfloat16":
         model.to(torch.bfloat16)
@@ -75,7 +75,7 @@ def predicted_and_measured(
     n_targets: int | None = None,
     **settings: Any,
 ) -> tuple[Memory, Memory]:
-    """The same step predicted and run."""
+    """Returns the memory of the same step, predicted and measured."""
     model = prepared(config, method, weights, settings)
     model.gradient_checkpointing = checkpointing
     idx, targets = (torch.randint(config.vocab_size, (batch_size, context)) for _ in range(2))
@@ -156,7 +156,7 @@ def test_checkpointing_keeps_the_loss_or_a_block_whichever_is_more() -> None:
 def test_with_weights_in_bf16_only_the_statistics_of_the_norms_differ(
     method: str, settings: dict[str, Any]
 ) -> None:
-    """On a CPU mean and 1 / deviation are then bf16 too: 4 bytes a token and norm fewer."""
+    """On a CPU mean and 1 / deviation are then bf16 too, which saves 4 bytes a token and norm."""
     common = {"weights": "bfloat16", "compute": "bfloat16"}
     predicted, measured = predicted_and_measured(TINY, method, 2, 20, **common, **settings)
     assert replace(predicted, activations=measured.activations) == measured
@@ -199,7 +199,7 @@ def test_a_batch_without_targets_is_refused() -> None:
 
 
 class Llama(nn.Module):
-    """transformers' Llama, as measure_memory wants a model."""
+    """transformers' Llama with the interface that measure_memory needs."""
 
     def __init__(self, shape: LlamaShape) -> None:
         transformers = pytest.importorskip("transformers")
@@ -217,7 +217,7 @@ class Llama(nn.Module):
         )
 
     def forward(self, idx: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        """idx, targets [B, T] -> logits [B, T, V], loss."""
+        """Returns logits [B, T, V] and the loss for idx and targets [B, T]."""
         logits = self.llama(idx, use_cache=False).logits
         return logits, F.cross_entropy(logits.flatten(0, 1), targets.flatten())
 

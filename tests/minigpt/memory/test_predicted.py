@@ -169,7 +169,7 @@ def test_settings_out_of_range_are_refused(settings: dict[str, Any], message: st
 
 
 def run(*options: str) -> int:
-    """What `minigpt memory` does with these options."""
+    """Runs `minigpt memory` with these options."""
     arguments = make_parser(only="memory").parse_args(["memory", *options])
     return command.run(arguments)
 
@@ -253,7 +253,7 @@ def test_every_option_of_the_command_counts(capsys: pytest.CaptureFixture[str], 
 def test_the_command_describes_what_finetune_does(
     capsys: pytest.CaptureFixture[str], method: str
 ) -> None:
-    """Both with the options left out: as many numbers learn, and the model is as many bytes."""
+    """With default options both train as many numbers, and the model has as many bytes."""
     model, encoding = load_pretrained("base")
     arguments = make_parser().parse_args(["finetune", "--method", method])
     METHODS[method].prepare(model, encoding, settle_nf4(model, settings_of(arguments)))

@@ -1,6 +1,6 @@
 """PagedAdamW against torch.optim.AdamW: the same numbers, in pieces or whole.
 
-The fixture cut_on_a_cpu sends parameters on a CPU the way of those on a GPU.
+The fixture cut_on_a_cpu makes parameters on a CPU take the path of those on a GPU.
 """
 
 from __future__ import annotations

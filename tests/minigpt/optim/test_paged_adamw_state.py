@@ -1,6 +1,6 @@
-"""What PagedAdamW takes up from a state that was saved, and what it refuses.
+"""The saved states that PagedAdamW loads, and those that it refuses.
 
-The fixture cut_on_a_cpu sends parameters on a CPU the way of those on a GPU.
+The fixture cut_on_a_cpu makes parameters on a CPU take the path of those on a GPU.
 """
 
 from __future__ import annotations

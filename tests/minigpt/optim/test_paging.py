@@ -1,6 +1,6 @@
 """Buckets and buffers: no order in which a GPU may do the work changes a bit of the outcome.
 
-The fixture cut_on_a_cpu sends parameters on a CPU the way of those on a GPU.
+The fixture cut_on_a_cpu makes parameters on a CPU take the path of those on a GPU.
 """
 
 from __future__ import annotations
@@ -47,11 +47,11 @@ def test_cutting_and_packing_keep_to_the_size_of_a_bucket() -> None:
 
 
 class SimulatedDevice:
-    """Does what is put into its queues as late as it may, and in any order that it may.
+    """Does the work in its queues as late as it may, and in any order that is allowed.
 
-    Work is due when it is the first in its queue and what it waits for is over; choose says which
-    of the queues with due work is next. So what is not ordered by a wait happens in another order
-    sooner or later, and then the result is another.
+    Work is due when it is the first in its queue and what it waits for is over; choose picks the
+    next of the queues with due work. So work that no wait puts in order happens in another order
+    sooner or later, which changes the result.
     """
 
     def __init__(self, choose: Callable[[list[SimulatedQueue]], SimulatedQueue]) -> None:
@@ -92,7 +92,7 @@ class SimulatedQueue(Queue):
 
 
 def favour(*names: str) -> Callable[[list[SimulatedQueue]], SimulatedQueue]:
-    """Choose the queue that is named first."""
+    """Returns a function that chooses the queue that is named first."""
     return lambda due: min(due, key=lambda queue: names.index(queue.name))
 
 
@@ -125,7 +125,7 @@ def test_every_order_that_the_waits_allow_gives_the_same_bits(
 
 
 def buckets_of(n: int) -> list[paging.Bucket]:
-    """n buckets of 3 numbers each."""
+    """Returns n buckets of 3 numbers each."""
     parameter = nn.Parameter(torch.randn(3 * n))
     parameter.grad = torch.randn(3 * n)
     with torch.no_grad():
@@ -136,7 +136,7 @@ def buckets_of(n: int) -> list[paging.Bucket]:
 def order_of(
     choose: Callable[[list[SimulatedQueue]], SimulatedQueue], n: int
 ) -> list[tuple[str, int]]:
-    """What a device does with n buckets, in order, without the end of earlier updates."""
+    """Returns what a device does with n buckets, in order, without the end of earlier updates."""
     device = SimulatedDevice(choose)
     stream_through(buckets_of(n), device.open(torch.device("cpu")), lambda bucket: None)
     turns = [(name, i - (name == "update")) for name, i in device.log]

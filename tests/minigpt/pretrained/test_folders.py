@@ -21,7 +21,7 @@ from tests.minigpt.tiny.gpt2 import IDX, ours
 
 @pytest.fixture
 def encoding() -> tiktoken.Encoding:
-    """256 bytes and the end of text."""
+    """Returns an encoding of 256 bytes and the end of text."""
     ranks = {bytes([byte]): byte for byte in range(256)}
     special = {"<|endoftext|>": 256}
     return tiktoken.Encoding(

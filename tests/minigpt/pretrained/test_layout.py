@@ -22,7 +22,7 @@ Edit = Callable[[dict], object]
 
 
 def peer(kind: type = GPT2LMHeadModel) -> GPT2LMHeadModel:
-    """transformers' GPT-2 with every parameter random, biases and layer norms too."""
+    """Returns transformers' GPT-2 with every parameter random, biases and layer norms too."""
     torch.manual_seed(0)
     model = kind(GPT2Config(**SIZES, n_positions=24, bos_token_id=99, eos_token_id=99))
     randomize(model)
@@ -48,7 +48,7 @@ def edit_weights(folder: Path, edit: Edit) -> None:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A folder as transformers writes it."""
+    """Returns a folder as transformers writes it."""
     peer().save_pretrained(tmp_path / "peer")
     return tmp_path / "peer"
 

@@ -51,7 +51,7 @@ STATE = f"{W}.quant_state.bitsandbytes__nf4"
 
 
 def in_state(old: str, new: str) -> Callable[[Path], None]:
-    """Change the JSON that lies among the tensors."""
+    """Changes the JSON that is stored among the tensors."""
 
     def edit(tensors: dict) -> None:
         text = bytes(tensors[STATE].tolist()).decode()

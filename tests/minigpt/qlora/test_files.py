@@ -124,7 +124,7 @@ def test_a_full_disk_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.M
 
 
 def peers_folder(folder: Path, dtype: torch.dtype, **settings: object) -> torch.nn.Module:
-    """A random GPT-2 that transformers has quantized and saved as folder / "theirs"."""
+    """Returns a random GPT-2 that transformers has quantized and saved as folder / "theirs"."""
     pytest.importorskip("bitsandbytes")
     from transformers import BitsAndBytesConfig, GPT2Config, GPT2LMHeadModel
 

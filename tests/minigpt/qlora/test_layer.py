@@ -22,7 +22,7 @@ from tests.minigpt.tiny.lora import logits
 def layer_and_weight(
     bias: bool = True, double_quant: bool = True, n_in: int = 96, n_out: int = 80
 ) -> tuple[NF4Linear, Tensor]:
-    """A layer, and the weight [out, in] that it stands for."""
+    """Returns a layer, and the weight [out, in] that it stands for."""
     torch.manual_seed(0)
     base = nn.Linear(n_in, n_out, bias=bias)
     return (

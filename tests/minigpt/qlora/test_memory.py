@@ -25,7 +25,7 @@ class Copies:
 
     Attributes:
         made: how many there have been.
-        most: bytes of those alive at once.
+        most: the most bytes that were alive at once.
         left: bytes alive after each use of a layer.
     """
 
@@ -47,7 +47,7 @@ class Copies:
         self.most = max(self.most, self.alive())
 
     def watch(self, model: nn.Module) -> None:
-        """Look after each forward pass, and when the gradient of its input is there."""
+        """Counts after each forward pass, and when the gradient of its input is computed."""
 
         def before(_: nn.Module, inputs: tuple[Tensor]) -> None:
             if inputs[0].requires_grad:
@@ -60,7 +60,7 @@ class Copies:
 
 @pytest.fixture
 def copies(monkeypatch: pytest.MonkeyPatch) -> Iterator[Copies]:
-    """What everything dequantized in the test is noted in."""
+    """Returns a record of everything that is dequantized in the test."""
     found, dequantize = Copies(), cpu.dequantize
 
     def noted(q: NF4Tensor, dtype: torch.dtype) -> Tensor:
@@ -113,9 +113,9 @@ def test_one_piece_of_memory_serves_all_large_weights(
 
 
 def bytes_over_time(work: Callable[[], object]) -> list[int]:
-    """How many bytes more than before torch's allocator holds, after each of its calls in work.
+    """Returns how many more bytes torch's allocator holds than before, after each of its calls.
 
-    What work returns is alive to the end.
+    What work returns stays alive to the end.
     """
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as seen:
         result = work()
@@ -130,7 +130,7 @@ def bytes_over_time(work: Callable[[], object]) -> list[int]:
 def test_a_step_keeps_no_byte_more_than_one_with_plain_weights(
     checkpointing: bool, autocast: bool
 ) -> None:
-    """Nor a copy of a dequantized weight, then: all memory counts, whatever it holds."""
+    """All memory counts, whatever it holds, so no copy of a dequantized weight is kept either."""
     model = adapted(n_layer=3).train()
     after_forward, after_step, highest = [], [], []
     for each in (twin(model), model):

@@ -37,7 +37,7 @@ PEERS = {
 
 
 def peers_prompt(which: str) -> PeftModel:
-    """A peft model whose soft prompt has random numbers."""
+    """Returns a peft model whose soft prompt has random numbers."""
     model = get_peft_model(peer(), PEERS[which])
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():

@@ -1,4 +1,4 @@
-"""minigpt.soft_prompts: how a prompt starts, what it counts, what is refused, what it resembles."""
+"""minigpt.soft_prompts: how a prompt starts, its counts, what is refused, nearest tokens."""
 
 from __future__ import annotations
 
@@ -157,7 +157,7 @@ def test_names_that_are_not_there_are_refused() -> None:
 
 @pytest.fixture(scope="module")
 def encoding() -> tiktoken.Encoding:
-    """One id a byte, and the end of text: 100 ids, as many as the tiny model has."""
+    """Returns an encoding of one id a byte and the end of text: 100 ids, as the tiny model has."""
     ranks = {bytes([32 + i]): i for i in range(95)} | {bytes([i]): 95 + i for i in range(4)}
     return tiktoken.Encoding(
         "bytes", pat_str=r"[\s\S]", mergeable_ranks=ranks, special_tokens={"<|endoftext|>": 99}
@@ -187,7 +187,7 @@ def test_the_nearest_tokens_are_those_of_the_largest_cosines(encoding: tiktoken.
 
 def test_keys_and_values_resemble_no_tokens(encoding: tiktoken.Encoding) -> None:
     model = prompted("prefix", name="french")
-    with pytest.raises(ValueError, match="'french' is one of prefix tuning: keys and values"):
+    with pytest.raises(ValueError, match="'french' comes from prefix tuning: it holds keys and"):
         nearest_tokens(model, encoding)
     set_soft_prompt(model, None)
     with pytest.raises(ValueError, match="no soft prompt is active; the model has french"):

@@ -1,4 +1,4 @@
-"""What a model answers, and the scores of answers, against the same thing done the slow way."""
+"""A model's answers, and their scores, against the same computed slowly."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def model() -> GPT:
 
 
 def alone(model: GPT, encoding: tiktoken.Encoding, prompt: str, n: int) -> str:
-    """Greedy continuation token by token, without batch, cache or padding."""
+    """Continues a prompt greedily, token by token, without batch, cache or padding."""
     idx = encoding.encode_ordinary(prompt)[-(model.config.block_size - n) :]
     written: list[int] = []
     for _ in range(n):

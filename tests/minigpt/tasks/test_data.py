@@ -1,4 +1,4 @@
-"""From a task's records to the rows it is learnt from."""
+"""The way from a task's records to the rows that it is learnt from."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_rows_hold_two_of_the_longest_examples_if_the_context_does(
 
 
 def drawn(data, n: int) -> list[np.ndarray]:  # type: ignore[no-untyped-def]
-    """n rows, in the order of training."""
+    """Returns n rows, in the order of training."""
     idx, *_ = data.train_batch(0, n)
     return list(idx.numpy())
 

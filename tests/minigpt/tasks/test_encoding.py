@@ -3,7 +3,8 @@
 import pytest
 import tiktoken
 
-from minigpt.tasks.rows import TASKS, encode_examples, make_task
+from minigpt.tasks.rows import encode_examples
+from minigpt.tasks.task import TASKS, make_task
 from minigpt.text.task_sets import data_folder, task_set
 from minigpt.tokenizer import END_OF_TEXT, load_encoding
 
@@ -12,7 +13,7 @@ QUIZ = make_task("quiz", "{q} =>", "{a}", "accuracy", 8)
 
 @pytest.fixture(scope="module")
 def encoding() -> tiktoken.Encoding:
-    """The shipped tokenizer."""
+    """Returns the shipped tokenizer."""
     return load_encoding(data_folder() / "base" / "tokenizer.json")
 
 

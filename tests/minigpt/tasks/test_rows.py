@@ -15,7 +15,6 @@ from minigpt.config import IGNORE, GPTConfig
 from minigpt.dataset import Batch
 from minigpt.model import GPT
 from minigpt.tasks.rows import (
-    TASKS,
     Example,
     InstructionData,
     Rows,
@@ -24,6 +23,7 @@ from minigpt.tasks.rows import (
     pack_examples,
     text_rows,
 )
+from minigpt.tasks.task import TASKS
 from minigpt.text.task_sets import data_folder, task_set
 from minigpt.tokenizer import load_encoding
 
@@ -32,12 +32,12 @@ END = 0
 
 @pytest.fixture(scope="module")
 def encoding() -> tiktoken.Encoding:
-    """The shipped tokenizer."""
+    """Returns the shipped tokenizer."""
     return load_encoding(data_folder() / "base" / "tokenizer.json")
 
 
 def random_examples(n: int, seed: int = 0) -> list[Example]:
-    """n examples of ids 1 to 49, up to 9 tokens of prompt and up to 6 of completion, then END."""
+    """Returns n examples of ids 1 to 49: up to 9 of prompt, up to 5 of completion and END."""
     random = np.random.default_rng(seed)
     return [
         Example(
@@ -49,7 +49,7 @@ def random_examples(n: int, seed: int = 0) -> list[Example]:
 
 
 def unpacked(rows: Rows) -> list[Example]:
-    """The examples in the rows, found by looking at segments and targets alone."""
+    """Returns the examples in the rows, found by looking at segments and targets alone."""
     examples = []
     for idx, targets, segments in zip(rows.idx, rows.targets, rows.segments, strict=True):
         for segment in np.unique(segments):
@@ -151,13 +151,13 @@ def test_text_rows_have_every_token_as_target_once() -> None:
 
 
 def numbered_rows(n: int, first: int = 0, row_length: int = 4) -> Rows:
-    """n rows that can be told apart by the number in all their places."""
+    """Returns n rows, each filled with a number of its own."""
     idx = np.repeat(np.arange(first, first + n)[:, None], row_length, axis=1)
     return Rows(idx.astype(np.uint16), idx.astype(np.int32), np.zeros(idx.shape, dtype=np.int16))
 
 
 def numbers(data: InstructionData, n_steps: int, batch_size: int) -> list[int]:
-    """Which rows the first steps draw."""
+    """Returns the numbers of the rows that the first steps draw."""
     batches = [data.train_batch(step, batch_size)[0] for step in range(n_steps)]
     return torch.cat(batches)[:, 0].tolist()
 

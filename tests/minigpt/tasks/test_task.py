@@ -145,7 +145,7 @@ def test_dialogsum_as_published_is_read_and_split() -> None:
 
 
 def quiz_records(n: int) -> list[dict]:
-    """n records with n different prompts."""
+    """Returns n records with n different prompts."""
     return [{"q": f"What is {i}?", "a": str(i)} for i in range(n)]
 
 

@@ -76,7 +76,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
 
 
 def described(server: Server, path: str = "/thing", **known) -> dict[str, list[RemoteFile]]:
-    """A table with one set of one file, whose SHA-256 is that of CONTENT unless known otherwise."""
+    """Returns a table with a set of one file, which has the SHA-256 of CONTENT unless given."""
     known = known or {"size": len(CONTENT), "sha256": hashlib.sha256(CONTENT).hexdigest()}
     return {"thing": [RemoteFile("thing.bin", server.url + path, **known)]}
 

@@ -11,7 +11,7 @@ from minigpt.text import task_sets
 
 @pytest.fixture
 def small_tasks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, list[dict]]:
-    """Three tiny task sets; in validation and test, every text says so."""
+    """Makes three tiny task sets; every text of validation and test names its split."""
     sets = {
         "translation": [{"en": f"I have {i} cats.", "fr": f"J'ai {i} chats."} for i in range(200)],
         "dialogues": [

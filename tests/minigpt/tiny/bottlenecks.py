@@ -1,4 +1,4 @@
-"""A tiny GPT with bottleneck adapters, and the same multiplied out in double precision."""
+"""A tiny GPT with bottlenecks, and the same multiplied out in double precision."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PARTS = ("W_down", "b_down", "W_up", "b_up")
 
 
 def randomized(model: GPT, seed: int = 0) -> GPT:
-    """Give the active adapters random numbers, so that they change the model."""
+    """Gives the active bottlenecks random numbers, so that they change the model."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for layer in bottleneck_layers(model).values():
@@ -31,13 +31,13 @@ def adapted(r: int = 4, **settings: str) -> GPT:
 
 
 def parts_of(model: GPT) -> list[list[Tensor]]:
-    """The numbers of each active adapter in double precision, in the order of PARTS."""
+    """Returns the parts of each active bottleneck in double precision, in the order of PARTS."""
     adapters = [layer.adapters[layer.active] for layer in bottleneck_layers(model).values()]
     return [[getattr(adapter, part).detach().double() for part in PARTS] for adapter in adapters]
 
 
 def by_hand(parts: list[list[Tensor]]) -> GPT:
-    """The plain model in double precision; a hook adds the formula behind every c_proj."""
+    """Returns the plain model in double precision; a hook adds the formula behind every c_proj."""
     plain = ours().double()
     layers = [module for name, module in plain.named_modules() if name.endswith("c_proj")]
     for layer, numbers in zip(layers, parts, strict=True):
@@ -52,7 +52,7 @@ def formula(h: Tensor, W_down: Tensor, b_down: Tensor, W_up: Tensor, b_up: Tenso
 
 
 def both(first: str = "beside") -> GPT:
-    """LoRA ("beside") and adapters ("behind") on the same layers, put on one after the other."""
+    """Returns a model with LoRA ("beside") and bottlenecks ("behind"), `first` added first."""
     model = ours()
     for name in (first, {"beside": "behind", "behind": "beside"}[first]):
         if name == "behind":

@@ -35,7 +35,7 @@ def shipped_encoding() -> tiktoken.Encoding:
 
 
 def tiny_gpt(block_size: int = 128, seed: int = 0, std: float = 0.3) -> GPT:
-    """A model whose weights are so large that every prompt gets an answer of its own."""
+    """Returns a model whose weights are so large that every prompt gets an answer of its own."""
     torch.manual_seed(seed)
     model = GPT(GPTConfig(shipped_encoding().n_vocab, block_size, n_layer=1, n_head=2, n_embd=16))
     with torch.no_grad():
@@ -52,13 +52,13 @@ def write_jsonl(path: Path, records: list[dict]) -> Path:
 
 
 def make_inputs(folder: Path) -> tuple[Path, Path]:
-    """(a folder with a pretrained model, a file of RECORDS)."""
+    """Makes a folder with a pretrained model, and a file of RECORDS."""
     save_pretrained(tiny_gpt(), shipped_encoding(), folder / "pretrained")
     return folder / "pretrained", write_jsonl(folder / "sums.jsonl", RECORDS)
 
 
 def finetune_command(pretrained: Path, data: Path, out: Path, *more: str) -> list[str]:
-    """Six steps on the sums; options in `more` win over those before."""
+    """Returns the command for six steps on the sums; options in `more` override earlier ones."""
     return [
         *("finetune", "--device", "cpu", "--dtype", "float32", "--model", str(pretrained)),
         *("--data", str(data), *OWN, "--metric", "accuracy", "--max-new-tokens", "6"),
@@ -69,14 +69,14 @@ def finetune_command(pretrained: Path, data: Path, out: Path, *more: str) -> lis
 
 
 def run(*arguments: str) -> dict[str, Any]:
-    """Fine-tune by this command; what results.json says then."""
+    """Fine-tunes by this command, and returns the contents of results.json."""
     assert main(list(arguments)) == 0
     out = Path(arguments[len(arguments) - arguments[::-1].index("--out")])
     return json.loads((out / "results.json").read_text("utf-8"))
 
 
 def outcome(folder: Path) -> dict[str, Any]:
-    """Everything that a run left and that must not depend on when it was killed."""
+    """Returns all that a run saved, which must not depend on when it was killed."""
     results = json.loads((folder / "results.json").read_text("utf-8"))
     results["settings"].pop("out_dir")
     results["training"].pop("seconds")

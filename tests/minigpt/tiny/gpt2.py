@@ -19,7 +19,7 @@ def ours(seed: int = 0, **changes: object) -> GPT:
 
 
 def randomize(model: torch.nn.Module) -> None:
-    """Give every parameter random values, biases and layer norms too."""
+    """Gives every parameter random values, biases and layer norms too."""
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.normal_(std=0.3)

@@ -28,7 +28,7 @@ def train_lora(folder: Path | None = None, **settings: Any) -> tuple[GPT, list[f
 
 
 def fill(model: torch.nn.Module, seed: int = 0) -> None:
-    """Give A and B of the active adapter random numbers, so that it changes the model."""
+    """Gives A and B of the active adapter random numbers, so that it changes the model."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for layer in lora_layers(model).values():
@@ -38,14 +38,14 @@ def fill(model: torch.nn.Module, seed: int = 0) -> None:
 
 
 def adapted(**settings: Any) -> GPT:
-    """The tiny model of tiny_gpt2 with an adapter that changes it, in evaluation mode."""
+    """Returns the tiny model of tiny_gpt2 with an adapter that changes it, in evaluation mode."""
     model = apply_lora(ours(), **{"r": 4, "alpha": 8, "target_modules": ALL, **settings})
     fill(model)
     return model.eval()
 
 
 def by_hand(model: GPT) -> GPT:
-    """A plain model with W + scaling B A in place of W, multiplied out in double precision."""
+    """Returns a plain model with W + scaling B A, multiplied out in double precision."""
     plain = ours()
     for path, layer in lora_layers(model).items():
         if layer.active is not None:
@@ -71,7 +71,7 @@ def same(a: dict[str, tuple[Tensor, bool]], b: dict[str, tuple[Tensor, bool]]) -
 
 @torch.no_grad()
 def logits(model: torch.nn.Module) -> Tensor:
-    """Of our models and of transformers' alike."""
+    """Returns the logits of our models and of transformers' alike."""
     out = model(IDX)
     return out[0] if isinstance(out, tuple) else out.logits
 

@@ -13,7 +13,7 @@ from minigpt.optim.adamw import PagedAdamW
 
 
 def some_parameters(dtype: torch.dtype = torch.float32, device: str = "cpu") -> list[nn.Parameter]:
-    """Odd sizes, no size, no dimension, and three that do not lie in memory row by row."""
+    """Returns parameters of odd sizes, one empty, one a scalar, three not in row-major order."""
     torch.manual_seed(0)
     tensors = (
         torch.randn(13, 11),
@@ -53,10 +53,10 @@ def parameters_of(optimizer: torch.optim.Optimizer) -> list[Tensor]:
 def take_steps(
     optimizers: list[torch.optim.Optimizer], first: int = 0, last: int = 100
 ) -> Iterator[list[list[nn.Parameter]]]:
-    """Give all optimizers the same gradients; some have none at times, the learning rate changes.
+    """Gives all optimizers the same gradients; some have none at times, the learning rate changes.
 
     Yields:
-        after every step, the parameters of each optimizer.
+        After every step, the parameters of each optimizer.
     """
     for step in range(first, last):
         found = []

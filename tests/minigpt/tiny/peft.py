@@ -12,7 +12,7 @@ CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 
 
 def peer(kind: type = GPT2LMHeadModel) -> GPT2LMHeadModel:
-    """transformers' GPT-2 with every parameter random."""
+    """Returns transformers' GPT-2 with every parameter random."""
     torch.manual_seed(0)
     model = kind(GPT2Config(**SIZES, n_positions=24, bos_token_id=99, eos_token_id=99))
     randomize(model)
@@ -20,7 +20,7 @@ def peer(kind: type = GPT2LMHeadModel) -> GPT2LMHeadModel:
 
 
 def peers_adapter(base: torch.nn.Module, **settings: object) -> PeftModel:
-    """A peft model whose adapter has random numbers in A and B."""
+    """Returns a peft model whose adapter has random numbers in A and B."""
     settings = {"r": 4, "lora_alpha": 6, "target_modules": ["c_attn"], **settings}
     adapted = get_peft_model(base, LoraConfig(**settings))
     generator = torch.Generator().manual_seed(1)

@@ -25,30 +25,30 @@ LORA: dict[str, Any] = {"r": 4, "alpha": 8, "target_modules": ALL}
 
 
 def quantized(n_embd: int = 64, **changes: Any) -> GPT:
-    """The model of tiny_gpt2, wider, so that a row is a whole block, with its layers in 4 bits."""
+    """Returns the model of tiny_gpt2 in 4 bits, and wider, so that a row is a whole block."""
     return quantize_model(ours(n_embd=n_embd, **changes))
 
 
 def adapted(**changes: Any) -> GPT:
-    """The same with an adapter that changes it."""
+    """Returns the same model with a LoRA adapter that changes it."""
     model = apply_lora(quantized(**changes), **LORA)
     fill(model)
     return model.eval()
 
 
 def twin(model: GPT) -> GPT:
-    """A copy with plain weights: the numbers that the codes stand for."""
+    """Returns a copy with plain weights: the numbers that the codes stand for."""
     return dequantize_model(copy.deepcopy(model))
 
 
 def to_train(plain: bool = False) -> GPT:
-    """A model in 4 bits with a fresh adapter, ready to be trained; or its twin."""
+    """Returns a model in 4 bits with a fresh adapter, ready to be trained; or its twin."""
     model = quantize_model(tiny_model(dropout=0.0))
     return apply_lora(dequantize_model(model) if plain else model, **LORA)
 
 
 def train_qlora(plain: bool = False, folder: Path | None = None, **settings: Any) -> list[float]:
-    """The losses of training it."""
+    """Returns the losses of training it."""
     config = tiny_config(out_dir=folder, **settings)
     return train(to_train(plain), TinyData(), config).losses
 

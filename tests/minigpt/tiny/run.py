@@ -1,4 +1,4 @@
-"""A model and data small enough to train in a second, and runs of them in processes of their own.
+"""A model and data that train in a second, and runs of them in processes of their own.
 
     python -m tests.minigpt.tiny.run kill FOLDER    train while being killed again and again
     python -m tests.minigpt.tiny.run stop FOLDER    stop early, killed before each disk operation
@@ -46,7 +46,7 @@ class TinyData:
 
     Args:
         before_batch: called with the step before its batch is made, to cause trouble.
-        salt: another number, other data.
+        salt: the data differ for different numbers.
     """
 
     def __init__(self, before_batch: Callable[[int], None] | None = None, salt: int = 0) -> None:
@@ -70,7 +70,7 @@ class TinyData:
 
 
 class TurningData(TinyData):
-    """From step 8 on the targets to learn from are wrong, so the validation loss turns there."""
+    """TinyData with wrong targets from step 8 on, so that the validation loss rises from there."""
 
     def train_batch(self, step: int, batch_size: int) -> Batch:
         idx, targets, _ = super().train_batch(step, batch_size)
@@ -111,10 +111,10 @@ def tiny_config(**changes: Any) -> TrainConfig:
 
 
 def run_python(*arguments: str | Path) -> str:
-    """What a Python of its own prints that is started with these arguments.
+    """Starts Python with these arguments in a new process, and returns what it prints.
 
-    It has one thread and finds the modules that this one finds. If it fails, so does the test, and
-    shows what it said.
+    It has one thread and finds the modules that this one finds. If it fails, the test fails too and
+    shows its output.
     """
     run = subprocess.run(
         [sys.executable, *arguments],
@@ -133,7 +133,7 @@ def run_python(*arguments: str | Path) -> str:
 
 
 def run_two_processes(script: str, *arguments: str | Path) -> Any:
-    """What a module beside this one prints last, as JSON, when torchrun starts it twice."""
+    """Starts a module beside this one by torchrun, and returns the JSON that it prints last."""
     if not torch.distributed.is_available() or not torch.distributed.is_gloo_available():
         pytest.skip("this torch has no gloo")
     torchrun = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
@@ -142,7 +142,7 @@ def run_two_processes(script: str, *arguments: str | Path) -> Any:
 
 
 def train_while_killed(folder: Path) -> dict[str, Any]:
-    """Start a run again and again, killing it with SIGKILL each time at another place.
+    """Starts a run again and again, killing it with SIGKILL each time at another place.
 
     First before the 1st, 2nd, 3rd ... operation on the disk since the start, some of them after
     half of the bytes of a file; then at random times. At last it may finish.
@@ -174,7 +174,7 @@ def train_while_killed(folder: Path) -> dict[str, Any]:
 
 
 def stop_early(config: TrainConfig, dropout: float = 0.1) -> dict[str, Any]:
-    """Train on TurningData; everything about the outcome but the time it took."""
+    """Trains on TurningData, and returns all about the outcome but the time it took."""
     model = tiny_model(dropout)
     result = train(model, TurningData(), config)
     return {
@@ -212,10 +212,10 @@ def stop_early_killed_once(folder: Path) -> dict[str, Any]:
 
 
 def kill_before_operation(n: int, writer: ModuleType = checkpoint) -> None:
-    """Make this process kill itself before its n-th change to the disk.
+    """Makes this process kill itself before its n-th change to the disk.
 
     Args:
-        writer: the module whose save_file counts as one; it is killed in the middle of that.
+        writer: the module whose save_file counts as one change, which the kill interrupts.
     """
     done = 0
 
@@ -241,7 +241,7 @@ def kill_before_operation(n: int, writer: ModuleType = checkpoint) -> None:
 
 
 def train_spread(folder: Path) -> dict[str, Any]:
-    """Train under torchrun in every way the tests compare with a single process."""
+    """Trains under torchrun in every way the tests compare with a single process."""
     rank = int(os.environ["RANK"])
     found: dict[str, Any] = {}
     for mode in ("ddp", "fsdp"):

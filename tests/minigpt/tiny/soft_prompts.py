@@ -35,7 +35,7 @@ def apply(model: GPT, kind: str, n_tokens: int = N, name: str = "default") -> GP
 
 
 def fill(model: GPT, seed: int = 0) -> GPT:
-    """Give the active soft prompt random numbers that are large enough to change the model."""
+    """Gives the active soft prompt random numbers that are large enough to change the model."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in model.soft_prompts.parameters():
@@ -45,12 +45,12 @@ def fill(model: GPT, seed: int = 0) -> GPT:
 
 
 def prompted(kind: str, n_tokens: int = N, name: str = "default", **sizes: Any) -> GPT:
-    """The tiny model of tiny_gpt2 with a soft prompt that changes it, in evaluation mode."""
+    """Returns the model of tiny_gpt2 with a soft prompt that changes it, in evaluation mode."""
     return fill(apply(ours(**sizes), kind, n_tokens, name)).eval()
 
 
 def logits(model: torch.nn.Module, idx: Tensor = IDX) -> Tensor:
-    """Of our models and of transformers' alike."""
+    """Returns the logits of our models and of transformers' alike."""
     with torch.no_grad():
         out = model(idx)
     return out[0] if isinstance(out, tuple) else out.logits
@@ -78,7 +78,7 @@ def plain_logits(model: GPT, idx: Tensor = IDX) -> Tensor:
 
 
 def attend(attention: torch.nn.Module, x: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-    """Row by row and head by head: x [B, T, C]; keys and values [n, C] stand before its own."""
+    """Attends row by row and head by head, with keys and values [n, C] before those of x."""
     rows = []
     for row in x:
         q, k, v = attention.c_attn(row).chunk(3, dim=-1)  # [T, C] each
@@ -93,7 +93,7 @@ def attend(attention: torch.nn.Module, x: Tensor, keys: Tensor, values: Tensor) 
 
 
 def base_model(dropout: float = 0.0) -> GPT:
-    """A model for Short whose weights are large enough that a soft prompt can change much."""
+    """Returns a model for Short with weights so large that a soft prompt can change much."""
     return ours(vocab_size=VOCAB_SIZE, block_size=BLOCK_SIZE, dropout=dropout)
 
 
