@@ -35,8 +35,9 @@ from minigpt.tasks.answers import TaskResult, evaluate_task
 from minigpt.tasks.data import SHIPPED, TaskData, instruction_data, task_data
 from minigpt.tasks.task import named_task
 from minigpt.training.checkpoint import has_checkpoint
-from minigpt.training.loop import TrainingDivergedError, TrainResult, identity_of, train
-from minigpt.training.run_folder import RunFolder
+from minigpt.training.loop import TrainingDivergedError, train
+from minigpt.training.result import TrainResult
+from minigpt.training.run_folder import RunFolder, identity_of
 from minigpt.training.settings import TrainConfig
 
 TEST = "test.jsonl"

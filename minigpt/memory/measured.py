@@ -67,7 +67,7 @@ def measure_memory(
     Args:
         model: a GPT, or what gives (logits, loss) for (idx, targets).
         batch: on the model's device.
-        dtype: of matrix products, as for accumulate_gradients.
+        dtype: of matrix products, as for training_step.
 
     Returns:
         weights: parameters and buffers. gradients: after the backward pass. optimizer: its state
