@@ -41,9 +41,10 @@ from minigpt import GPTConfig, load_pretrained
 from minigpt.device import autocast_dtype
 from minigpt.lora.layer import LoRALinear
 from minigpt.lora.model import lora_layers, merge_lora, remove_lora
+from minigpt.memory.counts import count_trained, parameters
 from minigpt.memory.llama import LLAMA_2, LlamaShape
 from minigpt.memory.measured import KeptTensors, size_without, storages
-from minigpt.memory.predicted import count_trained, parameters, predict_memory
+from minigpt.memory.predicted import predict_memory
 from minigpt.memory.run import TrainingRun
 from minigpt.optim.adamw import make_optimizer
 from minigpt.qlora.layer import NF4Linear

@@ -41,8 +41,6 @@ from minigpt.soft_prompts.layer import (
     PromptTuning,
     Reparametrization,
     SoftPrompts,
-    count_prefix_tuning,
-    count_prompt_tuning,
     read_embeddings,
     token_embeddings,
 )
@@ -51,8 +49,8 @@ if TYPE_CHECKING:
     import tiktoken
 
 __all__ = [
-    "Prefix", "SoftPrompts", "apply_prefix_tuning", "apply_prompt_tuning", "count_prefix_tuning",
-    "count_prompt_tuning", "load_soft_prompt", "nearest_tokens",
+    "Prefix", "SoftPrompts", "apply_prefix_tuning", "apply_prompt_tuning", "load_soft_prompt",
+    "nearest_tokens",
     "remove_soft_prompts", "save_soft_prompt", "set_soft_prompt",
 ]  # fmt: skip
 
