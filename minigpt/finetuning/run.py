@@ -26,7 +26,7 @@ import torch
 from minigpt.config import count_parameters
 from minigpt.device import pick_device
 from minigpt.files.adapter_folder import WEIGHTS_FILE as ADAPTER_FILE
-from minigpt.files.atomic import write_atomically
+from minigpt.files.atomic import write_text
 from minigpt.finetuning.methods import METHODS, RESULTS, settle_nf4
 from minigpt.finetuning.settings import FinetuneSettings
 from minigpt.model import GPT
@@ -190,7 +190,7 @@ def finetune(
         method.save(model, encoding, folder)
         write_test_records(folder, parts)
         text = json.dumps(result.report(), ensure_ascii=False, allow_nan=False, indent=1)
-        write_lines(folder / RESULTS, [text])
+        write_text(folder / RESULTS, text + "\n")
     return result
 
 
@@ -259,15 +259,5 @@ def write_test_records(folder: Path, parts: Sequence[TaskData]) -> None:
     for part in parts:
         if part.source != SHIPPED:
             name = TEST if len(parts) == 1 else f"test-{part.task.name}.jsonl"
-            records = [json.dumps(record, ensure_ascii=False) for record in part.test]
-            write_lines(folder / name, records)
-
-
-def write_lines(path: Path, lines: Sequence[str]) -> None:
-    """Writes a text file that is whole or not there."""
-    text = "".join(line + "\n" for line in lines)
-
-    def write(new: Path) -> None:
-        new.write_text(text, encoding="utf-8", newline="\n")
-
-    write_atomically(path, write)
+            records = [json.dumps(record, ensure_ascii=False) + "\n" for record in part.test]
+            write_text(folder / name, "".join(records))
