@@ -25,12 +25,12 @@ import torch
 
 from minigpt.config import count_parameters
 from minigpt.device import pick_device
-from minigpt.files.adapter_folder import WEIGHTS_FILE as ADAPTER_FILE
+from minigpt.files.adapter_folder import WEIGHTS_FILE
 from minigpt.files.atomic import write_text
 from minigpt.finetuning.methods import METHODS, RESULTS, settle_nf4
 from minigpt.finetuning.settings import FinetuneSettings
 from minigpt.model import GPT
-from minigpt.pretrained.layout import WEIGHTS_FILE
+from minigpt.pretrained.layout import MODEL_WEIGHTS
 from minigpt.tasks.answers import TaskResult, evaluate_task
 from minigpt.tasks.data import SHIPPED, TaskData, instruction_data, task_data
 from minigpt.tasks.task import named_task
@@ -198,7 +198,7 @@ def check_free(folder: Path | None) -> None:
     """Raises ValueError if folder holds a model, and no run that could go on and replace it."""
     if folder is None or has_checkpoint(folder):
         return
-    if any((folder / name).exists() for name in (WEIGHTS_FILE, ADAPTER_FILE, RESULTS)):
+    if any((folder / name).exists() for name in (MODEL_WEIGHTS, WEIGHTS_FILE, RESULTS)):
         raise ValueError(f"{folder} holds a model; choose another folder for this run")
 
 
