@@ -43,7 +43,8 @@ from minigpt.model import (
 )
 from minigpt.text.task_sets import task_set
 from minigpt.tokenizer import END_OF_TEXT
-from minigpt.training.loop import TrainConfig, train
+from minigpt.training.loop import train
+from minigpt.training.settings import TrainConfig
 
 course = lesson.start(2, "Attention")
 torch.set_printoptions(precision=2, sci_mode=False)

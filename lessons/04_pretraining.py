@@ -38,7 +38,8 @@ from minigpt.text.documents import split_documents
 from minigpt.text.python_library import python_library
 from minigpt.text.task_sets import data_folder
 from minigpt.tokenizer import END_OF_TEXT
-from minigpt.training.loop import TrainingInterrupted, train
+from minigpt.training.interrupt import TrainingInterrupted
+from minigpt.training.loop import train
 from minigpt.training.loss import evaluate_loss
 from minigpt.training.settings import TrainConfig, learning_rate_at
 

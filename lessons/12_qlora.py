@@ -41,9 +41,10 @@ from minigpt import GPTConfig, load_pretrained
 from minigpt.device import autocast_dtype
 from minigpt.lora.layer import LoRALinear
 from minigpt.lora.model import lora_layers, merge_lora, remove_lora
+from minigpt.memory.counts import count_trained, parameters
 from minigpt.memory.llama import LLAMA_2, LlamaShape
 from minigpt.memory.measured import KeptTensors, size_without, storages
-from minigpt.memory.predicted import count_trained, parameters, predict_memory
+from minigpt.memory.predicted import predict_memory
 from minigpt.memory.run import TrainingRun
 from minigpt.optim.adamw import make_optimizer
 from minigpt.qlora.layer import NF4Linear
@@ -52,8 +53,8 @@ from minigpt.tasks.answers import evaluate_task
 from minigpt.tasks.data import instruction_data, task_data
 from minigpt.tasks.task import TASKS
 from minigpt.training.distributed import SINGLE
-from minigpt.training.loop import accumulate_gradients, train
-from minigpt.training.loss import evaluate_loss
+from minigpt.training.loop import train
+from minigpt.training.loss import autocast, evaluate_loss
 
 course = lesson.start(12, "QLoRA")
 torch.set_printoptions(precision=3, sci_mode=False, linewidth=100)
@@ -165,7 +166,7 @@ dtype = autocast_dtype(course.device)  # of matrix products: bf16 where the proc
 models = {name: build(name, base, course.seed) for name in FOUR}
 memory = {name: one_step(models[name], batch, dtype) for name in FOUR}
 rounds = course.choose(quick=2, normal=12, full=50)
-ms = median_ms(models, batch, dtype, rounds)
+ms = median_ms(models, french, dtype, rounds)
 B, T = batch.idx.shape
 print(f"weights in float32, products in {dtype}, {B} rows of {T} tokens")
 print(step_table(memory, ms))
@@ -246,12 +247,14 @@ gradients = {}
 for checkpointing in (False, True):
     model.gradient_checkpointing = checkpointing
     model.zero_grad()
-    accumulate_gradients(model, batch, dtype=dtype)
+    with autocast(course.device, dtype):
+        _, batch_loss = model(batch.idx, batch.targets, segments=batch.segments)
+    batch_loss.backward()
     learning = [p.grad for p in model.parameters() if p.grad is not None]
     gradients[checkpointing] = torch.cat([gradient.flatten() for gradient in learning])
 difference = (gradients[True] - gradients[False]).abs().max().item()
 checkpointed = one_step(model, batch, dtype)
-pair = median_ms({"kept": models["QLoRA, no DQ"], "again": model}, batch, dtype, rounds)
+pair = median_ms({"kept": models["QLoRA, no DQ"], "again": model}, french, dtype, rounds)
 slower = pair["again"] / pair["kept"]
 print(f"activations: {memory['QLoRA'].activations:,} -> {checkpointed.activations:,} bytes")
 print(f"largest difference of a gradient: {difference}; a step takes {slower:.2f} times as long")

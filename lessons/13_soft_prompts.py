@@ -40,7 +40,6 @@ from lessons.experiments.finetuning_methods import (
 from minigpt import GPT, GPTConfig, load_pretrained
 from minigpt.bottlenecks.model import (
     Bottleneck,
-    count_bottlenecks,
     load_bottlenecks,
     set_bottlenecks,
 )
@@ -48,11 +47,11 @@ from minigpt.cache import KVCache
 from minigpt.config import count_parameters
 from minigpt.dataset import pack
 from minigpt.finetuning.methods import METHODS
+from minigpt.memory.counts import count_bottlenecks, count_prefix_tuning
 from minigpt.model import masked_attention
 from minigpt.soft_prompts.layer import read_embeddings
 from minigpt.soft_prompts.model import (
     apply_prompt_tuning,
-    count_prefix_tuning,
     load_soft_prompt,
     nearest_tokens,
     set_soft_prompt,

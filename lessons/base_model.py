@@ -15,6 +15,8 @@ import torch
 
 from minigpt import GPT, GPTConfig, save_pretrained, train_bpe
 from minigpt.dataset import PackedText, pack
+from minigpt.files.atomic import write_text
+from minigpt.text.reading import read_jsonl
 from minigpt.text.task_sets import TASK_FIELDS, task_texts
 from minigpt.tokenizer import END_OF_TEXT
 from minigpt.training.loop import train
@@ -58,7 +60,7 @@ def tokens_seen() -> int:
 
 def read_log(path: Path) -> tuple[list[dict], list[dict]]:
     """Returns the training steps and the validations of a log.jsonl."""
-    records = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    records = read_jsonl(path)
     return [r for r in records if "loss" in r], [r for r in records if "validation_loss" in r]
 
 
@@ -111,4 +113,4 @@ def make_base_model(
         before += run["max_steps"]
     save_pretrained(model, encoding, folder, dtype=torch.bfloat16)
     text = "".join(json.dumps(line) + "\n" for line in log)
-    (folder / "log.jsonl").write_text(text, encoding="utf-8")
+    write_text(folder / "log.jsonl", text)

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from minigpt.device import pick_device
+from minigpt.files.atomic import write_text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -92,7 +93,7 @@ class Lesson:
         print(format_table([header, *self.rows], widths=(34, 24, 24, 44)))
         table = [dict(zip(("what", *header[1:]), row, strict=True)) for row in self.rows]
         text = json.dumps(table, ensure_ascii=False, indent=1)
-        (self.folder / "table.json").write_text(text + "\n", encoding="utf-8")
+        write_text(self.folder / "table.json", text + "\n")
         seconds = time.perf_counter() - self.started
         print(f"\nLesson {self.number:02d} took {seconds:.0f} s. Figures are in {self.folder}/")
         if self.quick:

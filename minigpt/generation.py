@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, Protocol
 
 import torch
@@ -27,6 +26,7 @@ from torch.nn import functional as F
 
 from minigpt.cache import KVCache, Prefix
 from minigpt.config import check_ids
+from minigpt.layers import in_mode
 
 
 class LanguageModel(Protocol):
@@ -201,7 +201,7 @@ def stream(
     check_settings(max_new_tokens, temperature, top_k, top_p)
     check_prompt(idx, model.config.vocab_size)
     if prefix is None and hasattr(model, "prefix"):
-        with evaluation_mode(model):  # no dropout on virtual tokens either
+        with in_mode(model, training=False):  # no dropout on virtual tokens either
             prefix = model.prefix()
     before = 0 if prefix is None else prefix.length
     capacity = min(before + idx.size(1) + max_new_tokens, model.config.block_size)
@@ -214,7 +214,7 @@ def stream(
         empty = KVCache(model.config.n_layer, capacity)
         cache = empty if prefix is None else prefix.copy(len(idx), capacity)
     finished = torch.zeros(len(idx), dtype=torch.bool, device=idx.device)
-    with evaluation_mode(model):
+    with in_mode(model, training=False):
         for _ in range(max_new_tokens):
             logits = next_logits(model, idx, cache, prefix, segments)  # [B, V]
             new = sample(logits, temperature, top_k, top_p, generator)  # [B]
@@ -249,18 +249,6 @@ def generate(
     settings = (temperature, top_k, top_p, stop_token, use_cache, generator, prefix, segments)
     steps = stream(model, idx, max_new_tokens, *settings)
     return torch.cat([idx, *(new[:, None] for new in steps)], dim=1)
-
-
-@contextmanager
-def evaluation_mode(model: Any) -> Iterator[None]:
-    """Puts model into evaluation mode for a with-block; afterwards every module is as it was."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training
 
 
 def check_settings(

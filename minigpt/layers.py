@@ -1,4 +1,4 @@
-"""Finds a model's linear layers by name, and checks what is put beside them.
+"""Finds a model's linear layers by name, checks what stands beside them, holds a model in a mode.
 
 The rule by which a name chooses layers is peft's, so that a file means the same in both.
 """
@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
 
 from torch import nn
 
@@ -74,3 +76,19 @@ def check_not_merged(model: nn.Module) -> None:
                 f"the adapter {layer.active!r} is merged into the weights; "
                 "call unmerge_lora(model) first"
             )
+
+
+@contextmanager
+def in_mode(model: Any, training: bool) -> Iterator[None]:
+    """Puts model into training or evaluation mode for a with-block.
+
+    Dropout is on in the one and off in the other. Afterwards every module is in the mode it was in:
+    a frozen part that the caller put into evaluation mode is so again.
+    """
+    modes = [(module, module.training) for module in model.modules()]
+    model.train(training)
+    try:
+        yield
+    finally:
+        for module, mode in modes:
+            module.training = mode

@@ -22,6 +22,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
+from minigpt.layers import matches
+
 Per = int | Literal["tensor", "row"]
 
 
@@ -225,9 +227,10 @@ class FakeQuantize(nn.Module):
 def layers_to_quantize(
     model: nn.Module, bits: int, per: Per, skip: str | tuple[str, ...]
 ) -> list[nn.Linear]:
-    """Returns the linear layers of model whose last name, such as "c_proj", is not in skip.
+    """Returns the linear layers of model that no name in skip means, such as "c_proj".
 
-    All are looked at before the caller changes the first.
+    A name in skip is a layer's whole name or how it ends, as everywhere (layers.matches). All
+    layers are looked at before the caller changes the first.
 
     Raises:
         TypeError, ValueError: there is none, one is fake-quantized already, or bits and per do not
@@ -236,7 +239,7 @@ def layers_to_quantize(
     check_bits(bits)
     skip = (skip,) if isinstance(skip, str) else skip
     linear = {n: layer for n, layer in model.named_modules() if isinstance(layer, nn.Linear)}
-    layers = {n: layer for n, layer in linear.items() if n.split(".")[-1] not in skip}
+    layers = {n: layer for n, layer in linear.items() if not any(matches(n, s) for s in skip)}
     if not layers:
         raise ValueError(
             f"this {type(model).__name__} has no linear layer to quantize: it has {len(linear)}, "

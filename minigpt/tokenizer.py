@@ -22,7 +22,7 @@ import tiktoken
 from torch import Tensor
 
 from minigpt.bpe import GPT2_PATTERN, count_words, learn_merges, merged_tokens, valid_unicode
-from minigpt.files.atomic import write_atomically
+from minigpt.files.atomic import write_text
 
 END_OF_TEXT = "<|endoftext|>"
 FILE_FORMAT = "minigpt byte-pair encoding"
@@ -148,14 +148,9 @@ def save_encoding(encoding: tiktoken.Encoding, path: str | os.PathLike[str]) -> 
         "special_tokens": list(specials),
         "tokens": [escape_token(token) for token in tokens],
     }
-    text = json.dumps(content, ensure_ascii=False, indent=1) + "\n"
-
-    def write(temporary: Path) -> None:
-        temporary.write_bytes(text.encode("utf-8"))
-
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, write)
+    write_text(path, json.dumps(content, ensure_ascii=False, indent=1) + "\n")
 
 
 def load_encoding(path: str | os.PathLike[str]) -> tiktoken.Encoding:

@@ -5,7 +5,7 @@ The formats are always named, those of frozen weights too.
 
 model = build("QLoRA", base, seed=1337)
 taken = one_step(model, batch, dtype)              # bytes
-ms = median_ms({"QLoRA": model}, batch, dtype, 20)
+ms = median_ms({"QLoRA": model}, data, dtype, 20)
 print(step_table({"QLoRA": taken}, ms))
 """
 
@@ -20,11 +20,12 @@ import torch
 
 from lessons.experiments.finetuning_methods import R, as_table
 from minigpt import GPT
-from minigpt.dataset import Batch
+from minigpt.dataset import Batch, Data
 from minigpt.memory.measured import measure_memory
 from minigpt.memory.predicted import Memory, predict_memory
 from minigpt.memory.run import Shape
 from minigpt.optim.adamw import make_optimizer
+from minigpt.training.distributed import join_processes
 from minigpt.training.loop import training_step
 from minigpt.training.settings import TrainConfig
 
@@ -56,20 +57,21 @@ def one_step(model: GPT, batch: Batch, dtype: torch.dtype) -> Memory:
 
 
 def median_ms(
-    models: Mapping[str, GPT], batch: Batch, dtype: torch.dtype, rounds: int
+    models: Mapping[str, GPT], data: Data, dtype: torch.dtype, rounds: int
 ) -> dict[str, float]:
-    """Returns the median milliseconds of a training step of each model.
+    """Returns the median milliseconds of a training step of each model, with 8 rows of data.
 
     The models take turns, with a step each in a round; the first round does not count.
     """
-    config = TrainConfig(max_steps=1)
+    config = TrainConfig(max_steps=rounds + 1, batch_size=8, learning_rate=1e-4)
     optimizers = {name: make_optimizer(model, 1e-4) for name, model in models.items()}
     times: dict[str, list[float]] = {name: [] for name in models}
-    for _ in range(rounds + 1):
+    for step in range(rounds + 1):
         for name, model in models.items():
             model.train()
+            process = join_processes("none", next(model.parameters()).device)
             started = time.perf_counter()
-            training_step(model, optimizers[name], batch, config, dtype=dtype)
+            training_step(model, optimizers[name], data, step, config, process, dtype)
             times[name].append(1e3 * (time.perf_counter() - started))
     return {name: median(each[1:]) for name, each in times.items()}
 

@@ -51,8 +51,7 @@ from minigpt.model import GPT
 from minigpt.optim.adamw import make_optimizer
 from minigpt.pretrained.folders import load_gpt2, save_gpt2
 from minigpt.qlora.model import quantize_model
-from minigpt.training.distributed import Processes
-from minigpt.training.loss import accumulate_gradients, autocast, part_of_loss
+from minigpt.training.loss import autocast, part_of_loss
 
 SMALL = GPTConfig(n_layer=2)  # two blocks of GPT-2 small, for a CPU
 OURS, THEIRS = "ours", "peft + bitsandbytes"
@@ -218,19 +217,19 @@ def contender(name: str, settings: Settings, folder: Path, checkpointing: bool) 
     model.train()
     optimizer = make_optimizer(model, 1e-3)
     batch = Batch(*settings.batch())
-    processes = Processes("none", 0, 1, device)
-
-    def step() -> float:
-        loss = accumulate_gradients(model, batch, processes=processes, dtype=dtype)
-        optimizer.step()
-        optimizer.zero_grad()
-        if device.type == "cuda":
-            torch.cuda.synchronize()
-        return loss
 
     def forward() -> Tensor:
         with autocast(device, dtype):
             return part_of_loss(model, batch, batch.n_targets)
+
+    def step() -> float:
+        loss = forward()
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        return loss.item()
 
     def memory() -> Memory:
         counted = measure_memory(model, optimizer, batch, dtype)

@@ -32,7 +32,6 @@ from torch import nn
 
 from minigpt.bottlenecks.files import read_bottlenecks, write_bottlenecks
 from minigpt.bottlenecks.layer import Bottleneck, BottleneckLinear, check_bottleneck
-from minigpt.config import GPTConfig
 from minigpt.layers import check_name, check_not_merged, linear_layers, matches
 from minigpt.model import GPT
 
@@ -42,26 +41,11 @@ __all__ = [
     "apply_bottlenecks",
     "bottleneck_layers",
     "bottleneck_names",
-    "count_bottlenecks",
     "load_bottlenecks",
     "remove_bottlenecks",
     "save_bottlenecks",
     "set_bottlenecks",
 ]  # fmt: skip
-
-
-def count_bottlenecks(config: GPTConfig, r: int) -> int:
-    """Counts the parameters of bottlenecks of width r, 2 L (2 C r + r + C); no model is built.
-
-    For GPT-3 with r = 1, 4, 8, 16, 64 these are the 7.1, 21.2, 40.1, 77.9 and 304.4 million of Hu
-    et al., table 4, rounded.
-
-    Raises:
-        ValueError: r is out of range.
-    """
-    check_bottleneck(r)
-    matrices, biases = 2 * config.n_embd * r, r + config.n_embd
-    return 2 * config.n_layer * (matrices + biases)
 
 
 def apply_bottlenecks(

@@ -33,6 +33,7 @@ def run(arguments: Namespace) -> int:
     from minigpt.bench.gpt2 import run_benches
     from minigpt.bench.qlora import usual_settings
     from minigpt.device import pick_device
+    from minigpt.files.atomic import write_text
 
     device = pick_device(arguments.device)
     qlora = None
@@ -51,5 +52,5 @@ def run(arguments: Namespace) -> int:
     chosen = plain if arguments.what == "all" else (arguments.what,)
     report = run_benches([name for name in chosen if name in plain], qlora, device, arguments.seed)
     if arguments.json is not None:
-        arguments.json.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+        write_text(arguments.json, json.dumps(report, indent=1) + "\n")
     return 0

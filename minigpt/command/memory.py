@@ -47,7 +47,8 @@ def add_options(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     """Prints the memory that each method takes, or the one that is named."""
-    from minigpt.memory.predicted import count_trained, memory_of, named_shape, parameters
+    from minigpt.memory.counts import count_trained, parameters
+    from minigpt.memory.predicted import memory_of, named_shape
 
     shape = named_shape(arguments.preset)
     if not 1 <= arguments.context <= shape.block_size:

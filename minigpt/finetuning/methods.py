@@ -12,7 +12,6 @@ All are trained by the same loop (training/loop.py) on the same rows (tasks/rows
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,6 +25,7 @@ from minigpt.bottlenecks.model import (
     save_bottlenecks,
     set_bottlenecks,
 )
+from minigpt.files.json_objects import read_json_object
 from minigpt.finetuning.settings import NF4_BLOCK_SIZE, FinetuneSettings
 from minigpt.lora.model import apply_lora, load_lora, save_lora, set_lora
 from minigpt.model import GPT
@@ -189,7 +189,7 @@ def read_results(folder: Path) -> dict[str, Any]:
     """Returns the contents of a run's results.json; raises ValueError if it is not one."""
     path = folder / RESULTS
     try:
-        results: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        results = read_json_object(path)
         needed = NEEDED_TO_LOAD.get(results["method"], ())
         known = all(name in results["settings"] for name in needed)
         if results["method"] in METHODS and isinstance(results["model"], str) and known:

@@ -25,18 +25,19 @@ import torch
 
 from minigpt.config import count_parameters
 from minigpt.device import pick_device
-from minigpt.files.adapter_folder import WEIGHTS_FILE as ADAPTER_FILE
-from minigpt.files.atomic import write_atomically
+from minigpt.files.adapter_folder import WEIGHTS_FILE
+from minigpt.files.atomic import write_text
 from minigpt.finetuning.methods import METHODS, RESULTS, settle_nf4
 from minigpt.finetuning.settings import FinetuneSettings
 from minigpt.model import GPT
-from minigpt.pretrained.layout import WEIGHTS_FILE
+from minigpt.pretrained.layout import MODEL_WEIGHTS
 from minigpt.tasks.answers import TaskResult, evaluate_task
 from minigpt.tasks.data import SHIPPED, TaskData, instruction_data, task_data
 from minigpt.tasks.task import named_task
 from minigpt.training.checkpoint import has_checkpoint
-from minigpt.training.loop import TrainingDivergedError, TrainResult, identity_of, train
-from minigpt.training.run_folder import RunFolder
+from minigpt.training.loop import TrainingDivergedError, train
+from minigpt.training.result import TrainResult
+from minigpt.training.run_folder import RunFolder, identity_of
 from minigpt.training.settings import TrainConfig
 
 TEST = "test.jsonl"
@@ -189,7 +190,7 @@ def finetune(
         method.save(model, encoding, folder)
         write_test_records(folder, parts)
         text = json.dumps(result.report(), ensure_ascii=False, allow_nan=False, indent=1)
-        write_lines(folder / RESULTS, [text])
+        write_text(folder / RESULTS, text + "\n")
     return result
 
 
@@ -197,7 +198,7 @@ def check_free(folder: Path | None) -> None:
     """Raises ValueError if folder holds a model but no run that could continue and replace it."""
     if folder is None or has_checkpoint(folder):
         return
-    if any((folder / name).exists() for name in (WEIGHTS_FILE, ADAPTER_FILE, RESULTS)):
+    if any((folder / name).exists() for name in (MODEL_WEIGHTS, WEIGHTS_FILE, RESULTS)):
         raise ValueError(f"{folder} holds a model; choose another folder for this run")
 
 
@@ -258,15 +259,5 @@ def write_test_records(folder: Path, parts: Sequence[TaskData]) -> None:
     for part in parts:
         if part.source != SHIPPED:
             name = TEST if len(parts) == 1 else f"test-{part.task.name}.jsonl"
-            records = [json.dumps(record, ensure_ascii=False) for record in part.test]
-            write_lines(folder / name, records)
-
-
-def write_lines(path: Path, lines: Sequence[str]) -> None:
-    """Writes a text file, completely or not at all."""
-    text = "".join(line + "\n" for line in lines)
-
-    def write(new: Path) -> None:
-        new.write_text(text, encoding="utf-8", newline="\n")
-
-    write_atomically(path, write)
+            records = [json.dumps(record, ensure_ascii=False) + "\n" for record in part.test]
+            write_text(folder / name, "".join(records))

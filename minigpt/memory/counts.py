@@ -1,19 +1,37 @@
-"""How many parameters LoRA trains, in closed form.
+"""How many parameters each way of fine-tuning trains, in closed form; no model is built.
 
-Source: Hu et al. 2021 (arXiv 2106.09685), section 4.2 and table 4.
+With width C, L blocks and n virtual tokens:
+
+    LoRA             r (in + out) for every matrix it stands beside
+    prompt tuning    n C
+    prefix tuning    n 2 L C, keys and values of every block; made by a network of hidden width h,
+                     n C + (C + 1) h + (h + 1) 2 L C, of which n 2 L C numbers are saved
+    bottlenecks      2 L (2 C r + r + C), two matrices and two biases behind every sublayer
+
+Sources: Hu et al. 2021 (arXiv 2106.09685), section 4.2 and table 4; Houlsby et al. 2019 (arXiv
+1902.00751), section 2.1; Li and Liang 2021 (arXiv 2101.00190), section 4.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from minigpt.config import GPTConfig
-from minigpt.layers import choose
-from minigpt.lora.layer import check_rank, check_settings
+from minigpt.bottlenecks.layer import check_bottleneck
+from minigpt.config import GPTConfig, count_parameters
+from minigpt.lora.layer import check_settings
+from minigpt.memory.run import (
+    LinearLayer,
+    Shape,
+    TrainingRun,
+    chosen_layers,
+    kv_width,
+    lora_layers,
+    width,
+)
 
 
 def count_lora(config: GPTConfig, r: int, target_modules: Sequence[str] = ("c_attn",)) -> int:
-    """Counts the parameters that LoRA trains, r (in + out) for every matrix; no model is built.
+    """Counts the parameters that LoRA trains.
 
     Args:
         target_modules: as for apply_lora. GPT-2 keeps the matrices of queries, keys and values in
@@ -24,19 +42,67 @@ def count_lora(config: GPTConfig, r: int, target_modules: Sequence[str] = ("c_at
         ValueError: r is out of range for one of the matrices, or a name is not known.
     """
     check_settings(r, alpha=1, dropout=0)
-    C = config.n_embd
-    block = {
-        "attn.c_attn": (C, 3 * C),
-        "attn.c_proj": (C, C),
-        "mlp.c_fc": (C, 4 * C),
-        "mlp.c_proj": (4 * C, C),
-    } | {f"attn.{letter}": (C, C) for letter in "qkvo"}
-    sizes = {
-        f"transformer.h.{layer}.{name}": size
-        for layer in range(config.n_layer)
-        for name, size in block.items()
-    } | {"lm_head": (C, config.vocab_size)}
-    chosen = choose(sizes, target_modules)
-    for name in chosen:
-        check_rank(r, *sizes[name], name)
-    return sum(r * sum(sizes[name]) for name in chosen)
+    apart = [LinearLayer(f"attn.{letter}", config.n_embd, config.n_embd) for letter in "qkvo"]
+    return low_rank_numbers(r, chosen_layers(config, r, target_modules, apart))
+
+
+def low_rank_numbers(r: int, layers: Sequence[LinearLayer]) -> int:
+    """Counts the numbers in A [r, in] and B [out, r] of all these layers."""
+    return sum(r * (layer.n_in + layer.n_out) for layer in layers)
+
+
+def count_prompt_tuning(shape: Shape, n_tokens: int) -> int:
+    """Counts the parameters that prompt tuning trains."""
+    return n_tokens * width(shape)
+
+
+def count_prefix_tuning(shape: Shape, n_tokens: int, reparametrize: int | None = None) -> int:
+    """Counts the parameters that prefix tuning trains; reparametrize is the network's width h."""
+    C, out = width(shape), 2 * shape.n_layer * kv_width(shape)
+    if reparametrize is None:
+        return n_tokens * out
+    return n_tokens * C + (C + 1) * reparametrize + (reparametrize + 1) * out
+
+
+def count_bottlenecks(shape: Shape, r: int) -> int:
+    """Counts the parameters of bottlenecks of width r.
+
+    For GPT-3 with r = 1, 4, 8, 16, 64 these are the 7.1, 21.2, 40.1, 77.9 and 304.4 million of Hu
+    et al., table 4, rounded.
+
+    Raises:
+        ValueError: r is out of range.
+    """
+    check_bottleneck(r)
+    C = width(shape)
+    return 2 * shape.n_layer * (2 * C * r + r + C)
+
+
+def count_trained(shape: Shape, run: TrainingRun) -> tuple[int, int]:
+    """Counts the numbers that a described step trains, and the tensors that they are in."""
+    if run.method == "full":
+        return parameters(shape), parameter_tensors(shape)
+    if run.adds_lora:
+        layers = lora_layers(shape, run)
+        return low_rank_numbers(run.r, layers), 2 * len(layers)
+    if run.method == "prompt":
+        return count_prompt_tuning(shape, run.n_tokens), 1
+    if run.method == "bottleneck":
+        return count_bottlenecks(shape, run.bottleneck), 8 * shape.n_layer
+    tensors = 1 if run.reparametrize is None else 5
+    return count_prefix_tuning(shape, run.n_tokens, run.reparametrize), tensors
+
+
+def parameters(shape: Shape) -> int:
+    """Counts the parameters of the pretrained model."""
+    if isinstance(shape, GPTConfig):
+        return count_parameters(shape)
+    return shape.linear_parameters + shape.other_parameters
+
+
+def parameter_tensors(shape: Shape) -> int:
+    """Counts the tensors that the parameters of the pretrained model are in."""
+    if not isinstance(shape, GPTConfig):
+        return 3 + shape.n_layer * (7 + 2)  # embedding, head, last norm; matrices and norms
+    each = 2 if shape.bias else 1  # a weight, a bias
+    return 2 + each + shape.n_layer * 6 * each  # embeddings, last norm; matrices and norms

@@ -67,7 +67,7 @@ def measure_memory(
     Args:
         model: a GPT, or another module that returns (logits, loss) for (idx, targets).
         batch: the step's batch, on the model's device.
-        dtype: number format of matrix products, as for accumulate_gradients.
+        dtype: number format of matrix products, as for training_step.
 
     Returns:
         weights: parameters and buffers. gradients: after the backward pass. optimizer: its state

@@ -40,19 +40,11 @@ from dataclasses import dataclass
 from math import ceil
 from typing import Any
 
-from minigpt.config import PRESETS, GPTConfig, count_parameters
+from minigpt.config import PRESETS, GPTConfig
 from minigpt.memory.activations import activation_bytes
+from minigpt.memory.counts import count_trained, parameters
 from minigpt.memory.llama import LLAMA_2
-from minigpt.memory.run import (
-    FORMATS,
-    Shape,
-    TrainingRun,
-    block_layers,
-    check_run,
-    kv_width,
-    lora_layers,
-    width,
-)
+from minigpt.memory.run import FORMATS, Shape, TrainingRun, block_layers, check_run
 
 
 @dataclass(frozen=True)
@@ -126,45 +118,6 @@ def nf4_bytes(n: int, run: TrainingRun) -> int:
     if not run.double_quant:
         return ceil(n / 2) + 4 * scales
     return ceil(n / 2) + scales + 4 * ceil(scales / 256) + 4
-
-
-def parameters(shape: Shape) -> int:
-    """Counts the parameters of the pretrained model."""
-    if isinstance(shape, GPTConfig):
-        return count_parameters(shape)
-    return shape.linear_parameters + shape.other_parameters
-
-
-def count_trained(shape: Shape, run: TrainingRun) -> tuple[int, int]:
-    """Counts the trained numbers, and the tensors that they are in.
-
-    With width C and L blocks these are for LoRA r (in + out) in two tensors a layer; for prompt
-    tuning n C in one; for prefix tuning n 2 L C in one, or with a network n C and its two layers in
-    five; for bottlenecks of width b 2 L (2 C b + b + C) in 8 L.
-    """
-    C, L, n = width(shape), shape.n_layer, run.n_tokens
-    if run.method == "full":
-        return parameters(shape), parameter_tensors(shape)
-    if run.adds_lora:
-        layers = lora_layers(shape, run)
-        return run.r * sum(layer.n_in + layer.n_out for layer in layers), 2 * len(layers)
-    if run.method == "prompt":
-        return n * C, 1
-    if run.method == "bottleneck":
-        b = run.bottleneck
-        return 2 * L * (2 * C * b + b + C), 8 * L
-    out, hidden = 2 * L * kv_width(shape), run.reparametrize
-    if hidden is None:
-        return n * out, 1
-    return n * C + hidden * C + hidden + hidden * out + out, 5
-
-
-def parameter_tensors(shape: Shape) -> int:
-    """Counts the tensors of the pretrained model's parameters."""
-    if not isinstance(shape, GPTConfig):
-        return 3 + shape.n_layer * (7 + 2)  # embedding, head, last norm; matrices and norms
-    each = 2 if shape.bias else 1  # a weight and perhaps a bias
-    return 2 + each + shape.n_layer * 6 * each  # embeddings, last norm; matrices and norms
 
 
 def named_shape(name: str) -> Shape:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from minigpt.config import GPTConfig
 from minigpt.finetuning.settings import RECIPES
-from minigpt.layers import choose, within_block
+from minigpt.layers import choose
 from minigpt.lora.layer import check_rank, check_settings
 from minigpt.memory.llama import LlamaShape
 
@@ -139,26 +139,38 @@ def head_layer(shape: Shape) -> LinearLayer:
     return LinearLayer(HEAD, width(shape), shape.vocab_size)
 
 
-def lora_layers(shape: Shape, run: TrainingRun) -> list[LinearLayer]:
-    """Returns all layers of the model that get a LoRA adapter; none with other methods.
+def chosen_layers(
+    shape: Shape, r: int, target_modules: Sequence[str], others: Sequence[LinearLayer] = ()
+) -> list[LinearLayer]:
+    """Returns the layers that LoRA of rank r stands beside; each block also has the others.
 
     Raises:
         ValueError: a name matches no layer, or r is greater than a layer's rank can be.
     """
+    blocks = "transformer.h" if isinstance(shape, GPTConfig) else "model.layers"
+    layers = {
+        f"{blocks}.{i}.{layer.name}": layer
+        for i in range(shape.n_layer)
+        for layer in [*block_layers(shape), *others]
+    } | {HEAD: head_layer(shape)}
+    names = choose(layers, target_modules)
+    for name in names:
+        check_rank(r, layers[name].n_in, layers[name].n_out, name)
+    return [layers[name] for name in names]
+
+
+def lora_layers(shape: Shape, run: TrainingRun) -> list[LinearLayer]:
+    """Those of the whole model that get a LoRA adapter; none with other methods.
+
+    Raises:
+        ValueError: as chosen_layers.
+    """
     if not run.adds_lora:
         return []
-    layers = {
-        f"layers.{i}.{layer.name}": layer
-        for i in range(shape.n_layer)
-        for layer in block_layers(shape)
-    }
-    names = list(layers)
-    if run.target_modules is not None:
-        layers[HEAD] = head_layer(shape)
-        names = choose(layers, run.target_modules)
-    for name in names:
-        check_rank(run.r, layers[name].n_in, layers[name].n_out, within_block(name))
-    return [layers[name] for name in names]
+    targets = run.target_modules
+    if targets is None:
+        targets = [layer.name for layer in block_layers(shape)]
+    return chosen_layers(shape, run.r, targets)
 
 
 def width(shape: Shape) -> int:

@@ -44,10 +44,9 @@ import torch
 from torch import Tensor
 from torch.optim.adamw import adamw
 
-from minigpt.optim.paging import Bucket, Piece, cut, open_queues, pack, stream_through
+from minigpt.optim.paging import Bucket, Piece, cut, into_buckets, open_queues, stream_through
 
 MOMENTS = ("exp_avg", "exp_avg_sq")
-SETTINGS = {"lr", "betas", "eps", "weight_decay"}
 
 
 def is_paged(parameter: Tensor) -> bool:
@@ -148,7 +147,7 @@ class PagedAdamW(torch.optim.AdamW):
             if whole:
                 self._update(Bucket.of(group, whole))
             for kind, those in pieces.items():
-                paged[kind] += pack(group, those, self.bucket_size)
+                paged[kind] += into_buckets(group, those, self.bucket_size)
         for (device, _), buckets in paged.items():
             stream_through(buckets, open_queues(device), self._update)
         return loss
@@ -184,7 +183,7 @@ class PagedAdamW(torch.optim.AdamW):
             ValueError: the state is of another optimizer or of other parameters.
         """
         for group in state_dict["param_groups"]:
-            if missing := sorted(SETTINGS - group.keys()):
+            if missing := sorted({"lr", "betas", "eps", "weight_decay"} - group.keys()):
                 raise ValueError(
                     f"the state to load is not AdamW's: its groups have no {', '.join(missing)}"
                 )

@@ -75,7 +75,7 @@ def cut(parameter: Tensor, state: dict[str, Tensor], size: int) -> list[Piece]:
     return list(map(Piece, weights, gradient, exp_avg, exp_avg_sq, steps))
 
 
-def pack(group: dict[str, Any], pieces: Iterable[Piece], size: int) -> list[Bucket]:
+def into_buckets(group: dict[str, Any], pieces: Iterable[Piece], size: int) -> list[Bucket]:
     """Packs pieces of one group into buckets of at most size numbers, in the order given."""
     contents: list[list[Piece]] = []
     room = -1

@@ -17,10 +17,10 @@ import torch
 
 from minigpt.model import GPT
 from minigpt.pretrained.layout import (
-    CONFIG_FILE,
+    MODEL_CONFIG,
+    MODEL_WEIGHTS,
     STORED_DTYPES,
     TOKENIZER_FILE,
-    WEIGHTS_FILE,
     assemble,
     check_vocabulary,
     read_config,
@@ -156,7 +156,7 @@ def find_folder(name_or_folder: str | Path) -> Path:
             f"{', '.join(PUBLISHED)}"
         )
     fetched = Path("runs/data") / name
-    return fetched if (fetched / WEIGHTS_FILE).is_file() else download(name)
+    return fetched if (fetched / MODEL_WEIGHTS).is_file() else download(name)
 
 
 def download(name: str) -> Path:
@@ -165,7 +165,7 @@ def download(name: str) -> Path:
     Raises:
         FileNotFoundError: huggingface_hub is not installed, or cannot get the files.
     """
-    repository, files = f"openai-community/{name}", (CONFIG_FILE, WEIGHTS_FILE)
+    repository, files = f"openai-community/{name}", (MODEL_CONFIG, MODEL_WEIGHTS)
     try:
         from huggingface_hub import hf_hub_download, hf_hub_url
         from huggingface_hub.errors import LocalEntryNotFoundError
@@ -174,7 +174,7 @@ def download(name: str) -> Path:
             paths = [hf_hub_download(repository, file, local_files_only=True) for file in files]
         except LocalEntryNotFoundError:
             # Without a network the hub's own client retries for half a minute; this fails at once.
-            urllib.request.urlopen(hf_hub_url(repository, CONFIG_FILE), timeout=10).close()
+            urllib.request.urlopen(hf_hub_url(repository, MODEL_CONFIG), timeout=10).close()
             paths = [hf_hub_download(repository, file) for file in files]
     except Exception as error:  # whatever went wrong, the advice is the same
         missing = isinstance(error, ImportError)

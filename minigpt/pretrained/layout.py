@@ -34,7 +34,7 @@ from minigpt.model import GPT
 if TYPE_CHECKING:
     import tiktoken
 
-CONFIG_FILE, WEIGHTS_FILE = "config.json", "model.safetensors"
+MODEL_CONFIG, MODEL_WEIGHTS = "config.json", "model.safetensors"
 TOKENIZER_FILE = "tokenizer.json"
 
 # These settings of transformers describe what GPT computes; with others it is another model.
@@ -67,7 +67,7 @@ def match_weights(
             continue
         if name not in weights:
             raise ValueError(
-                f"the weights in {folder} lack {name}, which a model of its {CONFIG_FILE} has"
+                f"the weights in {folder} lack {name}, which a model of its {MODEL_CONFIG} has"
             )
         tensor, file = weights.pop(name)
         transposed = TRANSPOSED.search(name) is not None
@@ -75,7 +75,7 @@ def match_weights(
         if list(tensor.shape) != shape or not tensor.is_floating_point():
             raise ValueError(
                 f"{file}: {name} is {tensor.dtype} of shape {list(tensor.shape)}, but "
-                f"{CONFIG_FILE} asks for floating point of shape {shape}"
+                f"{MODEL_CONFIG} asks for floating point of shape {shape}"
             )
         state[name] = torch.empty(parameter.shape).copy_(tensor.t() if transposed else tensor)
     state["lm_head.weight"] = state["transformer.wte.weight"]
@@ -84,7 +84,7 @@ def match_weights(
     for name, (tensor, file) in weights.items():
         if not (name.endswith(".bias") and name not in wanted and not tensor.any()):
             raise ValueError(
-                f"{file} holds {name}, which is no part of a GPT of this {CONFIG_FILE}"
+                f"{file} holds {name}, which is no part of a GPT of this {MODEL_CONFIG}"
             )
     return state
 
@@ -133,9 +133,9 @@ def read_config_file(folder: Path) -> dict[str, Any]:
         FileNotFoundError: there is no config.json.
         ValueError: it is damaged.
     """
-    path = folder / CONFIG_FILE
+    path = folder / MODEL_CONFIG
     if not path.is_file():
-        raise FileNotFoundError(f"{folder} holds no model: it has no {CONFIG_FILE}")
+        raise FileNotFoundError(f"{folder} holds no model: it has no {MODEL_CONFIG}")
     return read_json_object(path)
 
 
@@ -151,7 +151,7 @@ def read_config(folder: Path, ignoring: Collection[str] = ()) -> GPTConfig:
         FileNotFoundError: there is no config.json.
         ValueError: it is damaged, lacks a size, or describes a model that GPT is not.
     """
-    path, found = folder / CONFIG_FILE, read_config_file(folder)
+    path, found = folder / MODEL_CONFIG, read_config_file(folder)
     for name, ours in OUR_SWITCHES.items():
         if name not in ignoring and found.get(name, ours) != ours:
             raise ValueError(f"{path}: {name} is {found[name]!r}, but GPT computes only {ours!r}")
@@ -197,7 +197,7 @@ def weight_files(folder: Path) -> list[Path]:
         FileNotFoundError: one of them is missing.
         ValueError: the index is damaged.
     """
-    index = folder / f"{WEIGHTS_FILE}.index.json"
+    index = folder / f"{MODEL_WEIGHTS}.index.json"
     if index.is_file():
         try:
             weight_map = read_json_object(index)["weight_map"]
@@ -205,7 +205,7 @@ def weight_files(folder: Path) -> list[Path]:
         except (ValueError, KeyError, TypeError, AttributeError):
             raise ValueError(f"{index} is cut short or damaged") from None
     else:
-        old, new = folder / "pytorch_model.bin", folder / WEIGHTS_FILE
+        old, new = folder / "pytorch_model.bin", folder / MODEL_WEIGHTS
         files = [old if old.is_file() and not new.is_file() else new]
     for file in files:
         if not file.is_file():
@@ -296,6 +296,6 @@ def write_model(folder: Path, tensors: dict[str, Tensor], config: dict[str, Any]
     text = json.dumps(config, indent=2) + "\n"
     folder.mkdir(parents=True, exist_ok=True)
     write_atomically(
-        folder / WEIGHTS_FILE, lambda path: save_file(tensors, path, metadata={"format": "pt"})
+        folder / MODEL_WEIGHTS, lambda path: save_file(tensors, path, metadata={"format": "pt"})
     )
-    write_text(folder / CONFIG_FILE, text)
+    write_text(folder / MODEL_CONFIG, text)

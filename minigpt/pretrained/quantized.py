@@ -18,7 +18,7 @@ from torch import nn
 from minigpt.layers import linear_layers
 from minigpt.model import GPT
 from minigpt.pretrained.layout import (
-    CONFIG_FILE,
+    MODEL_CONFIG,
     STORED_DTYPES,
     TOKENIZER_FILE,
     assemble,
@@ -102,13 +102,15 @@ def load_quantized(folder: str | Path) -> GPT:
             format than NF4; the error names the layer.
     """
     folder = Path(folder)
-    check_quantization(folder / CONFIG_FILE, read_config_file(folder).get("quantization_config"))
+    check_quantization(folder / MODEL_CONFIG, read_config_file(folder).get("quantization_config"))
     # transformers unties an LM head in 4 bits; another must equal the embedding (match_weights).
     config = read_config(folder, ignoring=(TIED,))
     weights = dict(read_weights(folder))
     parts = take_parts(weights)
     if not parts:
-        raise ValueError(f"{folder / CONFIG_FILE} says 4 bits, but no weight in {folder} is in NF4")
+        raise ValueError(
+            f"{folder / MODEL_CONFIG} says 4 bits, but no weight in {folder} is in NF4"
+        )
     model = assemble(folder, config, weights, elsewhere={f"{path}.weight" for path in parts})
     linear = dict(linear_layers(model))
     for path, stored in parts.items():
@@ -120,7 +122,7 @@ def load_quantized(folder: str | Path) -> GPT:
         found, wanted = ([m.out_features, m.in_features] for m in (layer, linear[path]))
         if found != wanted:
             raise ValueError(
-                f"{file}: {path}.weight has the shape {found}, but {CONFIG_FILE} asks for {wanted}"
+                f"{file}: {path}.weight has the shape {found}, but {MODEL_CONFIG} asks for {wanted}"
             )
         model.set_submodule(path, layer.eval())
     return model.requires_grad_(False)

@@ -7,8 +7,7 @@ prefix tuning the keys and values themselves are trained, in all layers.
 In the comments B is the batch, T the number of tokens, n that of virtual tokens, C the width
 n_embd, L the number of layers, H that of heads, D = C / H the size of one head.
 Sources: Lester et al. 2021, "The Power of Scale for Parameter-Efficient Prompt Tuning" (arXiv
-2104.08691); Li and Liang 2021, "Prefix-Tuning" (arXiv 2101.00190); Hu et al. 2021, "LoRA" (arXiv
-2106.09685, section 5.1) for two of the counts.
+2104.08691); Li and Liang 2021, "Prefix-Tuning" (arXiv 2101.00190).
 """
 
 from __future__ import annotations
@@ -20,7 +19,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from minigpt.cache import LayerPrefix, Prefix
-from minigpt.config import GPTConfig
 from minigpt.fast.dropout import dropout
 from minigpt.model import GPT, Visible
 
@@ -145,21 +143,3 @@ def read_embeddings(model: GPT, embeddings: Tensor) -> Prefix:
     # backward pass only when a gradient reaches what the block returned; 0 * x lets one through.
     keys, values = recorder.layers.pop()
     return Prefix([*recorder.layers, LayerPrefix(keys + 0 * x.mean().to(keys.dtype), values)])
-
-
-def count_prompt_tuning(config: GPTConfig, n_tokens: int) -> int:
-    """Counts the parameters that prompt tuning trains, n C; no model is built."""
-    return n_tokens * config.n_embd
-
-
-def count_prefix_tuning(config: GPTConfig, n_tokens: int, reparametrize: int | None = None) -> int:
-    """Counts the parameters that prefix tuning trains, 2 L C n; no model is built.
-
-    With a network of hidden width h there are n C + (C + 1) h + (h + 1) 2 L C of them, from which
-    2 L C n numbers are made and saved.
-    """
-    width = 2 * config.n_layer * config.n_embd
-    if reparametrize is None:
-        return n_tokens * width
-    network = (config.n_embd + 1) * reparametrize + (reparametrize + 1) * width
-    return n_tokens * config.n_embd + network

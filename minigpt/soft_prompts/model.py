@@ -33,8 +33,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from minigpt.config import GPTConfig, check_ids
-from minigpt.generation import evaluation_mode
-from minigpt.layers import check_name, check_not_merged
+from minigpt.layers import check_name, check_not_merged, in_mode
 from minigpt.model import GPT
 from minigpt.soft_prompts.files import PREFIX_TUNING, PROMPT_TUNING, read_vectors, write_vectors
 from minigpt.soft_prompts.layer import (
@@ -42,8 +41,6 @@ from minigpt.soft_prompts.layer import (
     PromptTuning,
     Reparametrization,
     SoftPrompts,
-    count_prefix_tuning,
-    count_prompt_tuning,
     read_embeddings,
     token_embeddings,
 )
@@ -52,8 +49,7 @@ if TYPE_CHECKING:
     import tiktoken
 
 __all__ = [
-    "SoftPrompts", "apply_prefix_tuning", "apply_prompt_tuning", "count_prefix_tuning",
-    "count_prompt_tuning", "load_soft_prompt", "nearest_tokens",
+    "SoftPrompts", "apply_prefix_tuning", "apply_prompt_tuning", "load_soft_prompt", "nearest_tokens",
     "remove_soft_prompts", "save_soft_prompt", "set_soft_prompt",
 ]  # fmt: skip
 
@@ -126,7 +122,7 @@ def apply_prefix_tuning(
     if init_ids is None:
         return _add(model, name, PrefixTuning(_random_vectors(model, n_tokens, width)))
     embeddings = _embeddings_of(model, init_ids, n_tokens)
-    with torch.no_grad(), evaluation_mode(model):
+    with torch.no_grad(), in_mode(model, training=False):
         layers = read_embeddings(model, embeddings).layers
         parts = torch.stack([part[0] for layer in layers for part in layer])  # [2 L, H, n, D]
     start = parts.permute(2, 0, 1, 3).reshape(n_tokens, width).float()  # [n, 2 L C]

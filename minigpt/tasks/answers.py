@@ -21,7 +21,7 @@ from minigpt.model import GPT
 from minigpt.rouge import RougeScorer, mean_scores
 from minigpt.tasks.task import Task
 
-ROUGE_TYPES = ("rouge1", "rouge2", "rougeL")
+REPORTED_ROUGE = ("rouge1", "rouge2", "rougeL")
 
 
 @dataclass(frozen=True)
@@ -134,7 +134,7 @@ def score(task: Task, answers: Sequence[str], targets: Sequence[Sequence[str]]) 
         bleu = corpus_bleu(answers, list(zip_longest(*targets)))
         return TaskResult({"bleu": bleu.score}, list(answers), bleu.signature)
     if task.metric == "rouge":
-        scorer = RougeScorer(ROUGE_TYPES)
+        scorer = RougeScorer(REPORTED_ROUGE)
         each = [scorer.score_multi(t, a) for t, a in zip(targets, answers, strict=True)]
         means = {name: mean.fmeasure for name, mean in mean_scores(each).items()}
         return TaskResult(means, list(answers), scorer.signature)

@@ -71,22 +71,24 @@ class Processes:
         return float(total)
 
     def spread(self, model: nn.Module, compiled: bool = False) -> tuple[nn.Module, nn.Module]:
-        """(owner, trainee): the module that owns the parameters to train, and the one to call.
+        """Returns raw_model, which has the parameters to train, and wrapped_model, to be called.
 
         Without processes to share with, both are the model, moved to the device. DDP keeps the
         model's parameters and wraps the call. FSDP2 replaces parameters by slices, for which it
         takes a copy: the caller's model stays whole, and gets the trained weights from gather().
         """
-        owner = self._sharded(model) if self.mode == "fsdp" else model.to(self.device)
-        trainee = owner
+        raw_model = self._sharded(model) if self.mode == "fsdp" else model.to(self.device)
+        wrapped_model = raw_model
         if compiled:
-            trainee = torch.compile(owner)  # type: ignore[assignment]
+            wrapped_model = torch.compile(raw_model)  # type: ignore[assignment]
         if self.mode == "ddp":
             device_ids = [self.device.index] if self.device.type == "cuda" else None
-            trainee = DistributedDataParallel(trainee, device_ids, gradient_as_bucket_view=True)
+            wrapped_model = DistributedDataParallel(
+                wrapped_model, device_ids, gradient_as_bucket_view=True
+            )
             # The only buffers are frozen 4-bit weights: made alike once, not before every pass.
-            trainee.broadcast_buffers = False
-        return owner, trainee
+            wrapped_model.broadcast_buffers = False
+        return raw_model, wrapped_model
 
     def _sharded(self, model: nn.Module) -> nn.Module:
         from torch.distributed.device_mesh import init_device_mesh
@@ -95,18 +97,18 @@ class Processes:
         for parameter in model.parameters():  # as DDP does: start from the weights of rank 0
             dist.broadcast(parameter.detach(), src=0)
         mesh = init_device_mesh(self.device.type, (self.count,))
-        owner = copy.deepcopy(model)  # keeps the LM head tied to the embedding
-        for module in list(owner.modules()):
+        raw_model = copy.deepcopy(model)  # keeps the LM head tied to the embedding
+        for module in list(raw_model.modules()):
             if isinstance(module, Block):
                 fully_shard(module, mesh=mesh)
-        fully_shard(owner, mesh=mesh)  # what is left: embeddings and LM head, as one unit
-        return owner
+        fully_shard(raw_model, mesh=mesh)  # what is left: embeddings and LM head, as one unit
+        return raw_model
 
-    def gather(self, owner: nn.Module, model: nn.Module) -> None:
-        """Copy the trained weights of owner into the caller's model, on every process."""
-        if owner is model:
+    def gather(self, raw_model: nn.Module, model: nn.Module) -> None:
+        """Copy the trained weights of raw_model into the caller's model, on every process."""
+        if raw_model is model:
             return
-        trained = dict(owner.named_parameters())
+        trained = dict(raw_model.named_parameters())
         with torch.no_grad():
             for name, parameter in model.named_parameters():
                 parameter.copy_(gather_full(trained[name]))

@@ -15,10 +15,26 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+
+
+class StepResult(NamedTuple):
+    """What came of one step.
+
+    Attributes:
+        loss: the mean loss of the step's batch before the update, in nats a token.
+        learning_rate: that of the update.
+        grad_norm: the norm of the gradient before it was clipped.
+        tokens: positions trained on, padding included.
+    """
+
+    loss: float
+    learning_rate: float
+    grad_norm: float
+    tokens: int
 
 
 @dataclass
@@ -44,11 +60,11 @@ class TrainResult:
     def __post_init__(self) -> None:
         self.validation = [(step, loss) for step, loss in self.validation]  # JSON makes them lists
 
-    def add(self, loss: float, tokens: int, seconds: float) -> None:
-        """Count one more step."""
+    def add(self, done: StepResult, seconds: float) -> None:
+        """Counts one more step."""
         self.steps += 1
-        self.losses.append(loss)
-        self.tokens += tokens
+        self.losses.append(done.loss)
+        self.tokens += done.tokens
         self.seconds += seconds
 
     def progress(self) -> dict[str, Any]:

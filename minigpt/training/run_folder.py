@@ -14,14 +14,17 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+import zlib
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
 import torch
 from torch import Tensor, nn
 
+from minigpt.dataset import Data
 from minigpt.files.atomic import reason_of, write_text
 from minigpt.training.checkpoint import (
     has_checkpoint,
@@ -31,6 +34,7 @@ from minigpt.training.checkpoint import (
     save_checkpoint,
 )
 from minigpt.training.distributed import is_first_process
+from minigpt.training.settings import TrainConfig, decisive_settings
 
 
 class RunFolder:
@@ -156,6 +160,27 @@ def cut_log(path: Path, step: int, validated: int) -> None:
         if earlier:
             kept.append(line + "\n")
     write_text(path, "".join(kept))
+
+
+def identity_of(
+    model: nn.Module,
+    data: Data,
+    config: TrainConfig,
+    identity: Mapping[str, Any] | None = None,
+) -> dict[str, dict[str, Any]]:
+    """Returns what a resumed run must share with the run it goes on from, as JSON can hold it.
+
+    That is the caller's identity, the decisive settings, the model's shape and a checksum of the
+    first batch. If several of them differ, the error names the caller's own, which stand first.
+    """
+    shape = getattr(model, "config", None)
+    parts = [part for part in data.train_batch(0, config.batch_size) if part is not None]
+    return {
+        "run": dict(identity or {}),
+        "setting": decisive_settings(config),
+        "model": vars(shape) if is_dataclass(shape) else {},
+        "data": {"checksum of the first batch": zlib.crc32(torch.stack(parts).numpy().tobytes())},
+    }
 
 
 def check_identity(

@@ -20,7 +20,7 @@ class TrainConfig:
         max_steps: updates of the weights, over all resumed parts of the run.
         batch_size: sequences a step, over all processes.
         micro_batch_size: sequences in one forward pass of one process; None is all at once. Smaller
-            needs less memory and gives the same step (see accumulate_gradients).
+            needs less memory and gives the same step (loss.py).
         learning_rate: the highest; reached after warmup_steps.
         min_learning_rate: where the cosine ends; None is a tenth of learning_rate, as in GPT-3.
         weight_decay: pull of matrices towards zero, see optim/adamw.py.

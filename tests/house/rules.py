@@ -19,8 +19,8 @@ from tests.house.imports import PACKAGES, Import, Tree, is_excepted, room_of, wa
 CHAPTERS = [
     f"minigpt/{name}.py"
     for name in (
-        "config", "model", "cache", "generation", "bpe", "tokenizer", "dataset", "metric_tokens",
-        "rouge", "bleu", "float_formats", "quantization", "layers", "device",
+        "config", "model", "cache", "layers", "generation", "bpe", "tokenizer", "dataset",
+        "metric_tokens", "rouge", "bleu", "float_formats", "quantization", "device",
     )
 ]  # fmt: skip
 # The workshops from the ground up: what a workshop needs stands on a line above its own.

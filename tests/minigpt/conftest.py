@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from minigpt.training.loop import TrainResult, train
+from minigpt.training.loop import train
+from minigpt.training.result import TrainResult
 from tests.minigpt.tiny.run import TinyData, tiny_config, tiny_model
 
 

@@ -332,8 +332,9 @@ def test_a_model_is_refused_before_any_of_it_is_changed() -> None:
             call(model)
 
 
-def test_layers_are_skipped_by_their_last_name() -> None:
+def test_layers_are_skipped_by_how_their_names_end() -> None:
     model = tiny_model()
     assert len(layers_to_quantize(model, 8, "row", ())) == 9
     assert len(layers_to_quantize(model, 8, "row", ("c_proj", "lm_head"))) == 4
     assert len(layers_to_quantize(model, 8, "row", "lm_head")) == 8
+    assert len(layers_to_quantize(model, 8, "row", ("mlp.c_proj", "h.0.mlp.c_fc"))) == 6

@@ -10,7 +10,8 @@ from minigpt.dataset import Batch
 from minigpt.fast.attention import fused_attention
 from minigpt.fast.dropout import dropout
 from minigpt.model import GPT, masked_attention, segment_mask
-from minigpt.training.loss import accumulate_gradients, part_of_loss
+from minigpt.training.loss import part_of_loss
+from tests.minigpt.tiny.run import loss_and_gradients
 
 CONFIG = GPTConfig(vocab_size=61, block_size=16, n_layer=3, n_head=2, n_embd=24)
 LENGTHS = (5, 1, 7)
@@ -169,11 +170,7 @@ def test_micro_batches_of_packed_rows_add_up_to_the_batch(model: GPT) -> None:
     targets = torch.randint(0, 61, (3, 13))
     targets[0, 2:] = -100
     batch = Batch(idx, targets, segments)
-    gradients = []
-    for size in (3, 1):
-        model.zero_grad()
-        accumulate_gradients(model, batch, size)
-        gradients.append([p.grad.clone() for p in model.parameters()])
+    gradients = [loss_and_gradients(model, batch, size)[1] for size in (3, 1)]
     for whole, in_parts in zip(*gradients, strict=True):
         torch.testing.assert_close(whole, in_parts, rtol=1e-4, atol=1e-6)
     alone = part_of_loss(model, Batch(idx, targets), 28)  # without segments it is another loss

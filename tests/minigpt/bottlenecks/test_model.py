@@ -14,12 +14,12 @@ from minigpt.bottlenecks.model import (
     BottleneckLinear,
     apply_bottlenecks,
     bottleneck_layers,
-    count_bottlenecks,
     remove_bottlenecks,
     save_bottlenecks,
     set_bottlenecks,
 )
 from minigpt.config import GPTConfig
+from minigpt.memory.counts import count_bottlenecks
 from minigpt.model import GPT
 from minigpt.pretrained.folders import save_gpt2
 from minigpt.qlora.model import dequantize_model, quantize_model

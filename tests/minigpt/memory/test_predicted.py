@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from minigpt.bottlenecks.model import count_bottlenecks
 from minigpt.command import memory as command
 from minigpt.command.cli import make_parser
 from minigpt.command.finetune import settings_of
@@ -17,12 +16,16 @@ from minigpt.config import GPTConfig, count_parameters
 from minigpt.finetuning.methods import METHODS, settle_nf4
 from minigpt.finetuning.settings import RECIPES
 from minigpt.memory import predicted as memory
-from minigpt.memory.counts import count_lora
+from minigpt.memory.counts import (
+    count_bottlenecks,
+    count_lora,
+    count_prefix_tuning,
+    count_prompt_tuning,
+)
 from minigpt.memory.llama import LLAMA_2
 from minigpt.memory.measured import storages
 from minigpt.memory.predicted import Memory, predict_memory
 from minigpt.pretrained.folders import load_pretrained
-from minigpt.soft_prompts.layer import count_prefix_tuning, count_prompt_tuning
 
 XL = GPTConfig.preset("gpt2-xl")
 L, C, H, V = XL.n_layer, XL.n_embd, XL.n_head, XL.vocab_size
@@ -154,7 +157,7 @@ def test_the_7b_figures_beside_the_published_ones_are_computed() -> None:
             "at most 1004, .* got 1010 tokens and 20 of the soft prompt",
         ),
         ({"r": 0}, "r must be a whole number of at least 1, got 0"),
-        ({"r": 1601}, "r must be from 1 to 1600 for attn.c_attn"),
+        ({"r": 1601}, "r must be from 1 to 1600 for transformer.h.0.attn.c_attn"),
         ({"target_modules": ["q_proj"]}, "no linear layer is called 'q_proj'; there are attn.c_"),
         ({"nf4_block_size": 48}, "a power of two from 32 to 4096, got 48"),
         ({"n_targets": 65}, "n_targets must be at most batch_size x context = 64, got 65"),

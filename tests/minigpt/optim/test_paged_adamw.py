@@ -14,7 +14,8 @@ from torch import nn
 
 from minigpt.optim import paged_adamw
 from minigpt.optim.adamw import PagedAdamW
-from minigpt.training.loop import TrainResult, train
+from minigpt.training.loop import train
+from minigpt.training.result import TrainResult
 from tests.minigpt.tiny.paged import (
     assert_same_state,
     paged,

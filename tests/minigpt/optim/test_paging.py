@@ -39,7 +39,7 @@ def test_cutting_and_packing_keep_to_the_size_of_a_bucket() -> None:
             p.grad = torch.randn_like(p)
             with torch.no_grad():
                 pieces += paging.cut(p, paged_adamw.new_state(p), size)
-        buckets = paging.pack({}, pieces, size)
+        buckets = paging.into_buckets({}, pieces, size)
         assert all(sum(bucket.sizes) <= size for bucket in buckets)
         assert sum(sum(bucket.sizes) for bucket in buckets) == sum(p.numel() for p in parameters)
         neighbours = pairwise(buckets)
@@ -130,7 +130,7 @@ def buckets_of(n: int) -> list[paging.Bucket]:
     parameter.grad = torch.randn(3 * n)
     with torch.no_grad():
         pieces = paging.cut(parameter, paged_adamw.new_state(parameter), 3)
-    return paging.pack({}, pieces, 3)
+    return paging.into_buckets({}, pieces, 3)
 
 
 def order_of(

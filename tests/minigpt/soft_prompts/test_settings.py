@@ -7,12 +7,11 @@ import tiktoken
 import torch
 
 from minigpt.config import GPTConfig
+from minigpt.memory.counts import count_prefix_tuning, count_prompt_tuning
 from minigpt.model import GPT
 from minigpt.soft_prompts.model import (
     apply_prefix_tuning,
     apply_prompt_tuning,
-    count_prefix_tuning,
-    count_prompt_tuning,
     nearest_tokens,
     remove_soft_prompts,
     set_soft_prompt,

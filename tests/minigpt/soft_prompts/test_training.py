@@ -9,10 +9,10 @@ import torch
 
 from minigpt.config import GPTConfig
 from minigpt.dataset import Batch
+from minigpt.memory.counts import count_prompt_tuning
 from minigpt.model import GPT
 from minigpt.soft_prompts.model import (
     apply_prompt_tuning,
-    count_prompt_tuning,
     load_soft_prompt,
     save_soft_prompt,
     set_soft_prompt,

@@ -32,7 +32,10 @@ from minigpt.config import GPTConfig
 from minigpt.dataset import Batch
 from minigpt.model import GPT
 from minigpt.training import checkpoint
-from minigpt.training.loop import TrainConfig, TrainingInterrupted, train
+from minigpt.training.distributed import SINGLE
+from minigpt.training.interrupt import TrainingInterrupted
+from minigpt.training.loop import train, training_step
+from minigpt.training.settings import TrainConfig
 
 # tqdm's own lock is shared with forked processes: one that is killed with it would block them all.
 tqdm.set_lock(threading.RLock())
@@ -77,6 +80,19 @@ class TurningData(TinyData):
         return Batch(idx, targets.where(targets == -100, 0) if step >= 8 else targets)
 
 
+class OneBatch:
+    """The same batch at every step."""
+
+    def __init__(self, batch: Batch) -> None:
+        self.batch = batch
+
+    def train_batch(self, step: int, batch_size: int) -> Batch:
+        return self.batch
+
+    def validation_batches(self, batch_size: int) -> Iterator[Batch]:
+        yield self.batch
+
+
 class StoppedError(Exception):
     """Ends a run from inside its data, as a crash would."""
 
@@ -108,6 +124,21 @@ def tiny_config(**changes: Any) -> TrainConfig:
         progress=False,
     )
     return replace(config, **changes)
+
+
+def loss_and_gradients(
+    model: torch.nn.Module, batch: Batch, micro_batch_size: int | None = None
+) -> tuple[float, list[torch.Tensor]]:
+    """A training step's loss, and the gradients that it hands to the optimizer without clipping."""
+    gradients: list[torch.Tensor] = []
+    optimizer = torch.optim.SGD(model.parameters())
+    optimizer.register_step_pre_hook(
+        lambda *_: gradients.extend(p.grad.clone() for p in model.parameters())
+    )
+    still = {"learning_rate": 0.0, "min_learning_rate": 0.0, "grad_clip": 0.0}
+    config = tiny_config(micro_batch_size=micro_batch_size, **still)
+    done = training_step(model, optimizer, OneBatch(batch), 0, config, SINGLE)
+    return done.loss, gradients
 
 
 def run_python(*arguments: str | Path) -> str:

@@ -12,7 +12,8 @@ import torch
 from minigpt.dataset import Batch
 from minigpt.training import checkpoint
 from minigpt.training.distributed import Processes, join_processes
-from minigpt.training.loop import TrainResult, train
+from minigpt.training.loop import train
+from minigpt.training.result import TrainResult
 from tests.minigpt.tiny.run import TinyData, run_two_processes, stop_early, tiny_config, tiny_model
 
 MODES = ["ddp", "fsdp"]

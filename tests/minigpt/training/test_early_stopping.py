@@ -19,8 +19,10 @@ import torch
 
 from minigpt.model import GPT
 from minigpt.training import checkpoint
-from minigpt.training.loop import TrainConfig, TrainingInterrupted, TrainResult, train
-from minigpt.training.result import BestWeights, lowest
+from minigpt.training.interrupt import TrainingInterrupted
+from minigpt.training.loop import train
+from minigpt.training.result import BestWeights, TrainResult, lowest
+from minigpt.training.settings import TrainConfig
 from tests.minigpt.tiny.run import (
     StoppedError,
     TurningData,

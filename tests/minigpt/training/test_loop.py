@@ -20,20 +20,17 @@ from torch.nn import functional as F
 
 from minigpt.dataset import Batch
 from minigpt.training import checkpoint
-from minigpt.training.loop import (
-    TrainConfig,
-    TrainResult,
-    accumulate_gradients,
-    evaluate_loss,
-    learning_rate_at,
-    train,
-)
+from minigpt.training.loop import train
+from minigpt.training.loss import evaluate_loss
+from minigpt.training.result import TrainResult
+from minigpt.training.settings import TrainConfig, learning_rate_at
 from tests.minigpt.tiny.run import (
     BLOCK_SIZE,
     VOCAB_SIZE,
     StoppedError,
     TinyData,
     crash_at,
+    loss_and_gradients,
     tiny_config,
     tiny_model,
 )
@@ -78,23 +75,24 @@ def test_micro_batches_give_the_loss_and_gradient_of_the_whole_batch(
     batch = Batch(idx, targets)
     expected = batch_loss(model, batch)
     gradients = torch.autograd.grad(expected, list(model.parameters()))
-    loss = accumulate_gradients(model, batch, micro_batch_size)
+    loss, found = loss_and_gradients(model, batch, micro_batch_size)
     assert loss == pytest.approx(expected.item(), rel=1e-12)
-    for (name, parameter), gradient in zip(model.named_parameters(), gradients, strict=True):
-        torch.testing.assert_close(parameter.grad, gradient, rtol=1e-9, atol=1e-12, msg=name)
+    names = [name for name, _ in model.named_parameters()]
+    for name, ours, gradient in zip(names, found, gradients, strict=True):
+        torch.testing.assert_close(ours, gradient, rtol=1e-9, atol=1e-12, msg=name)
 
 
 def test_the_mean_of_micro_batch_means_would_be_another_loss() -> None:
     model = tiny_model(dropout=0.0).double()
     batch = TinyData().train_batch(0, 4)
     rows = [batch_loss(model, row).item() for row in batch.split(1)]
-    assert abs(sum(rows) / 4 - accumulate_gradients(model, batch, 1)) > 1e-3
+    assert abs(sum(rows) / 4 - loss_and_gradients(model, batch, 1)[0]) > 1e-3
 
 
 def test_a_batch_without_targets_is_one_sentence() -> None:
     idx, targets, _ = TinyData().train_batch(0, 2)
     with pytest.raises(ValueError, match="no target to learn from: all 32 are -100"):
-        accumulate_gradients(tiny_model(), Batch(idx, torch.full_like(targets, -100)))
+        loss_and_gradients(tiny_model(), Batch(idx, torch.full_like(targets, -100)))
 
 
 def test_validation_loss_is_the_mean_over_all_targets() -> None:
@@ -180,11 +178,16 @@ def test_results_count_steps_tokens_and_validations(uninterrupted: TrainResult) 
 
 
 def test_the_caller_keeps_random_state_and_mode() -> None:
-    model = tiny_model().eval()
+    model = tiny_model()
+    model.transformer["h"][0].eval()  # a frozen part keeps its own mode
+    modes = [module.training for module in model.modules()]
+    assert len(set(modes)) == 2
     state = torch.get_rng_state()
     train(model, TinyData(), tiny_config(max_steps=3, warmup_steps=1))
     assert torch.equal(torch.get_rng_state(), state)
-    assert not model.training
+    assert [module.training for module in model.modules()] == modes
+    evaluate_loss(model, TinyData().validation_batches(4))
+    assert [module.training for module in model.modules()] == modes
 
 
 def test_the_seed_decides_the_dropout_masks(uninterrupted: TrainResult) -> None:

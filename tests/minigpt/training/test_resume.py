@@ -20,13 +20,10 @@ import torch
 
 from minigpt.model import GPT
 from minigpt.training import checkpoint
-from minigpt.training.loop import (
-    TrainingDivergedError,
-    TrainingInterrupted,
-    TrainResult,
-    evaluate_loss,
-    train,
-)
+from minigpt.training.interrupt import TrainingInterrupted
+from minigpt.training.loop import TrainingDivergedError, train
+from minigpt.training.loss import evaluate_loss
+from minigpt.training.result import TrainResult
 from tests.minigpt.tiny.run import (
     StoppedError,
     TinyData,
