@@ -49,8 +49,8 @@ if TYPE_CHECKING:
     import tiktoken
 
 __all__ = [
-    "SoftPrompts", "apply_prefix_tuning", "apply_prompt_tuning", "load_soft_prompt", "nearest_tokens",
-    "remove_soft_prompts", "save_soft_prompt", "set_soft_prompt",
+    "SoftPrompts", "apply_prefix_tuning", "apply_prompt_tuning", "load_soft_prompt",
+    "nearest_tokens", "remove_soft_prompts", "save_soft_prompt", "set_soft_prompt",
 ]  # fmt: skip
 
 
