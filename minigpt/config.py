@@ -1,7 +1,7 @@
 """The shape of a GPT: how many blocks, how wide, how long a context.
 
-Everything that can be known about a model without building it is worked out here: whether its
-sizes fit together, how many parameters it has, how many bytes they take.
+It tells what can be known about a model without building it: whether its sizes fit together, and
+how many parameters it has.
 
 Sources: Radford et al. 2019, "Language Models are Unsupervised Multitask Learners" (GPT-2,
 table 2); Brown et al. 2020, "Language Models are Few-Shot Learners" (GPT-3, table 2.1).
@@ -43,13 +43,12 @@ class GPTConfig:
     Attributes:
         vocab_size: V, the number of different token ids.
         block_size: the longest context in tokens; there is one learned position vector for each.
-        n_layer: how many blocks stand on top of each other.
+        n_layer: L, the number of blocks.
         n_head: H, attention heads a block; each works on n_embd / n_head numbers.
         n_embd: C, the width: how many numbers describe one token inside the model.
         dropout: probability with which a number is zeroed in training, in the embeddings and in
-            what each layer adds to the stream. GPT-2 in transformers drops attention weights
-            too; no fused kernel for CPUs can do that, and without it a training step of the base
-            model took 1.8 times as long. Larger models have since gone without.
+            what each layer adds to the residual stream. GPT-2 in transformers drops attention
+            weights too, which no fused kernel for CPUs can do.
         bias: whether linear layers and layer norms have biases (GPT-2's do).
 
     Raises:
@@ -82,10 +81,10 @@ class GPTConfig:
 
     @classmethod
     def preset(cls, name: str) -> GPTConfig:
-        """The configuration of a published model: four GPT-2s and eight GPT-3s (see PRESETS).
+        """Returns the configuration of a published model: four GPT-2s and eight GPT-3s (PRESETS).
 
         Raises:
-            ValueError: there is no such preset; the message lists those there are.
+            ValueError: there is no such preset; the error lists the ones there are.
         """
         if name not in PRESETS:
             raise ValueError(f"no preset is called {name!r}; there are {', '.join(PRESETS)}")
@@ -94,12 +93,12 @@ class GPTConfig:
 
     @property
     def head_size(self) -> int:
-        """How many numbers one attention head works with: n_embd / n_head."""
+        """Returns how many numbers one attention head works with: n_embd / n_head."""
         return self.n_embd // self.n_head
 
 
 def count_parameters(config: GPTConfig) -> int:
-    """The number of parameters of GPT(config), in closed form: nothing is built.
+    """Counts the parameters of GPT(config) in closed form; no model is built.
 
     With width C, vocabulary V, context T and L blocks, biases included:
 
@@ -118,7 +117,7 @@ def count_parameters(config: GPTConfig) -> int:
 
 
 def check_ids(idx: Tensor, vocab_size: int) -> None:
-    """Makes sure that every id in idx, of any shape, is one of the vocabulary's.
+    """Checks that every id in idx, of any shape, is in the vocabulary.
 
     An id outside it would otherwise surface as an index error in the middle of the embedding (on a
     GPU as an assertion that kills the process).

@@ -20,7 +20,7 @@ class FloatFormat:
     """Says how a format divides its bits: one sign, then the exponent, then the mantissa.
 
     Attributes:
-        has_infinity: the largest exponent is kept for infinity and NaN, as IEEE 754 has it. fp8
+        has_infinity: whether the largest exponent is kept for infinity and NaN, as in IEEE 754. fp8
             E4M3 cannot spare it: only exponent and mantissa all ones are NaN, and it has no
             infinity.
     """
@@ -31,29 +31,29 @@ class FloatFormat:
 
     @property
     def bias(self) -> int:
-        """What is subtracted from the exponent's bits: 2^(exponent bits - 1) - 1."""
+        """Returns what is subtracted from the exponent's bits: 2^(exponent bits - 1) - 1."""
         return 2 ** (self.exponent_bits - 1) - 1
 
     @property
     def largest(self) -> float:
-        """The largest number: (2 - 2^-m) 2^bias; without infinity (2 - 2 * 2^-m) 2^(bias + 1)."""
+        """Returns (2 - 2^-m) 2^bias, or (2 - 2 * 2^-m) 2^(bias + 1) if there is no infinity."""
         if self.has_infinity:
             return (2 - self.epsilon) * 2.0**self.bias
         return (2 - 2 * self.epsilon) * 2.0 ** (self.bias + 1)
 
     @property
     def smallest_normal(self) -> float:
-        """2^(1 - bias): the smallest number above 0 with all its mantissa bits."""
+        """Returns 2^(1 - bias), the smallest number above 0 with all its mantissa bits."""
         return 2.0 ** (1 - self.bias)
 
     @property
     def smallest_subnormal(self) -> float:
-        """2^(1 - bias - m): the smallest number above 0."""
+        """Returns 2^(1 - bias - m), the smallest number above 0."""
         return self.smallest_normal * self.epsilon
 
     @property
     def epsilon(self) -> float:
-        """2^-m: the distance from 1 to the next larger number."""
+        """Returns 2^-m, the distance from 1 to the next larger number."""
         return 2.0**-self.mantissa_bits
 
 

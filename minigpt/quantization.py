@@ -81,7 +81,7 @@ def check_bits(bits: int) -> None:
 
 
 def quantize_absmax(x: Tensor, bits: int = 8, per: Per = "tensor") -> tuple[Tensor, Tensor]:
-    """Round each group of x to whole numbers from -Q to Q, where Q = 2^(bits-1) - 1 (127 for 8).
+    """Rounds each group of x to whole numbers from -Q to Q, where Q = 2^(bits-1) - 1 (127 for 8).
 
         c = Q / max|x|        q = round(c x), a tie going to the even number        x ~ q / c
 
@@ -119,7 +119,7 @@ def dequantize_absmax(codes: Tensor, c: Tensor, dtype: torch.dtype = torch.float
 def quantize_zero_point(
     x: Tensor, bits: int = 8, per: Per = "tensor"
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Round each group of x to whole numbers from 0 to N = 2^bits - 1, one of which means 0.
+    """Rounds each group of x to whole numbers from 0 to N = 2^bits - 1, one of which means 0.
 
         low = min(0, min x)             high = max(0, max x)
         s = (high - low) / N            z = round(-low / s)
@@ -196,10 +196,11 @@ class StraightThrough(torch.autograd.Function):
 def fake_quantize(
     x: Tensor, bits: int = 8, per: Per = "tensor", zero_point: bool = False
 ) -> Tensor:
-    """Quantizes and dequantizes x: shape and dtype stay, but only values the codes can say.
+    """Quantizes and dequantizes x: only values that the codes can express are left.
 
-    Differentiable in x, straight through. Both ways of quantizing move a number by half a step at
-    most and cut none off, so the gradient is passed on unchanged everywhere.
+    Shape and dtype stay. The result is differentiable in x, straight through: both ways of
+    quantizing move a number by half a step at most and cut none off, so the gradient is passed on
+    unchanged everywhere.
 
     Raises:
         TypeError, ValueError: what quantize_absmax raises.
@@ -258,7 +259,7 @@ def layers_to_quantize(
 def round_weights(
     model: nn.Module, bits: int = 8, per: Per = "row", skip: str | tuple[str, ...] = ("lm_head",)
 ) -> None:
-    """Post-training quantization (PTQ): round the weight of every linear layer, in place.
+    """Rounds the weight of every linear layer in place: post-training quantization (PTQ).
 
     The weights stay floating-point tensors, so all that works with the model still does. GPT's
     lm_head is skipped: its matrix is the token embedding too.
@@ -273,10 +274,10 @@ def round_weights(
 def apply_fake_quantization(
     model: nn.Module, bits: int = 8, per: Per = "row", skip: str | tuple[str, ...] = ("lm_head",)
 ) -> None:
-    """Quantization-aware training (QAT): let every linear layer compute with rounded weights.
+    """Lets every linear layer compute with rounded weights: quantization-aware training (QAT).
 
-    The weights themselves stay exact and are what is trained: many updates, each too small to reach
-    the next code, add up. Train the model as usual, then call merge_fake_quantization.
+    The exact weights stay and are trained: many updates, each too small to reach the next code, add
+    up. Train the model as usual, then call merge_fake_quantization.
 
     Raises:
         TypeError, ValueError: what layers_to_quantize raises; no layer is changed then.
@@ -286,7 +287,7 @@ def apply_fake_quantization(
 
 
 def merge_fake_quantization(model: nn.Module) -> None:
-    """Replace each weight by what it is rounded to; the model has its usual layers again."""
+    """Replaces each weight by its rounded value; the model has its usual layers again."""
     for layer in model.modules():
         if isinstance(layer, nn.Linear) and parametrize.is_parametrized(layer, "weight"):
             parametrize.remove_parametrizations(layer, "weight", leave_parametrized=True)

@@ -253,7 +253,7 @@ def forward_and_backward(
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measures, prints and writes. Returns 2 if there is no GPU, 1 if a contender failed."""
+    """Measures, prints and writes; returns 2 if there is no GPU, 1 if a contender failed."""
     parser = argparse.ArgumentParser(
         prog="python -m kernels.bench", description=(__doc__ or "").split("\n\n")[0],
         epilog="example: python -m kernels.bench --json bench.json",

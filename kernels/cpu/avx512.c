@@ -1,5 +1,5 @@
-/* NF4 on a processor with AVX-512. kernels/cpu/avx512.py compiles and calls it; what it computes is the
- * specification in kernels/reference.py, bit by bit.
+/* NF4 on a CPU with AVX-512. kernels/cpu/avx512.py compiles and calls it; what it computes is the
+ * specification in kernels/reference.py, bit for bit.
  *
  * A register holds 16 numbers of 4 bytes, so one holds all levels, or all thresholds. A single
  * instruction (permutexvar) looks 16 numbers up there by their indices, or 32 of 2 bytes: a table
@@ -10,14 +10,14 @@
 
 enum dtype { FP32, FP16, BF16 }; /* the order of DTYPES in kernels/nf4.py */
 
-/* The n lowest bits, of 32: which numbers or bytes are read and written where fewer are left. */
+/* Returns a mask of the n lowest of 32 bits: the numbers or bytes that are left at the end. */
 static inline uint32_t lowest(int64_t n) { return n < 32 ? (1u << n) - 1 : ~0u; }
 
 static inline int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 
 /* Quantize */
 
-/* Up to 16 numbers in fp32, from x[i] on, and 0 behind the last. */
+/* Loads up to 16 numbers as fp32, from x[i] on, with 0 after the last. */
 static inline __m512 load(const void *x, int dtype, int64_t i, int64_t n) {
     __mmask16 there = (__mmask16)lowest(n);
     if (dtype == FP32) return _mm512_maskz_loadu_ps(there, (const float *)x + i);
@@ -26,7 +26,7 @@ static inline __m512 load(const void *x, int dtype, int64_t i, int64_t n) {
     return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(bits), 16));
 }
 
-/* code = how many of the 15 thresholds are below y, by halving: 4 look-ups. */
+/* Returns as code how many of the 15 thresholds are below y, by halving: 4 look-ups. */
 static inline __m512i encode(__m512 y, __m512 thresholds) {
     __m512i code = _mm512_setzero_si512();
     for (int half = 8; half > 0; half /= 2) {
@@ -38,8 +38,8 @@ static inline __m512i encode(__m512 y, __m512 thresholds) {
     return code;
 }
 
-/* The largest absolute value so far, as bits: without the sign, numbers are in the order of their
- * bits, and NaN is above all. */
+/* Returns the largest absolute value so far, as bits: without the sign, numbers are in the order of
+ * their bits, and NaN is above all. */
 static inline __m512i larger(__m512i largest, __m512 x) {
     __m512i bits = _mm512_and_si512(_mm512_castps_si512(x), _mm512_set1_epi32(0x7fffffff));
     return _mm512_max_epi32(largest, bits);
@@ -50,14 +50,14 @@ static inline float largest_of(__m512i largest) {
     return _mm_cvtss_f32(_mm_castsi128_ps(_mm_cvtsi32_si128(bits)));
 }
 
-/* 1 / scale, for all 16; the largest number there is where it has none that is finite. */
+/* Returns 1 / scale, for all 16; where that overflows, the largest number in fp32. */
 static inline __m512 reciprocal(float scale) {
     float factor = 1 / scale;
     return _mm512_set1_ps(factor > FLT_MAX ? FLT_MAX : factor);
 }
 
-/* n numbers in blocks of 2^block_bits -> absmax of each block, and codes, two in a byte. A block
- * that has a NaN or Inf gets it for its absmax, and codes that mean nothing. */
+/* Quantizes n numbers in blocks of 2^block_bits: absmax of each block, and codes, two in a byte. A
+ * block that has a NaN or Inf gets it for its absmax, and codes that mean nothing. */
 void quantize(const void *x, int dtype, int64_t n, const float *thresholds, int block_bits,
               float *absmax, uint8_t *codes, int n_threads) {
     __m512 table = _mm512_maskz_loadu_ps(0x7fff, thresholds);
@@ -80,9 +80,9 @@ void quantize(const void *x, int dtype, int64_t n, const float *thresholds, int 
     }
 }
 
-/* n scales, less their mean, in blocks of 2^block_bits -> the scale of each block, and codes of 8
- * bits: how many of the 255 midpoints are below. They do not fit into a register: 8 look-ups in
- * memory, by halving. */
+/* Quantizes n scales, less their mean, in blocks of 2^block_bits: the scale of each block, and
+ * codes of 8 bits, how many of the 255 midpoints are below. The midpoints do not fit into a
+ * register, so halving takes 8 look-ups in memory. */
 void quantize_scales(const float *absmax, int64_t n, const float *offset, const float *midpoints,
                      int block_bits, float *scale, uint8_t *codes, int n_threads) {
     __m512 mean = _mm512_set1_ps(*offset);
@@ -120,12 +120,12 @@ static inline __m512i twice(__m256i x) {
     return _mm512_inserti64x4(_mm512_castsi256_si512(x), x, 1);
 }
 
-/* 16 numbers in fp16, twice. */
+/* Returns 16 numbers in fp16, twice. */
 static inline __m512i to_fp16(__m512 x) {
     return twice(_mm512_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
 }
 
-/* 16 numbers in bf16, the upper half of fp32, twice: to the nearest, a tie to the even one. */
+/* Returns 16 numbers in bf16, the upper half of fp32, twice: the nearest, a tie to the even one. */
 static inline __m512i to_bf16(__m512 x) {
     __m512i bits = _mm512_castps_si512(x);
     __m512i odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
@@ -135,8 +135,8 @@ static inline __m512i to_bf16(__m512 x) {
     return twice(_mm512_cvtepi32_epi16(_mm512_srli_epi32(up, 16)));
 }
 
-/* n numbers of 4 bytes. A byte becomes two lanes of 32 bits: its upper half, and all of it, of
- * which the instruction heeds the lowest 4 bits, the lower half. */
+/* Writes n numbers of 4 bytes. A byte becomes two lanes of 32 bits: its upper half, and all of it,
+ * of which the instruction uses only the lowest 4 bits, the lower half. */
 static inline void look_up_4(float *out, const uint8_t *codes, int64_t n, __m512 table) {
     for (int64_t i = 0; i < n; i += 16) {
         __m128i bytes = _mm_maskz_loadu_epi8(lowest((n - i + 1) / 2) & 0xff, codes + i / 2);
@@ -147,8 +147,8 @@ static inline void look_up_4(float *out, const uint8_t *codes, int64_t n, __m512
     }
 }
 
-/* n numbers of 2 bytes. As above, in lanes of 16 bits. Here the instruction heeds 5 bits; the fifth
- * is a bit of the upper half and makes no difference, since the table has everything twice. */
+/* Writes n numbers of 2 bytes, as above, in lanes of 16 bits. Here the instruction uses 5 bits; the
+ * fifth is a bit of the upper half and does not matter, since the table has everything twice. */
 static inline void look_up_2(uint16_t *out, const uint8_t *codes, int64_t n, __m512i table) {
     for (int64_t i = 0; i < n; i += 32) {
         __m128i bytes = _mm_maskz_loadu_epi8((__mmask16)lowest((n - i + 1) / 2), codes + i / 2);
@@ -158,7 +158,7 @@ static inline void look_up_2(uint16_t *out, const uint8_t *codes, int64_t n, __m
     }
 }
 
-/* n numbers in blocks of 2^block_bits. Their scales are absmax, or, where that is NULL,
+/* Dequantizes n numbers in blocks of 2^block_bits. Their scales are absmax or, if that is NULL,
  * map[absmax_codes] * absmax_scale + absmax_offset in blocks of 2^nested_bits. */
 void dequantize(void *out, int dtype, int64_t n, const uint8_t *codes, const float *levels,
                 int block_bits, const float *absmax, const uint8_t *absmax_codes, const float *map,

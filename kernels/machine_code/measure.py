@@ -21,8 +21,7 @@ The columns, for NVIDIA's GPUs counted in the listing of nvdisasm:
 - barriers: instructions that make warps wait for each other.
 
 For AMD's gfx942 the columns are read from the compiler's assembly listing, where a vector
-instruction works for 64 lanes; the kernels are compiled without their PTX (SHUFFLE=False) and
-slower.
+instruction works for 64 lanes. The kernels leave out their PTX there (SHUFFLE=False).
 """
 
 from __future__ import annotations

@@ -19,25 +19,21 @@ Source: Dettmers et al. 2023, "QLoRA" (arXiv 2305.14314).
 
 from __future__ import annotations
 
-import gc
-import logging
 import os
 import statistics
-import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib.util import find_spec
-from itertools import accumulate
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.profiler import ProfilerActivity, profile
 
 from kernels.cpu.memory import kept_bytes
+from minigpt.bench.peft_peer import Peer, scales_of, silence_peer
 from minigpt.bench.processes import ContenderError, Work, contenders
 from minigpt.bench.timing import Ratio, ratio, time_in_turn
 from minigpt.config import GPTConfig
@@ -45,7 +41,7 @@ from minigpt.dataset import Batch
 from minigpt.device import autocast_dtype
 from minigpt.fast.malloc import keep_freed_memory
 from minigpt.lora.model import apply_lora, load_lora, save_lora
-from minigpt.memory.measured import measure_memory, storages
+from minigpt.memory.measured import bytes_alive, measure_memory, storages
 from minigpt.memory.predicted import Memory
 from minigpt.model import GPT
 from minigpt.optim.adamw import make_optimizer
@@ -159,44 +155,6 @@ def our_model(settings: Settings, folder: Path, checkpointing: bool) -> GPT:
     return model
 
 
-class Peer(nn.Module):
-    """transformers' GPT-2 in bitsandbytes' 4 bits with peft's adapter, called as ours is."""
-
-    def __init__(self, settings: Settings, folder: Path, checkpointing: bool) -> None:
-        super().__init__()
-        from peft import PeftModel, prepare_model_for_kbit_training
-        from transformers import BitsAndBytesConfig, GPT2LMHeadModel
-
-        four_bits = BitsAndBytesConfig(
-            load_in_4bit=True,
-            bnb_4bit_quant_type="nf4",
-            bnb_4bit_use_double_quant=True,
-            bnb_4bit_compute_dtype=settings.dtype,
-        )
-        base = GPT2LMHeadModel.from_pretrained(
-            folder / "model",
-            dtype=settings.dtype,
-            quantization_config=four_bits,
-            device_map={"": settings.device},
-        )
-        base = prepare_model_for_kbit_training(base, checkpointing, {"use_reentrant": False})
-        self.model = PeftModel.from_pretrained(base, folder / "adapter", is_trainable=True)
-
-    def forward(self, idx: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        """Returns logits [B, T, V] and the loss for idx and targets [B, T]."""
-        out = self.model(input_ids=idx, labels=targets, shift_labels=targets, use_cache=False)
-        return out.logits, out.loss
-
-
-def scales_of(model: nn.Module) -> Iterator[Tensor]:
-    """Yields what bitsandbytes keeps beside a weight's codes, which is registered in no module."""
-    for parameter in model.parameters():
-        state = getattr(parameter, "quant_state", None)
-        while state is not None:
-            yield from (part for part in vars(state).values() if isinstance(part, Tensor))
-            state = state.state2
-
-
 def contender(name: str, settings: Settings, folder: Path, checkpointing: bool) -> Work | None:
     """Returns the work of OURS or THEIRS as a function; None if a library is missing.
 
@@ -211,7 +169,7 @@ def contender(name: str, settings: Settings, folder: Path, checkpointing: bool) 
         model = our_model(settings, folder, checkpointing)
     elif all(map(find_spec, ("bitsandbytes", "peft", "transformers"))):
         silence_peer()
-        model = Peer(settings, folder, checkpointing)
+        model = Peer(folder, dtype, device, checkpointing)
     else:
         return None
     model.train()
@@ -246,41 +204,6 @@ def contender(name: str, settings: Settings, folder: Path, checkpointing: bool) 
 
     work: dict[str, Callable[[], Any]] = {"memory": memory, "step": step}
     return lambda what: work[what]()
-
-
-def silence_peer() -> None:
-    """Silences the peer's libraries: warnings about their own names, and progress bars."""
-    import transformers
-
-    transformers.logging.set_verbosity_error()
-    transformers.logging.disable_progress_bar()
-    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
-    warnings.simplefilter("ignore")
-
-
-def bytes_alive(work: Callable[[], object], device: torch.device) -> tuple[int, int]:
-    """Returns how many more bytes torch's allocator holds than before: at most, and after work.
-
-    What work returns stays alive until both are counted.
-    """
-    gc.collect()  # unreachable tensors must not be freed while work is counted
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-        before = torch.cuda.memory_allocated(device)
-        torch.cuda.reset_peak_memory_stats(device)
-        result = work()
-        torch.cuda.synchronize(device)
-        most, end = torch.cuda.max_memory_allocated(device), torch.cuda.memory_allocated(device)
-        del result
-        torch.cuda.empty_cache()  # leaves the memory to the other contender
-        return most - before, end - before
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as seen:
-        result = work()
-    events = seen.profiler.kineto_results.events()
-    changes = sorted((e.start_ns(), e.nbytes()) for e in events if e.name() == "[memory]")
-    del result
-    over_time = list(accumulate((n_bytes for _, n_bytes in changes), initial=0))
-    return max(over_time), over_time[-1]
 
 
 def bench_qlora(settings: Settings) -> tuple[list[Ratio], list[dict[str, Any]]]:

@@ -1,4 +1,4 @@
-"""Bottleneck adapters: small networks behind the sublayers of a frozen model."""
+"""Bottlenecks: small networks behind the sublayers of a frozen model."""
 
 from minigpt.bottlenecks.model import (
     apply_bottlenecks,

@@ -83,7 +83,7 @@ def _read_width(folder: Path) -> int:
         found, ours = config.get(name), KIND.get(name)
         if name != "r" and found != ours:
             raise ValueError(
-                f"{path}: {name} is {json.dumps(found)}, but for bottleneck adapters it is "
+                f"{path}: {name} is {json.dumps(found)}, but for bottlenecks it is "
                 f"{json.dumps(ours)}"
             )
     r = config.get("r")

@@ -98,17 +98,17 @@ class BottleneckLinear(nn.Module):
     def add_adapter(self, name: str, r: int, init: str = "identity") -> None:
         """Gives the layer one more bottleneck and makes it active."""
         check_name(name)
-        adapter = Bottleneck(self.out_features, r, init)
+        bottleneck = Bottleneck(self.out_features, r, init)
         held = next(itertools.chain(self.base.parameters(), self.base.buffers()), None)
         # Random numbers are drawn on the CPU: a seed gives the same start on every device.
-        self.adapters[name] = adapter if held is None else adapter.to(held.device)
+        self.adapters[name] = bottleneck if held is None else bottleneck.to(held.device)
         self.set_active(name)
 
     def set_active(self, name: str | None) -> None:
         """Uses and trains this bottleneck alone, which the layer must have; None uses none."""
         self.active = name
-        for other, adapter in self.adapters.items():
-            adapter.requires_grad_(other == name)
+        for other, bottleneck in self.adapters.items():
+            bottleneck.requires_grad_(other == name)
 
     def forward(self, input: Tensor) -> Tensor:
         """Maps input [..., in] to [..., out]."""

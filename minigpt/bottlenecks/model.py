@@ -1,4 +1,4 @@
-"""Bottleneck adapters: a small network of two layers behind every sublayer of a frozen model.
+"""Bottlenecks: a small network of two layers behind every sublayer of a frozen model.
 
     h <- h + W_up gelu(W_down h + b_down) + b_up         W_down [r, C], W_up [C, r], C the width
 
@@ -172,7 +172,7 @@ def save_bottlenecks(model: GPT, folder: str | Path, name: str | None = None) ->
         raise ValueError(f"no bottlenecks are {which}; the model has {', '.join(names)}")
     held = {path: cast(Bottleneck, layer.adapters[name]) for path, layer in layers.items()}
     r = next(iter(held.values())).r
-    numbers = {path: dict(adapter.named_parameters()) for path, adapter in held.items()}
+    numbers = {path: dict(bottleneck.named_parameters()) for path, bottleneck in held.items()}
     write_bottlenecks(Path(folder), r, numbers)
 
 

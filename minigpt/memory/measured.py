@@ -7,12 +7,15 @@ On a GPU torch also knows the most that was ever allocated.
 
 from __future__ import annotations
 
+import gc
 import weakref
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from itertools import accumulate
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.profiler import ProfilerActivity, profile
 
 from minigpt.config import IGNORE
 from minigpt.dataset import Batch
@@ -144,3 +147,28 @@ def tensors_in(inputs: tuple[Any, ...]) -> Iterator[Tensor]:
 def size_without(own: dict[int, int], kept: dict[int, int]) -> int:
     """Adds up the bytes of the storages in kept that are not the model's own."""
     return sum(nbytes for address, nbytes in kept.items() if address not in own)
+
+
+def bytes_alive(work: Callable[[], object], device: torch.device) -> tuple[int, int]:
+    """Returns how many more bytes torch's allocator holds than before: at most, and after work.
+
+    What work returns stays alive until both are counted.
+    """
+    gc.collect()  # unreachable tensors must not be freed while work is counted
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+        before = torch.cuda.memory_allocated(device)
+        torch.cuda.reset_peak_memory_stats(device)
+        result = work()
+        torch.cuda.synchronize(device)
+        most, end = torch.cuda.max_memory_allocated(device), torch.cuda.memory_allocated(device)
+        del result
+        torch.cuda.empty_cache()  # leaves the memory to the other contender
+        return most - before, end - before
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as seen:
+        result = work()
+    events = seen.profiler.kineto_results.events()
+    changes = sorted((e.start_ns(), e.nbytes()) for e in events if e.name() == "[memory]")
+    del result
+    over_time = list(accumulate((n_bytes for _, n_bytes in changes), initial=0))
+    return max(over_time), over_time[-1]

@@ -165,7 +165,7 @@ def test_openings_and_skeletons_vary(written: dict[str, list[generator.Dialogue]
 
 
 def test_bytes_depend_on_the_seed_alone() -> None:
-    """Another process with another hash seed makes the same; another seed does not."""
+    """A process with another hash seed makes the same dialogues; another seed makes others."""
     program = (
         "import hashlib, random; "
         "from generators.dialogues import generate as dialogues; "

@@ -161,13 +161,13 @@ def test_texts_are_many_and_begin_in_many_ways(splits: Splits) -> None:
 
 
 def test_single_words_are_well_short_of_enough(splits: Splits) -> None:
-    """Measured: 0.74 with single words on the test split."""
+    """The classifier gets 0.74 with single words on the test split."""
     accuracy = naive_bayes(splits["train"], splits["test"], reviews.words)
     assert 0.65 < accuracy < 0.82
 
 
 def test_the_order_of_words_decides_more(splits: Splits) -> None:
-    """Measured: 0.91 with sequences of up to three words; so it can be learnt."""
+    """The classifier gets 0.91 with sequences of up to three words, so the task can be learnt."""
 
     def sequences(text: str) -> set[tuple[str, ...]]:
         heard = ["", *text.lower().replace(",", " ,").replace(".", " .").split()]

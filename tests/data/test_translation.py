@@ -273,7 +273,7 @@ def test_held_out_combinations_never_occur_in_training(made):
 
 
 def test_held_out_adjectives_never_stand_before_their_noun_in_training_text(made):
-    """The same from the text alone: no adjective directly before a noun that is held out for it."""
+    """The text alone shows it too: no adjective stands before a noun held out for it."""
     adjectives = {a.en for a in ADJECTIVES}
     nouns = {form: n.en for n in NOUNS for form in (n.en, english.plural(n.en)) if " " not in n.en}
     seen: Counter[str] = Counter()

@@ -122,7 +122,7 @@ def sisters_stay_apart(tree: Tree) -> list[str]:
 
 
 def nobody_imports_the_top(tree: Tree) -> list[str]:
-    """Nobody imports command/ or a bench/, but tests of them."""
+    """Nobody but their tests imports command/ or a bench/."""
     tops = ("minigpt/command", "minigpt/bench", "kernels/bench")
     return broken(
         (
@@ -226,7 +226,7 @@ def heavy_packages_come_late(tree: Tree) -> list[str]:
 def command_lines_end(tree: Tree) -> list[str]:
     """argparse is in command/, and where a program starts: benches, machine_code, lessons.
 
-    An annotation counts: a Namespace travels no further. Tests of options may use argparse.
+    An annotation counts too: a Namespace goes no further. Tests of options may use argparse.
     """
     programs = ("minigpt/bench/", "kernels/bench/", "kernels/machine_code/", "lessons/")
     return broken(
@@ -318,7 +318,7 @@ def shortest_circle(start: str, steps: dict[str, dict[str, Import]]) -> list[Imp
 
 
 def exceptions_are_needed(tree: Tree) -> list[str]:
-    """Each exception is of use to a late import: who mends the import strikes the exception."""
+    """Each exception is used by a late import; when the import goes, the exception goes too."""
     return [
         f"tests/house/rules.py: EXCEPTIONS allows {pair[0]} -> {pair[1]}, and no late import is so"
         for pair in EXCEPTIONS
@@ -360,7 +360,7 @@ RULES: list[Callable[[Tree], list[str]]] = [
 
 
 def top_level_is_as_listed(root: Path) -> list[str]:
-    """The top level holds what TOP_LEVEL names; hidden entries and what git ignores aside."""
+    """The top level holds what TOP_LEVEL names, apart from hidden entries and ignored files."""
     ignored = (root / ".gitignore").read_text(encoding="utf-8").replace("/\n", "\n").splitlines()
     entries = {
         path.name

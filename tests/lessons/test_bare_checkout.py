@@ -16,7 +16,7 @@ PATH_LINE = 'sys.path.insert(0, f"{sys.path[0]}/..")'
 
 
 def test_a_script_imports_the_packages_beside_it(tmp_path: Path) -> None:
-    """The script is copied beside packages of the same names, of which no other place knows."""
+    """The script is copied beside packages of the same names that stand nowhere else."""
     (tmp_path / "lessons").mkdir()
     script = tmp_path / "lessons" / SCRIPTS[0].name
     head = SCRIPTS[0].read_text(encoding="utf-8").partition(PATH_LINE)[0]

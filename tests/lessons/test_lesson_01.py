@@ -64,7 +64,7 @@ EPOCHS = {  # weight x 300 / billions of tokens, by hand
 
 
 def check_bytes_per_token(output: str, encoding: tiktoken.Encoding) -> None:
-    """The first column of both tables, counted again with the tokenizer that was saved."""
+    """Counts the first column of both tables again with the tokenizer that was saved."""
     ratios = []
     for kind, language in (("English sentences", "en"), ("French sentences", "fr")):
         text = "\n".join(pair[language] for pair in task_set("translation", "validation"))
@@ -77,7 +77,7 @@ def check_bytes_per_token(output: str, encoding: tiktoken.Encoding) -> None:
 
 
 def check_pairs(output: str, encoding: tiktoken.Encoding) -> None:
-    """The targets are the ids moved by one."""
+    """Checks that the targets are the ids moved by one."""
     rows = re.findall(r"\n +\d+ +(\d+) +(\d+)   '", output)
     idx, targets = [int(row[0]) for row in rows], [int(row[1]) for row in rows]
     assert targets[:-1] == idx[1:]
@@ -85,7 +85,7 @@ def check_pairs(output: str, encoding: tiktoken.Encoding) -> None:
 
 
 def check_packing(output: str) -> None:
-    """The rows are equally long, and packing keeps every token and its order."""
+    """Checks that the rows are equally long, and that packing keeps every token and its order."""
     (padded,), (packed,) = (
         re.findall(rf"\n{name}, \d+% padding:\n((?:    \S+\n)+)", output)
         for name in ("padded", "packed")

@@ -17,7 +17,7 @@ TASKS = ["English to French", "sentiment of a review", "code"]
 
 
 def percentages(scores: list[float]) -> list[str]:
-    """softmax(scores) as the lesson prints it."""
+    """Returns softmax(scores) as the lesson prints it."""
     total = sum(map(math.exp, scores))
     return [f"{100 * math.exp(score) / total:.1f}" for score in scores]
 

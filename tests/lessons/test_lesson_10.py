@@ -29,7 +29,7 @@ FP4 = [
 
 
 def errors_of_normal_numbers(levels: list[float]) -> list[float]:
-    """Mean absolute and RMS error of N(0, 1) in blocks of 64, each number to the nearest level."""
+    """Returns mean absolute and RMS error of N(0, 1), in blocks of 64, to the nearest level."""
     x = torch.randn(2**12, 64, generator=torch.Generator().manual_seed(0))
     scaled = torch.tensor(levels) * x.abs().amax(dim=1, keepdim=True)  # [4096, levels]
     error = (x[:, :, None] - scaled[:, None, :]).abs().amin(dim=2)
@@ -37,7 +37,7 @@ def errors_of_normal_numbers(levels: list[float]) -> list[float]:
 
 
 def expected_error_of_nf4() -> float:
-    """Mean absolute error of N(0, 1) in blocks of 64, by integration over the largest of a block.
+    """Returns NF4's mean absolute error of N(0, 1) in blocks of 64, by integration over absmax.
 
     P(largest < m) = P(|x| < m)^64. The largest itself comes back exactly; the other 63 are normal
     numbers cut off at +-m, and the integral of |x - l| over a normal density has a closed form.
@@ -48,7 +48,7 @@ def expected_error_of_nf4() -> float:
     low, high = torch.cat([-m, middles], dim=1), torch.cat([middles, m], dim=1)
 
     def up_to(x: torch.Tensor) -> torch.Tensor:
-        """Integral of (level - t) times the density at t, for t up to x."""
+        """Returns the integral of (level - t) times the density at t, for t up to x."""
         density = torch.exp(-x.square() / 2) / (2 * torch.pi) ** 0.5
         return levels * torch.special.ndtr(x) + density
 

@@ -26,7 +26,7 @@ def after(label: str, output: str) -> list[float]:
 
 
 def scale_errors(scales: np.ndarray) -> dict[str, float]:
-    """RMS error in % of the mean scale, minus mean, computed in fp64 without the lesson's code."""
+    """Returns the RMS error in % of the mean scale, in fp64 and without the lesson's code."""
     z = (scales - scales.mean()).reshape(-1, 256)
     y = z / np.abs(z).max(axis=1, keepdims=True)
     as_float8 = torch.from_numpy(448 * y).float().to(torch.float8_e4m3fn).double().numpy() / 448

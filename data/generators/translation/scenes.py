@@ -52,7 +52,7 @@ def giving(g: Grammar) -> Sentence:
 
 
 def going(g: Grammar) -> Sentence:
-    """Draws a sentence like: They are going to the market to buy apples."""
+    """Draws a sentence like: They are going to the market to buy apples. I went to Paris."""
     subject = g.person()
     tense = g.rng.choice(
         ["present", "past", "past", "future", "want", "would", "used", "must", "can"]

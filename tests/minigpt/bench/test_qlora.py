@@ -112,16 +112,6 @@ def test_checkpointing_is_on_in_both_where_it_is_said(make: Callable[..., Work])
         assert with_it.peak < without.peak
 
 
-def test_bytes_alive_at_most_and_in_the_end() -> None:
-    def work() -> torch.Tensor:
-        large = torch.ones(5000)
-        small = large[:1000].clone()
-        del large
-        return small
-
-    assert bench.bytes_alive(work, CPU) == (6 * 4000, 4000)
-
-
 def test_the_table_and_the_ratios(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The command runs from end to end; only the processes and the clock are replaced."""
     times = {OURS: [2.0, 4.0, 5.0], THEIRS: [3.0, 6.0, 5.0]}

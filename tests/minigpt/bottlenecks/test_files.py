@@ -103,7 +103,7 @@ def test_numbers_stored_in_half_precision_become_fp32(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("which", ["weights", "config", "disk"])
-def test_a_full_disk_leaves_the_adapters_that_were_there(
+def test_a_full_disk_leaves_the_bottlenecks_that_were_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, which: str
 ) -> None:
     save_bottlenecks(adapted(), tmp_path)
@@ -162,7 +162,7 @@ OTHER_MODEL = {
 
 
 @pytest.mark.parametrize("which", OTHER_MODEL)
-def test_adapters_for_another_model_are_refused(tmp_path: Path, which: str) -> None:
+def test_bottlenecks_for_another_model_are_refused(tmp_path: Path, which: str) -> None:
     sizes, sentence = OTHER_MODEL[which]
     save_bottlenecks(adapted(), tmp_path)
     refused(ours(**sizes), tmp_path, sentence)
@@ -182,9 +182,9 @@ def test_a_name_that_is_taken_is_refused(tmp_path: Path) -> None:
     refused(adapted(name="another"), tmp_path, "already has bottlenecks called 'another'")
 
 
-def test_lora_is_told_apart_from_adapters_both_ways(tmp_path: Path) -> None:
+def test_lora_is_told_apart_from_bottlenecks_both_ways(tmp_path: Path) -> None:
     save_lora(with_lora(), tmp_path / "lora")
-    refused(ours(), tmp_path / "lora", 'peft_type is "LORA", but for bottleneck adapters it is "BO')
+    refused(ours(), tmp_path / "lora", 'peft_type is "LORA", but for bottlenecks it is "BO')
     save_bottlenecks(adapted(), tmp_path / "adapters")
     with pytest.raises(ValueError, match="peft_type is 'BOTTLENECK', not 'LORA'"):
         load_lora(ours(), tmp_path / "adapters")
@@ -193,10 +193,10 @@ def test_lora_is_told_apart_from_adapters_both_ways(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"peft_type": None}, "peft_type is null, but for bottleneck adapters it is"),
+        ({"peft_type": None}, "peft_type is null, but for bottlenecks it is"),
         ({"activation": "relu"}, 'activation is "relu", but .* it is "gelu_new"'),
         ({"behind": "c_fc"}, 'behind is "c_fc", but .* it is "c_proj"'),
-        ({"dropout": 0.1}, "dropout is 0.1, but for bottleneck adapters it is null"),
+        ({"dropout": 0.1}, "dropout is 0.1, but for bottlenecks it is null"),
         ({"r": 0}, r"adapter_config\.json: r, the width of the bottleneck, must be at least 1"),
         ({"r": None}, r"adapter_config\.json: r, the width of the bottleneck, .* got None"),
         ({"r": 3}, r"is \[4, 32\], but r=3 and the width of this model, 32, ask for \[3, 32\]"),
@@ -243,7 +243,7 @@ def test_files_cut_anywhere_are_refused(tmp_path: Path, file: str) -> None:
         refused(ours(), tmp_path, f"{file} is cut short or damaged")
 
 
-def test_a_folder_without_adapters_says_so(tmp_path: Path) -> None:
+def test_a_folder_without_bottlenecks_says_so(tmp_path: Path) -> None:
     refused(ours(), tmp_path, "holds no adapter: it has no adapter_model", FileNotFoundError)
     save_file({"x": torch.ones(1)}, tmp_path / WEIGHTS_FILE)
     refused(ours(), tmp_path, "holds no adapter: it has no adapter_config", FileNotFoundError)

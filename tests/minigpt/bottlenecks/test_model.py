@@ -82,7 +82,7 @@ def test_generation_with_a_cache_is_that_of_the_formula() -> None:
 
 
 @pytest.mark.parametrize("autocast", [False, True])
-def test_in_bf16_the_adapter_itself_stays_fp32(autocast: bool) -> None:
+def test_in_bf16_the_bottleneck_itself_stays_fp32(autocast: bool) -> None:
     model = adapted() if autocast else randomized(apply_bottlenecks(ours().bfloat16(), 4))
     layer = model.transformer["h"][1].mlp.c_proj
     x = torch.randn(3, 5, 128)
@@ -116,12 +116,12 @@ def test_they_stand_behind_layers_in_4_bits_too() -> None:
 # Training
 
 
-def test_the_layer_that_an_adapter_is_behind_is_frozen() -> None:
+def test_the_layer_that_a_bottleneck_is_behind_is_frozen() -> None:
     layer = BottleneckLinear(torch.nn.Linear(3, 4))
     assert not any(parameter.requires_grad for parameter in layer.base.parameters())
 
 
-def test_only_the_adapters_learn() -> None:
+def test_only_the_bottlenecks_learn() -> None:
     model = apply_bottlenecks(tiny_model(dropout=0.1), 4)
     before = everything(model)
     losses = train(model, TinyData(), tiny_config()).losses
@@ -146,7 +146,7 @@ def test_training_one_set_leaves_the_other_as_it_was() -> None:
         assert torch.equal(tensor, before[name][0]) == (".second." not in name), name
 
 
-def test_a_checkpoint_of_what_is_trained_holds_the_adapters_and_no_more(tmp_path: Path) -> None:
+def test_a_checkpoint_of_what_is_trained_holds_the_bottlenecks_and_no_more(tmp_path: Path) -> None:
     model = adapted()
     save_checkpoint(tmp_path, model, None, {}, trainable_only=True)
     names = model_tensors(model, trainable_only=True)
@@ -157,7 +157,7 @@ def test_a_checkpoint_of_what_is_trained_holds_the_adapters_and_no_more(tmp_path
     assert torch.equal(logits(other), logits(model))
 
 
-def test_starting_the_weights_afresh_does_not_touch_the_adapters() -> None:
+def test_starting_the_weights_afresh_does_not_touch_the_bottlenecks() -> None:
     model, plain = adapted(), ours()
     before = parts_of(model)
     for each in (model, plain):
@@ -265,6 +265,6 @@ def test_what_is_not_there_cannot_be_switched_saved_or_removed(tmp_path: Path) -
     assert not (tmp_path / "x").exists()
 
 
-def test_a_model_with_adapters_is_not_saved_as_a_gpt2(tmp_path: Path) -> None:
+def test_a_model_with_bottlenecks_is_not_saved_as_a_gpt2(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"c_proj\.adapters.*, which GPT-2 lacks; merge or rem"):
         save_gpt2(adapted(), tmp_path / "model")

@@ -23,7 +23,7 @@ OTHERS = ["a cat sat on a mat", "nothing at all", "today it is very cold"]
 
 @pytest.fixture
 def files(tmp_path: Path) -> dict[str, str]:
-    """Prediction and reference files as text and as JSON Lines."""
+    """Makes prediction and reference files as text and as JSON Lines."""
     texts = {"out.txt": PREDICTIONS, "ref.txt": REFERENCES, "other.txt": OTHERS}
     for name, lines in texts.items():
         (tmp_path / name).write_text("\n".join(lines) + "\n", encoding="utf-8")

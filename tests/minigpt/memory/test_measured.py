@@ -15,7 +15,7 @@ from minigpt.config import GPTConfig
 from minigpt.dataset import Batch
 from minigpt.lora.model import apply_lora
 from minigpt.memory.llama import LlamaShape
-from minigpt.memory.measured import KeptTensors, measure_memory
+from minigpt.memory.measured import KeptTensors, bytes_alive, measure_memory
 from minigpt.memory.predicted import Memory, predict_memory
 from minigpt.model import GPT
 from minigpt.optim.adamw import make_optimizer
@@ -249,3 +249,13 @@ def test_a_llama_of_transformers_takes_what_is_predicted(
         weights=predicted.weights + frequencies,
         activations=predicted.activations + kept,
     )
+
+
+def test_bytes_alive_at_most_and_in_the_end() -> None:
+    def work() -> Tensor:
+        large = torch.ones(5000)
+        small = large[:1000].clone()
+        del large
+        return small
+
+    assert bytes_alive(work, torch.device("cpu")) == (6 * 4000, 4000)
