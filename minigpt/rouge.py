@@ -211,10 +211,7 @@ class RougeScorer:
         return [self._tokenize(line) for line in text.split("\n") if line]
 
     def score_multi(self, targets: Iterable[str], prediction: str) -> dict[str, Score]:
-        """Returns for each type the best Score, by F, over the targets; ValueError for no target.
-
-        On ties the first target's is the best.
-        """
+        """Returns for each type the Score with the highest F, on ties the first target's."""
         if isinstance(targets, str):
             raise TypeError("targets must be a list of texts, got one text: use score")
         candidates = [self.score(target, prediction) for target in targets]
