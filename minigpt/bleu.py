@@ -4,9 +4,9 @@ For n = 1 to 4, p_n is the share of the hypotheses' n-grams (n tokens in a row) 
 a reference. BLEU is the geometric mean of the four, times a brevity penalty for hypotheses shorter
 than the references, because saying little is an easy way to say nothing wrong:
 
-    p_n  = matches of order n / n-grams of order n      both summed over the corpus
-    BP   = exp(1 - reference length / hypothesis length), at most 1
-    BLEU = BP * (p_1 * p_2 * p_3 * p_4)^(1/4)           in percent, 0 to 100
+    p_n  = clipped matches of order n / n-grams of order n, each summed over the corpus
+    BP   = exp(1 - reference length / hypothesis length), but at most 1
+    BLEU = BP * (p_1 * p_2 * p_3 * p_4)^(1/4), given in percent, 0 to 100
 
 >>> corpus_bleu(["he drinks a cup of green tea"], [["he drinks a cup of tea every day"]])
 BLEU = 55.78 85.7/66.7/60.0/50.0 (BP = 0.867 ratio = 0.875 hyp_len = 7 ref_len = 8)
@@ -116,8 +116,8 @@ def geometric_mean(precisions: Sequence[float]) -> float:
 class BLEUScore(NamedTuple):
     """A score from 0 to 100 and its parts; lists are by order, lengths in tokens.
 
-    Compare scores only if their signatures are the same. Rounding gives a perfect match
-    100.00000000000004.
+    Compare scores only if their signatures are equal. A perfect match gets 100.00000000000004, as
+    in sacrebleu: the mean is computed from logarithms.
     """
 
     score: float

@@ -11,7 +11,7 @@ prediction (the model's text) has too are *hits*.
 
 "It is cold outside" has 3 pairs of words and "It is very cold outside" has 4. They share 2:
 
->>> scorer = RougeScorer(["rouge2", "rougeL"])
+>>> scorer = RougeScorer(["rouge2"])
 >>> scores = scorer.score(target="It is cold outside.", prediction="It is very cold outside.")
 >>> scores["rouge2"]
 Score(precision=0.5, recall=0.6666666666666666, fmeasure=0.5714285714285715)
@@ -183,7 +183,7 @@ class RougeScorer:
         self.signature = f"rouge|{settings}|version:{minigpt.__version__}"
 
     def score(self, target: str, prediction: str) -> dict[str, Score]:
-        """Returns {type: Score} of a prediction against a target; TypeError if one is no str."""
+        """Returns {type: Score} of a prediction against a target; TypeError if one is not a str."""
         if self.rouge_types == ["rougeLsum"]:  # needs no tokens but those of the lines
             return {"rougeLsum": self._score_lines(target, prediction)}
         wanted, written = self._tokenize(target), self._tokenize(prediction)
