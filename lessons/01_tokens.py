@@ -23,6 +23,7 @@ sys.path.insert(0, f"{sys.path[0]}/..")  # a checkout runs without being install
 from lessons import lesson
 from minigpt import bpe, dataset, tokenizer, train_bpe
 from minigpt.dataset import next_token_pairs, pack
+from minigpt.fast.merges import fast_learn_merges
 from minigpt.text.documents import split_documents
 from minigpt.text.python_library import python_library
 from minigpt.text.task_sets import task_set, task_texts
@@ -53,7 +54,7 @@ for character in "a", "é", "語", "🙂":
 
 # %%
 tiny_text = "low lower lowest slow slower slowest"
-words = bpe.count_words([tiny_text])  # {ids of the word: times it occurs}
+pieces = bpe.count_pieces([tiny_text])  # {ids of the piece: times it occurs}
 tokens = [bytes([byte]) for byte in range(256)]  # the bytes of every id
 
 
@@ -62,19 +63,21 @@ def spelled(ids: tuple[int, ...] | list[int]) -> str:
     return "|".join(escape_token(tokens[i]) for i in ids)
 
 
-print("start:", ", ".join(map(spelled, words)))
+print("start:", ", ".join(map(spelled, pieces)))
 for _ in range(6):
-    counts = bpe.count_pairs(words)
+    counts = bpe.count_pairs(pieces)
     pair = bpe.most_frequent_pair(counts)
     new_id = len(tokens)
     tokens.append(tokens[pair[0]] + tokens[pair[1]])
-    words = {bpe.merge_pair(ids, pair, new_id): count for ids, count in words.items()}
+    pieces = {bpe.merge_pair(ids, pair, new_id): count for ids, count in pieces.items()}
     print(f"\n{counts[pair]} times {spelled(pair)!r}: id {new_id} is {spelled([new_id])!r}")
-    print("      ", ", ".join(map(spelled, words)))
+    print("      ", ", ".join(map(spelled, pieces)))
 
-# The library's fast way looks again only at the words that a merge has changed. It finds the same.
-merges = bpe.learn_merges(bpe.count_words([tiny_text]), 6)
-assert bpe.merged_tokens(merges) == tokens
+# The loop is `bpe.learn_merges`. Training uses its fast twin, which looks again only at the pieces
+# that a merge has changed, and finds the same.
+merges = bpe.learn_merges(bpe.count_pieces([tiny_text]), 6)
+assert merges == fast_learn_merges(bpe.count_pieces([tiny_text]), 6)
+assert bpe.vocabulary(merges) == tokens
 
 # %% [markdown]
 # ## Cut first, then merge
@@ -93,7 +96,7 @@ library = [document.text for document in train_documents][: course.choose(60, No
 held_out = [document.text for document in validation_documents][: course.choose(10, None)]
 
 sample = "\n".join(text[:100] for text in library[: course.choose(30, 150)])
-uncut = bpe.merged_tokens(bpe.learn_merges({tuple(sample.encode("utf-8")): 1}, 200))[256:]
+uncut = bpe.vocabulary(fast_learn_merges({tuple(sample.encode("utf-8")): 1}, 200))[256:]
 glued = [escape_token(token) for token in uncut if b" " in token.lstrip()]
 print(f"\nof 200 tokens, {len(glued)} go on behind a word if the text is not cut first, such as")
 print("   ", glued[:15])

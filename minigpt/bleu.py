@@ -1,14 +1,19 @@
 """BLEU: how much of a translation's wording is found in reference translations.
 
-A system is asked, for n = 1 to 4, which share of its n-grams (n tokens in a row) some reference has
-too. The four shares are joined by their geometric mean, and a system whose texts are shorter than
-the references pays a penalty, because saying little is an easy way to say nothing wrong:
+For n = 1 to 4, p_n is the share of the hypotheses' n-grams (n tokens in a row) that also occur in
+a reference. BLEU is the geometric mean of the four, times a brevity penalty for hypotheses shorter
+than the references, because saying little is an easy way to say nothing wrong:
 
-    BLEU = BP * (p_1 * p_2 * p_3 * p_4)^(1/4)        from 0 to 100
+    p_n  = clipped matches of order n / n-grams of order n, each summed over the corpus
+    BP   = exp(1 - reference length / hypothesis length), but at most 1
+    BLEU = BP * (p_1 * p_2 * p_3 * p_4)^(1/4), given in percent, 0 to 100
 
-The file builds up: the matches of a segment, the penalty, the mean; then `BLEU`, which sums over a
-corpus and returns sacrebleu 2.6's scores to the last bit; last the two functions most people call.
-The scores count matches with fast/matches.py, which is tested to find what `count_matches` finds.
+>>> corpus_bleu(["he drinks a cup of green tea"], [["he drinks a cup of tea every day"]])
+BLEU = 55.78 85.7/66.7/60.0/50.0 (BP = 0.867 ratio = 0.875 hyp_len = 7 ref_len = 8)
+
+The file builds up: the matches of a segment, the penalty, the precisions, the formula `bleu`; then
+`BLEU`, which returns sacrebleu 2.6's scores to the last bit; last the two functions most people
+call. Matches are counted with fast/matches.py, which is tested to find what `count_matches` finds.
 
 Sources: Papineni et al. 2002 (BLEU); Chen and Cherry 2014 (smoothing, W14-3346); Post 2018.
 """
@@ -25,13 +30,15 @@ from minigpt.fast.matches import LONGEST_MASK, fast_count_matches
 from minigpt.metric_tokens import TOKENIZERS, Tokens
 from minigpt.rouge import ngrams
 
-Counts = Sequence[float]
+Sums = Sequence[float]  # one for each order; whole numbers, unless "add-k" has added to them
 
 
 def clipped_matches(hypothesis: Counter, references: Sequence[Counter]) -> int:
-    """Counts the n-grams of the hypothesis that are found, each as often as in its best reference.
+    """Counts the n-grams that match, each at most as often as one reference has it.
 
     sum over g of min(hypothesis[g], max over references of reference[g])
+
+    Of Papineni's "the the the the the the the", 2 words in 7 match "the cat is on the mat".
     """
     best = {ngram: max(reference[ngram] for reference in references) for ngram in hypothesis}
     return sum(min(count, best[ngram]) for ngram, count in hypothesis.items())
@@ -46,25 +53,44 @@ def count_matches(hypothesis: Tokens, references: Sequence[Tokens], order: int) 
 
 
 def closest_length(hypothesis_len: int, reference_lens: Iterable[int]) -> int:
-    """Returns the reference length nearest to the hypothesis's; of two as near, the shorter."""
+    """Returns the reference length nearest to the hypothesis's, the shorter one on a tie."""
     return min(reference_lens, key=lambda length: (abs(length - hypothesis_len), length))
 
 
 def brevity_penalty(sys_len: int, ref_len: int) -> float:
-    """Returns exp(1 - ref_len / sys_len) for a system that is too short (0 if silent), else 1."""
+    """Returns 1 if the system wrote as much as the references, else exp(1 - ref_len / sys_len).
+
+    A system that wrote nothing gets 0.
+    """
     if sys_len >= ref_len:
         return 1.0
     return math.exp(1 - ref_len / sys_len) if sys_len > 0 else 0.0
 
 
-def smoothed_precisions(
-    counts: Counts, totals: Counts, method: str = "none", value: float = 0
-) -> list[float]:
-    """Returns the percentage of matches for each order, 100 * counts[n] / totals[n], 0 for 0 / 0.
+SMOOTHING = {"none": None, "floor": 0.1, "add-k": 1, "exp": None}  # method: default value
 
-    An order without a match makes the mean 0. Smoothing gives it 100 * value / totals[n] ("floor")
-    or 100 / (2^k * totals[n]) for the k-th such order ("exp"); "add-k" has changed the counts.
+
+def smooth(
+    counts: Sums, totals: Sums, method: str = "none", value: float | None = None
+) -> tuple[list[float], list[float], list[float]]:
+    """Returns counts, totals and, for each order, the precision p_n = 100 * count / total.
+
+    An order without a match would make the geometric mean 0. Smoothing prevents it; the methods,
+    with their numbers in Chen and Cherry, are
+
+        none               p_n stays 0
+        floor   method 1   p_n = 100 * value / total
+        add-k   method 2   value is added to counts and totals of all orders but the first
+        exp     method 3   p_n = 100 / (2^k * total) for the k-th order without a match
+
+    From the first order without n-grams on, the precisions are 0.
     """
+    if value is None:
+        value = SMOOTHING[method] or 0
+    counts, totals = list(counts), list(totals)
+    if method == "add-k":
+        counts = [*counts[:1], *(count + value for count in counts[1:])]
+        totals = [*totals[:1], *(total + value for total in totals[1:])]
     precisions = [0.0] * len(totals)
     power = 1.0
     for n, total in enumerate(totals):
@@ -77,7 +103,7 @@ def smoothed_precisions(
         elif method == "exp":
             power *= 2
             precisions[n] = 100 / (power * total)
-    return precisions
+    return counts, totals, precisions
 
 
 def geometric_mean(precisions: Sequence[float]) -> float:
@@ -88,9 +114,10 @@ def geometric_mean(precisions: Sequence[float]) -> float:
 
 
 class BLEUScore(NamedTuple):
-    """A score from 0 to 100 (a perfect match, rounded, has 100.00000000000004) and its parts.
+    """A score from 0 to 100 and its parts; lists are by order, lengths in tokens.
 
-    Lists are by order, lengths in tokens. Scores compare only where their signatures are the same.
+    Compare scores only if their signatures are equal. A perfect match gets 100.00000000000004, as
+    in sacrebleu: the mean is computed from logarithms.
     """
 
     score: float
@@ -115,16 +142,38 @@ class BLEUScore(NamedTuple):
         return self.format()
 
 
-SMOOTHING = {"none": None, "floor": 0.1, "add-k": 1, "exp": None}  # method: default value
+def bleu(
+    counts: Sums,
+    totals: Sums,
+    sys_len: int,
+    ref_len: int,
+    smooth_method: str = "none",
+    smooth_value: float | None = None,
+    effective_order: bool = False,
+    signature: str = "",
+) -> BLEUScore:
+    """Returns BLEU = BP * (p_1 * ... * p_N)^(1/N) of matches and n-grams summed over a corpus.
+
+    Without a match of any order it is 0, whatever the smoothing. effective_order averages over
+    only those orders that have n-grams, so that a text of three tokens can score.
+    """
+    bp = brevity_penalty(sys_len, ref_len)
+    if not any(counts):
+        zeros = [0.0] * len(totals)
+        return BLEUScore(0.0, list(counts), list(totals), zeros, bp, sys_len, ref_len, signature)
+    counts, totals, precisions = smooth(counts, totals, smooth_method, smooth_value)
+    n_orders = len(totals) - totals.count(0) if effective_order else len(totals)
+    score = bp * geometric_mean(precisions[:n_orders])
+    return BLEUScore(score, counts, totals, precisions, bp, sys_len, ref_len, signature)
 
 
 @dataclass
 class BLEU:
-    """Scores with the settings given, named as in `sacrebleu.metrics.BLEU`; ValueError if unknown.
+    """Scores texts; settings are named as in `sacrebleu.metrics.BLEU`, ValueError if unknown.
 
-    tokenize is "13a", "intl", "char" or "none" (white space alone). smooth_method is "exp",
-    "floor" (smooth_value None: 0.1), "add-k" (None: 1) or "none". effective_order takes the mean
-    over the orders that the system has any n-grams of, so that a text of three tokens can score.
+    tokenize: "13a", "intl" (any script), "char" (without spaces) or "none" (at white space alone).
+    smooth_method: "exp", "floor" (smooth_value None is 0.1), "add-k" (None is 1) or "none".
+    effective_order: as in `bleu`. Leave it off for a corpus.
     """
 
     lowercase: bool = False
@@ -135,7 +184,7 @@ class BLEU:
     effective_order: bool = False
 
     def __post_init__(self) -> None:
-        self._value, self._settings = _checked_settings(
+        self._settings = _checked_settings(
             self.lowercase,
             self.tokenize,
             self.smooth_method,
@@ -143,40 +192,26 @@ class BLEU:
             self.max_ngram_order,
             self.effective_order,
         )
-        self._n_refs: set[int] = set()  # how many references the last score's segments had
-
-    def compute(
-        self, counts: Counts, totals: Counts, sys_len: int, ref_len: int, signature: str = ""
-    ) -> BLEUScore:
-        """Returns the score of sums over a corpus; with no match at all it is 0, even smoothed."""
-        counts, totals = list(counts), list(totals)
-        score, precisions = 0.0, [0.0] * len(totals)
-        bp = brevity_penalty(sys_len, ref_len)
-        if any(counts):
-            if self.smooth_method == "add-k":  # Lin and Och 2004: to every order but the first
-                for sums in (counts, totals):
-                    sums[1:] = [x + self._value for x in sums[1:]]
-            precisions = smoothed_precisions(counts, totals, self.smooth_method, self._value)
-            order = len(totals) - (totals.count(0) if self.effective_order else 0)
-            score = bp * geometric_mean(precisions[:order])
-        return BLEUScore(score, counts, totals, precisions, bp, sys_len, ref_len, signature)
+        self._signature = ""  # the last score's
 
     def corpus_score(
         self, hypotheses: Iterable[str], references: Iterable[Iterable[str | None]]
     ) -> BLEUScore:
         """Returns the score of a corpus; arguments and errors are those of `corpus_bleu`."""
         hypotheses = _texts(hypotheses, "hypotheses", none_allowed=False)
-        sets = [_texts(texts, f"references[{i}]") for i, texts in enumerate(references)]
-        for i, texts in enumerate(sets):
+        reference_sets = [_texts(texts, f"references[{i}]") for i, texts in enumerate(references)]
+        for i, texts in enumerate(reference_sets):
             if len(texts) != len(hypotheses):
                 raise ValueError(
                     f"references[{i}] has {len(texts)} segments, but there are {len(hypotheses)} "
                     "hypotheses: references are [reference set][segment], None where one is missing"
                 )
-        if not hypotheses or not sets:
-            n, m = len(hypotheses), len(sets)
-            raise ValueError(f"nothing to score: {n} segments, {m} reference sets")
-        return self._score(hypotheses, zip(*sets, strict=True))
+        if not hypotheses or not reference_sets:
+            raise ValueError(
+                f"nothing to score: {len(hypotheses)} segments, {len(reference_sets)} reference "
+                "sets; give at least one of each"
+            )
+        return self._score(hypotheses, zip(*reference_sets, strict=True))
 
     def sentence_score(self, hypothesis: str, references: Iterable[str | None]) -> BLEUScore:
         """Returns the score of one text; arguments and errors are those of `sentence_bleu`."""
@@ -189,71 +224,33 @@ class BLEU:
         tokenize, order = TOKENIZERS[self.tokenize], self.max_ngram_order
         counts, totals = [0] * order, [0] * order
         sys_len = ref_len = 0
-        self._n_refs = set()
-        for i, (text, others) in enumerate(zip(hypotheses, references, strict=True)):
-            texts = [text, *others]
-            if None in others:
-                texts = [t for t in texts if t is not None]
+        n_refs = set()
+        for i, (hypothesis, refs) in enumerate(zip(hypotheses, references, strict=True)):
+            texts = [text for text in (hypothesis, *refs) if text is not None]
             if self.lowercase:
-                texts = [t.lower() for t in texts]
-            ours, *theirs = [tokenize(t.rstrip()) for t in texts]
-            if not theirs:
+                texts = [text.lower() for text in texts]
+            hyp_tokens, *ref_tokens = [tokenize(text.rstrip()) for text in texts]
+            if not ref_tokens:
                 raise ValueError(f"segment {i} has no reference: give it at least one")
-            length, ref_lens = len(ours), [len(tokens) for tokens in theirs]
-            masks_pay = length + sum(ref_lens) <= LONGEST_MASK
-            matches = (fast_count_matches if masks_pay else count_matches)(ours, theirs, order)
-            for n in range(min(order, length)):
+            hyp_len, ref_lens = len(hyp_tokens), [len(tokens) for tokens in ref_tokens]
+            short = hyp_len + sum(ref_lens) <= LONGEST_MASK
+            count = fast_count_matches if short else count_matches
+            matches = count(hyp_tokens, ref_tokens, order)
+            for n in range(min(order, hyp_len)):
                 counts[n] += matches[n]
-                totals[n] += length - n
-            sys_len += length
-            ref_len += closest_length(length, ref_lens) if len(theirs) > 1 else ref_lens[0]
-            self._n_refs.add(len(theirs))
-        return self.compute(counts, totals, sys_len, ref_len, self.get_signature())
+                totals[n] += hyp_len - n
+            sys_len += hyp_len
+            ref_len += closest_length(hyp_len, ref_lens) if len(ref_lens) > 1 else ref_lens[0]
+            n_refs.add(len(ref_lens))
+        self._signature = f"nrefs:{'var' if len(n_refs) > 1 else max(n_refs)}|{self._settings}"
+        smoothing = self.smooth_method, self.smooth_value, self.effective_order
+        return bleu(counts, totals, sys_len, ref_len, *smoothing, self._signature)
 
     def get_signature(self) -> str:
-        """Returns the last score's settings in sacrebleu's words; ValueError before the first."""
-        if not self._n_refs:
+        """Returns the last score's settings in sacrebleu's format; ValueError before the first."""
+        if not self._signature:
             raise ValueError("the signature holds the number of references: score something first")
-        n_refs = "var" if len(self._n_refs) > 1 else max(self._n_refs)
-        return f"nrefs:{n_refs}|{self._settings}"
-
-
-@lru_cache(maxsize=64)
-def _checked_settings(
-    lowercase: bool,
-    tokenize: str,
-    smooth_method: str,
-    smooth_value: float | None,
-    order: int,
-    effective_order: bool,
-) -> tuple[float, str]:
-    """Returns the smoothing value and the signature's text; ValueError for unknown settings."""
-    if tokenize not in TOKENIZERS:
-        raise ValueError(f"tokenize must be one of {[*TOKENIZERS]}, got {tokenize!r}")
-    if smooth_method not in SMOOTHING:
-        raise ValueError(f"smooth_method must be one of {[*SMOOTHING]}, got {smooth_method!r}")
-    if smooth_value is not None and not smooth_value >= 0:
-        raise ValueError(f"smooth_value must be 0 or more, got {smooth_value}")
-    if order not in range(1, 10):
-        raise ValueError(f"the order must be from 1 to 9, got {order}")
-    default = SMOOTHING[smooth_method]
-    value = (default or 0) if smooth_value is None else smooth_value
-    text = (
-        f"case:{'lc' if lowercase else 'mixed'}|eff:{'yes' if effective_order else 'no'}"
-        f"|tok:{tokenize}|smooth:{smooth_method}{f'[{value:.2f}]' if default else ''}"
-        f"{f'|order:{order}' if order != 4 else ''}|version:minigpt-{minigpt.__version__}"
-    )
-    return value, text
-
-
-def _texts(texts: Iterable, name: str, none_allowed: bool = True) -> list:
-    if isinstance(texts, (str, bytes)) or not hasattr(texts, "__iter__"):
-        raise TypeError(f"{name} must be a list of strings, got {texts!r:.60}")
-    texts = list(texts)
-    for i, text in enumerate(texts):
-        if not isinstance(text, str) and not (text is None and none_allowed):
-            raise TypeError(f"{name}[{i}] must be a string, got {text!r:.60}")
-    return texts
+        return self._signature
 
 
 def corpus_bleu(
@@ -270,7 +267,7 @@ def corpus_bleu(
 
     references is [reference set][segment], None where a set has nothing for a segment. Raises
     TypeError for what is not a list of texts; ValueError if a set is not as long as the hypotheses
-    (sacrebleu cuts it off) or a segment has no reference.
+    (sacrebleu scores what it has) or a segment has no reference.
     """
     settings = (lowercase, tokenize, smooth_method, smooth_value, max_order, effective_order)
     return BLEU(*settings).corpus_score(hypotheses, references)
@@ -289,3 +286,39 @@ def sentence_bleu(
     """Returns the BLEU of one text. The mean of such scores is not the corpus's BLEU."""
     settings = (lowercase, tokenize, smooth_method, smooth_value, max_order, effective_order)
     return BLEU(*settings).sentence_score(hypothesis, references)
+
+
+@lru_cache(maxsize=64)
+def _checked_settings(
+    lowercase: bool, tokenize: str, method: str, value: float | None, order: int, effective: bool
+) -> str:
+    """Returns the settings as a signature has them, an order only if not 4; ValueError if unknown.
+
+    The last ones are remembered, for `sentence_bleu` asks for the same again and again.
+    """
+    if tokenize not in TOKENIZERS:
+        raise ValueError(f"tokenize must be one of {[*TOKENIZERS]}, got {tokenize!r}")
+    if method not in SMOOTHING:
+        raise ValueError(f"smooth_method must be one of {[*SMOOTHING]}, got {method!r}")
+    if value is not None and not value >= 0:
+        raise ValueError(f"smooth_value must be 0 or more, got {value}")
+    if order not in range(1, 10):
+        raise ValueError(f"the order must be from 1 to 9, got {order}")
+    default = SMOOTHING[method]
+    smoothing = f"{method}[{default if value is None else value:.2f}]" if default else method
+    return (
+        f"case:{'lc' if lowercase else 'mixed'}|eff:{'yes' if effective else 'no'}"
+        f"|tok:{tokenize}|smooth:{smoothing}"
+        f"{f'|order:{order}' if order != 4 else ''}|version:minigpt-{minigpt.__version__}"
+    )
+
+
+def _texts(texts: Iterable, name: str, none_allowed: bool = True) -> list:
+    """Returns texts as a list; TypeError if it is one text or holds something else."""
+    if isinstance(texts, (str, bytes)) or not hasattr(texts, "__iter__"):
+        raise TypeError(f"{name} must be a list of strings, got {texts!r:.60}")
+    texts = list(texts)
+    for i, text in enumerate(texts):
+        if not isinstance(text, str) and not (text is None and none_allowed):
+            raise TypeError(f"{name}[{i}] must be a string, got {text!r:.60}")
+    return texts

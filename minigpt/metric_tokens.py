@@ -1,7 +1,10 @@
 """What counts as a word: a score depends on it, so ROUGE and BLEU each fix it to the character.
 
-ROUGE knows only a-z and 0-9, or the stems of such words (`rouge.tokenize` is the definition). BLEU
-has the rules of NIST's scripts, which sacrebleu made the standard: "tea." is two tokens.
+ROUGE knows only runs of a-z and 0-9, or the stems of such words (`rouge.tokenize` is the
+definition). BLEU has the rules of NIST's scripts, which sacrebleu made the standard:
+
+>>> tokenize_13a('for "$1,000."')
+['for', '"', '$', '1,000', '.', '"']
 
 Sources: Porter 1980, "An algorithm for suffix stripping"; mteval-v13a.pl and mteval-v14.pl (NIST);
 Post 2018 (sacrebleu, arXiv 1804.08771).
@@ -14,15 +17,10 @@ from typing import Any
 
 import regex
 
-Tokens = Sequence[Hashable]
+Tokens = Sequence[Hashable]  # words, nearly always; a tokenizer of your own may return ids
 
 WORD_BYTES = b"abcdefghijklmnopqrstuvwxyz0123456789"
 SPACE_UNLESS_WORD = bytes(byte if byte in WORD_BYTES else ord(" ") for byte in range(256))
-# Every word that one of Porter's rules could change ends in one of these.
-STEMMED_ENDINGS = (
-    *("s", "ed", "ing", "y", "i", "e", "al", "ll", "ful", "er", "ator", "ic"),
-    *("ant", "ent", "ion", "ou", "ism"),
-)
 
 
 def fast_tokenize(text: str) -> list[str]:
@@ -44,6 +42,13 @@ def porter_stemmer() -> Any:
     return PorterStemmer()
 
 
+# Every word that one of Porter's rules could change ends in one of these.
+STEMMED_ENDINGS = (
+    *("s", "ed", "ing", "y", "i", "e", "al", "ll", "ful", "er", "ator", "ic"),
+    *("ant", "ent", "ion", "ou", "ism"),
+)
+
+
 @lru_cache(maxsize=2**16)
 def stem(word: str) -> str:
     """Returns Porter's stem of an English word, "run" of "running"; remembers the last 65,536."""
@@ -58,40 +63,37 @@ def tokenize_and_stem(text: str) -> list[str]:
 
 
 ENTITIES = (("&quot;", '"'), ("&amp;", "&"), ("&lt;", "<"), ("&gt;", ">"))  # undone in this order
-# One after the other. Spaces around ASCII punctuation, but not ' - . or a comma; around . and ,
-# unless a digit stands before; unless a digit stands after; after a digit, around -.
-# A match uses up both its characters, so that of "..." a rule sees pairs and not every point.
-RULES_13A = (
-    (re.compile(r"([!-&(-+/:-@\[-`{-~])"), r" \1 "),
-    (re.compile(r"([^0-9])([.,])"), r"\1 \2 "),
-    (re.compile(r"([.,])([^0-9])"), r" \1 \2"),
-    (re.compile(r"([0-9])-"), r"\1 - "),
+RULES_13A = (  # applied one after the other; each puts spaces around
+    (re.compile(r"([!-&(-+/:-@\[-`{-~])"), r" \1 "),  # ASCII punctuation except ' , - .
+    (re.compile(r"([^0-9])([.,])"), r"\1 \2 "),  # . and , unless a digit stands before
+    (re.compile(r"([.,])([^0-9])"), r" \1 \2"),  # . and , unless a digit stands after
+    (re.compile(r"([0-9])-"), r"\1 - "),  # - after a digit
 )
-# The same for any script: P is punctuation, N a number, S a symbol.
-RULES_INTL = (
+RULES_INTL = (  # the same for any script: P is punctuation, N a number, S a symbol
     (regex.compile(r"(\P{N})(\p{P})"), r"\1 \2 "),
     (regex.compile(r"(\p{P})(\P{N})"), r" \1 \2"),
     (regex.compile(r"(\p{S})"), r" \1 "),
 )
 
 
-def tokenize_by_rules(line: str, rules: Iterable[tuple[Any, str]] = RULES_13A) -> list[str]:
-    """Cuts a line into tokens: 'for "$1,000."' -> ['for', '"', '$', '1,000', '.', '"'].
-
-    rules are (pattern, replacement) pairs, applied in turn: RULES_13A (ASCII) or RULES_INTL.
-    """
-    if rules is RULES_13A:
-        line = line.replace("<skipped>", "").replace("-\n", "")  # "-" at a line's end joins lines
-        for entity, character in ENTITIES:
-            line = line.replace(entity, character)
-        line = f" {line} "
+def tokenize_by_rules(line: str, rules: Iterable[tuple[Any, str]]) -> list[str]:
+    """Applies (pattern, replacement) rules to a line in turn and cuts it at white space."""
     for pattern, replacement in rules:
         line = pattern.sub(replacement, line)
     return line.split()
 
 
-# Where the rules cut, unless . or , stand in a row before a digit or there are entities: at
-# punctuation that is always cut off, at . or , but between digits, at - after a digit.
+def tokenize_13a(line: str) -> list[str]:
+    """Cuts a line into tokens as NIST's mteval-v13a does, after undoing what SGML wrote."""
+    line = line.replace("<skipped>", "").replace("-\n", "")  # "-" at a line's end joins lines
+    for entity, character in ENTITIES:
+        line = line.replace(entity, character)
+    return tokenize_by_rules(f" {line} ", RULES_13A)
+
+
+# The places where a rule cuts: at punctuation that is always cut off, at . and , unless between
+# digits, at - after a digit. One case differs: a rule's match uses up two characters, so in "a..5"
+# the second rule cuts the first point off and does not see the second.
 CUTS_13A = re.compile(
     r"([!-&(-/:-@\[-`{-~](?:(?<=[^-.,])|(?<=[.,])(?:(?![0-9])|(?<![0-9][.,]))|(?<=[0-9]-)))"
 )
@@ -99,16 +101,16 @@ NEEDS_RULES = re.compile("[.,]{2}[0-9]")
 
 
 def fast_tokenize_13a(line: str) -> list[str]:
-    """Same as `tokenize_by_rules`, in one pass over the line instead of four."""
-    line = line.replace("<skipped>", "").replace("-\n", "")
-    if "&" in line or NEEDS_RULES.search(line):
-        return tokenize_by_rules(line)
-    return " ".join(CUTS_13A.split(line)).split()
+    """Same as `tokenize_13a`, in one pass over the line instead of four."""
+    joined = line.replace("<skipped>", "").replace("-\n", "")
+    if "&" in joined or NEEDS_RULES.search(joined):
+        return tokenize_13a(line)
+    return " ".join(CUTS_13A.split(joined)).split()
 
 
 TOKENIZERS: dict[str, Callable[[str], list[str]]] = {
     "13a": fast_tokenize_13a,
     "intl": lambda line: tokenize_by_rules(line, RULES_INTL),
     "char": lambda line: list("".join(line.split())),  # for scripts without spaces
-    "none": str.split,
+    "none": str.split,  # at white space alone
 }

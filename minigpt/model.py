@@ -229,19 +229,18 @@ class GPT(nn.Module):
             x = self._through(block, x, visible)  # [B, T, C]
         if last_only:
             x = x[:, -1:]  # [B, 1, C]
-        x = self.transformer["ln_f"](x)
+        if loss_only and targets is not None and not torch.compiler.is_compiling():
+            return x.new_empty(0, self.config.vocab_size), self._loss_only(x, targets)
+        logits = self.lm_head(self.transformer["ln_f"](x))  # [B, T, V]
         if targets is None:
-            return self.lm_head(x), None
-        if loss_only and not torch.compiler.is_compiling():
-            return x.new_empty(0, self.config.vocab_size), self._loss(x, targets)
-        logits = self.lm_head(x)  # [B, T, V]
+            return logits, None
         loss = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=IGNORE)
         return logits, loss
 
-    def _loss(self, x: Tensor, targets: Tensor) -> Tensor:
-        """Returns forward's loss without the logits: x [B, T, C], targets [B, T] -> scalar."""
+    def _loss_only(self, x: Tensor, targets: Tensor) -> Tensor:
+        """Returns the loss of forward: x [B, T, C] is normalised and scored only where it counts."""
         counted = targets != IGNORE  # [B, T]
-        x, targets = x[counted], targets[counted]  # [N, C], [N]
+        x, targets = self.transformer["ln_f"](x[counted]), targets[counted]  # [N, C], [N]
         if type(self.lm_head) is Linear:  # LoRA or 4 bits may stand in its place
             return linear_cross_entropy(x, self.lm_head.weight, targets)
         return F.cross_entropy(self.lm_head(x), targets)

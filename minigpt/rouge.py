@@ -1,17 +1,25 @@
 """ROUGE: how much of a reference text comes back in a text that a model wrote.
 
-ROUGE-N compares n-grams, stretches of n neighbouring words; ROUGE-L the longest common subsequence
-(LCS), words that both have in the same order, with gaps. Either way some units of the target (the
-reference) are also in the prediction (the model's text): the hits.
+ROUGE-N compares n-grams, runs of n neighbouring words. ROUGE-L looks for the longest common
+subsequence (LCS), the most words that both texts have in the same order, with gaps allowed. The
+*units* are n-grams for ROUGE-N, words for ROUGE-L. Units of the target (the reference) that the
+prediction (the model's text) has too are *hits*.
 
     precision = hits / units in the prediction    how much of what was written was wanted
     recall    = hits / units in the target        how much of what was wanted was written
     fmeasure  = 2 * precision * recall / (precision + recall)
 
+"It is cold outside" has 3 pairs of words and "It is very cold outside" has 4. They share 2:
+
+>>> scorer = RougeScorer(["rouge2"])
+>>> scores = scorer.score(target="It is cold outside.", prediction="It is very cold outside.")
+>>> scores["rouge2"]
+Score(precision=0.5, recall=0.6666666666666666, fmeasure=0.5714285714285715)
+
 The file builds up: a score, words, ROUGE-N, ROUGE-L, ROUGE-Lsum; then `RougeScorer`, a drop-in for
 rouge_score 0.1.2 (`from minigpt import rouge as rouge_scorer`) that returns the same floats to the
-last bit; then means over a corpus. The scorer counts the hits with fast/matches.py, which is tested
-to find what the definitions here find.
+last bit; then means over a corpus. The scorer counts hits with fast/matches.py, which is tested to
+find what the definitions here find.
 
 Before you trust a score: ROUGE sees words, not meaning; rougeLsum is rougeL unless the texts have
 line breaks; text without Latin letters or digits scores 0 unless you pass a tokenizer for it.
@@ -32,7 +40,7 @@ from minigpt.metric_tokens import Tokens, fast_tokenize, porter_stemmer, tokeniz
 
 
 class Score(NamedTuple):
-    """Three numbers from 0 to 1."""
+    """Precision, recall and F, each from 0 to 1."""
 
     precision: float
     recall: float
@@ -40,7 +48,7 @@ class Score(NamedTuple):
 
 
 def score_from_hits(hits: int, n_target: int, n_prediction: int) -> Score:
-    """Returns the Score of `hits` hits among n_target and n_prediction units; no hits score 0."""
+    """Returns precision, recall and F of so many hits among so many units; all 0 without a hit."""
     if hits == 0:
         return Score(0.0, 0.0, 0.0)
     precision, recall = hits / n_prediction, hits / n_target
@@ -48,32 +56,33 @@ def score_from_hits(hits: int, n_target: int, n_prediction: int) -> Score:
 
 
 def tokenize(text: str) -> list[str]:
-    """Returns ROUGE's words: lower-cased runs of a-z and 0-9. "It's 3." -> ["it", "s", "3"]."""
+    """Returns ROUGE's words, lower-cased runs of a-z and 0-9: "It's 3." -> ["it", "s", "3"]."""
     return re.findall("[a-z0-9]+", text.lower())
 
 
 def ngrams(tokens: Tokens, n: int) -> list[tuple[Hashable, ...]]:
-    """Returns all max(0, len(tokens) - n + 1) stretches of n neighbouring tokens."""
+    """Returns the n-grams, all max(0, len(tokens) - n + 1) runs of n neighbouring tokens."""
     return list(zip(*(tokens[start:] for start in range(n)), strict=False))
 
 
 def overlap(target: Tokens, prediction: Tokens) -> int:
-    """Counts units in common, each at most as often as it stands in the side that has fewer.
+    """Counts the shared units; a unit counts min(times in target, times in prediction) times.
 
-    This is the clipping: "cold cold cold cold" hits "it is cold outside" once, not four times.
+    This is clipping: "cold cold cold cold" hits "it is cold outside" once, not four times.
     """
-    in_target, in_prediction = Counter(target), Counter(prediction)
-    return sum(min(count, in_prediction[unit]) for unit, count in in_target.items())
+    target_counts, prediction_counts = Counter(target), Counter(prediction)
+    return sum(min(count, prediction_counts[unit]) for unit, count in target_counts.items())
 
 
 def rouge_n(target: Tokens, prediction: Tokens, n: int) -> Score:
-    """Returns ROUGE-N of two lists of tokens: units are n-grams, hits their overlap."""
-    in_target, in_prediction = ngrams(target, n), ngrams(prediction, n)
-    return score_from_hits(overlap(in_target, in_prediction), len(in_target), len(in_prediction))
+    """Returns ROUGE-N of two lists of tokens: the hits are the overlap of their n-grams."""
+    target_ngrams, prediction_ngrams = ngrams(target, n), ngrams(prediction, n)
+    hits = overlap(target_ngrams, prediction_ngrams)
+    return score_from_hits(hits, len(target_ngrams), len(prediction_ngrams))
 
 
 def lcs_table(target: Tokens, prediction: Tokens) -> list[list[int]]:
-    """table[i][j] is the length of the LCS of the first i target and first j prediction tokens.
+    """Returns table[i][j], the LCS length of the first i target and first j prediction tokens.
 
     table[i][0] = table[0][j] = 0
     table[i][j] = table[i-1][j-1] + 1                   if target[i-1] == prediction[j-1]
@@ -97,9 +106,9 @@ def rouge_l(target: Tokens, prediction: Tokens) -> Score:
 def lcs_positions(target: Tokens, prediction: Tokens) -> list[int]:
     """Returns the target positions of one LCS, ascending, by going back through `lcs_table`.
 
-    Start in the last corner. On equal tokens the position is on the LCS: go diagonally. Else go
-    left (one prediction token back) if table[i][j-1] > table[i-1][j], else up. Often several LCS
-    are equally long; going up on ties is what makes this one the one that rouge_score finds.
+    Start in the last corner. Where the two tokens are equal, the target's is on the LCS: go
+    diagonally. Else go left (one prediction token back) if table[i][j-1] > table[i-1][j], else up.
+    Several LCS may be equally long; going up on ties finds the same one as rouge_score.
     """
     table = lcs_table(target, prediction)
     i, j = len(target), len(prediction)
@@ -116,18 +125,19 @@ def lcs_positions(target: Tokens, prediction: Tokens) -> list[int]:
 
 
 def rouge_lsum(target_lines: Sequence[Tokens], prediction_lines: Sequence[Tokens]) -> Score:
-    """Returns ROUGE-L of summaries, in which the order of the lines does not matter.
+    """Returns ROUGE-Lsum, ROUGE-L for summaries: the order of the lines does not matter.
 
-    Every target line puts in its tokens that are on its LCS with any prediction line. A prediction
-    token may have served two target lines, so the hits are clipped.
+    Each target line collects its tokens that lie on its LCS with at least one prediction line.
+    Several target lines may have matched the same prediction token, so the collected tokens are
+    clipped by the prediction's counts; they cannot exceed the target's.
     """
-    hits: list[Hashable] = []
-    for line in target_lines:
-        found = [lcs_positions(line, other) for other in prediction_lines]
-        hits += [line[i] for i in set().union(*found)]
-    prediction = [token for line in prediction_lines for token in line]
+    collected: list[Hashable] = []
+    for wanted in target_lines:
+        positions = [lcs_positions(wanted, written) for written in prediction_lines]
+        collected += [wanted[i] for i in set().union(*positions)]
+    prediction = [token for written in prediction_lines for token in written]
     n_target = sum(map(len, target_lines))
-    return score_from_hits(overlap(hits, prediction), n_target, len(prediction))
+    return score_from_hits(overlap(collected, prediction), n_target, len(prediction))
 
 
 ROUGE_N = {f"rouge{n}": n for n in range(1, 10)}
@@ -139,8 +149,8 @@ class RougeScorer:
 
     Args:
         rouge_types: any of "rouge1" to "rouge9", "rougeL", "rougeLsum"; ValueError for others.
-        use_stemmer: compare Porter's stems, which are for English; ImportError without nltk.
-        split_summaries: only False. For rougeLsum, put each sentence on a line of its own.
+        use_stemmer: compares Porter's stems, which are for English; ImportError without nltk.
+        split_summaries: must be False; for rougeLsum, put each sentence on a line of its own.
         tokenizer: an object with a method tokenize(text); use_stemmer has no effect with it.
 
     `signature` names these settings and the version: print it beside every score.
@@ -156,56 +166,65 @@ class RougeScorer:
         self.rouge_types = [rouge_types] if isinstance(rouge_types, str) else list(rouge_types)
         for name in self.rouge_types:
             if name not in ROUGE_TYPES:
-                raise ValueError(f"a ROUGE type is {', '.join(ROUGE_TYPES)}; got {name!r}")
+                raise ValueError(f"a ROUGE type must be {', '.join(ROUGE_TYPES)}; got {name!r}")
         if split_summaries:
-            raise ValueError("split_summaries: put each sentence on a line of its own instead")
+            raise ValueError(
+                f"split_summaries must be False, got {split_summaries}: "
+                "put each sentence on a line of its own instead"
+            )
         self._tokenize: Callable[[str], Tokens] = fast_tokenize
         stemming, tok = "no", "ascii"
         if tokenizer is not None:
             self._tokenize, tok = tokenizer.tokenize, type(tokenizer).__name__
         elif use_stemmer:
-            porter_stemmer()  # a missing nltk is to be noticed here, not at the first score
+            porter_stemmer()  # raises here, not at the first score, if nltk is missing
             self._tokenize, stemming = tokenize_and_stem, "porter"
         settings = f"types:{','.join(self.rouge_types)}|stem:{stemming}|tok:{tok}"
         self.signature = f"rouge|{settings}|version:{minigpt.__version__}"
 
     def score(self, target: str, prediction: str) -> dict[str, Score]:
-        """Returns {type: Score} of a prediction against a target; TypeError if one is no str."""
-        if self.rouge_types != ["rougeLsum"]:
-            wanted, written = self._tokenize(target), self._tokenize(prediction)
+        """Returns {type: Score} of a prediction against a target; TypeError if one is not a str."""
+        if self.rouge_types == ["rougeLsum"]:  # needs no tokens but those of the lines
+            return {"rougeLsum": self._score_lines(target, prediction)}
+        wanted, written = self._tokenize(target), self._tokenize(prediction)
         scores = {}
         for name in self.rouge_types:
-            n = ROUGE_N.get(name)
-            if n is not None:
-                hits = fast_ngram_hits(wanted, written, n)
-                scores[name] = score_from_hits(hits, len(wanted) - n + 1, len(written) - n + 1)
-            elif name == "rougeL":
+            if name == "rougeL":
                 hits = fast_lcs_length(wanted, written)
                 scores[name] = score_from_hits(hits, len(wanted), len(written))
+            elif name == "rougeLsum":
+                scores[name] = self._score_lines(target, prediction)
             else:
-                lines, others = self._lines(target), self._lines(prediction)
-                hits = fast_union_hits(lines, others)
-                scores[name] = score_from_hits(hits, sum(map(len, lines)), sum(map(len, others)))
+                n = ROUGE_N[name]
+                hits = fast_ngram_hits(wanted, written, n)
+                scores[name] = score_from_hits(hits, len(wanted) - n + 1, len(written) - n + 1)
         return scores
 
+    def _score_lines(self, target: str, prediction: str) -> Score:
+        wanted, written = self._lines(target), self._lines(prediction)
+        hits = fast_union_hits(wanted, written)
+        return score_from_hits(hits, sum(map(len, wanted)), sum(map(len, written)))
+
     def _lines(self, text: str) -> list[Tokens]:
+        if not isinstance(text, str):
+            raise TypeError(f"rougeLsum cuts texts of type str into lines, got {text!r:.60}")
         return [self._tokenize(line) for line in text.split("\n") if line]
 
     def score_multi(self, targets: Iterable[str], prediction: str) -> dict[str, Score]:
-        """Returns {type: the Score with the highest F of several targets}; ValueError for none."""
+        """Returns for each type the Score with the highest F, on ties the first target's."""
         if isinstance(targets, str):
             raise TypeError("targets must be a list of texts, got one text: use score")
         candidates = [self.score(target, prediction) for target in targets]
         if not candidates:
             raise ValueError("score_multi needs at least one target, got none")
-        return {  # of equals the first
+        return {
             name: max((scores[name] for scores in candidates), key=lambda score: score.fmeasure)
             for name in self.rouge_types
         }
 
 
 class Interval(NamedTuple):
-    """The mean over a corpus, `mid`, and what it could have been with other texts of the kind."""
+    """The mean over a corpus, `mid`, between the ends of its bootstrap interval."""
 
     low: Score
     mid: Score
@@ -213,7 +232,10 @@ class Interval(NamedTuple):
 
 
 def mean_scores(scores: Iterable[Mapping[str, Score]]) -> dict[str, Score]:
-    """Returns {type: Score}, means over the texts, of F too: it is not 2PR/(P+R) of the means."""
+    """Returns {type: Score} of means over the texts.
+
+    F is the mean of the texts' F, which is not 2PR / (P + R) of the mean P and R.
+    """
     scores = list(scores)
     means = _as_array(scores).mean(axis=0).tolist()  # [types][3]
     return {name: Score(*mean) for name, mean in zip(scores[0], means, strict=True)}
@@ -226,11 +248,12 @@ def bootstrap_interval(
     confidence: float = 0.95,
     n_samples: int = 1000,
 ) -> dict[str, Interval]:
-    """Returns {type: Interval}: how far the mean depends on which texts the corpus happens to hold.
+    """Returns {type: Interval}, which says how much the mean depends on the choice of the texts.
 
-    As many texts as there are, drawn from them with replacement, make another corpus that might
-    have been. Of the means of n_samples such corpora, the interval leaves out (1 - confidence) / 2
-    at either end. The same seed gives the same interval. Raises ValueError where there is none.
+    Drawing as many texts as there are, with replacement, makes another corpus of the same kind. The
+    interval holds the means of n_samples such corpora, but for (1 - confidence) / 2 of them at
+    either end. The same seed gives the same interval. Raises ValueError for no scores, scores of
+    different types, or a confidence or n_samples out of range.
     """
     if not 0 < confidence < 1 or n_samples < 1:
         given = f"{confidence} and {n_samples}"
@@ -246,7 +269,7 @@ def bootstrap_interval(
 
 
 def _as_array(scores: Sequence[Mapping[str, Score]]) -> np.ndarray:
-    """Returns float64 [texts, types, 3]; ValueError: no texts, or texts of different types."""
+    """Returns float64 [texts, types, 3]; ValueError for no scores or scores of different types."""
     if not scores:
         raise ValueError("there are no scores to average: the list is empty")
     if len(types := {tuple(sorted(each)) for each in scores}) > 1:

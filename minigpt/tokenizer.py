@@ -21,7 +21,8 @@ import regex
 import tiktoken
 from torch import Tensor
 
-from minigpt.bpe import GPT2_PATTERN, count_words, learn_merges, merged_tokens, valid_unicode
+from minigpt.bpe import GPT2_PATTERN, count_pieces, valid_unicode, vocabulary
+from minigpt.fast.merges import fast_learn_merges
 from minigpt.files.atomic import write_text
 
 END_OF_TEXT = "<|endoftext|>"
@@ -52,16 +53,16 @@ def train_bpe(
             f"vocab_size must be at least {smallest} (256 bytes and {len(specials)} special "
             f"tokens), got {vocab_size}"
         )
-    words = count_words(_documents(text, specials))
-    if not words:
+    pieces = count_pieces(_documents(text, specials))
+    if not pieces:
         raise ValueError("the text to train on is empty; give at least one word")
-    merges = learn_merges(words, vocab_size - smallest)
+    merges = fast_learn_merges(pieces, vocab_size - smallest)
     if len(merges) < vocab_size - smallest:
         raise ValueError(
             f"the text is too small for a vocabulary of {vocab_size}: it gives at most "
             f"{smallest + len(merges)}; give more text or a smaller vocab_size"
         )
-    return _encoding(f"minigpt-{vocab_size}", GPT2_PATTERN, merged_tokens(merges), specials)
+    return _encoding(f"minigpt-{vocab_size}", GPT2_PATTERN, vocabulary(merges), specials)
 
 
 def _documents(text: str | Iterable[str], special_tokens: Sequence[str]) -> Iterable[str]:

@@ -1,6 +1,5 @@
-"""Words and n-grams that two texts have in common: the hits of ROUGE and BLEU, counted sooner.
+"""`rouge.overlap`, `rouge.lcs_table` and `bleu.count_matches` sooner: the hits of two texts.
 
-Each function here returns what a plain one in rouge.py or bleu.py defines; its first line names it.
 Two ideas do it. Where a text repeats nothing, sets are enough and no counting is needed. And a
 Python integer is a row of bits as long as one likes: with a bit for each token of one text, an
 operation on integers looks at all places of that text at once.
@@ -14,21 +13,18 @@ from collections.abc import Hashable, Iterable, Sequence
 from itertools import accumulate, pairwise, repeat
 from operator import and_, rshift
 
-Tokens = Sequence[Hashable]
+from minigpt.metric_tokens import Tokens
 
 
 def fast_overlap(target: Tokens, prediction: Tokens) -> int:
-    """Same as `rouge.overlap`: units in common, no more of each than the side with fewer has.
-
-    Where one side repeats nothing, every such minimum is 1.
-    """
+    """Same as `rouge.overlap`; where one side repeats nothing, every minimum in it is 0 or 1."""
     units = set(target)
     if len(units) == len(target):
         return len(units.intersection(prediction))
     units = set(prediction)
     if len(units) == len(prediction):
         return len(units.intersection(target))
-    left: dict[Hashable, int] = {}  # how many of each are still to be hit
+    left: dict[Hashable, int] = {}  # how many of each unit can still be hit
     for unit in target:
         left[unit] = left.get(unit, 0) + 1
     hits = 0
@@ -66,10 +62,18 @@ def fast_lcs_length(target: Tokens, prediction: Tokens) -> int:
     """Same as the last corner of `rouge.lcs_table`, from columns that are one integer each.
 
     Down a column, from table[i][j] to table[i+1][j], the length grows by 0 or 1. Bit i of `column`
-    is 0 where it grows, so the zeros below bit i count up to table[i][j]. The next prediction token
-    moves each zero down to the lowest match above the zero before it, and puts a new zero on the
-    lowest match above all zeros: the LCS is one longer. A single addition does that everywhere,
-    its carry running from the match through the ones up to the zero.
+    is 0 where it grows, so the zeros below bit i count up to table[i][j]. For target "abc" and
+    prediction "bac", with bit 0 on the right:
+
+        j   token   its mask   column   table[0..3][j]
+        0                      111      0 0 0 0
+        1   b       010        101      0 0 1 1
+        2   a       001        110      0 1 1 1
+        3   c       100        010      0 1 1 2
+
+    A token moves each zero down to the lowest match above the zero before it ("a": from bit 1 to
+    bit 0). A match above all zeros gets a zero of its own ("c": bit 2), and the LCS is one longer.
+    One addition does it everywhere: the carry runs from the match through the ones to the zero.
     """
     masks = position_masks(target)
     column = full = (1 << len(target)) - 1
@@ -84,8 +88,8 @@ def fast_lcs_positions(target: Tokens, prediction: Tokens) -> list[int]:
     """Same as `rouge.lcs_positions`, the same one of equally long LCS, from such columns.
 
     Where two tokens differ, table[i][j-1] > table[i-1][j] holds exactly if bit i - 1 of column j is
-    0: the length grows there, and not because of a match, so column j - 1 has it already. The way
-    up from row i in column j thus ends at the highest bit below i that is a match or a zero.
+    0: the length grows there without a match, so column j - 1 grows there already. The way up from
+    row i in column j thus ends at the highest bit below i that is a match or a zero.
     """
     masks = position_masks(target)
     column = full = (1 << len(target)) - 1
@@ -111,45 +115,46 @@ def fast_lcs_positions(target: Tokens, prediction: Tokens) -> list[int]:
 
 
 def fast_union_hits(target_lines: Sequence[Tokens], prediction_lines: Sequence[Tokens]) -> int:
-    """Same as the hits of `rouge.rouge_lsum`; of single lines, the LCS, which needs no clipping."""
+    """Same as the hits in `rouge.rouge_lsum`; between single lines they are the LCS, unclipped."""
     if len(target_lines) == len(prediction_lines) == 1:
         return fast_lcs_length(target_lines[0], prediction_lines[0])
-    hits: list[Hashable] = []
-    for line in target_lines:
-        found = [fast_lcs_positions(line, other) for other in prediction_lines]
-        hits += [line[i] for i in set().union(*found)]
-    return fast_overlap(hits, [token for line in prediction_lines for token in line])
+    collected: list[Hashable] = []
+    for wanted in target_lines:
+        positions = [fast_lcs_positions(wanted, written) for written in prediction_lines]
+        collected += [wanted[i] for i in set().union(*positions)]
+    return fast_overlap(collected, [token for written in prediction_lines for token in written])
 
 
-LONGEST_MASK = 1024  # tokens: beyond, `bleu.count_matches` is faster than masks
+LONGEST_MASK = 1024  # tokens of all texts; beyond, `bleu.count_matches` is the faster one
 
 
 def fast_count_matches(hypothesis: Tokens, references: Sequence[Tokens], order: int) -> list[int]:
     """Same as `bleu.count_matches`: the clipped matches for n = 1 to order, from bit masks.
 
-    The references stand in one row, a None after each. row[i] has a bit for each place where they
-    have the n-gram that starts at i in the hypothesis, so equal masks are equal n-grams. That
-    n-gram goes on for one token more wherever row[i + 1] has the next place.
+    The references are joined into one text, with a None after each. In round n, places[i] has a bit
+    for each place where this text has the n-gram that starts at token i of the hypothesis, so equal
+    n-grams have equal masks. The n-gram is one token longer at every place whose next one is in
+    places[i + 1].
     """
-    stretch: Iterable[Hashable] = references[0]
+    joined: Iterable[Hashable] = references[0]
     spans = [-1]  # the bits of each reference
     if len(references) > 1:
-        stretch = (token for reference in references for token in (*reference, None))
+        joined = (token for reference in references for token in (*reference, None))
         ends = accumulate(len(reference) + 1 for reference in references)
         spans = [(1 << end) - (1 << start) for start, end in pairwise([0, *ends])]
-    row = list(map(position_masks(stretch).get, hypothesis, repeat(0)))
+    places = list(map(position_masks(joined).get, hypothesis, repeat(0)))
     matches = [0] * order
     repeats = len(set(hypothesis)) < len(hypothesis)
     for n in range(order):
         if n > 0:
-            row = list(map(and_, row, map(rshift, row[1:], repeat(1))))
-        matches[n] = len(row) - row.count(0)
+            places = list(map(and_, places, map(rshift, places[1:], repeat(1))))
+        matches[n] = len(places) - places.count(0)
         if matches[n] == 0:
             break
         if repeats:  # where no n-gram repeats, no longer one does
             seen: set[int] = set()
             times: dict[int, int] = {}  # of the n-grams that repeat; a Counter takes twice as long
-            for mask in filter(None, row):
+            for mask in filter(None, places):
                 if mask in seen:
                     times[mask] = times.get(mask, 1) + 1
                 seen.add(mask)

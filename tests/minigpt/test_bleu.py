@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import doctest
 import json
+import math
 from pathlib import Path
 from typing import Any
 
 import pytest
 import sacrebleu
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from sacrebleu.tokenizers.tokenizer_13a import Tokenizer13a
 
 import minigpt
-from minigpt import bleu
+from minigpt import bleu, metric_tokens
 from minigpt.bleu import (
     BLEU,
     BLEUScore,
@@ -24,10 +27,10 @@ from minigpt.bleu import (
     geometric_mean,
     ngrams,
     sentence_bleu,
-    smoothed_precisions,
+    smooth,
 )
 from minigpt.fast.matches import fast_count_matches
-from minigpt.metric_tokens import TOKENIZERS, fast_tokenize_13a, tokenize_by_rules
+from minigpt.metric_tokens import TOKENIZERS, fast_tokenize_13a, tokenize_13a
 
 # What the rules of the tokenizers look at, so that every text is full of borderline cases.
 PIECES = (
@@ -118,12 +121,35 @@ def test_ten_thousand_pairs_score_as_in_sacrebleu(
     assert _settings_of(ours.get_signature()) == _settings_of(theirs.get_signature())
 
 
+@pytest.mark.parametrize(("module", "attempted"), [(bleu, 1), (metric_tokens, 1)])
+def test_the_examples_in_the_docstrings_are_true(module: Any, attempted: int) -> None:
+    results = doctest.testmod(module)
+    assert results.attempted == attempted
+    assert results.failed == 0
+
+
 @settings(max_examples=1500, derandomize=True, deadline=None)
 @given(st.lists(st.sampled_from(PIECES), max_size=20).map("".join) | st.text())
-def test_word_by_word_13a_tokenization_is_that_of_the_line(line: str) -> None:
-    assert fast_tokenize_13a(line) == tokenize_by_rules(line)
+@example("a..5 a.,5 5.,a")
+@example("twice gone: <skip<skipped>ped> &amp; --\n\n")  # what is left is not looked at again
+def test_13a_tokenization_in_one_pass_is_that_of_the_rules(line: str) -> None:
+    assert fast_tokenize_13a(line) == tokenize_13a(line)
 
 
+def test_what_removing_joins_is_not_removed_again() -> None:
+    text = "a<skip<skipped>ped> &amp; b --\n\nc"
+    assert fast_tokenize_13a(text) == Tokenizer13a()(text).split()
+
+
+@st.composite
+def _sums(draw: st.DrawFn) -> tuple[list[int], list[int], int, int]:
+    """Returns counts, totals and lengths as a corpus may have them."""
+    totals = sorted(draw(st.lists(st.integers(0, 9), min_size=1, max_size=5)), reverse=True)
+    counts = [draw(st.integers(0, total)) for total in totals]
+    return counts, totals, totals[0], draw(st.integers(0, 12))
+
+
+SUMS = _sums()
 TOKENS = st.lists(st.sampled_from("aaabc"), max_size=12) | st.lists(st.sampled_from("abcdefgh"))
 
 
@@ -184,9 +210,33 @@ def test_brevity_penalty_is_1_for_long_0_for_silent_and_falls_in_between() -> No
 
 def test_each_smoothing_fills_orders_without_a_match() -> None:
     counts, totals = [3, 0, 0, 0], [4, 3, 2, 0]
-    assert smoothed_precisions(counts, totals) == [75, 0, 0, 0]
-    assert smoothed_precisions(counts, totals, "floor", 0.5) == [75, 50 / 3, 25, 0]
-    assert smoothed_precisions(counts, totals, "exp") == [75, 100 / 6, 100 / 8, 0]
+    assert smooth(counts, totals) == (counts, totals, [75, 0, 0, 0])
+    assert smooth(counts, totals, "floor", 0.5) == (counts, totals, [75, 50 / 3, 25, 0])
+    assert smooth(counts, totals, "exp") == (counts, totals, [75, 100 / 6, 100 / 8, 0])
+    assert smooth(counts, totals, "add-k") == (
+        *([3, 1, 1, 1], [4, 4, 3, 1], [75, 25, 100 / 3, 100]),
+    )
+    assert (counts, totals) == ([3, 0, 0, 0], [4, 3, 2, 0])
+
+
+def test_bleu_is_the_penalty_times_the_root_of_the_product() -> None:
+    score = bleu.bleu([6, 4, 3, 2], [7, 6, 5, 4], sys_len=7, ref_len=8)
+    product = 6 / 7 * 4 / 6 * 3 / 5 * 2 / 4
+    assert score.score == pytest.approx(100 * math.exp(1 - 8 / 7) * product**0.25)
+    assert score.precisions == pytest.approx([600 / 7, 400 / 6, 60, 50])
+
+
+@settings(max_examples=1500, derandomize=True, deadline=None)
+@given(SUMS, st.sampled_from(list(bleu.SMOOTHING)), st.none() | st.floats(0, 2), st.booleans())
+def test_bleu_of_sums_is_that_of_sacrebleu(
+    sums: Any, method: str, value: float | None, effective_order: bool
+) -> None:
+    counts, totals, sys_len, ref_len = sums
+    expected = sacrebleu.BLEU.compute_bleu(
+        [*counts], [*totals], sys_len, ref_len, method, value, effective_order, len(totals)
+    )
+    ours = bleu.bleu(counts, totals, sys_len, ref_len, method, value, effective_order)
+    assert _parts(ours) == _parts(expected)
 
 
 def test_geometric_mean_is_the_root_of_the_product_and_0_if_one_is() -> None:

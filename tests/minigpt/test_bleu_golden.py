@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from minigpt.bleu import BLEU, corpus_bleu, sentence_bleu
+from minigpt.bleu import BLEU, bleu, corpus_bleu, sentence_bleu
 
 # The example of sacrebleu's README, "Using SacreBLEU from Python".
 SYSTEM = ["The dog bit the man.", "It wasn't surprising.", "The man had just bitten him."]
@@ -18,9 +18,9 @@ PRINTED = "BLEU = 48.53 82.4/50.0/45.5/37.5 (BP = 0.943 ratio = 0.944 hyp_len = 
 
 
 def test_readme_example_prints_its_line() -> None:
-    bleu = BLEU()
-    assert repr(bleu.corpus_score(SYSTEM, REFERENCES)) == PRINTED
-    settings, version = bleu.get_signature().rsplit("|", 1)
+    metric = BLEU()
+    assert repr(metric.corpus_score(SYSTEM, REFERENCES)) == PRINTED
+    settings, version = metric.get_signature().rsplit("|", 1)
     assert settings == "nrefs:2|case:mixed|eff:no|tok:13a|smooth:exp"
     assert version.startswith("version:minigpt-")
     assert str(corpus_bleu(SYSTEM, REFERENCES)) == PRINTED
@@ -122,7 +122,7 @@ def test_nothing_in_common_is_0_whatever_the_smoothing(smooth_method: str) -> No
 def test_counts_of_sacrebleu(
     counts: list[int], totals: list[int], lengths: tuple[int, int], expected: float
 ) -> None:
-    score = BLEU(smooth_method="none").compute(counts, totals, *lengths).score
+    score = bleu(counts, totals, *lengths).score
     assert score / 100 == pytest.approx(expected, abs=1e-9)
 
 

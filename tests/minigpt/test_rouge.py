@@ -1,6 +1,7 @@
 """The definitions of ROUGE by hand, the fast way against them, and what surrounds the scores."""
 
 import builtins
+import doctest
 import pickle
 import statistics
 
@@ -20,6 +21,12 @@ seeded = settings(max_examples=1500, deadline=None, derandomize=True)
 lists_of_tokens = st.text("abc", max_size=14).map(list) | st.text("abcdefgh", max_size=80).map(list)
 lines_of_tokens = st.lists(st.text("abcd", max_size=8).map(list), max_size=4)
 texts = st.text("aB1 .\n'İßéKΣ漢", max_size=20)
+
+
+def test_the_example_in_the_docstring_is_true():
+    results = doctest.testmod(rouge)
+    assert results.attempted == 3
+    assert results.failed == 0
 
 
 def test_the_course_example_of_rouge_1_2_and_l():
@@ -99,7 +106,9 @@ def test_the_scorer_returns_what_the_definitions_define(target, prediction):
         assert scores[f"rouge{n}"] == rouge.rouge_n(wanted, written, n)
     assert scores["rougeL"] == rouge.rouge_l(wanted, written)
     lines = ([rouge.tokenize(line) for line in t.split("\n") if line] for t in (target, prediction))
-    assert scores["rougeLsum"] == rouge.rouge_lsum(*lines)
+    lsum = rouge.rouge_lsum(*lines)
+    assert scores["rougeLsum"] == lsum
+    assert RougeScorer(["rougeLsum"]).score(target, prediction) == {"rougeLsum": lsum}
 
 
 @seeded
@@ -142,7 +151,10 @@ def test_what_cannot_be_scored_is_refused_in_words():
         scorer.score_multi("a text", "a")
     with pytest.raises(TypeError, match="texts of type str, got NoneType: None"):
         scorer.score("a", None)
-    with pytest.raises(ValueError, match="each sentence on a line of its own"):
+    for target, prediction in ((None, "a"), ("a", b"a")):
+        with pytest.raises(TypeError, match="rougeLsum cuts texts of type str into lines, got"):
+            RougeScorer(["rougeLsum"]).score(target, prediction)
+    with pytest.raises(ValueError, match=r"must be False, got True.*sentence on a line of its own"):
         RougeScorer(["rougeLsum"], split_summaries=True)
 
 
