@@ -31,7 +31,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from minigpt.cache import Prefix
 from minigpt.config import GPTConfig, check_ids
 from minigpt.layers import check_name, check_not_merged, in_mode
 from minigpt.model import GPT
@@ -47,12 +46,6 @@ from minigpt.soft_prompts.layer import (
 
 if TYPE_CHECKING:
     import tiktoken
-
-__all__ = [
-    "Prefix", "SoftPrompts", "apply_prefix_tuning", "apply_prompt_tuning", "load_soft_prompt",
-    "nearest_tokens",
-    "remove_soft_prompts", "save_soft_prompt", "set_soft_prompt",
-]  # fmt: skip
 
 
 def apply_prompt_tuning(

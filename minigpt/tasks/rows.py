@@ -27,21 +27,7 @@ import torch
 
 from minigpt.config import IGNORE, check_ids
 from minigpt.dataset import Batch
-from minigpt.tasks.task import TASKS, Task, make_task, read_records, split_records
-
-__all__ = [
-    "TASKS",
-    "Example",
-    "InstructionData",
-    "Rows",
-    "Task",
-    "encode_examples",
-    "make_task",
-    "pack_examples",
-    "read_records",
-    "split_records",
-    "text_rows",
-]
+from minigpt.tasks.task import Task
 
 
 class Example(NamedTuple):

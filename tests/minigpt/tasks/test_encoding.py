@@ -3,7 +3,8 @@
 import pytest
 import tiktoken
 
-from minigpt.tasks.rows import TASKS, encode_examples, make_task
+from minigpt.tasks.rows import encode_examples
+from minigpt.tasks.task import TASKS, make_task
 from minigpt.text.task_sets import data_folder, task_set
 from minigpt.tokenizer import END_OF_TEXT, load_encoding
 

@@ -15,7 +15,6 @@ from minigpt.config import IGNORE, GPTConfig
 from minigpt.dataset import Batch
 from minigpt.model import GPT
 from minigpt.tasks.rows import (
-    TASKS,
     Example,
     InstructionData,
     Rows,
@@ -24,6 +23,7 @@ from minigpt.tasks.rows import (
     pack_examples,
     text_rows,
 )
+from minigpt.tasks.task import TASKS
 from minigpt.text.task_sets import data_folder, task_set
 from minigpt.tokenizer import load_encoding
 
