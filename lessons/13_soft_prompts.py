@@ -38,8 +38,8 @@ from lessons.experiments.finetuning_methods import (
     settings,
 )
 from minigpt import GPT, GPTConfig, load_pretrained
+from minigpt.bottlenecks.layer import Bottleneck
 from minigpt.bottlenecks.model import (
-    Bottleneck,
     load_bottlenecks,
     set_bottlenecks,
 )

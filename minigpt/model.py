@@ -238,7 +238,7 @@ class GPT(nn.Module):
         return logits, loss
 
     def _loss_only(self, x: Tensor, targets: Tensor) -> Tensor:
-        """Returns the loss of forward: x [B, T, C] is normalised and scored only where it counts."""
+        """Returns the loss of forward; x [B, T, C] is normed and scored only where it counts."""
         counted = targets != IGNORE  # [B, T]
         x, targets = self.transformer["ln_f"](x[counted]), targets[counted]  # [N, C], [N]
         if type(self.lm_head) is Linear:  # LoRA or 4 bits may stand in its place

@@ -35,18 +35,6 @@ from minigpt.bottlenecks.layer import Bottleneck, BottleneckLinear, check_bottle
 from minigpt.layers import check_name, check_not_merged, linear_layers, matches
 from minigpt.model import GPT
 
-__all__ = [
-    "Bottleneck",
-    "BottleneckLinear",
-    "apply_bottlenecks",
-    "bottleneck_layers",
-    "bottleneck_names",
-    "load_bottlenecks",
-    "remove_bottlenecks",
-    "save_bottlenecks",
-    "set_bottlenecks",
-]  # fmt: skip
-
 
 def apply_bottlenecks(
     model: GPT, r: int = 16, *, name: str = "default", init: str = "identity"

@@ -14,8 +14,6 @@ from torch import Tensor, nn
 
 from minigpt.optim.paged_adamw import PagedAdamW
 
-__all__ = ["PagedAdamW", "adamw_step", "make_optimizer", "parameter_groups"]
-
 
 def adamw_step(
     w: Tensor,

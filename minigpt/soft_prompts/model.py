@@ -48,11 +48,6 @@ from minigpt.soft_prompts.layer import (
 if TYPE_CHECKING:
     import tiktoken
 
-__all__ = [
-    "SoftPrompts", "apply_prefix_tuning", "apply_prompt_tuning", "load_soft_prompt",
-    "nearest_tokens", "remove_soft_prompts", "save_soft_prompt", "set_soft_prompt",
-]  # fmt: skip
-
 
 def apply_prompt_tuning(
     model: GPT, n_tokens: int = 20, init_ids: Sequence[int] | None = None, *, name: str = "default"

@@ -44,7 +44,7 @@ def save_checkpoint(
     trainable_only: bool = False,
     best: Mapping[str, Tensor] | None = None,
 ) -> None:
-    """Write model, optimizer and progress into folder, in place of the checkpoint there.
+    """Writes model, optimizer and progress into folder, in place of the checkpoint there.
 
     Under FSDP every process must call this; the slices are put together and rank 0 writes.
 
@@ -84,7 +84,7 @@ def save_checkpoint(
 def load_checkpoint(
     folder: str | Path, model: nn.Module, optimizer: torch.optim.Optimizer | None = None
 ) -> dict[str, Any]:
-    """Put the checkpoint in folder into model and optimizer, and return its progress.
+    """Puts the checkpoint in folder into model and optimizer, and returns its progress.
 
     Everything is compared before anything is changed: on an error the model is as it was.
 
@@ -110,7 +110,7 @@ def load_checkpoint(
 
 
 def load_best(folder: str | Path, model: nn.Module) -> dict[str, Tensor]:
-    """The weights of the lowest validation loss that the checkpoint in folder keeps.
+    """Returns the weights of the lowest validation loss that the checkpoint in folder keeps.
 
     Returns:
         by parameter name, on the device of model and in its slices; {} if it keeps none.
@@ -131,12 +131,12 @@ def load_best(folder: str | Path, model: nn.Module) -> dict[str, Tensor]:
 
 
 def has_checkpoint(folder: str | Path) -> bool:
-    """Whether folder holds a checkpoint."""
+    """Tells whether folder holds a checkpoint."""
     return (Path(folder) / COMMIT_RECORD).exists()
 
 
 def read_commit_record(folder: str | Path) -> dict[str, Any]:
-    """The contents of checkpoint.json: {"tensors": file, "trainable_only": ..., "progress": ...}.
+    """Returns what checkpoint.json says: {"tensors": file, "trainable_only": ..., "progress": ...}.
 
     Raises:
         FileNotFoundError: there is no checkpoint in folder.
@@ -152,7 +152,7 @@ def read_commit_record(folder: str | Path) -> dict[str, Any]:
 
 
 def _read_tensors(folder: Path) -> tuple[Path, dict[str, Any], dict[str, Tensor]]:
-    """The checkpoint's tensor file, the record that names it, and the tensors in it."""
+    """Returns the checkpoint's tensor file, the record that names it, and the tensors in it."""
     record = read_commit_record(folder)
     path = folder / record["tensors"]
     try:
@@ -167,7 +167,7 @@ def _read_tensors(folder: Path) -> tuple[Path, dict[str, Any], dict[str, Tensor]
 
 
 def model_tensors(model: nn.Module, trainable_only: bool = False) -> dict[str, Tensor]:
-    """Every weight and buffer by the name "model.NAME"; a weight with two names under the first."""
+    """Returns all weights and buffers as "model.NAME"; a weight with two names by the first."""
     parameters = dict(model.named_parameters())
     every_name = {name for name, _ in model.named_parameters(remove_duplicate=False)}
     second_names = every_name - parameters.keys()
@@ -180,7 +180,7 @@ def model_tensors(model: nn.Module, trainable_only: bool = False) -> dict[str, T
 
 
 def optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """What the optimizer remembers of each parameter: "optimizer.exp_avg.NAME" and so on."""
+    """Returns what the optimizer remembers of each parameter as "optimizer.exp_avg.NAME" etc."""
     return {
         f"optimizer.{kind}.{name}": value
         for name, parameter in model.named_parameters()
@@ -189,7 +189,7 @@ def optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> dic
 
 
 def compare_tensors(path: Path, saved: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
-    """Make sure that a file holds exactly the expected names, shapes and number formats.
+    """Makes sure that a file holds exactly the expected names, shapes and number formats.
 
     Raises:
         ValueError: they differ; names the first tensor that does.
@@ -223,7 +223,7 @@ def _compare_moments(path: Path, moments: dict[str, Tensor], trainable: dict[str
 def _load_moments(
     optimizer: torch.optim.Optimizer, moments: dict[str, Tensor], trainable: dict[str, Any]
 ) -> None:
-    """Fill the optimizer's state: torch numbers parameters in the order of the groups."""
+    """Fills the optimizer's state: torch numbers parameters in the order of the groups."""
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     number = {parameter: i for i, parameter in enumerate(parameters)}
     state: dict[int, dict[str, Tensor]] = {}

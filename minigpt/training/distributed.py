@@ -63,7 +63,7 @@ class Processes:
         return row._replace(targets=torch.full_like(row.targets, IGNORE))
 
     def sum(self, value: float) -> float:
-        """value added up over the processes; every process gets the same sum."""
+        """Returns value added up over the processes; every process gets the same sum."""
         if self.count == 1:
             return value
         total = torch.tensor(value, dtype=torch.float64, device=self.device)
@@ -105,7 +105,7 @@ class Processes:
         return raw_model
 
     def gather(self, raw_model: nn.Module, model: nn.Module) -> None:
-        """Copy the trained weights of raw_model into the caller's model, on every process."""
+        """Copies the trained weights of raw_model into the caller's model, on every process."""
         if raw_model is model:
             return
         trained = dict(raw_model.named_parameters())
@@ -118,7 +118,7 @@ SINGLE = Processes("none", 0, 1, torch.device("cpu"))
 
 
 def join_processes(mode: str, device: torch.device) -> Processes:
-    """Connect this process to the others that torchrun started, until the program ends.
+    """Connects this process to the others that torchrun started, until the program ends.
 
     Args:
         mode: "none", "ddp", "fsdp" or "auto", which is "ddp" under torchrun with several processes.
@@ -156,7 +156,7 @@ def join_processes(mode: str, device: torch.device) -> Processes:
 
 @contextmanager
 def gradient_exchange(module: nn.Module, wanted: bool) -> Iterator[None]:
-    """Whether the processes average gradients in the backward passes of the with-block.
+    """Lets the processes average gradients in the backward passes of a with-block if wanted.
 
     With several micro-batches a step, only the last one needs it: gradients add up locally first.
     """
@@ -174,12 +174,12 @@ def gradient_exchange(module: nn.Module, wanted: bool) -> Iterator[None]:
 
 
 def is_first_process() -> bool:
-    """True on rank 0 and where there is only one process: the one that writes files."""
+    """Tells whether this process writes the files: rank 0 does, or the only one there is."""
     return not (dist.is_available() and dist.is_initialized()) or dist.get_rank() == 0
 
 
 def gather_full(tensor: Any) -> Tensor:
-    """tensor, put together from all processes if each holds a slice.
+    """Returns tensor, put together from all processes if each holds a slice.
 
     For a slice this is a conversation: every process must call it, in the same order.
     """

@@ -68,7 +68,7 @@ class TrainResult:
         self.seconds += seconds
 
     def progress(self) -> dict[str, Any]:
-        """What a checkpoint keeps of it: TrainResult(**result.progress()) is the same result."""
+        """Returns what a checkpoint keeps: TrainResult(**result.progress()) is the same result."""
         return {name: value for name, value in vars(self).items() if name != "out_dir"}
 
     @property
@@ -115,7 +115,7 @@ class BestWeights:
         self.weights = weights
 
     def update(self, model: nn.Module, validation: Sequence[tuple[int, float]]) -> None:
-        """Copy the weights if the last of the validations, which is theirs, is a new lowest."""
+        """Copies the weights if the last of the validations, which is theirs, is a new lowest."""
         if self.patience and validation[-1] == lowest(validation):
             parameters = own_parameters(model)
             self.weights = {
@@ -125,13 +125,13 @@ class BestWeights:
             }
 
     def should_stop(self, validation: Sequence[tuple[int, float]]) -> bool:
-        """Whether the last patience validations, (step, loss) each, brought no new lowest loss."""
+        """Tells whether the last patience validations, (step, loss) each, brought no new lowest."""
         best = lowest(validation)
         since = [step for step, _ in validation if best is None or step > best[0]]
         return 0 < self.patience <= len(since)
 
     def restore(self, model: nn.Module) -> None:
-        """Put the copied weights back into model; without a copy it stays as it is."""
+        """Puts the copied weights back into model; without a copy it stays as it is."""
         parameters = own_parameters(model)
         with torch.no_grad():
             for name, weight in self.weights.items():
@@ -139,7 +139,7 @@ class BestWeights:
 
 
 def own_parameters(model: nn.Module) -> dict[str, nn.Parameter]:
-    """The parameters by name; under FSDP the slices that this process owns.
+    """Returns the parameters by name; under FSDP the slices that this process owns.
 
     FSDP2 leaves the outermost module's weights whole after a forward pass, for the backward pass to
     come; after a validation none comes.

@@ -69,21 +69,21 @@ class RunFolder:
         check_identity(self.path, self.found["identity"], self.identity)
 
     def load(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
-        """Fill model and optimizer from the checkpoint; {} if the run starts at the beginning."""
+        """Fills model and optimizer, and returns the checkpoint's progress; {} for a new run."""
         if self.path is None or self.found is None:
             return {}
         progress = load_checkpoint(self.path, model, optimizer)
         return {name: value for name, value in progress.items() if name != "identity"}
 
     def load_best(self, model: nn.Module) -> dict[str, Tensor]:
-        """The best weights so far, by parameter name; {} if the checkpoint keeps none."""
+        """Returns the best weights so far, by parameter name; {} if the checkpoint keeps none."""
         if self.path is None or self.found is None:
             return {}
         return load_best(self.path, model)
 
     @contextmanager
     def opened(self, step: int, validated: int) -> Iterator[None]:
-        """Write to the log, in the with-block (on rank 0; others write nothing).
+        """Keeps the log open for a with-block (on rank 0; other processes write nothing).
 
         Args:
             step: the training step to be logged next.
@@ -105,7 +105,7 @@ class RunFolder:
             self.log_file = None
 
     def log(self, record: dict[str, Any]) -> None:
-        """Add one line to log.jsonl."""
+        """Adds one line to log.jsonl."""
         if self.log_file is not None:
             try:
                 self.log_file.write(json.dumps(record) + "\n")
@@ -122,7 +122,7 @@ class RunFolder:
         progress: dict[str, Any],
         best: dict[str, Tensor],
     ) -> None:
-        """Write a checkpoint; the log reaches the disk before it, so it is never behind.
+        """Writes a checkpoint; the log reaches the disk before it, so it is never behind.
 
         Args:
             best: the trainable weights of the lowest validation loss, {} if they are not kept.
@@ -137,7 +137,7 @@ class RunFolder:
         self.found = progress
 
     def describe(self) -> str:
-        """Where the last checkpoint is, for a message."""
+        """Says where the last checkpoint is, for a message."""
         if self.path is None:
             return "nothing was saved, since out_dir is None"
         if not has_checkpoint(self.path):
@@ -147,7 +147,7 @@ class RunFolder:
 
 
 def cut_log(path: Path, step: int, validated: int) -> None:
-    """Keep the whole lines of the training steps before step, and of validations to validated."""
+    """Keeps the whole lines of the training steps before step, and of validations to validated."""
     if not path.exists():
         return
     kept = []

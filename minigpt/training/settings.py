@@ -114,7 +114,7 @@ DECISIVE_WHEN_STOPPING_EARLY = ("early_stopping", "eval_every", "eval_batches")
 
 
 def decisive_settings(config: TrainConfig) -> dict[str, Any]:
-    """The settings that decide what is computed, by name.
+    """Returns the settings that decide what is computed, by name.
 
     How often and on how much to validate is among them only if that can end the run; else None.
     """
@@ -127,7 +127,7 @@ def decisive_settings(config: TrainConfig) -> dict[str, Any]:
 
 
 def learning_rate_at(step: int, config: TrainConfig) -> float:
-    """The learning rate of a step (the first is 0): a straight climb, then half a cosine down.
+    """Returns the learning rate of a step (the first is 0): a climb, then half a cosine down.
 
         step < warmup:   top (step + 1) / warmup
         afterwards:      bottom + (top - bottom) (1 + cos(pi p)) / 2,

@@ -9,9 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from minigpt.bottlenecks.layer import Bottleneck, BottleneckLinear
 from minigpt.bottlenecks.model import (
-    Bottleneck,
-    BottleneckLinear,
     apply_bottlenecks,
     bottleneck_layers,
     remove_bottlenecks,

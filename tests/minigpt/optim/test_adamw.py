@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from minigpt.optim.adamw import PagedAdamW, adamw_step, make_optimizer, parameter_groups
-from minigpt.optim.paged_adamw import MOMENTS
+from minigpt.optim.adamw import adamw_step, make_optimizer, parameter_groups
+from minigpt.optim.paged_adamw import MOMENTS, PagedAdamW
 from tests.minigpt.tiny.run import tiny_model
 
 

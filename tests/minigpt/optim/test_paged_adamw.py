@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from minigpt.optim import paged_adamw
-from minigpt.optim.adamw import PagedAdamW
+from minigpt.optim.paged_adamw import PagedAdamW
 from minigpt.training.loop import train
 from minigpt.training.result import TrainResult
 from tests.minigpt.tiny.paged import (

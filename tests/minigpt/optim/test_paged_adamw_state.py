@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from minigpt.optim import paged_adamw
-from minigpt.optim.adamw import PagedAdamW
+from minigpt.optim.paged_adamw import PagedAdamW
 from tests.minigpt.tiny.paged import (
     assert_same_state,
     paged,

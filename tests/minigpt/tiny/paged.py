@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from minigpt.optim.adamw import PagedAdamW
+from minigpt.optim.paged_adamw import PagedAdamW
 
 
 def some_parameters(dtype: torch.dtype = torch.float32, device: str = "cpu") -> list[nn.Parameter]:
