@@ -113,6 +113,15 @@ def geometric_mean(precisions: Sequence[float]) -> float:
     return math.exp(sum([math.log(p) for p in precisions]) / len(precisions))
 
 
+def bleu(counts: Sums, totals: Sums, sys_len: int, ref_len: int) -> float:
+    """Returns BP * (p_1 * ... * p_N)^(1/N) in percent, from matches and n-grams of each order.
+
+    All four arguments are sums over the corpus. Nothing is smoothed: 0 if an order has no match.
+    """
+    _, _, precisions = smooth(counts, totals, "none")
+    return brevity_penalty(sys_len, ref_len) * geometric_mean(precisions)
+
+
 class BLEUScore(NamedTuple):
     """A score from 0 to 100 and its parts; lists are by order, lengths in tokens.
 
@@ -142,7 +151,7 @@ class BLEUScore(NamedTuple):
         return self.format()
 
 
-def bleu(
+def bleu_score(
     counts: Sums,
     totals: Sums,
     sys_len: int,
@@ -152,7 +161,7 @@ def bleu(
     effective_order: bool = False,
     signature: str = "",
 ) -> BLEUScore:
-    """Returns BLEU = BP * (p_1 * ... * p_N)^(1/N) of matches and n-grams summed over a corpus.
+    """Returns `bleu` with smoothing, and the parts it is made of.
 
     Without a match of any order it is 0, whatever the smoothing. effective_order averages over
     only those orders that have n-grams, so that a text of three tokens can score.
@@ -173,7 +182,7 @@ class BLEU:
 
     tokenize: "13a", "intl" (any script), "char" (without spaces) or "none" (at white space alone).
     smooth_method: "exp", "floor" (smooth_value None is 0.1), "add-k" (None is 1) or "none".
-    effective_order: as in `bleu`. Leave it off for a corpus.
+    effective_order: as in `bleu_score`. Leave it off for a corpus.
     """
 
     lowercase: bool = False
@@ -244,7 +253,7 @@ class BLEU:
             n_refs.add(len(ref_lens))
         self._signature = f"nrefs:{'var' if len(n_refs) > 1 else max(n_refs)}|{self._settings}"
         smoothing = self.smooth_method, self.smooth_value, self.effective_order
-        return bleu(counts, totals, sys_len, ref_len, *smoothing, self._signature)
+        return bleu_score(counts, totals, sys_len, ref_len, *smoothing, self._signature)
 
     def get_signature(self) -> str:
         """Returns the last score's settings in sacrebleu's format; ValueError before the first."""

@@ -122,7 +122,7 @@ def test_nothing_in_common_is_0_whatever_the_smoothing(smooth_method: str) -> No
 def test_counts_of_sacrebleu(
     counts: list[int], totals: list[int], lengths: tuple[int, int], expected: float
 ) -> None:
-    score = bleu(counts, totals, *lengths).score
+    score = bleu(counts, totals, *lengths)
     assert score / 100 == pytest.approx(expected, abs=1e-9)
 
 
