@@ -1,5 +1,6 @@
 """The commands and code that the README tells a reader to type work."""
 
+import pkgutil
 import re
 import shlex
 from pathlib import Path
@@ -65,3 +66,17 @@ def test_the_evening_is_there_in_order() -> None:
         files.append(ROOT / (path if path.startswith(folder) else f"{folder}/{path}"))
     assert len(files) > 12
     assert [file for file in files if not file.exists()] == []
+
+
+def test_every_name_of_ours_is_there() -> None:
+    names = set(re.findall(r"`((?:minigpt|kernels)(?:\.\w+)+)`", README))
+    assert {"minigpt.rouge", "minigpt.lora.load_lora"} <= names
+    for name in names:
+        pkgutil.resolve_name(name)
+
+
+def test_every_file_of_ours_is_there() -> None:
+    paths = re.findall(r"`((?:minigpt|kernels|lessons|tests|data)/[\w./]*)`", README)
+    assert len(paths) > 10
+    paths.remove("lessons/NN_name.py")  # the form of all lessons
+    assert [path for path in paths if not (ROOT / path).exists()] == []

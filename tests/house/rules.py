@@ -338,6 +338,19 @@ def tests_mirror_the_house(tree: Tree) -> list[str]:
     ]
 
 
+def named_files_are_there(tree: Tree) -> list[str]:
+    """A file that a docstring or comment names exists; NAME.py and the like stand for any file."""
+    return [
+        f"{file}:{number}: names {name}, which is not there"
+        for file, text in tree.texts.items()
+        if not file.startswith("tests/")
+        for number, line in enumerate(text.splitlines(), start=1)
+        for name in re.findall(r"(?<![\w./])(?!data/)[\w/]*\w\.py\b", line)  # data/ is not in tree
+        if not name.rpartition("/")[2].removesuffix(".py").isupper()
+        and not any(f"/{there}".endswith(f"/{name}") for there in tree.texts)
+    ]
+
+
 RULES: list[Callable[[Tree], list[str]]] = [
     rooms_are_known,
     chapters_import_above,
@@ -356,6 +369,7 @@ RULES: list[Callable[[Tree], list[str]]] = [
     no_circle_of_rooms,
     exceptions_are_needed,
     tests_mirror_the_house,
+    named_files_are_there,
 ]
 
 
