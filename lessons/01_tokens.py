@@ -14,13 +14,16 @@ import inspect
 import sys
 import time
 
+sys.path.insert(0, f"{sys.path[0]}/..")  # a checkout runs without being installed
+
+from lessons import lesson
+
+course = lesson.start(1, "Tokens")
+
 import matplotlib.pyplot as plt
 import numpy as np
 import tiktoken
 
-sys.path.insert(0, f"{sys.path[0]}/..")  # a checkout runs without being installed
-
-from lessons import lesson
 from minigpt import bpe, dataset, tokenizer, train_bpe
 from minigpt.dataset import next_token_pairs, pack
 from minigpt.fast.merges import fast_learn_merges
@@ -28,8 +31,6 @@ from minigpt.text.documents import split_documents
 from minigpt.text.python_library import python_library
 from minigpt.text.task_sets import task_set, task_texts
 from minigpt.tokenizer import END_OF_TEXT, escape_token, mergeable_ranks
-
-course = lesson.start(1, "Tokens")
 
 # %% [markdown]
 # ## Text is bytes already

@@ -16,6 +16,12 @@ import sys
 from collections.abc import Callable
 from itertools import pairwise
 
+sys.path.insert(0, f"{sys.path[0]}/..")  # a checkout runs without being installed
+
+from lessons import lesson
+
+course = lesson.start(2, "Attention")
+
 import matplotlib.pyplot as plt
 import numpy as np
 import tiktoken
@@ -25,9 +31,6 @@ from torch.nn import functional as F
 from torch.utils.benchmark import Timer
 from torch.utils.flop_counter import FlopCounterMode
 
-sys.path.insert(0, f"{sys.path[0]}/..")  # a checkout runs without being installed
-
-from lessons import lesson
 from lessons.experiments.encoder import Blanks, Encoder, examine
 from minigpt import GPT, GPTConfig, count_parameters, load_pretrained, train_bpe
 from minigpt.config import IGNORE
@@ -46,7 +49,6 @@ from minigpt.tokenizer import END_OF_TEXT
 from minigpt.training.loop import train
 from minigpt.training.settings import TrainConfig
 
-course = lesson.start(2, "Attention")
 torch.set_printoptions(precision=2, sci_mode=False)
 
 

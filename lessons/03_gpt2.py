@@ -13,16 +13,18 @@ import math
 import sys
 import tempfile
 
-import matplotlib.pyplot as plt
-import torch
-
 sys.path.insert(0, f"{sys.path[0]}/..")  # a checkout runs without being installed
 
 from lessons import lesson
+
+course = lesson.start(3, "GPT-2, assembled")
+
+import matplotlib.pyplot as plt
+import torch
+
 from minigpt import GPT, GPTConfig, count_parameters, load_gpt2, load_pretrained, save_gpt2
 from minigpt.config import PRESETS
 
-course = lesson.start(3, "GPT-2, assembled")
 torch.set_grad_enabled(False)  # this lesson only looks: nothing is trained
 torch.set_printoptions(precision=3, sci_mode=False)
 

@@ -24,14 +24,18 @@ import tempfile
 import textwrap
 from pathlib import Path
 
+sys.path.insert(0, f"{sys.path[0]}/..")  # a checkout runs without being installed
+
+from lessons import lesson
+
+course = lesson.start(4, "Pretraining")
+
 import matplotlib.pyplot as plt
 import numpy as np
 import tiktoken
 import torch
 
-sys.path.insert(0, f"{sys.path[0]}/..")  # a checkout runs without being installed
-
-from lessons import base_model, lesson
+from lessons import base_model
 from minigpt import GPT, GPTConfig, count_parameters, load_pretrained, train_bpe
 from minigpt.dataset import Batch, PackedText, bits_per_byte, overlapping_windows, pack
 from minigpt.text.documents import split_documents
@@ -42,8 +46,6 @@ from minigpt.training.interrupt import TrainingInterrupted
 from minigpt.training.loop import train
 from minigpt.training.loss import evaluate_loss
 from minigpt.training.settings import TrainConfig, learning_rate_at
-
-course = lesson.start(4, "Pretraining")
 
 # %% [markdown]
 # ## Text

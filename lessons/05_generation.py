@@ -16,15 +16,18 @@ import sys
 import textwrap
 import time
 
+sys.path.insert(0, f"{sys.path[0]}/..")  # a checkout runs without being installed
+
+from lessons import lesson
+
+course = lesson.start(5, "Generation")
+
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-sys.path.insert(0, f"{sys.path[0]}/..")  # a checkout runs without being installed
-
-from lessons import lesson
 from lessons.experiments import few_shot
 from lessons.experiments.repetition import distinct, ends_in_loop
 from minigpt import count_parameters, load_pretrained
@@ -41,7 +44,6 @@ from minigpt.generation import (
 from minigpt.text.documents import split_documents
 from minigpt.text.python_library import python_library
 
-course = lesson.start(5, "Generation")
 base, encoding = load_pretrained("base")
 base.to(course.device)
 

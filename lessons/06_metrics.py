@@ -18,11 +18,14 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-import matplotlib.pyplot as plt
-
 sys.path.insert(0, f"{sys.path[0]}/..")  # a checkout runs without being installed
 
 from lessons import lesson
+
+course = lesson.start(6, "Metrics")
+
+import matplotlib.pyplot as plt
+
 from minigpt.bleu import brevity_penalty, clipped_matches, corpus_bleu, sentence_bleu
 from minigpt.rouge import (
     RougeScorer,
@@ -40,8 +43,6 @@ from minigpt.rouge import (
 )
 from minigpt.text.reading import read_jsonl
 from minigpt.text.task_sets import task_set
-
-course = lesson.start(6, "Metrics")
 
 # %% [markdown]
 # ## ROUGE-1: words in common

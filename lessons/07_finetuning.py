@@ -14,13 +14,16 @@
 import copy
 import sys
 
+sys.path.insert(0, f"{sys.path[0]}/..")  # a checkout runs without being installed
+
+from lessons import lesson
+
+course = lesson.start(7, "Fine-tuning")
+
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
 
-sys.path.insert(0, f"{sys.path[0]}/..")  # a checkout runs without being installed
-
-from lessons import lesson
 from lessons.experiments.summary_baselines import nearest_summaries, random_summaries
 from lessons.held_out import HeldOut
 from minigpt import GPT, load_pretrained
@@ -31,7 +34,6 @@ from minigpt.tasks.task import TASKS
 from minigpt.training.loop import train
 from minigpt.training.settings import TrainConfig
 
-course = lesson.start(7, "Fine-tuning")
 torch.set_printoptions(precision=3, sci_mode=False, linewidth=100)
 base, encoding = load_pretrained("base")
 base.to(course.device)

@@ -16,12 +16,15 @@ import time
 from pathlib import Path
 from typing import Any
 
-import matplotlib.pyplot as plt
-import torch
-
 sys.path.insert(0, f"{sys.path[0]}/..")  # a checkout runs without being installed
 
 from lessons import lesson
+
+course = lesson.start(8, "LoRA")
+
+import matplotlib.pyplot as plt
+import torch
+
 from lessons.held_out import HeldOut
 from minigpt import GPT, GPTConfig, load_pretrained, save_pretrained
 from minigpt.lora.layer import LoRALinear
@@ -34,7 +37,6 @@ from minigpt.tasks.task import TASKS
 from minigpt.training.loop import train
 from minigpt.training.settings import TrainConfig
 
-course = lesson.start(8, "LoRA")
 torch.set_printoptions(precision=3, sci_mode=False, linewidth=100)
 
 # %% [markdown]

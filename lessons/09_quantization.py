@@ -14,15 +14,18 @@ import copy
 import dataclasses
 import sys
 
+sys.path.insert(0, f"{sys.path[0]}/..")  # a checkout runs without being installed
+
+from lessons import lesson
+
+course = lesson.start(9, "Quantization")
+
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from matplotlib.patches import Patch, Rectangle
 from torch.nn import functional as F
 
-sys.path.insert(0, f"{sys.path[0]}/..")  # a checkout runs without being installed
-
-from lessons import lesson
 from lessons.held_out import HeldOut
 from minigpt import GPT, count_parameters, load_pretrained
 from minigpt.dataset import PackedText, pack
@@ -46,7 +49,6 @@ from minigpt.text.python_library import python_library
 from minigpt.training.loop import train
 from minigpt.training.settings import TrainConfig
 
-course = lesson.start(9, "Quantization")
 torch.set_printoptions(precision=3, sci_mode=False)
 
 # %% [markdown]

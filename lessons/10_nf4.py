@@ -11,34 +11,34 @@
 # `nf4.py`, `reference.py`, `gpu/quantize.py`, `gpu/dequantize.py` and `machine_code/`.
 
 # %%
-import os
-
-os.environ["TRITON_INTERPRET"] = "1"  # Triton reads it when it is imported: see "The kernels"
-
 import copy
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
+sys.path.insert(0, f"{sys.path[0]}/..")  # a checkout runs without being installed
+
+from lessons import lesson
+
+course = lesson.start(10, "NF4")
+
+os.environ["TRITON_INTERPRET"] = "1"  # Triton reads it when it is imported: see "The kernels"
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from torch import Tensor
 
-sys.path.insert(0, f"{sys.path[0]}/..")  # a checkout runs without being installed
-
 from kernels import dequantize_nf4, quantize_nf4
 from kernels.backend import has_triton
 from kernels.nf4 import LEVELS, THRESHOLDS
 from kernels.reference import block_absmax, encode, normalise, unpack
-from lessons import lesson
 from lessons.held_out import HeldOut
 from minigpt import GPT, load_gpt2, load_pretrained
 from minigpt.quantization import fake_quantize, layers_to_quantize
 
-course = lesson.start(10, "NF4")
 torch.set_printoptions(precision=3, sci_mode=False, linewidth=110)
 BLOCK = 64  # weights that share a scale
 

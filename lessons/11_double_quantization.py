@@ -16,6 +16,12 @@ import json
 import subprocess
 import sys
 
+sys.path.insert(0, f"{sys.path[0]}/..")  # a checkout runs without being installed
+
+from lessons import lesson
+
+course = lesson.start(11, "Double quantization")
+
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
@@ -23,19 +29,15 @@ from matplotlib.patches import Patch
 from safetensors.torch import save_file
 from torch import Tensor
 
-sys.path.insert(0, f"{sys.path[0]}/..")  # a checkout runs without being installed
-
 from kernels import dequantize_nf4, quantize_nf4
 from kernels.nf4 import DYNAMIC_MAP
 from kernels.reference import block_absmax, encode_dynamic, in_blocks
-from lessons import lesson
 from lessons.held_out import HeldOut
 from minigpt import load_pretrained
 from minigpt.float_formats import FP8_E4M3
 from minigpt.memory.llama import LLAMA_2, LlamaShape
 from minigpt.quantization import bits_per_parameter, layers_to_quantize
 
-course = lesson.start(11, "Double quantization")
 torch.set_printoptions(precision=3, sci_mode=False, linewidth=100)
 
 # %% [markdown]

@@ -16,14 +16,17 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 
+sys.path.insert(0, f"{sys.path[0]}/..")  # a checkout runs without being installed
+
+from lessons import lesson
+
+course = lesson.start(12, "QLoRA")
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-sys.path.insert(0, f"{sys.path[0]}/..")  # a checkout runs without being installed
-
 from kernels import dequantize_nf4, nf4_linear, quantize_nf4
-from lessons import lesson
 from lessons.experiments.finetuning_methods import build, settings
 from lessons.experiments.nf4_file_size import bits_in_file
 from lessons.experiments.qlora_memory import (
@@ -56,7 +59,6 @@ from minigpt.training.distributed import SINGLE
 from minigpt.training.loop import train
 from minigpt.training.loss import autocast, evaluate_loss
 
-course = lesson.start(12, "QLoRA")
 torch.set_printoptions(precision=3, sci_mode=False, linewidth=100)
 
 # %% [markdown]

@@ -17,14 +17,17 @@ import sys
 import time
 from typing import Any
 
+sys.path.insert(0, f"{sys.path[0]}/..")  # a checkout runs without being installed
+
+from lessons import lesson
+
+course = lesson.start(13, "Soft prompts and bottlenecks")
+
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from torch.nn import functional as F
 
-sys.path.insert(0, f"{sys.path[0]}/..")  # a checkout runs without being installed
-
-from lessons import lesson
 from lessons.experiments.fewer_blocks import pretraining_text, with_fewer_blocks
 from lessons.experiments.finetuning_methods import (
     HIDDEN,
@@ -61,7 +64,6 @@ from minigpt.tasks.data import instruction_data, task_data
 from minigpt.tasks.task import TASKS
 from minigpt.training.loop import train
 
-course = lesson.start(13, "Soft prompts and bottlenecks")
 torch.set_printoptions(precision=3, sci_mode=False, linewidth=100)
 base, encoding = load_pretrained("base")
 base.to(course.device).eval()

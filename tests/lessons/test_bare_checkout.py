@@ -37,3 +37,21 @@ def test_the_path_is_set_before_anything_of_ours_is_imported(script: Path) -> No
     first = re.search(r"^(?:from|import) (?:kernels|lessons|minigpt)\b", text, re.MULTILINE)
     assert first is not None
     assert 0 <= text.find(PATH_LINE) < first.start()
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
+def test_our_package_comes_before_torch_and_sets_how_its_threads_wait(script: Path) -> None:
+    head, ours, _ = script.read_text(encoding="utf-8").partition("from lessons import lesson\n")
+    assert ours
+    modules = re.findall(r"^(?:from|import) (\w+)", head, re.MULTILINE)
+    assert set(modules) <= set(sys.stdlib_module_names)
+
+
+def test_importing_the_lessons_sets_how_threads_wait() -> None:
+    environment = {key: value for key, value in os.environ.items() if key != "GOMP_SPINCOUNT"}
+    code = "import os, sys, lessons; print(os.environ['GOMP_SPINCOUNT'], 'torch' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=LESSONS.parent, env=environment, capture_output=True,
+        text=True, timeout=120, check=True,
+    )  # fmt: skip
+    assert done.stdout.split() == ["10000", "False"]
