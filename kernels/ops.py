@@ -16,10 +16,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from kernels.backend import check_backend, use_triton
+from kernels.checks import check_block_size, check_dtype, check_finite, check_type
 from kernels.cpu import lookup_tables as cpu
 from kernels.cpu.memory import reshaped
-from kernels.nf4 import NF4Tensor, check_block_size, check_dtype, check_type
-from kernels.reference import check_finite
+from kernels.nf4 import NF4Tensor
 
 # With up to so many rows a product reads the packed weight; with more it is dequantized once. In
 # fp32 the kernel reads it anew for each row. Not measured: set them when a GPU can be had, from

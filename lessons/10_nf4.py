@@ -32,7 +32,7 @@ sys.path.insert(0, f"{sys.path[0]}/..")  # a checkout runs without being install
 from kernels import dequantize_nf4, quantize_nf4
 from kernels.backend import has_triton
 from kernels.nf4 import LEVELS, THRESHOLDS
-from kernels.reference import block_absmax, encode, normalise, unpack
+from kernels.reference import block_absmax, encode_nf4, normalise, unpack
 from lessons import lesson
 from lessons.held_out import HeldOut
 from minigpt import GPT, load_gpt2, load_pretrained
@@ -349,7 +349,7 @@ if has_triton():
     sizes = {"BLOCK_SIZE": 8, "NESTED_BLOCK_SIZE": None, "SIZE": 16, "INTERPRETED": True}
     kernels = dequantize_kernel, dequantize_some, block_scale
     trace(lambda: dequantize_kernel[(1,)](*inputs, **sizes), *kernels)
-    expected = encode(normalise(few, block_absmax(few, 8), 8)).int()
+    expected = encode_nf4(normalise(few, block_absmax(few, 8), 8)).int()
     assert torch.equal(unpack(codes, 15).int(), expected)
     assert torch.equal(back, LEVELS[expected] * absmax.repeat_interleave(8)[:15])
     print(f"\nleft in memory: {back}\nthe same as by hand, in every bit")

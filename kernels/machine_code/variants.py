@@ -11,8 +11,9 @@ from collections.abc import Iterator
 from itertools import product
 from typing import Any, NamedTuple
 
+from kernels.checks import BLOCK_SIZES
 from kernels.gpu import dequantize, matmul, quantize
-from kernels.nf4 import BLOCK_SIZES, THRESHOLDS
+from kernels.nf4 import THRESHOLDS
 
 DTYPES = ("bf16", "fp16", "fp32")  # Triton's names
 

@@ -19,7 +19,7 @@ from kernels.nf4 import DYNAMIC_MAP, LEVELS
 from kernels.reference import (
     block_absmax,
     dequantize_scales,
-    encode,
+    encode_nf4,
     normalise,
     pack,
     quantize_scales,
@@ -33,7 +33,7 @@ def main() -> None:
     torch.set_printoptions(precision=3)
     x = torch.randn(16, generator=torch.Generator().manual_seed(0))
     absmax = block_absmax(x, 4)  # [4]
-    codes = pack(encode(normalise(x, absmax, 4)))  # [8]
+    codes = pack(encode_nf4(normalise(x, absmax, 4)))  # [8]
     scales = quantize_scales(absmax, 2)  # codes [4], scale [2], offset
     print(f"absmax        {absmax}, which became")
     for name, part in zip(("absmax_codes", "absmax_scale", "absmax_offset"), scales, strict=True):

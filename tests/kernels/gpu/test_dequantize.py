@@ -17,8 +17,9 @@ from torch import Tensor
 
 pytest.importorskip("triton")
 
+from kernels.checks import BLOCK_SIZES
 from kernels.gpu.dequantize import THREADS, dequantize
-from kernels.nf4 import BLOCK_SIZES, DYNAMIC_MAP, LEVELS, NF4Tensor
+from kernels.nf4 import DYNAMIC_MAP, LEVELS, NF4Tensor
 from kernels.reference import dequantize_plainly
 from tests.kernels.paper_gpu import ptx
 from tests.kernels.tiny import random_nf4
