@@ -159,7 +159,7 @@ def quantize(
     """Returns weight in NF4, by the Triton kernels or on the processor."""
     if not use_triton(backend, weight.device):
         return cpu.quantize(weight, block_size, nested_block_size)
-    from kernels.gpu import quantize as gpu
+    from kernels.gpu import launch as gpu
 
     q = gpu.quantize(weight, block_size, nested_block_size)
     if not (weight.is_cuda and torch.cuda.is_current_stream_capturing()):
@@ -173,7 +173,7 @@ def dequantize(q: NF4Tensor, dtype: torch.dtype, backend: str | None) -> Tensor:
     """Returns q's numbers, by the Triton kernels or on the processor."""
     if not use_triton(backend, q.device):
         return cpu.dequantize(q, dtype)
-    from kernels.gpu import dequantize as gpu
+    from kernels.gpu import launch as gpu
 
     return gpu.dequantize(q, dtype)
 
@@ -184,7 +184,7 @@ def multiply(x: Tensor, q: NF4Tensor, bias: Tensor | None, backend: str | None) 
     if not few or not use_triton(backend, x.device):
         product = F.linear(x, dequantize(q, x.dtype, backend), bias)
         return reshaped(product, product.shape)
-    from kernels.gpu import matmul as gpu
+    from kernels.gpu import launch as gpu
 
     product = gpu.matmul(x, q)
     return product if bias is None else product.add_(bias)

@@ -68,7 +68,7 @@ def quantizers(weights: Sequence[Tensor]) -> Contenders:
     "ours" leaves out what no other does: to look for NaN and Inf, for which Python has to wait
     until the GPU is done. "ours, checked" is `quantize_nf4` as it is called.
     """
-    from kernels.gpu.quantize import quantize  # needs triton, which is not everywhere
+    from kernels.gpu.launch import quantize  # needs triton, which is not everywhere
 
     count, device = len(weights), weights[0].device
     thresholds, midpoints = THRESHOLDS.to(device), MIDPOINTS.to(device)
@@ -155,7 +155,7 @@ def both_ways(packed: Sequence[NF4Tensor]) -> Products:
     `nf4_linear` is one of them, by the number of rows: kernels.ops.FEW_ROWS should say where the
     second gets faster.
     """
-    from kernels.gpu.matmul import matmul  # needs triton, which is not everywhere
+    from kernels.gpu.launch import matmul  # needs triton, which is not everywhere
 
     count = len(packed)
     return {

@@ -14,7 +14,7 @@ os.environ["TRITON_INTERPRET"] = "1"  # Triton reads it when it is imported
 
 import torch
 
-from kernels.gpu.dequantize import block_scale, dequantize_kernel
+from kernels.gpu.dequantize import Scales, block_scale, dequantize_kernel
 from kernels.nf4 import DYNAMIC_MAP, LEVELS
 from kernels.reference import (
     block_absmax,
@@ -39,8 +39,8 @@ def main() -> None:
     for name, part in zip(("absmax_codes", "absmax_scale", "absmax_offset"), scales, strict=True):
         print(f"{name:<13} {part!r}")
     out = torch.empty(16)
-    parts = codes, None, *scales, LEVELS, DYNAMIC_MAP, out, 16
-    sizes = {"BLOCK_SIZE": 4, "NESTED_BLOCK_SIZE": 2, "SIZE": 16, "INTERPRETED": True}
+    parts = codes, LEVELS, Scales(None, *scales, DYNAMIC_MAP), out, 16
+    sizes = {"BLOCK_SIZE": 4, "NESTED_BLOCK_SIZE": 2, "SIZE": 16}
     trace(lambda: dequantize_kernel[(1,)](*parts, **sizes), block_scale)
     expected = LEVELS[unpack(codes, 16).int()]
     expected = expected * dequantize_scales(*scales, 2).repeat_interleave(4)
