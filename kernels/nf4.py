@@ -5,8 +5,8 @@ few large. NF4 puts its 16 levels where such numbers are, so that they are used 
 equal steps would be. Every block of 64 weights is divided by its largest absolute value, `absmax`,
 so that all of them are between -1 and 1, and each becomes the number (*code*) of a level near it:
 
-    code     0     1     2     3     4     5     6    7   8   9   10  11  12  13  14  15
-    level  -1.00 -.70  -.53  -.39  -.28  -.18  -.09   0  .08 .16 .25 .34 .44 .56 .72 1.00
+    code      0    1    2    3    4    5    6   7   8   9  10  11  12  13  14   15
+    level -1.00 -.70 -.53 -.39 -.28 -.18 -.09   0 .08 .16 .25 .34 .44 .56 .72 1.00
 
     weight = LEVELS[code] * absmax[block]
 
@@ -35,11 +35,15 @@ from torch import Tensor
 
 from kernels.checks import check_block_size, check_dtype, check_parts, check_shape, check_type
 
-PAD_CODE = 7  # the level 0.0; fills the last half byte of an odd number of codes
-STATE = ".quant_state.bitsandbytes__"  # and the format: the key of what is no tensor, in a file
+PAD_CODE = 7  # the level 0; it fills the last half byte when the number of codes is odd
+# A checkpoint keeps a weight's settings under the weight's name, STATE, and the format's name.
+STATE = ".quant_state.bitsandbytes__"
 SETTINGS = f"{STATE}nf4"
 PARTS = ("codes", "absmax", "absmax_codes", "absmax_scale", "absmax_offset")
-FP32: dict[str, Any] = {"dtype": torch.float32, "device": "cpu"}  # whatever torch's defaults are
+FP32: dict[str, Any] = {
+    "dtype": torch.float32,
+    "device": "cpu",
+}  # as defaults may differ
 
 
 def derive_levels() -> Tensor:
@@ -47,8 +51,9 @@ def derive_levels() -> Tensor:
 
     Cut the area under the normal curve between the quantiles 1 - o and o into 8 equal parts on the
     right of zero and 7 on the left, take the curve's quantiles at the cuts and 0 itself, and divide
-    by the largest. o = 0.9677083 keeps the two ends finite: it lies half way between the last of 15
-    and the last of 16 equal parts, averaged: 1 - (1/32 + 1/30) / 2.
+    by the largest. The quantiles of 0 and 1 would be infinite, so o = 0.9677083 stays half a level
+    away from 1: that is 1 / 30 of the area with 15 levels and 1 / 32 with 16, and o is 1 minus the
+    mean of the two.
     """
     quantile = NormalDist().inv_cdf
     o = 0.9677083
@@ -61,9 +66,9 @@ def derive_levels() -> Tensor:
 def derive_dynamic_map() -> Tensor:
     """Returns the 256 values of a scale, -0.993 to 1, fp32 [256], ascending; [127] is 0.
 
-    A sign, a power of ten, and what bits are left for a fraction: of the 7 bits behind the sign,
-    6 - i zeros and a one say "times 10^(i - 6)", and the i bits behind them count the middles of
-    2^i equal steps from 0.1 to 1. The two values left over are 0 and 1.
+    A value has a sign, a power of ten and a fraction, in 8 bits. Behind the sign bit, 6 - i zeros
+    and a one stand for the factor 10^(i - 6), and the i bits that are left number the middles of
+    2^i equal steps from 0.1 to 1. The two codes that this leaves over stand for 0 and 1.
     Source: Dettmers 2015, "8-Bit Approximations for Parallelism in Deep Learning" (1511.04561).
     """
     values = [0.0, 1.0]
@@ -76,7 +81,7 @@ def derive_dynamic_map() -> Tensor:
 
 LEVELS = derive_levels()
 DYNAMIC_MAP = derive_dynamic_map()
-MIDPOINTS = (DYNAMIC_MAP[:-1] + DYNAMIC_MAP[1:]) * 0.5  # a scale goes to the value above there
+MIDPOINTS = (DYNAMIC_MAP[:-1] + DYNAMIC_MAP[1:]) * 0.5  # above one, the next value is nearer
 # x goes to the level above when x > threshold. These are the midpoints of LEVELS as the CUDA
 # kernels of bitsandbytes write them in decimals, so four are the last bit off the exact midpoint.
 THRESHOLD_BITS = (

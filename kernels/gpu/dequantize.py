@@ -3,11 +3,12 @@
     weight = LEVELS[code] * absmax[block]
     absmax = DYNAMIC_MAP[absmax_code] * absmax_scale[nested block] + absmax_offset
 
-The second line is for double quantization: the kernel computes the scale as it goes, and needs no
-launch of its own for that. How a kernel is read, quantize.py says. The steps are those of
-kernels/reference.py, to the last bit: products and sums are fp32, each rounded once, and tl.store
-rounds to the dtype of the output. launch.py calls the kernel. dequantize_fast.py writes the same
-numbers sooner.
+The second line is for double quantization: the kernel computes absmax as it goes, so the weight is
+there after one launch. quantize.py explains how to read a kernel.
+
+The steps are those of kernels/reference.py, to the last bit: products and sums are fp32, each
+rounded once, and tl.store rounds to the dtype of the output. launch.py calls the kernel, and
+dequantize_fast.py writes the same numbers sooner.
 """
 
 from __future__ import annotations
@@ -19,9 +20,8 @@ import triton.language as tl
 
 
 class Scales(NamedTuple):
-    """Pointers to the scales of the blocks: `absmax`, or with double quantization the other four.
-
-    Those that are not there are None.
+    """Pointers to the scales of the blocks: to absmax [b], or with double quantization to the other
+    four, which are absmax_codes [b], absmax_scale, absmax_offset and DYNAMIC_MAP. The rest is None.
     """
 
     absmax: Any
@@ -33,7 +33,10 @@ class Scales(NamedTuple):
 
 @triton.jit
 def block_scale(block, mask, scales, NESTED_BLOCK_SIZE: tl.constexpr):
-    """Returns the scale of each block in `block`; NESTED_BLOCK_SIZE is None for simple scales."""
+    """Returns the absmax of each block in `block`.
+
+    NESTED_BLOCK_SIZE is None without double quantization.
+    """
     if NESTED_BLOCK_SIZE is None:
         scale = tl.load(scales.absmax + block, mask=mask, other=0.0)
     else:

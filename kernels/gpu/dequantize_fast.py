@@ -2,8 +2,8 @@
 
 Lane l of a warp holds LEVELS[l % 16], and one shuffle instruction fetches the level that another
 lane holds: 6 instructions an element instead of 30 (sm_90, double quantization), as
-`python -m kernels.machine_code --kernel dequantize,dequantize_fast` counts. What a warp, a lane, a
-quad, a word and a sector are, warp.py says.
+`python -m kernels.machine_code --kernel dequantize,dequantize_fast` counts. warp.py explains what a
+warp, a lane, a quad, a word and a sector are.
 
 A thread loads 16 bytes, four words of eight codes. If it also stored what it makes of them, its
 neighbour would store 64 bytes further on, and every store would fill half a sector. So the four
@@ -12,13 +12,13 @@ threads of a quad exchange their 16 words and then store side by side:
     thread of the quad           0            1            2            3
     loads words               0 1 2 3      4 5 6 7      8 9 10 11   12 13 14 15
     goes on with words        0 4 8 12     1 5 9 13     2 6 10 14    3 7 11 15
-    turn k, 16 bits: stores   word 4k      word 4k+1    word 4k+2    word 4k+3
+    k-th store, 16 bits       word 4k      word 4k+1    word 4k+2    word 4k+3
 
 An fp32 number takes twice the room, so there two threads share each word, half and half:
 
-    turn k, fp32: stores      first half   second half  first half   second half
+    k-th store, fp32          first half   second half  first half   second half
                               of word 4k   of word 4k   of word 4k+2 of word 4k+2
-    and then, 8 elements on   first half   second half  first half   second half
+    then, 8 elements on       first half   second half  first half   second half
                               of word 4k+1 of word 4k+1 of word 4k+3 of word 4k+3
 """
 
@@ -104,7 +104,7 @@ def dequantize_fast_kernel(
     own_scale = scale
     for k in tl.static_range(4):
         if SHUFFLE and BLOCK_SIZE < QUAD and k % (BLOCK_SIZE // GROUP) == 0:
-            scale = from_lane_of_quad(own_scale, k)  # thread k loaded the words of this turn
+            scale = from_lane_of_quad(own_scale, k)  # thread k loaded the words of this store
         store_word(word_ptr + k * STEP, words[k], level, scale, mask, levels_ptr, HALVES, SHUFFLE)
 
     if TAIL and program == tl.num_programs(0) - 1:

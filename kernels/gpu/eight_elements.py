@@ -1,7 +1,7 @@
 """What the fast kernels do with eight neighbouring elements: as many as a word has codes.
 
 The eight are a tuple of eight tensors, each of which has one element a thread. So the compiler
-keeps all of them in registers and moves nothing between threads. warp.py says what a word is.
+keeps all of them in registers and moves nothing between threads. warp.py explains what a word is.
 """
 
 from __future__ import annotations

@@ -6,8 +6,8 @@ When a language model writes, one token at a time, each of its matrices is multi
 or by a few, and the time goes into reading the weight. In 4 bits that is a quarter of what it is in
 16. With many rows it pays to dequantize once and to leave the product to the GPU's library.
 
-How a kernel is read, quantize.py says. This one dequantizes the weight tile by tile and multiplies
-each tile as it goes. launch.py calls it; matmul_fast.py does the same sooner.
+The kernel dequantizes the weight tile by tile and multiplies each tile as it goes. quantize.py
+explains how to read it, launch.py calls it, and matmul_fast.py does the same sooner.
 """
 
 from __future__ import annotations

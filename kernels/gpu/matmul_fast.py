@@ -6,10 +6,10 @@ All elements of a block share a scale, so it can wait until their products are s
 
 `matvec_fast_kernel` is for one row x. Its levels and sums are fp32, so it is also the most exact.
 `matmul_fast_kernel` is for more rows, of 16-bit numbers, and for tensor cores: its levels are
-rounded to the dtype of x, its sums are fp32. Both want rows of the weight that are multiples of 32,
-so that a group of 32 neighbours lies in one row and one block. They look levels up as
-dequantize_fast.py does; warp.py says what a warp, a lane and a word are.
-`python -m kernels.machine_code` counts the instructions of all three.
+rounded to the dtype of x, its sums are fp32. In both, the length of a row is a multiple of 32, so
+that a group of 32 neighbours lies in one row and in one block. They look levels up as
+dequantize_fast.py does; warp.py explains what a warp, a lane and a word are.
+`python -m kernels.machine_code` counts the instructions of all three kernels.
 """
 
 from __future__ import annotations

@@ -4,10 +4,12 @@
     code[i]   = how many of the 15 thresholds are below x[i] * (1 / absmax[block])
     byte[i]   = 16 * code[2i] + code[2i + 1]
 
-Many copies of a kernel, called *programs*, run at once, and `tl.program_id(0)` says which of them
-one is. It works on small tensors: `tl.arange` numbers the elements that are its own, `tl.load` and
-`tl.store` move them, and `mask` leaves out those that do not exist. Behind each tensor stands its
-shape. The steps are those of kernels/reference.py, to the last bit; launch.py calls the kernels.
+How to read a kernel: the GPU runs many copies of it at once, called *programs*, and each learns
+from `tl.program_id(0)` which one it is. A program works on small tensors: `tl.arange` numbers the
+elements that are its own, `tl.load` and `tl.store` move them, and `mask` leaves out those that do
+not exist. The comment behind a line gives the shape of its tensor.
+
+The steps are those of kernels/reference.py, to the last bit. launch.py calls the kernels, and
 quantize_fast.py makes the same bytes sooner.
 """
 

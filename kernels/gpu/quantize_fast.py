@@ -1,7 +1,7 @@
 """The fast form of quantize.py: the same bytes, by one comparison an element instead of 15.
 
 `python -m kernels.machine_code --kernel quantize,quantize_fast` counts the instructions that this
-saves. What a warp, a lane, a word and a shuffle are, warp.py says.
+saves. warp.py explains what a warp, a lane, a word and a shuffle are.
 
 The interval [-1, 1] is cut into 31 cells that are 1/15 wide. Thresholds are further apart than
 that, so no cell contains more than one. Here are the cells -4 to 4 of -15 to 15:
