@@ -47,11 +47,11 @@ def store_word(
         word = share_halves(word)
     v = look_up(word, level, levels_ptr, SHUFFLE)
     if HALVES:
-        first = tl.reshape(join_four(v[0], v[1], v[2], v[3]), [T, 4]) * scale[:, None]
-        second = tl.reshape(join_four(v[4], v[5], v[6], v[7]), [T, 4]) * scale[:, None]
+        first = tl.reshape(join_four(v[0], v[1], v[2], v[3]), [T, 4])
+        second = tl.reshape(join_four(v[4], v[5], v[6], v[7]), [T, 4])
         four_ptr = out_ptr[:, None] + tl.arange(0, 4)[None, :]
-        tl.store(four_ptr, first, mask=mask[:, None])
-        tl.store(four_ptr + 8, second, mask=mask[:, None])
+        tl.store(four_ptr, first * scale[:, None], mask=mask[:, None])
+        tl.store(four_ptr + 8, second * scale[:, None], mask=mask[:, None])
     else:
         value = tl.reshape(join_eight(v), [T, 8]) * scale[:, None]
         tl.store(out_ptr[:, None] + tl.arange(0, 8)[None, :], value, mask=mask[:, None])
