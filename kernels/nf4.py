@@ -2,13 +2,18 @@
 
 A weight matrix that was trained looks like numbers drawn from a normal distribution: many small,
 few large. NF4 puts its 16 levels where such numbers are, so that they are used more evenly than
-equal steps would be, and scales every block of 64 weights by its largest absolute value, so that
-all of them are between -1 and 1. A weight then costs 4 bits, and a block the 32 bits of its scale;
-with *double quantization* the scales are stored in 8 bits each, 256 of them sharing one scale of
-their own:
+equal steps would be. Every block of 64 weights is divided by its largest absolute value, `absmax`,
+so that all of them are between -1 and 1, and each becomes the number (*code*) of a level near it:
 
-    weight   = LEVELS[code] * absmax[block]
-    absmax   = DYNAMIC_MAP[absmax_code] * absmax_scale[block of blocks] + absmax_offset
+    code      0    1    2    3    4    5    6   7   8   9  10  11  12  13  14   15
+    level -1.00 -.70 -.53 -.39 -.28 -.18 -.09   0 .08 .16 .25 .34 .44 .56 .72 1.00
+
+    weight = LEVELS[code] * absmax[block]
+
+A weight then costs 4 bits, and a block the 32 bits of its absmax. With *double quantization* the
+absmax is stored in 8 bits, and 256 of them share one scale of their own:
+
+    absmax = DYNAMIC_MAP[absmax_code] * absmax_scale[block of blocks] + absmax_offset
 
 Sources: Dettmers et al. 2023, "QLoRA" (section 3, arXiv 2305.14314); the numbers are those of
 bitsandbytes, which the world's 4-bit checkpoints are written with. The paper's equation 4 describes
@@ -19,7 +24,6 @@ from __future__ import annotations
 
 import json
 import math
-import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import NormalDist
@@ -29,13 +33,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-DTYPES = (torch.float32, torch.float16, torch.bfloat16)
-BLOCK_SIZES = tuple(2**i for i in range(5, 13))  # 32 to 4096
-PAD_CODE = 7  # the level 0.0; fills the last half byte of an odd number of codes
-STATE = ".quant_state.bitsandbytes__"  # and the format: the key of what is no tensor, in a file
+from kernels.checks import check_block_size, check_dtype, check_parts, check_shape, check_type
+
+PAD_CODE = 7  # the level 0; it fills the last half byte when the number of codes is odd
+# A checkpoint keeps a weight's settings under the weight's name, STATE, and the format's name.
+STATE = ".quant_state.bitsandbytes__"
 SETTINGS = f"{STATE}nf4"
 PARTS = ("codes", "absmax", "absmax_codes", "absmax_scale", "absmax_offset")
-FP32: dict[str, Any] = {"dtype": torch.float32, "device": "cpu"}  # whatever torch's defaults are
+FP32: dict[str, Any] = {
+    "dtype": torch.float32,
+    "device": "cpu",
+}  # as defaults may differ
 
 
 def derive_levels() -> Tensor:
@@ -43,8 +51,9 @@ def derive_levels() -> Tensor:
 
     Cut the area under the normal curve between the quantiles 1 - o and o into 8 equal parts on the
     right of zero and 7 on the left, take the curve's quantiles at the cuts and 0 itself, and divide
-    by the largest. o = 0.9677083 keeps the two ends finite: it lies half way between the last of 15
-    and the last of 16 equal parts, averaged: 1 - (1/32 + 1/30) / 2.
+    by the largest. The quantiles of 0 and 1 would be infinite, so o = 0.9677083 stays half a level
+    away from 1: that is 1 / 30 of the area with 15 levels and 1 / 32 with 16, and o is 1 minus the
+    mean of the two.
     """
     quantile = NormalDist().inv_cdf
     o = 0.9677083
@@ -57,9 +66,9 @@ def derive_levels() -> Tensor:
 def derive_dynamic_map() -> Tensor:
     """Returns the 256 values of a scale, -0.993 to 1, fp32 [256], ascending; [127] is 0.
 
-    A sign, a power of ten, and what bits are left for a fraction: of the 7 bits behind the sign,
-    6 - i zeros and a one say "times 10^(i - 6)", and the i bits behind them count the middles of
-    2^i equal steps from 0.1 to 1. The two values left over are 0 and 1.
+    A value has a sign, a power of ten and a fraction, in 8 bits. Behind the sign bit, 6 - i zeros
+    and a one stand for the factor 10^(i - 6), and the i bits that are left number the middles of
+    2^i equal steps from 0.1 to 1. The two codes that this leaves over stand for 0 and 1.
     Source: Dettmers 2015, "8-Bit Approximations for Parallelism in Deep Learning" (1511.04561).
     """
     values = [0.0, 1.0]
@@ -72,7 +81,7 @@ def derive_dynamic_map() -> Tensor:
 
 LEVELS = derive_levels()
 DYNAMIC_MAP = derive_dynamic_map()
-MIDPOINTS = (DYNAMIC_MAP[:-1] + DYNAMIC_MAP[1:]) * 0.5  # a scale goes to the value above there
+MIDPOINTS = (DYNAMIC_MAP[:-1] + DYNAMIC_MAP[1:]) * 0.5  # above one, the next value is nearer
 # x goes to the level above when x > threshold. These are the midpoints of LEVELS as the CUDA
 # kernels of bitsandbytes write them in decimals, so four are the last bit off the exact midpoint.
 THRESHOLD_BITS = (
@@ -80,35 +89,6 @@ THRESHOLD_BITS = (
     0x3DF64863, 0x3E5067E0, 0x3E9582D4, 0x3EC753F9, 0x3F006D03, 0x3F248DAF, 0x3F5C89D9,
 )  # fmt: skip
 THRESHOLDS = torch.from_numpy(np.array(THRESHOLD_BITS, dtype=np.uint32).view(np.float32))
-
-
-def check_block_size(name: str, value: Any) -> int:
-    """Returns value as an int; raises ValueError unless it is a power of two from 32 to 4096."""
-    try:
-        size = operator.index(value)
-    except TypeError:
-        size = 0
-    if size not in BLOCK_SIZES:
-        raise ValueError(f"{name} must be a power of two from 32 to 4096, got {value!r}")
-    return size
-
-
-def check_dtype(name: str, dtype: torch.dtype) -> None:
-    """Raises TypeError unless NF4 knows the dtype."""
-    if dtype not in DTYPES:
-        raise TypeError(f"{name} must be float32, float16 or bfloat16, got {dtype!r}")
-
-
-def check_type(name: str, value: object, kind: type[Tensor | NF4Tensor]) -> None:
-    """Raises TypeError unless value is of that kind; a Tensor has to be dense."""
-    if not isinstance(value, kind):
-        given, maker = type(value).__name__, "torch.as_tensor" if kind is Tensor else "quantize_nf4"
-        raise TypeError(f"{name} must be the {kind.__name__} that {maker} makes, got {given}")
-    if isinstance(value, Tensor) and (value.layout is not torch.strided or value.is_nested):
-        given, todo = f"one of layout {value.layout}", "convert it with .to_dense()"
-        if value.is_nested:
-            given, todo = "a nested one", "take its parts (.unbind()) one by one"
-        raise TypeError(f"{name} must be a dense tensor, got {given}; {todo}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,52 +123,21 @@ class NF4Tensor:
     nested_block_size: int | None = None
 
     def __post_init__(self) -> None:
-        try:
-            sizes = torch.Size(self.shape)
-        except TypeError:
-            sizes = torch.Size([-1])
-        if any(size < 0 for size in sizes):  # torch.compile cannot take the least of unknown sizes
-            raise ValueError(
-                "shape of an NF4Tensor must be the sizes of a tensor, whole numbers from 0, got "
-                f"{self.shape!r}"
-            )
-        object.__setattr__(self, "shape", sizes)
+        object.__setattr__(self, "shape", check_shape(self.shape))
         object.__setattr__(self, "block_size", check_block_size("block_size", self.block_size))
         check_dtype("dtype", self.dtype)
-        n_blocks = math.ceil(self.numel / self.block_size)
-        expected: dict[str, tuple[torch.dtype, tuple[int, ...]]]
-        expected = {"codes": (torch.uint8, (math.ceil(self.numel / 2),))}
+        b = math.ceil(self.numel / self.block_size)
+        parts: dict[str, tuple[torch.dtype, tuple[int, ...]] | None] = dict.fromkeys(PARTS)
+        parts["codes"] = (torch.uint8, (math.ceil(self.numel / 2),))
         if self.nested_block_size is None:
-            expected["absmax"] = (torch.float32, (n_blocks,))
+            parts["absmax"] = (torch.float32, (b,))
         else:
             nested = check_block_size("nested_block_size", self.nested_block_size)
             object.__setattr__(self, "nested_block_size", nested)
-            expected["absmax_codes"] = (torch.uint8, (n_blocks,))
-            n_scales = math.ceil(n_blocks / self.nested_block_size)
-            expected["absmax_scale"] = (torch.float32, (n_scales,))
-            expected["absmax_offset"] = (torch.float32, ())
-        for name in PARTS:
-            part = getattr(self, name)
-            if name not in expected:
-                if part is not None:
-                    kind = "with" if self.double_quant else "without"
-                    raise ValueError(f"an NF4Tensor {kind} double quantization has no {name}")
-                continue
-            dtype, shape = expected[name]
-            is_tensor = isinstance(part, Tensor)
-            if not is_tensor or part.dtype != dtype or tuple(part.shape) != shape:
-                found = "nothing" if part is None else type(part).__name__
-                found = f"{part.dtype} {list(part.shape)}" if is_tensor else found
-                raise ValueError(
-                    f"{name} of an NF4Tensor of shape {list(self.shape)} with block_size "
-                    f"{self.block_size} must be {dtype} {list(shape)}, got {found}"
-                )
-            check_type(name, part, Tensor)
-            if part.device != self.codes.device:
-                raise ValueError(
-                    f"the parts of an NF4Tensor must be on one device; codes are on "
-                    f"{self.codes.device}, {name} is on {part.device}: move one with .to(device)"
-                )
+            parts["absmax_codes"] = (torch.uint8, (b,))
+            parts["absmax_scale"] = (torch.float32, (math.ceil(b / nested),))
+            parts["absmax_offset"] = (torch.float32, ())
+        check_parts(self, parts)
 
     @property
     def numel(self) -> int:

@@ -15,10 +15,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from kernels.backend import check_backend, use_triton
+from kernels.checks import check_block_size, check_dtype, check_finite, check_type
 from kernels.cpu import lookup_tables as cpu
 from kernels.cpu.memory import reshaped
-from kernels.nf4 import NF4Tensor, check_block_size, check_dtype, check_type
-from kernels.reference import check_finite
+from kernels.nf4 import NF4Tensor
 
 # With up to this many rows a product reads the packed weight; with more the weight is dequantized
 # first. In fp32 the kernel reads it again for each row. The numbers are estimates; the rows "ours,
@@ -158,7 +158,7 @@ def quantize(
     """Returns weight in NF4, by the Triton kernels or on the processor."""
     if not use_triton(backend, weight.device):
         return cpu.quantize(weight, block_size, nested_block_size)
-    from kernels.gpu import quantize as gpu
+    from kernels.gpu import launch as gpu
 
     q = gpu.quantize(weight, block_size, nested_block_size)
     if not (weight.is_cuda and torch.cuda.is_current_stream_capturing()):
@@ -172,7 +172,7 @@ def dequantize(q: NF4Tensor, dtype: torch.dtype, backend: str | None) -> Tensor:
     """Returns q's numbers, by the Triton kernels or on the processor."""
     if not use_triton(backend, q.device):
         return cpu.dequantize(q, dtype)
-    from kernels.gpu import dequantize as gpu
+    from kernels.gpu import launch as gpu
 
     return gpu.dequantize(q, dtype)
 
@@ -183,7 +183,7 @@ def multiply(x: Tensor, q: NF4Tensor, bias: Tensor | None, backend: str | None) 
     if not few or not use_triton(backend, x.device):
         product = F.linear(x, dequantize(q, x.dtype, backend), bias)
         return reshaped(product, product.shape)
-    from kernels.gpu import matmul as gpu
+    from kernels.gpu import launch as gpu
 
     product = gpu.matmul(x, q)
     return product if bias is None else product.add_(bias)

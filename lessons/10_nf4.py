@@ -34,7 +34,7 @@ from torch import Tensor
 from kernels import dequantize_nf4, quantize_nf4
 from kernels.backend import has_triton
 from kernels.nf4 import LEVELS, THRESHOLDS
-from kernels.reference import block_absmax, encode, normalise, unpack
+from kernels.reference import block_absmax, encode_nf4, normalise, unpack
 from lessons.held_out import HeldOut
 from minigpt import GPT, load_gpt2, load_pretrained
 from minigpt.quantization import fake_quantize, layers_to_quantize
@@ -328,8 +328,8 @@ course.compare(
 # way:
 #
 # - weights come as even and odd ones, because two of them share a byte;
-# - `largest_of_rows` compares the bits of |weight| as whole numbers. They are in the same order,
-#   and NaN is above all, so that none is lost;
+# - `row_max` compares the bits of |weight| as whole numbers. They are in the same order, and NaN is
+#   above all, so that none is lost;
 # - `reciprocal` is 1 / absmax, but never infinity: 0 times that is NaN, and a block may be all
 #   zeros.
 
@@ -337,19 +337,19 @@ course.compare(
 few = torch.randn(15)
 codes, absmax, back = torch.zeros(8, dtype=torch.uint8), torch.zeros(2), torch.zeros(15)
 if has_triton():
-    from kernels.gpu.dequantize import block_scale, dequantize_kernel, dequantize_some
+    from kernels.gpu.dequantize import Scales, block_scale, dequantize_kernel
     from kernels.gpu.quantize import quantize_kernel
     from lessons.kernel_views.trace import trace
 
     print(f"weight = {few}\n")
-    parts = few, THRESHOLDS, codes, absmax, 0, 15
+    parts = few, THRESHOLDS, codes, absmax, 15
     trace(lambda: quantize_kernel[(1,)](*parts, BLOCK_SIZE=8, SIZE=16), quantize_kernel)
     print(f"\nleft in memory: codes {bytes(codes.tolist()).hex(' ')}, absmax {absmax}\n")
-    inputs = codes, absmax, None, None, None, LEVELS, None, back, 15
-    sizes = {"BLOCK_SIZE": 8, "NESTED_BLOCK_SIZE": None, "SIZE": 16, "INTERPRETED": True}
-    kernels = dequantize_kernel, dequantize_some, block_scale
+    inputs = codes, LEVELS, Scales(absmax), back, 15
+    sizes = {"BLOCK_SIZE": 8, "NESTED_BLOCK_SIZE": None, "SIZE": 16}
+    kernels = dequantize_kernel, block_scale
     trace(lambda: dequantize_kernel[(1,)](*inputs, **sizes), *kernels)
-    expected = encode(normalise(few, block_absmax(few, 8), 8)).int()
+    expected = encode_nf4(normalise(few, block_absmax(few, 8), 8)).int()
     assert torch.equal(unpack(codes, 15).int(), expected)
     assert torch.equal(back, LEVELS[expected] * absmax.repeat_interleave(8)[:15])
     print(f"\nleft in memory: {back}\nthe same as by hand, in every bit")

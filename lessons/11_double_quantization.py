@@ -31,7 +31,7 @@ from torch import Tensor
 
 from kernels import dequantize_nf4, quantize_nf4
 from kernels.nf4 import DYNAMIC_MAP
-from kernels.reference import block_absmax, encode_dynamic, in_blocks
+from kernels.reference import block_absmax, encode_scale, in_blocks
 from lessons.held_out import HeldOut
 from minigpt import load_pretrained
 from minigpt.float_formats import FP8_E4M3
@@ -205,7 +205,7 @@ course.save_figure(figure, "dynamic_map")
 # %%
 top = FP8_E4M3.largest
 ways = {
-    "dynamic map": lambda y: DYNAMIC_MAP[encode_dynamic(y).int()],
+    "dynamic map": lambda y: DYNAMIC_MAP[encode_scale(y).int()],
     "int8": lambda y: torch.round(127 * y) / 127,
     "FP8 (E4M3)": lambda y: (top * y).to(torch.float8_e4m3fn).float() / top,
 }

@@ -68,7 +68,7 @@ def quantizers(weights: Sequence[Tensor]) -> Contenders:
     "ours" leaves out the search for NaN and Inf, which no other contender does and for which Python
     has to wait until the GPU is done. "ours, checked" is the whole of `quantize_nf4`.
     """
-    from kernels.gpu.quantize import quantize  # needs triton
+    from kernels.gpu.launch import quantize  # needs triton
 
     count, device = len(weights), weights[0].device
     thresholds, midpoints = THRESHOLDS.to(device), MIDPOINTS.to(device)
@@ -158,7 +158,7 @@ def both_ways(packed: Sequence[NF4Tensor]) -> Products:
     `nf4_linear` chooses between them by the number of rows: kernels.ops.FEW_ROWS is to say where
     the second gets faster.
     """
-    from kernels.gpu.matmul import matmul  # needs triton
+    from kernels.gpu.launch import matmul  # needs triton
 
     count = len(packed)
     return {

@@ -18,7 +18,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from kernels.nf4 import DTYPES, DYNAMIC_MAP, LEVELS, MIDPOINTS, THRESHOLDS, NF4Tensor
+from kernels.checks import DTYPES
+from kernels.nf4 import DYNAMIC_MAP, LEVELS, MIDPOINTS, THRESHOLDS, NF4Tensor
 
 SOURCE = Path(__file__).with_name("avx512.c")
 FLAGS = ["-O2", "-mavx512f", "-mavx512bw", "-mavx512vl", "-fopenmp", "-shared", "-fPIC"]

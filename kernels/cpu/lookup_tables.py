@@ -12,15 +12,15 @@ import math
 import torch
 from torch import Tensor
 
+from kernels.checks import check_finite
 from kernels.cpu import avx512
 from kernels.cpu.memory import new_tensor, recycled_tensor
 from kernels.cpu.threads import share
 from kernels.nf4 import LEVELS, THRESHOLDS, NF4Tensor
 from kernels.reference import (
     block_scales,
-    check_finite,
     in_blocks,
-    mean_of,
+    mean,
     quantize_scales,
     reciprocal,
 )
@@ -46,7 +46,7 @@ def quantize_scales_fast(absmax: Tensor, block_size: int) -> tuple[Tensor, Tenso
     """Returns what `quantize_scales` returns, in machine code if possible."""
     if not avx512.usable(absmax.device):
         return quantize_scales(absmax, block_size)
-    offset = mean_of(absmax)
+    offset = mean(absmax)
     scale = absmax.new_empty(math.ceil(len(absmax) / block_size))
     codes = torch.empty_like(absmax, dtype=torch.uint8)
     avx512.quantize_scales(absmax, block_size, offset, scale, codes)
@@ -130,7 +130,7 @@ def quantize_with_tables(x: Tensor, block_size: int, absmax: Tensor, codes: Tens
             cell.copy_(torch.add(y, 1, out=chunk).mul_(N_CELLS / 2))  # cell_of(y)
             torch.index_select(cells, 0, cell, out=code)
             unsure = (code.view(torch.int64) & UNSURE_WORD).nonzero().flatten()
-            exact = torch.bucketize(y.view(-1, 8)[unsure], thresholds)  # as `encode`
+            exact = torch.bucketize(y.view(-1, 8)[unsure], thresholds)  # as `encode_nf4`
             code.view(-1, 8)[unsure] = exact.to(torch.uint8)
             # A pair of codes, little-endian, is a + 256 b; the packed byte is 16 a + b.
             pair = code.view(torch.int16)

@@ -1,1 +1,1 @@
-"""NF4 on a GPU: Triton kernels, each plain to read first and fast beside it."""
+"""NF4 on a GPU: plain Triton kernels to read, fast ones beside them, and what launches them."""

@@ -1,12 +1,22 @@
-"""What the 32 threads of a warp can tell each other, as small functions for the fast kernels.
+"""How the threads of a warp hand each other registers: small functions for the fast kernels.
 
-A shuffle hands every lane of a warp a register of another lane: no memory, no barrier. Triton has
-no word for it, so these are lines of PTX, NVIDIA's assembly language ("PTX ISA", shfl.sync).
-All of them take and give tensors whose element t is held by thread t of the program, and all lanes
-have to be there: they must not stand inside a condition. In a mask 0xSSCC of shfl.sync, SS are the
-bits of the lane's number that it keeps, CC is the last lane.
+The words that all the fast kernels use:
 
-The interpreter and GPUs of other makers do not know PTX; kernels choose another way there.
+    program  one run of a kernel, for one part of the tensor; on a GPU 32 to 256 threads share it
+    thread   what has registers of its own; thread t of a program holds element t of a tensor
+    warp     32 neighbouring threads, which execute each instruction together
+    lane     a thread's number in its warp, 0 to 31
+    quad     four neighbouring threads of a warp, beginning with lane 0, 4, 8, ...
+    word     32 bits, one register: here eight codes, the first in the upper half of the lowest byte
+    sector   32 neighbouring bytes of memory, the least that is read or written at a time
+    shuffle  an instruction that gives each lane the register of another lane
+
+A shuffle needs no memory and no barrier. Triton has no function for it, so these are lines of PTX,
+NVIDIA's assembly language ("PTX ISA", shfl.sync). All lanes of a warp must take part, so none of
+these functions may stand inside a condition. In a mask 0xSSCC of shfl.sync, SS are the bits of the
+lane that stay as they are, CC is the last lane.
+
+The interpreter and GPUs of other makers do not know PTX; there kernels take SHUFFLE=False.
 """
 
 from __future__ import annotations
@@ -17,7 +27,7 @@ import triton.language as tl
 
 @triton.jit
 def own_lane(like):
-    """Number of the lane, 0 to 31, that handles the element: int32, of the shape of `like`."""
+    """Returns the lane that holds each element, 0 to 31: int32, of the shape of `like`."""
     return tl.inline_asm_elementwise(
         "mov.u32 $0, %laneid;", "=r,r", [like], tl.int32, is_pure=True, pack=1
     )
@@ -25,8 +35,8 @@ def own_lane(like):
 
 @triton.jit
 def from_lane_of_quad(value, lane: tl.constexpr):
-    """fp32 value that the lane-th (0 to 3) of the four threads of a quad holds."""
-    # 0x1c1f: the two low bits of the lane's number are free, the upper three stay the thread's own.
+    """Returns the fp32 value that thread number `lane`, 0 to 3, of the quad holds."""
+    # 0x1c1f: the two low bits of the lane are free, the upper three stay the thread's own.
     return tl.inline_asm_elementwise(
         "shfl.sync.idx.b32 $0, $1, $2, 0x1c1f, 0xffffffff;",
         "=r,r,r", [value, lane], tl.float32, is_pure=False, pack=1,
@@ -35,10 +45,10 @@ def from_lane_of_quad(value, lane: tl.constexpr):
 
 @triton.jit
 def transpose_quad(a, b, c, d):
-    """Turn round the 4 x 4 words of a quad: word k of thread t becomes word t of thread k.
+    """Transposes the 4 x 4 words of a quad: word k of thread t becomes word t of thread k.
 
-    Four int32 in, four out. 2 x 2 words change places with the neighbour's, then with those of the
-    thread two away.
+    It takes four int32 and returns four. First each thread exchanges two of its words with its
+    neighbour, then two with the thread two away.
     """
     return tl.inline_asm_elementwise(
         """
@@ -75,8 +85,11 @@ def transpose_quad(a, b, c, d):
 
 @triton.jit
 def share_halves(word):
-    """Halves of the words of two neighbours, int32: the even thread gets both lower halves (16
-    bits, the first four codes), the odd one both upper, its neighbour's first."""
+    """Returns halves of the words of two neighbouring threads, as an int32 of two halves.
+
+    The even thread gets the two lower halves, each with the first four codes of a word; the odd one
+    gets the two upper halves. The even thread's word comes first.
+    """
     return tl.inline_asm_elementwise(
         """
         {
@@ -96,11 +109,10 @@ def share_halves(word):
 
 @triton.jit
 def look_up(word, level, levels_ptr, SHUFFLE: tl.constexpr):
-    """Levels of the eight codes in a word, as a tuple of fp32, in the order of the elements.
+    """Returns the levels of the eight codes in a word, as a tuple of fp32.
 
-    The first code is the upper half of the lowest byte. With SHUFFLE, `level` must hold
-    LEVELS[l % 16] in lane l of the warp. The instruction looks at the five lowest bits of its
-    index, one more than a code has; as lanes l and l + 16 hold the same, no code has to be masked.
+    With SHUFFLE, lane l must hold LEVELS[l % 16] in `level`. A shuffle uses the five low bits of
+    its index, one more than a code has; as lanes l and l + 16 hold the same, no code needs a mask.
     """
     if SHUFFLE:
         return tl.inline_asm_elementwise(

@@ -87,7 +87,7 @@ def compile_for(configuration: LaunchConfiguration, arch: str) -> Any:
 
     if not isinstance(configuration.fn, triton.JITFunction):
         raise RuntimeError("with TRITON_INTERPRET=1 Triton compiles nothing; start without it")
-    constants = dict(configuration.constexprs)
+    constants: dict[Any, Any] = dict(configuration.constexprs)
     if arch.startswith("sm_"):
         target = GPUTarget("cuda", int(arch.removeprefix("sm_")), 32)
     else:
@@ -96,9 +96,13 @@ def compile_for(configuration: LaunchConfiguration, arch: str) -> Any:
             constants["SHUFFLE"] = False
     names = configuration.fn.arg_names
     signature = {name: configuration.signature.get(name, "constexpr") for name in names}
-    aligned = {
-        (i,): [["tt.divisibility", 16]] for i, name in enumerate(names) if "*" in signature[name]
-    }
+    aligned: dict[tuple[int, ...], Any] = {}
+    for i, kinds in enumerate(signature.values()):
+        members: dict[tuple[int, ...], str] = {(i,): kinds}
+        if isinstance(kinds, tuple):
+            members = {(i, j): kind for j, kind in enumerate(kinds)}
+            constants |= {place: None for place, kind in members.items() if kind == "constexpr"}
+        aligned |= {place: [["tt.divisibility", 16]] for place, k in members.items() if "*" in k}
     source = ASTSource(configuration.fn, signature, constants, aligned)
     options = {"num_warps": configuration.num_warps, **configuration.options}
     return triton.compile(source, target=target, options=options)
@@ -217,7 +221,10 @@ def compilers() -> ProcessPoolExecutor:
 
 def runs_on(configuration: LaunchConfiguration, arch: str) -> bool:
     """Returns whether the launchers launch the configuration on this arch."""
-    return not arch.startswith("sm_") or int(arch.removeprefix("sm_")) >= configuration.since
+    return (
+        not arch.startswith("sm_")
+        or divmod(int(arch.removeprefix("sm_")), 10) >= configuration.since
+    )
 
 
 def table(

@@ -11,8 +11,16 @@ from collections.abc import Iterator
 from itertools import product
 from typing import Any, NamedTuple
 
-from kernels.gpu import dequantize, matmul, quantize
-from kernels.nf4 import BLOCK_SIZES, THRESHOLDS
+from kernels.checks import BLOCK_SIZES
+from kernels.gpu import launch
+from kernels.gpu.dequantize import Scales, dequantize_kernel
+from kernels.gpu.dequantize_fast import dequantize_fast_kernel
+from kernels.gpu.eight_elements import GROUP
+from kernels.gpu.matmul import matmul_kernel
+from kernels.gpu.matmul_fast import OUTPUTS, matmul_fast_kernel, matvec_fast_kernel
+from kernels.gpu.quantize import quantize_kernel, quantize_scales_kernel
+from kernels.gpu.quantize_fast import quantize_fast_kernel
+from kernels.nf4 import THRESHOLDS
 
 DTYPES = ("bf16", "fp16", "fp32")  # Triton's names
 
@@ -25,7 +33,8 @@ class LaunchConfiguration(NamedTuple):
         fn: the function, decorated with triton.jit.
         signature: types of all arguments but constants, in Triton's notation: "*u8" for a pointer
             to uint8, "*fp32", "*fp16", "*bf16", "i32", "i64". Pointers are assumed to be divisible
-            by 16, as torch's allocators guarantee.
+            by 16, as torch's allocators guarantee. In a tuple such as `Scales` each member has a
+            type; "constexpr" says that it is None.
         constexprs: values of the arguments that are compile-time constants.
         num_warps: how many warps a program runs on.
         elements: elements of the weight that a program handles or, in a kernel with a loop over the
@@ -34,14 +43,14 @@ class LaunchConfiguration(NamedTuple):
         block_size: how many elements share a scale.
         double_quant: whether the scales are quantized too.
         options: more options of the compiler, such as {"enable_fp_fusion": False}.
-        since: the compute capability, times 10, of the oldest NVIDIA GPU it is launched on.
+        since: the compute capability of the oldest NVIDIA GPU it is launched on.
         turns: how often a loop that is not over the weight runs, such as one over 15 thresholds;
             None if there is no such loop. The compiler unrolls it for some GPUs only.
     """
 
     kernel: str
     fn: Any
-    signature: dict[str, str]
+    signature: dict[str, Any]
     constexprs: dict[str, Any]
     num_warps: int
     elements: int
@@ -49,7 +58,7 @@ class LaunchConfiguration(NamedTuple):
     block_size: int
     double_quant: bool
     options: dict[str, Any]
-    since: int = 75
+    since: tuple[int, int] = (7, 5)
     turns: int | None = None
 
 
@@ -81,66 +90,67 @@ def launch_configuration(
     """
     if kernel.startswith("quantize"):
         return of_quantize(kernel, dtype, block_size)
-    given = {"codes_ptr": "*u8", "levels_ptr": "*fp32", "map_ptr": "*fp32", "out_ptr": f"*{dtype}"}
-    single = {"absmax_ptr": "*fp32"}
-    double = {"absmax_codes_ptr": "*u8", "absmax_scale_ptr": "*fp32", "absmax_offset_ptr": "*fp32"}
-    present, absent = (double, single) if nested_block_size else (single, double)
+    scales = Scales("*fp32", *4 * ["constexpr"])
+    if nested_block_size:
+        scales = Scales("constexpr", "*u8", "*fp32", "*fp32", "*fp32")
+    given: dict[str, Any] = {"codes_ptr": "*u8", "levels_ptr": "*fp32", "scales": scales}
     constants: dict[str, Any] = {"BLOCK_SIZE": block_size, "NESTED_BLOCK_SIZE": nested_block_size}
-    constants |= {"INTERPRETED": False, **dict.fromkeys(absent)}
     fn: Any
-    num_warps, since = 4, 75
+    num_warps, since = 4, (7, 5)
     name, _, number = kernel.rpartition("_")
+    if kernel.startswith("dequantize"):
+        given |= {"out_ptr": f"*{dtype}", "n": n}
+    else:
+        given |= {"x_ptr": f"*{dtype}", "y_ptr": f"*{dtype}", "out_features": "i32"}
     if kernel == "dequantize":
-        fn, elements = dequantize.dequantize_kernel, dequantize.PLAIN_SIZE
-        given |= {"n": n}
+        fn, elements = dequantize_kernel, launch.DEQUANTIZE_SIZE
         constants |= {"SIZE": elements}
     elif kernel.startswith("dequantize_fast"):
-        fn, threads = dequantize.dequantize_fast_kernel, dequantize.THREADS
-        num_warps, elements = threads // 32, threads * dequantize.PER_THREAD.value
-        given |= {"n": n}
+        fn, threads = dequantize_fast_kernel, launch.THREADS
+        num_warps, elements = threads // 32, threads * GROUP.value
         constants |= {"THREADS": threads, "TAIL": kernel.endswith("tail"), "SHUFFLE": True}
     elif name == "matvec_fast":
-        fn, threads = matmul.matvec_fast_kernel, int(number)
-        num_warps, elements = threads // 32, threads * matmul.GROUP.value * matmul.OUTPUTS
-        given |= {"x_ptr": f"*{dtype}", "out_features": "i32", "groups": "i32"}
+        fn, threads = matvec_fast_kernel, int(number)
+        num_warps, elements = threads // 32, threads * GROUP.value * OUTPUTS
+        given |= {"groups": "i32"}
         constants |= {"THREADS": threads, "SHUFFLE": True}
     elif name == "matmul_fast":
-        fn, sizes, since = matmul.matmul_fast_kernel, matmul.TENSOR_CORES, matmul.AMPERE
-        num_warps, elements = sizes["SLICES"], sizes["OUT"] * sizes["SLICES"] * int(number)
-        given |= {"x_ptr": f"*{dtype}", "rows": "i32", "out_features": "i32", "groups": "i32"}
-        constants |= {**sizes, "K": int(number), "SHUFFLE": True}
+        fn, sizes, since = matmul_fast_kernel, launch.FAST_TILES, launch.MIN_CAPABILITY
+        num_warps, elements = sizes["SLICES"], sizes["TILE_O"] * sizes["SLICES"] * int(number)
+        given |= {"rows": "i32", "groups": "i32"}
+        constants |= {**sizes, "TILE_K": int(number), "SHUFFLE": True}
     else:
-        fn, sizes = matmul.matmul_kernel, matmul.PLAIN
-        elements = sizes["OUT"] * sizes["K"]
-        given |= {"x_ptr": f"*{dtype}", "rows": "i32", "out_features": "i32", "in_features": "i32"}
+        fn, sizes = matmul_kernel, launch.TILES
+        elements = sizes["TILE_O"] * sizes["TILE_K"]
+        given |= {"rows": "i32", "in_features": "i32"}
         constants |= sizes
     return LaunchConfiguration(
-        kernel, fn, given | present, constants, num_warps, elements,
-        dtype, block_size, nested_block_size is not None, dequantize.OPTIONS, since,
+        kernel, fn, given, constants, num_warps, elements,
+        dtype, block_size, nested_block_size is not None, launch.OPTIONS, since,
     )  # fmt: skip
 
 
 def of_quantize(kernel: str, dtype: str, block_size: int) -> LaunchConfiguration:
-    """Returns a kernel of quantize.py for these constants."""
+    """Returns a kernel of quantize.py or quantize_fast.py for these constants."""
     fn: Any
     num_warps, turns = 4, None
     constants: dict[str, Any] = {"BLOCK_SIZE": block_size}
-    given = {"weight_ptr": f"*{dtype}", "codes_ptr": "*u8", "absmax_ptr": "*fp32"}
+    given = {"x_ptr": f"*{dtype}", "codes_ptr": "*u8", "absmax_ptr": "*fp32"}
     if kernel == "quantize_scales":
-        fn, elements = quantize.quantize_scales_kernel, 256 * 64
+        fn, elements = quantize_scales_kernel, 256 * 64
         given = {"absmax_ptr": "*fp32", "offset_ptr": "*fp32", "midpoints_ptr": "*fp32"}
-        given |= {"codes_ptr": "*u8", "scale_ptr": "*fp32", "n": "i32"}
+        given |= {"codes_ptr": "*u8", "scale_ptr": "*fp32", "b": "i32"}
         constants = {"BLOCK_SIZE": 256}
     elif kernel == "quantize":
-        fn, elements, turns = quantize.quantize_kernel, quantize.PLAIN_SIZE, len(THRESHOLDS)
-        given |= {"thresholds_ptr": "*fp32", "first": "i32", "n": "i32"}
+        fn, elements, turns = quantize_kernel, launch.QUANTIZE_SIZE, len(THRESHOLDS)
+        given |= {"thresholds_ptr": "*fp32", "n": "i32"}
         constants |= {"SIZE": elements}
     else:
-        fn, threads = quantize.quantize_fast_kernel, quantize.THREADS
-        num_warps, elements = threads // 32, threads * quantize.PER_THREAD.value
+        fn, threads = quantize_fast_kernel, launch.THREADS
+        num_warps, elements = threads // 32, threads * GROUP.value
         given |= {"cells_ptr": "*i32"}
         constants |= {"THREADS": threads, "SHUFFLE": True}
     return LaunchConfiguration(
         kernel, fn, given, constants, num_warps, elements, dtype, block_size,
-        kernel == "quantize_scales", quantize.OPTIONS, turns=turns,
+        kernel == "quantize_scales", launch.OPTIONS, turns=turns,
     )  # fmt: skip

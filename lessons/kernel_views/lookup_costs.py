@@ -24,7 +24,7 @@ from collections import Counter
 import triton
 import triton.language as tl
 
-from kernels.gpu.dequantize import round_to
+from kernels.gpu.eight_elements import join_eight
 from kernels.gpu.warp import look_up, own_lane
 from kernels.machine_code.assembly import Instruction, parse_sass
 from kernels.machine_code.measure import compile_for, disassemble
@@ -70,7 +70,7 @@ def tree(code):
 @triton.jit
 def lookup_kernel(
     codes_ptr, absmax_ptr, levels_ptr, out_ptr,
-    WORDS: tl.constexpr, WAY: tl.constexpr, INTERPRETED: tl.constexpr,
+    WORDS: tl.constexpr, WAY: tl.constexpr,
 ):  # fmt: skip
     """Dequantizes WORDS words from word p * WORDS on in program p, without a check of bounds."""
     thread = tl.program_id(0) * WORDS + tl.arange(0, WORDS)
@@ -84,17 +84,15 @@ def lookup_kernel(
     else:
         level = tl.load(levels_ptr + (own_lane(thread) & 15)) if WAY == "shuffle" else scale
         v = look_up(word, level, levels_ptr, WAY == "shuffle")
-    even = tl.join(tl.join(v[0], v[4]), tl.join(v[2], v[6]))
-    odd = tl.join(tl.join(v[1], v[5]), tl.join(v[3], v[7]))
-    value = tl.reshape(tl.join(even, odd), [WORDS, 8]) * scale[:, None]
+    value = tl.reshape(join_eight(v), [WORDS, 8]) * scale[:, None]
     place = thread[:, None] * 8 + tl.arange(0, 8)[None, :]
-    tl.store(out_ptr + place, round_to(value, out_ptr.dtype.element_ty, INTERPRETED))
+    tl.store(out_ptr + place, value)
 
 
 def launch_configuration(way: str) -> LaunchConfiguration:
     """Returns the kernel's description for `kernels.machine_code`."""
     types = {"codes_ptr": "*u8", "absmax_ptr": "*fp32", "levels_ptr": "*fp32", "out_ptr": "*bf16"}
-    constants = {"WORDS": WORDS, "WAY": way, "INTERPRETED": False}
+    constants = {"WORDS": WORDS, "WAY": way}
     return LaunchConfiguration(
         way,
         lookup_kernel,

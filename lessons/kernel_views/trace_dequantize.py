@@ -14,12 +14,12 @@ os.environ["TRITON_INTERPRET"] = "1"  # Triton reads the variable when it is imp
 
 import torch
 
-from kernels.gpu.dequantize import block_scale, dequantize_kernel
+from kernels.gpu.dequantize import Scales, block_scale, dequantize_kernel
 from kernels.nf4 import DYNAMIC_MAP, LEVELS
 from kernels.reference import (
     block_absmax,
     dequantize_scales,
-    encode,
+    encode_nf4,
     normalise,
     pack,
     quantize_scales,
@@ -33,14 +33,14 @@ def main() -> None:
     torch.set_printoptions(precision=3)
     x = torch.randn(16, generator=torch.Generator().manual_seed(0))
     absmax = block_absmax(x, 4)  # [4]
-    codes = pack(encode(normalise(x, absmax, 4)))  # [8]
+    codes = pack(encode_nf4(normalise(x, absmax, 4)))  # [8]
     scales = quantize_scales(absmax, 2)  # codes [4], scale [2], offset
     print(f"absmax        {absmax}, which became")
     for name, part in zip(("absmax_codes", "absmax_scale", "absmax_offset"), scales, strict=True):
         print(f"{name:<13} {part!r}")
     out = torch.empty(16)
-    parts = codes, None, *scales, LEVELS, DYNAMIC_MAP, out, 16
-    sizes = {"BLOCK_SIZE": 4, "NESTED_BLOCK_SIZE": 2, "SIZE": 16, "INTERPRETED": True}
+    parts = codes, LEVELS, Scales(None, *scales, DYNAMIC_MAP), out, 16
+    sizes = {"BLOCK_SIZE": 4, "NESTED_BLOCK_SIZE": 2, "SIZE": 16}
     trace(lambda: dequantize_kernel[(1,)](*parts, **sizes), block_scale)
     expected = LEVELS[unpack(codes, 16).int()]
     expected = expected * dequantize_scales(*scales, 2).repeat_interleave(4)

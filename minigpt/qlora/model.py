@@ -22,7 +22,7 @@ from typing import TypeVar
 
 from torch import nn
 
-from kernels.nf4 import check_block_size
+from kernels.checks import check_block_size
 from minigpt.layers import linear_layers, matches, within_block
 from minigpt.qlora.layer import NF4Linear
 

@@ -24,7 +24,7 @@ from kernels import NF4Tensor, dequantize_nf4, nf4_linear, quantize_nf4
 from kernels.backend import has_triton
 from kernels.bench.contenders import bitsandbytes, their_quantize
 from kernels.bench.gpu import SHAPES, relative_error
-from kernels.nf4 import DTYPES
+from kernels.checks import DTYPES
 
 pytestmark = [
     pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU"),

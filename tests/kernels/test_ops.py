@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-import kernels.gpu.dequantize
+import kernels.gpu.launch
 from kernels import dequantize_nf4, nf4_linear, ops, quantize_nf4
 from kernels.cpu.lookup_tables import SMALL
 from kernels.reference import dequantize_plainly, quantize_plainly
@@ -106,8 +106,8 @@ def test_few_rows_are_multiplied_with_the_packed_weight(
         dequantized.append(n_rows)
         return dequantize(*arguments)
 
-    dequantize = kernels.gpu.dequantize.dequantize
-    monkeypatch.setattr(kernels.gpu.dequantize, "dequantize", count)
+    dequantize = kernels.gpu.launch.dequantize
+    monkeypatch.setattr(kernels.gpu.launch, "dequantize", count)
     x, weight = torch.randn(n_rows, 64, dtype=dtype), torch.randn(16, 64, dtype=dtype)
     nf4_linear(x, quantize_nf4(weight), backend="triton")
     assert bool(dequantized) == (n_rows > ops.FEW_ROWS[dtype])

@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import doctest
 import math
 
 import numpy as np
 import pytest
 import torch
 
+from kernels import reference
 from kernels.nf4 import DYNAMIC_MAP, LEVELS, THRESHOLDS
-from kernels.reference import dequantize_scales, encode, pack, quantize_scales, unpack
+from kernels.reference import dequantize_scales, encode_nf4, pack, quantize_scales, unpack
+
+
+def test_the_example_in_the_docstring_is_what_happens() -> None:
+    found = doctest.testmod(reference)
+    assert found.attempted > 5
+    assert found.failed == 0
 
 
 def test_a_tie_goes_to_the_lower_level() -> None:
     up, down = torch.tensor(math.inf), torch.tensor(-math.inf)
-    assert encode(THRESHOLDS).tolist() == list(range(15))
-    assert encode(torch.nextafter(THRESHOLDS, up)).tolist() == list(range(1, 16))
-    assert encode(torch.nextafter(THRESHOLDS, down)).tolist() == list(range(15))
-    assert encode(LEVELS).tolist() == list(range(16))
+    assert encode_nf4(THRESHOLDS).tolist() == list(range(15))
+    assert encode_nf4(torch.nextafter(THRESHOLDS, up)).tolist() == list(range(1, 16))
+    assert encode_nf4(torch.nextafter(THRESHOLDS, down)).tolist() == list(range(15))
+    assert encode_nf4(LEVELS).tolist() == list(range(16))
 
 
 def test_packing_keeps_the_first_of_two_in_the_high_half() -> None:

@@ -15,10 +15,11 @@ from torch import Tensor
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from kernels import dequantize_nf4, ops, quantize_nf4
+from kernels.checks import BLOCK_SIZES, DTYPES
 from kernels.cpu import avx512
 from kernels.cpu import lookup_tables as cpu
-from kernels.nf4 import BLOCK_SIZES, DTYPES, DYNAMIC_MAP, MIDPOINTS, NF4Tensor
-from kernels.reference import dequantize_plainly, mean_of, quantize_plainly, quantize_scales
+from kernels.nf4 import DYNAMIC_MAP, MIDPOINTS, NF4Tensor
+from kernels.reference import dequantize_plainly, mean, quantize_plainly, quantize_scales
 from tests.kernels.tiny import random_nf4
 
 ROOT = Path(__file__).parents[3]
@@ -76,7 +77,7 @@ def test_scales_get_the_codes_of_the_plain_path(block_size: int) -> None:
     ends = torch.tensor([1.0, -1.0]).expand(len(rows), 2)  # the largest of a block is 1, so z is y
     absmax = torch.cat([rows, ends], dim=1).flatten()
     absmax = torch.cat([absmax, -absmax])
-    assert mean_of(absmax) == 0
+    assert mean(absmax) == 0
     assert_scales_are_quantized_plainly(absmax, block_size)
     for n in (0, 1, 15, 16, 17, block_size - 1, block_size, block_size + 1, 3 * block_size + 31):
         for top in (1e-45, 1e-39, 1.0, 3e38):
@@ -143,7 +144,8 @@ GUARDED = """
 import ctypes, mmap, sys
 import torch
 from kernels.cpu import avx512
-from kernels.nf4 import DTYPES, NF4Tensor
+from kernels.checks import DTYPES
+from kernels.nf4 import NF4Tensor
 from kernels.reference import dequantize_plainly, quantize_plainly, quantize_scales
 from tests.kernels.tiny import random_nf4
 

@@ -11,9 +11,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from kernels.checks import BLOCK_SIZES
 from kernels.cpu import avx512
 from kernels.cpu.lookup_tables import CHUNK, SMALL, THREAD_CHUNK, dequantize, quantize
-from kernels.nf4 import BLOCK_SIZES, LEVELS, THRESHOLDS, NF4Tensor
+from kernels.nf4 import LEVELS, THRESHOLDS, NF4Tensor
 from kernels.reference import dequantize_plainly, normalise, quantize_plainly, unpack
 
 DTYPES = (torch.float32, torch.float16, torch.bfloat16)

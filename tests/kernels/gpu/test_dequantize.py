@@ -17,8 +17,9 @@ from torch import Tensor
 
 pytest.importorskip("triton")
 
-from kernels.gpu.dequantize import THREADS, dequantize
-from kernels.nf4 import BLOCK_SIZES, DYNAMIC_MAP, LEVELS, NF4Tensor
+from kernels.checks import BLOCK_SIZES
+from kernels.gpu.launch import THREADS, dequantize, pointers
+from kernels.nf4 import DYNAMIC_MAP, LEVELS, NF4Tensor
 from kernels.reference import dequantize_plainly
 from tests.kernels.paper_gpu import ptx
 from tests.kernels.tiny import random_nf4
@@ -155,7 +156,8 @@ def test_the_compiled_kernel_gives_the_bits_of_the_definition(
     ):  # fmt: skip
         q = random_nf4(n, block_size, nested_block_size)
         out = poisoned(n, DTYPES[dtype])
-        given = [*q.parts.values(), LEVELS, DYNAMIC_MAP, out, n]
+        codes, levels, scales = pointers(q)
+        given = [codes, levels, *(part for part in scales if part is not None), out, n]
         programs = max(1, -(-(n // 128 * 128) // PER_PROGRAM))
         filled = ptx.run(listings[job], programs, given, THREADS)
         assert same_bits(out, expected(q, DTYPES[dtype])), n
@@ -173,9 +175,9 @@ def test_elements_behind_the_first_two_to_the_33_are_found(
     codes, absmax_codes, absmax_scale, absmax_offset = q.parts.values()
     out = poisoned(n - first, torch.bfloat16)
     given = [
-        ptx.Part(codes, first // 2), ptx.Part(absmax_codes, first // 64),
-        ptx.Part(absmax_scale, first // (64 * 256)), absmax_offset,
-        LEVELS, DYNAMIC_MAP, ptx.Part(out, first), n,
+        ptx.Part(codes, first // 2), LEVELS, ptx.Part(absmax_codes, first // 64),
+        ptx.Part(absmax_scale, first // (64 * 256)), absmax_offset, DYNAMIC_MAP,
+        ptx.Part(out, first), n,
     ]  # fmt: skip
     programs = -(-n // size) if job[0] == "dequantize" else -(-(n // 128 * 128) // size)
     ptx.run(listings[job], programs, given, THREADS, only=range(first // size, programs))

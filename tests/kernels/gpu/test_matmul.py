@@ -16,10 +16,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from kernels.gpu.matmul import OUTPUTS, PLAIN, best_threads, matmul
-from kernels.gpu.tables import tables
+from kernels.gpu.launch import TILES, best_threads, matmul, pointers
+from kernels.gpu.matmul_fast import OUTPUTS
 from kernels.machine_code import measure as machine_code
-from kernels.nf4 import NF4Tensor
+from kernels.nf4 import DYNAMIC_MAP, LEVELS, NF4Tensor
 from kernels.reference import dequantize_plainly, quantize_plainly
 from tests.kernels.paper_gpu import ptx, ptx_more
 
@@ -180,7 +180,8 @@ def test_the_compiled_kernel_for_a_row_is_exact_up_to_rounding(
 
     def launch(x: Tensor, q: NF4Tensor) -> Tensor:
         out = poisoned(shape[0], dtype).view(1, -1)
-        parts = [*q.parts.values(), *tables(torch.device("cpu"))]
+        codes, levels, scales = pointers(q)
+        parts = [codes, levels, *(part for part in scales if part is not None)]
         given = [x, *parts, out, shape[0], shape[1] // 32]
         ptx_more.run(listings[job], math.ceil(shape[0] / OUTPUTS), given, threads)
         return out
@@ -199,7 +200,8 @@ def test_the_compiled_kernel_for_tensor_cores_is_exact_up_to_rounding(
 
     def launch(x: Tensor, q: NF4Tensor) -> Tensor:
         out = poisoned(rows * shape[0], dtype).view(rows, -1)
-        parts = [*q.parts.values(), *tables(torch.device("cpu"))]
+        codes, levels, scales = pointers(q)
+        parts = [codes, levels, *(part for part in scales if part is not None)]
         given = [x, *parts, out, rows, shape[0], shape[1] // 32]
         ptx_more.run(listings[job], 1, given, 256)
         return out
@@ -212,7 +214,7 @@ def test_outputs_behind_the_first_two_to_the_34_weights_are_found(
     job: tuple, listings: dict[tuple, str], poisoned: Poisoned
 ) -> None:
     kernel, _, block_size, nested = job
-    outputs, threads = (OUTPUTS, 32) if kernel.startswith("matvec") else (PLAIN["OUT"], 128)
+    outputs, threads = (OUTPUTS, 32) if kernel.startswith("matvec") else (TILES["TILE_O"], 128)
     n_out, n_in = 2**29 + 5, 32
     first = (n_out - 5) * n_in  # where a scale of scales begins
 
@@ -221,10 +223,10 @@ def test_outputs_behind_the_first_two_to_the_34_weights_are_found(
         assert q.absmax_codes is not None
         assert q.absmax_scale is not None
         parts = [
-            ptx.Part(q.codes, first // 2), ptx.Part(q.absmax_codes, first // block_size),
-            ptx.Part(q.absmax_scale, first // (block_size * nested)), q.absmax_offset,
+            ptx.Part(q.codes, first // 2), LEVELS, ptx.Part(q.absmax_codes, first // block_size),
+            ptx.Part(q.absmax_scale, first // (block_size * nested)), q.absmax_offset, DYNAMIC_MAP,
         ]  # fmt: skip
-        given = [x, *parts, *tables(torch.device("cpu")), ptx.Part(out, first // n_in)]
+        given = [x, *parts, ptx.Part(out, first // n_in)]
         given += [n_out, 1] if kernel.startswith("matvec") else [1, n_out, n_in]
         programs = math.ceil(n_out / outputs)
         ptx_more.run(

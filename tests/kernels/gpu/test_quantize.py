@@ -17,15 +17,9 @@ import triton.language as tl
 from torch import Tensor
 from triton.runtime.interpreter import TensorHandle, interpreter_builder
 
-from kernels.gpu.quantize import (
-    PLAIN_SIZE,
-    THREADS,
-    comparison_tables,
-    quantize,
-    quantize_fast_kernel,
-    quantize_kernel,
-    quantize_scales_kernel,
-)
+from kernels.gpu.launch import QUANTIZE_SIZE, THREADS, comparison_tables, quantize
+from kernels.gpu.quantize import quantize_kernel, quantize_scales_kernel
+from kernels.gpu.quantize_fast import quantize_fast_kernel
 from kernels.machine_code import measure as machine_code
 from kernels.nf4 import THRESHOLDS
 from kernels.reference import quantize_plainly
@@ -167,7 +161,7 @@ def test_elements_beyond_two_to_the_31(fast: bool, monkeypatch: pytest.MonkeyPat
     if fast:
         quantize_fast_kernel[(1,)](weight, cells, codes, absmax, 64, THREADS, SHUFFLE=False)
     else:
-        quantize_kernel[(1,)](weight, thresholds, codes, absmax, 0, n, 64, PLAIN_SIZE)
+        quantize_kernel[(1,)](weight, thresholds, codes, absmax, n, 64, QUANTIZE_SIZE)
     expected = quantize_plainly(end, 64, None)
     assert torch.equal(codes[-TILE // 2 :], expected.codes)
     assert torch.equal(absmax[-TILE // 64 :], expected.absmax)

@@ -13,6 +13,7 @@ import pytest
 
 pytest.importorskip("triton")
 
+from kernels.checks import BLOCK_SIZES
 from kernels.machine_code.assembly import (
     access_bytes,
     count_executed,
@@ -29,7 +30,6 @@ from kernels.machine_code.measure import (
     runs_on,
     table,
 )
-from kernels.nf4 import BLOCK_SIZES
 
 ROOT = Path(__file__).parents[3]
 DTYPES = ("bf16", "fp16", "fp32")

@@ -9,7 +9,7 @@ where TRITON_INTERPRET is not set, since kernels have to be compiled.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -144,6 +144,11 @@ def to_gpu(value: Any) -> Any:
     return value.as_subclass(GPUTensor) if isinstance(value, Tensor) else value
 
 
+def flat(values: Iterable[Any]) -> list[Any]:
+    """Returns values, with the members of a tuple among them in its place."""
+    return [v for value in values for v in (value if isinstance(value, tuple) else (value,))]
+
+
 class Driver:
     """The parts of a GPU's driver that Triton asks for."""
 
@@ -176,8 +181,7 @@ class Driver:
         """Returns the function that launches the kernel from now on."""
 
         def launch(x: int, y: int, z: int, stream: int, function: Any, *given: Any) -> None:
-            values = given[-len(source.signature) :]
-            kinds = source.signature.values()
+            values, kinds = flat(given[-len(source.signature) :]), flat(source.signature.values())
             kept = [v for v, kind in zip(values, kinds, strict=True) if kind != "constexpr"]
             assert all(isinstance(v, (GPUTensor, int)) for v in kept), "a pointer to the host"
             plain = [v.as_subclass(Tensor) if isinstance(v, Tensor) else v for v in kept]

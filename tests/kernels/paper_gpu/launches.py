@@ -20,8 +20,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from kernels import dequantize_nf4, nf4_linear, ops, quantize_nf4
-from kernels.gpu.quantize import comparison_tables
-from kernels.gpu.tables import tables
+from kernels.gpu.launch import comparison_tables, lookup_tables
 from kernels.reference import dequantize_plainly, quantize_plainly
 from tests.kernels.paper_gpu.gpus import PaperGPUs
 
@@ -158,7 +157,7 @@ def a_graph_cannot_begin_with_the_first_call(gpus: PaperGPUs) -> None:
     for work in (quantize_nf4, dequantize_nf4):
         q = quantize_nf4(random(64).to(GPU))
         given = q if work is dequantize_nf4 else random(64).to(GPU)
-        tables.cache_clear()
+        lookup_tables.cache_clear()
         comparison_tables.cache_clear()
         with (
             pytest.raises(RuntimeError, match="call it once before you capture it"),
