@@ -12,8 +12,16 @@ import pytest
 from minigpt.command.cli import main
 from minigpt.finetuning.methods import METHODS
 from minigpt.tasks.rows import InstructionData
+from minigpt.text import python_library
 from tests.minigpt.tiny.finetune import finetune_command, make_inputs, outcome, run
 from tests.minigpt.tiny.run import run_python
+
+
+@pytest.fixture(autouse=True)
+def _few_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rehearses a few documents of the library, not all 500."""
+    pages = python_library.python_library(20)
+    monkeypatch.setattr(python_library, "python_library", lambda n_documents=None: pages)
 
 
 @pytest.fixture
