@@ -89,31 +89,31 @@ class BottleneckLinear(nn.Module):
         super().__init__()
         self.in_features = cast(int, base.in_features)
         self.out_features = cast(int, base.out_features)
-        self.adapters = nn.ModuleDict()
+        self.bottlenecks = nn.ModuleDict()
         self.active: str | None = None
         self.base = base
         base.requires_grad_(False)
         self.train(base.training)
 
-    def add_adapter(self, name: str, r: int, init: str = "identity") -> None:
+    def add_bottleneck(self, name: str, r: int, init: str = "identity") -> None:
         """Gives the layer one more bottleneck and makes it active."""
         check_name(name)
         bottleneck = Bottleneck(self.out_features, r, init)
         held = next(itertools.chain(self.base.parameters(), self.base.buffers()), None)
         # Random numbers are drawn on the CPU: a seed gives the same start on every device.
-        self.adapters[name] = bottleneck if held is None else bottleneck.to(held.device)
+        self.bottlenecks[name] = bottleneck if held is None else bottleneck.to(held.device)
         self.set_active(name)
 
     def set_active(self, name: str | None) -> None:
         """Uses and trains this bottleneck alone, which the layer must have; None uses none."""
         self.active = name
-        for other, bottleneck in self.adapters.items():
+        for other, bottleneck in self.bottlenecks.items():
             bottleneck.requires_grad_(other == name)
 
     def forward(self, input: Tensor) -> Tensor:
         """Maps input [..., in] to [..., out]."""
         h = cast(Tensor, self.base(input))
-        return h if self.active is None else cast(Tensor, self.adapters[self.active](h))
+        return h if self.active is None else cast(Tensor, self.bottlenecks[self.active](h))
 
     def extra_repr(self) -> str:
         return f"active={self.active}"

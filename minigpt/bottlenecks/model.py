@@ -71,7 +71,7 @@ def apply_bottlenecks(
         if not isinstance(layer, BottleneckLinear):
             layer = BottleneckLinear(layer)
             model.set_submodule(path, layer)
-        layer.add_adapter(name, r, init)
+        layer.add_bottleneck(name, r, init)
     set_bottlenecks(model, name)
     return model
 
@@ -96,7 +96,7 @@ def bottleneck_layers(model: nn.Module) -> dict[str, BottleneckLinear]:
 def bottleneck_names(model: nn.Module) -> list[str]:
     """Returns the names of all bottlenecks on the model, the oldest first."""
     return list(
-        dict.fromkeys(n for layer in bottleneck_layers(model).values() for n in layer.adapters)
+        dict.fromkeys(n for layer in bottleneck_layers(model).values() for n in layer.bottlenecks)
     )
 
 
@@ -158,7 +158,7 @@ def save_bottlenecks(model: GPT, folder: str | Path, name: str | None = None) ->
     if name not in names:
         which = "active" if name is None else f"called {name!r} to save"
         raise ValueError(f"no bottlenecks are {which}; the model has {', '.join(names)}")
-    held = {path: cast(Bottleneck, layer.adapters[name]) for path, layer in layers.items()}
+    held = {path: cast(Bottleneck, layer.bottlenecks[name]) for path, layer in layers.items()}
     r = next(iter(held.values())).r
     numbers = {path: dict(bottleneck.named_parameters()) for path, bottleneck in held.items()}
     write_bottlenecks(Path(folder), r, numbers)
@@ -178,6 +178,6 @@ def load_bottlenecks(model: GPT, folder: str | Path, name: str = "default") -> G
     apply_bottlenecks(model, r, name=name, init="zeros")
     with torch.no_grad():
         for path, layer in bottleneck_layers(model).items():
-            for part, parameter in layer.adapters[name].named_parameters():
+            for part, parameter in layer.bottlenecks[name].named_parameters():
                 parameter.copy_(numbers[path][part])
     return model

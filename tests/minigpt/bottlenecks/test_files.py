@@ -97,7 +97,7 @@ def test_numbers_stored_in_half_precision_become_fp32(tmp_path: Path) -> None:
     halves = {name: t.bfloat16() for name, t in load_file(tmp_path / WEIGHTS_FILE).items()}
     save_file(halves, tmp_path / WEIGHTS_FILE)
     for path, layer in bottleneck_layers(load_bottlenecks(ours(), tmp_path)).items():
-        W_up = layer.adapters["default"].W_up
+        W_up = layer.bottlenecks["default"].W_up
         assert W_up.dtype == torch.float32
         assert torch.equal(W_up, halves[f"{path}.W_up"].float())
 
@@ -185,9 +185,9 @@ def test_a_name_that_is_taken_is_refused(tmp_path: Path) -> None:
 def test_lora_is_told_apart_from_bottlenecks_both_ways(tmp_path: Path) -> None:
     save_lora(with_lora(), tmp_path / "lora")
     refused(ours(), tmp_path / "lora", 'peft_type is "LORA", but for bottlenecks it is "BO')
-    save_bottlenecks(adapted(), tmp_path / "adapters")
+    save_bottlenecks(adapted(), tmp_path / "bottlenecks")
     with pytest.raises(ValueError, match="peft_type is 'BOTTLENECK', not 'LORA'"):
-        load_lora(ours(), tmp_path / "adapters")
+        load_lora(ours(), tmp_path / "bottlenecks")
 
 
 @pytest.mark.parametrize(

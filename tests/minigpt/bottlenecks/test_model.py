@@ -49,7 +49,7 @@ def test_the_gradients_are_those_of_the_formula() -> None:
     plain(IDX, targets)[1].backward()
     for layer, numbers in zip(bottleneck_layers(model).values(), parts, strict=True):
         for name, expected in zip(PARTS, numbers, strict=True):
-            found = getattr(layer.adapters["default"], name).grad
+            found = getattr(layer.bottlenecks["default"], name).grad
             assert found.abs().max() > 1e-4
             torch.testing.assert_close(found, expected.grad, rtol=0, atol=1e-13)
 
@@ -59,7 +59,7 @@ def test_at_the_start_the_model_is_what_it_was_to_the_bit() -> None:
         plain = change(ours())
         expected = logits(plain)
         assert torch.equal(logits(apply_bottlenecks(plain)), expected)
-        assert plain.transformer["h"][0].attn.c_proj.adapters["default"].W_down.any()
+        assert plain.transformer["h"][0].attn.c_proj.bottlenecks["default"].W_down.any()
 
 
 def test_the_papers_start_is_normal_and_cut_off_at_two_deviations() -> None:
@@ -90,7 +90,7 @@ def test_in_bf16_the_bottleneck_itself_stays_fp32(autocast: bool) -> None:
         h, found = layer.base(x), layer(x)
     assert h.dtype == found.dtype == torch.bfloat16
     found.sum().backward()
-    for parameter in layer.adapters["default"].parameters():
+    for parameter in layer.bottlenecks["default"].parameters():
         assert parameter.dtype == parameter.grad.dtype == torch.float32
     expected = formula(h.double(), *parts_of(model)[-1])
     largest = expected.abs().max().item()  # what is rounded to 8 bits on the way is no larger
@@ -126,11 +126,11 @@ def test_only_the_bottlenecks_learn() -> None:
     losses = train(model, TinyData(), tiny_config()).losses
     assert sum(losses[-4:]) < sum(losses[:4])
     for name, (tensor, trained) in everything(model).items():
-        assert trained == (".adapters.default." in name)
+        assert trained == (".bottlenecks.default." in name)
         assert torch.equal(tensor, before[name][0]) == (not trained), name
     trained_names = [name for name, p in model.named_parameters() if p.requires_grad]
     assert trained_names == [
-        f"transformer.h.{block}.{sublayer}.c_proj.adapters.default.{part}"
+        f"transformer.h.{block}.{sublayer}.c_proj.bottlenecks.default.{part}"
         for block in (0, 1)
         for sublayer in ("attn", "mlp")
         for part in PARTS
@@ -150,7 +150,7 @@ def test_a_checkpoint_of_what_is_trained_holds_the_bottlenecks_and_no_more(tmp_p
     save_checkpoint(tmp_path, model, None, {}, trainable_only=True)
     names = model_tensors(model, trainable_only=True)
     assert len(names) == 16
-    assert all(".adapters." in name for name in names)
+    assert all(".bottlenecks." in name for name in names)
     other = apply_bottlenecks(ours(), 4)
     load_checkpoint(tmp_path, other)
     assert torch.equal(logits(other), logits(model))
@@ -265,5 +265,5 @@ def test_what_is_not_there_cannot_be_switched_saved_or_removed(tmp_path: Path) -
 
 
 def test_a_model_with_bottlenecks_is_not_saved_as_a_gpt2(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"c_proj\.adapters.*, which GPT-2 lacks; merge or rem"):
+    with pytest.raises(ValueError, match=r"c_proj\.bottlenecks.*, which GPT-2 lacks; merge or rem"):
         save_gpt2(adapted(), tmp_path / "model")

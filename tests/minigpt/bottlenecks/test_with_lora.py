@@ -33,15 +33,15 @@ def test_lora_and_adapters_act_on_what_the_linear_layer_says(first: str) -> None
 
 @pytest.mark.parametrize("first", ["beside", "behind"])
 def test_either_is_switched_and_taken_off_without_the_other(first: str) -> None:
-    model, only_lora, only_adapters = both(first), both(first), both(first)
+    model, only_lora, only_bottlenecks = both(first), both(first), both(first)
     remove_bottlenecks(only_lora)
-    remove_lora(only_adapters)
+    remove_lora(only_bottlenecks)
     set_bottlenecks(model, None)
     assert torch.equal(logits(model), logits(only_lora))
     set_bottlenecks(model, "behind")
     set_lora(model, None)
-    assert torch.equal(logits(model), logits(only_adapters))
-    for plain in (remove_lora(only_lora), remove_bottlenecks(only_adapters)):
+    assert torch.equal(logits(model), logits(only_bottlenecks))
+    for plain in (remove_lora(only_lora), remove_bottlenecks(only_bottlenecks)):
         assert same(everything(plain), everything(ours().requires_grad_(False)))
 
 

@@ -21,7 +21,7 @@ def randomized(model: GPT, seed: int = 0) -> GPT:
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for layer in bottleneck_layers(model).values():
-            for parameter in layer.adapters[layer.active].parameters():
+            for parameter in layer.bottlenecks[layer.active].parameters():
                 parameter.normal_(std=0.3, generator=generator)
     return model.eval()
 
@@ -32,8 +32,10 @@ def adapted(r: int = 4, **settings: str) -> GPT:
 
 def parts_of(model: GPT) -> list[list[Tensor]]:
     """Returns the parts of each active bottleneck in double precision, in the order of PARTS."""
-    adapters = [layer.adapters[layer.active] for layer in bottleneck_layers(model).values()]
-    return [[getattr(adapter, part).detach().double() for part in PARTS] for adapter in adapters]
+    inserted = [layer.bottlenecks[layer.active] for layer in bottleneck_layers(model).values()]
+    return [
+        [getattr(bottleneck, part).detach().double() for part in PARTS] for bottleneck in inserted
+    ]
 
 
 def by_hand(parts: list[list[Tensor]]) -> GPT:
