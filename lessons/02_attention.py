@@ -298,7 +298,8 @@ shown, wanted, _ = blanks.train_batch(0, 1)
 print("the encoder reads:", small_encoding.decode(shown[0].tolist()))
 print("and has to find:  ", small_encoding.decode(wanted[wanted != IGNORE].tolist()))
 settings = TrainConfig(
-    max_steps=course.choose(quick=20, normal=280, full=2000), warmup_steps=20, batch_size=64,
+    max_steps=course.choose(quick=8, normal=280, full=2000), batch_size=course.choose(16, 64),
+    warmup_steps=course.choose(quick=2, normal=20),
     learning_rate=3e-3, weight_decay=0.01, betas=(0.9, 0.98), device=str(course.device),
 )  # fmt: skip
 torch.manual_seed(course.seed)

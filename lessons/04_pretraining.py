@@ -117,7 +117,7 @@ print("\nbefore training:\n" + write(model, encoding, "Return the"))
 # throw the weights far away.
 
 # %%
-steps = course.choose(quick=20, normal=350)
+steps = course.choose(quick=10, normal=350)
 settings = TrainConfig(
     max_steps=steps,
     batch_size=16,

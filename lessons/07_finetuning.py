@@ -132,10 +132,8 @@ print(f"prompts that two of them share: {shared}")
 # was pretrained on: bits per byte, as in lesson 4, the lower the better.
 
 # %%
-n_test = course.choose(quick=8, normal=150, full=500)
-held_out = HeldOut(
-    encoding, course.choose(quick=2_000, normal=40_000), course.seed, course.n_documents
-)
+n_test = course.choose(quick=4, normal=150, full=500)
+held_out = HeldOut(encoding, course.choose(quick=2_000, normal=40_000), course.seed, course.quick)
 States = dict[str, float]
 
 

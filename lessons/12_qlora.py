@@ -133,9 +133,7 @@ print(f"dequantize and multiply {by_hand:,} bytes, nf4_linear {kept_by_us:,} byt
 base, encoding = load_pretrained("base")
 base.to(course.device)
 base.set_dropout(0.0)
-held_out = HeldOut(
-    encoding, course.choose(quick=2_000, normal=20_000), course.seed, course.n_documents
-)
+held_out = HeldOut(encoding, course.choose(quick=2_000, normal=20_000), course.seed, course.quick)
 exact = held_out.bits_per_byte(base)
 print(f"base model: {exact:.4f} bits per byte of Python's text")
 bits: dict[str, dict[bool, float]] = {"memory": {}, "file": {}, "tables": {}, "cost": {}}
@@ -163,12 +161,13 @@ print(f"{n:,} weights in 4 bits; {others:,} numbers stay in fp32: embeddings, no
 # %%
 translation = course.limit(task_data(TASKS["translation"]))
 french = instruction_data([translation], encoding, base.config.block_size, seed=course.seed)
-batch = french.train_batch(0, 8).to(course.device)  # [8, T]
+batch_size = course.choose(quick=2, normal=8)
+batch = french.train_batch(0, batch_size).to(course.device)  # [B, T]
 dtype = autocast_dtype(course.device)  # of matrix products: bf16 where the processor has it
 models = {name: build(name, base, course.seed) for name in FOUR}
 memory = {name: one_step(models[name], batch, dtype) for name in FOUR}
 rounds = course.choose(quick=2, normal=12, full=50)
-ms = median_ms(models, french, dtype, rounds)
+ms = median_ms(models, french, dtype, rounds, batch_size)
 B, T = batch.idx.shape
 print(f"weights in float32, products in {dtype}, {B} rows of {T} tokens")
 print(step_table(memory, ms))
@@ -216,9 +215,8 @@ course.save_figure(draw(memory, ms, llama, PUBLISHED_GB), "memory")
 # for the three with LoRA the same start.
 
 # %%
-n_test = course.choose(quick=8, normal=500)
+n_test = course.choose(quick=4, normal=500)
 STEPS = course.choose(quick=3, normal=280, full=840)
-batch_size = course.choose(quick=2, normal=8)
 trained, bleu, loss = {}, {}, {}
 for name in FOUR:
     trained[name] = build(name, base, course.seed)
@@ -256,7 +254,9 @@ for checkpointing in (False, True):
     gradients[checkpointing] = torch.cat([gradient.flatten() for gradient in learning])
 difference = (gradients[True] - gradients[False]).abs().max().item()
 checkpointed = one_step(model, batch, dtype)
-pair = median_ms({"kept": models["QLoRA, no DQ"], "again": model}, french, dtype, rounds)
+pair = median_ms(
+    {"kept": models["QLoRA, no DQ"], "again": model}, french, dtype, rounds, batch_size
+)
 slower = pair["again"] / pair["kept"]
 print(f"activations: {memory['QLoRA'].activations:,} -> {checkpointed.activations:,} bytes")
 print(f"largest difference of a gradient: {difference}; a step takes {slower:.2f} times as long")

@@ -57,13 +57,13 @@ def one_step(model: GPT, batch: Batch, dtype: torch.dtype) -> Memory:
 
 
 def median_ms(
-    models: Mapping[str, GPT], data: Data, dtype: torch.dtype, rounds: int
+    models: Mapping[str, GPT], data: Data, dtype: torch.dtype, rounds: int, batch_size: int = 8
 ) -> dict[str, float]:
-    """Returns the median milliseconds of a training step of each model, with 8 rows of data.
+    """Returns the median milliseconds of a training step of each model.
 
     The models take turns, with a step each in a round; the first round does not count.
     """
-    config = TrainConfig(max_steps=rounds + 1, batch_size=8, learning_rate=1e-4)
+    config = TrainConfig(max_steps=rounds + 1, batch_size=batch_size, learning_rate=1e-4)
     optimizers = {name: make_optimizer(model, 1e-4) for name, model in models.items()}
     times: dict[str, list[float]] = {name: [] for name in models}
     for step in range(rounds + 1):

@@ -233,8 +233,8 @@ def stored_tensors(
     extra = sorted(state.keys() - plain.keys())
     if extra:
         raise ValueError(
-            f"the model has {extra[0]}, which GPT-2 lacks; merge or remove adapters, remove soft "
-            "prompts, and save layers in 4 bits with save_quantized"
+            f"the model has {extra[0]}, which GPT-2 lacks; merge or remove adapters, remove "
+            "bottlenecks and soft prompts, and save layers in 4 bits with save_quantized"
         )
     head = state.get("lm_head.weight")
     if head is not None and not torch.equal(head, state["transformer.wte.weight"]):

@@ -265,5 +265,5 @@ def test_what_is_not_there_cannot_be_switched_saved_or_removed(tmp_path: Path) -
 
 
 def test_a_model_with_bottlenecks_is_not_saved_as_a_gpt2(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"c_proj\.bottlenecks.*, which GPT-2 lacks; merge or rem"):
+    with pytest.raises(ValueError, match=r"c_proj\.base.*, which GPT-2 lacks; merge or rem"):
         save_gpt2(adapted(), tmp_path / "model")

@@ -23,7 +23,7 @@ MODES = ["ddp", "fsdp"]
 def spread(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Path]:
     """What two gloo processes found, started as a user would, and where they wrote."""
     folder = tmp_path_factory.mktemp("spread")
-    return run_two_processes("run", "spread", folder), folder
+    return run_two_processes("run", "spread", folder, torchrun=True), folder
 
 
 @pytest.fixture(scope="module")
