@@ -32,11 +32,3 @@ def shared_data(monkeypatch: pytest.MonkeyPatch) -> Path:
         pytest.skip("no ../shared/data: this test uses real data that is not in the repository")
     monkeypatch.setenv("TIKTOKEN_CACHE_DIR", str(SHARED / "tiktoken_cache"))
     return SHARED
-
-
-@pytest.fixture(scope="session")
-def library() -> list:
-    """Returns the documents of this Python's library, read once a test run, as that takes 2 s."""
-    from minigpt.text.python_library import python_library
-
-    return python_library()

@@ -42,7 +42,6 @@ def run_forked(script: Path, arguments: list[str], folder: Path) -> tuple[int, s
         os.chdir(folder)
         sys.stdout = sys.stderr = printed.open("w", encoding="utf-8")
         sys.argv = [str(script), *arguments]
-        sys.path.insert(0, str(script.parent))
         try:
             runpy.run_path(str(script), run_name="__main__")
             status = 0

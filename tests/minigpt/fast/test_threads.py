@@ -12,6 +12,7 @@ class Watch:
     def find_spec(self, name, *_):
         if name == "torch":
             print(os.environ.get("GOMP_SPINCOUNT"))
+            sys.exit()
 sys.meta_path.insert(0, Watch())
 from minigpt.__main__ import main
 main()

@@ -6,19 +6,6 @@ import textwrap
 import pytest
 
 from minigpt.text.documents import Document, name_hash, split_documents
-from tests.minigpt.tiny.paragraphs import blocks, one_line
-
-
-def test_no_validation_paragraph_is_in_the_training_text(library: list[Document]) -> None:
-    train, validation = split_documents(library)
-    training_text = one_line("\n\n".join(document.text for document in train))
-    held_out = [p for document in validation for p in blocks(document.text) if len(p) >= 60]
-    assert len(held_out) > 300
-    assert [p for p in held_out if p in training_text] == []
-    assert {d.name for d in train}.isdisjoint(d.name for d in validation)
-    sizes = [sum(len(d.text.encode()) for d in part) for part in (train, validation)]
-    assert sizes[1] > 90_000
-    assert sum(sizes) > 0.999 * sum(len(d.text.encode()) for d in library)
 
 
 def test_leaks_are_found_through_other_line_breaks_and_inside_longer_paragraphs() -> None:

@@ -12,9 +12,15 @@ from zlib import crc32
 
 import pytest
 
-from minigpt.text.documents import Document
+from minigpt.text.documents import Document, split_documents
 from minigpt.text.python_library import clean, python_library, source_docstrings, source_files
 from tests.minigpt.tiny.paragraphs import blocks, one_line
+
+
+@pytest.fixture(scope="module")
+def library() -> list[Document]:
+    """The documents of this Python's library, which take 2 s to read: once a test run."""
+    return python_library()
 
 
 def test_library_has_two_megabytes_of_english(library: list[Document]) -> None:
@@ -61,6 +67,18 @@ def test_another_process_reads_the_same_and_imports_no_module_that_has_a_source_
     assert imported.isdisjoint({"antigravity", "this", "turtle", "tkinter", "idlelib", "pdb"})
     assert "antigravity" in sys.stdlib_module_names
     assert "pydoc_data.topics" in imported
+
+
+def test_no_validation_paragraph_is_in_the_training_text(library: list[Document]) -> None:
+    train, validation = split_documents(library)
+    training_text = one_line("\n\n".join(document.text for document in train))
+    held_out = [p for document in validation for p in blocks(document.text) if len(p) >= 60]
+    assert len(held_out) > 300
+    assert [p for p in held_out if p in training_text] == []
+    assert {d.name for d in train}.isdisjoint(d.name for d in validation)
+    sizes = [sum(len(d.text.encode()) for d in part) for part in (train, validation)]
+    assert sizes[1] > 90_000
+    assert sum(sizes) > 0.999 * sum(len(d.text.encode()) for d in library)
 
 
 def test_source_docstrings_are_in_order_and_without_tests_and_packages(tmp_path: Path) -> None:

@@ -223,7 +223,7 @@ def stop_early(config: TrainConfig, dropout: float = 0.1) -> dict[str, Any]:
 def stop_early_killed_once(folder: Path) -> dict[str, Any]:
     """Runs that stop early, each killed before another operation on the disk and then resumed.
 
-    The first is killed before its 1st operation, the next before its 3rd, until one is through.
+    The first is killed before its 1st operation, the next before its 4th, until one is through.
     """
     config = tiny_config(eval_every=4, checkpoint_every=7, early_stopping=2)
     outcomes: list[dict[str, Any]] = []
@@ -232,7 +232,7 @@ def stop_early_killed_once(folder: Path) -> dict[str, Any]:
     while True:
         where = folder / str(len(steps))
         if (child := os.fork()) == 0:
-            kill_before_operation(2 * len(steps) + 1)
+            kill_before_operation(3 * len(steps) + 1)
             stop_early(replace(config, out_dir=where))
             os._exit(0)
         _, status = os.waitpid(child, 0)

@@ -121,12 +121,12 @@ def test_ctrl_c_just_before_a_validation_changes_nothing(tmp_path: Path, step: i
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-def test_killed_before_every_second_operation_on_the_disk_it_ends_bit_for_bit_the_same(
+def test_killed_before_every_third_operation_on_the_disk_it_ends_bit_for_bit_the_same(
     tmp_path: Path,
 ) -> None:
     found = json.loads(run_python("-m", "tests.minigpt.tiny.run", "stop", tmp_path))
     assert found["exit"] == 0
-    assert len(found["steps"]) > 15
+    assert len(found["steps"]) > 10
     assert set(found["steps"]) == {0, 7, 14, 16}  # kills before and after every checkpoint
     assert found["outcomes"] == [json.loads(json.dumps(stop_early(stopping_config())))]
 
