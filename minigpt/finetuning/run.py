@@ -142,6 +142,8 @@ def finetune(
     """
     folder = None if settings.out_dir is None else Path(settings.out_dir)
     check_free(folder)
+    if isinstance(tasks, str):
+        raise ValueError(f"tasks must be a list, got {tasks!r}; write [{tasks!r}]")
     parts = [task_data(named_task(t)) if isinstance(t, str) else t for t in tasks]
     names = [part.task.name for part in parts]
     if not names or len(set(names)) < len(names):

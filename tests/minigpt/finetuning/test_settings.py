@@ -60,6 +60,7 @@ def test_tasks_need_names_that_are_known_and_different() -> None:
     for tasks, message in [
         (["cooking"], "no task is called 'cooking'; there are translation"),
         ([], "tasks must be at least one"),
+        ("sentiment", r"tasks must be a list, got 'sentiment'; write \['sentiment'\]"),
         (["sentiment", "sentiment"], "each with a name of its own"),
     ]:
         with pytest.raises(ValueError, match=message):
