@@ -23,8 +23,6 @@ from kernels.nf4 import DYNAMIC_MAP, LEVELS, NF4Tensor
 from kernels.reference import dequantize_plainly, quantize_plainly
 from tests.kernels.paper_gpu import ptx, ptx_more
 
-DTYPES = (torch.float32, torch.float16, torch.bfloat16)
-
 Poisoned = Callable[..., Tensor]
 
 
