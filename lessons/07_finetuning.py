@@ -133,7 +133,9 @@ print(f"prompts that two of them share: {shared}")
 
 # %%
 n_test = course.choose(quick=4, normal=150, full=500)
-held_out = HeldOut(encoding, course.choose(quick=2_000, normal=40_000), course.seed, course.quick)
+held_out = HeldOut(
+    encoding, course.choose(quick=2_000, normal=40_000), course.seed, course.n_documents
+)
 States = dict[str, float]
 
 

@@ -105,7 +105,9 @@ french = instruction_data([translation], encoding, base.config.block_size, seed=
 short = instruction_data([summarization], encoding, base.config.block_size, seed=course.seed)
 n_test = course.choose(quick=4, normal=500)
 rough = course.choose(quick=2, normal=60)  # test records where a rough figure will do
-held_out = HeldOut(encoding, course.choose(quick=2_000, normal=20_000), course.seed, course.quick)
+held_out = HeldOut(
+    encoding, course.choose(quick=2_000, normal=20_000), course.seed, course.n_documents
+)
 EVERY_LAYER = ("c_attn", "c_proj", "c_fc")
 
 

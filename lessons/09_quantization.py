@@ -257,7 +257,7 @@ for layer in layers_to_quantize(base, 8, "row", ("lm_head",))[:4]:
     weight = layer.weight  # [out, in]
     print(f"{list(weight.shape)}: largest is {weight.abs().max() / weight.std():.0f} deviations")
 
-held_out = HeldOut(encoding, course.choose(1_000, 20_000, 10**9), course.seed, course.quick)
+held_out = HeldOut(encoding, course.choose(1_000, 20_000, 10**9), course.seed, course.n_documents)
 exact = held_out.bits(base)  # [documents]
 alone = held_out.change(exact, np.zeros_like(exact))
 print(f"\n{held_out.n_bytes:,} bytes held out, in {len(exact)} documents; in fp32 the model needs")

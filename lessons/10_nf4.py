@@ -268,7 +268,7 @@ course.compare(
 # would vary with other documents. If it is below two of these, it may be nothing but noise.
 
 # %%
-held_out = HeldOut(encoding, course.choose(2_000, 10**9), course.seed, course.quick)
+held_out = HeldOut(encoding, course.choose(2_000, 10**9), course.seed, course.n_documents)
 needed = {"fp32": held_out.bits(base.to(course.device))}  # [documents] for each format
 n_documents, exact = len(held_out.sizes), needed["fp32"].sum() / held_out.n_bytes
 print(f"fp32: {exact:.4f} bits a byte; {n_documents} documents, {held_out.n_bytes:,} bytes")

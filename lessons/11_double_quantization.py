@@ -258,7 +258,7 @@ for what, (before, after) in pairs.items():
 # taken document by document and get their standard error.
 
 # %%
-held_out = HeldOut(encoding, course.choose(2_000, 10**9), course.seed, course.quick)
+held_out = HeldOut(encoding, course.choose(2_000, 10**9), course.seed, course.n_documents)
 
 
 def needed(double_quant: bool | None) -> np.ndarray:

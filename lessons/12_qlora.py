@@ -133,7 +133,9 @@ print(f"dequantize and multiply {by_hand:,} bytes, nf4_linear {kept_by_us:,} byt
 base, encoding = load_pretrained("base")
 base.to(course.device)
 base.set_dropout(0.0)
-held_out = HeldOut(encoding, course.choose(quick=2_000, normal=20_000), course.seed, course.quick)
+held_out = HeldOut(
+    encoding, course.choose(quick=2_000, normal=20_000), course.seed, course.n_documents
+)
 exact = held_out.bits_per_byte(base)
 print(f"base model: {exact:.4f} bits per byte of Python's text")
 bits: dict[str, dict[bool, float]] = {"memory": {}, "file": {}, "tables": {}, "cost": {}}

@@ -42,7 +42,8 @@ class HeldOut:
         n_bytes: documents are drawn until there are this many bytes of text, but at least two; the
             last is kept whole.
         seed: decides which documents come first.
-        quick: draw from the beginnings of a few documents, which takes no time and means nothing.
+        n_documents: read only so many documents, and 500 characters of each, as a quick run does:
+            it takes no time and means nothing. None reads all of them whole.
 
     Attributes:
         sizes: the bytes of UTF-8 in each document, [documents].
@@ -50,10 +51,11 @@ class HeldOut:
     """
 
     def __init__(
-        self, encoding: tiktoken.Encoding, n_bytes: int, seed: int, quick: bool = False
+        self, encoding: tiktoken.Encoding, n_bytes: int, seed: int, n_documents: int | None = None
     ) -> None:
-        _, documents = split_documents(python_library(100 if quick else None))
-        texts = [document.text[: 500 if quick else None] for document in documents]
+        _, documents = split_documents(python_library(n_documents))
+        n_characters = None if n_documents is None else 500
+        texts = [document.text[:n_characters] for document in documents]
         random.Random(seed).shuffle(texts)
         sizes = np.array([len(text.encode()) for text in texts])
         n_texts = max(2, 1 + int(np.searchsorted(sizes.cumsum(), n_bytes)))

@@ -170,8 +170,12 @@ def decode(ids: Iterable[int], tokens: Sequence[bytes]) -> str:
     """Returns the text that ids stand for; tokens is the vocabulary.
 
     A token may end inside a character, so ids that were cut off anywhere may begin or end with part
-    of one. Bytes that make no character become U+FFFD.
+    of one. Bytes that make no character become U+FFFD. ValueError for an id outside the vocabulary.
     """
+    ids = list(ids)
+    for id in ids:
+        if not 0 <= id < len(tokens):
+            raise ValueError(f"the vocabulary has ids from 0 to {len(tokens) - 1}, got {id}")
     return b"".join(tokens[id] for id in ids).decode("utf-8", errors="replace")
 
 

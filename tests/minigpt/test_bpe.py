@@ -106,6 +106,12 @@ def test_ranks_are_the_ids_of_the_vocabulary() -> None:
     assert list(ranks.values()) == list(range(258))
 
 
+@pytest.mark.parametrize("id", [-1, 256, 10**12])
+def test_an_id_outside_the_vocabulary_is_refused(id: int) -> None:
+    with pytest.raises(ValueError, match=f"ids from 0 to 255, got {id}"):
+        decode([97, id], vocabulary([]))
+
+
 def test_part_of_a_character_is_decoded_as_the_replacement_character() -> None:
     ids = list("aé".encode())
     assert decode(ids, vocabulary([])) == "aé"
