@@ -28,7 +28,7 @@ Place = tuple
 LOOSE = 30.0  # times the tolerance: other inputs may make more of a rounding error
 
 
-@dataclass
+@dataclass(eq=False)  # tensors are not compared by ==
 class Trial:
     """One case, asked.
 
@@ -87,7 +87,9 @@ class Trial:
                 ours, theirs = got.get("result"), want["result"]
         if isinstance(theirs, (tuple, list)) and is_record(theirs):
             if isinstance(ours, (tuple, list)) and len(ours) == len(theirs):
-                pairs.update({("result", i): pair for i, pair in enumerate(zip(ours, theirs))})
+                pairs.update(
+                    {("result", i): pair for i, pair in enumerate(zip(ours, theirs, strict=False))}
+                )
         else:
             pairs[("result",)] = (ours, theirs)
         wanted = want.get("gradients") or {}
@@ -109,7 +111,7 @@ class Trial:
             if name in self.task.changes and i < len(got[0]):
                 ours, theirs = got[0][i], want[0][i]
                 if isinstance(theirs, (list, tuple)) and isinstance(ours, (list, tuple)):
-                    for k, pair in enumerate(zip(ours, theirs)):
+                    for k, pair in enumerate(zip(ours, theirs, strict=False)):
                         pairs[("after", f"{name}[{k}]")] = pair
                 else:
                     pairs[("after", name)] = (ours, theirs)

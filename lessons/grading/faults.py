@@ -100,7 +100,8 @@ def fact(found: Difference | None) -> str:
         lengths = len(found.got), len(found.expected)
         return f"The result{place(found)} has {lengths[0]} entries and should have {lengths[1]}."
     if found.kind == "type":
-        return f"The result{place(found)} is {kind_of(found.got)} and should be {kind_of(found.expected)}."
+        got, want = kind_of(found.got), kind_of(found.expected)
+        return f"The result{place(found)} is {got} and should be {want}."
     if found.wrong is not None and found.wrong.dim():
         wrong, n = int(found.wrong.sum()), found.wrong.numel()
         return f"{wrong} of {n} numbers{place(found)} are wrong."

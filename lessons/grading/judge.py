@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lessons.grading.compare import Difference, differ
-from lessons.grading.diagnosis import diagnose
+from lessons.grading.diagnosis import Finding, diagnose
 from lessons.grading.experiment import Experiment, Trial
 from lessons.grading.faults import Fault, examine
 from lessons.grading.mistakes import Asked, Recognised, Repeat, recognise, same
@@ -41,6 +41,8 @@ class Verdict:
         expected, got: the right result for it and the submission's, None if that gave none.
         difference: the first part of the two that differs, None if they are not compared.
         kinds: what sort of findings the message is made of.
+        findings: those of the diagnosis among them; problems: families that failed on these
+            answers, which no learner sees.
     """
 
     id: str
@@ -55,6 +57,8 @@ class Verdict:
     got: Any = None
     difference: Difference | None = None
     kinds: tuple[str, ...] = ()
+    findings: list[Finding] = field(default_factory=list)
+    problems: list[tuple[str, Exception]] = field(default_factory=list)
 
 
 def judge_task(task: Task, ask: Ask, seed: int = 0) -> Verdict:
@@ -166,12 +170,15 @@ def explain(verdict: Verdict, known: Recognised | None, experiment: Experiment) 
         verdict.mistake, verdict.message = known.mistake.name, known.mistake.sentence
         verdict.kinds = ("known mistake",)
         return
-    findings = diagnose(experiment)
-    sentences = [finding.sentence for finding in findings]
-    verdict.kinds = tuple(finding.kind for finding in findings)
+    verdict.findings = diagnose(experiment)
+    verdict.problems = experiment.problems
     if known is not None:
-        sentences = [f"This looks like a known mistake: {known.mistake.sentence}", *sentences[:1]]
-        verdict.kinds = ("looks like", *verdict.kinds[:1])
+        del verdict.findings[1:]
+    sentences = [finding.sentence for finding in verdict.findings]
+    verdict.kinds = tuple(finding.kind for finding in verdict.findings)
+    if known is not None:
+        sentences.insert(0, f"This looks like a known mistake: {known.mistake.sentence}")
+        verdict.kinds = ("looks like", *verdict.kinds)
     verdict.message = " ".join(sentences)
 
 

@@ -7,8 +7,12 @@ are on the way to a child and back, so that both sides see the same.
 from __future__ import annotations
 
 import linecache
+import signal
+import threading
 import traceback
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
@@ -18,6 +22,7 @@ from lessons.grading import drivers, objects, values
 from lessons.grading.outcome import Answered, Outcome, Stopped
 from lessons.grading.task import HEADER, TRITON_HEADER, Case, Draw, Task
 
+LONGEST = 1.0  # seconds that a reference may take for inputs that are none of the task's
 SAMPLES = (1, 2, 4, 1, 2, 4)  # sizes of the seed's unseen cases
 
 
@@ -68,9 +73,32 @@ def load(task: Task, code: str) -> Any:
     return space[task.name]
 
 
+@contextmanager
+def limited(seconds: float) -> Iterator[None]:
+    """Raises TimeoutError in what runs longer; does nothing outside the main thread."""
+    if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "SIGALRM"):
+        yield
+        return
+
+    def ring(number: int, frame: object) -> None:
+        raise TimeoutError(f"ran longer than {seconds} s")
+
+    before = signal.signal(signal.SIGALRM, ring)
+    remaining, _ = signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, remaining)
+        signal.signal(signal.SIGALRM, before)
+
+
 def reference_answer(task: Task, case: Case) -> dict[str, Any] | None:
-    """Returns the right answer, or None for inputs that the reference refuses."""
-    outcome = run(task, task.reference, case, arguments_too=bool(task.changes))
+    """Returns the right answer, or None for inputs that the reference refuses.
+
+    The inputs may be such as no task gives, a block size of 0: an endless loop ends, too.
+    """
+    with limited(LONGEST):
+        outcome = run(task, task.reference, case, arguments_too=bool(task.changes))
     return outcome.answer if isinstance(outcome, Answered) else None
 
 

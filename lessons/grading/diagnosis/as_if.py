@@ -2,15 +2,92 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import torch
 
 from lessons.grading.diagnosis.finding import EXACT, TERM, Finding, family
-from lessons.grading.diagnosis.substitutes import Substitute, substitutes
+from lessons.grading.diagnosis.other_lists import for_dict, for_list, for_text
+from lessons.grading.diagnosis.other_numbers import for_flag, for_number
+from lessons.grading.diagnosis.other_tensors import for_tensor
+from lessons.grading.diagnosis.substitute import Substitute, with_value
 
 if TYPE_CHECKING:
     from lessons.grading.experiment import Experiment, Trial
+
+
+def substitutes(trial: Trial) -> Iterator[Substitute]:
+    """Yields what may stand instead of the arguments of such trials."""
+    for slot in trial.slots:
+        name, value = slot.name, slot.value
+        if isinstance(value, bool):
+            yield from for_flag(name)
+        elif isinstance(value, (int, float)):
+            yield from for_number(name, value, trial)
+        elif isinstance(value, torch.Tensor):
+            yield from for_tensor(name, value, trial)
+        elif isinstance(value, (list, tuple)):
+            yield from for_list(name, list(value))
+        elif isinstance(value, dict):
+            yield from for_dict(name)
+        elif isinstance(value, str):
+            yield from for_text(name)
+        if slot.given and (slot.default is None or isinstance(slot.default, (bool, int, float))):
+            yield left_out(name, slot.default)
+    yield from swaps(trial)
+
+
+def left_out(name: str, default: Any) -> Substitute:
+    """Returns an argument left at its default."""
+    said = "not given" if default is None else f"its default, {default}"
+    made = with_value(name, lambda value, trial: default)
+    return Substitute("ignored", f"{name} were {said}", made, bonus=3 if default is None else 2.5)
+
+
+def swaps(trial: Trial) -> Iterator[Substitute]:
+    """Yields two arguments of one kind in each other's place, and one in the place of another."""
+
+    def kind(value: Any) -> Any:
+        if isinstance(value, torch.Tensor):
+            return "tensor", value.dtype.is_floating_point, value.dim()
+        return float if type(value) is int else type(value)
+
+    for one, other in itertools.combinations(trial.slots, 2):
+        a, b = one.name, other.name
+        alike = kind(one.value) == kind(other.value)
+        if not alike or one.value is None or isinstance(one.value, bool):
+            continue
+        yield Substitute("swapped", f"{a} and {b} had changed places", exchange(a, b), bonus=2)
+        if not isinstance(one.value, (int, float)):  # other_numbers.py mixes those
+            yield Substitute("mixed up", f"{a} were {b}", copy_of(a, b), bonus=1)
+            yield Substitute("mixed up", f"{b} were {a}", copy_of(b, a), bonus=1)
+
+
+def exchange(a: str, b: str) -> Callable[[Trial], Any]:
+    """Returns the maker of the case with two arguments exchanged."""
+
+    def case_of(trial: Trial) -> Any:
+        named = {slot.name: slot for slot in trial.slots}
+        if a not in named or b not in named:
+            return None
+        swapped = replace(trial, case=named[a].put(named[b].value))
+        again = {slot.name: slot for slot in swapped.slots}
+        return again[b].put(named[a].value)
+
+    return case_of
+
+
+def copy_of(a: str, b: str) -> Callable[[Trial], Any]:
+    """Returns the maker of the case in which a is what b is."""
+
+    def case_of(trial: Trial) -> Any:
+        named = {slot.name: slot for slot in trial.slots}
+        return named[a].put(named[b].value) if a in named and b in named else None
+
+    return case_of
 
 
 def answers(experiment: Experiment, trial: Trial, other: Substitute) -> bool | None:
@@ -97,7 +174,7 @@ def unfinished(experiment: Experiment) -> Iterator[Finding]:
 
         if all(holds(t) for t in failing):
             text = (
-                f"The answer is not finished: where it is wrong, the right function makes the right "
-                f"answer of yours, given as {slot.name} once more."
+                "The answer is not finished: where it is wrong, the right function makes the "
+                f"right answer of yours, given as {slot.name} once more."
             )
             yield Finding("unfinished", TERM - 4, text, holds)

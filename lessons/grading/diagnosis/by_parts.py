@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 
 from lessons.grading.diagnosis.as_if import as_if
 from lessons.grading.diagnosis.conditions import flags_of
+from lessons.grading.diagnosis.dicts import dicts
 from lessons.grading.diagnosis.factors import factors, powers, shifts
 from lessons.grading.diagnosis.finding import TERM, Family, Finding
 from lessons.grading.diagnosis.relations import relations
 from lessons.grading.diagnosis.rows import rows
-from lessons.grading.diagnosis.sequences import dicts, lists
+from lessons.grading.diagnosis.sequences import lists
 from lessons.grading.diagnosis.terms import multiples, terms
 
 if TYPE_CHECKING:

@@ -110,7 +110,7 @@ def flags_of(trial: Trial) -> dict[str, bool]:
 
 
 def threshold_tests(experiment: Experiment) -> dict[str, Test]:
-    """Returns the measures that are larger, or smaller, in all failing trials than in the others."""
+    """Returns the measures that are larger, or smaller, in all failing trials than elsewhere."""
     rows = [(measures(trial), trial.wrong) for trial in experiment.trials]
     tests: dict[str, Test] = {}
     for name in dict.fromkeys(name for row, wrong in rows if wrong for name in row):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from lessons.grading.diagnosis.finding import EXACT, FORM, HINT, Finding, family
+from lessons.grading.diagnosis.finding import EXACT, Finding, family
 from lessons.grading.diagnosis.series import as_tensor, fingerprint
 from lessons.grading.diagnosis.words import listing, value
 
@@ -32,7 +32,10 @@ def changed_arguments(experiment: Experiment) -> Iterator[Finding]:
         elif len(inside) > 1:
             names[inside[1].strip("'")] = None
     who = listing(list(names)) or "an argument"
-    text = f"The result is right, but the call changes {who}, which belongs to the caller: work on a copy."
+    text = (
+        f"The result is right, but the call changes {who}, which belongs to the caller: "
+        "work on a copy."
+    )
     yield Finding("changes an argument", EXACT + 6, text)
 
 
@@ -80,7 +83,7 @@ def remembers(experiment: Experiment) -> Iterator[Finding]:
     """The same case asked twice gets two answers: state or random numbers."""
     again = [t for t in experiment.failing if t.fault is not None and t.fault.kind == "again"]
     others = [t for t in experiment.failing if not t.stopped and t not in again]
-    if again and not others:
+    if again:
         text = (
             "The answers were right at first, and another came when the same question was asked "
             "again: something is kept between two calls, or random numbers are drawn."
@@ -106,93 +109,8 @@ def same(experiment: Experiment, one: Any, other: Any) -> bool:
     """Tells whether two answers are the same but for rounding."""
     a, b = as_tensor(one), as_tensor(other)
     if a is not None and b is not None:
-        return a.shape == b.shape and experiment.close(a.double(), b.double(), 1e3)
+        return a.shape == b.shape and experiment.close(a, b, 10)
     if isinstance(one, (tuple, list)) and isinstance(other, (tuple, list)):
-        return len(one) == len(other) and all(same(experiment, x, y) for x, y in zip(one, other))
+        pairs = zip(one, other, strict=False)
+        return len(one) == len(other) and all(same(experiment, x, y) for x, y in pairs)
     return repr(one) == repr(other)
-
-
-@family
-def not_finite(experiment: Experiment) -> Iterator[Finding]:
-    """NaN or infinity comes out where a number belongs."""
-    seen: dict[str, list[Trial]] = {"NaN": [], "infinite": []}
-    total = 0
-    for trial in experiment.failing:
-        for got, want in trial.pairs.values():
-            ours, theirs = as_tensor(got), as_tensor(want)
-            if ours is None or theirs is None or ours.shape != theirs.shape or ours.is_complex():
-                continue
-            if not ours.dtype.is_floating_point:
-                continue
-            ours, theirs = ours.double(), theirs.double()
-            if bool((ours.isnan() & ~theirs.isnan()).any()):
-                seen["NaN"].append(trial)
-                total += 1
-                break
-            if bool((ours.isinf() & theirs.isfinite()).any()):
-                seen["infinite"].append(trial)
-                total += 1
-                break
-    if not total:
-        return
-    every = total == len([t for t in experiment.failing])
-    kind = max(seen, key=lambda name: len(seen[name]))
-    n = len(seen[kind])
-    where = f"in {n} of {len(experiment.trials)} inputs tried"
-    meaning = (
-        "0 / 0, infinity minus infinity or the logarithm of a negative number"
-        if kind == "NaN"
-        else "a division by 0, the logarithm of 0, or an exponential of a large number"
-    )
-    text = f"It gives {kind if kind == 'NaN' else 'infinity'} {where}: {meaning}."
-    yield Finding("not finite", FORM + 2 if every else HINT + 8, text)
-
-
-@family
-def precision(experiment: Experiment) -> Iterator[Finding]:
-    """The answer is right to a few digits: computed in a coarser dtype than it should be."""
-    worst: list[float] = []
-    for trial in experiment.failing:
-        found = False
-        for got, want in trial.pairs.values():
-            ours, theirs = as_tensor(got), as_tensor(want)
-            if ours is None or theirs is None or ours.shape != theirs.shape:
-                continue
-            if not theirs.dtype.is_floating_point or not ours.dtype.is_floating_point:
-                continue
-            ours, theirs = ours.double(), theirs.double()
-            if not (ours.isfinite() | ~theirs.isfinite()).all():
-                return
-            off = torch.where(theirs.isfinite(), ours - theirs, 0.0)
-            scale = torch.where(theirs.isfinite(), theirs, 0.0).square().mean().sqrt()
-            if float(scale) > 0 and float(off.abs().max()) > 0:
-                worst.append(float(off.abs().max() / scale))
-                found = True
-        if not found:
-            return
-    if len(worst) < 2:
-        return
-    for name, low, high in (("fp32", 1e-9, 1e-6), ("fp16", 1e-5, 2e-3), ("bf16", 4e-4, 1.5e-2)):
-        if all(low / 10 < w < high for w in worst) and max(worst) > low:
-
-            def holds(trial: Trial, high: float = high) -> bool | None:
-                for got, want in trial.pairs.values():
-                    ours, theirs = as_tensor(got), as_tensor(want)
-                    if (
-                        trial.wrong
-                        and ours is not None
-                        and theirs is not None
-                        and ours.shape == theirs.shape
-                    ):
-                        scale = theirs.double().square().mean().sqrt()
-                        return float(
-                            (ours.double() - theirs.double()).abs().max()
-                        ) < 2 * high * float(scale)
-                return None
-
-            text = (
-                f"It is nearly right: the error is about {max(worst):.0e} of the size of the answer, "
-                f"as rounding to {name} on the way would make it, or a small term."
-            )
-            yield Finding("precision", FORM + 1, text, holds)
-            return

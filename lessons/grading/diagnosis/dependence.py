@@ -52,12 +52,9 @@ def differs(experiment: Experiment, one: Any, other: Any) -> bool:
         if a.dtype == torch.bool or not a.dtype.is_floating_point:
             return not torch.equal(a, b.to(a.dtype))
         return bool(experiment.wrong_elements(a, b, 20).any())
-    if (
-        isinstance(one, (tuple, list))
-        and isinstance(other, (tuple, list))
-        and len(one) == len(other)
-    ):
-        return any(differs(experiment, x, y) for x, y in zip(one, other))
+    if isinstance(one, (tuple, list)) and isinstance(other, (tuple, list)):
+        pairs = zip(one, other, strict=False)
+        return len(one) != len(other) or any(differs(experiment, x, y) for x, y in pairs)
     return repr(one) != repr(other)
 
 
@@ -123,7 +120,7 @@ def ignores(experiment: Experiment, trial: Trial, name: str) -> bool | None:
 
 @family
 def mixing(experiment: Experiment) -> Iterator[Finding]:
-    """A slice of the answer depends on a slice of an input that it should not depend on, or fails to."""
+    """A slice of the answer depends on a slice of an input that it must not, or fails to."""
     answered = [t for t in experiment.failing if not t.stopped and first_tensor(t.got) is not None]
     if not answered:
         return
@@ -199,7 +196,7 @@ def slice_errors(
 
 
 def slices_moved(one: torch.Tensor, other: torch.Tensor, axis: int) -> torch.Tensor:
-    """Returns how far two answers differ in each slice along an axis, relative to their size: [n]."""
+    """Returns how far two answers differ in each slice along an axis, relative to their size."""
     before, after = one.double().nan_to_num(), other.double().nan_to_num()
     far = (after - before).abs().movedim(axis, 0).reshape(one.size(axis), -1).amax(-1)
     return far / before.square().mean().sqrt().clamp(min=1e-30)
@@ -225,7 +222,10 @@ def said(
     if way == "too much":
         later = all(j > i for j, i in pairs)
         earlier = all(j < i for j, i in pairs)
-        text = f"Changing {name} at {j} along {here} changes your answer at {i} along {there}, and should not."
+        text = (
+            f"Changing {name} at {j} along {here} changes your answer at {i} along {there}, "
+            "and should not."
+        )
         if later:
             text += " A later entry must not change an earlier output."
         elif not earlier:
@@ -237,7 +237,10 @@ def said(
         )
     else:
         same = all(j == i for j, i in pairs)
-        text = f"Changing {name} at {j} along {here} does not change your answer at {i} along {there}, and should."
+        text = (
+            f"Changing {name} at {j} along {here} does not change your answer at {i} along "
+            f"{there}, and should."
+        )
         if same:
             text += " An output depends on its own place, too."
         yield Finding("depends on too little", DEPENDS + 2, text)

@@ -9,20 +9,23 @@ from lessons.grading.diagnosis import (  # noqa: F401  (importing a family regis
     conditions,
     conduct,
     dependence,
+    dicts,
     factors,
     fallback,
     forms,
     invariants,
+    numerics,
     parts,
     places,
     relations,
     rows,
     sequences,
+    shapes,
     stops,
     terms,
 )
 from lessons.grading.diagnosis.by_parts import by_parts
-from lessons.grading.diagnosis.finding import FALLBACK, FAMILIES, HINT, TERM, Family, Finding
+from lessons.grading.diagnosis.finding import FAMILIES, HINT, TERM, Family, Finding
 
 if TYPE_CHECKING:
     from lessons.grading.experiment import Experiment, Trial

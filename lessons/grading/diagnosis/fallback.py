@@ -41,7 +41,7 @@ def direction(experiment: Experiment) -> Iterator[Finding]:
         if points[0].want.dtype == torch.bool:
             more = [bool((p.got & ~p.want).any()) for p in points]
             less = [bool((~p.got & p.want).any()) for p in points]
-            if not all(a != b for a, b in zip(more, less)) or len(set(more)) > 1:
+            if not all(a != b for a, b in zip(more, less, strict=True)) or len(set(more)) > 1:
                 continue
             way = (
                 "True where it should be False, never the reverse"
@@ -55,7 +55,9 @@ def direction(experiment: Experiment) -> Iterator[Finding]:
             continue  # ids are numbers that are neither large nor small
         if any(not o.isfinite().all() for o in off) or len(points) < 4:
             continue
-        wrong = [o[experiment.wrong_elements(p.got, p.want)] for o, p in zip(off, points)]
+        wrong = [
+            o[experiment.wrong_elements(p.got, p.want)] for o, p in zip(off, points, strict=True)
+        ]
         who = subject(place, points[0].want)
         if all((o > 0).all() for o in wrong):
             yield Finding(
@@ -77,7 +79,7 @@ def fallback(experiment: Experiment) -> Iterator[Finding]:
             float((p.got.double() - p.want.double()).abs().nan_to_num().max()) for p in points
         )
         who = subject(place, points[0].want)
-        text = f"{who} differs: {wrong} of {total} numbers in the failing cases, by up to {number(off)}."
+        text = f"{who} differs in {wrong} of {total} numbers, by up to {number(off)}."
         yield Finding("value", FALLBACK, text)
     first = experiment.failing[0]
     if first.fault is not None:

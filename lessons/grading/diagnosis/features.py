@@ -1,6 +1,6 @@
 """What is special about the inputs of a trial: "mask is None", "x.size(1) is odd", "x has ties".
 
-`flags` returns truth values by their sentence, `measures` numbers that may have to pass a threshold.
+`flags` returns truth values by their sentence, `measures` numbers that may pass a threshold.
 A trial lacks the ones that make no sense for its arguments.
 """
 
@@ -118,7 +118,7 @@ def of_list(name: str, items: Any) -> Iterator[tuple[str, bool]]:
     )
     yield (
         f"{name} has three equal entries in a row",
-        any(a == b == c for a, b, c in zip(texts, texts[1:], texts[2:])),
+        any(a == b == c for a, b, c in zip(texts, texts[1:], texts[2:], strict=False)),
     )
     yield f"all entries of {name} are equal", len(set(texts)) == 1 and len(texts) > 1
     yield f"{name} begins and ends with the same entry", texts[0] == texts[-1] and len(texts) > 1

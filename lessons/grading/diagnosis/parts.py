@@ -165,7 +165,8 @@ def part(
     known = identify(ratios, [p.trial for p in fine(points)], rtol)
     holds = part_holds(experiment, place, name, known, rtol)
     if known is None:
-        text = f"What {name} adds to the answer is multiplied by a number too many ({number(ratios[0])} in one case)."
+        c = number(ratios[0])
+        text = f"What {name} adds to the answer is {c} times what it should be in one case."
         yield Finding("unnamed part factor", HINT + 19, text, holds)
     elif known.constant and alike(known.values[0], -1, rtol):
         yield Finding(

@@ -153,7 +153,7 @@ def monomials(
                 if count == 2 and len({abs(e) for e in exponents}) > 1:
                     continue
                 product = np.ones_like(target)
-                for name, exponent in zip(names, exponents):
+                for name, exponent in zip(names, exponents, strict=True):
                     product = product * usable[name] ** exponent
                 ratios = target / product
                 k = float(np.median(ratios))
@@ -161,7 +161,8 @@ def monomials(
                     yield Expression(
                         product_name(said, names, exponents),
                         lambda row, k=k, names=names, exponents=exponents: (
-                            k * math.prod(row[n] ** e for n, e in zip(names, exponents))
+                            k
+                            * math.prod(row[n] ** e for n, e in zip(names, exponents, strict=True))
                         ),
                     )
 
@@ -180,7 +181,7 @@ def product_name(k: str, names: Sequence[str], exponents: Sequence[float]) -> st
     """Returns "2 * a * b / (c * sqrt(d))"."""
     form = {0.5: "sqrt({})", 1: "{}", 2: "{}^2"}
     above, below = [], []
-    for name, exponent in zip(names, exponents):
+    for name, exponent in zip(names, exponents, strict=True):
         bare = name if abs(exponent) == 0.5 else inner(name)
         (above if exponent > 0 else below).append(form[abs(exponent)].format(bare))
     if k not in ("1", "-1") or not above:
@@ -212,13 +213,13 @@ def identify(values: list[float], trials: Sequence[Trial], rtol: float = 1e-4) -
     known = columns(trials)
     if not known:
         return None
-    rows = [dict(zip(known, row)) for row in zip(*known.values())]
+    rows = [dict(zip(known, row, strict=True)) for row in zip(*known.values(), strict=True)]
     tries = itertools.chain(
         itertools.islice(monomials(values, known, rtol), 1), expressions(list(known)[:14])
     )
     for expression in tries:
         try:
-            if all(alike(v, expression.of(row), rtol) for v, row in zip(values, rows)):
+            if all(alike(v, expression.of(row), rtol) for v, row in zip(values, rows, strict=True)):
                 return Known(expression.name, values, False, _later(expression))
         except (ValueError, ZeroDivisionError, OverflowError):
             continue

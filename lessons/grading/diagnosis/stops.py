@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 # What an exception's text says in other words.
 MEANINGS = [
-    (r"'NoneType' object is not subscriptable|unsupported operand.*NoneType|NoneType.*has no attribute",
+    (r"'NoneType' object is not|unsupported operand.*NoneType|NoneType.*has no attribute",
      "something there is None"),
     (r"index out of range|out of bounds", "a position is asked for that is not there"),
     (r"division by zero", "it divides by 0"),
@@ -26,11 +26,13 @@ MEANINGS = [
      "two tensors have different dtypes"),
     (r"empty sequence|arg is an empty|iterable argument is empty|argument is empty",
      "it takes the largest or smallest of nothing"),
-    (r"math domain error|expected a positive input", "the logarithm or root of a number that has none"),
+    (r"math domain error|expected a positive input",
+     "the logarithm or root of a number that has none"),
     (r"modified by an inplace|leaf Variable that requires grad|is being used in an in-place",
      "a tensor that needs a gradient is changed in place"),
     (r"unhashable", "a list cannot be a key: make it a tuple"),
-    (r"takes \d+ positional|missing \d+ required|unexpected keyword", "the arguments are not those of the task"),
+    (r"takes \d+ positional|missing \d+ required|unexpected keyword",
+     "the arguments are not those of the task"),
     (r"does not require grad", "the result does not lead back to the inputs"),
     (r"dictionary changed size|changed size during", "a dict changes while it is read"),
     (r"maximum recursion", "a function calls itself without an end"),

@@ -88,7 +88,8 @@ def term(experiment: Experiment, place: tuple, who: str, name: str, k: float) ->
     elif abs(k - 2) < 2e-2:
         text = f"{who} is too large by 2 {name}: {name} is added where it should be taken off."
     else:
-        text = f"{who} is what it should be {'plus' if k > 0 else 'minus'} {number(abs(k))} times {name}."
+        sign = "plus" if k > 0 else "minus"
+        text = f"{who} is what it should be {sign} {number(abs(k))} times {name}."
     return Finding(kind, TERM + 6, text, holds)
 
 

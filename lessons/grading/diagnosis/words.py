@@ -15,9 +15,9 @@ def number(value: float) -> str:
     """Returns a number with up to four digits: 4, 0.25, 1.414, 1e-05."""
     if isinstance(value, bool):
         return str(value)
-    if math.isfinite(value) and abs(value - round(value)) < 1e-4 * max(abs(value), 1e-9):
-        if abs(value) < 1e6:
-            return str(round(value))
+    whole = math.isfinite(value) and abs(value - round(value)) < 1e-4 * max(abs(value), 1e-9)
+    if whole and abs(value) < 1e6:
+        return str(round(value))
     return f"{value:.4g}"
 
 
@@ -67,6 +67,19 @@ def times(factor: float) -> str:
     if factor > 1:
         return f"{number(factor)} times as large as it should be"
     return f"{number(factor)} times what it should be"
+
+
+TYPES = {"Tensor": "a tensor", "ndarray": "a numpy array", "Lazy": "a generator"}
+
+
+def type_name(item: Any) -> str:
+    """Returns what a value is: "a tensor", "an int"."""
+    name = type(item).__name__
+    if name == "Strange":
+        name = item.type
+    if item is None:
+        return "None"
+    return TYPES.get(name, f"{'an' if name[:1] in 'aeiou' else 'a'} {name}")
 
 
 def value(item: Any, longest: int = 60) -> str:

@@ -13,10 +13,20 @@ from lessons.grading.judge import Verdict, first_round, judge_task
 from lessons.grading.outcome import Outcome
 from lessons.grading.task import Case, Draw, Task
 from lessons.grading.trusted import reference_answer, run
-from tests.lessons.grading import plain_problems, tensor_problems
+from tests.lessons.grading import (
+    element_problems,
+    layer_problems,
+    list_problems,
+    number_problems,
+)
 from tests.lessons.grading.problems import Problem, Wrong
 
-PROBLEMS = [*tensor_problems.PROBLEMS, *plain_problems.PROBLEMS]
+PROBLEMS = [
+    *layer_problems.PROBLEMS,
+    *element_problems.PROBLEMS,
+    *list_problems.PROBLEMS,
+    *number_problems.PROBLEMS,
+]
 CASES = [(problem, wrong) for problem in PROBLEMS for wrong in problem.wrong]
 
 
