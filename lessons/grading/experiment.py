@@ -90,6 +90,9 @@ class Trial:
                 pairs.update(
                     {("result", i): pair for i, pair in enumerate(zip(ours, theirs, strict=False))}
                 )
+        elif isinstance(theirs, dict) and any(map(is_array, theirs.values())):
+            if isinstance(ours, dict):
+                pairs.update({("result", k): (ours[k], theirs[k]) for k in theirs if k in ours})
         else:
             pairs[("result",)] = (ours, theirs)
         wanted = want.get("gradients") or {}
@@ -118,10 +121,14 @@ class Trial:
         return pairs
 
 
+def is_array(value: Any) -> bool:
+    """Tells whether a value is a tensor or an array."""
+    return isinstance(value, (torch.Tensor, np.ndarray))
+
+
 def is_record(value: Any) -> bool:
     """Tells whether a tuple or list is several results rather than one sequence."""
-    arrays = (torch.Tensor, np.ndarray)
-    if any(isinstance(item, arrays) for item in value):
+    if any(map(is_array, value)):
         return len(value) <= 16
     return isinstance(value, tuple) and 2 <= len(value) <= 5
 

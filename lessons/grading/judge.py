@@ -40,6 +40,7 @@ class Verdict:
         case: the smallest failing case; arguments are its arguments by name.
         expected, got: the right result for it and the submission's, None if that gave none.
         difference: the first part of the two that differs, None if they are not compared.
+        printed: what the submission printed; whoever runs it fills this in.
         kinds: what sort of findings the message is made of.
         findings: those of the diagnosis among them; problems: families that failed on these
             answers, which no learner sees.
@@ -56,6 +57,7 @@ class Verdict:
     expected: Any = None
     got: Any = None
     difference: Difference | None = None
+    printed: str = ""
     kinds: tuple[str, ...] = ()
     findings: list[Finding] = field(default_factory=list)
     problems: list[tuple[str, Exception]] = field(default_factory=list)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lessons.grading.diagnosis import (  # noqa: F401  (importing a family registers it)
+    algebra,
     as_if,
     conditions,
     conduct,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from lessons.grading.diagnosis.substitute import Row, Substitute, of_rows, with_value
@@ -31,10 +31,19 @@ LISTS_OF_LISTS: list[Row] = [
      lambda v: type(v)(type(item)(dict.fromkeys(item)) for item in v)),
     (0.6, "without empty", "the empty lists in {x} were left out",
      lambda v: type(v)(item for item in v if len(item))),
+    (0.5, "shortened", "each list in {x} had lost its last entry",
+     lambda v: type(v)(i[:-1] for i in v)),
+    (0.5, "shortened", "each list in {x} had lost its first entry",
+     lambda v: type(v)(i[1:] for i in v)),
     (0.3, "reversed", "each list in {x} were reversed", lambda v: type(v)(i[::-1] for i in v)),
 ]
 DICTS: list[Row] = [
     (1.0, "other value", "all values of {x} were 1", lambda v: dict.fromkeys(v, 1)),
+    (0.5, "shortened", "each key of {x} had lost its last entry",
+     lambda v: rekeyed(v, lambda key: key[:-1])),
+    (0.5, "shortened", "each key of {x} had lost its first entry",
+     lambda v: rekeyed(v, lambda key: key[1:])),
+    (0.4, "reversed", "each key of {x} were reversed", lambda v: rekeyed(v, lambda key: key[::-1])),
     (0.0, "reversed", "{x} were in the reverse order", lambda v: dict(reversed(list(v.items())))),
     (0.0, "negated", "the values of {x} were negative", lambda v: {k: -n for k, n in v.items()}),
 ]
@@ -43,6 +52,14 @@ TEXTS: list[Row] = [
     (0.3, "reversed", "{x} were reversed", lambda v: v[::-1]),
 ]
 # fmt: on
+
+
+def rekeyed(d: dict, change: Callable[[Any], Any]) -> dict:
+    """Returns a dict with other keys; values whose keys become one are added."""
+    found: dict = {}
+    for key, number in d.items():
+        found[change(key)] = found.get(change(key), 0) + number
+    return found
 
 
 def for_list(name: str, value: list) -> Iterator[Substitute]:

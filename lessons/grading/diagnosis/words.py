@@ -51,7 +51,7 @@ def subject(place: tuple, value: Any = None, several: bool = False) -> str:
     if place[0] == "after":
         return f"After the call {place[1]}"
     if len(place) > 1:
-        return f"The {ordinal(place[1])} result"
+        return f"The {ordinal(place[1])} result" if isinstance(place[1], int) else f"{place[1]!r}"
     many = isinstance(value, torch.Tensor) and value.dim() > 0
     return "Everything" if several or many else "The answer"
 
