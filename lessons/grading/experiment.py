@@ -18,9 +18,9 @@ import torch
 from lessons.grading.compare import differ, wrong_elements
 from lessons.grading.faults import Fault, examine, examine_result
 from lessons.grading.outcome import Answered, Outcome, Stopped
-from lessons.grading.slots import Slot, parameters, slots
+from lessons.grading.slots import Slot, parameters, slots, whole_slots
 from lessons.grading.task import TOLERANCES, Case, Close, Draw, Task
-from lessons.grading.trusted import reference_answer
+from lessons.grading.trusted import fresh, reference_answer
 
 # A place in an answer: ("result",), ("result", 1), ("gradient", "x"), ("after", "w").
 Place = tuple
@@ -68,9 +68,33 @@ class Trial:
         return slots(self.task, self.case)
 
     @cached_property
+    def whole_slots(self) -> list[Slot]:
+        """Returns the arguments, objects as they are."""
+        return whole_slots(self.task, self.case)
+
+    @cached_property
     def named(self) -> dict[str, Any]:
         """Returns the arguments by name."""
         return {slot.name: slot.value for slot in self.slots}
+
+    @cached_property
+    def applied(self) -> dict[str, torch.Tensor]:
+        """Returns what the callables of the case make of its tensors: {"attn(ln_1(x))": ...}."""
+        args, kwargs = fresh(self.case)
+        named = dict(zip([p.name for p in parameters(self.task)], args, strict=False)) | kwargs
+        tensors = {n: x for n, x in named.items() if isinstance(x, torch.Tensor)}
+        functions = {n: f for n, f in named.items() if callable(f) and not isinstance(f, type)}
+        found: dict[str, torch.Tensor] = {}
+        for inner_tensors in (tensors, found):  # f(x), then g(f(x))
+            for inner, x in list(inner_tensors.items()):
+                for outer, f in functions.items():
+                    try:
+                        y = f(x)
+                    except Exception:  # not every tensor suits every function
+                        continue
+                    if isinstance(y, torch.Tensor) and not inner.startswith(f"{outer}("):
+                        found[f"{outer}({inner})"] = y.detach()
+        return found
 
     @cached_property
     def pairs(self) -> dict[Place, tuple[Any, Any]]:

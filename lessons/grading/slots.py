@@ -48,7 +48,12 @@ def parameters(task: Task) -> list[inspect.Parameter]:
 
 
 def slots(task: Task, case: Case) -> list[Slot]:
-    """Returns the arguments of a case in the order of the signature."""
+    """Returns the arguments of a case in the order of the signature, objects by their fields."""
+    return [inner for slot in whole_slots(task, case) for inner in _opened(slot)]
+
+
+def whole_slots(task: Task, case: Case) -> list[Slot]:
+    """Returns the arguments of a case in the order of the signature, objects as they are."""
     known = parameters(task)
     if len(known) < len(case.args) or any(p.kind is p.VAR_POSITIONAL for p in known):
         known = []
@@ -63,7 +68,7 @@ def slots(task: Task, case: Case) -> list[Slot]:
     for name, default in names.items():
         if name not in case.kwargs and default is not ABSENT:
             found.append(Slot(name, default, _keyword(case, name), False, default))
-    return [inner for slot in found for inner in _opened(slot)]
+    return found
 
 
 def _at(case: Case, i: int) -> Callable[[Any], Case]:

@@ -45,9 +45,9 @@ def run(task: Task, f: Any, case: Case, arguments_too: bool = True) -> Outcome:
         task, f, case: what is run, on what.
         arguments_too: whether the answer says what the arguments are after the call.
     """
-    args, kwargs = fresh(case)
     torch.default_generator.manual_seed(0)  # manual_seed would take 2 ms to think of GPUs
     try:
+        args, kwargs = fresh(case)
         answer = drivers.DRIVERS[task.drive](f, args, kwargs, **task.drive_options)
         if not arguments_too:
             answer.pop("after", None)

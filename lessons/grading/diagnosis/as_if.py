@@ -59,7 +59,7 @@ def swaps(trial: Trial) -> Iterator[Substitute]:
             return "tensor", value.dtype.is_floating_point, value.dim()
         return float if type(value) is int else type(value)
 
-    for one, other in itertools.combinations(trial.slots, 2):
+    for one, other in itertools.combinations(trial.whole_slots, 2):
         a, b = one.name, other.name
         alike = kind(one.value) == kind(other.value)
         if not alike or one.value is None or isinstance(one.value, bool):
@@ -74,11 +74,11 @@ def exchange(a: str, b: str) -> Callable[[Trial], Any]:
     """Returns the maker of the case with two arguments exchanged."""
 
     def case_of(trial: Trial) -> Any:
-        named = {slot.name: slot for slot in trial.slots}
+        named = {slot.name: slot for slot in trial.whole_slots}
         if a not in named or b not in named:
             return None
         swapped = replace(trial, case=named[a].put(named[b].value))
-        again = {slot.name: slot for slot in swapped.slots}
+        again = {slot.name: slot for slot in swapped.whole_slots}
         return again[b].put(named[a].value)
 
     return case_of
@@ -88,7 +88,7 @@ def copy_of(a: str, b: str) -> Callable[[Trial], Any]:
     """Returns the maker of the case in which a is what b is."""
 
     def case_of(trial: Trial) -> Any:
-        named = {slot.name: slot for slot in trial.slots}
+        named = {slot.name: slot for slot in trial.whole_slots}
         return named[a].put(named[b].value) if a in named and b in named else None
 
     return case_of

@@ -18,6 +18,7 @@ from lessons.grading.diagnosis import (  # noqa: F401  (importing a family regis
     numerics,
     parts,
     places,
+    profile,
     relations,
     rows,
     sequences,

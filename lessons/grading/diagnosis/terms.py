@@ -30,7 +30,7 @@ def spread(argument: torch.Tensor, like: torch.Tensor) -> Iterator[torch.Tensor]
 
 def argument_of(trial: Trial, name: str, p: Point) -> torch.Tensor | None:
     """Returns an argument's numbers in the shape of the answer."""
-    x = as_tensor(trial.named.get(name))
+    x = as_tensor(trial.named.get(name, trial.applied.get(name)))
     if x is None or x.dtype == torch.bool or x.numel() == 0:
         return None
     return next(spread(x, p.want), None)
@@ -55,7 +55,7 @@ def terms(experiment: Experiment) -> Iterator[Finding]:
         if points[0].want.dtype == torch.bool or not enough(points, 2, 4):
             continue
         who = subject(place, points[0].want)
-        for name in points[0].trial.named:
+        for name in (*points[0].trial.named, *points[0].trial.applied):
             ks = []
             for p in points:
                 x = argument_of(p.trial, name, p)
@@ -100,7 +100,7 @@ def multiples(experiment: Experiment) -> Iterator[Finding]:
         if points[0].want.dtype == torch.bool or not enough(points, 2, 4):
             continue
         who = subject(place, points[0].want)
-        for name in points[0].trial.named:
+        for name in (*points[0].trial.named, *points[0].trial.applied):
             for kind, (rank, text) in KINDS.items():
 
                 def holds(
