@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
-import runpy
-import signal
 import subprocess
 import sys
-import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+
+from tests.minigpt.tiny import forked
 
 LESSONS = Path(__file__).resolve().parents[2] / "lessons"
 LIMIT = 300  # seconds that a quick lesson may take
@@ -27,30 +25,6 @@ class Finished(NamedTuple):
     output: str
     table: dict[str, dict[str, str]]
     figures: dict[str, bytes]
-
-
-def run_forked(script: Path, arguments: list[str], folder: Path) -> tuple[int, str]:
-    """Runs a script in a fork of this process, in which torch is loaded already; Linux only.
-
-    Returns:
-        its exit status and all that it printed.
-    """
-    printed = folder / "printed"
-    if (child := os.fork()) == 0:
-        status = 1
-        signal.alarm(LIMIT)
-        os.chdir(folder)
-        sys.stdout = sys.stderr = printed.open("w", encoding="utf-8")
-        sys.argv = [str(script), *arguments]
-        try:
-            runpy.run_path(str(script), run_name="__main__")
-            status = 0
-        except BaseException:
-            traceback.print_exc()
-        sys.stdout.flush()
-        os._exit(status)
-    _, status = os.waitpid(child, 0)
-    return os.waitstatus_to_exitcode(status), printed.read_text(encoding="utf-8")
 
 
 def run_alone(script: Path, arguments: list[str], folder: Path) -> tuple[int, str]:
@@ -68,8 +42,7 @@ def run_lesson(tmp_path: Path) -> Callable[..., Finished]:
 
     def run(number: int, *options: str) -> Finished:
         (script,) = LESSONS.glob(f"{number:02d}_*.py")
-        alone = number in OWN_PYTHON or sys.platform != "linux"
-        start = run_alone if alone else run_forked
+        start = forked.script if forked.POSSIBLE and number not in OWN_PYTHON else run_alone
         status, output = start(script, [*options, "--out", str(tmp_path / "out")], tmp_path)
         assert status == 0, output[-4000:]
         rows = json.loads((tmp_path / "out" / "table.json").read_text(encoding="utf-8"))
