@@ -66,7 +66,7 @@ class Lesson:
         return 100 if self.quick else None
 
     def limit(self, data: TaskData) -> TaskData:
-        """Returns data; under --quick 400, 20 and 20 records of its parts, and answers of a word."""
+        """Returns data; under --quick 400, 20 and 20 records of its parts, and short answers."""
         if not self.quick:
             return data
         train, validation, test = data.train[:400], data.validation[:20], data.test[:20]
