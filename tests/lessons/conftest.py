@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -15,8 +16,6 @@ from tests.minigpt.tiny import forked
 
 LESSONS = Path(__file__).resolve().parents[2] / "lessons"
 LIMIT = 300  # seconds that a quick lesson may take
-# Triton reads its environment when it is imported, so these need a Python of their own.
-OWN_PYTHON = (10, 11)
 
 
 class Finished(NamedTuple):
@@ -27,11 +26,19 @@ class Finished(NamedTuple):
     figures: dict[str, bytes]
 
 
-def run_alone(script: Path, arguments: list[str], folder: Path) -> tuple[int, str]:
-    """Runs a script in a Python of its own; returns its exit status and all that it printed."""
+def run_script(script: Path, arguments: list[str], folder: Path) -> tuple[int, str]:
+    """Runs a script without TRITON_INTERPRET; returns its exit status and all that it printed.
+
+    It runs in a fork of this process, unless Triton's kernels are there already as the compiler
+    takes them: lesson 10 interprets them.
+    """
+    interpret = os.environ.get("TRITON_INTERPRET")
+    if forked.POSSIBLE and ("kernels.gpu.quantize" not in sys.modules or interpret == "1"):
+        return forked.script(script, arguments, folder, without=("TRITON_INTERPRET",))
+    environment = {name: text for name, text in os.environ.items() if name != "TRITON_INTERPRET"}
     done = subprocess.run(
         [sys.executable, script, *arguments], cwd=folder, timeout=LIMIT, check=False, text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment,
     )  # fmt: skip
     return done.returncode, done.stdout
 
@@ -42,12 +49,25 @@ def run_lesson(tmp_path: Path) -> Callable[..., Finished]:
 
     def run(number: int, *options: str) -> Finished:
         (script,) = LESSONS.glob(f"{number:02d}_*.py")
-        start = forked.script if forked.POSSIBLE and number not in OWN_PYTHON else run_alone
-        status, output = start(script, [*options, "--out", str(tmp_path / "out")], tmp_path)
+        status, output = run_script(script, [*options, "--out", str(tmp_path / "out")], tmp_path)
         assert status == 0, output[-4000:]
         rows = json.loads((tmp_path / "out" / "table.json").read_text(encoding="utf-8"))
         figures = {path.name: path.read_bytes() for path in (tmp_path / "out").glob("*.png")}
         assert all(png.startswith(b"\x89PNG") and len(png) > 5000 for png in figures.values())
         return Finished(output, {row["what"]: row for row in rows}, figures)
+
+    return run
+
+
+@pytest.fixture
+def run_code(tmp_path: Path) -> Callable[[str], str]:
+    """run_code(code) runs code as a script in an empty folder and returns what it prints."""
+
+    def run(code: str) -> str:
+        script = tmp_path / "code.py"
+        script.write_text(code, encoding="utf-8")
+        status, output = run_script(script, [], tmp_path)
+        assert status == 0, output[-4000:]
+        return output
 
     return run

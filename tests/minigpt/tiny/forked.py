@@ -11,7 +11,7 @@ import signal
 import socket
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 POSSIBLE = sys.platform == "linux"
@@ -50,10 +50,18 @@ def wait_for(children: dict[int, Path]) -> dict[Path, int]:
     return statuses
 
 
-def script(path: Path, arguments: list[str], folder: Path) -> tuple[int, str]:
-    """Runs a script in a folder; returns its exit status and all that it printed."""
+def script(
+    path: Path, arguments: list[str], folder: Path, without: Iterable[str] = ()
+) -> tuple[int, str]:
+    """Runs a script in a folder; returns its exit status and all that it printed.
+
+    Args:
+        without: names that are taken out of its environment.
+    """
 
     def work() -> None:
+        for name in without:
+            os.environ.pop(name, None)
         os.chdir(folder)
         sys.argv = [str(path), *arguments]
         runpy.run_path(str(path), run_name="__main__")
