@@ -3,7 +3,6 @@
     python -m tests.minigpt.tiny.run kill FOLDER    train while being killed again and again
     python -m tests.minigpt.tiny.run stop FOLDER    stop early, killed before each disk operation
     torchrun ... -m tests.minigpt.tiny.run spread FOLDER    train with DDP and FSDP2
-    torchrun ... -m tests.minigpt.tiny.run join FOLDER      find each other and add up their ranks
 
 All print one line of JSON with what came out; the tests beside this file read it.
 """
@@ -34,7 +33,7 @@ from minigpt.config import GPTConfig
 from minigpt.dataset import Batch
 from minigpt.model import GPT
 from minigpt.training import checkpoint
-from minigpt.training.distributed import SINGLE, join_processes
+from minigpt.training.distributed import SINGLE
 from minigpt.training.interrupt import TrainingInterrupted
 from minigpt.training.loop import train, training_step
 from minigpt.training.settings import TrainConfig
@@ -336,14 +335,6 @@ def train_spread(folder: Path) -> dict[str, Any]:
     return found if rank == 0 else {}
 
 
-def add_ranks(folder: Path) -> dict[str, Any]:
-    """Returns what this process knows of all of them; only the first one tells."""
-    processes = join_processes("auto", torch.device("cpu"))
-    total = processes.sum(processes.rank + 1)
-    found = {"mode": processes.mode, "count": processes.count, "sum": total}
-    return found if processes.rank == 0 else {}
-
-
 if __name__ == "__main__":
     torch.set_num_threads(1)
     what, where = sys.argv[1], Path(sys.argv[2])
@@ -352,7 +343,6 @@ if __name__ == "__main__":
         "kill": train_while_killed,
         "stop": stop_early_killed_once,
         "spread": train_spread,
-        "join": add_ranks,
     }
     outcome = kinds[what](where)
     if outcome:
