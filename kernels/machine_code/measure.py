@@ -115,7 +115,7 @@ def disassemble(cubin: bytes) -> tuple[str, str]:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "kernel.cubin"
         file.write_bytes(cubin)
-        # -ndf leaves out an analysis of jumps: it takes a third of the time, and changes nothing here
+        # -ndf leaves out an analysis of jumps that takes a third of the time and changes nothing
         listing = [knobs.nvidia.nvdisasm.path, "-c", "-ndf"]
         calls = (listing, [knobs.nvidia.cuobjdump.path, "-res-usage"])
         code, needs = (
