@@ -1,0 +1,1 @@
+"""The exercises, one file of definitions a lesson; lessons/grading/ checks them."""
