@@ -26,7 +26,6 @@ from lessons.grading.shortcuts import SHORTCUTS
 from lessons.grading.task import Case
 
 STATUSES = ("error", "memory", "crashed", "forbidden", "missing", "not_started")
-LOADING = 20.0  # seconds that running the file itself may take
 IDLING = 3  # times the limit that an answer may take by the clock
 STARTING = 60.0  # seconds that a new Python may take to import torch
 
@@ -67,8 +66,8 @@ class Running:
     Its process starts with the first question, and anew after one that ended it.
     """
 
-    def __init__(self, sandbox: Sandbox, start: dict[str, Any]) -> None:
-        self.sandbox, self.start = sandbox, start
+    def __init__(self, sandbox: Sandbox, start: dict[str, Any], loading: float) -> None:
+        self.sandbox, self.start, self.loading = sandbox, start, loading
         self.channel: Channel | None = None
         self.process: Process | None = None
         self.unusable: Stopped | None = None
@@ -92,7 +91,7 @@ class Running:
             return self.unusable
         if self.channel is None:
             self.channel, self.process = self.sandbox.start(self.start["forbidden"])
-            limit_here = LOADING + (0.0 if self.sandbox.forks else STARTING)
+            limit_here = self.loading + (0.0 if self.sandbox.forks else STARTING)
             outcome = self.exchange(values.dumps(self.start), limit_here, read_ready)
             if isinstance(outcome, Stopped):
                 self.close()
@@ -246,6 +245,7 @@ class Sandbox:
         drive_options: Mapping[str, Any] | None = None,
         forbidden: Sequence[str] = (),
         helpers: Mapping[str, str] | None = None,
+        loading: float = 20.0,
     ) -> Running:
         """Returns a submission that can be asked; close it, or use it in a with statement.
 
@@ -256,6 +256,7 @@ class Sandbox:
             forbidden: the task's shortcuts, by their names in shortcuts.py.
             helpers: {name: source} of functions that take the place of the learner's own: each
                 source is a file of its own that defines the name.
+            loading: seconds that running the file itself may take.
 
         KeyError if there is no shortcut of one of the names.
         """
@@ -271,6 +272,7 @@ class Sandbox:
                 "forbidden": list(forbidden),
                 "helpers": dict(helpers or {}),
             },
+            loading,
         )
 
     def start(self, forbidden: Sequence[str]) -> tuple[Channel, Process]:
