@@ -1,7 +1,7 @@
 """What Python itself refuses to a submission: files, processes, sockets, and most imports.
 
 This holds on every system and gives a learner a sentence with the line. It is not the wall that
-keeps a stranger's code in: code that may use numpy can write anywhere in its own memory, and so undo
+keeps a stranger's code in: with numpy, code can write anywhere in its own memory, and so undo
 whatever Python guards. On Linux isolation.py is that wall.
 
 The file is loaded by itself in the child, where the rest of the project cannot be imported.
@@ -15,10 +15,17 @@ import sys
 import sysconfig
 import types
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from importlib.machinery import ModuleSpec, PathFinder
 from typing import Any
 
 from lessons.grading.isolation import HIDDEN, PACKAGES
-from lessons.grading.refusals import Forbidden, ForbiddenFile, ForbiddenImport, fixed, refused
+from lessons.grading.refusals import (
+    ForbiddenError,
+    ForbiddenFileError,
+    ForbiddenImportError,
+    fixed,
+    refused,
+)
 
 IMPORTS = (
     "bisect", "collections", "dataclasses", "functools", "heapq", "itertools", "math", "operator",
@@ -46,40 +53,6 @@ def folders(site_folders: Iterable[str]) -> tuple[tuple[str, ...], tuple[str, ..
     return tuple(path.lower() for path in packages), tuple(path.lower() for path in own)
 
 
-def _hook(event: str, args: tuple) -> None:
-    """Raises Forbidden for what a submission may not do.
-
-    Every name that it reads is built in as a constant by `hook`.
-    """
-    if event == "open":
-        path, _, flags = args
-        if type_of(path) is whole:
-            return
-        if type_of(flags) is whole and flags & writing:
-            note("Files cannot be written here.")
-            raise forbidden_file("Files cannot be written here.")
-        if type_of(path) is text:
-            small = lower(path)
-            # Inside the standard library's folder lie the packages of other people.
-            own = starts(small, own_folders) and "-packages" not in small
-            if ".." not in small and (own or starts(small, package_folders)):
-                return
-        note("Files cannot be read here.")
-        raise forbidden_file("Files cannot be read here.")
-    if event == "import":
-        if starts(args[0], hidden_modules) or args[0] in hidden:
-            note("minigpt, kernels and lessons hold the solution: write it without them.")
-            raise forbidden_import(
-                "minigpt, kernels and lessons hold the solution: write it without them."
-            )
-    elif starts(event, refused_prefixes) and event not in needed:
-        note("Files, processes and the network are out of reach here.")
-        raise forbidden("Files, processes and the network are out of reach here.")
-    elif (event == "object.__setattr__" or event == "object.__delattr__") and args[1] == "__code__":
-        note("A function's code cannot be replaced here.")
-        raise forbidden("A function's code cannot be replaced here.")
-
-
 def hook(site_folders: Sequence[str]) -> Callable[[str, tuple], None]:
     """Returns what `install` adds: made from its source, which a submission's process cannot read.
 
@@ -87,48 +60,68 @@ def hook(site_folders: Sequence[str]) -> Callable[[str, tuple], None]:
         site_folders: where torch, numpy and Triton were found.
     """
     package_folders, own_folders = folders(site_folders)
-    constants: dict[str, Any] = {
-        "type_of": type,
-        "whole": int,
-        "text": str,
-        "lower": str.lower,
-        "starts": str.startswith,
-        "note": refused.append,
-        "forbidden": Forbidden,
-        "forbidden_file": ForbiddenFile,
-        "forbidden_import": ForbiddenImport,
-        "writing": WRITING,
-        "package_folders": package_folders,
-        "own_folders": own_folders,
-        "hidden": frozenset(HIDDEN),
-        "hidden_modules": tuple(f"{name}." for name in HIDDEN),
-        "refused_prefixes": REFUSED_PREFIXES,
-        "needed": NEEDED,
-    }
-    return types.FunctionType(fixed(_hook, constants), {})
+    hidden_modules = tuple(f"{name}." for name in HIDDEN)
+    no_import = "minigpt, kernels and lessons hold the solution: write it without them."
+    no_writing, no_reading = "Files cannot be written here.", "Files cannot be read here."
+    no_system = "Files, processes and the network are out of reach here."
+    no_code = "A function's code cannot be replaced here."
+
+    def refuse(event: str, args: tuple) -> None:
+        if event == "open":
+            path, _, flags = args
+            if type(path) is int:
+                return
+            if type(flags) is int and flags & WRITING:
+                refused.append(no_writing)
+                raise ForbiddenFileError(no_writing)
+            if type(path) is str:
+                small = str.lower(path)
+                # Inside the standard library's folder lie the packages of other people.
+                own = str.startswith(small, own_folders) and "-packages" not in small
+                if ".." not in small and (own or str.startswith(small, package_folders)):
+                    return
+            refused.append(no_reading)
+            raise ForbiddenFileError(no_reading)
+        if event == "import":
+            if str.startswith(args[0], hidden_modules) or args[0] in HIDDEN:
+                refused.append(no_import)
+                raise ForbiddenImportError(no_import)
+        elif str.startswith(event, REFUSED_PREFIXES) and event not in NEEDED:
+            refused.append(no_system)
+            raise ForbiddenError(no_system)
+        elif event == "object.__setattr__" and args[1] == "__code__":
+            refused.append(no_code)
+            raise ForbiddenError(no_code)
+
+    return types.FunctionType(fixed(refuse), {})
 
 
-def install(hook: Callable[[str, tuple], None]) -> None:
+def install(hook: Callable[[str, tuple], None], site_folders: Sequence[str]) -> None:
     """Adds the audit hook to this process, for good, and takes the way to other packages."""
-    sys.meta_path.insert(0, OnlyLibraries())
+    sys.path[:] = [path for path in sys.path if path not in site_folders]
+    sys.meta_path.insert(0, OnlyLibraries(site_folders))
     sys.addaudithook(hook)
 
 
 class OnlyLibraries:
-    """Finds nothing outside of the standard library and what torch, numpy and Triton need.
+    """Finds what torch, numpy and Triton need among the packages, and nothing else.
 
     Some of their modules try whether another package is there; it cannot be read, so it is not.
     """
 
-    known = frozenset(sys.stdlib_module_names | set(PACKAGES) | set(sys.builtin_module_names))
+    def __init__(self, site_folders: Sequence[str]) -> None:
+        self.site_folders = list(site_folders)
 
-    def find_spec(self, name: str, path: object = None, target: object = None) -> None:
-        """Raises ImportError for other packages, and leaves the rest to the finders behind."""
+    def find_spec(
+        self, name: str, path: Sequence[str] | None = None, target: types.ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """Returns where a package is; None leaves a module to the finders behind this one."""
         root = name.partition(".")[0]
         if root in HIDDEN:
-            raise ForbiddenImport(why_not(root, False))
-        if root not in self.known:
-            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+            raise ForbiddenImportError(why_not(root, False))
+        if root in PACKAGES and path is None:
+            return PathFinder.find_spec(name, self.site_folders)
+        return None
 
 
 def why_not(root: str, triton: bool) -> str:
@@ -160,7 +153,7 @@ def guarded_builtins(triton: bool) -> dict[str, Any]:
         root = str(name).partition(".")[0]
         if level > 0 or root not in allowed:
             refused.append(why_not(root, triton))
-            raise ForbiddenImport(why_not(root, triton))
+            raise ForbiddenImportError(why_not(root, triton))
         return original(name, globals, locals, fromlist, level)
 
     return {**vars(builtins), "__import__": guarded_import}

@@ -19,15 +19,15 @@ BLINK = 0.05  # seconds between two looks at the clock
 CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
-class Expired(Exception):
+class ExpiredError(Exception):
     """The time was over."""
 
 
-class Closed(Exception):
+class ClosedError(Exception):
     """The other side has closed its end, or ended."""
 
 
-class Garbled(Exception):
+class GarbledError(Exception):
     """What came is no message."""
 
 
@@ -63,16 +63,16 @@ class Channel:
     def exchange(self, message: bytes, expired: Callable[[], bool]) -> bytes:
         """Sends a message and returns the one that comes back.
 
-        Raises Expired as soon as expired() says so, Closed, or Garbled.
+        Raises ExpiredError as soon as expired() says so, ClosedError, or GarbledError.
         """
         if self.readable():
-            raise Garbled("it wrote to the grader without being asked")
+            raise GarbledError("it wrote to the grader without being asked")
         received = bytearray()
         rest = memoryview(message)
         self.selector.modify(self.data, selectors.EVENT_READ | selectors.EVENT_WRITE)
         while (length := whole_length(received)) is None or len(received) < length:
             if expired():
-                raise Expired
+                raise ExpiredError
             for key, events in self.selector.select(BLINK):
                 if key.fileobj is self.prints:
                     self.drain(1)
@@ -84,7 +84,7 @@ class Channel:
                 if events & selectors.EVENT_READ:
                     received += self.read(self.data)
         if len(received) > length or rest:
-            raise Garbled("it wrote more to the grader than an answer")
+            raise GarbledError("it wrote more to the grader than an answer")
         self.drain()
         return bytes(received)
 
@@ -96,15 +96,15 @@ class Channel:
             return False
 
     def read(self, end: socket.socket) -> bytes:
-        """Returns what is there, at most a MiB; Closed if nothing will come any more."""
+        """Returns what is there, at most a MiB; ClosedError if nothing will come any more."""
         try:
             found = end.recv(1 << 20)
         except BlockingIOError:
             return b""
         except ConnectionError:
-            raise Closed from None
+            raise ClosedError from None
         if not found:
-            raise Closed
+            raise ClosedError
         return found
 
     def write(self, rest: memoryview) -> int:
@@ -114,14 +114,14 @@ class Channel:
         except BlockingIOError:
             return 0
         except ConnectionError:
-            raise Closed from None
+            raise ClosedError from None
 
     def drain(self, reads: int = 8) -> None:
         """Reads what was printed, and keeps the beginning of it; a thread may print without end."""
         try:
             for _ in range(reads):
                 self.kept += self.read(self.prints)[: PRINTED - len(self.kept)]
-        except Closed:
+        except ClosedError:
             if self.prints in self.selector.get_map():
                 self.selector.unregister(self.prints)
 
@@ -133,16 +133,16 @@ class Channel:
 def whole_length(received: bytearray) -> int | None:
     """Returns how long the message will be that begins so; None while its first line is not there.
 
-    Garbled if it is no message, or too long for one.
+    GarbledError if it is no message, or too long for one.
     """
     head, found, _ = received[:64].partition(b"\n")
     if not found:
         if len(received) >= 64:
-            raise Garbled("it wrote something else to the grader than an answer")
+            raise GarbledError("it wrote something else to the grader than an answer")
         return None
     if not re.fullmatch(rb"\d{1,10} \d{1,10}", head):
-        raise Garbled("it wrote something else to the grader than an answer")
+        raise GarbledError("it wrote something else to the grader than an answer")
     n_text, n_arrays = map(int, head.split())
     if n_text > LONGEST_TEXT or n_arrays > LONGEST_ARRAYS:
-        raise Garbled("its answer is far too long")
+        raise GarbledError("its answer is far too long")
     return len(head) + 1 + n_text + n_arrays

@@ -31,7 +31,8 @@ PRELOADED = (
     "numpy", "torch", "torch.nn.functional",
 )  # fmt: skip
 OWN = (
-    "values", "objects", "drivers", "refusals", "shortcuts", "isolation", "seccomp", "audit", "serve",
+    "values", "objects", "drivers", "refusals", "shortcuts", "isolation", "seccomp", "audit",
+    "serve",
 )  # fmt: skip
 
 
@@ -76,7 +77,7 @@ def zygote(settings: Settings, control: socket.socket) -> None:
     from lessons.grading import audit, isolation, shortcuts
 
     isolation.enter_namespaces()
-    rules = isolation.landlock(isolation.readable_paths(settings.site))
+    rules = isolation.library_rules(settings.site)
     hook = audit.hook(settings.site)
     own = os.getpid()
     gc.collect()
@@ -93,7 +94,7 @@ def zygote(settings: Settings, control: socket.socket) -> None:
             if (child := os.fork()) == 0:
                 control.detach()
                 try:
-                    serve_in_walls(settings.triton, sockets, hook, rules, own)
+                    serve_in_walls(settings, sockets, hook, rules, own)
                 except BaseException:
                     traceback.print_exc()
                 finally:
@@ -107,12 +108,12 @@ def zygote(settings: Settings, control: socket.socket) -> None:
 
 
 def serve_in_walls(
-    triton: bool, sockets: list[int], hook: Callable, rules: int | None, parent: int
+    settings: Settings, sockets: list[int], hook: Callable, rules: int | None, parent: int
 ) -> NoReturn:
     """Serves a submission with everything closed but its two sockets; Linux.
 
     Args:
-        triton: whether it is for kernels.
+        settings: the command line's.
         sockets: the grader's, and the one for what is printed.
         hook: audit.py's.
         rules: Landlock's, as a file descriptor.
@@ -128,7 +129,8 @@ def serve_in_walls(
         isolation.lock(None if rules is None else 4, parent, calls)
 
     data = socket.socket(fileno=3)
-    serve.serve(data, open(1, "w", **serve.PRINTING), hook, triton, lock)
+    printed = open(1, "w", **serve.PRINTING)  # noqa: SIM115: to the end
+    serve.serve(data, printed, hook, settings.site, settings.triton, lock)
 
 
 def keep_open(descriptors: list[int | None]) -> None:
@@ -158,10 +160,10 @@ def alone(settings: Settings, numbers: list[int] | None, ends: list[socket.socke
     hook = audit.hook(settings.site)
     if isolation.LINUX and numbers is not None:
         isolation.enter_namespaces()
-        rules = isolation.landlock(isolation.readable_paths(settings.site))
-        serve_in_walls(settings.triton, numbers, hook, rules, os.getppid())
+        rules = isolation.library_rules(settings.site)
+        serve_in_walls(settings, numbers, hook, rules, os.getppid())
     printed = ends[1].makefile("w", encoding="utf-8", errors="backslashreplace", buffering=1)
-    serve.serve(ends[0], printed, hook, settings.triton, lambda: None)
+    serve.serve(ends[0], printed, hook, settings.site, settings.triton, lambda: None)
 
 
 def shared_sockets() -> list[socket.socket]:

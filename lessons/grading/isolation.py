@@ -23,7 +23,7 @@ import signal
 import struct
 import sys
 import sysconfig
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 
 # What torch, numpy and Triton import, some of it on first use.
@@ -77,30 +77,34 @@ def enter_namespaces() -> None:
             return
 
 
-def readable_paths(site_folders: Iterable[str]) -> Iterator[Path]:
-    """Yields the files and folders that a submission may read: libraries, and no solution.
+def library_rules(site_folders: Iterable[str]) -> int | None:
+    """Returns Landlock's rules for a submission: it reads libraries, and no solution.
 
     Args:
         site_folders: the folders that torch, numpy and Triton were found in.
     """
-    for folder in site_folders:
-        for name in PACKAGES:
-            yield from (Path(folder, name), Path(folder, f"{name}.py"), Path(folder, f"{name}.libs"))
     machine = sysconfig.get_config_var("MULTIARCH") or f"{platform.machine()}-linux-gnu"
     libraries = [f"/lib/{machine}", f"/usr/lib/{machine}", "/lib64", "/usr/lib64"]
     own = [sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib"), f"{sys.base_prefix}/lib"]
-    for folder in {os.path.realpath(path) for path in libraries + own}:
-        for path in Path(folder).iterdir() if Path(folder).is_dir() else ():
-            # The packages of other people lie inside the standard library's folder.
+    system = {Path(path).resolve() for path in libraries + own}
+    files = ["/etc/ld.so.cache", "/dev/null", "/dev/urandom", "/proc/cpuinfo", "/proc/meminfo"]
+    readable = [*map(Path, files), Path("/sys/devices/system/cpu")]
+    for folder in system:
+        for path in folder.iterdir() if folder.is_dir() else ():
+            # Other people's packages lie inside the standard library's folder.
             if not path.name.endswith("-packages") and not path.name.startswith("python"):
-                yield path
-    for name in ("/etc/ld.so.cache", "/dev/null", "/dev/urandom", "/proc/cpuinfo", "/proc/meminfo"):
-        yield Path(name)
-    yield Path("/sys/devices/system/cpu")
+                readable.append(path)
+    for folder in map(Path, site_folders):
+        for name in PACKAGES:
+            readable += [folder / name, folder / f"{name}.py", folder / f"{name}.libs"]
+    return landlock(readable, listed=[*system, *map(Path, site_folders)])
 
 
-def landlock(paths: Iterable[Path]) -> int | None:
-    """Returns a file descriptor of the rules "read these paths, nothing else"; None without Landlock."""
+def landlock(paths: Iterable[Path], listed: Iterable[Path] = ()) -> int | None:
+    """Returns the rules "read these paths, nothing else" as a file descriptor.
+
+    Folders in `listed` may be listed, with all that is in them, and not read. None without Landlock.
+    """
     abi = landlock_abi()
     if abi == 0:
         return None
@@ -109,12 +113,12 @@ def landlock(paths: Iterable[Path]) -> int | None:
     tcp, scopes = (0b11 if abi >= NET_ABI else 0), (0b11 if abi >= SCOPE_ABI else 0)
     attributes = struct.pack("=QQQ", (1 << n_rights) - 1, tcp, scopes)
     ruleset = call(libc.syscall(LANDLOCK_CREATE_RULESET, attributes, len(attributes), 0))
-    for path in paths:
+    wanted = [(path, READ_FILE | READ_DIR if path.is_dir() else READ_FILE) for path in paths]
+    for path, rights in [*wanted, *((path, READ_DIR) for path in listed)]:
         try:
             place = os.open(path, os.O_PATH | os.O_CLOEXEC)
         except OSError:
             continue
-        rights = READ_FILE | READ_DIR if path.is_dir() else READ_FILE
         rule = struct.pack("=Qi", rights, place)  # struct landlock_path_beneath_attr
         with contextlib.suppress(OSError):
             call(libc.syscall(LANDLOCK_ADD_RULE, ruleset, 1, rule, 0))
@@ -219,7 +223,9 @@ def weaker() -> list[str]:
         ]
     sentences = []
     if (abi := landlock_abi()) == 0:
-        sentences.append("The kernel has no Landlock: only Python keeps a submission from reading files.")
+        sentences.append(
+            "The kernel has no Landlock: only Python keeps a submission from reading files."
+        )
     elif abi < SCOPE_ABI:
         sentences.append("The kernel's Landlock does not stop signals; the filter of calls does.")
     if not has_seccomp():

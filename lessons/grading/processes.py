@@ -5,6 +5,7 @@ On Linux a `Zygote` forks one for each submission; elsewhere each is a new Pytho
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import json
 import os
@@ -86,13 +87,20 @@ class Zygote:
 
     def ask(self, request: list, sockets: Sequence[socket.socket] = ()) -> int:
         """Sends a request of child.py's and returns the answer; OSError if the zygote is gone."""
+        numbers = [end.fileno() for end in sockets]
         with self.lock:
-            numbers = [end.fileno() for end in sockets]
-            socket.send_fds(self.control, [json.dumps(request).encode()], numbers)
-            answer = self.control.recv(64)
-        if not answer:
-            raise ConnectionResetError("the process that forks has ended")
-        return json.loads(answer)
+            try:
+                socket.send_fds(self.control, [json.dumps(request).encode()], numbers)
+                if answer := self.control.recv(64):
+                    return json.loads(answer)
+            except OSError:
+                self.close()  # an answer that comes late would be taken for the next one
+                raise
+        raise ConnectionResetError("the process that forks has ended")
+
+    def ended(self) -> bool:
+        """Returns whether it is gone, and with it all that it has forked."""
+        return self.process.poll() is not None
 
     def close(self) -> None:
         """Ends it, and with it every process that it has forked."""
@@ -115,19 +123,18 @@ class Forked:
 
     def seconds(self) -> float:
         """Returns the processor time that it has used."""
-        try:  # Linux's clock of another process: the complement of its number, and 2 for "all of it"
+        try:  # Linux's clock of a process: the complement of its number, and 2 for "all of it"
             return time.clock_gettime(~self.number << 3 | 2)
         except OSError:
             return 0.0
 
     def end(self) -> int:
         """Ends it, waits, and returns how it ended; OSError if the zygote is gone."""
-        # It keeps its number until the zygote has reaped it, so no other process can be meant.
-        for kill in (os.killpg, os.kill):
-            try:
-                kill(self.number, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
+        if not self.zygote.ended():
+            # It keeps its number until the zygote has reaped it: no other process can be meant.
+            for kill in (os.killpg, os.kill):
+                with contextlib.suppress(ProcessLookupError):
+                    kill(self.number, signal.SIGKILL)
         return self.zygote.ask(["reap", self.number])
 
 
@@ -144,9 +151,11 @@ class Fresh:
         self.process = start_python({"triton": triton, "sockets": numbers}, folder, **options)
         if numbers is None:  # Windows
             to_child, from_child = self.process.stdin, self.process.stdout
-            assert to_child is not None and from_child is not None
+            assert to_child is not None
+            assert from_child is not None
             for end in sockets:
-                to_child.write(end.share(self.process.pid).hex().encode() + b"\n")  # type: ignore[attr-defined]
+                shared = end.share(self.process.pid)  # type: ignore[attr-defined]
+                to_child.write(shared.hex().encode() + b"\n")
             to_child.flush()
             from_child.readline()  # it has them
         self.started = time.monotonic()
@@ -158,10 +167,8 @@ class Fresh:
     def end(self) -> int:
         """Ends it, waits, and returns how it ended."""
         if os.name != "nt":
-            try:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.process.pid, signal.SIGKILL)
-            except (ProcessLookupError, PermissionError):
-                pass
         self.process.kill()
         self.process.wait()
         return self.process.returncode

@@ -13,18 +13,17 @@ import textwrap
 import types
 import warnings
 from collections.abc import Callable
-from typing import Any
 
 
-class Forbidden(RuntimeError):
+class ForbiddenError(RuntimeError):
     """The submission did something that its task does not allow."""
 
 
-class ForbiddenImport(Forbidden, ImportError):
+class ForbiddenImportError(ForbiddenError, ImportError):
     """The submission imported something that is not allowed."""
 
 
-class ForbiddenFile(Forbidden, PermissionError):
+class ForbiddenFileError(ForbiddenError, PermissionError):
     """The submission opened something that is not allowed."""
 
 
@@ -36,7 +35,7 @@ def refusal_behind(error: BaseException) -> str | None:
     """Returns the sentence of the refusal that an exception is or comes from; None without one."""
     cause: BaseException | None = error
     for _ in range(20):
-        if isinstance(cause, Forbidden):
+        if isinstance(cause, ForbiddenError):
             return str(cause)
         if cause is None:
             break
@@ -45,22 +44,22 @@ def refusal_behind(error: BaseException) -> str | None:
     return next((sentence for sentence in refused if sentence in text), None)
 
 
-def fixed(function: Callable, constants: dict[str, Any], n_outer: int = 0) -> types.CodeType:
-    """Returns the function's code with some of the names that it reads built in as constants.
+def fixed(function: Callable, n_outer: int = 0) -> types.CodeType:
+    """Returns the function's code with all that it reads from outside built in as constants.
 
     Args:
         function: a plain function without defaults and decorators.
-        constants: what the names stand for.
         n_outer: how many variables of outer functions the code should have (it does not read them):
             a function can only be given code that has as many as its own.
     """
+    found = inspect.getclosurevars(function)
+    constants = {**found.builtins, **found.globals, **found.nonlocals}
     (tree,) = ast.parse(textwrap.dedent(inspect.getsource(function))).body
     assert isinstance(tree, ast.FunctionDef)
+    tree = _Builder(set(constants)).visit(tree)
     outer = [f"_outer{i}" for i in range(n_outer)]
     # A name that is never read still makes it one of an outer function's.
-    unread = ast.parse(f"lambda: ({', '.join(outer)}, 0)").body if outer else []
-    tree = ast.fix_missing_locations(_Builder(set(constants)).visit(tree))
-    tree.body += unread
+    tree.body += ast.parse(f"lambda: ({', '.join(outer)}, 0)").body if outer else []
     wrapper = ast.parse(f"def wrapper({', '.join(outer)}): pass")
     wrapper.body[0].body = [tree]  # type: ignore[attr-defined]
     with warnings.catch_warnings():
@@ -84,18 +83,17 @@ class _Builder(ast.NodeTransformer):
     def __init__(self, names: set[str]) -> None:
         self.names = names
 
-    def visit_Name(self, node: ast.Name) -> ast.AST:  # noqa: N802
+    def visit_Name(self, node: ast.Name) -> ast.AST:
         if node.id in self.names and isinstance(node.ctx, ast.Load):
             return ast.copy_location(ast.Constant(_mark(node.id)), node)
         return node
 
 
-def _refuse(*args: object, **kwargs: object) -> None:
-    note(sentence)  # type: ignore[name-defined] # noqa: F821
-    raise forbidden(sentence)  # type: ignore[name-defined] # noqa: F821
-
-
 def refusal(sentence: str, n_outer: int = 0) -> types.CodeType:
-    """Returns the code of a function that raises Forbidden whatever it is called with."""
-    constants = {"note": refused.append, "sentence": sentence, "forbidden": Forbidden}
-    return fixed(_refuse, constants, n_outer)
+    """Returns the code of a function that raises ForbiddenError whatever it is called with."""
+
+    def refuse(*args: object, **kwargs: object) -> None:
+        refused.append(sentence)
+        raise ForbiddenError(sentence)
+
+    return fixed(refuse, n_outer)

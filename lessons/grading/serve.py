@@ -7,6 +7,8 @@ answered by ["answered", what the driver returned] or ["stopped", status, senten
 from __future__ import annotations
 
 import ast
+import contextlib
+import io
 import linecache
 import os
 import random
@@ -40,6 +42,7 @@ def serve(
     data: socket.socket,
     printed: TextIO,
     hook: Callable[[str, tuple], None],
+    site_folders: list[str],
     triton: bool,
     lock: Callable[[], None],
 ) -> NoReturn:
@@ -49,23 +52,25 @@ def serve(
         data: where the messages come and go.
         printed: what the submission prints goes here.
         hook: audit.py's.
+        site_folders: where torch, numpy and Triton are.
         triton: whether the submission may import Triton.
         lock: puts up the system's walls around this process.
     """
     stream = data.makefile("rb")
     start = values.loads(values.read_message(stream) or b"")
-    sys.stdin, sys.stdout, sys.stderr = open(os.devnull), printed, printed
+    sys.stdin, sys.stdout, sys.stderr = io.StringIO(), printed, printed
     isolation.limit(MEMORY, SECONDS)
     shortcuts.take_away(start["forbidden"])
     sys.modules["__main__"] = types.ModuleType("__main__")
     for name in [name for name in sys.modules if name.partition(".")[0] == "lessons"]:
         del sys.modules[name]  # a submission has no need of them
     lock()
-    audit.install(hook)
+    audit.install(hook, site_folders)
     submission = Submission(start["code"], start["name"], audit.guarded_builtins(triton))
     reply = submission.load(start["helpers"])
     while True:
-        flush(printed)
+        with contextlib.suppress(OSError, ValueError):  # the submission closed it
+            printed.flush()
         data.sendall(packed(reply))
         message = values.read_message(stream)
         if message is None:
@@ -85,14 +90,6 @@ def packed(reply: list) -> bytes:
     if n_text > values.LONGEST_TEXT or n_arrays > values.LONGEST_ARRAYS:
         return values.dumps(["stopped", "crashed", "What it returned is far too long.", None])
     return message
-
-
-def flush(printed: TextIO) -> None:
-    """Sends what was printed before the answer."""
-    try:
-        printed.flush()
-    except (OSError, ValueError):  # the submission closed it
-        pass
 
 
 def seed() -> None:
@@ -176,10 +173,12 @@ class Submission:
     def not_written(self, line: int) -> list:
         """Returns the reply to a stub that was called, be it this task's or another's."""
         for node in ast.parse(self.code).body:
-            if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and node.name != self.name:
-                if node.lineno <= line <= (node.end_lineno or 0):
-                    text = f"It uses {node.name}, which is not written yet."
-                    return ["stopped", "error", text, line]
+            inside = node.lineno <= line <= (node.end_lineno or 0)
+            if inside and isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+                if node.name == self.name:
+                    break
+                text = f"It uses {node.name}, which is not written yet."
+                return ["stopped", "error", text, line]
         return ["stopped", "not_started", f"{self.name} is not written yet.", line]
 
 

@@ -9,8 +9,8 @@ or scripted function, vmap, a private alias. They meet in two places, and there 
 - Python functions that compute it themselves, as clip_grad_norm_ and torch.optim do: their code is
   replaced, so that whoever holds the function under another name holds the same.
 
-What is raised is a `Forbidden`: a learner may catch it and do without. The file is loaded by itself
-in the child, where the rest of the project cannot be imported.
+What is raised is a `ForbiddenError`: a learner may catch it and do without. The file is loaded by
+itself in the child, where the rest of the project cannot be imported.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import sys
 import types
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from functools import lru_cache
+from functools import cache
 from typing import Any, NamedTuple
 
 import torch
@@ -56,7 +56,7 @@ LAYER_NORM = Shortcut(r"layer_norm|_transformer_encoder_layer", r"layer_norm")
 SHORTCUTS = {
     "scaled_dot_product_attention": ATTENTION,
     "MultiheadAttention": ATTENTION,
-    # The others compute a GELU on request: addmm's, and those fused behind a product or convolution.
+    # The others compute a GELU on request, behind a product or a convolution.
     "gelu": Shortcut(r"gelu|_addmm_activation|_pointwise|_transformer_encoder_layer", r"gelu"),
     "layer_norm": LAYER_NORM,
     "native_layer_norm": LAYER_NORM,
@@ -67,7 +67,9 @@ SHORTCUTS = {
     "kl_div": Shortcut(r"kl_div", r"kl_div"),
     "clip_grad_norm_": Shortcut(None, r"clip_grad_norm", ("torch.nn.utils.clip_grad",)),
     "get_total_norm": Shortcut(None, r"get_total_norm", ("torch.nn.utils.clip_grad",)),
-    "torch.optim": Shortcut(r"_fused_(adam|sgd|adagrad)", r"", ("torch.optim", "torch.distributed.optim")),
+    "torch.optim": Shortcut(
+        r"_fused_(adam|sgd|adagrad)", r"", ("torch.optim", "torch.distributed.optim")
+    ),
     "_fused_adamw_": Shortcut(r"_fused_adam", r"_fused_adam", ("torch.optim",)),
     "multinomial": Shortcut(r"multinomial", r"multinomial"),
     "fake_quantize": Shortcut(r"fake_quant|_fq_helper", r"fake_quant"),
@@ -76,8 +78,9 @@ SHORTCUTS = {
 # Each kind of tensor, and what is asked before its kind: below all of them lies one of these.
 KEYS = (
     "CPU", "AutogradCPU", "CompositeImplicitAutograd", "CompositeExplicitAutograd", "Meta",
-    "MkldnnCPU", "QuantizedCPU", "SparseCPU", "SparseCsrCPU", "NestedTensorCPU",
+    "MkldnnCPU", "QuantizedCPU", "SparseCPU", "SparseCsrCPU", "NestedTensorCPU", "CUDA", "MPS",
 )  # fmt: skip
+
 
 def sentence(name: str) -> str:
     """Returns what the learner reads."""
@@ -98,7 +101,7 @@ class Prepared(NamedTuple):
     functions: list[tuple[types.FunctionType, types.CodeType]]
 
 
-@lru_cache(maxsize=None)
+@cache
 def prepare(name: str) -> Prepared:
     """Finds what stands under one name; KeyError if nothing does."""
     shortcut = SHORTCUTS[name]
@@ -118,14 +121,14 @@ def prepare(name: str) -> Prepared:
     return Prepared(operators, types.FunctionType(refusal(sentence(name)), {}), functions)
 
 
-@lru_cache(maxsize=None)
+@cache
 def all_operators() -> tuple[str, ...]:
     """Returns the names of all operators: "aten::gelu.out"."""
     return tuple(torch._C._dispatch_get_all_op_names())
 
 
 def take_away(names: Iterable[str]) -> None:
-    """Makes every form of the named shortcuts raise Forbidden in this process, for good.
+    """Makes every form of the named shortcuts raise ForbiddenError in this process, for good.
 
     KeyError if there is no shortcut of that name.
     """

@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from lessons.grading import values
-from lessons.grading.channel import Channel, Closed, Expired, Garbled
+from lessons.grading.channel import BLINK, Channel, ClosedError, ExpiredError, GarbledError
 from lessons.grading.processes import FORKS, Forked, Fresh, Process, Zygote
 from lessons.grading.shortcuts import SHORTCUTS
 from lessons.grading.task import Case
@@ -85,7 +85,8 @@ class Running:
         Args:
             case: only its arguments leave the grader.
             limit: seconds of processor time; three times as long by the clock, since others may
-                be using the processor.
+                be using the processor. A process's first call has twice as long: torch imports
+                some of its parts when they are first used.
         """
         if self.unusable is not None:
             return self.unusable
@@ -97,20 +98,21 @@ class Running:
                 self.close()
                 self.unusable = outcome  # it would end the same way again
                 return outcome
+            limit *= 2
         return self.exchange(values.dumps([list(case.args), case.kwargs]), limit, read_answer)
 
     def exchange(
         self, message: bytes, limit: float, read: Callable[[Any], Answered | Stopped]
     ) -> Answered | Stopped:
         """Sends a message and makes an outcome of what comes back, or does not."""
-        assert self.channel is not None and self.process is not None
+        assert self.channel is not None
         try:
             outcome = read(values.loads(self.channel.exchange(message, self.clock(limit))))
-        except Expired:
+        except ExpiredError:
             return self.ended("timeout", f"It had not finished after {limit:g} seconds.")
-        except Closed:
+        except ClosedError:
             return self.ended()
-        except Garbled as error:
+        except GarbledError as error:
             return self.ended("crashed", f"It was stopped: {error}.")
         except ValueError:
             return self.ended("crashed", "It was stopped: what it sent is not an answer.")
@@ -122,13 +124,15 @@ class Running:
     def clock(self, limit: float) -> Callable[[], bool]:
         """Returns a function that says whether the time is over that starts now."""
         assert self.process is not None
-        process, used, began = self.process, self.process.seconds(), time.monotonic()
+        process, used = self.process, self.process.seconds()
+        waited, last = 0.0, time.monotonic()
 
         def expired() -> bool:
-            waited = time.monotonic() - began
-            return waited > limit and (
-                waited > IDLING * limit or process.seconds() - used > limit
-            )
+            nonlocal waited, last
+            now = time.monotonic()
+            # It is asked all the time; a longer pause means that the whole machine slept.
+            waited, last = waited + min(now - last, 10 * BLINK), now
+            return waited > limit and (waited > IDLING * limit or process.seconds() - used > limit)
 
         return expired
 

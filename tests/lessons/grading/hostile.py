@@ -1,3 +1,4 @@
+# ruff: noqa: E501
 """Submissions that cheat or do harm, for `double(x)`, which should return 2 x.
 
 None of them computes it. Each says how it has to end: a status, or "wrong" for an answer that is not

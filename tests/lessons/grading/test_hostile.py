@@ -56,7 +56,9 @@ def test_no_harmful_submission_passes_hurts_or_stops_the_next(
     victim, mark = tmp_path / "victim", tmp_path / "mark"
     victim.write_text("whole")
     tmp_path.chmod(0o777)
-    names = f"PROJECT, MARK, VICTIM, GRADER = {(str(PROJECT), str(mark), str(victim), os.getpid())!r}\n"
+    names = (
+        f"PROJECT, MARK, VICTIM, GRADER = {(str(PROJECT), str(mark), str(victim), os.getpid())!r}\n"
+    )
     with sandbox.submission(HONEST, "double") as honest:
         assert isinstance(honest.ask(CASE), Answered)  # the zygote runs
     before = descendants()
