@@ -21,7 +21,7 @@ from typing import Any
 from lessons.grading.isolation import HIDDEN, PACKAGES
 from lessons.grading.refusals import (
     ForbiddenError,
-    ForbiddenFileError,
+    ForbiddenSystemError,
     ForbiddenImportError,
     fixed,
     refused,
@@ -73,7 +73,7 @@ def hook(site_folders: Sequence[str]) -> Callable[[str, tuple], None]:
                 return
             if type(flags) is int and flags & WRITING:
                 refused.append(no_writing)
-                raise ForbiddenFileError(no_writing)
+                raise ForbiddenSystemError(no_writing)
             if type(path) is str:
                 small = str.lower(path)
                 # Inside the standard library's folder lie the packages of other people.
@@ -81,14 +81,14 @@ def hook(site_folders: Sequence[str]) -> Callable[[str, tuple], None]:
                 if ".." not in small and (own or str.startswith(small, package_folders)):
                     return
             refused.append(no_reading)
-            raise ForbiddenFileError(no_reading)
+            raise ForbiddenSystemError(no_reading)
         if event == "import":
             if str.startswith(args[0], hidden_modules) or args[0] in HIDDEN:
                 refused.append(no_import)
                 raise ForbiddenImportError(no_import)
         elif str.startswith(event, REFUSED_PREFIXES) and event not in NEEDED:
             refused.append(no_system)
-            raise ForbiddenError(no_system)
+            raise ForbiddenSystemError(no_system)
         elif event == "object.__setattr__" and args[1] == "__code__":
             refused.append(no_code)
             raise ForbiddenError(no_code)

@@ -129,7 +129,7 @@ def serve_in_walls(
         isolation.lock(None if rules is None else 4, parent, calls)
 
     data = socket.socket(fileno=3)
-    printed = open(1, "w", **serve.PRINTING)  # noqa: SIM115: to the end
+    printed = open(1, "w", **serve.PRINTING)  # noqa: SIM115
     serve.serve(data, printed, hook, settings.site, settings.triton, lock)
 
 

@@ -23,8 +23,8 @@ class ForbiddenImportError(ForbiddenError, ImportError):
     """The submission imported something that is not allowed."""
 
 
-class ForbiddenFileError(ForbiddenError, PermissionError):
-    """The submission opened something that is not allowed."""
+class ForbiddenSystemError(ForbiddenError, PermissionError):
+    """The submission reached for files, processes or the network."""
 
 
 # What was refused since it was last emptied: an exception may lose its type on the way through C++.

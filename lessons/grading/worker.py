@@ -287,20 +287,19 @@ class Sandbox:
                 self.spare = self.fresh()  # imports torch while this one computes
             return channel, process
         channel = Channel()
+        zygote = self.ready_zygote()
         try:
-            process = Forked(self.ready_zygote(), channel.far, forbidden)
+            process = Forked(zygote, channel.far, forbidden)
         except OSError:  # it was ended, by a machine without memory perhaps
-            process = Forked(self.ready_zygote(anew=True), channel.far, forbidden)
+            zygote.close()
+            process = Forked(self.ready_zygote(), channel.far, forbidden)
         channel.close_far()
         return channel, process
 
-    def ready_zygote(self, anew: bool = False) -> Zygote:
-        """Returns the zygote, and starts one if there is none or it has to be new."""
+    def ready_zygote(self) -> Zygote:
+        """Returns the zygote; starts one if there is none."""
         with self.lock:
-            if anew and self.zygote is not None:
-                self.zygote.close()
-                self.zygote = None
-            if self.zygote is None:
+            if self.zygote is None or self.zygote.ended():
                 self.zygote = Zygote(self.triton, self.folder.name)
             return self.zygote
 
