@@ -21,8 +21,8 @@ from typing import Any
 from lessons.grading.isolation import HIDDEN, PACKAGES
 from lessons.grading.refusals import (
     ForbiddenError,
-    ForbiddenSystemError,
     ForbiddenImportError,
+    ForbiddenSystemError,
     fixed,
     refused,
 )

@@ -104,6 +104,8 @@ class Zygote:
 
     def close(self) -> None:
         """Ends it, and with it every process that it has forked."""
+        with contextlib.suppress(OSError):
+            self.control.shutdown(socket.SHUT_RDWR)  # a copy of ours may be open elsewhere
         self.control.close()
         try:
             self.process.wait(5)

@@ -33,46 +33,56 @@ class Shortcut(NamedTuple):
     """What stands under one name in `Task.forbidden`.
 
     Attributes:
-        operators: matches the names of torch's operators, without "aten::" and the overload.
+        what: what the learner is told not to use.
+        operators: matches the names of torch's operators, without "aten::" and the overload; None
+            where none does the work.
         functions: matches the names of Python functions and classes.
         modules: where those are looked for: these modules and what lies inside.
     """
 
+    what: str
     operators: str | None
-    functions: str | None = None
+    functions: str
     modules: tuple[str, ...] = ("torch._refs", "torch._decomp", "torch.nn.functional")
 
 
-ATTENTION = Shortcut(
-    r"scaled_dot_product|attention|_scaled_dot_attention|_transformer_encoder_layer",
-    r"scaled_dot_product|multi_head_attention|MultiheadAttention",
-    ("torch._refs", "torch._decomp", "torch.nn", "torch.ao.nn"),
-)
-
-# The encoder's layer in one call has a layer norm and a GELU inside.
-LAYER_NORM = Shortcut(r"layer_norm|_transformer_encoder_layer", r"layer_norm")
+# An encoder's layer in one call has attention, layer norm and GELU inside.
+ENCODER = "_transformer_encoder_layer"
 
 # name in Task.forbidden: what it stands for
 SHORTCUTS = {
-    "scaled_dot_product_attention": ATTENTION,
-    "MultiheadAttention": ATTENTION,
-    # The others compute a GELU on request, behind a product or a convolution.
-    "gelu": Shortcut(r"gelu|_addmm_activation|_pointwise|_transformer_encoder_layer", r"gelu"),
-    "layer_norm": LAYER_NORM,
-    "native_layer_norm": LAYER_NORM,
-    "group_norm": Shortcut(r"group_norm", r"group_norm"),
-    "batch_norm": Shortcut(r"batch_?norm", r"batch_norm"),
-    "cross_entropy": Shortcut(r"(?<!binary_)cross_entropy", r"(?<!binary_)cross_entropy"),
-    "nll_loss": Shortcut(r"(?<!poisson_)nll_loss", r"(?<!poisson_)(?<!gaussian_)nll_loss"),
-    "kl_div": Shortcut(r"kl_div", r"kl_div"),
-    "clip_grad_norm_": Shortcut(None, r"clip_grad_norm", ("torch.nn.utils.clip_grad",)),
-    "get_total_norm": Shortcut(None, r"get_total_norm", ("torch.nn.utils.clip_grad",)),
-    "torch.optim": Shortcut(
-        r"_fused_(adam|sgd|adagrad)", r"", ("torch.optim", "torch.distributed.optim")
+    "attention": Shortcut(
+        "torch's scaled_dot_product_attention or MultiheadAttention",
+        f"scaled_dot_product|attention|_scaled_dot_attention|{ENCODER}",
+        r"scaled_dot_product|multi_head_attention|MultiheadAttention",
+        ("torch._refs", "torch._decomp", "torch.nn", "torch.ao.nn"),
     ),
-    "_fused_adamw_": Shortcut(r"_fused_adam", r"_fused_adam", ("torch.optim",)),
-    "multinomial": Shortcut(r"multinomial", r"multinomial"),
-    "fake_quantize": Shortcut(r"fake_quant|_fq_helper", r"fake_quant"),
+    # Products and convolutions may have a GELU behind them in the same call.
+    "gelu": Shortcut("torch's GELU", f"gelu|_addmm_activation|_pointwise|{ENCODER}", r"gelu"),
+    "layer_norm": Shortcut(
+        "torch's layer_norm, group_norm or batch_norm",
+        f"layer_norm|group_norm|batch_?norm|{ENCODER}",
+        r"layer_norm|group_norm|batch_norm",
+    ),
+    "cross_entropy": Shortcut(
+        "torch's cross_entropy, nll_loss or kl_div",
+        r"(?<!binary_)cross_entropy|(?<!poisson_)nll_loss|kl_div",
+        r"(?<!binary_)cross_entropy|(?<!poisson_)(?<!gaussian_)nll_loss|kl_div",
+    ),
+    "clip_grad_norm": Shortcut(
+        "torch's clip_grad_norm_ or get_total_norm",
+        None,
+        r"clip_grad_norm|get_total_norm",
+        ("torch.nn.utils.clip_grad",),
+    ),
+    "optim": Shortcut(
+        "torch.optim or one of torch's fused steps",
+        r"_fused_(adam|sgd|adagrad)",
+        r"",
+        ("torch.optim", "torch.distributed.optim"),
+    ),
+    "multinomial": Shortcut("torch.multinomial", r"multinomial", r"multinomial"),
+    "fake_quantize": Shortcut("torch's fake_quantize", r"fake_quant|_fq_helper", r"fake_quant"),
 }
 
 # Each kind of tensor, and what is asked before its kind: below all of them lies one of these.
@@ -80,11 +90,6 @@ KEYS = (
     "CPU", "AutogradCPU", "CompositeImplicitAutograd", "CompositeExplicitAutograd", "Meta",
     "MkldnnCPU", "QuantizedCPU", "SparseCPU", "SparseCsrCPU", "NestedTensorCPU", "CUDA", "MPS",
 )  # fmt: skip
-
-
-def sentence(name: str) -> str:
-    """Returns what the learner reads."""
-    return f"{name} does the whole work of this exercise, so it may not be used here."
 
 
 class Prepared(NamedTuple):
@@ -105,6 +110,7 @@ class Prepared(NamedTuple):
 def prepare(name: str) -> Prepared:
     """Finds what stands under one name; KeyError if nothing does."""
     shortcut = SHORTCUTS[name]
+    sentence = f"{shortcut.what} may not be used here: it is what this exercise is about."
     operators: dict[str, list[str]] = {}
     if shortcut.operators is not None:
         pattern = re.compile(shortcut.operators)
@@ -116,9 +122,9 @@ def prepare(name: str) -> Prepared:
     functions = []
     for function in python_functions(shortcut):
         n_outer = len(function.__code__.co_freevars)
-        code = codes.setdefault(n_outer, refusal(sentence(name), n_outer))
+        code = codes.setdefault(n_outer, refusal(sentence, n_outer))
         functions.append((function, code))
-    return Prepared(operators, types.FunctionType(refusal(sentence(name)), {}), functions)
+    return Prepared(operators, types.FunctionType(refusal(sentence), {}), functions)
 
 
 @cache
@@ -134,8 +140,7 @@ def take_away(names: Iterable[str]) -> None:
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that a kernel is replaced, a generator's code a plain one
-        # Some names stand for the same.
-        for name in {SHORTCUTS[name]: name for name in names}.values():
+        for name in names:
             operators, kernel, functions = prepare(name)
             for library, overloads in operators.items():
                 replace_kernels(library, overloads, kernel)
@@ -155,8 +160,6 @@ def replace_kernels(library: str, overloads: list[str], kernel: Callable) -> Non
 
 def python_functions(shortcut: Shortcut) -> list[types.FunctionType]:
     """Returns the Python functions and methods that a shortcut stands for."""
-    if shortcut.functions is None:
-        return []
     pattern = re.compile(shortcut.functions)
     within = tuple(f"{outer}." for outer in shortcut.modules)
     found: dict[int, types.FunctionType] = {}

@@ -18,9 +18,9 @@ X = torch.tensor([[[0.5, -1.25, 2.0, 0.75], [1.5, 0.25, -0.5, 1.0], [-2.0, 0.125
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="one process a case takes minutes")
 
-# the task's shortcuts: ways to get at them, in the body of f(x) with x [2, 3, 4]
-WAYS: dict[tuple[str, ...], list[str]] = {
-    ("gelu",): [
+# name of the shortcut: ways to get at them, in the body of f(x) with x [2, 3, 4]
+WAYS: dict[str, list[str]] = {
+    "gelu": [
         "return F.gelu(x)",
         "return F.gelu(x, approximate='tanh')",
         "return nn.GELU('tanh')(x)",
@@ -50,7 +50,7 @@ WAYS: dict[tuple[str, ...], list[str]] = {
         "with torch._C.DisableTorchFunctionSubclass(): return F.gelu(x)",
         "class T(torch.Tensor): pass\nreturn F.gelu(x.as_subclass(T))",
     ],
-    ("layer_norm", "native_layer_norm", "group_norm", "batch_norm"): [
+    "layer_norm": [
         "return F.layer_norm(x, (4,))",
         "return F.layer_norm(x.requires_grad_(), (4,), torch.ones(4), torch.zeros(4))",
         "return nn.LayerNorm(4)(x)",
@@ -73,7 +73,7 @@ WAYS: dict[tuple[str, ...], list[str]] = {
         "return nn.TransformerEncoderLayer(4, 2)(x)",
         "return scripted_norm(x)",
     ],
-    ("cross_entropy", "nll_loss", "kl_div"): [
+    "cross_entropy": [
         "return F.cross_entropy(x[0], torch.tensor([1, 2, 0]))",
         "return F.cross_entropy(x[0].requires_grad_(), torch.tensor([1, 2, -100]), label_smoothing=0.1)",
         "return F.cross_entropy(x[0], x[0].softmax(-1))",
@@ -95,7 +95,7 @@ WAYS: dict[tuple[str, ...], list[str]] = {
         if hasattr(F := torch.nn.functional, "linear_cross_entropy") else
         "return F.cross_entropy(x.mT, torch.zeros(2, 3, dtype=torch.long))",
     ],
-    ("scaled_dot_product_attention", "MultiheadAttention"): [
+    "attention": [
         "return F.scaled_dot_product_attention(x, x, x)",
         "return F.scaled_dot_product_attention(x.requires_grad_(), x, x, is_causal=True)",
         "return torch._C._nn.scaled_dot_product_attention(x, x, x)",
@@ -111,7 +111,7 @@ WAYS: dict[tuple[str, ...], list[str]] = {
         "return torch._native_multi_head_attention(x, x, x, 4, 2, torch.randn(12, 4), torch.randn(12),"
         " torch.eye(4), torch.zeros(4))",
     ],
-    ("clip_grad_norm_", "get_total_norm"): [
+    "clip_grad_norm": [
         "x.grad = x.clone()\nreturn nn.utils.clip_grad_norm_([x], 1.0)",
         "from torch.nn.utils import clip_grad_norm_ as other\nx.grad = x.clone()\nreturn other([x], 1.0)",
         "x.grad = x.clone()\nreturn nn.utils.clip_grad_norm([x], 1.0)",
@@ -119,7 +119,7 @@ WAYS: dict[tuple[str, ...], list[str]] = {
         "return nn.utils.clip_grad.clip_grad_norm_.__wrapped__([x], 1.0)",
         "return torch.nn.utils.clip_grad._get_total_norm([x])",
     ],
-    ("torch.optim", "_fused_adamw_"): [
+    "optim": [
         "return torch.optim.AdamW([x.requires_grad_()])",
         "from torch.optim import Adam\nreturn Adam([x.requires_grad_()])",
         "import torch.optim.adamw as a\nreturn a.AdamW([x.requires_grad_()])",
@@ -136,7 +136,7 @@ WAYS: dict[tuple[str, ...], list[str]] = {
         "s = torch.tensor(1.0)\nreturn torch.ops.aten._fused_adamw([x], [x], [x], [x.abs()], [], [s],"
         " lr=0.1, beta1=0.9, beta2=0.99, weight_decay=0.0, eps=1e-8, amsgrad=False, maximize=False)",
     ],
-    ("multinomial",): [
+    "multinomial": [
         "return torch.multinomial(x[0].softmax(-1), 1)",
         "return x[0].softmax(-1).multinomial(1)",
         "return torch.ops.aten.multinomial(x[0].softmax(-1), 1)",
@@ -144,7 +144,7 @@ WAYS: dict[tuple[str, ...], list[str]] = {
         "return torch.multinomial(x[0].softmax(-1), 1, out=torch.empty(3, 1, dtype=torch.long))",
         "return list(torch.utils.data.WeightedRandomSampler([0.5, 0.5], 3))",
     ],
-    ("fake_quantize",): [
+    "fake_quantize": [
         "return torch.fake_quantize_per_tensor_affine(x, 0.1, 0, -128, 127)",
         "return torch.fake_quantize_per_channel_affine(x, torch.ones(4), torch.zeros(4).int(), 2, -8, 7)",
         "return torch.fake_quantize_per_tensor_affine(x, torch.tensor(0.1), torch.tensor(0), -8, 7)",
@@ -155,42 +155,42 @@ WAYS: dict[tuple[str, ...], list[str]] = {
     ],
 }  # fmt: skip
 
-# Not refused where the task does not name them, nor what stands near them.
-ALLOWED: dict[tuple[str, ...], list[str]] = {
-    ("gelu",): [
+# What stands near a shortcut and may be used.
+ALLOWED: dict[str, list[str]] = {
+    "gelu": [
         "return 0.5 * x * (1 + torch.tanh(0.79788456 * (x + 0.044715 * x ** 3)))",
         "return 0.5 * x * (1 + torch.erf(x / 2 ** 0.5)) + F.relu(x) + F.silu(x) + torch.sigmoid(x)",
         "return torch.addmm(torch.zeros(4), x[0], torch.eye(4)) + F.linear(x, torch.eye(4))[0]",
     ],
-    ("layer_norm", "native_layer_norm", "group_norm", "batch_norm"): [
+    "layer_norm": [
         "return (x - x.mean(-1, keepdim=True)) / torch.sqrt(x.var(-1, correction=0, keepdim=True) + 1e-5)",
         "v, m = torch.var_mean(x, -1, keepdim=True, unbiased=False)\nreturn (x - m) * torch.rsqrt(v)",
         "return F.normalize(x, dim=-1) + torch.linalg.norm(x) + torch.std(x) + F.rms_norm(x, (4,))",
     ],
-    ("cross_entropy", "nll_loss", "kl_div"): [
+    "cross_entropy": [
         "y = x.requires_grad_()\nF.log_softmax(y, -1).sum().backward()\nreturn y.grad",
         "return -x.log_softmax(-1).gather(-1, torch.zeros(2, 3, 1, dtype=torch.long)).mean()",
         "return torch.logsumexp(x, -1) + F.one_hot(torch.tensor([1, 2, 0])).sum(-1)",
         "return F.binary_cross_entropy_with_logits(x, torch.zeros_like(x))",
         "return torch.distributions.Categorical(logits=x[0]).log_prob(torch.tensor([1, 2, 0]))",
     ],
-    ("scaled_dot_product_attention", "MultiheadAttention"): [
+    "attention": [
         "return torch.softmax(x @ x.mT / 2, -1) @ x",
         "return torch.einsum('bij,bjd->bid', torch.einsum('bid,bjd->bij', x, x).softmax(-1), x)",
     ],
-    ("clip_grad_norm_", "get_total_norm"): [
+    "clip_grad_norm": [
         "return torch.nn.utils.parameters_to_vector([x]).norm()",
         "return torch.stack(torch._foreach_norm([x, x])).norm()",
         "x.grad = x.clone()\nnn.utils.clip_grad_value_([x], 1.0)\nreturn x.grad",
     ],
-    ("torch.optim", "_fused_adamw_"): [
+    "optim": [
         "from torch.optim import AdamW\nreturn x.lerp(x + 1, 0.1).addcdiv(x, x.abs().sqrt() + 1)",
     ],
-    ("multinomial",): [
+    "multinomial": [
         "return torch.searchsorted(x[0].softmax(-1).cumsum(-1), torch.rand(3, 1))",
         "return torch.rand(3) + torch.bernoulli(torch.full((3,), 0.5)) + torch.distributions.Normal(0, 1).sample()",
     ],
-    ("fake_quantize",): [
+    "fake_quantize": [
         "return torch.quantize_per_tensor(x, 0.1, 0, torch.qint8).dequantize()",
         "return (x * 10).round().clamp(-128, 127) / 10",
     ],
@@ -221,39 +221,35 @@ def ask(sandbox: Sandbox, body: str, forbidden: tuple[str, ...]) -> Answered | S
         return running.ask(Case((X,)), limit=20)
 
 
-@pytest.mark.parametrize("names", WAYS, ids=lambda names: names[0])
-def test_a_shortcut_is_refused_under_every_name(names: tuple[str, ...], sandbox: Sandbox) -> None:
+@pytest.mark.parametrize("name", WAYS)
+def test_a_shortcut_is_refused_under_every_name(name: str, sandbox: Sandbox) -> None:
     wrong = {}
-    for body in WAYS[names]:
-        outcome = ask(sandbox, body, names)
+    for body in WAYS[name]:
+        outcome = ask(sandbox, body, (name,))
         if isinstance(outcome, Answered) or outcome.status != "forbidden":
             wrong[body] = outcome
     assert wrong == {}
 
 
-@pytest.mark.parametrize("names", ALLOWED, ids=lambda names: names[0])
-def test_what_stands_near_a_shortcut_is_not_refused(
-    names: tuple[str, ...], sandbox: Sandbox
-) -> None:
+@pytest.mark.parametrize("name", ALLOWED)
+def test_what_stands_near_a_shortcut_is_not_refused(name: str, sandbox: Sandbox) -> None:
     wrong = {}
-    for body in ALLOWED[names]:
-        outcome = ask(sandbox, body, names)
+    for body in ALLOWED[name]:
+        outcome = ask(sandbox, body, (name,))
         if isinstance(outcome, Stopped):
             wrong[body] = outcome
     assert wrong == {}
 
 
-@pytest.mark.parametrize("names", WAYS, ids=lambda names: names[0])
-def test_a_shortcut_is_refused_only_where_it_is_named(
-    names: tuple[str, ...], sandbox: Sandbox
-) -> None:
+@pytest.mark.parametrize("name", WAYS)
+def test_a_shortcut_is_refused_only_where_it_is_named(name: str, sandbox: Sandbox) -> None:
     refused = {}
-    for body in WAYS[names]:
+    for body in WAYS[name]:
         outcome = ask(sandbox, body, ())
         if isinstance(outcome, Stopped) and outcome.status == "forbidden":
             refused[body] = outcome
     assert refused == {}
-    assert isinstance(ask(sandbox, WAYS[names][0], ()), Answered)
+    assert isinstance(ask(sandbox, WAYS[name][0], ()), Answered)
 
 
 def test_a_learner_may_catch_the_refusal_and_do_without(sandbox: Sandbox) -> None:
@@ -266,7 +262,7 @@ def test_a_learner_may_catch_the_refusal_and_do_without(sandbox: Sandbox) -> Non
 def test_a_refusal_names_the_line_and_the_shortcut(sandbox: Sandbox) -> None:
     outcome = ask(sandbox, "y = x + 1\nreturn nn.GELU()(y)", ("gelu",))
     assert isinstance(outcome, Stopped)
-    assert (outcome.line, "gelu" in outcome.message) == (7, True)
+    assert (outcome.line, "GELU" in outcome.message) == (7, True)
 
 
 def test_the_registrations_cannot_be_taken_back(sandbox: Sandbox) -> None:
@@ -288,4 +284,4 @@ def test_an_unknown_shortcut_is_the_definitions_mistake(sandbox: Sandbox) -> Non
 
 
 def test_every_shortcut_of_the_tasks_is_known() -> None:
-    assert set(SHORTCUTS) == {name for names in WAYS for name in names}
+    assert set(SHORTCUTS) == set(WAYS)
