@@ -1,0 +1,180 @@
+"""The wrong answer is the right one for other inputs: as if eps were 0, as if q were k."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from lessons.grading.diagnosis.finding import EXACT, TERM, Finding, family
+from lessons.grading.diagnosis.other_lists import for_dict, for_list, for_text
+from lessons.grading.diagnosis.other_numbers import for_flag, for_number
+from lessons.grading.diagnosis.other_tensors import for_tensor
+from lessons.grading.diagnosis.substitute import Substitute, with_value
+
+if TYPE_CHECKING:
+    from lessons.grading.experiment import Experiment, Trial
+
+
+def substitutes(trial: Trial) -> Iterator[Substitute]:
+    """Yields what may stand instead of the arguments of such trials."""
+    for slot in trial.slots:
+        name, value = slot.name, slot.value
+        if isinstance(value, bool):
+            yield from for_flag(name)
+        elif isinstance(value, (int, float)):
+            yield from for_number(name, value, trial)
+        elif isinstance(value, torch.Tensor):
+            yield from for_tensor(name, value, trial)
+        elif isinstance(value, (list, tuple)):
+            yield from for_list(name, list(value))
+        elif isinstance(value, dict):
+            yield from for_dict(name)
+        elif isinstance(value, str):
+            yield from for_text(name)
+        if slot.given and (slot.default is None or isinstance(slot.default, (bool, int, float))):
+            yield left_out(name, slot.default)
+    yield from swaps(trial)
+
+
+def left_out(name: str, default: Any) -> Substitute:
+    """Returns an argument left at its default."""
+    said = "not given" if default is None else f"its default, {default}"
+    made = with_value(name, lambda value, trial: default)
+    return Substitute("ignored", f"{name} were {said}", made, bonus=3 if default is None else 2.5)
+
+
+def swaps(trial: Trial) -> Iterator[Substitute]:
+    """Yields two arguments of one kind in each other's place, and one in the place of another."""
+
+    def kind(value: Any) -> Any:
+        if isinstance(value, torch.Tensor):
+            return "tensor", value.dtype.is_floating_point, value.dim()
+        return float if type(value) is int else type(value)
+
+    for one, other in itertools.combinations(trial.slots, 2):
+        a, b = one.name, other.name
+        alike = kind(one.value) == kind(other.value)
+        if not alike or one.value is None or isinstance(one.value, bool):
+            continue
+        yield Substitute("swapped", f"{a} and {b} had changed places", exchange(a, b), bonus=2)
+        if not isinstance(one.value, (int, float)):  # other_numbers.py mixes those
+            yield Substitute("mixed up", f"{a} were {b}", copy_of(a, b), bonus=1)
+            yield Substitute("mixed up", f"{b} were {a}", copy_of(b, a), bonus=1)
+
+
+def exchange(a: str, b: str) -> Callable[[Trial], Any]:
+    """Returns the maker of the case with two arguments exchanged."""
+
+    def case_of(trial: Trial) -> Any:
+        named = {slot.name: slot for slot in trial.slots}
+        if a not in named or b not in named:
+            return None
+        swapped = replace(trial, case=named[a].put(named[b].value))
+        again = {slot.name: slot for slot in swapped.slots}
+        return again[b].put(named[a].value)
+
+    return case_of
+
+
+def copy_of(a: str, b: str) -> Callable[[Trial], Any]:
+    """Returns the maker of the case in which a is what b is."""
+
+    def case_of(trial: Trial) -> Any:
+        named = {slot.name: slot for slot in trial.slots}
+        return named[a].put(named[b].value) if a in named and b in named else None
+
+    return case_of
+
+
+def answers(experiment: Experiment, trial: Trial, other: Substitute) -> bool | None:
+    """Tells whether a trial's answer is right for the other inputs; None if that says nothing."""
+    nothing = False if trial.wrong else None  # a wrong answer needs other inputs to be right for
+    case = other.case_of(trial)
+    want = None if case is None else experiment.want(case)
+    if want is None:
+        return nothing
+    if other.after is not None:
+        try:
+            want = {**want, "result": other.after(want["result"], trial)}
+        except (RuntimeError, TypeError, AttributeError, IndexError):
+            return nothing
+        case = trial.case
+    return experiment.answers_as(trial, case, want)
+
+
+@family
+def as_if(experiment: Experiment) -> Iterator[Finding]:
+    """One other input explains every wrong answer."""
+    failing = [t for t in experiment.failing if t.fault is not None and t.fault.where == "result"]
+    if (
+        len(failing) < 2
+        or len(failing) < len(experiment.failing)
+        or any(t.stopped for t in failing)
+    ):
+        return
+    failing.sort(key=lambda trial: -len(trial.slots))
+    seen: set[str] = set()
+    for trial in (failing[0], failing[-1]):  # one may have arguments that the other lacks
+        for other in sorted(substitutes(trial), key=lambda other: -other.bonus):
+            if other.phrase in seen or experiment.late:
+                continue
+            seen.add(other.phrase)
+            if explains(experiment, failing, other):
+                yield finding(experiment, other)
+
+
+def explains(experiment: Experiment, failing: list[Trial], other: Substitute) -> bool:
+    """Tells whether other inputs explain all wrong answers, and at least two surely."""
+    sure = 0
+    for trial in failing:
+        verdict = answers(experiment, trial, other)
+        if verdict is False:
+            return False
+        sure += verdict is True
+    return sure >= 2
+
+
+def finding(experiment: Experiment, other: Substitute) -> Finding:
+    """Returns the finding: it holds everywhere, or where the answer is wrong."""
+    everywhere = all(answers(experiment, t, other) is not False for t in experiment.passing)
+
+    def holds(trial: Trial) -> bool | None:
+        return answers(experiment, trial, other) if trial.wrong or everywhere else None
+
+    rank = EXACT + other.bonus - (0 if everywhere else 8)
+    start = "You answer" if everywhere else "Where it is wrong, you answer"
+    return Finding(f"as if: {other.kind}", rank, f"{start} as if {other.phrase}.", holds)
+
+
+@family
+def unfinished(experiment: Experiment) -> Iterator[Finding]:
+    """The right function makes the right answer of the wrong one: it stopped too early."""
+    failing = [t for t in experiment.failing if not t.stopped]
+    if len(failing) < 2:
+        return
+    for slot in failing[0].slots:
+        if type(slot.value) is not type(failing[0].got) or isinstance(
+            slot.value, (bool, int, float)
+        ):
+            continue
+
+        def holds(trial: Trial, name: str = slot.name) -> bool | None:
+            own = next((s for s in trial.slots if s.name == name), None)
+            if not trial.wrong or trial.stopped or own is None:
+                return None
+            want = experiment.want(own.put(trial.got))
+            if want is None:
+                return False
+            again = replace(trial, outcome=type(trial.outcome)(want))  # type: ignore[call-arg]
+            return experiment.answers_as(again, trial.case, trial.want)
+
+        if all(holds(t) for t in failing):
+            text = (
+                "The answer is not finished: where it is wrong, the right function makes the "
+                f"right answer of yours, given as {slot.name} once more."
+            )
+            yield Finding("unfinished", TERM - 4, text, holds)

@@ -1,0 +1,61 @@
+"""Two mistakes, or one that shows in two ways: looks at the failing inputs of one kind alone."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+from lessons.grading.diagnosis.as_if import as_if
+from lessons.grading.diagnosis.conditions import flags_of
+from lessons.grading.diagnosis.dicts import dicts
+from lessons.grading.diagnosis.factors import factors, powers, shifts
+from lessons.grading.diagnosis.finding import TERM, Family, Finding
+from lessons.grading.diagnosis.relations import relations
+from lessons.grading.diagnosis.rows import rows
+from lessons.grading.diagnosis.sequences import lists
+from lessons.grading.diagnosis.terms import multiples, terms
+
+if TYPE_CHECKING:
+    from lessons.grading.experiment import Experiment, Trial
+
+EACH: tuple[Family, ...] = (
+    *(factors, shifts, powers, relations, rows, terms, multiples, lists, dicts, as_if),
+)  # fmt: skip
+KINDS = 14  # ways to divide the failing inputs that are tried
+LOWER = 12  # by so much a finding about a part ranks lower
+
+
+def by_parts(experiment: Experiment) -> Iterator[Finding]:
+    """Yields what is true of all failing inputs that have one feature, and not of the others."""
+    failing = [trial for trial in experiment.failing if not trial.stopped]
+    names = dict.fromkeys(name for trial in failing for name in flags_of(trial))
+    divisions = []
+    for name in names:
+        chosen = [trial for trial in failing if flags_of(trial).get(name)]
+        if 3 <= len(chosen) < len(failing):
+            divisions.append((name, chosen))
+    unlike: dict[frozenset, tuple[str, list[Trial]]] = {}
+    for name, chosen in divisions:  # of features that choose the same inputs, the first
+        unlike.setdefault(frozenset(map(id, chosen)), (name, chosen))
+    for name, chosen in sorted(unlike.values(), key=lambda d: -len(d[1]))[:KINDS]:
+        if experiment.late:
+            return
+        part = copy.copy(experiment)
+        part.trials = chosen
+        for family in EACH:
+            for finding in family(part):
+                if finding.rank >= TERM:
+                    yield restricted(finding, name)
+
+
+def restricted(finding: Finding, name: str) -> Finding:
+    """Returns the finding for the inputs that have a feature."""
+    inner = finding.holds
+
+    def holds(trial: Trial) -> bool | None:
+        return inner(trial) if inner is not None and flags_of(trial).get(name) else None
+
+    text = f"Where {name.strip()}: {finding.sentence[0].lower()}{finding.sentence[1:]}"
+    test: Callable[[Trial], bool | None] = holds
+    return Finding(finding.kind, finding.rank - LOWER, text, test, "what")

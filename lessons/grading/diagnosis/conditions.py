@@ -1,0 +1,166 @@
+"""Which inputs get a wrong answer: what all of them have and the others lack."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from lessons.grading.diagnosis.features import flags, measures
+from lessons.grading.diagnosis.finding import WHERE, Finding, family
+from lessons.grading.diagnosis.words import listing, number
+
+if TYPE_CHECKING:
+    from lessons.grading.experiment import Experiment, Trial
+
+Test = Callable[["Trial"], "bool | None"]
+MORE = 24  # inputs asked to tell conditions apart
+
+
+@family
+def noted(experiment: Experiment) -> Iterator[Finding]:
+    """All wrong answers are to cases of one kind, and the right ones to others."""
+    fixed = [trial for trial in experiment.trials if not trial.drawn]
+    failing = {trial.case.note for trial in fixed if trial.wrong}
+    passing = {trial.case.note for trial in fixed if not trial.wrong}
+    if not failing or len(failing) > 2 or "" in failing or failing & passing or len(passing) < 2:
+        return
+    drawn = [trial for trial in experiment.trials if trial.drawn]
+    if drawn and sum(trial.wrong for trial in drawn) > 0.6 * len(drawn):
+        return
+    notes = listing([f"where {note}" for note in sorted(failing)])
+    text = f"Of the {len(fixed)} fixed cases it goes wrong only {notes}."
+    yield Finding("noted", WHERE + 6 - len(failing), text, None, "where")
+
+
+@family
+def conditions(experiment: Experiment) -> Iterator[Finding]:
+    """A feature separates the wrong answers from the right ones."""
+    if not experiment.failing or not experiment.passing:
+        return
+    tests = {**flag_tests(experiment), **threshold_tests(experiment)}
+    tell_apart(experiment, tests)
+    failing, passing = experiment.failing, experiment.passing
+    for order, (phrase, test) in enumerate(tests.items()):
+        values = [(test(trial), trial.wrong) for trial in experiment.trials]
+        known = [(value, wrong) for value, wrong in values if value is not None]
+        if any(wrong and not value for value, wrong in known):
+            continue
+        hits = sum(1 for value, wrong in known if value and wrong)
+        spared = sum(1 for value, wrong in known if value and not wrong)
+        clear = sum(1 for value, wrong in known if not value and not wrong)
+        if hits < len(failing) or hits < 2 or clear < 2:
+            continue
+        plain = 1.0 - order / 1000
+        unclear = 0 if len(failing) >= 3 and len(passing) >= 3 else -10
+        if spared == 0:
+
+            def exact(trial: Trial, test: Test = test) -> bool | None:
+                value = test(trial)
+                return None if value is None else value == trial.wrong
+
+            text = f"It is wrong where {phrase.strip()}, and right elsewhere."
+            yield Finding("condition", WHERE + plain + unclear, text, exact, "where")
+        elif clear >= 4 and hits >= spared:
+
+            def needed(trial: Trial, test: Test = test) -> bool | None:
+                value = test(trial)
+                return None if value is None or not trial.wrong else value
+
+            text = f"It goes wrong only where {phrase.strip()}, though not always there."
+            yield Finding("needed condition", WHERE - 15 + plain + unclear, text, needed, "where")
+            yield from narrowed(experiment, phrase, test, WHERE - 2 + plain + unclear)
+
+
+def narrowed(experiment: Experiment, phrase: str, test: Test, rank: float) -> Iterator[Finding]:
+    """Yields the condition with a second one that takes out the inputs it spares."""
+    spared = [t for t in experiment.passing if test(t)]
+    for second in dict.fromkeys(name for t in experiment.failing for name in flags_of(t)):
+        if not all(flags_of(t).get(second) for t in experiment.failing):
+            continue
+        if any(flags_of(t).get(second, True) for t in spared):
+            continue
+
+        def both(trial: Trial, second: str = second) -> bool | None:
+            one, two = test(trial), flags_of(trial).get(second)
+            return None if one is None or two is None else (one and two) == trial.wrong
+
+        text = f"It is wrong where {phrase.strip()} and {second.strip()}, and right elsewhere."
+        yield Finding("condition", rank, text, both, "where")
+        return
+
+
+def flag_tests(experiment: Experiment) -> dict[str, Test]:
+    """Returns the flags that all failing trials have and a passing one lacks."""
+    rows = [(flags(trial), trial.wrong) for trial in experiment.trials]
+    names = dict.fromkeys(name for row, wrong in rows if wrong for name in row)
+    return {
+        name: lambda trial, name=name: flags_of(trial).get(name)
+        for name in names
+        if all(row.get(name, True) for row, wrong in rows if wrong)
+        and any(row.get(name) is False for row, wrong in rows if not wrong)
+    }
+
+
+def flags_of(trial: Trial) -> dict[str, bool]:
+    """Returns a trial's flags, kept with it."""
+    if "flags" not in trial.__dict__:
+        trial.__dict__["flags"] = flags(trial)
+    return trial.__dict__["flags"]
+
+
+def threshold_tests(experiment: Experiment) -> dict[str, Test]:
+    """Returns the measures that are larger, or smaller, in all failing trials than elsewhere."""
+    rows = [(measures(trial), trial.wrong) for trial in experiment.trials]
+    tests: dict[str, Test] = {}
+    for name in dict.fromkeys(name for row, wrong in rows if wrong for name in row):
+        bad = [row[name] for row, wrong in rows if wrong and name in row]
+        good = [row[name] for row, wrong in rows if not wrong and name in row]
+        if len(bad) < len(experiment.failing) or len(good) < 3 or len(set(bad + good)) < 3:
+            continue
+        whole = all(value == int(value) for value in bad + good if abs(value) < 1e15)
+        if min(bad) > max(good):
+            edge = min(bad) if whole else (min(bad) + max(good)) / 2
+            phrase = f"{name} is {'at least' if whole else 'above about'} {number(edge)}"
+            tests[phrase] = lambda trial, name=name, edge=edge: above(trial, name, edge)
+        elif max(bad) < min(good):
+            edge = max(bad) if whole else (max(bad) + min(good)) / 2
+            phrase = f"{name} is {'at most' if whole else 'below about'} {number(edge)}"
+            tests[phrase] = lambda trial, name=name, edge=edge: below(trial, name, edge)
+    return tests
+
+
+def above(trial: Trial, name: str, edge: float) -> bool | None:
+    """Tells whether a measure is at least edge."""
+    value = measures(trial).get(name)
+    return None if value is None else value >= edge
+
+
+def below(trial: Trial, name: str, edge: float) -> bool | None:
+    """Tells whether a measure is at most edge."""
+    value = measures(trial).get(name)
+    return None if value is None else value <= edge
+
+
+def tell_apart(experiment: Experiment, tests: dict[str, Test]) -> None:
+    """Asks random inputs on which the conditions disagree, and drops those that are refuted."""
+    pattern = experiment.trials[0]
+    for i in range(3 * MORE):
+        if len(tests) < 1 or experiment.late or experiment.asks_left < 0.3 * experiment.asks:
+            return
+        case = experiment.draw((1, 2, 4)[i % 3])
+        want = experiment.want(case)
+        if want is None:
+            continue
+        empty = replace(pattern, case=case, want=want, fault=None, drawn=True)
+        says = [test(empty) for test in tests.values()]
+        agreed = [value for value in says if value is not None]
+        if i % 3 and (not agreed or all(agreed) or not any(agreed)) and i > MORE // 2:
+            continue  # it would tell nothing apart
+        trial = experiment.ask(case, drawn=True)
+        if trial is None:
+            return
+        experiment.trials.append(trial)
+        if trial.wrong:
+            for phrase in [p for p, test in tests.items() if test(trial) is False]:
+                del tests[phrase]

@@ -1,0 +1,116 @@
+"""How the function behaves: it changes its arguments, remembers, draws, always says the same."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from lessons.grading.diagnosis.finding import EXACT, Finding, family
+from lessons.grading.diagnosis.series import as_tensor, fingerprint
+from lessons.grading.diagnosis.words import listing, value
+
+if TYPE_CHECKING:
+    from lessons.grading.experiment import Experiment, Trial
+
+
+@family
+def changed_arguments(experiment: Experiment) -> Iterator[Finding]:
+    """An argument is another after the call, and must not be."""
+    changed = [t for t in experiment.failing if t.fault is not None and t.fault.kind == "argument"]
+    if not changed:
+        return
+    names: dict[str, None] = {}
+    for trial in changed:
+        path = trial.fault.difference.path if trial.fault and trial.fault.difference else ""
+        inside = path[1:-1].split("][")
+        if inside[0] == "0" and len(inside) > 1:
+            index = int(inside[1])
+            known = [slot.name.partition(".")[0] for slot in trial.slots]
+            names[known[index] if index < len(known) else f"argument {index + 1}"] = None
+        elif len(inside) > 1:
+            names[inside[1].strip("'")] = None
+    who = listing(list(names)) or "an argument"
+    text = (
+        f"The result is right, but the call changes {who}, which belongs to the caller: "
+        "work on a copy."
+    )
+    yield Finding("changes an argument", EXACT + 6, text)
+
+
+@family
+def same_answer_always(experiment: Experiment) -> Iterator[Finding]:
+    """Whatever comes in, the same comes out: zeros, NaN, an empty list."""
+    answered = [t for t in experiment.trials if not t.stopped]
+    if len(answered) < 4 or not experiment.failing:
+        return
+
+    def one_number(got: Any) -> float | None:
+        x = as_tensor(got)
+        if x is None or x.numel() == 0:
+            return None
+        x = x.double().reshape(-1)
+        if bool(x.isnan().all()):
+            return float("nan")
+        return float(x[0]) if bool((x == x[0]).all()) else None
+
+    numbers = [one_number(t.got) for t in answered]
+    wants = [one_number(t.want["result"]) for t in answered]
+    known = {repr(number) for number in numbers}
+    if len(known) == 1 and numbers[0] is not None and len({repr(w) for w in wants}) > 1:
+        said = "NaN" if numbers[0] != numbers[0] else value(numbers[0])
+        kind = as_tensor(answered[0].got)
+        if kind is not None and kind.dtype == torch.bool:
+            said = str(bool(numbers[0]))
+        if kind is not None and kind.dim():
+            said += " everywhere"
+
+        def holds(trial: Trial) -> bool | None:
+            return None if trial.stopped else repr(one_number(trial.got)) in known
+
+        yield Finding("constant", EXACT + 5, f"The answer is {said} whatever comes in.", holds)
+        return
+    wanted = {fingerprint(t.want["result"]) for t in answered}
+    if len({fingerprint(t.got) for t in answered}) == 1 and len(wanted) > 1:
+        yield Finding(
+            "constant", EXACT + 5, f"The answer is {value(answered[0].got)} whatever comes in."
+        )
+
+
+@family
+def remembers(experiment: Experiment) -> Iterator[Finding]:
+    """The same case asked twice gets two answers: state or random numbers."""
+    again = [t for t in experiment.failing if t.fault is not None and t.fault.kind == "again"]
+    others = [t for t in experiment.failing if not t.stopped and t not in again]
+    if again:
+        text = (
+            "The answers were right at first, and another came when the same question was asked "
+            "again: something is kept between two calls, or random numbers are drawn."
+        )
+        yield Finding("keeps state", EXACT + 6, text)
+        return
+    differing = 0
+    for trial in others[:3]:
+        first, second = experiment.ask(trial.case), experiment.ask(trial.case)
+        if first is None or second is None or first.stopped or second.stopped:
+            continue
+        if first.wrong != trial.wrong or not same(experiment, first.got, second.got):
+            differing += 1
+    if differing and experiment.task.check is None:
+        text = (
+            "The same question gets another answer each time: something is kept between two calls "
+            "(a default argument that is changed, a global), or random numbers are drawn."
+        )
+        yield Finding("keeps state", EXACT + 6, text)
+
+
+def same(experiment: Experiment, one: Any, other: Any) -> bool:
+    """Tells whether two answers are the same but for rounding."""
+    a, b = as_tensor(one), as_tensor(other)
+    if a is not None and b is not None:
+        return a.shape == b.shape and experiment.close(a, b, 10)
+    if isinstance(one, (tuple, list)) and isinstance(other, (tuple, list)):
+        pairs = zip(one, other, strict=False)
+        return len(one) == len(other) and all(same(experiment, x, y) for x, y in pairs)
+    return repr(one) == repr(other)

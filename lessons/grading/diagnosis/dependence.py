@@ -1,0 +1,246 @@
+"""On which inputs the answer depends: one is changed at a time, here and in the reference.
+
+An argument that is never used, a batch whose rows are mixed, a later token that changes an earlier
+output: each shows when one slice of an input is changed and the slices of the answer are watched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from lessons.grading.diagnosis.finding import DEPENDS, EXACT, HINT, Finding, family
+from lessons.grading.diagnosis.series import as_tensor
+from lessons.grading.diagnosis.words import axis_name
+
+if TYPE_CHECKING:
+    from lessons.grading.experiment import Experiment, Trial
+
+
+def other_value(value: Any) -> Iterator[Any]:
+    """Yields other valid values of an argument, none if there are none that are surely valid."""
+    if isinstance(value, bool):
+        yield not value
+    elif isinstance(value, float):
+        yield from (value * 1.7, value * 0.6, value + 0.13)
+    elif isinstance(value, int):
+        yield from (value + 1, value - 1, 2 * value)
+    elif isinstance(value, torch.Tensor) and value.numel():
+        if value.dtype == torch.bool:
+            yield ~value
+        elif value.dtype.is_floating_point:
+            generator = torch.Generator().manual_seed(1)
+            noise = torch.rand(value.shape, generator=generator, dtype=torch.float64)
+            yield (value.double() * (1.5 + noise)).to(value.dtype)
+            yield (value.double() + 0.5 + noise).to(value.dtype)
+        else:
+            yield value.flip(-1) if value.dim() else value + 1
+            yield value.roll(1, -1) if value.dim() else value
+    elif isinstance(value, (list, tuple)) and len(value) > 1:
+        yield value[::-1]
+        yield value[:-1]
+
+
+def differs(experiment: Experiment, one: Any, other: Any) -> bool:
+    """Tells whether two results differ by more than rounding."""
+    a, b = as_tensor(one), as_tensor(other)
+    if a is not None and b is not None:
+        if a.shape != b.shape:
+            return True
+        if a.dtype == torch.bool or not a.dtype.is_floating_point:
+            return not torch.equal(a, b.to(a.dtype))
+        return bool(experiment.wrong_elements(a, b, 20).any())
+    if isinstance(one, (tuple, list)) and isinstance(other, (tuple, list)):
+        pairs = zip(one, other, strict=False)
+        return len(one) != len(other) or any(differs(experiment, x, y) for x, y in pairs)
+    return repr(one) != repr(other)
+
+
+@family
+def ignored(experiment: Experiment) -> Iterator[Finding]:
+    """Changing an argument changes the right answer and not the given one."""
+    answered = [
+        t for t in experiment.failing if not t.stopped and t.fault and t.fault.where == "result"
+    ]
+    names = dict.fromkeys(slot.name for trial in answered for slot in trial.slots)
+    for name in names:
+        if not agreed(experiment, answered[::-1], name):
+            continue
+        everywhere = not experiment.passing or agreed(experiment, experiment.passing[::-1], name, 0)
+
+        def holds(trial: Trial, name: str = name, everywhere: bool = everywhere) -> bool | None:
+            if trial.stopped or not (trial.wrong or everywhere):
+                return None
+            return ignores(experiment, trial, name)
+
+        text = f"{name} has no effect: your answer stays the same when it is changed."
+        if not everywhere:
+            text = f"Where it is wrong, {name} has no effect: the answer stays when it is changed."
+        yield Finding("ignored argument", EXACT + 3.5 if everywhere else HINT + 12, text, holds)
+
+
+def agreed(experiment: Experiment, trials: list[Trial], name: str, least: int = 2) -> bool:
+    """Tells whether some trials ignore an argument and none of those tried heeds it."""
+    seen = 0
+    for trial in trials[:8]:
+        if trial.stopped:
+            continue
+        verdict = ignores(experiment, trial, name)
+        if verdict is False:
+            return False
+        seen += verdict is True
+        if seen == max(least, 3):
+            break
+    return seen >= least
+
+
+def ignores(experiment: Experiment, trial: Trial, name: str) -> bool | None:
+    """Tells whether a change that matters to the reference leaves the answer as it is."""
+    slot = next((s for s in trial.slots if s.name == name), None)
+    if slot is None or slot.value is None:
+        return None
+    unchanged = 0
+    for value in other_value(slot.value):
+        case = slot.put(value)
+        want = experiment.want(case)
+        if want is None or not differs(
+            experiment, experiment.viewed(want["result"]), experiment.viewed(trial.want["result"])
+        ):
+            continue
+        other = experiment.ask(case)
+        if other is None or other.stopped:
+            return None
+        if differs(experiment, experiment.viewed(other.got), experiment.viewed(trial.got)):
+            return False
+        unchanged += 1
+    return True if unchanged else None
+
+
+@family
+def mixing(experiment: Experiment) -> Iterator[Finding]:
+    """A slice of the answer depends on a slice of an input that it must not, or fails to."""
+    answered = [t for t in experiment.failing if not t.stopped and first_tensor(t.got) is not None]
+    if not answered:
+        return
+    by_size = sorted(answered, key=lambda t: size_of(t))
+    chosen = by_size[len(by_size) // 2 :][: 1 if experiment.task.triton else 3]
+    found: dict[tuple, list[tuple[int, int]]] = {}
+    tried: dict[tuple, int] = {}
+    for trial in chosen:
+        for slot in trial.slots:
+            x = slot.value
+            if (
+                not isinstance(x, torch.Tensor)
+                or x.dim() < 2
+                or x.numel() == 0
+                or not x.dtype.is_floating_point
+            ):
+                continue
+            for axis in range(x.dim()):
+                for key, pair in slice_errors(experiment, trial, slot, axis, tried):
+                    found.setdefault(key, []).append(pair)
+    for (way, name, axis, out_axis, dims, out_dims), pairs in found.items():
+        if tried.get((name, axis), 0) < 2:
+            continue
+        yield from said(experiment, way, (name, axis, dims), (out_axis, out_dims), pairs)
+
+
+def first_tensor(result: Any) -> torch.Tensor | None:
+    """Returns a tensor result, or the first of several."""
+    if isinstance(result, (tuple, list)) and result and isinstance(result[0], torch.Tensor):
+        return result[0]
+    return result if isinstance(result, torch.Tensor) else None
+
+
+def size_of(trial: Trial) -> int:
+    """Returns how many numbers a trial's arguments have."""
+    return sum(s.value.numel() for s in trial.slots if isinstance(s.value, torch.Tensor))
+
+
+def slice_errors(
+    experiment: Experiment, trial: Trial, slot: Any, axis: int, tried: dict[tuple, int]
+) -> Iterator[tuple[tuple, tuple[int, int]]]:
+    """Yields ("too much" or "too little", argument, axis, ...) with (input slice, output slice)."""
+    x = slot.value
+    n = x.size(axis)
+    for j in sorted({0, n // 2, n - 1}):
+        changed = x.clone()
+        part = changed.select(axis, j)
+        part.copy_((part.double() * 1.5 + 0.75).to(part.dtype))
+        case = slot.put(changed)
+        want = experiment.want(case)
+        before, got = first_tensor(trial.want["result"]), first_tensor(trial.got)
+        right = None if want is None else first_tensor(want["result"])
+        if right is None or before is None or got is None or right.shape != before.shape:
+            continue
+        out_axes = [a for a in range(right.dim()) if right.size(a) == n and n > 1]
+        moved = {a: slices_moved(before, right, a) for a in out_axes}
+        if not any(bool((m == 0).any()) for m in moved.values()):
+            continue  # everything may depend on everything here
+        other = experiment.ask(case)
+        ours = None if other is None or other.stopped else first_tensor(other.got)
+        if ours is None or ours.shape != got.shape or got.shape != right.shape:
+            continue
+        tried[(slot.name, axis)] = tried.get((slot.name, axis), 0) + 1
+        noise = 20 * experiment.tolerance(got, right)
+        for a, should in moved.items():
+            does = slices_moved(got, ours, a)
+            if not (should <= noise).any():
+                continue
+            for i in ((does > 1e-2) & (should <= noise)).nonzero().flatten().tolist():
+                yield ("too much", slot.name, axis, a, x.dim(), right.dim()), (j, i)
+            for i in ((should > 1e-2) & (does <= noise)).nonzero().flatten().tolist():
+                yield ("too little", slot.name, axis, a, x.dim(), right.dim()), (j, i)
+
+
+def slices_moved(one: torch.Tensor, other: torch.Tensor, axis: int) -> torch.Tensor:
+    """Returns how far two answers differ in each slice along an axis, relative to their size."""
+    before, after = one.double().nan_to_num(), other.double().nan_to_num()
+    far = (after - before).abs().movedim(axis, 0).reshape(one.size(axis), -1).amax(-1)
+    return far / before.square().mean().sqrt().clamp(min=1e-30)
+
+
+def said(
+    experiment: Experiment,
+    way: str,
+    source: tuple[str, int, int],
+    out: tuple[int, int],
+    pairs: list[tuple[int, int]],
+) -> Iterator[Finding]:
+    """Yields the sentence about one pair of axes."""
+    axes = experiment.task.axes
+    name, axis, dims = source
+    here, there = axis_name(axes, name, axis, dims), axis_name(axes, "->", out[0], out[1])
+    if here.partition("(")[2] and there.partition("(")[2]:
+        if here.partition("(")[2] != there.partition("(")[2]:
+            return  # two axes of one size by chance
+    elif axis != out[0] or dims != out[1]:
+        return
+    j, i = pairs[0]
+    if way == "too much":
+        later = all(j > i for j, i in pairs)
+        earlier = all(j < i for j, i in pairs)
+        text = (
+            f"Changing {name} at {j} along {here} changes your answer at {i} along {there}, "
+            "and should not."
+        )
+        if later:
+            text += " A later entry must not change an earlier output."
+        elif not earlier:
+            text += " These are independent of each other."
+        yield Finding(
+            "sees the future" if later else "depends on too much",
+            DEPENDS + (6 if later else 4),
+            text,
+        )
+    else:
+        same = all(j == i for j, i in pairs)
+        text = (
+            f"Changing {name} at {j} along {here} does not change your answer at {i} along "
+            f"{there}, and should."
+        )
+        if same:
+            text += " An output depends on its own place, too."
+        yield Finding("depends on too little", DEPENDS + 2, text)

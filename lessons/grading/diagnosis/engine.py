@@ -1,0 +1,112 @@
+"""Runs the families and keeps what fresh inputs do not refute."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lessons.grading.diagnosis import (  # noqa: F401  (importing a family registers it)
+    algebra,
+    as_if,
+    conditions,
+    conduct,
+    dependence,
+    dicts,
+    factors,
+    fallback,
+    forms,
+    invariants,
+    numerics,
+    parts,
+    places,
+    relations,
+    rows,
+    sequences,
+    shapes,
+    stops,
+    terms,
+)
+from lessons.grading.diagnosis.by_parts import by_parts
+from lessons.grading.diagnosis.finding import FAMILIES, HINT, TERM, Family, Finding
+
+if TYPE_CHECKING:
+    from lessons.grading.experiment import Experiment, Trial
+
+FRESH = 10  # inputs on which a finding is tested
+ENOUGH_WRONG = 5  # wrong answers that are collected before anything is said
+
+
+def diagnose(experiment: Experiment) -> list[Finding]:
+    """Returns at most two findings, the more telling first; at least one if anything is wrong."""
+    collect(experiment)
+    fresh: list[Trial] = []
+    found = [finding for family in FAMILIES for finding in results(experiment, family)]
+    said = choose(experiment, found, fresh)
+    if not said or said[0].rank < TERM - 3:
+        found = [*said, *by_parts(experiment)]
+        said = choose(experiment, found, fresh)
+    return said
+
+
+def results(experiment: Experiment, family: Family) -> list[Finding]:
+    """Returns what a family finds; one that fails is noted, and the others go on."""
+    found: list[Finding] = []
+    try:
+        found.extend(family(experiment))
+    except Exception as error:  # an answer may be so strange that a family does not foresee it
+        experiment.problems.append((family.__name__, error))
+    return found
+
+
+def choose(experiment: Experiment, found: list[Finding], fresh: list[Trial]) -> list[Finding]:
+    """Returns the best finding that stands, and the best of the other sort."""
+    first: Finding | None = None
+    for finding in sorted(found, key=lambda finding: -finding.rank):
+        if first is not None and not adds(first, finding):
+            continue
+        if not stands(experiment, finding, fresh):
+            continue
+        if first is not None:
+            return [first, finding]
+        if finding.rank <= HINT:
+            return [finding]
+        first = finding
+    return [first] if first else []
+
+
+def adds(first: Finding, second: Finding) -> bool:
+    """Tells whether a second sentence is worth reading after the first."""
+    if second.about == first.about:
+        return False
+    if first.rank >= TERM:  # it says all about the answer; when it shows may still help
+        return second.kind in ("noted", "condition", "needed condition")
+    return second.rank > HINT - 5
+
+
+def collect(experiment: Experiment) -> None:
+    """Asks random inputs until there are some wrong answers to look at."""
+    for i in range(12):
+        if len(experiment.failing) >= ENOUGH_WRONG or experiment.asks_left < 2 * FRESH:
+            return
+        if (trial := experiment.ask(experiment.draw((1, 2, 4)[i % 3]), drawn=True)) is not None:
+            experiment.trials.append(trial)
+
+
+def stands(experiment: Experiment, finding: Finding, fresh: list[Trial]) -> bool:
+    """Tests a finding on inputs that no family has seen; they are asked when first needed."""
+    if finding.holds is None:
+        return True
+    if not fresh:
+        for i in range(FRESH):
+            trial = experiment.ask(experiment.draw((4, 2, 1)[i % 3]), drawn=True)
+            if trial is not None:
+                fresh.append(trial)
+    for trial in [*experiment.trials, *fresh]:
+        try:
+            verdict = finding.holds(trial)
+        except Exception as error:
+            experiment.problems.append((finding.kind, error))
+            return False
+        if verdict is False:
+            return False
+        finding.seen += verdict is True
+    return True

@@ -1,0 +1,88 @@
+"""What can always be said: how many numbers are wrong, which way, and how far."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import torch
+
+from lessons.grading.diagnosis.finding import FALLBACK, HINT, Finding, family
+from lessons.grading.diagnosis.series import all_series
+from lessons.grading.diagnosis.words import number, subject
+
+if TYPE_CHECKING:
+    from lessons.grading.experiment import Experiment
+
+
+@family
+def only_one_place(experiment: Experiment) -> Iterator[Finding]:
+    """Of several results, or of result and gradients, only some are wrong."""
+    places = dict.fromkeys(place for t in experiment.trials for place in t.pairs)
+    if len(places) < 2 or any(t.stopped for t in experiment.failing):
+        return
+    wrong = [place for place, _ in all_series(experiment)]
+    kinds = {t.fault.kind for t in experiment.failing if t.fault}
+    if not wrong or len(wrong) == len(places) or kinds - {"value", "check"}:
+        return
+    if all(place[0] == "gradient" for place in wrong):
+        names = " and ".join(str(place[1]) for place in wrong)
+        text = f"The result is right; the gradient of {names} is not."
+        yield Finding("only gradients", HINT + 12, text, None, "where")
+    elif len(wrong) == 1:
+        text = f"{subject(wrong[0])} is wrong, and the others are right."
+        yield Finding("only one result", HINT + 6, text, None, "where")
+
+
+@family
+def direction(experiment: Experiment) -> Iterator[Finding]:
+    """All that is wrong is too large, or too small."""
+    for place, points in all_series(experiment):
+        if points[0].want.dtype == torch.bool:
+            more = [bool((p.got & ~p.want).any()) for p in points]
+            less = [bool((~p.got & p.want).any()) for p in points]
+            if not all(a != b for a, b in zip(more, less, strict=True)) or len(set(more)) > 1:
+                continue
+            way = (
+                "True where it should be False, never the reverse"
+                if more[0]
+                else "False where it should be True, never the reverse"
+            )
+            yield Finding("direction", HINT + 14, f"What is wrong is {way}.")
+            continue
+        off = [p.got.double() - p.want.double() for p in points]
+        if len(place) > 1 and not points[0].want.dtype.is_floating_point:
+            continue  # ids are numbers that are neither large nor small
+        if any(not o.isfinite().all() for o in off) or len(points) < 4:
+            continue
+        wrong = [
+            o[experiment.wrong_elements(p.got, p.want)] for o, p in zip(off, points, strict=True)
+        ]
+        who = subject(place, points[0].want)
+        if all((o > 0).all() for o in wrong):
+            yield Finding(
+                "direction", HINT, f"What is wrong is too large, never too small ({who.lower()})."
+            )
+        elif all((o < 0).all() for o in wrong):
+            yield Finding(
+                "direction", HINT, f"What is wrong is too small, never too large ({who.lower()})."
+            )
+
+
+@family
+def fallback(experiment: Experiment) -> Iterator[Finding]:
+    """The plain fact of the first failing case."""
+    for place, points in all_series(experiment):
+        wrong = sum(int(experiment.wrong_elements(p.got, p.want).sum()) for p in points)
+        total = sum(p.want.numel() for p in points)
+        off = max(
+            float((p.got.double() - p.want.double()).abs().nan_to_num().max()) for p in points
+        )
+        who = subject(place, points[0].want)
+        text = f"{who} differs in {wrong} of {total} numbers, by up to {number(off)}."
+        yield Finding("value", FALLBACK, text)
+    first = experiment.failing[0]
+    if first.fault is not None:
+        checked = first.fault.kind in ("check", "fact")
+        sentence = first.fault.sentence
+        yield Finding(first.fault.kind, HINT + 15 if checked else FALLBACK - 1, sentence)

@@ -1,0 +1,97 @@
+"""NaN and infinity where numbers belong, and answers that are right to a few digits only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+import torch
+
+from lessons.grading.diagnosis.finding import FORM, HINT, Finding, family
+from lessons.grading.diagnosis.series import Point, point
+
+if TYPE_CHECKING:
+    from lessons.grading.experiment import Experiment, Trial
+
+REASONS = {
+    "NaN": "0 / 0, infinity minus infinity or the logarithm of a negative number",
+    "infinity": "a division by 0, the logarithm of 0, or an exponential of a large number",
+}
+# Between which relative errors an answer lies that was rounded to a dtype on the way.
+ERRORS = (("fp32", 1e-10, 1e-6), ("fp16", 1e-6, 2e-3), ("bf16", 4e-5, 1.5e-2))
+
+
+def float_points(trial: Trial) -> list[Point]:
+    """Returns the places of an answer where floats of one shape stand."""
+    found = [point(trial, place) for place in trial.pairs]
+    return [
+        p
+        for p in found
+        if p is not None and p.got.dtype.is_floating_point and p.want.dtype.is_floating_point
+    ]
+
+
+def strange_number(p: Point) -> str | None:
+    """Returns "NaN" or "infinity" if one stands where it does not belong."""
+    if bool((p.got.isnan() & ~p.want.isnan()).any()):
+        return "NaN"
+    return "infinity" if bool((p.got.isinf() & p.want.isfinite()).any()) else None
+
+
+@family
+def not_finite(experiment: Experiment) -> Iterator[Finding]:
+    """NaN or infinity comes out where a number belongs."""
+    kinds = [
+        next((k for p in float_points(trial) if (k := strange_number(p))), None)
+        for trial in experiment.failing
+    ]
+    found = [kind for kind in kinds if kind is not None]
+    if not found:
+        return
+    kind = max(REASONS, key=found.count)
+    n, of = found.count(kind), len(experiment.trials)
+    text = f"It gives {kind} in {n} of {of} inputs tried: {REASONS[kind]}."
+    yield Finding("not finite", FORM + 2 if len(found) == len(kinds) else HINT + 8, text)
+
+
+def error_of(trial: Trial) -> float | None:
+    """Returns the largest error, relative to the answer's root mean square; None if not finite."""
+    worst = None
+    for p in float_points(trial):
+        if not bool((p.got.isfinite() | ~p.want.isfinite()).all()):
+            return None
+        ours, theirs = p.got.double(), p.want.double()
+        scale = torch.where(theirs.isfinite(), theirs, 0.0).square().mean().sqrt()
+        if float(scale) > 0:
+            off = torch.where(theirs.isfinite(), ours - theirs, 0.0).abs().max()
+            worst = max(worst or 0.0, float(off / scale))
+    return worst
+
+
+@family
+def precision(experiment: Experiment) -> Iterator[Finding]:
+    """The answer is right to a few digits: computed in a coarser dtype than it should be."""
+    errors = [error_of(trial) for trial in experiment.failing]
+    worst = [error for error in errors if error]
+    if len(worst) < 2 or len(worst) < len(errors):
+        return
+    for name, low, high in ERRORS:
+        if all(low < error < high for error in worst):
+            text = (
+                f"It is nearly right: the error is up to {max(worst):.0e} of the answer's size, as "
+                f"rounding to {name} on the way would make it, or a small term that is missing."
+            )
+            yield Finding("precision", FORM + 1, text, below(2 * high))
+            return
+
+
+def below(high: float) -> Callable[[Trial], bool | None]:
+    """Returns the test that a wrong answer's error is below a number."""
+
+    def holds(trial: Trial) -> bool | None:
+        if not trial.wrong or trial.stopped:
+            return None
+        error = error_of(trial)
+        return error is not None and error < high
+
+    return holds

@@ -1,0 +1,138 @@
+"""A term or a factor is missing or stands there twice, and it is one of the arguments."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import torch
+
+from lessons.grading.diagnosis.finding import EXACT, TERM, Finding, family
+from lessons.grading.diagnosis.relations import agree
+from lessons.grading.diagnosis.series import Point, all_series, as_tensor, enough, point
+from lessons.grading.diagnosis.words import number, subject
+
+if TYPE_CHECKING:
+    from lessons.grading.experiment import Experiment, Trial
+
+
+def spread(argument: torch.Tensor, like: torch.Tensor) -> Iterator[torch.Tensor]:
+    """Yields an argument in the shape of an answer: broadcast, or transposed first."""
+    tries = [argument]
+    if argument.dim() == 2 and argument.size(0) != argument.size(1):
+        tries.append(argument.T)
+    for x in tries:
+        try:
+            yield x.double().broadcast_to(like.shape)
+        except RuntimeError:
+            continue
+
+
+def argument_of(trial: Trial, name: str, p: Point) -> torch.Tensor | None:
+    """Returns an argument's numbers in the shape of the answer."""
+    x = as_tensor(trial.named.get(name))
+    if x is None or x.dtype == torch.bool or x.numel() == 0:
+        return None
+    return next(spread(x, p.want), None)
+
+
+def share(p: Point, x: torch.Tensor, rtol: float) -> float | None:
+    """Returns k where got = want + k x; None if there is none."""
+    off = p.got.double() - p.want.double()
+    if not off.isfinite().all() or float(x.square().sum()) == 0:
+        return None
+    k = float((off * x).sum() / x.square().sum())
+    if abs(k) < 1e-6:
+        return None
+    scale = torch.stack([p.want.double().square().mean(), x.square().mean()]).max().sqrt()
+    return k if bool(((off - k * x).abs() <= 8 * rtol * scale).all()) else None
+
+
+@family
+def terms(experiment: Experiment) -> Iterator[Finding]:
+    """got = want + k argument, with one k for all inputs."""
+    for place, points in all_series(experiment):
+        if points[0].want.dtype == torch.bool or not enough(points, 2, 4):
+            continue
+        who = subject(place, points[0].want)
+        for name in points[0].trial.named:
+            ks = []
+            for p in points:
+                x = argument_of(p.trial, name, p)
+                k = None if x is None else share(p, x, experiment.tolerance(p.got, p.want))
+                if k is None:
+                    break
+                ks.append(k)
+            if len(ks) == len(points) and max(ks) - min(ks) < 2e-2 * abs(ks[0]):
+                yield term(experiment, place, who, name, ks[0])
+
+
+def term(experiment: Experiment, place: tuple, who: str, name: str, k: float) -> Finding:
+    """Returns the finding that so many times an argument is too much."""
+
+    def holds(trial: Trial) -> bool | None:
+        p = point(trial, place)
+        x = None if p is None else argument_of(trial, name, p)
+        if p is None or x is None or not trial.wrong:
+            return None
+        found = share(p, x, experiment.tolerance(p.got, p.want))
+        return found is not None and abs(found - k) < 3e-2 * abs(k)
+
+    kind = "term missing" if k < 0 else "term too much"
+    if abs(k + 1) < 2e-2:
+        text = f"{who} is what it should be minus {name}: {name} is not added."
+    elif abs(k - 1) < 2e-2:
+        text = f"{who} is what it should be plus {name}: {name} is added once too often."
+    elif abs(k + 2) < 2e-2:
+        text = f"{who} is too small by 2 {name}: {name} is taken off where it should be added."
+    elif abs(k - 2) < 2e-2:
+        text = f"{who} is too large by 2 {name}: {name} is added where it should be taken off."
+    else:
+        sign = "plus" if k > 0 else "minus"
+        text = f"{who} is what it should be {sign} {number(abs(k))} times {name}."
+    return Finding(kind, TERM + 6, text, holds)
+
+
+@family
+def multiples(experiment: Experiment) -> Iterator[Finding]:
+    """got = want times an argument, or divided by it, element by element; or it is the argument."""
+    for place, points in all_series(experiment):
+        if points[0].want.dtype == torch.bool or not enough(points, 2, 4):
+            continue
+        who = subject(place, points[0].want)
+        for name in points[0].trial.named:
+            for kind, (rank, text) in KINDS.items():
+
+                def holds(
+                    trial: Trial, place: tuple = place, name: str = name, kind: str = kind
+                ) -> bool | None:
+                    p = point(trial, place)
+                    x = None if p is None else argument_of(trial, name, p)
+                    if p is None or x is None or not trial.wrong:
+                        return None
+                    rtol = 4 * experiment.tolerance(p.got, p.want)
+                    got, want = p.got.double(), p.want.double()
+                    if kind == "argument returned":
+                        return agree(got, x, rtol)
+                    if kind == "factor too much":
+                        return agree(got, want * x, rtol)
+                    return agree(got * x, want, rtol)
+
+                varied = [
+                    p
+                    for p in points
+                    if (x := argument_of(p.trial, name, p)) is not None and x.unique().numel() > 1
+                ]
+                needed = 1 if kind == "argument returned" else 2
+                if len(varied) >= needed and all(holds(p.trial) for p in points):
+                    yield Finding(kind, rank, text.format(who=who, name=name), holds)
+
+
+KINDS = {
+    "argument returned": (EXACT + 4, "{who} is just {name}, as it came in."),
+    "factor too much": (
+        TERM + 5,
+        "{who} is multiplied by {name} once too often, element by element.",
+    ),
+    "factor missing": (TERM + 5, "{who} is not multiplied by {name}, element by element."),
+}

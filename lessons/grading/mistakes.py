@@ -1,0 +1,105 @@
+"""Recognises a known mistake: one of the bank whose answers are the submission's."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from lessons.grading.compare import differ
+from lessons.grading.outcome import Outcome, Stopped
+from lessons.grading.task import Case, Mistake, Task
+from lessons.grading.trusted import load, run
+
+
+class Asked(NamedTuple):
+    """A case that the submission was asked, in the order of the questions."""
+
+    case: Case
+    outcome: Outcome
+    wrong: bool
+
+
+class Recognised(NamedTuple):
+    """A mistake of the bank.
+
+    Attributes:
+        mistake: which.
+        sure: its answers are the submission's everywhere; else only where those are wrong.
+    """
+
+    mistake: Mistake
+    sure: bool
+
+
+class Repeat:
+    """A mistake's answers to the questions of a submission, each computed when it is needed."""
+
+    def __init__(self, task: Task, mistake: Mistake) -> None:
+        self.task, self.mistake = task, mistake
+        self.f = load(task, mistake.code)
+        self.outcomes: dict[int, Outcome] = {}
+
+    def answer(self, i: int, case: Case) -> Outcome:
+        """Returns the answer to question number i."""
+        if i not in self.outcomes:
+            self.outcomes[i] = run(self.task, self.f, case)
+        return self.outcomes[i]
+
+
+def recognise(task: Task, asked: Sequence[Asked], seconds: float = 1.5) -> Recognised | None:
+    """Returns the mistake that a submission makes.
+
+    One that gives the same answers to all questions is it. If there is none, one that gives the
+    same wrong answers, and others where the submission is right, is what it looks like.
+
+    Args:
+        task: whose bank is searched.
+        asked: all questions to the submission, with its answers.
+        seconds: when to give up; the mistakes are tried in the order of the bank.
+    """
+    deadline = time.perf_counter() + seconds
+    repeats = []
+    for mistake in task.bank.mistakes:
+        if mistake.equivalent is not None:
+            continue
+        if time.perf_counter() > deadline:
+            break
+        try:
+            repeat = Repeat(task, mistake)
+        except Exception:  # a broken entry of the bank must not stop a learner; the audit finds it
+            continue
+        if all(same(task, a, repeat.answer(i, a.case)) for i, a in enumerate(asked)):
+            return Recognised(mistake, True)
+        repeats.append(repeat)
+    wrong = [(i, a) for i, a in enumerate(asked) if a.wrong]
+    if len(wrong) < 2:
+        return None
+    for repeat in repeats:
+        if time.perf_counter() > deadline:
+            break
+        if all(same(task, a, repeat.answer(i, a.case)) for i, a in wrong):
+            return Recognised(repeat.mistake, False)
+    return None
+
+
+def same(task: Task, asked: Asked, other: Outcome) -> bool:
+    """Tells whether another outcome of a case is that of the submission."""
+    ours = asked.outcome
+    if isinstance(ours, Stopped) or isinstance(other, Stopped):
+        if not (isinstance(ours, Stopped) and isinstance(other, Stopped)):
+            return False
+        return ours.exception == other.exception
+    one, two = dict(ours.answer), dict(other.answer)
+    if one.get("facts", {}) != two.get("facts", {}):
+        return False
+    close = None if asked.case.exact else task.compare
+    if task.view is not None:
+        try:
+            one["result"], two["result"] = task.view(one["result"]), task.view(two["result"])
+        except Exception:  # what cannot be viewed is compared as it is
+            one, two = dict(ours.answer), dict(other.answer)
+    return all(
+        differ(one.get(part), two.get(part), close, task.same_dtype) is None
+        for part in ("result", "after", "gradients")
+    )

@@ -1,0 +1,86 @@
+"""The diagnosis names what a wrong function computes, and says nothing that is not so."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from lessons.grading.diagnosis import diagnose
+from lessons.grading.experiment import Experiment, Trial
+from lessons.grading.faults import examine
+from lessons.grading.judge import Verdict, first_round, judge_task
+from lessons.grading.outcome import Outcome
+from lessons.grading.task import Case, Draw, Task
+from lessons.grading.trusted import reference_answer, run
+from tests.lessons.grading import (
+    element_problems,
+    layer_problems,
+    list_problems,
+    number_problems,
+)
+from tests.lessons.grading.problems import Problem, Wrong
+
+PROBLEMS = [
+    *layer_problems.PROBLEMS,
+    *element_problems.PROBLEMS,
+    *list_problems.PROBLEMS,
+    *number_problems.PROBLEMS,
+]
+CASES = [(problem, wrong) for problem in PROBLEMS for wrong in problem.wrong]
+
+
+def asking(task: Task, f: Callable) -> Callable[[Case], Outcome]:
+    return lambda case: run(task, f, case)
+
+
+def name(case: object) -> str:
+    if isinstance(case, Problem):
+        return case.task.name
+    return f"{case.kinds[0]}, {case.words[0]}" if isinstance(case, Wrong) and case.words else ""
+
+
+@pytest.fixture(scope="module")
+def verdicts() -> dict[int, Verdict]:
+    """Returns the verdicts by the wrong function's identity, as they are made."""
+    return {}
+
+
+def verdict_of(verdicts: dict[int, Verdict], problem: Problem, wrong: Wrong) -> Verdict:
+    if id(wrong) not in verdicts:
+        verdicts[id(wrong)] = judge_task(problem.task, asking(problem.task, wrong.f))
+    return verdicts[id(wrong)]
+
+
+@pytest.mark.parametrize(("problem", "wrong"), CASES, ids=name)
+def test_a_mistake_is_called_what_it_is(
+    problem: Problem, wrong: Wrong, verdicts: dict[int, Verdict]
+) -> None:
+    verdict = verdict_of(verdicts, problem, wrong)
+    assert verdict.kinds[0] in wrong.kinds, verdict.message
+    for words in wrong.words:
+        assert any(said in verdict.message for said in words.split(" or ")), verdict.message
+
+
+@pytest.mark.parametrize(("problem", "wrong"), CASES, ids=name)
+def test_what_is_said_holds_on_inputs_that_were_not_tried(problem: Problem, wrong: Wrong) -> None:
+    task, ask = problem.task, asking(problem.task, wrong.f)
+    experiment = Experiment(task, ask, first_round(task, ask, 0), asks=200, seconds=20)
+    for finding in diagnose(experiment):
+        verdicts = [finding.holds(trial) for trial in unseen(task, ask)] if finding.holds else []
+        assert False not in verdicts, finding.sentence
+    assert not experiment.problems
+
+
+def unseen(task: Task, ask: Callable[[Case], Outcome]) -> Iterator[Trial]:
+    for i in range(60):
+        case = task.sample(Draw(987_654 + i, (1, 2, 3, 4)[i % 4]))
+        outcome, want = ask(case), reference_answer(task, case)
+        assert want is not None
+        yield Trial(task, case, outcome, want, examine(task, case, outcome, want), True)
+
+
+@pytest.mark.parametrize("problem", PROBLEMS, ids=name)
+def test_a_right_solution_passes(problem: Problem) -> None:
+    for f in problem.right:
+        assert judge_task(problem.task, asking(problem.task, f)).status == "passed"
