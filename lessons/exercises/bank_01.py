@@ -1,6 +1,6 @@
-# ruff: noqa: F811, C416, SIM, B006, B905, C414, RUF, UP, PERF
+# ruff: noqa: B006, B905, F811, RUF005, RUF007
 # mypy: ignore-errors
-"""Lesson 1's right answers and mistakes, as people write them: most of these are wrong on purpose."""
+"""Right answers and mistakes of lesson 1, as people write them: most are wrong on purpose."""
 
 import itertools
 from collections import Counter, defaultdict
@@ -584,7 +584,10 @@ def byte_pair_encode(piece, ranks):
     names = {rank: token for token, rank in ranks.items()}
     ids = [ranks[bytes([byte])] for byte in piece]
     while len(ids) >= 2:
-        options = [(ranks.get(names[a] + names[b], 10**9), i) for i, (a, b) in enumerate(itertools.pairwise(ids))]
+        options = [
+            (ranks.get(names[a] + names[b], 10**9), i)
+            for i, (a, b) in enumerate(itertools.pairwise(ids))
+        ]
         rank, i = sorted(options)[0]
         if rank == 10**9:
             return ids
@@ -653,8 +656,8 @@ def byte_pair_encode(piece, ranks):
 
 @encoders.mistake(
     "the longest token comes first",
-    "You cut off the longest token that the rest begins with. Byte-pair encoding joins in the order "
-    "of learning, and that can end in shorter tokens.",
+    "You cut off the longest token that the rest begins with. Byte-pair encoding joins in the "
+    "order of learning, and that can end in shorter tokens.",
 )
 def byte_pair_encode(piece, ranks):
     ids = []
@@ -942,7 +945,8 @@ packs.edit(
 
 @packs.mistake(
     "documents are read twice",
-    "You go through documents twice. A generator can be read only once: the second time it is empty.",
+    "You go through documents twice. A generator can be read only once: the second time it is "
+    "empty.",
 )
 def pack(documents, end_token):
     n = sum(len(document) + 1 for document in documents if len(document))

@@ -15,8 +15,8 @@ from minigpt import bpe, dataset
 
 # 1.1 count_pairs
 
-COUNT_PAIRS_STUB = '''\
-def count_pairs(words: dict[tuple[int, ...], int]) -> dict[tuple[int, int], int]:
+
+def count_pairs_reference(words: dict[tuple[int, ...], int]) -> dict[tuple[int, int], int]:
     """Counts how often each two ids stand side by side.
 
     counts[a, b] = sum over words of times(word) * (places in word where b follows a)
@@ -29,7 +29,7 @@ def count_pairs(words: dict[tuple[int, ...], int]) -> dict[tuple[int, int], int]
     Returns:
         {(left, right): times}
     """
-'''
+    return bpe.count_pairs(words)
 
 
 def random_words(draw: Draw, n: int, longest: int, ids: int) -> dict[tuple[int, ...], int]:
@@ -67,8 +67,7 @@ def count_pairs_sample(draw: Draw) -> Case:
 COUNT_PAIRS = Task(
     id="1.1",
     name="count_pairs",
-    reference=bpe.count_pairs,
-    stub=COUNT_PAIRS_STUB,
+    reference=count_pairs_reference,
     idea="Byte-pair encoding looks for two tokens that often stand side by side. So count every "
     "pair of neighbours in all words.",
     example=">>> count_pairs({(97, 110, 97, 110): 2, (97, 110): 1})\n{(97, 110): 5, (110, 97): 2}",
@@ -114,14 +113,16 @@ def most_frequent_pair_cases(draw: Draw) -> Iterator[Case]:
         note="equally frequent pairs have ids of other lengths",
     )
     yield Case(
+        ({(6, 1): 9, (8, 2): 10, (7, 3): 2, (1, 4): 1},), note="counts have other numbers of digits"
+    )
+    yield Case(
         ({(5, 2): n, (3, 50_256): n, (4, 0): n},),
         note="the smallest pair has the largest right id",
     )
     counts = {(i, j): draw.integer(1, 3) for i in range(4) for j in range(5)}
     yield Case(({pair: counts[pair] for pair in draw.shuffled(list(counts))},))
-    yield Case(
-        ({pair: 3 for pair in draw.shuffled(list(counts))},), note="pairs are equally frequent"
-    )
+    shuffled = dict.fromkeys(draw.shuffled(list(counts)), n)
+    yield Case((shuffled,), note="pairs are equally frequent")
 
 
 def most_frequent_pair_sample(draw: Draw) -> Case:
@@ -206,7 +207,8 @@ MERGE_PAIR = Task(
     example=">>> merge_pair((5, 5, 5, 7), (5, 5), 256)\n(256, 5, 7)",
     hints=(
         "After a merge at place i, where can the next one begin at the earliest?",
-        "Walk along with an index of your own: two places on after a merge, one place on otherwise.",
+        "Walk along with an index of your own: two places on after a merge, one place on "
+        "otherwise.",
         "if i + 1 < len(ids) and ids[i] == pair[0] and ids[i + 1] == pair[1]: "
         "merged.append(new_id); i += 2",
     ),
@@ -413,9 +415,12 @@ def pack_cases(draw: Draw) -> Iterator[Case]:
 
 def pack_sample(draw: Draw) -> Case:
     """A random case of 1.6."""
-    documents = documents_of(draw, draw.integer(1, 2 * draw.size), draw.size + 1, draw.choice([2, 90]))
-    as_list = draw.choice([True, True, False])
-    return Case((documents if as_list else Made("generator", {"items": documents}), draw.choice([1, 90])))
+    n, longest, ids = draw.integer(1, 2 * draw.size), draw.size + 1, draw.choice([2, 90])
+    documents = documents_of(draw, n, longest, ids)
+    end_token = draw.choice([1, 90])
+    if draw.choice([True, True, False]):
+        return Case((documents, end_token))
+    return Case((Made("generator", {"items": documents}), end_token))
 
 
 PACK = Task(

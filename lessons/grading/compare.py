@@ -47,7 +47,7 @@ def differ(
         expected = expected.items
     if isinstance(got, Lazy):
         got = got.items
-    if isinstance(got, Strange):  # an argument that is a callable is one before and after
+    if isinstance(got, Strange):  # an object of a case comes back as the name of its type
         return None if got == expected else difference("type")
     if isinstance(expected, np.ndarray):
         expected = torch.from_numpy(expected)

@@ -62,7 +62,10 @@ def call_for_ids(f: Callable, args: tuple, kwargs: dict) -> dict:
     if isinstance(ids, (torch.Tensor, np.ndarray)) and ids.ndim == 1:
         ids = ids.tolist()
     if isinstance(ids, (list, tuple)):
-        ids = [i.item() if isinstance(i, (torch.Tensor, np.ndarray)) and i.ndim == 0 else i for i in ids]
+        ids = [
+            i.item() if isinstance(i, (torch.Tensor, np.ndarray)) and i.ndim == 0 else i
+            for i in ids
+        ]
         ids = [int(i) if isinstance(i, float) and i.is_integer() else i for i in ids]
     answer["result"] = ids
     return answer

@@ -63,7 +63,7 @@ def linear(weight: torch.Tensor, bias: torch.Tensor | None) -> nn.Linear:
 
 
 def byte_ranks(learned: list[bytes], shift: int = 0) -> dict[bytes, int]:
-    """A vocabulary {token: id}: byte b has the id (b + shift) % 256, learned ones follow from 256 on."""
+    """{token: id}: byte b has the id (b + shift) % 256, the learned tokens follow from 256 on."""
     singles = [bytes([(id - shift) % 256]) for id in range(256)]
     return {token: id for id, token in enumerate([*singles, *learned])}
 
