@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 
 
@@ -54,5 +55,69 @@ def class_call(f: Callable, args: tuple, kwargs: dict, gradients: Sequence[int] 
     return call(f.apply, args, kwargs, gradients)  # type: ignore[attr-defined]
 
 
+def call_for_ids(f: Callable, args: tuple, kwargs: dict) -> dict:
+    """Calls f for one row of ids: a list, an array or a tensor of any dtype becomes a list."""
+    answer = call(f, args, kwargs)
+    ids = answer["result"]
+    if isinstance(ids, (torch.Tensor, np.ndarray)) and ids.ndim == 1:
+        ids = ids.tolist()
+    if isinstance(ids, (list, tuple)):
+        ids = [
+            i.item() if isinstance(i, (torch.Tensor, np.ndarray)) and i.ndim == 0 else i
+            for i in ids
+        ]
+        ids = [int(i) if isinstance(i, float) and i.is_integer() else i for i in ids]
+    answer["result"] = ids
+    return answer
+
+
+def fill_cache(f: Callable, args: tuple, kwargs: dict) -> dict:
+    """Builds f(capacity) and appends step by step; the arguments are capacity and [(k, v), ...].
+
+    The result has what each append returned that fits, as it was then, and at the end what another
+    cache returns to which the first of them is appended. An append that does not fit has to be
+    refused, and the next one has to find the cache as it was.
+    """
+    capacity, steps = args
+    cache, other = f(capacity), f(capacity)
+    results: list[Any] = []
+    facts: dict[str, bool] = {}
+    length = 0
+    for k, v in steps:
+        fits = length + k.size(2) <= capacity
+        try:
+            result = as_it_is(cache.append(k, v))
+        except Exception as error:
+            if fits and not facts:
+                raise
+            if fits:
+                facts["after a refused append, one that fits still works"] = False
+                break
+            refused = isinstance(error, ValueError)
+        else:
+            refused = False
+            length += k.size(2) if fits else 0
+            results.append(result)
+        if not fits:
+            name = "an append beyond the capacity raises ValueError"
+            facts[name] = facts.get(name, True) and refused
+    first = next(((k, v) for k, v in steps if k.size(2) <= capacity), None)
+    if first is not None and False not in facts.values():
+        results.append(as_it_is(other.append(*first)))
+    return {"result": results, "after": [list(args), kwargs], "facts": facts}
+
+
+def as_it_is(value: Any) -> Any:
+    """Copies the tensors of a tuple or list, which may be views of what changes later."""
+    if isinstance(value, (list, tuple)):
+        return [as_it_is(item) for item in value]
+    return value.clone() if isinstance(value, torch.Tensor) else value
+
+
 # name: driver
-DRIVERS: dict[str, Callable[..., dict]] = {"call": call, "class_call": class_call}
+DRIVERS: dict[str, Callable[..., dict]] = {
+    "call": call,
+    "class_call": class_call,
+    "call_for_ids": call_for_ids,
+    "fill_cache": fill_cache,
+}

@@ -103,7 +103,9 @@ class Writer:
             return ["strange", f"tensor of {tensor.dtype} and {tensor.layout}"]
         shape, dtype = list(tensor.shape), str(tensor.dtype).removeprefix("torch.")
         order = sorted(range(tensor.dim()), key=lambda axis: -tensor.stride(axis))
-        flat = tensor.permute(order).resolve_conj().resolve_neg().contiguous().reshape(-1)
+        flat = tensor.permute(order).resolve_conj().resolve_neg().reshape(-1)
+        # contiguous() would leave a single number its stride of 2, and view refuses that
+        flat = flat.clone(memory_format=torch.contiguous_format)
         content = bytes(flat.view(torch.uint8).numpy().tobytes())
         return ["array", [of, dtype, shape, order, self.add(content)]]
 
