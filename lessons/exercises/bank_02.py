@@ -441,6 +441,17 @@ attentions.edit(
     ),
 )
 attentions.edit(
+    "hidden weights are taken out afterwards",
+    "You mask after the softmax and divide by what is left. Where a hidden score is far above the "
+    "visible ones nothing is left, and that is 0 / 0: hide the scores first.",
+    ('scores = scores.masked_fill(~mask, float("-inf"))', "pass"),
+    (
+        "weights = torch.softmax(scores, dim=-1)",
+        "weights = torch.softmax(scores, dim=-1) * (1 if mask is None else mask)\n"
+        "    weights = weights / weights.sum(dim=-1, keepdim=True)",
+    ),
+)
+attentions.edit(
     "the scores are returned",
     "Your second result is the scores. What is asked for are the weights: the shares after the "
     "softmax.",

@@ -182,8 +182,12 @@ def some_mask(draw: Draw, *shape: int) -> Tensor:
     return mask.scatter(-1, draw.integers(0, shape[-1] - 1, *shape[:-1], 1), True)
 
 
-def large_scores(draw: Draw, B: int, H: int, Tq: int, Tk: int, **kwargs: object) -> Case:
+def large_scores(
+    draw: Draw, B: int, H: int, Tq: int, Tk: int, last_key: int = 1, **kwargs: object
+) -> Case:
     """A case of 2.3 with scores near 128 for some queries and near -128 for others.
+
+    With last_key=-1 the last key is the other way round: high where all others are low.
 
     All numbers are multiples of an eighth and D is 16, so that every order of the same arithmetic
     gives the same scores: rounded ones would leave the weights only three or four good digits.
@@ -193,6 +197,7 @@ def large_scores(draw: Draw, B: int, H: int, Tq: int, Tk: int, **kwargs: object)
     signs = torch.ones(B, H, Tq)
     signs[..., 1::2] = -1
     q[..., 0], k[..., 0] = 16 * signs, 32
+    k[..., -1, 0] *= last_key
     return Case((q, k, draw.normal(B, H, Tk, 16)), kwargs, "scores reach hundreds")
 
 
@@ -218,6 +223,10 @@ def masked_attention_cases(draw: Draw) -> Iterator[Case]:
     yield large_scores(draw, 2, 2, 4, 4)
     yield large_scores(draw, 2, 3, 3, 5, causal=False)
     yield large_scores(draw, 2, 2, 3, 4, mask=some_mask(draw, 2, 1, 3, 4))
+    yield large_scores(draw, 2, 2, 4, 4, last_key=-1)  # high for query 1, but hidden
+    without_last = some_mask(draw, 2, 1, 3, 4)
+    without_last[..., 0], without_last[..., -1] = True, False
+    yield large_scores(draw, 2, 3, 3, 4, last_key=-1, mask=without_last)
     yield attention_case(draw, (2, 3, 4, 6, 5), DOUBLE, torch.float64)
     views = [draw.normal(2, T, 3, 4).transpose(1, 2) for T in (4, 6, 6)]
     yield Case(tuple(views), note="q, k and v are transposed views")
@@ -232,7 +241,7 @@ def masked_attention_sample(draw: Draw) -> Case:
         shape = draw.choice([(Tq, Tk), (B, 1, Tq, Tk), (B, H, Tq, Tk)])
         kwargs = {**kwargs, "mask": some_mask(draw, *shape)}
     if draw.integer(0, 3) == 0:
-        return large_scores(draw, B, H, Tq, Tk, **kwargs)
+        return large_scores(draw, B, H, Tq, Tk, draw.choice([-1, 1]), **kwargs)
     dtype = draw.choice([torch.float32, torch.float32, torch.float64])
     return attention_case(draw, (B, H, Tq, Tk, D), "", dtype, **kwargs)
 
