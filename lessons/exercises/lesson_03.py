@@ -35,7 +35,7 @@ def gelu(x: Tensor) -> Tensor:
 def gelu_cases(draw: Draw) -> Iterator[Case]:
     """Cases of 3.1: no result is all cancellation, so that 1 + tanh(..) keeps its digits."""
     yield Case((torch.tensor([-1.25, 0.75]),))
-    yield Case((torch.tensor(0.8125),), note="x is a single number")
+    yield Case((torch.tensor([0.8125]),), note="x is a single number")
     yield Case((draw.normal(2, 4),))
     yield Case((draw.normal(2, 3, 4),))
     yield Case((draw.uniform(3, 5, low=-2, high=-1),), note="all of x is negative")
@@ -50,7 +50,7 @@ def gelu_cases(draw: Draw) -> Iterator[Case]:
 
 def gelu_sample(draw: Draw) -> Case:
     """A random case of 3.1."""
-    shape = [draw.integer(1, draw.size + 1) for _ in range(draw.integer(0, 4))]
+    shape = [draw.integer(1, draw.size + 1) for _ in range(draw.integer(1, 4))]
     dtype = draw.choice([torch.float32, torch.float32, torch.float64])
     if math.prod(shape) < 8:
         return Case((draw.uniform(*shape, low=-2, high=3, dtype=dtype),))
