@@ -15,6 +15,7 @@ The file is loaded by itself in the child, where the rest of the project cannot 
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -114,10 +115,53 @@ def as_it_is(value: Any) -> Any:
     return value.clone() if isinstance(value, torch.Tensor) else value
 
 
+def same_tensors(f: Callable, args: tuple, kwargs: dict) -> dict:
+    """Calls f with a list of tensors first; `after` holds those, whatever the list holds then."""
+    tensors, *others = args
+    given = list(tensors)
+    result = f(given, *others, **kwargs)
+    same = len(given) == len(tensors) and all(map(operator.is_, given, tensors))
+    facts = {"the list holds the same tensors as before the call": same}
+    return {"result": result, "after": [[tensors, *others], kwargs], "facts": facts}
+
+
+def parameter_groups(f: Callable, args: tuple, kwargs: dict) -> dict:
+    """Calls f(model, ...) for an optimizer's groups; the result is {parameter's name: decay}.
+
+    What is no list of groups comes back as it is.
+    """
+    model = args[0]
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    flags = [parameter.requires_grad for parameter in model.parameters()]
+    groups = f(*args, **kwargs)
+    answer: dict[str, Any] = {"result": groups, "after": [args, kwargs]}
+    if hasattr(groups, "__iter__") and not isinstance(groups, (dict, str, torch.Tensor)):
+        groups = list(groups)
+    if not isinstance(groups, list) or not all(isinstance(g, dict) for g in groups):
+        return answer
+    found = []
+    for group in groups:
+        parameters = group.get("params", ())
+        alone = isinstance(parameters, torch.Tensor) or not hasattr(parameters, "__iter__")
+        for parameter in [parameters] if alone else parameters:
+            stranger = f"{type(parameter).__name__} that is no parameter of the model"
+            found.append((names.get(id(parameter), stranger), group.get("weight_decay")))
+    known = [name for name, _ in found if name in names.values()]
+    answer["result"] = dict(found)
+    answer["facts"] = {
+        "no parameter stands in the groups twice": len(known) == len(set(known)),
+        "the model's requires_grad stay as they were": flags
+        == [parameter.requires_grad for parameter in model.parameters()],
+    }
+    return answer
+
+
 # name: driver
 DRIVERS: dict[str, Callable[..., dict]] = {
     "call": call,
     "class_call": class_call,
     "call_for_ids": call_for_ids,
     "fill_cache": fill_cache,
+    "same_tensors": same_tensors,
+    "parameter_groups": parameter_groups,
 }

@@ -105,6 +105,36 @@ class TinyModel(nn.Module):
         return self.scores[torch.stack(states, dim=1)]  # [B, T, V]
 
 
+def network(parts: dict[str, list], frozen: list[str], tied: dict[str, str]) -> nn.Module:
+    """A module with parts by their dotted names, in that order; nothing can be computed with it.
+
+    parts: {"wte": ["Embedding", 5, 3], "block.gain": ["Parameter", 3]}: a class of torch.nn with
+    its arguments, or a bare parameter with its shape. frozen: names of parameters. tied:
+    {"head.weight": "wte.weight"}: the first is made the same parameter, or module, as the second.
+    """
+    root = nn.Module()
+
+    def owner(path: str) -> tuple[nn.Module, str]:
+        place, (*parents, name) = root, path.split(".")
+        for parent in parents:
+            if not hasattr(place, parent):
+                place.add_module(parent, nn.Module())
+            place = getattr(place, parent)
+        return place, name
+
+    for path, (kind, *sizes) in parts.items():
+        place, name = owner(path)
+        part = (
+            nn.Parameter(torch.zeros(sizes)) if kind == "Parameter" else getattr(nn, kind)(*sizes)
+        )
+        setattr(place, name, part)
+    for path, other in tied.items():
+        setattr(*owner(path), getattr(*owner(other)))
+    for path in frozen:
+        getattr(*owner(path)).requires_grad_(False)
+    return root
+
+
 # kind: builds the object from its fields
 MAKERS: dict[str, Callable[..., Any]] = {
     "generator": OneTime,
@@ -114,6 +144,7 @@ MAKERS: dict[str, Callable[..., Any]] = {
     "linear": linear,
     "byte_ranks": byte_ranks,
     "tiny_model": TinyModel,
+    "network": network,
 }
 
 

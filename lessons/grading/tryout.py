@@ -63,7 +63,9 @@ def verdict(task: Task, case: Case, got: Any, expected: Any) -> str | None:
     if not task.changes and differ(got["after"], fresh_after(case), None):
         return "changes its arguments"
     if task.changes and (found := differ(got["after"], expected["after"], task.compare)):
-        return f"after the call, {found.path} is {found.got!r:.200}, expected {found.expected!r:.200}"
+        return (
+            f"after the call, {found.path} is {found.got!r:.200}, expected {found.expected!r:.200}"
+        )
     if found := differ(got.get("gradients"), expected.get("gradients"), task.compare, False):
         return f"gradient{found.path}: got {found.got!r:.200}, expected {found.expected!r:.200}"
     return None
@@ -78,7 +80,9 @@ def fresh_after(case: Case) -> list:
 def load(task: Task, code: str) -> Any:
     """Returns the function or class that the code defines."""
     space: dict[str, Any] = {"__name__": "submission"}
-    exec(compile(HEADER + (TRITON_HEADER if task.triton else "") + code, "submission", "exec"), space)
+    exec(
+        compile(HEADER + (TRITON_HEADER if task.triton else "") + code, "submission", "exec"), space
+    )
     return space[task.name]
 
 
@@ -89,9 +93,17 @@ def trivial(name: str, expected: Any) -> dict[str, Any]:
         if isinstance(value, torch.Tensor):
             if not value.dtype.is_floating_point and fill != fill:
                 return torch.zeros_like(value)
-            return torch.full_like(value, fill) if value.dtype != torch.bool else torch.zeros_like(value)
+            return (
+                torch.full_like(value, fill)
+                if value.dtype != torch.bool
+                else torch.zeros_like(value)
+            )
         if isinstance(value, (list, tuple)):
-            return type(value)(like(item, fill) for item in value) if type(value) in (list, tuple) else value
+            return (
+                type(value)(like(item, fill) for item in value)
+                if type(value) in (list, tuple)
+                else value
+            )
         return fill if isinstance(value, float) else type(value)() if value is not None else None
 
     return {
@@ -130,12 +142,15 @@ def try_task(task: Task, seed: int = 0) -> bool:
             say(f"mistake {wrong.name!r} does not load: {error}")
             continue
         results = [run(task, f, case) for case in cases]
-        verdicts = [verdict(task, c, r, w) for c, r, w in zip(cases, results, expected, strict=False)]
+        verdicts = [
+            verdict(task, c, r, w) for c, r, w in zip(cases, results, expected, strict=False)
+        ]
         if not any(verdicts) and wrong.equivalent is None:
             say(f"mistake {wrong.name!r} is accepted")
         for other, others in outcomes.items():
             same = all(
-                r == o if isinstance(r, str) or isinstance(o, str)
+                r == o
+                if isinstance(r, str) or isinstance(o, str)
                 else not differ(r, o, task.compare)
                 for r, o in zip(results, others, strict=True)
             )
@@ -150,9 +165,13 @@ def try_task(task: Task, seed: int = 0) -> bool:
             ):
                 say(f"{name} is accepted")
     if len(task.bank.mistakes) < 6 or len(task.bank.answers) < 2:
-        say(f"has {len(task.bank.mistakes)} mistakes (6 wanted) and {len(task.bank.answers)} answers (2)")
+        say(
+            f"has {len(task.bank.mistakes)} mistakes (6 wanted) and {len(task.bank.answers)} answers (2)"
+        )
     seconds = time.perf_counter() - started
-    print(f"{task.id} {task.name}: {len(cases)} cases, {len(task.bank.mistakes)} mistakes, {seconds:.2f} s")
+    print(
+        f"{task.id} {task.name}: {len(cases)} cases, {len(task.bank.mistakes)} mistakes, {seconds:.2f} s"
+    )
     return good
 
 

@@ -64,7 +64,11 @@ class Writer:
         if depth > DEEPEST:
             return ["strange", "nested too deep"]
         if value is None or kind in (bool, int, str):
-            return ["plain", value] if kind is not int or abs(value) < 1 << 1000 else ["strange", "int"]
+            return (
+                ["plain", value]
+                if kind is not int or abs(value) < 1 << 1000
+                else ["strange", "int"]
+            )
         if kind is float:
             return ["float", value.hex()]
         if kind is complex:
@@ -80,7 +84,9 @@ class Writer:
                 return ["strange", f"numpy array of {value.dtype}"]
             return self.pack_tensor(torch.from_numpy(np.array(value, order="C")), "numpy")
         if isinstance(value, dict):
-            pairs = [[self.pack(k, depth + 1), self.pack(v, depth + 1)] for k, v in dict.items(value)]
+            pairs = [
+                [self.pack(k, depth + 1), self.pack(v, depth + 1)] for k, v in dict.items(value)
+            ]
             return ["dict", pairs]
         for name, base in (("list", list), ("tuple", tuple), ("set", (set, frozenset))):
             if isinstance(value, base):
@@ -164,7 +170,11 @@ def unpack(packed: Any, parts: Parts, make: Any, depth: int = 0) -> Any:
     if kind == "array":
         of, dtype, shape, order, place = content
         raw = bytearray(parts.take(place))
-        flat = torch.frombuffer(raw, dtype=DTYPES[dtype]) if raw else torch.empty(0, dtype=DTYPES[dtype])
+        flat = (
+            torch.frombuffer(raw, dtype=DTYPES[dtype])
+            if raw
+            else torch.empty(0, dtype=DTYPES[dtype])
+        )
         back = sorted(range(len(order)), key=order.__getitem__)
         tensor = flat.view([shape[axis] for axis in order]).permute(back)
         return make("array", Array(tensor, of))
