@@ -95,8 +95,7 @@ runs.edit(
 )
 runs.edit(
     "counted",
-    "You return how often each n-gram occurs. Asked for is the list of n-grams; counting comes "
-    "later.",
+    "You return how often each n-gram occurs. Return the n-grams themselves; counting comes later.",
     ("return [", "return Counter(["),
     (")]", ")])"),
 )
@@ -110,7 +109,7 @@ runs.edit(
 
 @runs.mistake(
     "all orders up to n",
-    "You return the n-grams of every order from 1 to n. Only those of order n are asked for.",
+    "You return the n-grams of every order from 1 to n. Return only those of order n.",
 )
 def ngrams(tokens, n):
     found = []
@@ -273,8 +272,8 @@ shared.edit(
 )
 shared.edit(
     "shares, not counts",
-    "You divide the hits by the length of the prediction. Asked for is the number of hits; "
-    "precision comes later.",
+    "You divide the hits by the length of the prediction. Return the number of hits; precision "
+    "comes later.",
     ("for unit in wanted)", "for unit in wanted) / max(len(prediction), 1)"),
 )
 shared.edit(
@@ -517,8 +516,8 @@ tables.edit(
 
 @tables.mistake(
     "edit distance",
-    "You count the changes that turn one text into the other. Asked for is how many tokens they "
-    "share in order.",
+    "You count the changes that turn one text into the other. The table holds how many tokens "
+    "they share in order.",
 )
 def lcs_table(target, prediction):
     m, n = len(target), len(prediction)
@@ -1242,14 +1241,14 @@ matches.edit(
 )
 matches.edit(
     "highest order alone",
-    "You count the n-grams of the highest order only. Asked for is one number for each n from 1 to "
+    "You count the n-grams of the highest order only. Return one number for each n from 1 to "
     "order.",
     ("range(1, order + 1)", "[order]"),
 )
 matches.edit(
     "shares, not counts",
-    "You return the share of n-grams that match. The counts are asked for: over a corpus they are "
-    "summed first, and divided last.",
+    "You return the share of n-grams that match. Return the counts: over a corpus they are summed "
+    "first and divided last.",
     ("sum((grams & best).values())", "sum((grams & best).values()) / max(sum(grams.values()), 1)"),
 )
 matches.edit(
@@ -1382,18 +1381,17 @@ lengths.edit(
 )
 lengths.edit(
     "longer on ties",
-    "Of two lengths that are equally near you take the longer one; the shorter is asked for.",
+    "Of two lengths that are equally near you take the longer one; take the shorter.",
     ("(abs(length - hypothesis_len), length)", "(abs(length - hypothesis_len), -length)"),
 )
 lengths.edit(
     "shortest",
-    "You take the shortest reference, as nltk's older BLEU does. Asked for is the one nearest to "
-    "the hypothesis.",
+    "You take the shortest reference, as some packages do. Take the one nearest to the hypothesis.",
     ("(abs(length - hypothesis_len), length)", "length"),
 )
 lengths.edit(
     "longest",
-    "You take the longest reference. Asked for is the one nearest to the hypothesis.",
+    "You take the longest reference. Take the one nearest to the hypothesis.",
     ("(abs(length - hypothesis_len), length)", "-length"),
 )
 lengths.edit(
@@ -1420,7 +1418,7 @@ lengths.edit(
 )
 lengths.edit(
     "mean length",
-    "You take the mean of the reference lengths. Asked for is one of them, the nearest.",
+    "You take the mean of the reference lengths. Take one of them, the nearest.",
     (
         "min(reference_lens, key=lambda length: (abs(length - hypothesis_len), length))",
         "sum(reference_lens) / len(reference_lens)",
@@ -1725,8 +1723,8 @@ bleus.edit(
 )
 bleus.edit(
     "zeros smoothed",
-    "You add 1 to counts and totals beyond the first order. That is smoothing, which is not asked "
-    "for.",
+    "You add 1 to counts and totals beyond the first order. That is smoothing, and this score has "
+    "none.",
     ("0 in totals or 0 in counts or sys_len == 0", "counts[0] == 0"),
     (
         "math.log(c / t) for c, t in zip(counts, totals)",

@@ -521,7 +521,7 @@ adapters.edit(
 )
 adapters.edit(
     "sigmoid approximation",
-    "You approximate GELU by z sigmoid(1.702 z). The tanh form is asked for.",
+    "You approximate GELU by z sigmoid(1.702 z). Use the tanh form.",
     ('F.gelu(z, approximate="tanh")', "z * torch.sigmoid(1.702 * z)"),
 )
 adapters.edit(
@@ -679,7 +679,7 @@ neighbours.edit(
 )
 neighbours.edit(
     "cosines, not ids",
-    "You return the cosines. The ids of the tokens are asked for.",
+    "You return the cosines. Return the ids of the tokens.",
     (".indices", ".values"),
 )
 neighbours.edit(
