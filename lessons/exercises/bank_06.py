@@ -642,7 +642,8 @@ rouges.edit(
 )
 rouges.edit(
     "nothing against nothing is perfect",
-    "Two texts without n-grams get 1 from you. Where there are no hits, all three numbers are 0.",
+    "You give two texts without n-grams a perfect 1. Where there are no hits, all three numbers "
+    "are 0.",
     ("return 0.0, 0.0, 0.0", "return (0.0, 0.0, 0.0) if wanted or written else (1.0, 1.0, 1.0)"),
 )
 rouges.edit(
@@ -1575,7 +1576,8 @@ penalties.edit(
 )
 penalties.edit(
     "an empty system goes free",
-    "A system that wrote nothing gets 1 from you. It gets 0, unless the references are empty too.",
+    "You let a system that wrote nothing off with 1. It gets 0, unless the references are empty "
+    "too.",
     ("return 0.0", "return 1.0"),
 )
 penalties.edit(

@@ -62,8 +62,8 @@ prompts.edit(
 )
 prompts.edit(
     "-100 behind the targets",
-    "The prompt stands in front of the text, but your -100 stand behind the targets: everything is "
-    "to be guessed at the wrong place.",
+    "The prompt stands in front of the text, but your -100 stand behind the targets: everything "
+    "would be guessed at the wrong place.",
     ("[skipped, targets]", "[targets, skipped]"),
 )
 prompts.edit(
@@ -575,11 +575,11 @@ adapters.edit(
 )
 adapters.edit(
     "divided by r",
-    "You divide what is added by r. There is no scale here, as LoRA has one.",
+    "You divide what is added by r. Unlike LoRA's update, this one has no scale.",
     ("(z @ W_up.T + b_up)", "(z @ W_up.T + b_up) / len(W_down)"),
 )
 adapters.edit(
-    "residual from the bottleneck's input cut off",
+    "bottleneck cut off from h's gradient",
     "The numbers are right, but the gradient of h misses the way through the bottleneck.",
     ("z = h @", "z = h.detach() @"),
 )

@@ -150,8 +150,7 @@ OVERLAP = Task(
     example=""">>> overlap(["so", "so", "cold"], ["so", "cold", "cold", "cold"])
 2""",
     hints=(
-        "The target has a word twice, the prediction five times: how many hits is that fair to "
-        "call?",
+        "The target has a word twice, the prediction five times: how many hits is that?",
         "Count the units of both sides, and take the smaller count of each.",
         "sum((Counter(target) & Counter(prediction)).values())",
     ),
