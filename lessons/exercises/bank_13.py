@@ -749,7 +749,7 @@ def nearest_tokens(prompt, embeddings, k):
 
 @neighbours.mistake(
     "always the best one",
-    "You repeat the best token k times.",
+    "You repeat the best token k times. Return the k best ones, each once.",
 )
 def nearest_tokens(prompt, embeddings, k):
     cosines = F.normalize(prompt, dim=1) @ F.normalize(embeddings, dim=1).T

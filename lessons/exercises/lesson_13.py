@@ -34,6 +34,11 @@ def steady(reference: Callable, make: Callable[[], tuple[Tensor, ...]]) -> tuple
             return args
 
 
+def small_in_fp64(draw: Draw) -> torch.dtype:
+    """Returns fp64 where there are few numbers, whose sums may nearly cancel, else either."""
+    return torch.float64 if draw.size < 4 else draw.choice([torch.float32, torch.float64])
+
+
 # 13.1 prepend_prompt
 
 
@@ -194,7 +199,7 @@ def prefix_attention_cases(draw: Draw) -> Iterator[Case]:
 def prefix_attention_sample(draw: Draw) -> Case:
     """A random case of 13.2."""
     B, H, T, D, n = (draw.integer(1, draw.size + 1) for _ in "BHTDn")
-    dtype = draw.choice([torch.float32, torch.float64])
+    dtype = small_in_fp64(draw)
     note = FP64 if dtype == torch.float64 else ""
     return Case(attention(draw, B, H, T, D, n, dtype), note=note)
 
@@ -274,7 +279,7 @@ def bottleneck(
 def adapter_forward_cases(draw: Draw) -> Iterator[Case]:
     """Cases of 13.3."""
     yield Case(bottleneck(draw, 2, 3), note="h is one vector")
-    yield Case(bottleneck(draw, 1, 2, 3), note="r is 1")
+    yield Case(bottleneck(draw, 1, 4, 3, dtype=torch.float64), note="r is 1")
     yield Case(bottleneck(draw, 2, 4, 3))
     yield Case(bottleneck(draw, 3, 2, 4, 5))
     yield Case(bottleneck(draw, 6, 2, 3, 4), note="r is larger than C")
@@ -285,13 +290,13 @@ def adapter_forward_cases(draw: Draw) -> Iterator[Case]:
     h = h.transpose(0, 1).contiguous().transpose(0, 1)
     yield Case((h, W_down.T.contiguous().T, b_down, W_up, b_up), note="inputs are views")
     yield Case(bottleneck(draw, 2, 6, 5, scale=0.1), note="what is added is small")
-    yield Case(bottleneck(draw, 2, 6, 5, scale=3.0), note="what is added is large")
+    yield Case(bottleneck(draw, 2, 6, 5, scale=1.5), note="what is added is large")
 
 
 def adapter_forward_sample(draw: Draw) -> Case:
     """A random case of 13.3."""
     shape = [draw.integer(1, draw.size + 1) for _ in range(draw.integer(1, 3))]
-    dtype = draw.choice([torch.float32, torch.float64])
+    dtype = small_in_fp64(draw)
     args = bottleneck(draw, draw.integer(1, draw.size), *shape, dtype=dtype)
     return Case(args, note=FP64 if dtype == torch.float64 else "")
 
