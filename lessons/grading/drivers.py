@@ -39,7 +39,7 @@ def call(f: Callable, args: tuple, kwargs: dict, gradients: Sequence[int] = ()) 
     answer: dict[str, Any] = {"result": result, "after": [args, kwargs]}
     if gradients:
         wanted = [i for i in gradients if args[i] is not None]
-        outputs = [y for y in (result if isinstance(result, tuple) else (result,))]
+        outputs = result if isinstance(result, (tuple, list)) else (result,)
         outputs = [y for y in outputs if isinstance(y, torch.Tensor) and y.requires_grad]
         if not outputs:
             answer["facts"] = {"gradients flow through the result": False}
