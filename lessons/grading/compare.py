@@ -47,8 +47,8 @@ def differ(
         expected = expected.items
     if isinstance(got, Lazy):
         got = got.items
-    if isinstance(got, Strange):
-        return difference("type")
+    if isinstance(got, Strange):  # an object of a case, which comes back as its type
+        return None if got == expected else difference("type")
     if isinstance(expected, np.ndarray):
         expected = torch.from_numpy(expected)
         got = torch.from_numpy(got) if isinstance(got, np.ndarray) else got

@@ -54,6 +54,18 @@ def linear(weight: torch.Tensor, bias: torch.Tensor | None) -> nn.Linear:
     return layer
 
 
+def dequantizer(
+    levels: torch.Tensor, scales: torch.Tensor, shape: list[int], dtype: str
+) -> Callable[[torch.Tensor], torch.Tensor]:
+    """codes [out * in], uint8 -> W [out, in] in dtype: level of each code times its row's scale."""
+
+    def dequantize(codes: torch.Tensor) -> torch.Tensor:
+        rows = levels[codes.long()].reshape(shape)
+        return (rows * scales[:, None]).to(getattr(torch, dtype))
+
+    return dequantize
+
+
 # kind: builds the object from its fields
 MAKERS: dict[str, Callable[..., Any]] = {
     "generator": generator,
@@ -61,6 +73,7 @@ MAKERS: dict[str, Callable[..., Any]] = {
     "affine": affine,
     "earlier_mean": earlier_mean,
     "linear": linear,
+    "dequantizer": dequantizer,
 }
 
 

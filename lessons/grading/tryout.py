@@ -136,8 +136,8 @@ def try_task(task: Task, seed: int = 0) -> bool:
         for other, others in outcomes.items():
             same = all(
                 r == o if isinstance(r, str) or isinstance(o, str)
-                else not differ(r, o, task.compare)
-                for r, o in zip(results, others, strict=True)
+                else not differ(r, o, None if case.exact else task.compare)
+                for r, o, case in zip(results, others, cases, strict=True)
             )
             if same:
                 say(f"mistakes {wrong.name!r} and {other!r} give the same answers")
