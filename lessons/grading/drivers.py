@@ -25,9 +25,13 @@ from torch.multiprocessing.reductions import StorageWeakRef
 
 
 def cotangent(y: torch.Tensor) -> torch.Tensor:
-    """Returns the gradient that is sent back through y: signed numbers, the same for a shape."""
+    """Returns the gradient that is sent back through y: signed numbers, the same for a shape.
+
+    In bf16 they are whole, so that a case can be made of which all products are exact.
+    """
     generator = torch.Generator().manual_seed(y.numel() + 7)
-    return torch.randn(y.shape, generator=generator, dtype=torch.float64).to(y.dtype)
+    numbers = torch.randn(y.shape, generator=generator, dtype=torch.float64)
+    return (numbers.round() if y.dtype == torch.bfloat16 else numbers).to(y.dtype)
 
 
 def call(f: Callable, args: tuple, kwargs: dict, gradients: Sequence[int] = ()) -> dict:
@@ -163,8 +167,14 @@ class Watched:
 
     def gone(self) -> bool:
         """Tells whether the memory of all of them has been given back."""
+        return expired(*self.given)
+
+
+def expired(*references: StorageWeakRef) -> bool:
+    """Tells whether all this memory has been given back; takes a while only where it has not."""
+    if not all(reference.expired() for reference in references):
         gc.collect()
-        return all(reference.expired() for reference in self.given)
+    return all(reference.expired() for reference in references)
 
 
 def on_ctx(node: Any) -> Iterator[torch.Tensor]:
@@ -207,23 +217,25 @@ class Keeping:
     """Looks, inside a with block, whether autograd saves a copy of one of some tensors.
 
     Attributes:
-        found: the names of those that are saved; `look` adds what is set on a ctx.
+        saved: the names of those that are.
     """
 
     def __init__(self, **tensors: torch.Tensor) -> None:
-        self.tensors, self.found = tensors, set[str]()
+        self.tensors, self.saved = tensors, set[str]()
         self.hooks = torch.autograd.graph.saved_tensors_hooks(self.see, lambda tensor: tensor)
 
+    def names(self, tensor: torch.Tensor) -> set[str]:
+        """Returns the names of those that this one is a copy of."""
+        return {name for name, of in self.tensors.items() if is_copy(tensor, of)}
+
     def see(self, tensor: torch.Tensor) -> torch.Tensor:
-        """Compares one tensor with all, and returns it."""
-        self.found |= {name for name, of in self.tensors.items() if is_copy(tensor, of)}
+        """Notes what is saved, and returns it."""
+        self.saved |= self.names(tensor)
         return tensor
 
-    def look(self, y: torch.Tensor) -> set[str]:
-        """Returns the names of what is saved for the gradient of y."""
-        for tensor in on_ctx(y.grad_fn):
-            self.see(tensor)
-        return self.found
+    def held(self, y: torch.Tensor) -> set[str]:
+        """Returns the names of those that a ctx in the graph of y has as an attribute."""
+        return {name for tensor in on_ctx(y.grad_fn) for name in self.names(tensor)}
 
     def __enter__(self) -> None:
         self.hooks.__enter__()
@@ -246,13 +258,17 @@ def frozen_linear(f: Any, args: tuple, kwargs: dict) -> dict:
     answer: dict[str, Any] = {"result": y, "after": [[after, bias, codes, dequantize], kwargs]}
     if not (isinstance(y, torch.Tensor) and y.requires_grad):
         return answer | {"facts": {"gradients flow through the result": False}}
-    weights_gone, x_gone, found = watched.gone(), handed_memory.expired(), keeping.look(y)
+    weights_gone, x_gone, held = watched.gone(), expired(handed_memory), keeping.held(y)
     answer |= with_gradients(y, {"x": leaf} if bias is None else {"x": leaf, "bias": bias})
     answer["result"] = y.detach()
     del y
     answer["facts"] = {
-        "W is not kept for the backward pass": weights_gone and "W" not in found,
-        "x is not kept for the backward pass": x_gone and "x" not in found,
+        "W is not saved for the backward pass": "W" not in keeping.saved,
+        "x is not saved for the backward pass": "x" not in keeping.saved,
+        "W is no attribute of ctx": "W" not in held,
+        "x is no attribute of ctx": "x" not in held,
+        "nothing keeps W between the two passes": weights_gone,
+        "nothing keeps x between the two passes": x_gone,
         "nothing keeps W after the backward pass": watched.gone(),
     }
     return answer
@@ -274,13 +290,16 @@ def qlora(f: Callable, args: tuple, kwargs: dict) -> dict:
     answer: dict[str, Any] = {"result": y, "after": after}
     if not (isinstance(y, torch.Tensor) and y.requires_grad):
         return answer | {"facts": {"gradients flow through the result": False}}
-    gone = watched.gone() and not keeping.look(y)
+    gone, held = watched.gone(), keeping.held(y)
     gradients = with_gradients(y, {"x": x_in, "lora_A": A, "lora_B": B})["gradients"]
     answer["gradients"] = {k: g if g is None else g.to(x.dtype) for k, g in gradients.items()}
     answer["result"] = y.detach()
     del y
     answer["facts"] = {
-        "W is not kept for the backward pass": gone,
+        "W is not saved for the backward pass": "W" not in keeping.saved,
+        "no merged W is saved for the backward pass": "merged" not in keeping.saved,
+        "W is no attribute of ctx": not held,
+        "nothing keeps W between the two passes": gone,
         "nothing keeps W after the backward pass": watched.gone(),
     }
     return answer
