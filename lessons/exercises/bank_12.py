@@ -507,14 +507,9 @@ memory.edit(
     ("frozen_bits / 8", "frozen_bits // 8"),
 )
 memory.edit(
-    "the gradient is left out",
-    "You count no gradient for a trained number.",
+    "the weight or the gradient is left out",
+    "You count the weight or the gradient of a trained number, and not both.",
     ("weights + gradients + moments", "weights + moments"),
-)
-memory.edit(
-    "the trained weight is left out",
-    "You count gradient and moments of a trained number, and not the number itself.",
-    ("weights + gradients + moments", "gradients + moments"),
 )
 memory.edit(
     "the moments are left out",

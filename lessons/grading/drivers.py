@@ -18,6 +18,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from types import CellType
 from typing import Any
 
 import torch
@@ -171,10 +172,19 @@ class Watched:
 
 
 def expired(*references: StorageWeakRef) -> bool:
-    """Tells whether all this memory has been given back; takes a while only where it has not."""
-    if not all(reference.expired() for reference in references):
-        gc.collect()
+    """Tells whether all this memory has been given back."""
+    gc.collect()
     return all(reference.expired() for reference in references)
+
+
+@contextmanager
+def few_objects() -> Iterator[None]:
+    """Lets gc.collect look only at objects that are made inside, which is a hundred times as fast."""
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 def on_ctx(node: Any) -> Iterator[torch.Tensor]:
@@ -199,7 +209,8 @@ def tensors_in(value: Any, depth: int = 4) -> Iterator[torch.Tensor]:
         if isinstance(value, dict):
             value = list(value.values())
         elif hasattr(value, "__closure__"):
-            value = [cell.cell_contents for cell in value.__closure__ or ()]
+            cells = value.__closure__ or ()
+            value = [cell.cell_contents for cell in cells if cell != CellType()]  # not empty ones
         if isinstance(value, (list, tuple)):
             for item in value:
                 yield from tensors_in(item, depth - 1)
@@ -244,6 +255,7 @@ class Keeping:
         self.hooks.__exit__(*error)
 
 
+@few_objects()
 def frozen_linear(f: Any, args: tuple, kwargs: dict) -> dict:
     """Calls f.apply(x, bias, codes, dequantize); looks at what is kept; asks for gradients."""
     x, bias, codes, dequantize = args
@@ -274,6 +286,7 @@ def frozen_linear(f: Any, args: tuple, kwargs: dict) -> dict:
     return answer
 
 
+@few_objects()
 def qlora(f: Callable, args: tuple, kwargs: dict) -> dict:
     """Calls f(x, codes, dequantize, lora_A, lora_B, alpha); W must not be kept, nor a merged W.
 
