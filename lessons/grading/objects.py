@@ -135,6 +135,18 @@ def network(parts: dict[str, list], frozen: list[str], tied: dict[str, str]) -> 
     return root
 
 
+def dequantizer(
+    levels: torch.Tensor, scales: torch.Tensor, shape: list[int], dtype: str
+) -> Callable[[torch.Tensor], torch.Tensor]:
+    """codes [out * in], uint8 -> W [out, in] in dtype: level of each code times its row's scale."""
+
+    def dequantize(codes: torch.Tensor) -> torch.Tensor:
+        rows = levels[codes.long()].reshape(shape)
+        return (rows * scales[:, None]).to(getattr(torch, dtype))
+
+    return dequantize
+
+
 # kind: builds the object from its fields
 MAKERS: dict[str, Callable[..., Any]] = {
     "generator": OneTime,
@@ -145,6 +157,7 @@ MAKERS: dict[str, Callable[..., Any]] = {
     "byte_ranks": byte_ranks,
     "tiny_model": TinyModel,
     "network": network,
+    "dequantizer": dequantizer,
 }
 
 

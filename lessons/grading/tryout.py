@@ -153,6 +153,9 @@ def try_task(task: Task, seed: int = 0) -> bool:
                 if isinstance(r, str) or isinstance(o, str)
                 else not differ(r, o, task.compare)
                 for r, o in zip(results, others, strict=True)
+                r == o if isinstance(r, str) or isinstance(o, str)
+                else not differ(r, o, None if case.exact else task.compare)
+                for r, o, case in zip(results, others, cases, strict=True)
             )
             if same:
                 say(f"mistakes {wrong.name!r} and {other!r} give the same answers")
