@@ -1,7 +1,8 @@
 """What people write for 10.1 to 10.5: right answers, and mistakes with what they compute."""
 # mypy: ignore-errors
-# ruff: noqa: F811, B905, SIM113
+# ruff: noqa: F811, B905
 
+import itertools
 import math
 
 import numpy as np
@@ -23,7 +24,7 @@ def derive_levels():
     o = 0.9677083
     right = [quantile(o + (0.5 - o) * i / 8) for i in range(8)]
     left = [-quantile(o + (0.5 - o) * i / 7) for i in range(7)]
-    values = torch.tensor(sorted(left + [0.0] + right), dtype=torch.float64)
+    values = torch.tensor(sorted([*left, 0.0, *right]), dtype=torch.float64)
     return (values / values.max()).float()
 
 
@@ -69,15 +70,21 @@ def derive_levels():
 
 levels.edit(
     "not divided by the largest",
-    "These are the quantiles themselves, up to 1.85. Divide all of them by the largest, so that the "
-    "levels reach from -1 to 1.",
+    "These are the quantiles themselves, up to 1.85. Divide all of them by the largest, so that "
+    "the levels reach from -1 to 1.",
     ("(values / values.max())", "values"),
 )
 levels.edit(
     "the sides are swapped",
     "Your levels are the mirror image: 8 below zero and 7 above. NF4 has the extra one above.",
-    ("right = [quantile(o + (0.5 - o) * i / 8) for i in range(8)]", "right = [quantile(o + (0.5 - o) * i / 7) for i in range(7)]"),
-    ("left = [-quantile(o + (0.5 - o) * i / 7) for i in range(7)]", "left = [-quantile(o + (0.5 - o) * i / 8) for i in range(8)]"),
+    (
+        "right = [quantile(o + (0.5 - o) * i / 8) for i in range(8)]",
+        "right = [quantile(o + (0.5 - o) * i / 7) for i in range(7)]",
+    ),
+    (
+        "left = [-quantile(o + (0.5 - o) * i / 7) for i in range(7)]",
+        "left = [-quantile(o + (0.5 - o) * i / 8) for i in range(8)]",
+    ),
 )
 levels.edit(
     "o is half a level of 16",
@@ -94,13 +101,13 @@ levels.edit(
 levels.edit(
     "the largest comes first",
     "The values are right but in falling order. Level 0 is -1, and level 15 is 1.",
-    ("sorted(left + [0.0] + right)", "sorted(left + [0.0] + right, reverse=True)"),
+    ("sorted([*left, 0.0, *right])", "sorted([*left, 0.0, *right], reverse=True)"),
 )
 levels.edit(
     "not in order",
     "The values are right, but they are not sorted: each side stands as its quantiles were taken. "
     "Level 0 is -1, level 15 is 1, ascending.",
-    ("sorted(left + [0.0] + right)", "left + [0.0] + right"),
+    ("sorted([*left, 0.0, *right])", "[*left, 0.0, *right]"),
 )
 
 
@@ -141,7 +148,7 @@ def derive_levels():
 
     o = 0.9677083
     q = [NormalDist().inv_cdf(p) for p in torch.linspace(1 - o, o, 17).tolist()]
-    values = torch.tensor([(a + b) / 2 for a, b in zip(q[:-1], q[1:])])
+    values = torch.tensor([(a + b) / 2 for a, b in itertools.pairwise(q)])
     return values / values.max()
 
 
@@ -263,7 +270,8 @@ def block_absmax(x, block_size):
 
 @absmaxes.mistake(
     "one scale an element",
-    "You return a scale for every element. It should be one for each block, [ceil(n / block_size)].",
+    "You return a scale for every element. It should be one for each block, [ceil(n / "
+    "block_size)].",
 )
 def block_absmax(x, block_size):
     scales = torch.stack([part.abs().max() for part in x.split(block_size)])
@@ -412,8 +420,8 @@ def encode(y, thresholds):
 
 @encodes.mistake(
     "compared in half precision",
-    "You round y and the thresholds to 16 bits before you compare, so that numbers near a threshold "
-    "get the wrong code.",
+    "You round y and the thresholds to 16 bits before you compare, so that numbers near a "
+    "threshold get the wrong code.",
 )
 def encode(y, thresholds):
     return (y.half()[..., None] > thresholds.half()).sum(-1).to(torch.uint8)
@@ -475,7 +483,10 @@ packs.edit(
     "the filling comes first",
     "You put the 7 in front of the codes, so that every code moves on by half a byte. It belongs "
     "at the end.",
-    ("[codes, torch.tensor([7], dtype=torch.uint8)]", "[torch.tensor([7], dtype=torch.uint8), codes]"),
+    (
+        "[codes, torch.tensor([7], dtype=torch.uint8)]",
+        "[torch.tensor([7], dtype=torch.uint8), codes]",
+    ),
 )
 packs.edit(
     "the first code times 15",
@@ -514,7 +525,8 @@ def pack(codes):
 
 @packs.mistake(
     "halves of the tensor",
-    "You pair a code with the one half a tensor further on. Neighbours share a byte: 0 and 1, 2 and 3.",
+    "You pair a code with the one half a tensor further on. Neighbours share a byte: 0 and 1, 2 "
+    "and 3.",
 )
 def pack(codes):
     padded = F.pad(codes, (0, len(codes) % 2), value=7)
@@ -533,7 +545,8 @@ def pack(codes):
 
 @packs.mistake(
     "an odd end in the low half",
-    "Your last, single code stands in the low half and the 7 in the high one. The code comes first.",
+    "Your last, single code stands in the low half and the 7 in the high one. The code comes "
+    "first.",
 )
 def pack(codes):
     if len(codes) % 2:
@@ -637,7 +650,8 @@ unpacks.edit(
 
 @unpacks.mistake(
     "bytes read with a sign",
-    "You read the bytes as signed numbers, so that codes from 8 on come out wrong in the high half.",
+    "You read the bytes as signed numbers, so that codes from 8 on come out wrong in the high "
+    "half.",
 )
 def unpack(packed, n):
     signed = packed.view(torch.int8).int()
@@ -652,5 +666,3 @@ def unpack(packed, n):
     low = packed & 15
     packed >>= 4
     return torch.stack([packed, low], dim=1).flatten()[:n]
-
-

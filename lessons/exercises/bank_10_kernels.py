@@ -14,7 +14,9 @@ dequantizes = Bank()
 
 @dequantizes.right
 @triton.jit
-def dequantize_kernel(codes_ptr, absmax_ptr, levels_ptr, out_ptr, n, BLOCK_SIZE: tl.constexpr, SIZE: tl.constexpr):
+def dequantize_kernel(
+    codes_ptr, absmax_ptr, levels_ptr, out_ptr, n, BLOCK_SIZE: tl.constexpr, SIZE: tl.constexpr
+):
     i = tl.program_id(0) * SIZE + tl.arange(0, SIZE)
     byte = tl.load(codes_ptr + i // 2, mask=i < n, other=0)
     code = tl.where(i % 2 == 0, byte >> 4, byte & 15)
@@ -25,7 +27,9 @@ def dequantize_kernel(codes_ptr, absmax_ptr, levels_ptr, out_ptr, n, BLOCK_SIZE:
 
 @dequantizes.right
 @triton.jit
-def dequantize_kernel(codes_ptr, absmax_ptr, levels_ptr, out_ptr, n, BLOCK_SIZE: tl.constexpr, SIZE: tl.constexpr):
+def dequantize_kernel(
+    codes_ptr, absmax_ptr, levels_ptr, out_ptr, n, BLOCK_SIZE: tl.constexpr, SIZE: tl.constexpr
+):
     HALF: tl.constexpr = SIZE // 2
     j = tl.program_id(axis=0) * HALF + tl.arange(0, HALF)  # a byte and a scale serve two elements
     packed = tl.load(codes_ptr + j, mask=2 * j < n, other=0).to(tl.int32)
@@ -38,7 +42,9 @@ def dequantize_kernel(codes_ptr, absmax_ptr, levels_ptr, out_ptr, n, BLOCK_SIZE:
 
 @dequantizes.right
 @triton.jit
-def dequantize_kernel(codes_ptr, absmax_ptr, levels_ptr, out_ptr, n, BLOCK_SIZE: tl.constexpr, SIZE: tl.constexpr):
+def dequantize_kernel(
+    codes_ptr, absmax_ptr, levels_ptr, out_ptr, n, BLOCK_SIZE: tl.constexpr, SIZE: tl.constexpr
+):
     pid = tl.program_id(0)
     start = pid * (SIZE // 2)
     offsets = start + tl.arange(0, SIZE // 2)
@@ -54,7 +60,9 @@ def dequantize_kernel(codes_ptr, absmax_ptr, levels_ptr, out_ptr, n, BLOCK_SIZE:
 
 @dequantizes.right
 @triton.jit
-def dequantize_kernel(codes_ptr, absmax_ptr, levels_ptr, out_ptr, n, BLOCK_SIZE: tl.constexpr, SIZE: tl.constexpr):
+def dequantize_kernel(
+    codes_ptr, absmax_ptr, levels_ptr, out_ptr, n, BLOCK_SIZE: tl.constexpr, SIZE: tl.constexpr
+):
     first = tl.program_id(0).to(tl.int64) * SIZE
     for k in range(SIZE):
         i = first + k
@@ -78,14 +86,18 @@ dequantizes.edit(
 )
 dequantizes.edit(
     "one scale a program",
-    "You take scale p in program p. The scale belongs to the block of the element: i // BLOCK_SIZE.",
+    "You take scale p in program p. The scale belongs to the block of the element: i // "
+    "BLOCK_SIZE.",
     ("absmax_ptr + i // BLOCK_SIZE, mask=i < n, other=0.0", "absmax_ptr + tl.program_id(0)"),
 )
 dequantizes.edit(
     "the scale of the program's first element",
-    "You take the scale of your program's first element for all of them. A program may have several "
-    "blocks, and a block may begin in the middle of it.",
-    ("absmax_ptr + i // BLOCK_SIZE, mask=i < n, other=0.0", "absmax_ptr + tl.program_id(0) * SIZE // BLOCK_SIZE"),
+    "You take the scale of your program's first element for all of them. A program may have "
+    "several blocks, and a block may begin in the middle of it.",
+    (
+        "absmax_ptr + i // BLOCK_SIZE, mask=i < n, other=0.0",
+        "absmax_ptr + tl.program_id(0) * SIZE // BLOCK_SIZE",
+    ),
 )
 dequantizes.edit(
     "blocks of bytes",
@@ -137,7 +149,10 @@ dequantizes.edit(
     "multiplied in 16 bits",
     "You round level and scale to out's dtype before you multiply. Multiply in fp32, and let the "
     "store round once.",
-    ("level * scale, ", "level.to(out_ptr.dtype.element_ty) * scale.to(out_ptr.dtype.element_ty), "),
+    (
+        "level * scale, ",
+        "level.to(out_ptr.dtype.element_ty) * scale.to(out_ptr.dtype.element_ty), ",
+    ),
 )
 dequantizes.edit(
     "divided by the scale",
@@ -152,9 +167,12 @@ dequantizes.edit(
 )
 dequantizes.edit(
     "programs take turns",
-    "Your programs take elements in turn, p, p + P, p + 2P ... All of out is written, but program p "
-    "shall write the SIZE neighbours from p * SIZE on.",
-    ("tl.program_id(0) * SIZE + tl.arange(0, SIZE)", "tl.program_id(0) + tl.num_programs(0) * tl.arange(0, SIZE)"),
+    "Your programs take elements in turn, p, p + P, p + 2P ... All of out is written, but program "
+    "p shall write the SIZE neighbours from p * SIZE on.",
+    (
+        "tl.program_id(0) * SIZE + tl.arange(0, SIZE)",
+        "tl.program_id(0) + tl.num_programs(0) * tl.arange(0, SIZE)",
+    ),
 )
 
 
@@ -163,7 +181,9 @@ dequantizes.edit(
     "You skip the last program unless all of its elements exist. It writes those below n.",
 )
 @triton.jit
-def dequantize_kernel(codes_ptr, absmax_ptr, levels_ptr, out_ptr, n, BLOCK_SIZE: tl.constexpr, SIZE: tl.constexpr):
+def dequantize_kernel(
+    codes_ptr, absmax_ptr, levels_ptr, out_ptr, n, BLOCK_SIZE: tl.constexpr, SIZE: tl.constexpr
+):
     i = tl.program_id(0) * SIZE + tl.arange(0, SIZE)
     if (tl.program_id(0) + 1) * SIZE <= n:
         byte = tl.load(codes_ptr + i // 2)
@@ -177,7 +197,9 @@ def dequantize_kernel(codes_ptr, absmax_ptr, levels_ptr, out_ptr, n, BLOCK_SIZE:
     "elements of a byte are neighbours.",
 )
 @triton.jit
-def dequantize_kernel(codes_ptr, absmax_ptr, levels_ptr, out_ptr, n, BLOCK_SIZE: tl.constexpr, SIZE: tl.constexpr):
+def dequantize_kernel(
+    codes_ptr, absmax_ptr, levels_ptr, out_ptr, n, BLOCK_SIZE: tl.constexpr, SIZE: tl.constexpr
+):
     HALF: tl.constexpr = SIZE // 2
     j = tl.program_id(0) * HALF + tl.arange(0, HALF)
     byte = tl.load(codes_ptr + j, mask=2 * j < n, other=0)
@@ -194,7 +216,9 @@ def dequantize_kernel(codes_ptr, absmax_ptr, levels_ptr, out_ptr, n, BLOCK_SIZE:
     "You write the high half of every byte and never the low one: each odd element is missing.",
 )
 @triton.jit
-def dequantize_kernel(codes_ptr, absmax_ptr, levels_ptr, out_ptr, n, BLOCK_SIZE: tl.constexpr, SIZE: tl.constexpr):
+def dequantize_kernel(
+    codes_ptr, absmax_ptr, levels_ptr, out_ptr, n, BLOCK_SIZE: tl.constexpr, SIZE: tl.constexpr
+):
     i = tl.program_id(0) * SIZE + 2 * tl.arange(0, SIZE // 2)
     byte = tl.load(codes_ptr + i // 2, mask=i < n, other=0)
     scale = tl.load(absmax_ptr + i // BLOCK_SIZE, mask=i < n, other=0.0)
@@ -207,7 +231,9 @@ def dequantize_kernel(codes_ptr, absmax_ptr, levels_ptr, out_ptr, n, BLOCK_SIZE:
     "p * SIZE to (p + 1) * SIZE - 1, so that they run at the same time.",
 )
 @triton.jit
-def dequantize_kernel(codes_ptr, absmax_ptr, levels_ptr, out_ptr, n, BLOCK_SIZE: tl.constexpr, SIZE: tl.constexpr):
+def dequantize_kernel(
+    codes_ptr, absmax_ptr, levels_ptr, out_ptr, n, BLOCK_SIZE: tl.constexpr, SIZE: tl.constexpr
+):
     if tl.program_id(0) == 0:
         for first in range(0, n, SIZE):
             i = first + tl.arange(0, SIZE)
@@ -223,7 +249,9 @@ def dequantize_kernel(codes_ptr, absmax_ptr, levels_ptr, out_ptr, n, BLOCK_SIZE:
     "the end of out.",
 )
 @triton.jit
-def dequantize_kernel(codes_ptr, absmax_ptr, levels_ptr, out_ptr, n, BLOCK_SIZE: tl.constexpr, SIZE: tl.constexpr):
+def dequantize_kernel(
+    codes_ptr, absmax_ptr, levels_ptr, out_ptr, n, BLOCK_SIZE: tl.constexpr, SIZE: tl.constexpr
+):
     j = tl.program_id(0) * (SIZE // 2) + tl.arange(0, SIZE // 2)
     mask = 2 * j < n
     byte = tl.load(codes_ptr + j, mask=mask, other=0)
@@ -341,8 +369,8 @@ quantizes.edit(
 )
 quantizes.edit(
     "0 / 0 in a block of zeros",
-    "In a block of zeros all your codes are 0, the level -1; they should be 7. 0 times 1 / 0 is NaN, "
-    "which passes no threshold.",
+    "In a block of zeros all your codes are 0, the level -1; they should be 7. 0 times 1 / 0 is "
+    "NaN, which passes no threshold.",
     ("tl.where(absmax > 0, absmax, 1.0)", "absmax"),
 )
 quantizes.edit(
@@ -373,13 +401,14 @@ quantizes.edit(
 )
 quantizes.edit(
     "the end counts as ones",
-    "You fill up a short last block with ones, so that its absmax is at least 1. Zeros do not show.",
+    "You fill up a short last block with ones, so that its absmax is at least 1. Zeros do not "
+    "show.",
     ("mask=i < n, other=0.0", "mask=i < n, other=1.0"),
 )
 quantizes.edit(
     "the end counts as minus infinity",
-    "You fill up a short last block with minus infinity, as one does for a maximum. But tl.abs makes "
-    "plus infinity of it.",
+    "You fill up a short last block with minus infinity, as one does for a maximum. But tl.abs "
+    "makes plus infinity of it.",
     ("mask=i < n, other=0.0", 'mask=i < n, other=-float("inf")'),
 )
 quantizes.edit(
@@ -395,7 +424,8 @@ quantizes.edit(
 )
 quantizes.edit(
     "one byte an element",
-    "You write the byte of elements i and i + 1 to place i. Two elements share a byte: place i // 2.",
+    "You write the byte of elements i and i + 1 to place i. Two elements share a byte: place i // "
+    "2.",
     ("codes_ptr + i // 2", "codes_ptr + i"),
 )
 quantizes.edit(
@@ -419,8 +449,8 @@ quantizes.edit(
     "You leave out what masked elements count as.",
     (", other=0.0)\n    odd", ")\n    odd"),
     (", other=0.0)\n    absmax", ")\n    absmax"),
-    equivalent="Triton calls such elements undefined; its interpreter makes them 0, so no run of it "
-    "can tell. Write other=0.0 all the same.",
+    equivalent="Triton calls such elements undefined; its interpreter makes them 0, so no run of "
+    "it can tell. Write other=0.0 all the same.",
 )
 
 
@@ -450,8 +480,8 @@ def quantize_kernel(x_ptr, thresholds_ptr, codes_ptr, absmax_ptr, n, BLOCK_SIZE:
 
 @quantizes.mistake(
     "the number with its sign",
-    "You store the number that is largest in absolute value, with its sign: where it is negative all "
-    "signs of the block turn around.",
+    "You store the number that is largest in absolute value, with its sign: where it is negative "
+    "all signs of the block turn around.",
 )
 @triton.jit
 def quantize_kernel(x_ptr, thresholds_ptr, codes_ptr, absmax_ptr, n, BLOCK_SIZE: tl.constexpr):

@@ -28,14 +28,14 @@ DERIVE_LEVELS = Task(
     id="10.1",
     name="derive_levels",
     reference=nf4.derive_levels,
-    idea="Weights look like numbers from a normal distribution, so NF4 puts its 16 levels where such "
-    "numbers are: at quantiles of the normal curve. One level is exactly 0.",
+    idea="Weights look like numbers from a normal distribution, so NF4 puts its 16 levels where "
+    "such numbers are: at quantiles of the normal curve. One level is exactly 0.",
     example=">>> derive_levels()[6:10]\ntensor([-0.0911,  0.0000,  0.0796,  0.1609])",
     hints=(
         "Below which value are 3/4 of the numbers of a normal distribution, and what has it to do "
         "with statistics.NormalDist().inv_cdf?",
-        "Take 8 quantiles at equal steps of probability from o towards 0.5 for the right side, 7 for "
-        "the left, put 0 between them, and divide by the largest.",
+        "Take 8 quantiles at equal steps of probability from o towards 0.5 for the right side, 7 "
+        "for the left, put 0 between them, and divide by the largest.",
         "[NormalDist().inv_cdf(p) for p in torch.linspace(0.9677083, 0.5, 9)[:-1].tolist()]",
     ),
     cases=levels_cases,
@@ -97,8 +97,8 @@ def block_absmax(x: Tensor, block_size: int) -> Tensor:
         absmax [ceil(n / block_size)], in the dtype of x.
     """
 ''',
-    idea="A block of weights shares one scale, its largest absolute value. Divided by it, all of them "
-    "lie between -1 and 1, and a huge weight spoils its own block only.",
+    idea="A block of weights shares one scale, its largest absolute value. Divided by it, all of "
+    "them lie between -1 and 1, and a huge weight spoils its own block only.",
     example=">>> block_absmax(torch.tensor([1.0, -2.0, 0.5, 0.25, -0.75]), 2)\n"
     "tensor([2.0000, 0.5000, 0.7500])",
     hints=(
@@ -152,7 +152,9 @@ def encode_cases(draw: Draw) -> Iterator[Case]:
     yield Case((draw.uniform(6, 4, low=-1).T, own), note="y is a transposed view")
     yield Case((draw.uniform(30, low=-1, dtype=torch.float64), own.double()), note="y is in fp64")
     other = draw.uniform(15, low=-1).sort().values
-    yield Case((draw.uniform(4, 15, low=-1.2, high=1.2), other), note="the thresholds are not NF4's")
+    yield Case(
+        (draw.uniform(4, 15, low=-1.2, high=1.2), other), note="the thresholds are not NF4's"
+    )
     yield Case((neighbours(other).view(5, 9), other), note=tie)
 
 
@@ -172,8 +174,8 @@ ENCODE = Task(
     id="10.3",
     name="encode",
     reference=encode_reference,
-    idea="A number gets the code of a level near it. Thresholds lie between the levels, so the code "
-    "is the number of thresholds that it has passed.",
+    idea="A number gets the code of a level near it. Thresholds lie between the levels, so the "
+    "code is the number of thresholds that it has passed.",
     example=">>> thresholds = torch.linspace(-0.875, 0.875, 15)\n"
     ">>> encode(torch.tensor([-1.0, 0.0, 0.1, 1.0]), thresholds)\n"
     "tensor([ 0,  7,  8, 15], dtype=torch.uint8)",
@@ -266,8 +268,8 @@ UNPACK = Task(
     id="10.5",
     name="unpack",
     reference=reference.unpack,
-    idea="The way back: each byte gives two codes, its high half first. The number of codes is given, "
-    "as the last half byte may be a filling.",
+    idea="The way back: each byte gives two codes, its high half first. The number of codes is "
+    "given, as the last half byte may be a filling.",
     example=">>> unpack(torch.tensor([0xC0, 0x87], dtype=torch.uint8), 3)\n"
     "tensor([12,  0,  8], dtype=torch.uint8)",
     hints=(
@@ -309,7 +311,7 @@ def dequantize_kernel(
     needed may run.
 
     Args:
-        codes_ptr: to uint8 [ceil(n / 2)]; code[2i] is the high half of byte i, code[2i + 1] the low.
+        codes_ptr: to uint8 [ceil(n / 2)]; byte i holds code[2i] in its high half, then code[2i + 1].
         absmax_ptr: to fp32 [ceil(n / BLOCK_SIZE)].
         levels_ptr: to fp32 [16].
         out_ptr: to fp32, fp16 or bf16 [n]; tl.store rounds to its dtype.
@@ -375,7 +377,12 @@ def dequantize_sample(draw: Draw) -> Case:
 
 
 def quantize_reference(
-    x_ptr: Tensor, thresholds_ptr: Tensor, codes_ptr: Tensor, absmax_ptr: Tensor, n: int, BLOCK_SIZE: int
+    x_ptr: Tensor,
+    thresholds_ptr: Tensor,
+    codes_ptr: Tensor,
+    absmax_ptr: Tensor,
+    n: int,
+    BLOCK_SIZE: int,
 ) -> None:
     """Writes absmax and packed codes of x, as quantize_plainly does in kernels/reference.py."""
     absmax = reference.block_absmax(x_ptr, BLOCK_SIZE)
@@ -477,10 +484,10 @@ DEQUANTIZE_KERNEL = Task(
     name="dequantize_kernel",
     reference=kernel_drivers.Plainly(dequantize_reference),
     stub=DEQUANTIZE_STUB,
-    idea="Many programs run at once, each for its own SIZE elements: fetch the codes, look the levels "
-    "up, multiply by the scales. Masks keep the last program inside the memory.",
-    example=">>> codes, absmax = torch.tensor([0xC0, 0x87], dtype=torch.uint8), torch.tensor([2.0])\n"
-    ">>> levels, out = torch.arange(16.0) - 7, torch.empty(4)\n"
+    idea="Many programs run at once, each for its own SIZE elements: fetch the codes, look the "
+    "levels up, multiply by the scales. Masks keep the last program inside the memory.",
+    example=">>> codes = torch.tensor([0xC0, 0x87], dtype=torch.uint8)\n"
+    ">>> absmax, levels, out = torch.tensor([2.0]), torch.arange(16.0) - 7, torch.empty(4)\n"
     ">>> dequantize_kernel[(1,)](codes, absmax, levels, out, 4, BLOCK_SIZE=4, SIZE=32)\n"
     ">>> out\n"
     "tensor([ 10., -14.,   2.,   0.])",
@@ -507,15 +514,16 @@ QUANTIZE_KERNEL = Task(
     stub=QUANTIZE_STUB,
     idea="Program p quantizes block p: the largest absolute value first, then each element's code, "
     "then two codes to a byte. A block of zeros must not divide by zero.",
-    example=">>> x, thresholds = torch.tensor([1.0, -2.0, 0.25, 0.0]), torch.linspace(-0.9, 0.9, 15)\n"
+    example=">>> x = torch.tensor([1.0, -2.0, 0.25, 0.0])\n"
+    ">>> thresholds = torch.linspace(-0.875, 0.875, 15)\n"
     ">>> codes, absmax = torch.empty(2, dtype=torch.uint8), torch.empty(1)\n"
     ">>> quantize_kernel[(1,)](x, thresholds, codes, absmax, 4, BLOCK_SIZE=4)\n"
     ">>> codes, absmax\n"
     "(tensor([176, 135], dtype=torch.uint8), tensor([2.]))",
     hints=(
         "How do you get the even elements of the block, and how the odd ones, with two loads?",
-        "Load elements 2j and 2j + 1 separately. Both halves of a byte are then at the same place of "
-        "two tensors, and the block's maximum is that of the two together.",
+        "Load elements 2j and 2j + 1 separately. Both halves of a byte are then at the same place "
+        "of two tensors, and the block's maximum is that of the two together.",
         "tl.store(codes_ptr + i // 2, (16 * even_code + odd_code).to(tl.uint8), mask=i < n)",
     ),
     cases=quantize_cases,

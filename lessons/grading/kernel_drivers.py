@@ -77,7 +77,11 @@ class Buffer:
         self.inner = self.whole[GUARD : GUARD + n]
         if share is None:
             self.inner.copy_(tensor.reshape(-1))
-        self.item, self.start, self.size = tensor.itemsize, self.inner.data_ptr(), n * tensor.itemsize
+        self.item, self.start, self.size = (
+            tensor.itemsize,
+            self.inner.data_ptr(),
+            n * tensor.itemsize,
+        )
         self.written = np.zeros(self.size, dtype=bool)
         self.guards = self.guard_bytes()
 
@@ -132,7 +136,9 @@ class Watch:
                 return active
         return self.look_closer(writes, at, active, size)
 
-    def look_closer(self, writes: bool, at: np.ndarray, active: np.ndarray, size: int) -> np.ndarray:
+    def look_closer(
+        self, writes: bool, at: np.ndarray, active: np.ndarray, size: int
+    ) -> np.ndarray:
         """Looks at an access that is not inside one buffer."""
         ours = np.zeros_like(active)
         verb, fact = ("writes", STORES) if writes else ("reads", LOADS)
@@ -292,7 +298,9 @@ def check_is_kernel(kernel: Any) -> None:
     if isinstance(inner, JITFunction):
         raise RuntimeError("TRITON_INTERPRET=1 has to be set before triton is imported")
     if not isinstance(inner, InterpretedFunction):
-        raise TypeError(f"{getattr(kernel, '__name__', kernel)} is no kernel: write @triton.jit above it")
+        raise TypeError(
+            f"{getattr(kernel, '__name__', kernel)} is no kernel: write @triton.jit above it"
+        )
     try:
         lines, first = inspect.getsourcelines(inner.fn)
     except (OSError, TypeError) as error:
@@ -328,7 +336,9 @@ def double_dequantize_kernel(f: Any, args: Sequence[Any], kwargs: dict[str, Any]
     """Drives 11.4: (codes, absmax_codes, absmax_scale, absmax_offset, levels, map, out, n,
     BLOCK_SIZE, NESTED_BLOCK_SIZE, SIZE)."""
     *_, n, _, _, size = args
-    names = "codes_ptr absmax_codes_ptr absmax_scale_ptr absmax_offset_ptr levels_ptr map_ptr out_ptr"
+    names = (
+        "codes_ptr absmax_codes_ptr absmax_scale_ptr absmax_offset_ptr levels_ptr map_ptr out_ptr"
+    )
     return launch(f, args, kwargs, names, {"out_ptr": size}, -(-n // size))
 
 
