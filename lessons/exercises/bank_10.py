@@ -1,6 +1,6 @@
 """What people write for 10.1 to 10.5: right answers, and mistakes with what they compute."""
 # mypy: ignore-errors
-# ruff: noqa: F811, B905
+# ruff: noqa: F811
 
 import itertools
 import math

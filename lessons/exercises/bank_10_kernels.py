@@ -429,7 +429,7 @@ quantizes.edit(
     ("codes_ptr + i // 2", "codes_ptr + i"),
 )
 quantizes.edit(
-    "codes and scales change places",
+    "scales BLOCK_SIZE apart",
     "Your program writes its absmax at block * BLOCK_SIZE. There is one a block, at place `block`.",
     ("absmax_ptr + block", "absmax_ptr + block * BLOCK_SIZE"),
 )

@@ -311,7 +311,7 @@ def dequantize_kernel(
     needed may run.
 
     Args:
-        codes_ptr: to uint8 [ceil(n / 2)]; byte i holds code[2i] in its high half, then code[2i + 1].
+        codes_ptr: to uint8 [ceil(n / 2)]: two codes a byte, code[2i] in the high half of byte i.
         absmax_ptr: to fp32 [ceil(n / BLOCK_SIZE)].
         levels_ptr: to fp32 [16].
         out_ptr: to fp32, fp16 or bf16 [n]; tl.store rounds to its dtype.

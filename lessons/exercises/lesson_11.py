@@ -301,7 +301,7 @@ def double_dequantize_kernel(
     needed may run.
 
     Args:
-        codes_ptr: to uint8 [ceil(n / 2)]; byte i holds code[2i] in its high half, then code[2i + 1].
+        codes_ptr: to uint8 [ceil(n / 2)]: two codes a byte, code[2i] in the high half of byte i.
         absmax_codes_ptr: to uint8 [b], b = ceil(n / BLOCK_SIZE).
         absmax_scale_ptr: to fp32 [ceil(b / NESTED_BLOCK_SIZE)].
         absmax_offset_ptr: to one fp32 number.
