@@ -118,7 +118,7 @@ def test_no_argument_of_a_case_is_touched() -> None:
     ("new", "error", "text"),
     [
         ("tl.load(codes_ptr + elements)", NameError, "elements"),
-        ("tl.load(codes_ptr + i) + tl.arange(0, 2 * SIZE)", ValueError, "shapes"),
+        ("tl.load(codes_ptr + i) + tl.arange(0, 2 * SIZE)", ValueError, "incompatible dimensions"),
     ],
 )
 def test_an_error_is_raised_as_it_is_and_its_line_is_the_kernels(
