@@ -9,8 +9,10 @@ zeros, NaN, nothing and a copy of the input rejected?
 
 from __future__ import annotations
 
+import linecache
 import sys
 import time
+import zlib
 from importlib import import_module
 from typing import Any
 
@@ -83,6 +85,11 @@ def load(task: Task, code: str) -> Any:
     exec(
         compile(HEADER + (TRITON_HEADER if task.triton else "") + code, "submission", "exec"), space
     )
+    text = HEADER + (TRITON_HEADER if task.triton else "") + code
+    file = f"<{task.id} {zlib.crc32(text.encode()):08x}>"
+    lines = text.splitlines(keepends=True)
+    linecache.cache[file] = (len(text), None, lines, file)  # Triton reads a kernel's text
+    exec(compile(text, file, "exec"), space)
     return space[task.name]
 
 
