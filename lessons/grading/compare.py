@@ -61,7 +61,6 @@ def differ(
     if isinstance(got, Lazy):
         got = got.items
     if isinstance(got, Strange):  # an object of a case comes back as the name of its type
-    if isinstance(got, Strange):  # an object of a case, which comes back as its type
         return None if got == expected else difference("type")
     if isinstance(expected, np.ndarray):
         expected = torch.from_numpy(expected)

@@ -14,19 +14,6 @@ import torch
 from torch import nn
 
 
-class OneTime:
-    """Items that can be gone through once, as a generator's.
-
-    It is none, so that packing the arguments of a call does not read it.
-    """
-
-    def __init__(self, items: list) -> None:
-        self.rest = iter(items)
-
-    def __iter__(self) -> Iterator[Any]:
-        return self.rest
-
-
 class Config(types.SimpleNamespace):
     """Something with the attributes of GPTConfig or TrainConfig, which cannot be changed."""
 
@@ -43,7 +30,7 @@ def affine(weight: torch.Tensor, bias: torch.Tensor) -> Callable:
 
 
 def earlier_mean(weight: torch.Tensor) -> Callable:
-    """x [B, T, C] -> the mean of this token and those before it, times W^T: an attention's shape."""
+    """x [B, T, C] -> the mean of this token and those before it, times W^T: shaped as attention."""
 
     def attend(x: torch.Tensor) -> torch.Tensor:
         count = torch.arange(1, x.size(1) + 1, dtype=x.dtype)[:, None]
@@ -60,6 +47,48 @@ def linear(weight: torch.Tensor, bias: torch.Tensor | None) -> nn.Linear:
         if bias is not None:
             layer.bias.copy_(bias)
     return layer
+
+
+def dequantizer(
+    levels: torch.Tensor, scales: torch.Tensor, shape: list[int], dtype: str
+) -> Callable[[torch.Tensor], torch.Tensor]:
+    """codes [out * in], uint8 -> W [out, in] in dtype: level of each code times its row's scale."""
+
+    def dequantize(codes: torch.Tensor) -> torch.Tensor:
+        rows = levels[codes.long()].reshape(shape)
+        return (rows * scales[:, None]).to(getattr(torch, dtype))
+
+    return dequantize
+
+
+def network(parts: dict[str, list], frozen: list[str], tied: dict[str, str]) -> nn.Module:
+    """A module with parts by their dotted names, in that order; nothing can be computed with it.
+
+    parts: {"wte": ["Embedding", 5, 3], "block.gain": ["Parameter", 3]}: a class of torch.nn with
+    its arguments, or a bare parameter with its shape. frozen: names of parameters. tied:
+    {"head.weight": "wte.weight"}: the first is made the same parameter, or module, as the second.
+    """
+    root = nn.Module()
+
+    def owner(path: str) -> tuple[nn.Module, str]:
+        place, (*parents, name) = root, path.split(".")
+        for parent in parents:
+            if not hasattr(place, parent):
+                place.add_module(parent, nn.Module())
+            place = getattr(place, parent)
+        return place, name
+
+    for path, (kind, *sizes) in parts.items():
+        place, name = owner(path)
+        part = (
+            nn.Parameter(torch.zeros(sizes)) if kind == "Parameter" else getattr(nn, kind)(*sizes)
+        )
+        setattr(place, name, part)
+    for path, other in tied.items():
+        setattr(*owner(path), getattr(*owner(other)))
+    for path in frozen:
+        getattr(*owner(path)).requires_grad_(False)
+    return root
 
 
 def byte_ranks(learned: list[bytes], shift: int = 0) -> dict[bytes, int]:
@@ -105,55 +134,26 @@ class TinyModel(nn.Module):
         return self.scores[torch.stack(states, dim=1)]  # [B, T, V]
 
 
-def network(parts: dict[str, list], frozen: list[str], tied: dict[str, str]) -> nn.Module:
-    """A module with parts by their dotted names, in that order; nothing can be computed with it.
+class OneTime:
+    """Items that can be gone through once, as a generator's.
 
-    parts: {"wte": ["Embedding", 5, 3], "block.gain": ["Parameter", 3]}: a class of torch.nn with
-    its arguments, or a bare parameter with its shape. frozen: names of parameters. tied:
-    {"head.weight": "wte.weight"}: the first is made the same parameter, or module, as the second.
+    It is none, so that packing the arguments of a call does not read it.
     """
-    root = nn.Module()
 
-    def owner(path: str) -> tuple[nn.Module, str]:
-        place, (*parents, name) = root, path.split(".")
-        for parent in parents:
-            if not hasattr(place, parent):
-                place.add_module(parent, nn.Module())
-            place = getattr(place, parent)
-        return place, name
+    def __init__(self, items: list) -> None:
+        self.rest = iter(items)
 
-    for path, (kind, *sizes) in parts.items():
-        place, name = owner(path)
-        part = (
-            nn.Parameter(torch.zeros(sizes)) if kind == "Parameter" else getattr(nn, kind)(*sizes)
-        )
-        setattr(place, name, part)
-    for path, other in tied.items():
-        setattr(*owner(path), getattr(*owner(other)))
-    for path in frozen:
-        getattr(*owner(path)).requires_grad_(False)
-    return root
-
-
-def dequantizer(
-    levels: torch.Tensor, scales: torch.Tensor, shape: list[int], dtype: str
-) -> Callable[[torch.Tensor], torch.Tensor]:
-    """codes [out * in], uint8 -> W [out, in] in dtype: level of each code times its row's scale."""
-
-    def dequantize(codes: torch.Tensor) -> torch.Tensor:
-        rows = levels[codes.long()].reshape(shape)
-        return (rows * scales[:, None]).to(getattr(torch, dtype))
-
-    return dequantize
+    def __iter__(self) -> Iterator[Any]:
+        return self.rest
 
 
 # kind: builds the object from its fields
 MAKERS: dict[str, Callable[..., Any]] = {
-    "generator": OneTime,
     "config": Config,
     "affine": affine,
     "earlier_mean": earlier_mean,
     "linear": linear,
+    "generator": OneTime,
     "byte_ranks": byte_ranks,
     "tiny_model": TinyModel,
     "network": network,

@@ -61,7 +61,8 @@ def verdict(task: Task, case: Case, got: Any, expected: Any) -> str | None:
                 return f"cannot be viewed: {error}"
         close = None if case.exact else task.compare
         if found := differ(ours, theirs, close, task.same_dtype):
-            return f"{found.kind}{found.path}: got {found.got!r:.200}, expected {found.expected!r:.200}"
+            both = f"got {found.got!r:.200}, expected {found.expected!r:.200}"
+            return f"{found.kind}{found.path}: {both}"
     if not task.changes and differ(got["after"], fresh_after(case), None):
         return "changes its arguments"
     if task.changes and (found := differ(got["after"], expected["after"], task.compare)):
@@ -82,9 +83,6 @@ def fresh_after(case: Case) -> list:
 def load(task: Task, code: str) -> Any:
     """Returns the function or class that the code defines."""
     space: dict[str, Any] = {"__name__": "submission"}
-    exec(
-        compile(HEADER + (TRITON_HEADER if task.triton else "") + code, "submission", "exec"), space
-    )
     text = HEADER + (TRITON_HEADER if task.triton else "") + code
     file = f"<{task.id} {zlib.crc32(text.encode()):08x}>"
     lines = text.splitlines(keepends=True)
@@ -158,9 +156,6 @@ def try_task(task: Task, seed: int = 0) -> bool:
             same = all(
                 r == o
                 if isinstance(r, str) or isinstance(o, str)
-                else not differ(r, o, task.compare)
-                for r, o in zip(results, others, strict=True)
-                r == o if isinstance(r, str) or isinstance(o, str)
                 else not differ(r, o, None if case.exact else task.compare)
                 for r, o, case in zip(results, others, cases, strict=True)
             )
@@ -190,7 +185,7 @@ def main(which: str) -> int:
     lesson = int(which.split(".")[0])
     tasks = import_module(f"lessons.exercises.lesson_{lesson:02d}").TASKS
     chosen = [task for task in tasks if "." not in which or task.id == which]
-    return int(not all([try_task(task) for task in chosen]))
+    return int(sum(not try_task(task) for task in chosen) > 0)
 
 
 if __name__ == "__main__":
