@@ -155,9 +155,13 @@ class Experiment:
     ) -> None:
         self.task, self.trials, self.seed = task, list(trials), seed
         self.asks, self.asks_left = asks, asks
-        self.deadline = time.process_time() + seconds, time.perf_counter() + 2 * seconds
+        self.give_time(seconds)
         self._ask, self._drawn = ask, 0
         self.problems: list[tuple[str, Exception]] = []
+
+    def give_time(self, seconds: float) -> None:
+        """Starts the clock anew: so many seconds of this process, or twice as many in all."""
+        self.deadline = time.process_time() + seconds, time.perf_counter() + 2 * seconds
 
     @property
     def failing(self) -> list[Trial]:

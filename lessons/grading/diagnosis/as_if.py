@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from lessons.grading.experiment import Experiment, Trial
 
 
+# Kinds of faults that a result for other inputs can have.
+ABOUT_RESULTS = ("value", "check", "length", "keys", "shape", "type", "dtype")
+
+
 def substitutes(trial: Trial) -> Iterator[Substitute]:
     """Yields what may stand instead of the arguments of such trials."""
     for slot in trial.slots:
@@ -44,7 +48,7 @@ def left_out(name: str, default: Any) -> Substitute:
     """Returns an argument left at its default."""
     said = "not given" if default is None else f"its default, {default}"
     made = with_value(name, lambda value, trial: default)
-    return Substitute("ignored", f"{name} were {said}", made, bonus=3 if default is None else 2.5)
+    return Substitute("ignored", f"{name} were {said}", made, bonus=4)
 
 
 def swaps(trial: Trial) -> Iterator[Substitute]:
@@ -96,7 +100,7 @@ def answers(experiment: Experiment, trial: Trial, other: Substitute) -> bool | N
     case = other.case_of(trial)
     want = None if case is None else experiment.want(case)
     if want is None:
-        return nothing
+        return None if experiment.late else nothing
     if other.after is not None:
         try:
             want = {**want, "result": other.after(want["result"], trial)}
@@ -109,12 +113,10 @@ def answers(experiment: Experiment, trial: Trial, other: Substitute) -> bool | N
 @family
 def as_if(experiment: Experiment) -> Iterator[Finding]:
     """One other input explains every wrong answer."""
-    failing = [t for t in experiment.failing if t.fault is not None and t.fault.where == "result"]
-    if (
-        len(failing) < 2
-        or len(failing) < len(experiment.failing)
-        or any(t.stopped for t in failing)
-    ):
+    failing = [t for t in experiment.failing if t.fault and t.fault.kind in ABOUT_RESULTS]
+    if len(failing) < max(2, len(experiment.failing)):
+        return
+    if any(t.fault and t.fault.where != "result" for t in failing):
         return
     failing.sort(key=lambda trial: -len(trial.slots))
     seen: set[str] = set()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,11 @@ if TYPE_CHECKING:
 EACH: tuple[Family, ...] = (
     *(factors, shifts, powers, relations, rows, terms, multiples, lists, dicts, as_if),
 )  # fmt: skip
+# Features by which two ways through the code may part.
+TELLING = (
+    r" is (None|given|True|False|0|not 0|negative|left at its default|not its default.*"
+    r"|float64|float16|bfloat16|not contiguous.*|(larger|smaller) than .*)$"
+)
 KINDS = 14  # ways to divide the failing inputs that are tried
 LOWER = 12  # by so much a finding about a part ranks lower
 
@@ -29,11 +35,11 @@ LOWER = 12  # by so much a finding about a part ranks lower
 def by_parts(experiment: Experiment) -> Iterator[Finding]:
     """Yields what is true of all failing inputs that have one feature, and not of the others."""
     failing = [trial for trial in experiment.failing if not trial.stopped]
-    names = dict.fromkeys(name for trial in failing for name in flags_of(trial))
+    names = dict.fromkeys(n for t in failing for n in flags_of(t) if re.search(TELLING, n))
     divisions = []
     for name in names:
         chosen = [trial for trial in failing if flags_of(trial).get(name)]
-        if 3 <= len(chosen) < len(failing):
+        if max(4, 0.35 * len(failing)) <= len(chosen) < len(failing):
             divisions.append((name, chosen))
     unlike: dict[frozenset, tuple[str, list[Trial]]] = {}
     for name, chosen in divisions:  # of features that choose the same inputs, the first

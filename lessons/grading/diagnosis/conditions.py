@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from lessons.grading.diagnosis.features import flags, measures
@@ -23,7 +24,9 @@ def noted(experiment: Experiment) -> Iterator[Finding]:
     fixed = [trial for trial in experiment.trials if not trial.drawn]
     failing = {trial.case.note for trial in fixed if trial.wrong}
     passing = {trial.case.note for trial in fixed if not trial.wrong}
-    if not failing or len(failing) > 2 or "" in failing or failing & passing or len(passing) < 2:
+    if not failing or len(failing) > 2 or "" in failing or failing & passing:
+        return
+    if sum(not trial.wrong for trial in fixed) < 2:
         return
     drawn = [trial for trial in experiment.trials if trial.drawn]
     if drawn and sum(trial.wrong for trial in drawn) > 0.6 * len(drawn):
@@ -122,24 +125,22 @@ def threshold_tests(experiment: Experiment) -> dict[str, Test]:
         if min(bad) > max(good):
             edge = min(bad) if whole else (min(bad) + max(good)) / 2
             phrase = f"{name} is {'at least' if whole else 'above about'} {number(edge)}"
-            tests[phrase] = lambda trial, name=name, edge=edge: above(trial, name, edge)
+            tests[phrase] = partial(beyond, name=name, right=max(good), wrong=min(bad))
         elif max(bad) < min(good):
             edge = max(bad) if whole else (max(bad) + min(good)) / 2
             phrase = f"{name} is {'at most' if whole else 'below about'} {number(edge)}"
-            tests[phrase] = lambda trial, name=name, edge=edge: below(trial, name, edge)
+            tests[phrase] = partial(beyond, name=name, right=min(good), wrong=max(bad))
     return tests
 
 
-def above(trial: Trial, name: str, edge: float) -> bool | None:
-    """Tells whether a measure is at least edge."""
+def beyond(trial: Trial, name: str, right: float, wrong: float) -> bool | None:
+    """Tells whether a measure is as far as a wrong answer's; None between the two bounds."""
     value = measures(trial).get(name)
-    return None if value is None else value >= edge
-
-
-def below(trial: Trial, name: str, edge: float) -> bool | None:
-    """Tells whether a measure is at most edge."""
-    value = measures(trial).get(name)
-    return None if value is None else value <= edge
+    if value is None:
+        return None
+    if (value >= wrong) if wrong > right else (value <= wrong):
+        return True
+    return False if ((value <= right) if wrong > right else (value >= right)) else None
 
 
 def tell_apart(experiment: Experiment, tests: dict[str, Test]) -> None:

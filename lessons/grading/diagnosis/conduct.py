@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -56,9 +57,9 @@ def same_answer_always(experiment: Experiment) -> Iterator[Finding]:
         return float(x[0]) if bool((x == x[0]).all()) else None
 
     numbers = [one_number(t.got) for t in answered]
-    wants = [one_number(t.want["result"]) for t in answered]
+    wants = {fingerprint(t.want["result"]) for t in answered}
     known = {repr(number) for number in numbers}
-    if len(known) == 1 and numbers[0] is not None and len({repr(w) for w in wants}) > 1:
+    if len(known) == 1 and numbers[0] is not None and len(wants) > 1:
         said = "NaN" if numbers[0] != numbers[0] else value(numbers[0])
         kind = as_tensor(answered[0].got)
         if kind is not None and kind.dtype == torch.bool:
@@ -71,11 +72,31 @@ def same_answer_always(experiment: Experiment) -> Iterator[Finding]:
 
         yield Finding("constant", EXACT + 5, f"The answer is {said} whatever comes in.", holds)
         return
-    wanted = {fingerprint(t.want["result"]) for t in answered}
-    if len({fingerprint(t.got) for t in answered}) == 1 and len(wanted) > 1:
+    if len({fingerprint(t.got) for t in answered}) == 1 and len(wants) > 1:
         yield Finding(
             "constant", EXACT + 5, f"The answer is {value(answered[0].got)} whatever comes in."
         )
+
+
+@family
+def exchanged_results(experiment: Experiment) -> Iterator[Finding]:
+    """Several results come back, all right, in another order."""
+
+    def exchanged(trial: Trial) -> bool | None:
+        got, want = trial.got, trial.want["result"]
+        if not trial.wrong or not isinstance(got, (tuple, list)) or not isinstance(want, tuple):
+            return None
+        if len(got) != len(want) or not 2 <= len(want) <= 4:
+            return None
+        return any(
+            all(same(experiment, got[i], want[j]) for i, j in enumerate(order))
+            for order in list(itertools.permutations(range(len(want))))[1:]
+        )
+
+    found = [exchanged(trial) for trial in experiment.failing]
+    if len(found) >= 2 and all(found):
+        text = "The results are right and come back in the wrong order."
+        yield Finding("results exchanged", EXACT + 6, text, exchanged)
 
 
 @family

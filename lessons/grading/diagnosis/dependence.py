@@ -102,7 +102,7 @@ def ignores(experiment: Experiment, trial: Trial, name: str) -> bool | None:
     if slot is None or slot.value is None:
         return None
     unchanged = 0
-    for value in other_value(slot.value):
+    for value in [*of_other_trials(experiment, trial, slot), *other_value(slot.value)][:4]:
         case = slot.put(value)
         want = experiment.want(case)
         if want is None or not differs(
@@ -115,7 +115,28 @@ def ignores(experiment: Experiment, trial: Trial, name: str) -> bool | None:
         if differs(experiment, experiment.viewed(other.got), experiment.viewed(trial.got)):
             return False
         unchanged += 1
-    return True if unchanged else None
+    needed = 2 if isinstance(slot.value, (list, tuple, dict, str)) else 1
+    return True if unchanged >= needed else None
+
+
+def of_other_trials(experiment: Experiment, trial: Trial, slot: Any) -> Iterator[Any]:
+    """Yields up to two values that the argument has elsewhere; tensors of its shape and dtype."""
+    found = 0
+    for other in experiment.trials:
+        value = other.named.get(slot.name)
+        if other is trial or type(value) is not type(slot.value) or isinstance(value, bool):
+            continue
+        if isinstance(value, torch.Tensor):
+            if (value.shape, value.dtype) != (slot.value.shape, slot.value.dtype):
+                continue
+            if torch.equal(value, slot.value):
+                continue
+        elif value == slot.value:
+            continue
+        yield value
+        found += 1
+        if found == 2:
+            return
 
 
 @family

@@ -35,6 +35,24 @@ def only_one_place(experiment: Experiment) -> Iterator[Finding]:
 
 
 @family
+def nearly(experiment: Experiment) -> Iterator[Finding]:
+    """Whole numbers of some size are off by one at some places, never by more."""
+    for place, points in all_series(experiment):
+        whole = not any(
+            p.want.dtype.is_floating_point or p.want.dtype == torch.bool for p in points
+        )
+        if not whole or max(int(p.want.max()) - int(p.want.min()) for p in points) < 8:
+            continue
+        off = torch.cat([(p.got.long() - p.want.long()).flatten() for p in points])
+        if off.abs().max() == 1 and int((off != 0).sum()) > 2 and bool((off == 0).any()):
+            way = (
+                "1 too small" if off.max() < 1 else "1 too large" if off.min() > -1 else "off by 1"
+            )
+            text = f"{subject(place, points[0].want)} is {way} at some places, and never by more: "
+            yield Finding("rounding", HINT + 22, text + "look at how numbers are rounded.")
+
+
+@family
 def direction(experiment: Experiment) -> Iterator[Finding]:
     """All that is wrong is too large, or too small."""
     for place, points in all_series(experiment):

@@ -7,7 +7,7 @@ in the trials there are; the engine tests each finding on fresh inputs before it
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -37,7 +37,6 @@ class Finding:
             function if the family has asked all that can be asked.
         about: "what" (the code computes) or "where" (it goes wrong): the second sentence is of the
             other sort than the first.
-        seen: how many fresh inputs agreed.
     """
 
     kind: str
@@ -45,7 +44,6 @@ class Finding:
     sentence: str
     holds: Callable[[Trial], bool | None] | None = None
     about: str = "what"
-    seen: int = field(default=0, compare=False)
 
 
 Family = Callable[["Experiment"], Iterator[Finding]]

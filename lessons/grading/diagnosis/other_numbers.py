@@ -81,7 +81,9 @@ def for_number(name: str, value: float, trial: Trial) -> Iterator[Substitute]:
     yield from mixed(name, trial, MIXTURES if whole else [*MIXTURES, *ROOTS])
 
 
-def mixed(name: str, trial: Trial, ways: list[tuple[float, str, Mix]]) -> Iterator[Substitute]:
+def mixed(
+    name: str, trial: Trial, ways: list[tuple[float, str, Mix]], more: float = 0.0
+) -> Iterator[Substitute]:
     """Yields an argument mixed with each of the numbers that the inputs have."""
     others = [key for key in scalars(trial) if key != name and ".numel" not in key]
     for other in others[:OTHERS]:
@@ -92,4 +94,4 @@ def mixed(name: str, trial: Trial, ways: list[tuple[float, str, Mix]]) -> Iterat
                 return int(found) if isinstance(v, int) else found
 
             said = phrase.format(x=name, s=other)
-            yield Substitute("other value", said, with_value(name, change), bonus=bonus)
+            yield Substitute("other value", said, with_value(name, change), bonus=bonus + more)

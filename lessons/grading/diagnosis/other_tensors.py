@@ -58,7 +58,7 @@ def for_tensor(name: str, value: torch.Tensor, trial: Trial) -> Iterator[Substit
     if value.dim() == 0:
         return
     if value.dtype.is_floating_point:
-        yield from mixed(name, trial, SCALES)
+        yield from mixed(name, trial, SCALES, -0.3)
     order = "the numbers of {x} were read as they lie in memory, without its strides"
     yield from of_rows(name, [(1.0, "contiguous", order, in_memory_order)])
     for axis in range(value.dim()):

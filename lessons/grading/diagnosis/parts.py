@@ -13,6 +13,7 @@ import torch
 
 from lessons.grading.diagnosis.factors import factor_of, fine
 from lessons.grading.diagnosis.finding import HINT, TERM, Finding, family
+from lessons.grading.diagnosis.rows import row_numbers
 from lessons.grading.diagnosis.scalars import Known, alike, identify
 from lessons.grading.diagnosis.series import (
     Point,
@@ -88,8 +89,11 @@ def parts(experiment: Experiment) -> Iterator[Finding]:
                 pairs.append((trial, other))
             if len(pairs) < len(chosen) or not telling([other for _, other in pairs]):
                 continue
-            yield right_there(experiment, slot.name, neutral)
-            if neutral.nothing:
+            rank = HINT + (20 if neutral.nothing else 12)
+            rank += 5 if isinstance(slot.value, float) else 0
+            rank -= 8 if slot is chosen[0].slots[0] else 0  # all of the answer may be gone with it
+            yield right_there(experiment, slot.name, neutral, rank)
+            if neutral.nothing and slot is not chosen[0].slots[0]:
                 for place in places:
                     yield from part(experiment, place, slot.name, pairs)
 
@@ -114,7 +118,7 @@ def spread_out(trials: list[Trial], n: int) -> list[Trial]:
     )
 
 
-def right_there(experiment: Experiment, name: str, neutral: Neutral) -> Finding:
+def right_there(experiment: Experiment, name: str, neutral: Neutral, rank: float) -> Finding:
     """Returns the plain finding that a neutral value makes the answer right."""
 
     def holds(trial: Trial) -> bool | None:
@@ -126,9 +130,7 @@ def right_there(experiment: Experiment, name: str, neutral: Neutral) -> Finding:
         return None if other is None else not other.wrong
 
     text = f"The answer is right as soon as {neutral.phrase}: look at what {name} does."
-    return Finding(
-        "right where neutral", HINT + (20 if neutral.nothing else 12), text, holds, "where"
-    )
+    return Finding("right where neutral", rank, text, holds, "where")
 
 
 def part(
@@ -154,12 +156,16 @@ def part(
         text = f"What {name} adds to the answer is missing: {name} has no effect."
         yield Finding("part missing", TERM + 4, text)
         return
-    ratios = []
-    for p in fine(points):
-        c = loose_factor(experiment, p)
-        if c is None:
-            return
-        ratios.append(c)
+    factors = [loose_factor(experiment, p) for p in fine(points)]
+    ratios = [c for c in factors if c is not None]
+    if len(ratios) < len(factors):
+        if all(p.want.dim() and row_numbers(p, -1, "factor", rtol / 8) is not None for p in points):
+            text = (
+                f"What {name} adds to the answer is right in each row but for one factor: the rows "
+                "are scaled in another way."
+            )
+            yield Finding("part row factor", HINT + 23, text)
+        return
     if sum(int((p.want != 0).sum() > 1) for p in points) < 2:
         return
     known = identify(ratios, [p.trial for p in fine(points)], rtol)

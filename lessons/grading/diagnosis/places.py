@@ -41,9 +41,13 @@ def places(experiment: Experiment) -> Iterator[Finding]:
 
 
 def matched(
-    experiment: Experiment, place: tuple, who: str, pattern: Pattern, points: list[Point],
-    wrong: list[torch.Tensor], passing: list[Point],
-) -> Iterator[Finding]:  # fmt: skip
+    experiment: Experiment,
+    place: tuple,
+    who: str,
+    pattern: Pattern,
+    points: list[Point],
+    wrong: list[torch.Tensor],
+) -> Iterator[Finding]:
     """Yields that a pattern holds all wrong elements, and perhaps no other."""
     inside = right_inside = total = 0
     for p, w in zip(points, wrong, strict=True):
@@ -91,8 +95,10 @@ def separated(
     for name in ("the right answer", *points[0].trial.named):
         for label, change in ((name, as_is), (f"|{name}|", torch.abs)):
             numbers = [numbers_of(p, name, change) for p in points]
+            if any(n is None for n in numbers):
+                continue
             x = torch.cat([n.flatten() for n in numbers if n is not None])
-            if x.numel() != flags.numel() or not x.isfinite().all() or x.unique().numel() < 6:
+            if not x.isfinite().all() or x.unique().numel() < 6:
                 continue
             bad, good = x[flags], x[~flags]
             for way, low, high in (
@@ -107,7 +113,9 @@ def separated(
                     )
                     read = partial(numbers_of, name=name, change=change)
                     holds = threshold(experiment, place, read, *bounds)
-                    yield Finding("threshold", WHERE + 1, text, holds, "where")
+                    yield Finding(
+                        "threshold", WHERE + 3 - (name == "the right answer"), text, holds, "where"
+                    )
 
 
 def as_is(x: torch.Tensor) -> torch.Tensor:

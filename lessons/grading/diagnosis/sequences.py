@@ -103,6 +103,16 @@ def lists(experiment: Experiment) -> Iterator[Finding]:
                 if all(holds(t) for t in trials):
                     yield Finding(f"list: {kind}", rank, text.format(who=who), holds)
         yield from contents(place, who, trials)
+        for slot in trials[0].slots if place == ("result",) else ():
+
+            def returned(trial: Trial, name: str = slot.name) -> bool | None:
+                if pair_of(trial, ("result",)) is None or name not in trial.named:
+                    return None
+                return plain(trial.got) == plain(trial.named[name])
+
+            if isinstance(slot.value, (list, tuple)) and all(returned(t) for t in trials):
+                text = f"The list is just {slot.name}, as it came in."
+                yield Finding("argument returned", EXACT + 4, text, returned)
 
 
 def holding(place: tuple, change: Change, mends: bool) -> Callable[[Trial], bool | None]:

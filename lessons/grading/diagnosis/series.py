@@ -79,11 +79,13 @@ def wrong_places(experiment: Experiment) -> list[tuple]:
 
 
 def series(experiment: Experiment, place: tuple) -> list[Point]:
-    """Returns the wrong numbers at a place; none if a failing trial has no number there."""
+    """Returns the wrong numbers at a place; none if other shapes or types are the mistake there."""
     points = []
     for trial in experiment.failing:
-        if trial.stopped or (found := point(trial, place)) is None:
+        if place not in trial.pairs:
             continue
+        if (found := point(trial, place)) is None:
+            return []
         if is_wrong(experiment, found):
             points.append(found)
     return points

@@ -90,7 +90,7 @@ def term(experiment: Experiment, place: tuple, who: str, name: str, k: float) ->
     else:
         sign = "plus" if k > 0 else "minus"
         text = f"{who} is what it should be {sign} {number(abs(k))} times {name}."
-    return Finding(kind, TERM + 6, text, holds)
+    return Finding(kind, EXACT + 4 if abs(k + 1) < 2e-2 else TERM + 6, text, holds)
 
 
 @family
@@ -125,7 +125,10 @@ def multiples(experiment: Experiment) -> Iterator[Finding]:
                 ]
                 needed = 1 if kind == "argument returned" else 2
                 if len(varied) >= needed and all(holds(p.trial) for p in points):
-                    yield Finding(kind, rank, text.format(who=who, name=name), holds)
+                    said = text.format(who=who, name=name)
+                    if place[0] == "after" and place[1].partition("[")[0] == name:
+                        said = f"{who} is as it was before; it has to be changed in place."
+                    yield Finding(kind, rank, said, holds)
 
 
 KINDS = {

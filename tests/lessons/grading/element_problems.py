@@ -39,9 +39,9 @@ def _(x):
     return earlier_mean(x) + 0.5 * x.roll(-1, 1)
 
 
-@EARLIER.says("depends on too much", "along axis 0 (batch)", "independent of each other")
+@EARLIER.says("depends on too much or row shift", "axis 0 (batch)")
 def _(x):
-    return earlier_mean(x) + x.mean(0, keepdim=True) - x.mean()
+    return earlier_mean(x) + x.mean(0, keepdim=True)
 
 
 @EARLIER.says("place", "all but the first entry along axis 1 (token)")
@@ -132,7 +132,7 @@ def _(x, slope):
     return y
 
 
-@LEAKY.says("absolute value", "minus signs")
+@LEAKY.says("absolute value or as if: other value", "minus signs or -slope")
 def _(x, slope):
     return leaky(x, slope).abs()
 
@@ -177,7 +177,7 @@ def _(n_queries, n_keys):
     return torch.ones(n_queries, n_keys).tril(n_keys - n_queries + 1).bool()
 
 
-@VISIBLE.says("condition", "n_queries differs from n_keys")
+@VISIBLE.says("place", "between the diagonal and the diagonal that ends in the last corner")
 def _(n_queries, n_keys):
     return torch.ones(n_queries, n_keys).tril().bool()
 

@@ -141,7 +141,7 @@ def _(x):
     return x.flatten().softmax(0).view_as(x)
 
 
-@SOFTMAX.says("logarithm", "logarithm of what it should be")
+@SOFTMAX.says("logarithm or not normalised", "logarithm of what it should be or after a softmax")
 def _(x):
     return x.log_softmax(-1)
 
@@ -236,13 +236,13 @@ def _(x, weight, bias, eps=1e-5):
     return norm(x, bias, weight, eps)
 
 
-@NORM.says("right where neutral or as if: other value or part factor or unnamed part factor", "eps")
+@NORM.says("right where neutral", "eps is 0")
 def _(x, weight, bias, eps=1e-5):
     centred = x - x.mean(-1, keepdim=True)
     return centred / (centred.square().mean(-1, keepdim=True).sqrt() + eps) * weight + bias
 
 
-@NORM.says("part factor or right where neutral", "weight")
+@NORM.says("part row factor", "the rows are scaled in another way")
 def _(x, weight, bias, eps=1e-5):
     return (x - x.mean(-1, keepdim=True)) / (x.var(-1, keepdim=True) + eps).sqrt() * weight + bias
 

@@ -36,12 +36,12 @@ def _(items):
     return tuple(kept)
 
 
-@SQUEEZE.says("argument returned or condition or as if: other or list: repeats", "")
+@SQUEEZE.says("argument returned", "just items")
 def _(items):
     return items
 
 
-@SQUEEZE.says("list: reversed", "reverse order")
+@SQUEEZE.says("list: reversed or reversed", "reverse order")
 def _(items):
     return squeeze(items)[::-1]
 
@@ -56,7 +56,7 @@ def _(items):
     return list(dict.fromkeys(items))
 
 
-@SQUEEZE.says("list: sorted or as if: sorted", "sorted")
+@SQUEEZE.says("list: sorted or as if: sorted or sorted", "sorted")
 def _(items):
     return sorted(squeeze(items))
 

@@ -40,18 +40,14 @@ def _(step, warmup, total, peak, floor=0.0):
     )
 
 
-@RATE.says("condition", "step is smaller than warmup")
+@RATE.says("condition or shift", "step is smaller than warmup")
 def _(step, warmup, total, peak, floor=0.0):
     return peak * step / warmup if step < warmup else rate(step, warmup, total, peak, floor)
 
 
 @RATE.says("condition or needed condition", "step is larger than total")
 def _(step, warmup, total, peak, floor=0.0):
-    if step < warmup:
-        return rate(step, warmup, total, peak, floor)
-    return floor + 0.5 * (peak - floor) * (
-        1 + math.cos(math.pi * (step - warmup) / (total - warmup))
-    )
+    return rate(step, warmup, total, peak, floor) if step <= total else -1.0
 
 
 @RATE.says("as if: ignored or ignored argument or as if: other value", "floor")
@@ -69,7 +65,7 @@ def _(step, warmup, total, peak, floor=0.0):
     return rate(step, warmup, total, peak, floor) / 2
 
 
-@RATE.says("factor", "divided by warmup + 1 once too often or 1 / (warmup + 1)")
+@RATE.says("factor", "divided by (warmup + 1) once too often")
 def _(step, warmup, total, peak, floor=0.0):
     return rate(step, warmup, total, peak, floor) / (warmup + 1)
 
@@ -95,12 +91,12 @@ def _(x):
     return (x * c).round().to(torch.int8), torch.tensor(c, dtype=torch.float32)
 
 
-@ENCODE.says("swapped results or type or dtype or shape", "")
+@ENCODE.says("results exchanged", "in the wrong order")
 def _(x):
     return encode(x)[::-1]
 
 
-@ENCODE.says("place or needed condition or direction", "")
+@ENCODE.says("rounding", "first result is 1 too small at some places")
 def _(x):
     c = 127 / x.abs().max()
     return (c * x).floor().to(torch.int8), c
@@ -149,7 +145,7 @@ def _(layers, width, rank, bias=False):
     return sum(2 * width * rank + width * bias for _ in range(layers))
 
 
-@TRAINED.says("factor or part missing", "half of what it should be", "bias is False")
+@TRAINED.says("shift", "too small by layers * width * rank")
 def _(layers, width, rank, bias=False):
     return layers * width * rank + (layers * width if bias else 0)
 
@@ -164,7 +160,7 @@ def _(layers, width, rank, bias=False):
     return trained(layers, width, rank, bias) + layers * width * rank
 
 
-@TRAINED.says("as if: other value or ignored argument", "layers were always 1", "")
+@TRAINED.says("factor", "divided by layers once too often")
 def _(layers, width, rank, bias=False):
     return trained(1, width, rank, bias)
 

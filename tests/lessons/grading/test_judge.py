@@ -38,10 +38,10 @@ def scaled(x, alpha=2.0):  # noqa: F811
     return x
 
 
-@bank.mistake("remembers", "You keep the first alpha.")
+@bank.mistake("remembers", "You take the alpha of the call before.")
 def scaled(x, alpha=2.0, kept=[]):  # noqa: B006, F811
     kept.append(alpha)
-    return kept[0] * x
+    return kept[max(0, len(kept) - 2)] * x
 
 
 def reference(x, alpha=2.0):
@@ -183,8 +183,7 @@ def test_an_argument_that_the_task_changes_must_be_changed() -> None:
     assert judge_task(task, asking(halve, task)).status == "passed"
     verdict = judge_task(task, asking(lambda x: x.numel(), task))
     assert verdict.status == "failed"
-    assert "After the call x" in verdict.message
-    assert "2 times" in verdict.message
+    assert verdict.message == "After the call x is as it was before; it has to be changed in place."
 
 
 def test_another_seed_asks_other_cases() -> None:
