@@ -78,9 +78,8 @@ def needed(tree: ast.Module, *names: str) -> list[ast.stmt]:
 
 
 def reached_names(tree: ast.Module, name: str) -> set[str]:
-    """Returns the top-level names that a name's code reaches, itself among them."""
-    statements = needed(tree, name)
-    return {found for statement in statements for found in bound_names(statement)}
+    """Returns the names that a name's code reaches, whether the file defines them or not."""
+    return set().union(*(used_names(s) | bound_names(s) for s in needed(tree, name)))
 
 
 def fingerprint(tree: ast.Module, name: str) -> str:

@@ -97,7 +97,9 @@ def lesson_of(file: Path, code: str) -> int:
     most = max(count.values(), default=0)
     best = [n for n in count if count[n] == most]
     if most == 0 or len(best) > 1:
-        which = "of no exercise" if most == 0 else f"of lessons {' and '.join(map(str, best))} alike"
+        which = (
+            "of no exercise" if most == 0 else f"of lessons {' and '.join(map(str, best))} alike"
+        )
         raise ValueError(
             f"{file}: its name begins with no lesson's number and it defines names {which}; say "
             f"which lesson it is for with --lesson N"

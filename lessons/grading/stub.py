@@ -61,7 +61,9 @@ def stub_of(task: Task) -> Stub:
     """Returns a task's stub."""
     text = task.stub if task.stub is not None else source_text(task)
     node = parsed_head(text)
-    if isinstance(node, ast.ClassDef) and not any(isinstance(s, ast.FunctionDef) for s in node.body):
+    if isinstance(node, ast.ClassDef) and not any(
+        isinstance(s, ast.FunctionDef) for s in node.body
+    ):
         node.body += parsed_head(source_text(task)).body[1:]  # type: ignore[attr-defined]
     node.name = task.name
     typed = "".join(part.source for part in DocTestParser().get_examples(task.example))
