@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import ast
 import difflib
+import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
+from lessons.grading import worker
 from lessons.grading.judge import Verdict, judge_task
 from lessons.grading.needs import reached_names
+from lessons.grading.outcome import Answered, Outcome, Stopped
 from lessons.grading.registry import defined_in, tasks_of
 from lessons.grading.source_closure import source_closure
 from lessons.grading.submission import Submission
@@ -75,7 +78,7 @@ def check_text(
         before: verdicts that still hold, of tasks that are not to be checked again.
     """
     if sandbox is None:
-        with Sandbox() as opened:
+        with open_sandbox(tasks) as opened:
             return Checker(code, tasks, seed, opened).run(only, on_verdict, before)
     return Checker(code, tasks, seed, sandbox).run(only, on_verdict, before)
 
@@ -128,11 +131,19 @@ class Checker:
 
     def judge(self, task: Task) -> Verdict:
         """Runs a task's code, with the reference for each helper that did not pass."""
-        parts = [self.code]
-        for helper in self.helpers(task):
-            if self.verdict(helper).status != "passed" and (text := source_closure(helper)):
-                parts.append(text)
-        verdict = judge_alone(self.sandbox, "\n\n".join(parts), task, self.seed)
+        replaced = {
+            helper.name: text
+            for helper in self.helpers(task)
+            if self.verdict(helper).status != "passed" and (text := source_closure(helper))
+        }
+        assert self.sandbox is not None
+        try:
+            verdict = judge_alone(self.sandbox, self.code, task, self.seed, replaced)
+        except Exception as error:  # a bug of ours must not cost the other tasks
+            if os.environ.get("MINIGPT_DEBUG"):
+                raise
+            ours = f"The grader itself failed here ({type(error).__name__}: {error}): please report it."
+            return Verdict(task.id, task.name, "error", None, ours, 0.0)
         if verdict.status == "missing" and (near := self.nearly(task)):
             asked = f"{verdict.message} There is {near}: is it meant to be {task.name}?"
             return replace(verdict, message=asked)
@@ -150,11 +161,32 @@ class Checker:
         return "".join(difflib.get_close_matches(task.name, others, n=1, cutoff=0.8))
 
 
-def judge_alone(sandbox: Sandbox | None, code: str, task: Task, seed: int) -> Verdict:
-    """Runs one task of a text in the sandbox and judges it."""
-    assert sandbox is not None
-    with sandbox.open(code, task) as session:
-        return judge_task(task, session.ask, seed)
+def judge_alone(
+    sandbox: Sandbox, code: str, task: Task, seed: int, helpers: dict[str, str]
+) -> Verdict:
+    """Runs one task of a text in the sandbox and judges it.
+
+    Args:
+        helpers: {name: text} of what takes the place of the learner's own functions.
+    """
+    with sandbox.submission(
+        code, task.name, task.drive, task.drive_options, task.forbidden, helpers
+    ) as running:
+        verdict = judge_task(task, lambda case: as_outcome(running.ask(case)), seed)
+        verdict.printed = running.printed
+        return verdict
+
+
+def as_outcome(found: worker.Answered | worker.Stopped) -> Outcome:
+    """Returns what the sandbox says as the judge reads it."""
+    if isinstance(found, worker.Answered):
+        return Answered(found.answer)
+    return Stopped(found.status, found.message, found.line)
+
+
+def open_sandbox(tasks: Iterable[Task]) -> Sandbox:
+    """Returns a sandbox in which these tasks can run; use it in a with statement."""
+    return Sandbox(triton=any(task.triton for task in tasks))
 
 
 def parsed(code: str) -> tuple[ast.Module, str]:

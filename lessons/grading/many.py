@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import atexit
 import multiprocessing
-import os
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import replace
+from functools import cache
 
 from lessons.grading.check import Checked, check_submission
+from lessons.grading.registry import tasks_of
 from lessons.grading.submission import Submission
 from lessons.grading.worker import Sandbox
 
@@ -40,37 +41,40 @@ def check_submissions(
 
 
 def start_processes(n: int) -> ProcessPoolExecutor:
-    """Returns a pool of n processes with a sandbox each."""
+    """Returns a pool of n processes."""
     context = multiprocessing.get_context("spawn")
-    return ProcessPoolExecutor(n, context, initializer=open_sandbox)
+    return ProcessPoolExecutor(n, context, initializer=use_one_thread)
 
 
-_sandbox: Sandbox | None = None
-
-
-def open_sandbox() -> None:
-    """Opens this process's sandbox, which is closed at its end."""
+def use_one_thread() -> None:
+    """Keeps torch to one thread, since there is a process a core."""
     import torch
 
-    global _sandbox
-    torch.set_num_threads(1)  # there is a process a core
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
-    _sandbox = Sandbox().__enter__()
-    atexit.register(_sandbox.__exit__, None, None, None)
+    torch.set_num_threads(1)
 
 
-def sandbox() -> Sandbox:
-    """Returns this process's sandbox."""
-    if _sandbox is None:
-        open_sandbox()
-    assert _sandbox is not None
-    return _sandbox
+@cache
+def sandbox_for(lesson: int) -> Sandbox:
+    """Returns this process's sandbox for a lesson; lessons without kernels share one.
+
+    It is closed when the process ends.
+    """
+    return sandbox_of(any(task.triton for task in tasks_of(lesson)))
+
+
+@cache
+def sandbox_of(triton: bool) -> Sandbox:
+    """Returns this process's sandbox with or without Triton."""
+    sandbox = Sandbox(triton=triton).__enter__()
+    atexit.register(sandbox.__exit__, None, None, None)
+    return sandbox
 
 
 def check_one(submission: Submission, seed: int, only: list[str] | None) -> Checked:
     """Checks one file in this process; the evidence, which can be large, stays here."""
-    checked = check_submission(submission, seed, only, sandbox=sandbox())
+    checked = check_submission(submission, seed, only, sandbox=sandbox_for(submission.lesson))
     bare = [
-        replace(v, case=None, expected=None, got=None, difference=None) for v in checked.verdicts
+        replace(v, case=None, arguments={}, expected=None, got=None, difference=None)
+        for v in checked.verdicts
     ]
     return checked._replace(verdicts=bare)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lessons.grading import gradescope, tables
-from lessons.grading.audit import Outcome, audit
+from lessons.grading.bank_audit import Outcome, audit
 from lessons.grading.check import Checked, check_submission
 from lessons.grading.many import check_submissions
 from lessons.grading.registry import lessons, tasks_of

@@ -20,9 +20,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from lessons.grading.registry import lessons, task_of, tasks_of
+from lessons.grading.registry import lessons, tasks_of
 from lessons.grading.show import Grid, beside, short, whole
-from lessons.grading.slots import slots
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -94,7 +93,7 @@ class Report:
             self.paragraph(verdict.message, "bold" if not todo else "")
         if not todo:
             self.evidence(verdict)
-            self.printed(getattr(verdict, "printed", ""))
+            self.printed(verdict.printed)
         self.console.print()
 
     def evidence(self, verdict: Verdict) -> None:
@@ -223,16 +222,16 @@ def call_lines(verdict: Verdict) -> list[str]:
     """Returns the call that went wrong: the function's name and its arguments."""
     if verdict.case is None:
         return []
-    given = [slot for slot in slots(task_of(verdict.id), verdict.case) if slot.given]
+    given = verdict.arguments
     lines: list[str] = []
     head = f"{verdict.name}("
-    if all(len(whole(slot.value)) == 1 for slot in given):
-        line = head + ", ".join(f"{slot.name}={short(slot.value)}" for slot in given) + ")"
+    if all(len(whole(value)) == 1 for value in given.values()):
+        line = head + ", ".join(f"{name}={short(value)}" for name, value in given.items()) + ")"
         if len(line) <= WIDTH - len(INDENT):
             return [line]
-    for i, slot in enumerate(given):
-        first, *others = whole(slot.value)
-        start = f"{head if i == 0 else ' ' * len(head)}{slot.name} = "
+    for name, value in given.items():
+        first, *others = whole(value)
+        start = f"{' ' * len(head) if lines else head}{name} = "
         lines.append(start + first)
         lines += [" " * len(head) + "  " + line for line in others]
     lines[-1:] = [f"{lines[-1]})"] if lines else [f"{head})"]

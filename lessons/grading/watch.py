@@ -8,7 +8,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lessons.grading.check import Checker, parsed
+from lessons.grading.check import Checker, open_sandbox, parsed
 from lessons.grading.needs import fingerprint
 from lessons.grading.registry import tasks_of
 from lessons.grading.submission import read_submission
@@ -86,7 +86,7 @@ def watch(
         on_round: called with all verdicts after each round.
         saves: yields after each save; None watches the file.
     """
-    with Sandbox() as sandbox:
+    with open_sandbox(tasks_of(read_submission(path, lesson).lesson)) as sandbox:
         watcher = Watcher(path, lesson, seed, sandbox)
         for _ in chain([None], saves_of(path) if saves is None else saves):
             try:

@@ -55,13 +55,13 @@ def audit_options(parser: ArgumentParser) -> None:
 
 def audit(arguments: Namespace) -> int:
     """Tries the grader on its own bank; returns 1 if it is short of its goals."""
-    from lessons.grading import audit, outputs
+    from lessons.grading import bank_audit, outputs
     from lessons.grading.registry import lesson
 
     chosen = None if arguments.lesson is None else [lesson(arguments.lesson).number]
     outcomes = outputs.audit_with_progress(chosen, arguments.seed)
     if arguments.json:
-        print(audit.as_json(outcomes))
+        print(bank_audit.as_json(outcomes))
     else:
-        audit.print_table(outcomes, outputs.make_console())
-    return int(not audit.total(outcomes).good)
+        bank_audit.print_table(outcomes, outputs.make_console())
+    return int(not bank_audit.total(outcomes).good)

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from lessons.grading.check import check_text
-from lessons.grading.many import N_PROCESSES, sandbox, start_processes
+from lessons.grading.many import N_PROCESSES, sandbox_for, start_processes
 from lessons.grading.registry import lessons, task_of, tasks_of
 from lessons.grading.trivial import submission_of, trivial_solutions
 
@@ -59,7 +59,7 @@ def audit_task(number: str, seed: int = 0) -> Outcome:
     outcome = Outcome(task.id, task.name)
 
     def verdict_of(code: str) -> Verdict:
-        (verdict,) = check_text(code, [task], seed, sandbox=sandbox())
+        (verdict,) = check_text(code, [task], seed, sandbox=sandbox_for(task.lesson))
         outcome.seconds += verdict.seconds
         return verdict
 
