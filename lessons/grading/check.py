@@ -142,7 +142,8 @@ class Checker:
         except Exception as error:  # a bug of ours must not cost the other tasks
             if os.environ.get("MINIGPT_DEBUG"):
                 raise
-            ours = f"The grader itself failed here ({type(error).__name__}: {error}): please report it."
+            what = f"{type(error).__name__}: {error}"
+            ours = f"The grader itself failed here, which is no fault of yours ({what})."
             return Verdict(task.id, task.name, "error", None, ours, 0.0)
         if verdict.status == "missing" and (near := self.nearly(task)):
             asked = f"{verdict.message} There is {near}: is it meant to be {task.name}?"

@@ -21,7 +21,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from lessons.grading.registry import lessons, tasks_of
-from lessons.grading.show import Grid, beside, short, whole
+from lessons.grading.show import Grid, beside, same, short, whole
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -107,11 +107,14 @@ class Report:
         if found is None and verdict.status != "failed":
             return
         self.console.print()
-        if found is None:
-            self.pair(verdict.expected, verdict.got, None)
+        whole_parts = verdict.expected, verdict.got
+        if found is None or (
+            found.path and all(map(is_flat, whole_parts)) and not same(*whole_parts)
+        ):
+            self.pair(*whole_parts, None)
             return
         if found.path:
-            self.line((f"{INDENT}In the result, at {found.path}:", ""))
+            self.line((f"{INDENT}At {found.path} of what came out:", ""))
         self.pair(found.expected, found.got, found.wrong)
 
     def pair(self, expected: Any, got: Any, wrong: Any) -> None:
@@ -203,6 +206,14 @@ class Report:
             )
         style = "green" if passed == len(verdicts) else "bold"
         self.line((f"{passed} of {len(verdicts)} passed. ", style), (after, ""))
+
+
+def is_flat(value: Any) -> bool:
+    """Tells whether a value is a list or a dict of plain things, and is best seen whole."""
+    if isinstance(value, dict):
+        value = list(value.values())
+    numbers = (bool, int, float, str)
+    return isinstance(value, (list, tuple)) and all(isinstance(item, numbers) for item in value)
 
 
 def visible(text: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
-from lessons.grading.notebook import cells_of, solution_of
+from lessons.grading.notebook_cells import cells_of, solution_of
 from lessons.grading.registry import lesson_of, tasks_of
 
 LARGEST = 1 << 20  # bytes

@@ -132,7 +132,9 @@ def test_a_class_keeps_its_bases_and_public_methods() -> None:
     assert [s.name for s in node.body if isinstance(s, ast.FunctionDef)] == ["__init__", "forward"]
     assert stub.code.count("raise NotImplementedError") == 2
     assert "return" not in stub.code
-    headless = replace(DOUBLE, name="Doubler", reference=Doubler, stub='class Doubler:\n    """Twice."""')
+    headless = replace(
+        DOUBLE, name="Doubler", reference=Doubler, stub='class Doubler:\n    """Twice."""'
+    )
     assert "def forward(self, x):" in stub_of(headless).code
 
 

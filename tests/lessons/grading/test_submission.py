@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from lessons.grading.check import check_submission
-from lessons.grading.notebook import check, solution_of
+from lessons.grading.notebook import check
+from lessons.grading.notebook_cells import solution_of
 from lessons.grading.submission import LARGEST, Submission, read_submission
 from tests.lessons.grading.small_course.tasks import BY_DOUBLING, RIGHT
 
@@ -100,7 +101,13 @@ def test_check_takes_the_cells_that_have_run(
 ) -> None:
     class Shell:
         user_ns = {  # noqa: RUF012
-            "In": ["", "def double(x): return 3 * x", "x = (", "1 / 0", "def double(x): return 2 * x"]
+            "In": [
+                "",
+                "def double(x): return 3 * x",
+                "x = (",
+                "1 / 0",
+                "def double(x): return 2 * x",
+            ]
         }
 
     monkeypatch.setattr("builtins.get_ipython", Shell, raising=False)
