@@ -13,7 +13,7 @@ from concurrent.futures import as_completed
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
-from lessons.grading.check import check_text
+from lessons.grading.check import OURS, check_text
 from lessons.grading.many import N_PROCESSES, sandbox_for, start_processes
 from lessons.grading.registry import lessons, task_of, tasks_of
 from lessons.grading.trivial import submission_of, trivial_solutions
@@ -38,6 +38,7 @@ class Outcome:
         accepted: the wrong ones that passed.
         unnamed: {mistake: what it was called instead} of those that were rejected.
         refused: {right solution: why}.
+        broken: {solution: how the grader itself failed on it}; it counts as neither.
         seconds: what it took.
     """
 
@@ -50,6 +51,7 @@ class Outcome:
     accepted: list[str] = field(default_factory=list)
     unnamed: dict[str, str] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)
+    broken: dict[str, str] = field(default_factory=dict)
     seconds: float = 0.0
 
 
@@ -58,14 +60,16 @@ def audit_task(number: str, seed: int = 0) -> Outcome:
     task = task_of(number)
     outcome = Outcome(task.id, task.name)
 
-    def verdict_of(code: str) -> Verdict:
+    def verdict_of(name: str, code: str) -> Verdict:
         (verdict,) = check_text(code, [task], seed, sandbox=sandbox_for(task.lesson))
         outcome.seconds += verdict.seconds
+        if verdict.message.startswith(OURS):
+            outcome.broken[name] = verdict.message
         return verdict
 
     def expect_passed(name: str, code: str) -> None:
         outcome.answers += 1
-        verdict = verdict_of(submission_of(task, code))
+        verdict = verdict_of(name, submission_of(task, code))
         if verdict.status != "passed":
             outcome.refused[name] = f"{verdict.status}: {verdict.message}"
 
@@ -76,7 +80,7 @@ def audit_task(number: str, seed: int = 0) -> Outcome:
             expect_passed(wrong.name, wrong.code)
             continue
         outcome.mistakes += 1
-        verdict = verdict_of(submission_of(task, wrong.code))
+        verdict = verdict_of(wrong.name, submission_of(task, wrong.code))
         if verdict.status == "passed":
             outcome.accepted.append(wrong.name)
         elif verdict.mistake == wrong.name:
@@ -85,7 +89,7 @@ def audit_task(number: str, seed: int = 0) -> Outcome:
             outcome.unnamed[wrong.name] = verdict.mistake or f"{verdict.status}: {verdict.message}"
     for name, code in trivial_solutions(task).items():
         outcome.trivial += 1
-        if verdict_of(code).status == "passed":
+        if verdict_of(name, code).status == "passed":
             outcome.accepted.append(name)
     return outcome
 
@@ -119,13 +123,14 @@ class Total(NamedTuple):
     named: int
     right: int
     accepted: int
+    broken: int
     seconds: float
 
     @property
     def good(self) -> bool:
         """Tells whether the goals are reached."""
         all_judged = self.rejected == self.wrong and self.accepted == self.right
-        return all_judged and self.named >= NAMED * self.mistakes
+        return all_judged and self.broken == 0 and self.named >= NAMED * self.mistakes
 
 
 def total(outcomes: Sequence[Outcome]) -> Total:
@@ -140,6 +145,7 @@ def total(outcomes: Sequence[Outcome]) -> Total:
         named=sum(o.named for o in outcomes),
         right=right,
         accepted=right - sum(len(o.refused) for o in outcomes),
+        broken=sum(len(o.broken) for o in outcomes),
         seconds=round(sum(o.seconds for o in outcomes), 1),
     )
 

@@ -26,6 +26,8 @@ from lessons.grading.worker import Sandbox
 if TYPE_CHECKING:
     from lessons.grading.task import Task
 
+OURS = "The grader itself failed here, which is no fault of yours"
+
 
 class Checked(NamedTuple):
     """A file, the lesson and seed it was checked for, and a verdict a task."""
@@ -123,7 +125,7 @@ class Checker:
         """Returns a task's verdict; each is judged once."""
         if task.id not in self.verdicts:
             if self.problem:
-                found = Verdict(task.id, task.name, "error", None, self.problem, 0.0)
+                found = Verdict(task.id, task.name, "error", message=self.problem)
             else:
                 found = self.judge(task)
             self.verdicts[task.id] = found
@@ -142,9 +144,8 @@ class Checker:
         except Exception as error:  # a bug of ours must not cost the other tasks
             if os.environ.get("MINIGPT_DEBUG"):
                 raise
-            what = f"{type(error).__name__}: {error}"
-            ours = f"The grader itself failed here, which is no fault of yours ({what})."
-            return Verdict(task.id, task.name, "error", None, ours, 0.0)
+            message = f"{OURS} ({type(error).__name__}: {error})."
+            return Verdict(task.id, task.name, "error", message=message)
         if verdict.status == "missing" and (near := self.nearly(task)):
             asked = f"{verdict.message} There is {near}: is it meant to be {task.name}?"
             return replace(verdict, message=asked)

@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lessons.grading.kernel_code import ARCH, machine_code, right_kernels
 from lessons.grading.registry import lesson, tasks_of
 from minigpt.files.atomic import write_text
 
@@ -32,7 +33,7 @@ def results(
         leaderboard: entries with "name", "value" and "order".
     """
     worth = {task.id: task.points for task in tasks_of(checked.lesson)}
-    tests = [test_of(verdict, worth[verdict.id]) for verdict in checked.verdicts]
+    tests = [entry_of(verdict, worth[verdict.id]) for verdict in checked.verdicts]
     found: dict[str, Any] = {
         "score": sum(test["score"] for test in tests),
         "execution_time": round(seconds),
@@ -46,7 +47,20 @@ def results(
     return found | ({"leaderboard": leaderboard} if leaderboard else {})
 
 
-def test_of(verdict: Verdict, points: int) -> dict[str, Any]:
+def leaderboard(code: str, kernels: tuple[str, ...]) -> list[dict[str, Any]]:
+    """Returns an entry for each kernel that is right: the instructions an element costs."""
+    rows, _sentences = machine_code(code, kernels) if kernels else ({}, [])
+    return [
+        {
+            "name": f"{name}: instructions an element ({ARCH})",
+            "value": round(made[0].instructions_per_element, 2),
+            "order": "asc",
+        }
+        for name, made in rows.items()
+    ]
+
+
+def entry_of(verdict: Verdict, points: int) -> dict[str, Any]:
     """Returns one entry of "tests"; its output is what a learner reads in the terminal."""
     passed = verdict.status == "passed"
     return {
@@ -108,7 +122,8 @@ def grade(number: int, folder: Path, seed: int) -> dict[str, Any]:
     except (ValueError, OSError) as error:
         return nothing_to_check(number, str(error))
     checked = check_submission(submission, seed)
-    return results(checked, time.perf_counter() - started)
+    board = leaderboard(submission.code, right_kernels(checked))
+    return results(checked, time.perf_counter() - started, board)
 
 
 def main(number: str, folder: str, file: str, seed: str = "0") -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from lessons.grading import gradescope, tables
 from lessons.grading.bank_audit import Outcome, audit
 from lessons.grading.check import Checked, check_submission
+from lessons.grading.kernel_code import ARCH, machine_code, right_kernels
 from lessons.grading.many import check_submissions
 from lessons.grading.registry import lessons, tasks_of
 from lessons.grading.report import Report, make_console
@@ -32,7 +33,20 @@ def check_aloud(
     report = Report()
     checked = check_submission(submission, seed, only, report.verdict)
     report.summary(checked.lesson, checked.verdicts)
+    show_machine_code(submission, checked, report)
     return checked
+
+
+def show_machine_code(submission: Submission, checked: Checked, report: Report) -> None:
+    """Prints what the compiler makes of the kernels that are right."""
+    if not (names := right_kernels(checked)):
+        return
+    report.line((f"\nCompiling {' and '.join(names)} for {ARCH}, no GPU is needed ...", "dim"))
+    rows, sentences = machine_code(submission.code, names)
+    for name, kernels in rows.items():
+        report.machine_code(name, kernels)
+    for sentence in sentences:
+        report.line((sentence, "dim"))
 
 
 def check_with_progress(
@@ -74,7 +88,8 @@ def write_tables(files: Sequence[Checked], csv: Path | None, markdown: Path | No
         tables.append_markdown(markdown, files)
 
 
-def write_gradescope(path: Path, checked: Checked, seconds: float) -> None:
+def write_gradescope(path: Path, submission: Submission, checked: Checked, seconds: float) -> None:
     """Writes Gradescope's results.json."""
-    found = gradescope.results(checked, seconds)
+    board = gradescope.leaderboard(submission.code, right_kernels(checked))
+    found = gradescope.results(checked, seconds, board)
     write_text(path, json.dumps(found, indent=1) + "\n")

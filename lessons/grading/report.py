@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from lessons.grading.judge import Verdict
+    from lessons.grading.kernel_code import Made
 
 INDENT = " " * 4
 WIDTH = 100
@@ -189,6 +190,27 @@ class Report:
         text: Text = Text.assemble(*parts)
         text.rstrip()
         self.console.print(text, soft_wrap=True)
+
+    def machine_code(self, name: str, kernels: Sequence[Made]) -> None:
+        """Prints what the compiler made of a kernel, beside the library's for the same thing."""
+        heads = ("instructions an element", "widest load", "store", "registers", "spilled")
+        rows = [
+            (
+                kernel.kernel,
+                f"{kernel.instructions_per_element:.1f}",
+                f"{kernel.load_bytes} bytes",
+                f"{kernel.store_bytes} bytes",
+                str(kernel.registers),
+                f"{kernel.spill_bytes} bytes",
+            )
+            for kernel in kernels
+        ]
+        table = [(name, *heads), *rows]
+        widths = [max(len(row[i]) for row in table) for i in range(len(heads) + 1)]
+        for number, row in enumerate(table):
+            cells = [text.rjust(width) for text, width in zip(row, widths, strict=True)]
+            cells[0] = row[0].ljust(widths[0])
+            self.line((f"{INDENT}{'  '.join(cells)}", "" if number else "dim"))
 
     def summary(self, lesson: int, verdicts: Sequence[Verdict]) -> None:
         """Prints how many tasks passed and what comes next."""

@@ -51,7 +51,8 @@ def check(arguments: Namespace) -> int:
     remember(arguments, files)
     outputs.write_tables(files, arguments.csv, arguments.markdown)
     if arguments.gradescope is not None:
-        outputs.write_gradescope(arguments.gradescope, files[0], time.perf_counter() - started)
+        seconds = time.perf_counter() - started
+        outputs.write_gradescope(arguments.gradescope, submissions[0], files[0], seconds)
     return int(not all(checked.passed for checked in files))
 
 
@@ -65,16 +66,15 @@ def read_all(arguments: Namespace) -> tuple[list[Submission], list[str] | None]:
         task_of(number)
     if arguments.lesson is not None:
         lesson(arguments.lesson)
-    submissions = []
+    found: dict[Path, Submission] = {}
     for text in arguments.what:
+        path, number = Path(text), arguments.lesson
         if is_number(text):
-            path = file_of(text, arguments.dir)
-            number = int(text.partition(".")[0])
+            path, number = file_of(text, arguments.dir), int(text.partition(".")[0])
             if "." in text:
                 only = [*(only or []), task_of(text).id]
-            submissions.append(read_submission(path, number))
-        else:
-            submissions.append(read_submission(Path(text), arguments.lesson))
+        found[path] = read_submission(path, number)
+    submissions = list(found.values())
     for submission in submissions:
         if only and all(int(n.partition(".")[0]) != submission.lesson for n in only):
             raise ValueError(

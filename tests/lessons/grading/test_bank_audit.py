@@ -64,8 +64,9 @@ def test_totals_and_the_table_count_everything() -> None:
         Outcome("99.2", "quadruple", 10, 3, 5, named=9, unnamed={"a": "b"}),
     ]
     found = total(outcomes)
-    assert found[:7] == (2, 30, 30, 20, 19, 5, 5)
+    assert found[:8] == (2, 30, 30, 20, 19, 5, 5, 0)
     assert found.good
+    assert not total([*outcomes, Outcome("99.3", "add_up", broken={"a": "bug"})]).good
     outcomes[1].named -= 1
     assert not total(outcomes).good  # 90%
     written = io.StringIO()

@@ -142,7 +142,8 @@ def test_wrong_calls_are_one_sentence(desk: Path, capsys: pytest.CaptureFixture[
     assert "nowhere.py: no such file" in refused(capsys, "check", "right.py", "nowhere.py")
     assert "is a folder; name the files in it" in refused(capsys, "check", ".")
     assert "say which lesson" in refused(capsys, "check", "nothing.py")
-    both = refused(capsys, "check", "right.py", "right.py", "--gradescope", "r.json")
+    (desk / "08_other.py").touch()
+    both = refused(capsys, "check", "right.py", "08_other.py", "--gradescope", "r.json")
     assert both == "--gradescope is for one file, got 2"
     assert "no exercise 8.99" in refused(capsys, "check", "right.py", "--only", "8.99")
     assert "--jobs must be at least 1" in refused(capsys, "check", "right.py", "--jobs", "0")
