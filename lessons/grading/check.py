@@ -102,7 +102,7 @@ class Checker:
     ) -> None:
         self.code, self.tasks, self.seed, self.sandbox = code, tasks, seed, sandbox
         self.tree, found = parsed(code)
-        self.problem = problem or found
+        self.problem, self.status = problem or found, "error"
         self.verdicts: dict[str, Verdict] = {}
 
     def run(
@@ -125,7 +125,7 @@ class Checker:
         """Returns a task's verdict; each is judged once."""
         if task.id not in self.verdicts:
             if self.problem:
-                found = Verdict(task.id, task.name, "error", message=self.problem)
+                found = Verdict(task.id, task.name, self.status, message=self.problem)
             else:
                 found = self.judge(task)
             self.verdicts[task.id] = found
@@ -140,12 +140,16 @@ class Checker:
         }
         assert self.sandbox is not None
         try:
-            verdict = judge_alone(self.sandbox, self.code, task, self.seed, replaced)
+            verdict, broken = judge_alone(self.sandbox, self.code, task, self.seed, replaced)
         except Exception as error:  # a bug of ours must not cost the other tasks
             if os.environ.get("MINIGPT_DEBUG"):
                 raise
             message = f"{OURS} ({type(error).__name__}: {error})."
             return Verdict(task.id, task.name, "error", message=message)
+        if broken is not None:  # it would end the same way for every task
+            self.status, self.problem = broken.status, cannot_be_run(broken)
+            found = Verdict(task.id, task.name, self.status, message=self.problem)
+            return replace(found, seconds=verdict.seconds, printed=verdict.printed)
         if verdict.status == "missing" and (near := self.nearly(task)):
             asked = f"{verdict.message} There is {near}: is it meant to be {task.name}?"
             return replace(verdict, message=asked)
@@ -165,18 +169,29 @@ class Checker:
 
 def judge_alone(
     sandbox: Sandbox, code: str, task: Task, seed: int, helpers: dict[str, str]
-) -> Verdict:
+) -> tuple[Verdict, worker.Stopped | None]:
     """Runs one task of a text in the sandbox and judges it.
 
     Args:
         helpers: {name: text} of what takes the place of the learner's own functions.
+
+    Returns:
+        the verdict; and why the file itself cannot be run, whatever the task, None if it can.
     """
     with sandbox.submission(
         code, task.name, task.drive, task.drive_options, task.forbidden, helpers
     ) as running:
         verdict = judge_task(task, lambda case: as_outcome(running.ask(case)), seed)
         verdict.printed = running.printed
-        return verdict
+        unusable = running.unusable
+    of_the_task = unusable is None or unusable.status in ("missing", "not_started", "forbidden")
+    return verdict, None if of_the_task else unusable
+
+
+def cannot_be_run(broken: worker.Stopped) -> str:
+    """Returns what a learner reads whose file ends in an error before any task is asked."""
+    where = f" beyond line {broken.line}" if broken.line else ""
+    return f"The file itself cannot be run{where}: {broken.message}"
 
 
 def as_outcome(found: worker.Answered | worker.Stopped) -> Outcome:

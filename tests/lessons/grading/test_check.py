@@ -121,7 +121,18 @@ def test_a_text_that_raises_on_import_is_an_error_with_its_line(sandbox: Sandbox
     found = check_text(f"{RIGHT}\nvalue = 1 / 0\n", TASKS, sandbox=sandbox)
     assert {verdict.status for verdict in found} == {"error"}
     line = RIGHT.count("\n") + 2
-    assert all(f"ine {line}" in v.message and "ZeroDivision" in v.message for v in found)
+    assert all(f"line {line}" in v.message and "ZeroDivision" in v.message for v in found)
+
+
+def test_a_file_that_cannot_be_run_is_run_once(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    whole = check.judge_task
+    monkeypatch.setattr(check, "judge_task", lambda t, *rest: asked.append(t.id) or whole(t, *rest))
+    found = check_text(f"{RIGHT}\nraise ValueError('no')\n", TASKS, sandbox=sandbox)
+    assert asked == ["99.1"]
+    assert len({verdict.message for verdict in found}) == 1
 
 
 def test_a_missing_function_with_a_similar_name_is_asked_about(sandbox: Sandbox) -> None:
