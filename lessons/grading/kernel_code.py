@@ -237,7 +237,7 @@ def launch(fn: Any, name: str) -> LaunchConfiguration:
 
 def load_kernel(text: str, name: str, folder: Path) -> Any:
     """Returns the kernel of a text, which must be in a file, since Triton reads that."""
-    path = folder / "learner_kernels.py"
+    path = folder / f"{name}.py"
     path.write_text(text, encoding="utf-8")
     spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None

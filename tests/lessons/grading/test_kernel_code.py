@@ -57,7 +57,7 @@ def test_a_kernel_s_text_is_itself_and_what_it_calls() -> None:
 )
 def test_a_kernel_that_leaves_triton_s_language_is_refused(body: str) -> None:
     code = f"{HEAD}import os\n\n@triton.jit\ndef quantize_kernel(x):\n    {body}\n"
-    with pytest.raises(ValueError, match=r"cannot use|can use tl only|needs line 3"):
+    with pytest.raises(ValueError, match=r"cannot use|can use tl only|needs line 4"):
         kernel_text(code, "quantize_kernel")
 
 
