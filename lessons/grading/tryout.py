@@ -170,12 +170,11 @@ def try_task(task: Task, seed: int = 0) -> bool:
             ):
                 say(f"{name} is accepted")
     if len(task.bank.mistakes) < 6 or len(task.bank.answers) < 2:
-        say(
-            f"has {len(task.bank.mistakes)} mistakes (6 wanted) and {len(task.bank.answers)} answers (2)"
-        )
+        say(f"has {len(task.bank.mistakes)} mistakes of 6, {len(task.bank.answers)} answers of 2")
     seconds = time.perf_counter() - started
     print(
-        f"{task.id} {task.name}: {len(cases)} cases, {len(task.bank.mistakes)} mistakes, {seconds:.2f} s"
+        f"{task.id} {task.name}: {len(cases)} cases, {len(task.bank.mistakes)} mistakes, "
+        f"{seconds:.2f} s"
     )
     return good
 
