@@ -18,6 +18,7 @@ import json
 import os
 import socket
 import sys
+import tempfile
 import traceback
 import types
 from collections.abc import Callable
@@ -66,6 +67,7 @@ def import_all(settings: Settings) -> None:
     for name in OWN:
         importlib.import_module(f"lessons.grading.{name}")
     sys.modules["torch"].set_num_threads(1)  # a process that has threads must not fork
+    tempfile.tempdir = os.getcwd()  # some modules ask for it, which else tries to write
 
 
 def zygote(settings: Settings, control: socket.socket) -> None:
