@@ -78,7 +78,7 @@ class Trial:
         if self.stopped or not isinstance(self.outcome, Answered):
             return {}
         got, want = self.outcome.answer, self.want
-        pairs = {}
+        pairs: dict[Place, tuple[Any, Any]] = {}
         ours, theirs = got.get("result"), want["result"]
         if self.task.view is not None:
             try:
@@ -130,7 +130,8 @@ def is_record(value: Any) -> bool:
     """Tells whether a tuple or list is several results rather than one sequence."""
     if any(map(is_array, value)):
         return len(value) <= 16
-    return isinstance(value, tuple) and 2 <= len(value) <= 5
+    pair_of_ids = len(value) == 2 and all(type(item) is int for item in value)
+    return isinstance(value, tuple) and 2 <= len(value) <= 5 and not pair_of_ids
 
 
 class Experiment:

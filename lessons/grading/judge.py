@@ -23,7 +23,7 @@ from lessons.grading.trusted import expected
 
 Ask = Callable[[Case], Outcome]
 
-HOPELESS = 3  # exceptions in a row after which no further case is asked
+LOOKS_LIKE = "Where it is wrong, your answer is that of a known mistake:"
 
 
 @dataclass
@@ -179,7 +179,7 @@ def explain(verdict: Verdict, known: Recognised | None, experiment: Experiment) 
     sentences = [finding.sentence for finding in verdict.findings]
     verdict.kinds = tuple(finding.kind for finding in verdict.findings)
     if known is not None:
-        sentences.insert(0, f"This looks like a known mistake: {known.mistake.sentence}")
+        sentences.insert(0, f"{LOOKS_LIKE} {known.mistake.sentence}")
         verdict.kinds = ("looks like", *verdict.kinds)
     verdict.message = " ".join(sentences)
 

@@ -25,11 +25,21 @@ EACH: tuple[Family, ...] = (
 )  # fmt: skip
 # Features by which two ways through the code may part.
 TELLING = (
-    r" is (None|given|True|False|0|not 0|negative|left at its default|not its default.*"
-    r"|float64|float16|bfloat16|not contiguous.*|(larger|smaller) than .*)$"
+    r"(?: is| has) (None|given|True|False|0|not 0|negative|left at its default|not its default.*"
+    r"|\d dimensions|float64|float16|bfloat16|not contiguous.*|(larger|smaller) than .*)$"
 )
 KINDS = 14  # ways to divide the failing inputs that are tried
 LOWER = 12  # by so much a finding about a part ranks lower
+
+
+def results(experiment: Experiment, family: Family) -> list[Finding]:
+    """Returns what a family finds; one that fails is noted, and the others go on."""
+    found: list[Finding] = []
+    try:
+        found.extend(family(experiment))
+    except Exception as error:  # an answer may be so strange that a family does not foresee it
+        experiment.problems.append((family.__name__, error))
+    return found
 
 
 def by_parts(experiment: Experiment) -> Iterator[Finding]:
@@ -50,7 +60,7 @@ def by_parts(experiment: Experiment) -> Iterator[Finding]:
         part = copy.copy(experiment)
         part.trials = chosen
         for family in EACH:
-            for finding in family(part):
+            for finding in results(part, family):
                 if finding.rank >= TERM:
                     yield restricted(finding, name)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
@@ -54,28 +55,36 @@ def conditions(experiment: Experiment) -> Iterator[Finding]:
         clear = sum(1 for value, wrong in known if not value and not wrong)
         if hits < len(failing) or hits < 2 or clear < 2:
             continue
-        plain = 1.0 - order / 1000
-        unclear = 0 if len(failing) >= 3 and len(passing) >= 3 else -10
+        rank = WHERE + 1.0 - order / 1000 - (0 if min(len(failing), len(passing)) >= 3 else 10)
+        weak = 12 if is_only_large(phrase) else 0  # what is large enough to show any mistake
         if spared == 0:
-
-            def exact(trial: Trial, test: Test = test) -> bool | None:
-                value = test(trial)
-                return None if value is None else value == trial.wrong
-
-            text = f"It is wrong where {phrase.strip()}, and right elsewhere."
-            yield Finding("condition", WHERE + plain + unclear, text, exact, "where")
+            yield condition(phrase, "", test, rank - weak, hits, hits)
         elif clear >= 4 and hits >= spared:
-
-            def needed(trial: Trial, test: Test = test) -> bool | None:
-                value = test(trial)
-                return None if value is None or not trial.wrong else value
-
-            text = f"It goes wrong only where {phrase.strip()}, though not always there."
-            yield Finding("needed condition", WHERE - 15 + plain + unclear, text, needed, "where")
-            yield from narrowed(experiment, phrase, test, WHERE - 2 + plain + unclear)
+            yield condition(phrase, "needed ", test, rank - 15 - 2 * weak, hits, hits + spared)
+            yield from narrowed(experiment, phrase, test, rank - 3 - weak, hits)
 
 
-def narrowed(experiment: Experiment, phrase: str, test: Test, rank: float) -> Iterator[Finding]:
+def is_only_large(phrase: str) -> bool:
+    """Tells whether a condition says no more than that there is more than one of something."""
+    return (
+        re.search(r"(\bsize\(|\blen\(|numel|number of).*(is not 1|differs from|at least)", phrase)
+        is not None
+    )
+
+
+def condition(phrase: str, kind: str, test: Test, rank: float, wrong: int, of: int) -> Finding:
+    """Returns the finding that only inputs of one kind go wrong, so many of those tried."""
+
+    def holds(trial: Trial) -> bool | None:
+        return test(trial) if trial.wrong else None
+
+    text = f"It goes wrong only where {phrase.strip()} ({wrong} of {of} such inputs tried)."
+    return Finding(f"{kind}condition", rank, text, holds, "where")
+
+
+def narrowed(
+    experiment: Experiment, phrase: str, test: Test, rank: float, hits: int
+) -> Iterator[Finding]:
     """Yields the condition with a second one that takes out the inputs it spares."""
     spared = [t for t in experiment.passing if test(t)]
     for second in dict.fromkeys(name for t in experiment.failing for name in flags_of(t)):
@@ -86,10 +95,9 @@ def narrowed(experiment: Experiment, phrase: str, test: Test, rank: float) -> It
 
         def both(trial: Trial, second: str = second) -> bool | None:
             one, two = test(trial), flags_of(trial).get(second)
-            return None if one is None or two is None else (one and two) == trial.wrong
+            return None if one is None or two is None else one and two
 
-        text = f"It is wrong where {phrase.strip()} and {second.strip()}, and right elsewhere."
-        yield Finding("condition", rank, text, both, "where")
+        yield condition(f"{phrase.strip()} and {second.strip()}", "", both, rank, hits, hits)
         return
 
 
@@ -98,11 +106,16 @@ def flag_tests(experiment: Experiment) -> dict[str, Test]:
     rows = [(flags(trial), trial.wrong) for trial in experiment.trials]
     names = dict.fromkeys(name for row, wrong in rows if wrong for name in row)
     return {
-        name: lambda trial, name=name: flags_of(trial).get(name)
+        name: partial(flag, name=name)
         for name in names
         if all(row.get(name, True) for row, wrong in rows if wrong)
         and any(row.get(name) is False for row, wrong in rows if not wrong)
     }
+
+
+def flag(trial: Trial, name: str) -> bool | None:
+    """Returns one of a trial's flags, None if it has none of that name."""
+    return flags_of(trial).get(name)
 
 
 def flags_of(trial: Trial) -> dict[str, bool]:

@@ -10,7 +10,7 @@ import torch
 
 from lessons.grading.diagnosis.finding import EXACT, Finding, family
 from lessons.grading.diagnosis.series import as_tensor, fingerprint
-from lessons.grading.diagnosis.words import listing, value
+from lessons.grading.diagnosis.words import listing, ordinal, value
 
 if TYPE_CHECKING:
     from lessons.grading.experiment import Experiment, Trial
@@ -97,6 +97,26 @@ def exchanged_results(experiment: Experiment) -> Iterator[Finding]:
     if len(found) >= 2 and all(found):
         text = "The results are right and come back in the wrong order."
         yield Finding("results exchanged", EXACT + 6, text, exchanged)
+
+
+@family
+def one_for_another(experiment: Experiment) -> Iterator[Finding]:
+    """One of several results is what another should be."""
+    failing = [t for t in experiment.failing if not t.stopped]
+    for i, j in itertools.permutations(range(4), 2):
+
+        def holds(trial: Trial, i: int = i, j: int = j) -> bool | None:
+            if not trial.wrong or ("result", j) not in trial.pairs:
+                return None
+            got, want = trial.pairs.get(("result", i), (None, None))
+            if got is None or same(experiment, got, want):
+                return None
+            return same(experiment, got, trial.pairs[("result", j)][1])
+
+        found = [verdict for t in failing if (verdict := holds(t)) is not None]
+        if len(found) >= 2 and all(found):
+            text = f"The {ordinal(i)} result is what should be the {ordinal(j)}."
+            yield Finding("one result for another", EXACT + 3, text, holds)
 
 
 @family

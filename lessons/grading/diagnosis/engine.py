@@ -25,15 +25,16 @@ from lessons.grading.diagnosis import (  # noqa: F401  (importing a family regis
     stops,
     terms,
 )
-from lessons.grading.diagnosis.by_parts import by_parts
-from lessons.grading.diagnosis.finding import FAMILIES, HINT, TERM, Family, Finding
+from lessons.grading.diagnosis.by_parts import by_parts, results
+from lessons.grading.diagnosis.finding import FAMILIES, HINT, TERM, Finding
 
 if TYPE_CHECKING:
     from lessons.grading.experiment import Experiment, Trial
 
 FRESH = 10  # inputs on which a finding is tested
 TESTING = 0.4  # seconds for the tests, beyond the budget
-ENOUGH_WRONG = 5  # wrong answers that are collected before anything is said
+AGREED = 3  # answers that must agree with a finding, while none contradicts it
+ENOUGH_WRONG = 6  # wrong answers that are collected before anything is said
 
 
 def diagnose(experiment: Experiment) -> list[Finding]:
@@ -49,16 +50,6 @@ def diagnose(experiment: Experiment) -> list[Finding]:
         experiment.give_time(TESTING)
         said = choose(experiment, found, fresh)
     return said
-
-
-def results(experiment: Experiment, family: Family) -> list[Finding]:
-    """Returns what a family finds; one that fails is noted, and the others go on."""
-    found: list[Finding] = []
-    try:
-        found.extend(family(experiment))
-    except Exception as error:  # an answer may be so strange that a family does not foresee it
-        experiment.problems.append((family.__name__, error))
-    return found
 
 
 def choose(experiment: Experiment, found: list[Finding], fresh: list[Trial]) -> list[Finding]:
@@ -88,8 +79,8 @@ def adds(first: Finding, second: Finding) -> bool:
 
 def collect(experiment: Experiment) -> None:
     """Asks random inputs until there are some wrong answers to look at."""
-    for i in range(12):
-        if len(experiment.failing) >= ENOUGH_WRONG or experiment.asks_left < 2 * FRESH:
+    for i in range(30):
+        if len(experiment.failing) >= ENOUGH_WRONG or experiment.asks_left < 0.6 * experiment.asks:
             return
         if (trial := experiment.ask(experiment.draw((1, 2, 4)[i % 3]), drawn=True)) is not None:
             experiment.trials.append(trial)
@@ -104,8 +95,8 @@ def stands(experiment: Experiment, finding: Finding, fresh: list[Trial]) -> bool
             trial = experiment.ask(experiment.draw((4, 2, 1)[i % 3]), drawn=True)
             if trial is not None:
                 fresh.append(trial)
-    confirmed = 0
-    for number, trial in enumerate([*fresh, *experiment.trials]):
+    agreed = 0
+    for trial in [*fresh, *experiment.trials]:
         try:
             verdict = finding.holds(trial)
         except Exception as error:
@@ -113,5 +104,5 @@ def stands(experiment: Experiment, finding: Finding, fresh: list[Trial]) -> bool
             return False
         if verdict is False:
             return False
-        confirmed += verdict is True and number < len(fresh)
-    return confirmed > 0 or sum(trial.wrong for trial in fresh) < 3
+        agreed += verdict is True
+    return agreed >= AGREED

@@ -154,9 +154,9 @@ def of_sizes(trial: Trial) -> Iterator[tuple[str, bool]]:
         yield f"{a} differs from {b}", x != y
         yield f"{a} is larger than {b}", x > y
         yield f"{a} is smaller than {b}", x < y
-        if y > 1:
+        if 1 < y <= x:
             yield f"{a} is not a multiple of {b}", x % y != 0
-        if x > 1:
+        if 1 < x <= y:
             yield f"{b} is not a multiple of {a}", y % x != 0
     floats = {n: v for n, v in scalars(trial).items() if n in trial.named and n not in whole}
     for (a, x), (b, y) in itertools.combinations(floats.items(), 2):
@@ -202,7 +202,7 @@ def of_answer(trial: Trial) -> Iterator[tuple[str, bool]]:
 
 def measures(trial: Trial) -> dict[str, float]:
     """Returns numbers of the inputs by name: arguments, sizes, largest numbers."""
-    found = scalars(trial)
+    found: dict[str, float] = dict(scalars(trial))
     for slot in trial.slots:
         x = as_tensor(slot.value)
         if x is not None and x.dtype != torch.bool and x.dim() and x.numel():

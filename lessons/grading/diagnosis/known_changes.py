@@ -146,15 +146,22 @@ MENDING: list[tuple[str, str, Callable[[Tensor, int], Tensor]]] = [
 # fmt: on
 
 
-def known_changes(truth: bool, dims: int | None, axes: dict[str, str]) -> Iterator[Relation]:
+FOR_WHOLE = ("sign", "complement", "absolute value", "clipped")
+
+
+def known_changes(
+    truth: bool, whole: bool, dims: int | None, axes: dict[str, str]
+) -> Iterator[Relation]:
     """Yields the relations that make sense.
 
     Args:
         truth: whether the answers are truth values.
+        whole: whether they are whole numbers, of which roots and the like fit by chance.
         dims: the number of their dimensions; None if it varies.
         axes: the names of the dimensions, see `Task.axes`.
     """
-    yield from [OPPOSITE] if truth else ELEMENTWISE
+    single = [r for r in ELEMENTWISE if not whole or r.kind in FOR_WHOLE]
+    yield from [OPPOSITE] if truth else single
     if not dims:
         return
     places = [axis_name(axes, "->", axis, dims) for axis in range(dims)]

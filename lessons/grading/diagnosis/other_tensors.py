@@ -88,6 +88,8 @@ def exchanged(name: str, a: int, b: int) -> Substitute:
         return v.transpose(a, b).contiguous()
 
     def back(result: Any, trial: Trial) -> Any:
+        if isinstance(result, (tuple, list)):
+            return type(result)(back(part, trial) for part in result)
         return result.transpose(a, b)
 
     phrase = f"axes {a} and {b} of {name} had changed places: you work along the wrong one"
@@ -111,4 +113,8 @@ def in_memory_order(v: torch.Tensor) -> torch.Tensor:
     """Returns a view's numbers as they lie in memory; the same tensor if that is their order."""
     if v.is_contiguous():
         return v
-    return v.permute(sorted(range(v.dim()), key=lambda i: -v.stride(i))).contiguous().view(v.shape)
+    return (
+        v.permute(sorted(range(v.dim()), key=lambda i: v.stride()[i], reverse=True))
+        .contiguous()
+        .view(v.shape)
+    )

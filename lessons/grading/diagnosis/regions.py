@@ -97,11 +97,11 @@ def by_index(points: list[Point], axes: dict[str, str]) -> Iterator[Pattern]:
             yield Pattern(f"at {phrase}{where}", at, bonus)
         for name, (bonus, phrase, group) in itertools.product(whole[:12], GROUPS):
             yield Pattern(phrase.format(s=name) + where, grouped(axis, name, group), bonus)
-    for (a, b), (bonus, phrase, test) in itertools.product(
+    for (a, b), (bonus, phrase, of_two) in itertools.product(
         itertools.combinations(range(dims), 2), DIAGONALS
     ):
 
-        def diagonal(p: Point, a: int = a, b: int = b, test: Callable = test) -> Tensor:
+        def diagonal(p: Point, a: int = a, b: int = b, test: Callable = of_two) -> Tensor:
             return test(index(p, a), index(p, b), p.want.size(b) - p.want.size(a))
 
         yield Pattern(phrase + ("" if dims == 2 else f" of axes {a} and {b}"), diagonal, bonus)

@@ -59,7 +59,7 @@ def relations(experiment: Experiment) -> Iterator[Finding]:
         dims = {p.want.dim() for p in points}
         truth = points[0].want.dtype == torch.bool
         same_dims = dims.pop() if len(dims) == 1 else None
-        for relation in known_changes(truth, same_dims, experiment.task.axes):
+        for relation in known_changes(truth, whole(points[0]), same_dims, experiment.task.axes):
             if not all(related(experiment, relation, p) for p in points):
                 continue
 

@@ -10,6 +10,7 @@ import itertools
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -74,13 +75,29 @@ def scalars(trial: Trial) -> dict[str, float]:
                 found[slot.name] = float(value)
         elif isinstance(value, (list, tuple, str, dict, set)):
             sizes[f"len({slot.name})"] = float(len(value))
-            if isinstance(value, tuple) and len(value) <= 4 and all(map(_plain, value)):
+            if isinstance(value, tuple) and len(value) <= 4 and all(map(_is_float, value)):
                 found.update({f"{slot.name}[{i}]": float(item) for i, item in enumerate(value)})
-    return {**found, **named_sizes, **sizes}
+    return {**found, **named_sizes, **sizes, **counts(trial)}
 
 
-def _plain(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+def _is_float(value: Any) -> bool:
+    return isinstance(value, float) and math.isfinite(value)
+
+
+def counts(trial: Trial) -> dict[str, float]:
+    """Returns how many entries of masks are True, and how many ids are not a given number."""
+    found: dict[str, float] = {}
+    numbers = {s.name: s.value for s in trial.slots if type(s.value) is int}
+    for slot in trial.slots:
+        x = slot.value
+        if not isinstance(x, torch.Tensor) or x.dtype.is_floating_point or x.dim() == 0:
+            continue
+        if x.dtype == torch.bool:
+            found[f"the number of True in {slot.name}"] = float(x.sum())
+        for name, one in numbers.items() if x.dtype != torch.bool else ():
+            text = f"the number of {slot.name} that are not {name}"
+            found[text] = float((x != one).sum())
+    return found
 
 
 def columns(trials: Sequence[Trial]) -> dict[str, list[float]]:
@@ -100,37 +117,51 @@ class Expression(NamedTuple):
     of: Callable[[Mapping[str, float]], float]
 
 
+SINGLE: list[tuple[str, Callable[[float], float]]] = [
+    ("{n}", lambda v: v),
+    ("{n} + 1", lambda v: v + 1),
+    ("{n} - 1", lambda v: v - 1),
+    ("{n} / ({n} - 1)", lambda v: v / (v - 1)),
+    ("({n} - 1) / {n}", lambda v: (v - 1) / v),
+    ("sqrt({n} / ({n} - 1))", lambda v: math.sqrt(v / (v - 1))),
+    ("sqrt(({n} - 1) / {n})", lambda v: math.sqrt(1 - 1 / v)),
+    ("{n} / ({n} + 1)", lambda v: v / (v + 1)),
+    ("({n} + 1) / {n}", lambda v: (v + 1) / v),
+    ("1 / ({n} + 1)", lambda v: 1 / (v + 1)),
+    ("1 / ({n} - 1)", lambda v: 1 / (v - 1)),
+    ("1 - {n}", lambda v: 1 - v),
+    ("1 / (1 - {n})", lambda v: 1 / (1 - v)),
+    ("log({n})", math.log),
+    ("2^{n}", lambda v: 2.0**v),
+    ("1 / 2^{n}", lambda v: 2.0**-v),
+]
+PAIRS: list[tuple[str, Callable[[float, float], float]]] = [
+    ("{a} + {b}", lambda v, w: v + w),
+    ("{a} - {b}", lambda v, w: v - w),
+    ("({a} - {b}) / {a}", lambda v, w: (v - w) / v),
+]
+
+
 def expressions(names: Sequence[str]) -> Iterator[Expression]:
     """Yields what can be made of numbers by adding and taking roots, the simplest first."""
-    for n in names:
-        yield Expression(n, lambda row, n=n: row[n])
-    for n in names:
-        m = inner(n)
-        yield Expression(f"{m} + 1", lambda row, n=n: row[n] + 1)
-        yield Expression(f"{m} - 1", lambda row, n=n: row[n] - 1)
-        yield Expression(f"{m} / ({m} - 1)", lambda row, n=n: row[n] / (row[n] - 1))
-        yield Expression(f"({m} - 1) / {m}", lambda row, n=n: (row[n] - 1) / row[n])
-        yield Expression(
-            f"sqrt({m} / ({m} - 1))", lambda row, n=n: math.sqrt(row[n] / (row[n] - 1))
-        )
-        yield Expression(f"sqrt(({m} - 1) / {m})", lambda row, n=n: math.sqrt(1 - 1 / row[n]))
-        yield Expression(f"{m} / ({m} + 1)", lambda row, n=n: row[n] / (row[n] + 1))
-        yield Expression(f"({m} + 1) / {m}", lambda row, n=n: (row[n] + 1) / row[n])
-        yield Expression(f"1 / ({m} + 1)", lambda row, n=n: 1 / (row[n] + 1))
-        yield Expression(f"1 / ({m} - 1)", lambda row, n=n: 1 / (row[n] - 1))
-        yield Expression(f"1 - {m}", lambda row, n=n: 1 - row[n])
-        yield Expression(f"1 / (1 - {m})", lambda row, n=n: 1 / (1 - row[n]))
-        yield Expression(f"log({n})", lambda row, n=n: math.log(row[n]))
-        yield Expression(f"2^{m}", lambda row, n=n: 2.0 ** row[n])
-        yield Expression(f"1 / 2^{m}", lambda row, n=n: 2.0 ** -row[n])
-    for a, b in itertools.permutations(names, 2):
-        if a < b:
-            yield Expression(f"{inner(a)} + {inner(b)}", lambda row, a=a, b=b: row[a] + row[b])
-        yield Expression(f"{inner(a)} - {inner(b)}", lambda row, a=a, b=b: row[a] - row[b])
-        yield Expression(
-            f"({inner(a)} - {inner(b)}) / {inner(a)}",
-            lambda row, a=a, b=b: (row[a] - row[b]) / row[a],
-        )
+    for (text, f), name in itertools.product(SINGLE, names):
+        yield Expression(text.format(n=inner(name)), partial(_one, name, f))
+    for (text, g), (a, b) in itertools.product(PAIRS, itertools.permutations(names, 2)):
+        yield Expression(text.format(a=inner(a), b=inner(b)), partial(_two, a, b, g))
+
+
+def _one(name: str, f: Callable[[float], float], row: Mapping[str, float]) -> float:
+    return f(row[name])
+
+
+def _two(a: str, b: str, g: Callable[[float, float], float], row: Mapping[str, float]) -> float:
+    return g(row[a], row[b])
+
+
+def _product(
+    k: float, names: Sequence[str], exponents: Sequence[float], row: Mapping[str, float]
+) -> float:
+    return k * math.prod(row[n] ** e for n, e in zip(names, exponents, strict=True))
 
 
 def inner(name: str) -> str:
@@ -150,21 +181,14 @@ def monomials(
             return
         for names in itertools.combinations(usable, count):
             for exponents in itertools.product(powers, repeat=count):
-                if count == 2 and len({abs(e) for e in exponents}) > 1:
-                    continue
                 product = np.ones_like(target)
                 for name, exponent in zip(names, exponents, strict=True):
                     product = product * usable[name] ** exponent
                 ratios = target / product
                 k = float(np.median(ratios))
                 if k and np.all(np.abs(ratios - k) <= rtol * abs(k)) and (said := coefficient(k)):
-                    yield Expression(
-                        product_name(said, names, exponents),
-                        lambda row, k=k, names=names, exponents=exponents: (
-                            k
-                            * math.prod(row[n] ** e for n, e in zip(names, exponents, strict=True))
-                        ),
-                    )
+                    name = product_name(said, names, exponents)
+                    yield Expression(name, partial(_product, k, names, exponents))
 
 
 def coefficient(k: float) -> str:
@@ -180,7 +204,8 @@ def coefficient(k: float) -> str:
 def product_name(k: str, names: Sequence[str], exponents: Sequence[float]) -> str:
     """Returns "2 * a * b / (c * sqrt(d))"."""
     form = {0.5: "sqrt({})", 1: "{}", 2: "{}^2"}
-    above, below = [], []
+    above: list[str] = []
+    below: list[str] = []
     for name, exponent in zip(names, exponents, strict=True):
         bare = name if abs(exponent) == 0.5 else inner(name)
         (above if exponent > 0 else below).append(form[abs(exponent)].format(bare))

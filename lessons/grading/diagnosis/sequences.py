@@ -54,6 +54,8 @@ MENDINGS: list[Row] = [  # want = change(got)
      lambda g: list(dict.fromkeys(g))),
     (EXACT + 1, "empty kept", "There are empty entries; without them it is right.",
      lambda g: [x for x in g if len(x)]),
+    (EXACT + 1, "not joined", "The parts are right and lists of their own: they have to be joined.",
+     lambda g: [x for item in g for x in item]),
     (EXACT + 0, "two too many at the end", "There are two entries too many at the end.",
      lambda g: g[:-2]),
     (EXACT + 0, "not sorted", "The entries are right and not sorted.", sorted),
@@ -75,16 +77,23 @@ def pair_of(trial: Trial, place: tuple) -> tuple[list, list] | None:
         got = got.items
     if not isinstance(got, (list, tuple)) or not isinstance(want, (list, tuple)):
         return None
-    if any(hasattr(item, "dtype") for item in [*got, *want]):
+    if holds_arrays(got) or holds_arrays(want):
         return None
     return None if plain(got) == plain(want) else (list(got), list(want))
+
+
+def holds_arrays(items: Any) -> bool:
+    """Tells whether there are tensors or arrays somewhere in a list."""
+    return hasattr(items, "dtype") or (
+        isinstance(items, (list, tuple)) and any(map(holds_arrays, items))
+    )
 
 
 def fits(change: Change, before: list, after: list) -> bool:
     """Tells whether a change makes one list of another; entries may be lists or tuples."""
     try:
         return plain(change(before)) == plain(after)
-    except TypeError:
+    except (TypeError, RuntimeError):
         return False
 
 
@@ -151,13 +160,14 @@ def contents(place: tuple, who: str, trials: list[Trial]) -> Iterator[Finding]:
             yield Finding(f"list: {kind}", rank, text.format(who=who), holds)
             return
     pairs = [pair for t in trials if (pair := pair_of(t, place)) is not None]
+    longer = {len(got) > len(want) for got, want in pairs}
+    if all(len(got) != len(want) for got, want in pairs) and len(longer) == 1:
+        way = "longer" if longer.pop() else "shorter"
+        got, want = pairs[0]
+        text = f"{who} is always {way} than it should be, once {len(got)} entries for {len(want)}."
+        yield Finding("list: length", HINT + 2, text)
     if all(len(got) == len(want) for got, want in pairs):
-        wrong = [
-            [i for i, (a, b) in enumerate(zip(*pair, strict=True)) if a != b] for pair in pairs
-        ]
-        if all(len(places) == 1 for places in wrong):
-            yield Finding(
-                "list: one entry",
-                HINT + 8,
-                "One entry is wrong in each case, the others are right.",
-            )
+        wrong = [sum(a != b for a, b in zip(*pair, strict=True)) for pair in pairs]
+        if set(wrong) == {1}:
+            text = "One entry is wrong in each case, and the others are right."
+            yield Finding("list: one entry", HINT + 8, text)

@@ -59,9 +59,11 @@ def shapes(experiment: Experiment) -> Iterator[Finding]:
             if any(m is None for m in made):
                 continue
             right = all(
-                m is not None and agree(m, want, 4 * experiment.tolerance(m, want))
-                for m, (_, want) in zip(made, pairs, strict=True)
+                m is None or is_right(experiment, m, w)
+                for m, (_, w) in zip(made, pairs, strict=True)
             )
+            if not right and mending.kind not in ALONE:
+                continue
             then = "and it is right" if right else "though the numbers are wrong even then"
 
             def holds(
@@ -72,7 +74,35 @@ def shapes(experiment: Experiment) -> Iterator[Finding]:
 
             rank = EXACT + 3 if right else FORM
             yield Finding(f"shape: {mending.kind}", rank, f"{first}: {mending.said} {then}.", holds)
+        yield from shorter(experiment, first, pairs)
         yield Finding("shape", FORM - 2, f"{first}.")
+
+
+# What is said of the shape even if the numbers are wrong, too.
+ALONE = ("transposed", "one dimension too many", "a dimension is missing")
+
+
+def is_right(experiment: Experiment, got: Tensor, want: Tensor) -> bool:
+    """Compares two tensors of one shape."""
+    return agree(got, want, 4 * experiment.tolerance(got, want))
+
+
+def shorter(
+    experiment: Experiment, first: str, pairs: list[tuple[Tensor, Tensor]]
+) -> Iterator[Finding]:
+    """Yields that the first or the last along an axis is missing and the others are right."""
+    axes = range(-1, -1 - min(want.dim() for _, want in pairs), -1)
+    for axis, (start, name) in itertools.product(axes, ((0, "last"), (1, "first"))):
+        if all(
+            got.dim() == want.dim()
+            and got.size(axis) == want.size(axis) - 1
+            and want.narrow(axis, start, got.size(axis)).shape == got.shape
+            and is_right(experiment, got, want.narrow(axis, start, got.size(axis)))
+            for got, want in pairs
+        ):
+            where = f"axis {axis}" if axis < -1 else "the last axis"
+            text = f"{first}: along {where} the {name} is missing, and the others are right."
+            yield Finding("shape: too short", EXACT + 3, text)
 
 
 def mendings(pairs: list[tuple[Tensor, Tensor]], axes: dict[str, str]) -> Iterator[Mending]:
@@ -80,8 +110,11 @@ def mendings(pairs: list[tuple[Tensor, Tensor]], axes: dict[str, str]) -> Iterat
     got, want = pairs[0]
     if got.dim() == want.dim():
         yield from permuted(want.dim(), axes)
-        for axis in range(want.dim()):
-            yield from resized(pairs, axis, axis_name(axes, "->", axis, want.dim()))
+    if all(g.dim() == w.dim() for g, w in pairs):
+        same = len({w.dim() for _, w in pairs}) == 1
+        for axis in range(-1, -1 - min(w.dim() for _, w in pairs), -1):
+            name = axis_name(axes, "->", want.dim() + axis, want.dim())
+            yield from resized(pairs, axis, name if same else f"axis {axis}")
     for axis in range(max(got.dim(), want.dim())):
         if got.dim() == want.dim() + 1:
             yield from too_many(axis)
@@ -135,7 +168,7 @@ def mean(x: Tensor, axis: int, keepdim: bool = False) -> Tensor:
 
 def resized(pairs: list[tuple[Tensor, Tensor]], axis: int, name: str) -> Iterator[Mending]:
     """Yields what is too long along one axis."""
-    off = {got.size(axis) - want.size(axis) for got, want in pairs if got.dim() > axis}
+    off = {got.size(axis) - want.size(axis) for got, want in pairs}
     if len(off) == 1 and 0 < (k := off.pop()) <= 2:
 
         def without_end(x: Tensor, w: Tensor) -> Tensor:

@@ -94,7 +94,7 @@ def test_a_mistake_that_only_looks_like_one_is_not_named() -> None:
 
     verdict = judge_task(TASK, asking(wrong))
     assert verdict.mistake is None
-    assert "You divide by alpha." in verdict.message
+    assert "that of a known mistake: You divide by alpha." in verdict.message
     assert verdict.kinds[0] == "looks like"
 
 
