@@ -407,3 +407,7 @@ course.compare("GPT-3, weights of the sources", "100%", weights, "each is rounde
 
 # %%
 course.finish()
+
+# %% [markdown]
+# Now you: count pairs, merge them, encode. `minigpt exercise start 1` writes the stubs, and
+# `minigpt exercise check 1` says what your code computes.

@@ -413,3 +413,7 @@ gpt1 = GPTConfig(vocab_size=40478, block_size=512, n_layer=12, n_head=12, n_embd
 inside = MLP(gpt1).c_fc.out_features
 course.compare("GPT-1: feed-forward width", 3072, inside, verdict(inside == 3072))
 course.finish()
+
+# %% [markdown]
+# Now you: masks, heads, attention. `minigpt exercise start 2` writes the stubs, and
+# `minigpt exercise check 2` says what your code computes.

@@ -338,3 +338,7 @@ else:
 
 # %%
 course.finish()
+
+# %% [markdown]
+# Now you: GELU, layer norm, the loss, a block. `minigpt exercise start 3` writes the stubs, and
+# `minigpt exercise check 3` says what your code computes.

@@ -347,3 +347,7 @@ course.compare(
     "bear larger steps, and small batches make more of them from the same text",
 )
 course.finish()
+
+# %% [markdown]
+# Now you: the schedule, clipping, AdamW. `minigpt exercise start 4` writes the stubs, and
+# `minigpt exercise check 4` says what your code computes.

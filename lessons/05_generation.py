@@ -457,3 +457,7 @@ course.finish()
 # %% [markdown]
 # What to take along: greedy decoding is for answers, sampling is for prose; cut the tail; keep the
 # keys and values. And a small model is not asked, it is **trained** for what it should do.
+
+# %% [markdown]
+# Now you: temperature, top-k, top-p, a cache. `minigpt exercise start 5` writes the stubs, and
+# `minigpt exercise check 5` says what your code computes.

@@ -397,3 +397,7 @@ course.compare(
     "the published description is wrong because the mean is geometric, times the brevity penalty",
 )
 course.finish()
+
+# %% [markdown]
+# Now you: ROUGE and BLEU from n-grams up. `minigpt exercise start 6` writes the stubs, and
+# `minigpt exercise check 6` says what your code computes.

@@ -339,3 +339,7 @@ course.compare(
     verdict(both["bits"] < states["translation"]["bits"], "rehearsal did not help"),
 )  # fmt: skip
 course.finish()
+
+# %% [markdown]
+# Now you: masked prompts, packed and padded rows. `minigpt exercise start 7` writes the stubs, and
+# `minigpt exercise check 7` says what your code computes.

@@ -335,3 +335,7 @@ course.compare(
 )  # fmt: skip
 course.compare("merged and unmerged", "the base model again", restored, "reproduced, to the bit")
 course.finish()
+
+# %% [markdown]
+# Now you: LoRA from its start to merging. `minigpt exercise start 8` writes the stubs, and
+# `minigpt exercise check 8` says what your code computes.

@@ -444,3 +444,7 @@ for (name, shape), group in zip(LLAMA_2.items(), (128, 128, 32), strict=True):
 
 # %%
 course.finish()
+
+# %% [markdown]
+# Now you: absmax, zero-point, the bits of a float. `minigpt exercise start 9` writes the stubs, and
+# `minigpt exercise check 9` says what your code computes.

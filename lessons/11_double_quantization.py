@@ -363,3 +363,7 @@ for what, published, found, same, remark in (
         verdict = "as expected" if same else "not as expected"
     course.compare(what, published, found, verdict + remark)
 course.finish()
+
+# %% [markdown]
+# Now you: scales of scales, and one kernel. `minigpt exercise start 11` writes the stubs, and
+# `minigpt exercise check 11` says what your code computes.

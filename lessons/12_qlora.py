@@ -431,3 +431,7 @@ for what, published, found, judgement in (
 ):  # fmt: skip
     course.compare(what, published, found, judgement)
 course.finish()
+
+# %% [markdown]
+# Now you: a frozen layer that keeps nothing. `minigpt exercise start 12` writes the stubs, and
+# `minigpt exercise check 12` says what your code computes.

@@ -420,3 +420,7 @@ course.compare(
     "also less pretrained",
 )  # fmt: skip
 course.finish()
+
+# %% [markdown]
+# Now you: prompts, prefixes, bottlenecks. `minigpt exercise start 13` writes the stubs, and
+# `minigpt exercise check 13` says what your code computes.

@@ -66,11 +66,12 @@ class Lesson:
         return 100 if self.quick else None
 
     def limit(self, data: TaskData) -> TaskData:
-        """Returns data; under --quick only 400, 20 and 20 records of its three parts."""
+        """Returns data; under --quick 400, 20 and 20 records of its parts, and short answers."""
         if not self.quick:
             return data
         train, validation, test = data.train[:400], data.validation[:20], data.test[:20]
-        return replace(data, train=train, validation=validation, test=test)
+        task = replace(data.task, max_new_tokens=4)
+        return replace(data, task=task, train=train, validation=validation, test=test)
 
     def save_figure(self, figure: Figure, name: str) -> Path:
         """Writes figure as folder/name.png and prints where it is."""

@@ -241,7 +241,7 @@ class BLEU:
             hyp_tokens, *ref_tokens = [tokenize(text.rstrip()) for text in texts]
             if not ref_tokens:
                 raise ValueError(f"segment {i} has no reference: give it at least one")
-            hyp_len, ref_lens = len(hyp_tokens), [len(tokens) for tokens in ref_tokens]
+            hyp_len, ref_lens = len(hyp_tokens), list(map(len, ref_tokens))
             short = hyp_len + sum(ref_lens) <= LONGEST_MASK
             count = fast_count_matches if short else count_matches
             matches = count(hyp_tokens, ref_tokens, order)
@@ -262,6 +262,9 @@ class BLEU:
         return self._signature
 
 
+_scorer = lru_cache(maxsize=64)(BLEU)  # so that the settings of many sentences are checked once
+
+
 def corpus_bleu(
     hypotheses: Iterable[str],
     references: Iterable[Iterable[str | None]],
@@ -279,7 +282,7 @@ def corpus_bleu(
     (sacrebleu scores what it has) or a segment has no reference.
     """
     settings = (lowercase, tokenize, smooth_method, smooth_value, max_order, effective_order)
-    return BLEU(*settings).corpus_score(hypotheses, references)
+    return _scorer(*settings).corpus_score(hypotheses, references)
 
 
 def sentence_bleu(
@@ -294,17 +297,13 @@ def sentence_bleu(
 ) -> BLEUScore:
     """Returns the BLEU of one text. The mean of such scores is not the corpus's BLEU."""
     settings = (lowercase, tokenize, smooth_method, smooth_value, max_order, effective_order)
-    return BLEU(*settings).sentence_score(hypothesis, references)
+    return _scorer(*settings).sentence_score(hypothesis, references)
 
 
-@lru_cache(maxsize=64)
 def _checked_settings(
     lowercase: bool, tokenize: str, method: str, value: float | None, order: int, effective: bool
 ) -> str:
-    """Returns the settings as a signature has them, an order only if not 4; ValueError if unknown.
-
-    The last ones are remembered, for `sentence_bleu` asks for the same again and again.
-    """
+    """Returns the settings as a signature has them, the order only if not 4; or a ValueError."""
     if tokenize not in TOKENIZERS:
         raise ValueError(f"tokenize must be one of {[*TOKENIZERS]}, got {tokenize!r}")
     if method not in SMOOTHING:

@@ -15,16 +15,26 @@ The file is loaded by itself in the child, where the rest of the project cannot 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import gc
+import operator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from types import CellType
 from typing import Any
 
+import numpy as np
 import torch
+from torch.multiprocessing.reductions import StorageWeakRef
 
 
 def cotangent(y: torch.Tensor) -> torch.Tensor:
-    """Returns the gradient that is sent back through y: signed numbers, the same for a shape."""
+    """Returns the gradient that is sent back through y: signed numbers, the same for a shape.
+
+    In bf16 they are whole, so that a case can be made of which all products are exact.
+    """
     generator = torch.Generator().manual_seed(y.numel() + 7)
-    return torch.randn(y.shape, generator=generator, dtype=torch.float64).to(y.dtype)
+    numbers = torch.randn(y.shape, generator=generator, dtype=torch.float64)
+    return (numbers.round() if y.dtype == torch.bfloat16 else numbers).to(y.dtype)
 
 
 def call(f: Callable, args: tuple, kwargs: dict, gradients: Sequence[int] = ()) -> dict:
@@ -37,7 +47,7 @@ def call(f: Callable, args: tuple, kwargs: dict, gradients: Sequence[int] = ()) 
     answer: dict[str, Any] = {"result": result, "after": [args, kwargs]}
     if gradients:
         wanted = [i for i in gradients if args[i] is not None]
-        outputs = [y for y in (result if isinstance(result, tuple) else (result,))]
+        outputs = result if isinstance(result, (tuple, list)) else (result,)
         outputs = [y for y in outputs if isinstance(y, torch.Tensor) and y.requires_grad]
         if not outputs:
             answer["facts"] = {"gradients flow through the result": False}
@@ -54,5 +64,367 @@ def class_call(f: Callable, args: tuple, kwargs: dict, gradients: Sequence[int] 
     return call(f.apply, args, kwargs, gradients)  # type: ignore[attr-defined]
 
 
+ENOUGH_NUMBERS = 100  # of A, to tell a mean of 0 from another
+
+
+@contextmanager
+def poisoned() -> Iterator[None]:
+    """Lets torch.empty give NaN instead of whatever lies in memory, often zeros.
+
+    torch.use_deterministic_algorithms would import torch's compiler first, which takes seconds.
+    """
+    before = torch.are_deterministic_algorithms_enabled()
+    torch._C._set_deterministic_algorithms(True, warn_only=True)
+    try:
+        yield
+    finally:
+        torch._C._set_deterministic_algorithms(before)
+
+
+def repeats(in_features: int, r: int) -> int:
+    """Returns how many matrices A [r, in] hold enough numbers, 2 at least."""
+    return max(2, -(-ENOUGH_NUMBERS // max(1, in_features * r)))
+
+
+def lora_start(f: Callable, args: tuple, kwargs: dict) -> dict:
+    """Calls f(in_features, out_features, r) again and again: the result is a list of pairs."""
+    in_features, _, r = args
+    with poisoned():
+        pairs = [f(*args, **kwargs) for _ in range(repeats(in_features, r))]
+    return {"result": pairs, "after": [args, kwargs]}
+
+
+def lora_layer(f: Callable, args: tuple, kwargs: dict) -> dict:
+    """Builds f(base, r, alpha), looks at how it starts, puts numbers into A and B, and runs it.
+
+    Args:
+        kwargs: x [..., in], lora_A [r, in] and lora_B [out, r].
+    """
+    base, r, _ = args
+    x, numbers = kwargs["x"], (kwargs["lora_A"], kwargs["lora_B"])
+    frozen = [p.detach().clone() for p in base.parameters()]
+    answer: dict[str, Any] = {"result": None, "after": [args, kwargs]}
+    with poisoned():
+        layers = [f(*args) for _ in range(repeats(base.in_features, r))]
+    layer: Any = layers[0]
+    if not isinstance(layers[0], torch.nn.Module):
+        return answer | {"facts": {"it is an nn.Module": False}}
+    if not all(isinstance(m, torch.Tensor) for m in (layer.lora_A, layer.lora_B)):
+        return answer | {"facts": {"lora_A and lora_B are tensors, [r, in] and [out, r]": False}}
+    starts = [[layer.lora_A.detach().clone(), layer.lora_B.detach().clone()] for layer in layers]
+    known = {id(p) for p in layer.parameters()}
+    trained = {id(p) for p in layer.parameters() if p.requires_grad}
+    both = {id(layer.lora_A), id(layer.lora_B)}
+    x_in = x.clone().requires_grad_(True)
+    result = {"starts": starts, "y at the start": layer(x_in), "y": None}
+    answer["result"] = result
+    answer["facts"] = {
+        "no parameter of .base asks for a gradient": not any(
+            p.requires_grad for p in layer.base.parameters()
+        ),
+        "lora_A and lora_B are parameters of the module": both <= known,
+        "lora_A and lora_B ask for gradients": (
+            layer.lora_A.requires_grad and layer.lora_B.requires_grad
+        ),
+        "nothing but lora_A and lora_B is trained": trained <= both,
+    }
+    if [m.shape for m in starts[0]] != [m.shape for m in numbers]:
+        return answer  # the numbers do not fit in
+    with torch.no_grad():
+        layer.lora_A.copy_(numbers[0])
+        layer.lora_B.copy_(numbers[1])
+    layer(x_in)
+    result["y"] = y = layer(x_in)
+    after = [p.detach() for p in layer.base.parameters()]
+    answer["facts"]["the numbers of .base stay as they are"] = len(after) == len(frozen) and all(
+        map(torch.equal, after, frozen)
+    )
+    answer["after"] = [args, kwargs | {"x": x_in}]
+    wanted = {"x": x_in, "lora_A": layer.lora_A, "lora_B": layer.lora_B}
+    return answer | with_gradients(y, wanted)
+
+
+def with_gradients(y: torch.Tensor, wanted: dict[str, torch.Tensor]) -> dict:
+    """Returns {"gradients": those of wanted leaves}, None for what y does not depend on."""
+    if isinstance(y, torch.Tensor) and y.requires_grad:
+        y.backward(cotangent(y))
+    return {"gradients": {name: tensor.grad for name, tensor in wanted.items()}}
+
+
+class Watched:
+    """A dequantize that remembers, without keeping it alive, every weight that it gave."""
+
+    def __init__(self, dequantize: Callable) -> None:
+        self.dequantize = dequantize
+        self.given: list[StorageWeakRef] = []
+
+    def __call__(self, codes: torch.Tensor) -> torch.Tensor:
+        weight = self.dequantize(codes)
+        self.given.append(StorageWeakRef(weight.untyped_storage()))
+        return weight
+
+    def gone(self) -> bool:
+        """Tells whether the memory of all of them has been given back."""
+        return expired(*self.given)
+
+
+def expired(*references: StorageWeakRef) -> bool:
+    """Tells whether all this memory has been given back."""
+    gc.collect()
+    return all(reference.expired() for reference in references)
+
+
+@contextmanager
+def few_objects() -> Iterator[None]:
+    """Lets gc.collect look only at objects that are made inside: a hundred times as fast."""
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+
+
+def on_ctx(node: Any) -> Iterator[torch.Tensor]:
+    """Yields the tensors that were set as attributes of a ctx in the graph behind a grad_fn."""
+    seen: set[int] = set()
+    nodes = [node]
+    while nodes:
+        node = nodes.pop()
+        if node is not None and id(node) not in seen:
+            seen.add(id(node))
+            nodes += [following for following, _ in node.next_functions]
+            yield from tensors_in(getattr(node, "__dict__", {}))
+
+
+def tensors_in(value: Any, depth: int = 4) -> Iterator[torch.Tensor]:
+    """Yields the tensors and arrays in lists, dicts and what functions close over."""
+    if isinstance(value, torch.Tensor):
+        yield value
+    elif type(value).__module__ == "numpy" and hasattr(value, "__array__"):
+        yield torch.as_tensor(value)
+    elif depth:
+        if isinstance(value, dict):
+            value = list(value.values())
+        elif hasattr(value, "__closure__"):
+            cells = value.__closure__ or ()
+            value = [cell.cell_contents for cell in cells if cell != CellType()]  # not empty ones
+        if isinstance(value, (list, tuple)):
+            for item in value:
+                yield from tensors_in(item, depth - 1)
+
+
+def is_copy(tensor: torch.Tensor, of: torch.Tensor) -> bool:
+    """Tells whether two tensors hold the same numbers up to rounding, in whatever order."""
+    if tensor.numel() != of.numel() or not tensor.is_floating_point():
+        return False
+    ours, theirs = (t.detach().double().flatten().sort().values for t in (tensor, of))
+    return bool((ours - theirs).abs().max() <= 0.02 * theirs.square().mean().sqrt())
+
+
+class Keeping:
+    """Looks, inside a with block, whether autograd saves a copy of one of some tensors.
+
+    Attributes:
+        saved: the names of those that are.
+    """
+
+    def __init__(self, **tensors: torch.Tensor) -> None:
+        self.tensors, self.saved = tensors, set[str]()
+        self.hooks = torch.autograd.graph.saved_tensors_hooks(self.see, lambda tensor: tensor)
+
+    def names(self, tensor: torch.Tensor) -> set[str]:
+        """Returns the names of those that this one is a copy of."""
+        return {name for name, of in self.tensors.items() if is_copy(tensor, of)}
+
+    def see(self, tensor: torch.Tensor) -> torch.Tensor:
+        """Notes what is saved, and returns it."""
+        self.saved |= self.names(tensor)
+        return tensor
+
+    def held(self, y: torch.Tensor) -> set[str]:
+        """Returns the names of those that a ctx in the graph of y has as an attribute."""
+        return {name for tensor in on_ctx(y.grad_fn) for name in self.names(tensor)}
+
+    def __enter__(self) -> None:
+        self.hooks.__enter__()
+
+    def __exit__(self, *error: Any) -> None:
+        self.hooks.__exit__(*error)
+
+
+@few_objects()
+def frozen_linear(f: Any, args: tuple, kwargs: dict) -> dict:
+    """Calls f.apply(x, bias, codes, dequantize); looks at what is kept; asks for gradients."""
+    x, bias, codes, dequantize = args
+    watched, keeping = Watched(dequantize), Keeping(W=dequantize(codes), x=x)
+    leaf = x.clone().requires_grad_(True)
+    bias = None if bias is None else bias.clone().requires_grad_(True)
+    handed = leaf.clone()  # not a leaf, which the graph holds in any case
+    with keeping:
+        y = f.apply(handed, bias, codes, watched)
+    after, handed_memory = handed.detach().clone(), StorageWeakRef(handed.untyped_storage())
+    del handed
+    answer: dict[str, Any] = {"result": y, "after": [[after, bias, codes, dequantize], kwargs]}
+    if not (isinstance(y, torch.Tensor) and y.requires_grad):
+        return answer | {"facts": {"gradients flow through the result": False}}
+    weights_gone, x_gone, held = watched.gone(), expired(handed_memory), keeping.held(y)
+    answer |= with_gradients(y, {"x": leaf} if bias is None else {"x": leaf, "bias": bias})
+    answer["result"] = y.detach()
+    del y
+    answer["facts"] = {
+        "W is not saved for the backward pass": "W" not in keeping.saved,
+        "x is not saved for the backward pass": "x" not in keeping.saved,
+        "W is no attribute of ctx": "W" not in held,
+        "x is no attribute of ctx": "x" not in held,
+        "nothing keeps W between the two passes": weights_gone,
+        "nothing keeps x between the two passes": x_gone,
+        "nothing keeps W after the backward pass": watched.gone(),
+    }
+    return answer
+
+
+@few_objects()
+def qlora(f: Callable, args: tuple, kwargs: dict) -> dict:
+    """Calls f(x, codes, dequantize, lora_A, lora_B, alpha); W must not be kept, nor a merged W.
+
+    The gradients come in x's dtype, so that they are compared as its arithmetic allows.
+    """
+    x, codes, dequantize, lora_A, lora_B, alpha = args
+    weight = dequantize(codes)
+    merged = weight + alpha / len(lora_A) * (lora_B @ lora_A)
+    watched, keeping = Watched(dequantize), Keeping(W=weight, merged=merged)
+    x_in, A, B = (t.clone().requires_grad_(True) for t in (x, lora_A, lora_B))
+    with keeping:
+        y = f(x_in, codes, watched, A, B, alpha, **kwargs)
+    after = [[x_in, codes, dequantize, A, B, alpha], kwargs]
+    answer: dict[str, Any] = {"result": y, "after": after}
+    if not (isinstance(y, torch.Tensor) and y.requires_grad):
+        return answer | {"facts": {"gradients flow through the result": False}}
+    gone, held = watched.gone(), keeping.held(y)
+    gradients = with_gradients(y, {"x": x_in, "lora_A": A, "lora_B": B})["gradients"]
+    answer["gradients"] = {k: g if g is None else g.to(x.dtype) for k, g in gradients.items()}
+    answer["result"] = y.detach()
+    del y
+    answer["facts"] = {
+        "W is not saved for the backward pass": "W" not in keeping.saved,
+        "no merged W is saved for the backward pass": "merged" not in keeping.saved,
+        "W is no attribute of ctx": not held,
+        "nothing keeps W between the two passes": gone,
+        "nothing keeps W after the backward pass": watched.gone(),
+    }
+    return answer
+
+
+def same_tensors(f: Callable, args: tuple, kwargs: dict) -> dict:
+    """Calls f with a list of tensors first; `after` holds those, whatever the list holds then."""
+    tensors, *others = args
+    given = list(tensors)
+    result = f(given, *others, **kwargs)
+    same = len(given) == len(tensors) and all(map(operator.is_, given, tensors))
+    facts = {"the list holds the same tensors as before the call": same}
+    return {"result": result, "after": [[tensors, *others], kwargs], "facts": facts}
+
+
+def parameter_groups(f: Callable, args: tuple, kwargs: dict) -> dict:
+    """Calls f(model, ...) for an optimizer's groups; the result is {parameter's name: decay}.
+
+    What is no list of groups comes back as it is.
+    """
+    model = args[0]
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    flags = [parameter.requires_grad for parameter in model.parameters()]
+    groups = f(*args, **kwargs)
+    answer: dict[str, Any] = {"result": groups, "after": [args, kwargs]}
+    if hasattr(groups, "__iter__") and not isinstance(groups, (dict, str, torch.Tensor)):
+        groups = list(groups)
+    if not isinstance(groups, list) or not all(isinstance(g, dict) for g in groups):
+        return answer
+    found = []
+    for group in groups:
+        parameters = group.get("params", ())
+        alone = isinstance(parameters, torch.Tensor) or not hasattr(parameters, "__iter__")
+        for parameter in [parameters] if alone else parameters:
+            stranger = f"{type(parameter).__name__} that is no parameter of the model"
+            found.append((names.get(id(parameter), stranger), group.get("weight_decay")))
+    known = [name for name, _ in found if name in names.values()]
+    answer["result"] = dict(found)
+    answer["facts"] = {
+        "no parameter stands in the groups twice": len(known) == len(set(known)),
+        "the model's requires_grad stay as they were": flags
+        == [parameter.requires_grad for parameter in model.parameters()],
+    }
+    return answer
+
+
+def call_for_ids(f: Callable, args: tuple, kwargs: dict) -> dict:
+    """Calls f for one row of ids: a list, an array or a tensor of any dtype becomes a list."""
+    answer = call(f, args, kwargs)
+    ids = answer["result"]
+    if isinstance(ids, (torch.Tensor, np.ndarray)) and ids.ndim == 1:
+        ids = ids.tolist()
+    if isinstance(ids, (list, tuple)):
+        ids = [
+            i.item() if isinstance(i, (torch.Tensor, np.ndarray)) and i.ndim == 0 else i
+            for i in ids
+        ]
+        ids = [int(i) if isinstance(i, float) and i.is_integer() else i for i in ids]
+    answer["result"] = ids
+    return answer
+
+
+def fill_cache(f: Callable, args: tuple, kwargs: dict) -> dict:
+    """Builds f(capacity) and appends step by step; the arguments are capacity and [(k, v), ...].
+
+    The result has what each append returned that fits, as it was then, and at the end what another
+    cache returns to which the first of them is appended. An append that does not fit has to be
+    refused, and the next one has to find the cache as it was.
+    """
+    capacity, steps = args
+    cache, other = f(capacity), f(capacity)
+    results: list[Any] = []
+    facts: dict[str, bool] = {}
+    length = 0
+    for k, v in steps:
+        fits = length + k.size(2) <= capacity
+        try:
+            result = as_it_is(cache.append(k, v))
+        except Exception as error:
+            if fits and not facts:
+                raise
+            if fits:
+                facts["after a refused append, one that fits still works"] = False
+                break
+            refused = isinstance(error, ValueError)
+        else:
+            refused = False
+            length += k.size(2) if fits else 0
+            results.append(result)
+        if not fits:
+            name = "an append beyond the capacity raises ValueError"
+            facts[name] = facts.get(name, True) and refused
+    first = next(((k, v) for k, v in steps if k.size(2) <= capacity), None)
+    if first is not None and False not in facts.values():
+        results.append(as_it_is(other.append(*first)))
+    return {"result": results, "after": [list(args), kwargs], "facts": facts}
+
+
+def as_it_is(value: Any) -> Any:
+    """Copies the tensors of a tuple or list, which may be views of what changes later."""
+    if isinstance(value, (list, tuple)):
+        return [as_it_is(item) for item in value]
+    return value.clone() if isinstance(value, torch.Tensor) else value
+
+
 # name: driver
-DRIVERS: dict[str, Callable[..., dict]] = {"call": call, "class_call": class_call}
+DRIVERS: dict[str, Callable[..., dict]] = {
+    "call": call,
+    "class_call": class_call,
+    "call_for_ids": call_for_ids,
+    "fill_cache": fill_cache,
+    "same_tensors": same_tensors,
+    "parameter_groups": parameter_groups,
+    "lora_start": lora_start,
+    "lora_layer": lora_layer,
+    "frozen_linear": frozen_linear,
+    "qlora": qlora,
+}

@@ -14,11 +14,6 @@ import torch
 from torch import nn
 
 
-def generator(items: list) -> Iterator[Any]:
-    """Yields items once: what can be read only one time."""
-    yield from items
-
-
 class Config(types.SimpleNamespace):
     """Something with the attributes of GPTConfig or TrainConfig, which cannot be changed."""
 
@@ -35,7 +30,7 @@ def affine(weight: torch.Tensor, bias: torch.Tensor) -> Callable:
 
 
 def earlier_mean(weight: torch.Tensor) -> Callable:
-    """x [B, T, C] -> the mean of this token and those before it, times W^T: an attention's shape."""
+    """x [B, T, C] -> the mean of this token and those before it, times W^T: shaped as attention."""
 
     def attend(x: torch.Tensor) -> torch.Tensor:
         count = torch.arange(1, x.size(1) + 1, dtype=x.dtype)[:, None]
@@ -54,13 +49,115 @@ def linear(weight: torch.Tensor, bias: torch.Tensor | None) -> nn.Linear:
     return layer
 
 
+def dequantizer(
+    levels: torch.Tensor, scales: torch.Tensor, shape: list[int], dtype: str
+) -> Callable[[torch.Tensor], torch.Tensor]:
+    """codes [out * in], uint8 -> W [out, in] in dtype: level of each code times its row's scale."""
+
+    def dequantize(codes: torch.Tensor) -> torch.Tensor:
+        rows = levels[codes.long()].reshape(shape)
+        return (rows * scales[:, None]).to(getattr(torch, dtype))
+
+    return dequantize
+
+
+def network(parts: dict[str, list], frozen: list[str], tied: dict[str, str]) -> nn.Module:
+    """A module with parts by their dotted names, in that order; nothing can be computed with it.
+
+    parts: {"wte": ["Embedding", 5, 3], "block.gain": ["Parameter", 3]}: a class of torch.nn with
+    its arguments, or a bare parameter with its shape. frozen: names of parameters. tied:
+    {"head.weight": "wte.weight"}: the first is made the same parameter, or module, as the second.
+    """
+    root = nn.Module()
+
+    def owner(path: str) -> tuple[nn.Module, str]:
+        place, (*parents, name) = root, path.split(".")
+        for parent in parents:
+            if not hasattr(place, parent):
+                place.add_module(parent, nn.Module())
+            place = getattr(place, parent)
+        return place, name
+
+    for path, (kind, *sizes) in parts.items():
+        place, name = owner(path)
+        part = (
+            nn.Parameter(torch.zeros(sizes)) if kind == "Parameter" else getattr(nn, kind)(*sizes)
+        )
+        setattr(place, name, part)
+    for path, other in tied.items():
+        setattr(*owner(path), getattr(*owner(other)))
+    for path in frozen:
+        getattr(*owner(path)).requires_grad_(False)
+    return root
+
+
+def byte_ranks(learned: list[bytes], shift: int = 0) -> dict[bytes, int]:
+    """{token: id}: byte b has the id (b + shift) % 256, the learned tokens follow from 256 on."""
+    singles = [bytes([(id - shift) % 256]) for id in range(256)]
+    return {token: id for id, token in enumerate([*singles, *learned])}
+
+
+class TinyModel(nn.Module):
+    """ids [B, T] -> logits [B, T, V], made up, but with a language model's manners.
+
+    The logits at t depend on all ids up to t, on their order and on how many they are, so that
+    leaving out or adding any one changes them; never on ids after t or on other rows. More than
+    block_size ids are refused.
+
+    Args:
+        vocab_size: V.
+        block_size: the most ids that it reads.
+        seed: another one, other logits.
+    """
+
+    n_states = 251  # a prime, so that no step of the state below forgets anything
+
+    def __init__(self, vocab_size: int, block_size: int, seed: int) -> None:
+        super().__init__()
+        self.block_size = block_size
+        dice = torch.Generator().manual_seed(seed)
+        scores = torch.randn(self.n_states, vocab_size, generator=dice)  # [states, V]
+        self.scores = nn.Parameter(scores, requires_grad=False)
+
+    def forward(self, idx: torch.Tensor) -> torch.Tensor:
+        """ValueError for ids that are not [B, T], not the vocabulary's, or too many or too few."""
+        if idx.dim() != 2 or not 1 <= idx.size(1) <= self.block_size:
+            allowed = f"[B, 1 to {self.block_size}]"
+            raise ValueError(f"the model reads ids {allowed}, got {list(idx.shape)}")
+        if idx.numel() and not 0 <= int(idx.min()) <= int(idx.max()) < self.scores.size(1):
+            raise ValueError(f"ids must be from 0 to {self.scores.size(1) - 1}, got {idx.tolist()}")
+        state = torch.ones(len(idx), dtype=torch.int64)
+        states = []
+        for ids in idx.long().unbind(1):
+            state = (31 * state + 17 * ids + 5) % self.n_states
+            states.append(state)
+        return self.scores[torch.stack(states, dim=1)]  # [B, T, V]
+
+
+class OneTime:
+    """Items that can be gone through once, as a generator's.
+
+    It is none, so that packing the arguments of a call does not read it.
+    """
+
+    def __init__(self, items: list) -> None:
+        self.rest = iter(items)
+
+    def __iter__(self) -> Iterator[Any]:
+        return self.rest
+
+
 # kind: builds the object from its fields
 MAKERS: dict[str, Callable[..., Any]] = {
-    "generator": generator,
     "config": Config,
     "affine": affine,
     "earlier_mean": earlier_mean,
     "linear": linear,
+    "generator": OneTime,
+    "byte_ranks": byte_ranks,
+    "tiny_model": TinyModel,
+    "network": network,
+    "dequantizer": dequantizer,
 }
 
 

@@ -17,9 +17,11 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 import torch
 
-LONGEST = 1 << 28  # bytes; a longer answer is refused
+LONGEST = 1 << 28  # bytes; a longer message is refused
+LONGEST_TEXT, LONGEST_ARRAYS = 1 << 22, 1 << 26  # bytes of an answer's two parts
 DEEPEST = 40  # lists within lists
 LONGEST_LIST = 1 << 20  # also of what a generator yields
+LONGEST_DICT = 1 << 14
 
 DTYPES = {
     str(dtype).removeprefix("torch."): dtype
@@ -62,7 +64,11 @@ class Writer:
         if depth > DEEPEST:
             return ["strange", "nested too deep"]
         if value is None or kind in (bool, int, str):
-            return ["plain", value] if kind is not int or abs(value) < 1 << 1000 else ["strange", "int"]
+            return (
+                ["plain", value]
+                if kind is not int or abs(value) < 1 << 1000
+                else ["strange", "int"]
+            )
         if kind is float:
             return ["float", value.hex()]
         if kind is complex:
@@ -78,7 +84,9 @@ class Writer:
                 return ["strange", f"numpy array of {value.dtype}"]
             return self.pack_tensor(torch.from_numpy(np.array(value, order="C")), "numpy")
         if isinstance(value, dict):
-            pairs = [[self.pack(k, depth + 1), self.pack(v, depth + 1)] for k, v in dict.items(value)]
+            pairs = [
+                [self.pack(k, depth + 1), self.pack(v, depth + 1)] for k, v in dict.items(value)
+            ]
             return ["dict", pairs]
         for name, base in (("list", list), ("tuple", tuple), ("set", (set, frozenset))):
             if isinstance(value, base):
@@ -101,7 +109,9 @@ class Writer:
             return ["strange", f"tensor of {tensor.dtype} and {tensor.layout}"]
         shape, dtype = list(tensor.shape), str(tensor.dtype).removeprefix("torch.")
         order = sorted(range(tensor.dim()), key=lambda axis: -tensor.stride(axis))
-        flat = tensor.permute(order).resolve_conj().resolve_neg().contiguous().reshape(-1)
+        flat = tensor.permute(order).resolve_conj().resolve_neg().reshape(-1)
+        # contiguous() would leave a single number its stride of 2, and view refuses that
+        flat = flat.clone(memory_format=torch.contiguous_format)
         content = bytes(flat.view(torch.uint8).numpy().tobytes())
         return ["array", [of, dtype, shape, order, self.add(content)]]
 
@@ -120,30 +130,58 @@ def dumps(value: Any) -> bytes:
     return b"%d %d\n" % (len(text), len(parts)) + text + parts
 
 
-def unpack(packed: Any, parts: bytes, make: Any) -> Any:
+class Parts:
+    """The bytes of a message's arrays, each of which is read once, in order: no answer can be made
+    of the same bytes a thousand times."""
+
+    def __init__(self, content: bytes) -> None:
+        self.content, self.read = content, 0
+
+    def take(self, place: list[int]) -> bytes:
+        """Returns the bytes at [start, length]; ValueError unless they are the next ones."""
+        start, length = place
+        if start != self.read or not 0 <= length <= len(self.content) - start:
+            raise ValueError(f"{length} bytes at {start} are not the next ones")
+        self.read += length
+        return self.content[start : self.read]
+
+
+def unpack(packed: Any, parts: Parts, make: Any, depth: int = 0) -> Any:
     """Returns the value of [kind, content]; make(kind, fields) builds the objects of cases."""
     kind, content = packed
+    if depth > 2 * DEEPEST:
+        raise ValueError("a value is nested too deep")
 
     def many(items: list) -> Iterator[Any]:
-        return (unpack(item, parts, make) for item in items)
+        return (unpack(item, parts, make, depth + 1) for item in items)
 
     if kind == "plain":
+        if content is not None and type(content) not in (bool, int, str):
+            raise ValueError(f"a {type(content).__name__} is not a plain value")
+        if isinstance(content, str):
+            content.encode()  # UnicodeEncodeError: half a character, which cannot be printed
         return content
     if kind == "float":
         return float.fromhex(content)
     if kind == "complex":
         return complex(*map(float.fromhex, content))
     if kind == "bytes":
-        return parts[content[0] : content[0] + content[1]]
+        return parts.take(content)
     if kind == "array":
-        of, dtype, shape, order, (start, length) = content
-        raw = bytearray(parts[start : start + length])
-        flat = torch.frombuffer(raw, dtype=DTYPES[dtype]) if raw else torch.empty(0, dtype=DTYPES[dtype])
+        of, dtype, shape, order, place = content
+        raw = bytearray(parts.take(place))
+        flat = (
+            torch.frombuffer(raw, dtype=DTYPES[dtype])
+            if raw
+            else torch.empty(0, dtype=DTYPES[dtype])
+        )
         back = sorted(range(len(order)), key=order.__getitem__)
         tensor = flat.view([shape[axis] for axis in order]).permute(back)
         return make("array", Array(tensor, of))
+    if kind in ("dict", "set") and len(content) > LONGEST_DICT:
+        raise ValueError(f"a {kind} of {len(content)} is too long")  # all may have the same hash
     if kind == "dict":
-        return {unpack(k, parts, make): unpack(v, parts, make) for k, v in content}
+        return dict(zip(many([k for k, _ in content]), many([v for _, v in content]), strict=True))
     if kind == "list":
         return list(many(content))
     if kind == "tuple":
@@ -153,7 +191,7 @@ def unpack(packed: Any, parts: bytes, make: Any) -> Any:
     if kind == "lazy":
         return Lazy(list(many(content)))
     if kind == "made":
-        return make(content[0], unpack(content[1], parts, make))
+        return make(content[0], unpack(content[1], parts, make, depth + 1))
     if kind == "strange":
         return Strange(str(content))
     raise ValueError(f"no value is of kind {kind!r}")
@@ -173,8 +211,8 @@ def loads(message: bytes, make: Any = as_it_came) -> Any:
         n_text, n_parts = map(int, head.split())
         if len(rest) != n_text + n_parts:
             raise ValueError("the message is not as long as it says")
-        return unpack(json.loads(rest[:n_text]), rest[n_text:], make)
-    except (TypeError, KeyError, IndexError, RuntimeError, RecursionError, OverflowError) as error:
+        return unpack(json.loads(rest[:n_text]), Parts(rest[n_text:]), make)
+    except (TypeError, LookupError, ArithmeticError, RuntimeError, AttributeError) as error:
         raise ValueError(f"not a message: {error}") from error
 
 

@@ -139,7 +139,7 @@ def fast_count_matches(hypothesis: Tokens, references: Sequence[Tokens], order: 
     joined: Iterable[Hashable] = references[0]
     spans = [-1]  # the bits of each reference
     if len(references) > 1:
-        joined = (token for reference in references for token in (*reference, None))
+        joined = [token for reference in references for token in (*reference, None)]
         ends = accumulate(len(reference) + 1 for reference in references)
         spans = [(1 << end) - (1 << start) for start, end in pairwise([0, *ends])]
     places = list(map(position_masks(joined).get, hypothesis, repeat(0)))

@@ -375,7 +375,8 @@ RULES: list[Callable[[Tree], list[str]]] = [
 
 def top_level_is_as_listed(root: Path) -> list[str]:
     """The top level holds what TOP_LEVEL names, apart from hidden entries and ignored files."""
-    ignored = (root / ".gitignore").read_text(encoding="utf-8").replace("/\n", "\n").splitlines()
+    lines = (root / ".gitignore").read_text(encoding="utf-8").splitlines()
+    ignored = [line.strip("/") for line in lines]
     entries = {
         path.name
         for path in root.iterdir()

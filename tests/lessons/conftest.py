@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import json
 import os
-import runpy
-import signal
 import subprocess
 import sys
-import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
+from tests.minigpt.tiny import forked
+
 LESSONS = Path(__file__).resolve().parents[2] / "lessons"
 LIMIT = 300  # seconds that a quick lesson may take
-# Triton reads its environment when it is imported, so these need a Python of their own.
-OWN_PYTHON = (10, 11)
 
 
 class Finished(NamedTuple):
@@ -29,35 +26,19 @@ class Finished(NamedTuple):
     figures: dict[str, bytes]
 
 
-def run_forked(script: Path, arguments: list[str], folder: Path) -> tuple[int, str]:
-    """Runs a script in a fork of this process, in which torch is loaded already; Linux only.
+def run_script(script: Path, arguments: list[str], folder: Path) -> tuple[int, str]:
+    """Runs a script without TRITON_INTERPRET; returns its exit status and all that it printed.
 
-    Returns:
-        its exit status and all that it printed.
+    It runs in a fork of this process, unless Triton's kernels are there already as the compiler
+    takes them: lesson 10 interprets them.
     """
-    printed = folder / "printed"
-    if (child := os.fork()) == 0:
-        status = 1
-        signal.alarm(LIMIT)
-        os.chdir(folder)
-        sys.stdout = sys.stderr = printed.open("w", encoding="utf-8")
-        sys.argv = [str(script), *arguments]
-        try:
-            runpy.run_path(str(script), run_name="__main__")
-            status = 0
-        except BaseException:
-            traceback.print_exc()
-        sys.stdout.flush()
-        os._exit(status)
-    _, status = os.waitpid(child, 0)
-    return os.waitstatus_to_exitcode(status), printed.read_text(encoding="utf-8")
-
-
-def run_alone(script: Path, arguments: list[str], folder: Path) -> tuple[int, str]:
-    """Runs a script in a Python of its own; returns its exit status and all that it printed."""
+    interpret = os.environ.get("TRITON_INTERPRET")
+    if forked.POSSIBLE and ("kernels.gpu.quantize" not in sys.modules or interpret == "1"):
+        return forked.script(script, arguments, folder, without=("TRITON_INTERPRET",))
+    environment = {name: text for name, text in os.environ.items() if name != "TRITON_INTERPRET"}
     done = subprocess.run(
         [sys.executable, script, *arguments], cwd=folder, timeout=LIMIT, check=False, text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment,
     )  # fmt: skip
     return done.returncode, done.stdout
 
@@ -68,13 +49,25 @@ def run_lesson(tmp_path: Path) -> Callable[..., Finished]:
 
     def run(number: int, *options: str) -> Finished:
         (script,) = LESSONS.glob(f"{number:02d}_*.py")
-        alone = number in OWN_PYTHON or sys.platform != "linux"
-        start = run_alone if alone else run_forked
-        status, output = start(script, [*options, "--out", str(tmp_path / "out")], tmp_path)
+        status, output = run_script(script, [*options, "--out", str(tmp_path / "out")], tmp_path)
         assert status == 0, output[-4000:]
         rows = json.loads((tmp_path / "out" / "table.json").read_text(encoding="utf-8"))
         figures = {path.name: path.read_bytes() for path in (tmp_path / "out").glob("*.png")}
         assert all(png.startswith(b"\x89PNG") and len(png) > 5000 for png in figures.values())
         return Finished(output, {row["what"]: row for row in rows}, figures)
+
+    return run
+
+
+@pytest.fixture
+def run_code(tmp_path: Path) -> Callable[[str], str]:
+    """run_code(code) runs code as a script in an empty folder and returns what it prints."""
+
+    def run(code: str) -> str:
+        script = tmp_path / "code.py"
+        script.write_text(code, encoding="utf-8")
+        status, output = run_script(script, [], tmp_path)
+        assert status == 0, output[-4000:]
+        return output
 
     return run

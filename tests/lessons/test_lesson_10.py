@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import re
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -58,14 +55,10 @@ def expected_error_of_nf4() -> float:
     return (63 / 64 * of_largest * (error[1:] + error[:-1]) / 2).sum().item()
 
 
-def interpreted(code: str) -> str:
-    """Returns what a script prints in a process that has Triton's interpreter."""
-    done = subprocess.run(
-        [sys.executable, "-c", code], env={**os.environ, "TRITON_INTERPRET": "1"},
-        capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-2000:]
-    return done.stdout
+@pytest.fixture
+def interpreted(run_code: Callable[[str], str]) -> Callable[[str], str]:
+    """interpreted(code) returns what code prints where Triton interprets kernels."""
+    return lambda code: run_code(f"import os\nos.environ['TRITON_INTERPRET'] = '1'\n{code}")
 
 
 def test_lesson_10(run_lesson: Callable) -> None:
@@ -151,7 +144,9 @@ def test_an_instruction_is_followed_back_through_what_it_needs() -> None:
 
 
 @needs_triton
-def test_every_lookup_of_a_level_gives_the_reference_s_values() -> None:
+def test_every_lookup_of_a_level_gives_the_reference_s_values(
+    interpreted: Callable[[str], str],
+) -> None:
     interpreted("""
 import torch
 from kernels.nf4 import LEVELS, NF4Tensor
@@ -192,7 +187,9 @@ def kernel(x_ptr, n, SIZE: tl.constexpr):
 
 
 @needs_triton
-def test_trace_prints_each_statement_with_what_it_sets(tmp_path: Path) -> None:
+def test_trace_prints_each_statement_with_what_it_sets(
+    interpreted: Callable[[str], str], tmp_path: Path
+) -> None:
     (tmp_path / "toy.py").write_text(TOY, encoding="utf-8")
     printed = interpreted(f"""
 import sys

@@ -166,8 +166,8 @@ for kernel, nested, arch, options in [
 """
 
 
-def test_what_the_tuned_kernels_do_without_is_seen_where_it_is() -> None:
-    crowded, crowded_amd, reduced, plain = (Row(**json.loads(line)) for line in ask(CONTROLS))
+def test_what_the_tuned_kernels_do_without_is_seen_where_it_is(asked: list[str]) -> None:
+    crowded, crowded_amd, reduced, plain = (Row(**json.loads(line)) for line in asked[:-1])
     for row, most in ((crowded, 24), (crowded_amd, 64)):  # registers that the options leave
         assert row.registers == most
         assert row.spill_bytes is not None
@@ -192,19 +192,7 @@ def test_what_the_tuned_kernels_do_without_is_seen_where_it_is() -> None:
     assert 15 < plain.instructions_per_element < 30
 
 
-def ask(script: str) -> list[str]:
-    """Lines that the script prints; without TRITON_INTERPRET, so that it can compile."""
-    environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
-    found = subprocess.run(
-        [sys.executable, "-c", script],
-        env=environment, cwd=ROOT, stdout=subprocess.PIPE, check=True, text=True,
-    )  # fmt: skip
-    return found.stdout.splitlines()
-
-
 SHUFFLES = """
-import json
-from kernels.machine_code.variants import launch_configuration
 from kernels.machine_code.measure import compile_for, disassemble
 cases = [("bf16", "sm_75"), ("bf16", "sm_90"), ("fp32", "sm_90")]
 print(json.dumps([
@@ -215,9 +203,20 @@ print(json.dumps([
 """
 
 
-def test_no_thread_has_left_when_its_warp_shuffles() -> None:
+@pytest.fixture(scope="module")
+def asked() -> list[str]:
+    """Lines that CONTROLS and SHUFFLES print, without TRITON_INTERPRET, so that they compile."""
+    environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
+    found = subprocess.run(
+        [sys.executable, "-c", CONTROLS + SHUFFLES],
+        env=environment, cwd=ROOT, stdout=subprocess.PIPE, check=True, text=True,
+    )  # fmt: skip
+    return found.stdout.splitlines()
+
+
+def test_no_thread_has_left_when_its_warp_shuffles(asked: list[str]) -> None:
     # A shuffle reads a register of another lane, and what a lane that has ended holds is undefined.
-    for code in json.loads(ask(SHUFFLES)[0]):
+    for code in json.loads(asked[-1]):
         instructions, _ = parse_sass(code)
         names = [instruction.name.split(".")[0] for instruction in instructions]
         last = len(names) - 1 - names[::-1].index("SHFL")

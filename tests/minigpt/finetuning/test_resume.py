@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 from pathlib import Path
@@ -14,7 +13,7 @@ from minigpt.finetuning.methods import METHODS
 from minigpt.tasks.rows import InstructionData
 from minigpt.text import python_library
 from tests.minigpt.tiny.finetune import finetune_command, make_inputs, outcome, run
-from tests.minigpt.tiny.run import run_python
+from tests.minigpt.tiny.run import run_module
 
 
 @pytest.fixture(autouse=True)
@@ -71,7 +70,7 @@ def test_an_interrupted_run_goes_on_as_if_nothing_had_been(
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs POSIX")
 def test_a_run_killed_anywhere_and_resumed_is_the_same_run(tmp_path: Path) -> None:
-    found = json.loads(run_python("-m", "tests.minigpt.tiny.finetune", tmp_path))
+    found = run_module("finetune", tmp_path)
     assert found["exit"] == 0
     assert len(found["same"]) >= 5
     assert all(found["same"])

@@ -16,6 +16,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -36,12 +37,14 @@ from minigpt.training.distributed import SINGLE
 from minigpt.training.interrupt import TrainingInterrupted
 from minigpt.training.loop import train, training_step
 from minigpt.training.settings import TrainConfig
+from tests.minigpt.tiny import forked
 
 # tqdm's own lock is shared with forked processes: one that is killed with it would block them all.
 tqdm.set_lock(threading.RLock())
 tqdm.monitor_interval = 0  # nor may a thread hold it while another process is forked off
 
 VOCAB_SIZE, BLOCK_SIZE = 32, 16
+TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
 
 
 class TinyData:
@@ -163,18 +166,32 @@ def run_python(*arguments: str | Path) -> str:
     return run.stdout
 
 
-def run_two_processes(script: str, *arguments: str | Path, torchrun: bool = False) -> Any:
-    """Runs a module beside this one in two processes, and returns the JSON that it prints last.
+def run_module(script: str, *arguments: str | Path, processes: int = 1) -> Any:
+    """Runs a module beside this one, and returns the JSON that it prints last.
 
-    They are started by torchrun, as a user would, or forked on Linux, which takes half the time.
+    On Linux it runs in forks of this process, which takes a fraction of the time; two processes are
+    started by torchrun elsewhere, as a user would.
     """
+    name, texts = f"tests.minigpt.tiny.{script}", [str(argument) for argument in arguments]
+    if forked.POSSIBLE:
+        with tempfile.TemporaryDirectory() as folder:
+            printed = forked.module(name, texts, Path(folder), processes)
+    else:
+        start = TORCHRUN if processes > 1 else []
+        printed = run_python(*start, "-m", name, *texts)
+    return json.loads(printed.splitlines()[-1])
+
+
+def run_two_processes(script: str, *arguments: str | Path) -> Any:
+    """Runs a module beside this one in two processes, and returns the JSON that it prints last."""
+    skip_without_gloo()
+    return run_module(script, *arguments, processes=2)
+
+
+def skip_without_gloo() -> None:
+    """Skips a test where two processes could not talk to each other."""
     if not torch.distributed.is_available() or not torch.distributed.is_gloo_available():
         pytest.skip("this torch has no gloo")
-    start = ["-m", "tests.minigpt.tiny.two_processes"]
-    if torchrun or sys.platform != "linux":
-        start = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m"]
-    printed = run_python(*start, f"tests.minigpt.tiny.{script}", *arguments)
-    return json.loads(printed.splitlines()[-1])
 
 
 def train_while_killed(folder: Path) -> dict[str, Any]:
@@ -322,7 +339,11 @@ if __name__ == "__main__":
     torch.set_num_threads(1)
     what, where = sys.argv[1], Path(sys.argv[2])
     where.mkdir(parents=True, exist_ok=True)
-    kinds = {"kill": train_while_killed, "stop": stop_early_killed_once, "spread": train_spread}
+    kinds = {
+        "kill": train_while_killed,
+        "stop": stop_early_killed_once,
+        "spread": train_spread,
+    }
     outcome = kinds[what](where)
     if outcome:
         print(json.dumps(outcome))

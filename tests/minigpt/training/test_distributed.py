@@ -14,16 +14,25 @@ from minigpt.training import checkpoint
 from minigpt.training.distributed import Processes, join_processes
 from minigpt.training.loop import train
 from minigpt.training.result import TrainResult
-from tests.minigpt.tiny.run import TinyData, run_two_processes, stop_early, tiny_config, tiny_model
+from tests.minigpt.tiny.run import (
+    TORCHRUN,
+    TinyData,
+    run_python,
+    run_two_processes,
+    skip_without_gloo,
+    stop_early,
+    tiny_config,
+    tiny_model,
+)
 
 MODES = ["ddp", "fsdp"]
 
 
 @pytest.fixture(scope="module")
 def spread(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Path]:
-    """What two gloo processes found, started as a user would, and where they wrote."""
+    """What two gloo processes found, and where they wrote."""
     folder = tmp_path_factory.mktemp("spread")
-    return run_two_processes("run", "spread", folder, torchrun=True), folder
+    return run_two_processes("run", "spread", folder), folder
 
 
 @pytest.fixture(scope="module")
@@ -117,6 +126,13 @@ def test_a_checkpoint_of_two_processes_loads_on_one(
     lines = (spread[1] / mode / "log.jsonl").read_text().splitlines()
     steps = [json.loads(line)["step"] for line in lines if '"loss"' in line]
     assert steps == list(range(24))
+
+
+def test_processes_that_torchrun_starts_find_each_other() -> None:
+    skip_without_gloo()
+    printed = run_python(*TORCHRUN, "-m", "tests.minigpt.tiny.ranks")
+    found = json.loads(printed.splitlines()[-1])
+    assert found == {"mode": "ddp", "count": 2, "sum": 3.0}
 
 
 def test_rows_are_shared_out_without_overlap() -> None:

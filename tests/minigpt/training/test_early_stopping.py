@@ -26,7 +26,7 @@ from minigpt.training.settings import TrainConfig
 from tests.minigpt.tiny.run import (
     StoppedError,
     TurningData,
-    run_python,
+    run_module,
     stop_early,
     tiny_config,
     tiny_model,
@@ -124,7 +124,7 @@ def test_ctrl_c_just_before_a_validation_changes_nothing(tmp_path: Path, step: i
 def test_killed_before_every_third_operation_on_the_disk_it_ends_bit_for_bit_the_same(
     tmp_path: Path,
 ) -> None:
-    found = json.loads(run_python("-m", "tests.minigpt.tiny.run", "stop", tmp_path))
+    found = run_module("run", "stop", tmp_path)
     assert found["exit"] == 0
     assert len(found["steps"]) > 10
     assert set(found["steps"]) == {0, 7, 14, 16}  # kills before and after every checkpoint

@@ -28,7 +28,7 @@ from tests.minigpt.tiny.run import (
     StoppedError,
     TinyData,
     crash_at,
-    run_python,
+    run_module,
     tiny_config,
     tiny_model,
 )
@@ -155,7 +155,7 @@ def test_outside_the_main_thread_signals_are_left_alone(uninterrupted: TrainResu
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_killed_at_any_moment_it_resumes_bit_for_bit(tmp_path: Path) -> None:
     folder = tmp_path / "run"
-    outcome = json.loads(run_python("-m", "tests.minigpt.tiny.run", "kill", folder))
+    outcome = run_module("run", "kill", folder)
     assert outcome["kills"] >= 40
     assert outcome["steps"] == sorted(outcome["steps"])  # no checkpoint was ever lost
     assert outcome["steps"][-1] == 120

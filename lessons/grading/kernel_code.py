@@ -1,0 +1,284 @@
+"""What the compiler makes of a learner's Triton kernel for a GPU that need not be there.
+
+The kernel is compiled, and never run, so no sandbox is around it. That is safe because of what is
+let through: functions that are decorated with triton.jit and nothing else, and in them names of
+triton.language alone. Nothing at the top level of the learner's file is executed.
+
+    python -m lessons.grading.kernel_code sm_90 < kernels.json    # what machine_code starts
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from lessons.grading.needs import needed, used_names
+from lessons.grading.registry import tasks_of
+
+if TYPE_CHECKING:
+    from kernels.machine_code.variants import LaunchConfiguration
+    from lessons.grading.check import Checked
+
+ARCH = "sm_90"
+LONGEST = 120  # seconds that compiling may take
+MOST_MEMORY = 16 << 30  # bytes, also addresses that are only reserved
+DTYPE, BLOCK_SIZE, NESTED_BLOCK_SIZE, SIZE = "bf16", 64, 256, 1024
+HEAD = "import triton\nimport triton.language as tl\n\n"
+ALLOWED = {"range", "min", "max", "len", "int", "float", "True", "False", "None"}
+
+# The kernels that are measured: the types of their arguments, how many elements a program handles,
+# how often a loop over levels or thresholds runs, and the library's kernels for the same thing.
+OUT = {"out_ptr": f"*{DTYPE}", "n": "i32"}
+SHAPES: dict[str, dict[str, Any]] = {
+    "dequantize_kernel": {
+        "signature": {"codes_ptr": "*u8", "absmax_ptr": "*fp32", "levels_ptr": "*fp32", **OUT},
+        "constexprs": {"BLOCK_SIZE": BLOCK_SIZE, "SIZE": SIZE},
+        "num_warps": 4, "elements": SIZE, "turns": 16, "double_quant": False,
+        "beside": ("dequantize", "dequantize_fast"),
+    },
+    "quantize_kernel": {
+        "signature": {
+            "x_ptr": "*fp32", "thresholds_ptr": "*fp32", "codes_ptr": "*u8", "absmax_ptr": "*fp32",
+            "n": "i32",
+        },
+        "constexprs": {"BLOCK_SIZE": BLOCK_SIZE},
+        "num_warps": 1, "elements": BLOCK_SIZE, "turns": 15, "double_quant": False,
+        "beside": ("quantize", "quantize_fast"),
+    },
+    "double_dequantize_kernel": {
+        "signature": {
+            "codes_ptr": "*u8", "absmax_codes_ptr": "*u8", "absmax_scale_ptr": "*fp32",
+            "absmax_offset_ptr": "*fp32", "levels_ptr": "*fp32", "map_ptr": "*fp32", **OUT,
+        },
+        "constexprs": {
+            "BLOCK_SIZE": BLOCK_SIZE, "NESTED_BLOCK_SIZE": NESTED_BLOCK_SIZE, "SIZE": SIZE,
+        },
+        "num_warps": 4, "elements": SIZE, "turns": 16, "double_quant": True,
+        "beside": ("dequantize", "dequantize_fast"),
+    },
+}  # fmt: skip
+
+
+class Made(NamedTuple):
+    """What was made of one kernel: the columns of kernels.machine_code that a learner can use."""
+
+    kernel: str
+    instructions_per_element: float
+    load_bytes: int
+    store_bytes: int
+    registers: int
+    spill_bytes: int
+
+
+def right_kernels(checked: Checked) -> tuple[str, ...]:
+    """Returns the names of the kernels that passed."""
+    kernels = {task.id for task in tasks_of(checked.lesson) if task.triton}
+    return tuple(v.name for v in checked.verdicts if v.id in kernels and v.status == "passed")
+
+
+@cache
+def machine_code(
+    code: str, names: tuple[str, ...], arch: str = ARCH
+) -> tuple[dict[str, list[Made]], list[str]]:
+    """Compiles a learner's kernels, and for each the library's kernels for the same thing.
+
+    Args:
+        code: the file.
+        names: of dequantize_kernel, quantize_kernel and double_dequantize_kernel.
+
+    Returns:
+        the rows of each kernel, the learner's first, and a sentence for each that has none: there
+        is no Triton here, it uses more than Triton's language, or it does not compile.
+    """
+    if importlib.util.find_spec("triton") is None:
+        return {}, ["Machine code needs triton, which there is for Linux."]
+    texts, sentences = {}, []
+    for name in names:
+        try:
+            texts[name] = kernel_text(code, name)
+        except ValueError as error:
+            sentences.append(f"No machine code of {name}: {error}.")
+    if not texts:
+        return {}, sentences
+    environment = {key: value for key, value in os.environ.items() if key != "TRITON_INTERPRET"}
+    environment["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "lessons.grading.kernel_code", arch],
+            input=json.dumps(texts), capture_output=True, text=True, timeout=LONGEST, check=True,
+            env=environment,
+        )  # fmt: skip
+        found = json.loads(done.stdout)
+    except (subprocess.SubprocessError, ValueError) as error:
+        return {}, [*sentences, f"The kernels could not be compiled for {arch}: {error}."]
+    rows = {name: [Made(*row) for row in part] for name, part in found["rows"].items()}
+    return rows, sentences + found["sentences"]
+
+
+def kernel_text(code: str, name: str) -> str:
+    """Returns the kernel and the kernels and constants that it calls, and nothing else of a file.
+
+    Raises:
+        ValueError: it uses something that only running the file could tell.
+    """
+    tree = ast.parse(code)
+    kept: list[ast.stmt] = []
+    for statement in needed(tree, name):
+        if is_kernel(statement) or is_constant(statement):
+            kept.append(statement)
+        elif ast.unparse(statement) not in HEAD:
+            raise ValueError(
+                f"only functions under @triton.jit and constants are compiled, and it needs line "
+                f"{statement.lineno}, {ast.unparse(statement).splitlines()[0]}"
+            )
+    known = {found for s in kept for found in names_of(s)} | ALLOWED | {"tl", "triton"}
+    for statement in kept:
+        check_statement(statement, known)
+    return HEAD + "\n\n".join(map(ast.unparse, kept)) + "\n"
+
+
+def is_kernel(node: ast.stmt) -> bool:
+    """Tells whether this is a function under @triton.jit alone whose head computes nothing."""
+    if not isinstance(node, ast.FunctionDef):
+        return False
+    arguments = node.args
+    notes = [a.annotation for a in (*arguments.args, *arguments.kwonlyargs) if a.annotation]
+    defaults = [d for d in (*arguments.defaults, *arguments.kw_defaults) if d is not None]
+    return (
+        [ast.unparse(decorator) for decorator in node.decorator_list] == ["triton.jit"]
+        and all(ast.unparse(note) == "tl.constexpr" for note in notes)
+        and all(isinstance(default, ast.Constant) for default in defaults)
+        and not (arguments.vararg or arguments.kwarg or node.returns)
+    )
+
+
+def is_constant(statement: ast.stmt) -> bool:
+    """Tells whether a statement is NAME = 7 or NAME = tl.constexpr(7)."""
+    if not isinstance(statement, (ast.Assign, ast.AnnAssign)) or statement.value is None:
+        return False
+    if isinstance(statement, ast.AnnAssign) and ast.unparse(statement.annotation) != "tl.constexpr":
+        return False
+    value = statement.value
+    if isinstance(value, ast.Call) and ast.unparse(value.func) == "tl.constexpr":
+        (value,) = value.args if len(value.args) == 1 and not value.keywords else (value,)
+    return isinstance(value, ast.Constant)
+
+
+def names_of(statement: ast.stmt) -> set[str]:
+    """Returns what a statement and all that is in it call by a name of its own."""
+    found = set()
+    for node in ast.walk(statement):
+        if isinstance(node, ast.FunctionDef):
+            found.add(node.name)
+        elif isinstance(node, ast.arg):
+            found.add(node.arg)
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            found.add(node.id)
+    return found
+
+
+def check_statement(statement: ast.stmt, known: set[str]) -> None:
+    """Refuses names and attributes that lead out of Triton's language; ValueError says which."""
+    if strange := used_names(statement) - known:
+        raise ValueError(f"a kernel that is compiled cannot use {sorted(strange)[0]}")
+    modules = {id(n) for n in ast.walk(statement) if isinstance(n, ast.Name) and n.id in MODULES}
+    for node in ast.walk(statement):
+        if not isinstance(node, ast.Attribute):
+            continue
+        modules.discard(id(node.value))
+        text = ast.unparse(node)
+        if node.attr.startswith("_") or node.attr in HIDDEN:
+            raise ValueError(f"a kernel that is compiled cannot use {text}")
+    if modules:
+        raise ValueError("a kernel that is compiled can use tl only as in tl.load")
+
+
+MODULES = ("tl", "triton")
+HIDDEN = {"fn", "src", "core", "builtins"}  # what leads to Python's own functions
+
+
+def check_language(text: str) -> None:
+    """Refuses what triton and triton.language hold beside what kernels are made of: modules.
+
+    Raises:
+        ValueError: it says what.
+    """
+    import triton.language as tl
+
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            if node.value.id == "triton" and node.attr not in ("jit", "cdiv", "next_power_of_2"):
+                raise ValueError(f"a kernel that is compiled cannot use triton.{node.attr}")
+            found = getattr(tl, node.attr, None) if node.value.id == "tl" else None
+            if isinstance(found, ModuleType) and node.attr != "math":
+                raise ValueError(f"a kernel that is compiled cannot use tl.{node.attr}")
+
+
+def launch(fn: Any, name: str) -> LaunchConfiguration:
+    """Returns the learner's kernel as kernels.machine_code compiles it."""
+    from kernels.gpu.launch import OPTIONS
+    from kernels.machine_code.variants import LaunchConfiguration
+
+    shape = SHAPES[name]
+    return LaunchConfiguration(
+        "yours", fn, shape["signature"], shape["constexprs"], shape["num_warps"], shape["elements"],
+        DTYPE, BLOCK_SIZE, shape["double_quant"], OPTIONS, turns=shape["turns"],
+    )  # fmt: skip
+
+
+def load_kernel(text: str, name: str, folder: Path) -> Any:
+    """Returns the kernel of a text, which must be in a file, since Triton reads that."""
+    path = folder / f"{name}.py"
+    path.write_text(text, encoding="utf-8")
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return getattr(module, name)
+
+
+def limit_memory() -> None:
+    """Bounds what compiling may take, where the system can."""
+    try:
+        import resource
+    except ImportError:  # Windows, which has no Triton either
+        return
+    resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY, MOST_MEMORY))
+
+
+def main(arch: str) -> None:
+    """Compiles the kernels in standard input, {name: text}, and prints their rows as JSON."""
+    from kernels.machine_code.measure import measure
+    from kernels.machine_code.variants import launch_configuration
+
+    limit_memory()
+    found: dict[str, Any] = {"rows": {}, "sentences": []}
+    for name, text in json.load(sys.stdin).items():
+        try:
+            with tempfile.TemporaryDirectory() as folder:
+                check_language(text)
+                rows = [measure(launch(load_kernel(text, name, Path(folder)), name), arch)]
+        except Exception as error:  # whatever Triton raises for what it cannot compile
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[-1]
+            found["sentences"].append(f"{name} does not compile for {arch}: {reason}")
+            continue
+        nested = NESTED_BLOCK_SIZE if SHAPES[name]["double_quant"] else None
+        for kernel in SHAPES[name]["beside"]:
+            dtype = "fp32" if kernel.startswith("quantize") else DTYPE
+            rows.append(measure(launch_configuration(kernel, dtype, BLOCK_SIZE, nested), arch))
+        found["rows"][name] = [[getattr(row, field) for field in Made._fields] for row in rows]
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

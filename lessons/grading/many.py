@@ -1,0 +1,80 @@
+"""Checks many files at once, each in one of a few processes that keep their sandbox warm."""
+
+from __future__ import annotations
+
+import atexit
+import multiprocessing
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import replace
+from functools import cache
+
+from lessons.grading.check import Checked, check_submission
+from lessons.grading.registry import tasks_of
+from lessons.grading.submission import Submission
+from lessons.grading.worker import Sandbox
+
+N_PROCESSES = 2
+
+
+def check_submissions(
+    submissions: Sequence[Submission],
+    seed: int = 0,
+    only: Iterable[str] | None = None,
+    processes: int = N_PROCESSES,
+    on_done: Callable[[Checked], None] | None = None,
+) -> list[Checked]:
+    """Checks files and returns what came out, in their order.
+
+    Args:
+        on_done: called with each file as soon as it is checked.
+    """
+    ids = None if only is None else list(only)
+    with start_processes(min(processes, len(submissions))) as pool:
+        jobs = {pool.submit(check_one, s, seed, ids): i for i, s in enumerate(submissions)}
+        found: dict[int, Checked] = {}
+        for job in as_completed(jobs):
+            found[jobs[job]] = job.result()
+            if on_done is not None:
+                on_done(found[jobs[job]])
+    return [found[i] for i in range(len(submissions))]
+
+
+def start_processes(n: int) -> ProcessPoolExecutor:
+    """Returns a pool of n processes."""
+    context = multiprocessing.get_context("spawn")
+    return ProcessPoolExecutor(n, context, initializer=use_one_thread)
+
+
+def use_one_thread() -> None:
+    """Keeps torch to one thread, since there is a process a core."""
+    import torch
+
+    torch.set_num_threads(1)
+
+
+@cache
+def sandbox_for(lesson: int) -> Sandbox:
+    """Returns this process's sandbox for a lesson; lessons without kernels share one.
+
+    It is closed when the process ends.
+    """
+    return sandbox_of(any(task.triton for task in tasks_of(lesson)))
+
+
+@cache
+def sandbox_of(triton: bool) -> Sandbox:
+    """Returns this process's sandbox with or without Triton."""
+    sandbox = Sandbox(triton=triton).__enter__()
+    atexit.register(sandbox.__exit__, None, None, None)
+    return sandbox
+
+
+def check_one(submission: Submission, seed: int, only: list[str] | None) -> Checked:
+    """Checks one file in this process; the evidence, which can be large, stays here."""
+    checked = check_submission(submission, seed, only, sandbox=sandbox_for(submission.lesson))
+    bare = [
+        replace(v, case=None, arguments={}, expected=None, got=None, difference=None)
+        for v in checked.verdicts
+    ]
+    return checked._replace(verdicts=bare)

@@ -1,0 +1,271 @@
+"""What a learner reads in the terminal: a tick, or what went in, what came out, and why.
+
+    ✗ 8.3 merge                                                                   0.1 s
+        This is what you get when the update is scaled by alpha alone: LoRA scales it by alpha / r.
+
+        merge(weight = float32 [2, 3]
+                         0.182  -0.8567  ...
+              alpha = 3)
+        expected                  got
+          0.7223   -1.474           1.263*  -2.092*
+
+Colours come on a terminal only, and not where NO_COLOR is set; so marks say the same.
+"""
+
+from __future__ import annotations
+
+import sys
+import textwrap
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from lessons.grading.registry import lessons, tasks_of
+from lessons.grading.show import Grid, beside, same, short, whole
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.text import Text
+
+    from lessons.grading.judge import Verdict
+    from lessons.grading.kernel_code import Made
+
+INDENT = " " * 4
+WIDTH = 100
+PRINTED = 12  # lines of what the code printed
+
+# What stands behind the name of a task that did not pass.
+WORDS = {
+    "failed": "",
+    "error": "raised an error",
+    "timeout": "took too long",
+    "memory": "took too much memory",
+    "crashed": "ended the interpreter",
+    "forbidden": "uses what is not allowed",
+    "not_started": "not started",
+    "missing": "not in the file",
+}
+TODO = ("not_started", "missing")
+
+
+def make_console(stderr: bool = False) -> Console:
+    """Returns a console of rich's that leaves texts as they are.
+
+    Raises:
+        ImportError: rich is missing; the error says what to install.
+    """
+    try:
+        from rich.console import Console
+    except ImportError:
+        raise ImportError("the report needs rich: pip install rich; --json works without") from None
+    width = None if (sys.stderr if stderr else sys.stdout).isatty() else WIDTH
+    return Console(stderr=stderr, markup=False, highlight=False, emoji=False, width=width)
+
+
+class Report:
+    """Prints verdicts one by one, and a summary."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        self.console = console or make_console()
+        try:
+            "✓✗·".encode(self.console.encoding)
+            self.marks = {True: "✓", False: "✗", None: "·"}
+        except UnicodeEncodeError:
+            self.marks = {True: "+", False: "x", None: "."}
+
+    def show(self, verdicts: Iterable[Verdict]) -> None:
+        """Prints verdicts."""
+        for verdict in verdicts:
+            self.verdict(verdict)
+
+    def verdict(self, verdict: Verdict) -> None:
+        """Prints one verdict: a line, and below it what the learner should know."""
+        passed = verdict.status == "passed"
+        todo = verdict.status in TODO
+        style = "green" if passed else "dim" if todo else "red"
+        words = "" if passed else WORDS.get(verdict.status, verdict.status)
+        left = f"{self.marks[True if passed else None if todo else False]} {verdict.id}"
+        name = f"{left:<7} {verdict.name}" + (f": {words}" if words else "")
+        seconds = f"{verdict.seconds:.1f} s" if verdict.seconds >= 0.05 else ""
+        self.line((f"{name:<{WIDTH - 10}}", style), (f"{seconds:>8}", "dim"))
+        if passed or verdict.status == "not_started":
+            return
+        if verdict.message:
+            self.paragraph(verdict.message, "bold" if not todo else "")
+        if not todo:
+            self.evidence(verdict)
+            self.printed(verdict.printed)
+        self.console.print()
+
+    def evidence(self, verdict: Verdict) -> None:
+        """Prints the inputs, and the right answer beside the learner's."""
+        if verdict.case is None:
+            return
+        self.console.print()
+        for line in call_lines(verdict):
+            self.line((INDENT + line, ""))
+        found = verdict.difference
+        if found is None and verdict.status != "failed":
+            return
+        self.console.print()
+        whole_parts = verdict.expected, verdict.got
+        if found is None or (
+            found.path and all(map(is_flat, whole_parts)) and not same(*whole_parts)
+        ):
+            self.pair(*whole_parts, None)
+            return
+        if found.path:
+            self.line((f"{INDENT}At {found.path} of what came out:", ""))
+        self.pair(found.expected, found.got, found.wrong)
+
+    def pair(self, expected: Any, got: Any, wrong: Any) -> None:
+        """Prints two values beside each other if they have one form, else below each other."""
+        shown = beside(expected, got, wrong)
+        if shown is None:
+            for name, value in (("expected", expected), ("got", got)):
+                first, *others = whole(value)
+                self.line((f"{INDENT}{name:<9} {first}", ""))
+                for line in others:
+                    self.line((f"{INDENT}{'':<9} {line}", ""))
+            return
+        if shown.where:
+            self.line((f"{INDENT}{shown.where}:", "dim"))
+        blocks = [block(grid) for grid in shown.grids]
+        widths = [max((len(row) for row in rows), default=0) for rows in blocks]
+        gap = 4
+        if sum(widths) + gap + len(INDENT) <= self.console.width and len(widths) == 2:
+            left = max(widths[0], len("expected"))
+            self.line((f"{INDENT}{'expected':<{left + gap}}got", "dim"))
+            for i in range(max(map(len, shown.grids))):
+                self.row(shown.grids, blocks, i, left + gap)
+        else:
+            for name, grid, rows in zip(("expected", "got"), shown.grids, blocks, strict=True):
+                self.line((f"{INDENT}{name}", "dim"))
+                for i in range(len(grid)):
+                    self.row([grid], [rows], i, 0)
+        if any(cell.differs for row in shown.grids[0] for cell in row):
+            self.line((f"{INDENT}* differs", "dim"))
+
+    def row(self, grids: Sequence[Grid], blocks: list[list[str]], i: int, left: int) -> None:
+        """Prints row i of grids beside each other, differing cells in red."""
+        from rich.text import Text
+
+        line = Text(INDENT)
+        for grid, rows in zip(grids, blocks, strict=True):
+            text = Text(rows[i] if i < len(rows) else "")
+            at = 0
+            for cell in grid[i] if i < len(grid) else []:
+                at = text.plain.index(cell.text, at)
+                if cell.differs:
+                    text.stylize(
+                        "red" if grid is grids[-1] else "green", at, at + len(cell.text) + 1
+                    )
+                at += len(cell.text)
+            text.pad_right(max(0, left - len(text)))
+            line.append(text)
+        line.rstrip()
+        self.console.print(line, soft_wrap=True)
+
+    def printed(self, text: str) -> None:
+        """Prints what the code printed, its last lines."""
+        lines = text.splitlines()
+        if not lines:
+            return
+        left_out = f", the last {PRINTED} of {len(lines)} lines" if len(lines) > PRINTED else ""
+        self.console.print()
+        self.line((f"{INDENT}Your code printed{left_out}:", "dim"))
+        for line in lines[-PRINTED:]:
+            self.line((f"{INDENT}  {visible(line)[: WIDTH - 6]}", ""))
+
+    def paragraph(self, text: str, style: str) -> None:
+        """Prints text that is wrapped and indented."""
+        for part in visible(text).splitlines():
+            for line in textwrap.wrap(part, min(self.console.width, WIDTH) - len(INDENT)) or [""]:
+                self.line((INDENT + line, style))
+
+    def line(self, *parts: tuple[str, str]) -> None:
+        """Prints one line of (text, style) parts, which is not wrapped."""
+        from rich.text import Text
+
+        text: Text = Text.assemble(*parts)
+        text.rstrip()
+        self.console.print(text, soft_wrap=True)
+
+    def machine_code(self, name: str, kernels: Sequence[Made]) -> None:
+        """Prints what the compiler made of a kernel, beside the library's for the same thing."""
+        heads = ("instructions an element", "widest load", "store", "registers", "spilled")
+        rows = [
+            (
+                kernel.kernel,
+                f"{kernel.instructions_per_element:.1f}",
+                f"{kernel.load_bytes} bytes",
+                f"{kernel.store_bytes} bytes",
+                str(kernel.registers),
+                f"{kernel.spill_bytes} bytes",
+            )
+            for kernel in kernels
+        ]
+        table = [(name, *heads), *rows]
+        widths = [max(len(row[i]) for row in table) for i in range(len(heads) + 1)]
+        for number, row in enumerate(table):
+            cells = [text.rjust(width) for text, width in zip(row, widths, strict=True)]
+            cells[0] = row[0].ljust(widths[0])
+            self.line((f"{INDENT}{'  '.join(cells)}", "" if number else "dim"))
+
+    def summary(self, lesson: int, verdicts: Sequence[Verdict]) -> None:
+        """Prints how many tasks passed and what comes next."""
+        count = Counter(verdict.status for verdict in verdicts)
+        passed = count["passed"]
+        if passed < len(verdicts):
+            first = next(verdict for verdict in verdicts if verdict.status != "passed")
+            after = f"Next: {first.id} {first.name} (minigpt exercise hint {first.id})"
+        elif len(verdicts) < len(tasks_of(lesson)):
+            after = f"All of lesson {lesson}: minigpt exercise check {lesson}"
+        else:
+            later = [number for number in lessons() if number > lesson]
+            after = (
+                f"Next: minigpt exercise start {later[0]}" if later else "That was the last one."
+            )
+        style = "green" if passed == len(verdicts) else "bold"
+        self.line((f"{passed} of {len(verdicts)} passed. ", style), (after, ""))
+
+
+def is_flat(value: Any) -> bool:
+    """Tells whether a value is a list or a dict of plain things, and is best seen whole."""
+    if isinstance(value, dict):
+        value = list(value.values())
+    numbers = (bool, int, float, str)
+    return isinstance(value, (list, tuple)) and all(isinstance(item, numbers) for item in value)
+
+
+def visible(text: str) -> str:
+    """Returns text without what could steer the terminal."""
+    return "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
+def block(grid: Grid) -> list[str]:
+    """Returns the rows of a grid as text with aligned columns; cells that differ end in "*"."""
+    texts = [[f"{cell.text}{'*' if cell.differs else ' '}" for cell in row] for row in grid]
+    n = max((len(row) for row in texts), default=0)
+    widths = [max(len(row[j]) for row in texts if j < len(row)) for j in range(n)]
+    return [" ".join(text.rjust(widths[j]) for j, text in enumerate(row)) for row in texts]
+
+
+def call_lines(verdict: Verdict) -> list[str]:
+    """Returns the call that went wrong: the function's name and its arguments."""
+    if verdict.case is None:
+        return []
+    given = verdict.arguments
+    lines: list[str] = []
+    head = f"{verdict.name}("
+    if all(len(whole(value)) == 1 for value in given.values()):
+        line = head + ", ".join(f"{name}={short(value)}" for name, value in given.items()) + ")"
+        if len(line) <= WIDTH - len(INDENT):
+            return [line]
+    for name, value in given.items():
+        first, *others = whole(value)
+        start = f"{' ' * len(head) if lines else head}{name} = "
+        lines.append(start + first)
+        lines += [" " * len(head) + "  " + line for line in others]
+    lines[-1:] = [f"{lines[-1]})"] if lines else [f"{head})"]
+    return lines

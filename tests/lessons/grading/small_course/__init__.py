@@ -1,0 +1,1 @@
+"""Three exercises that are quickly checked, and calls that put solutions of them together."""

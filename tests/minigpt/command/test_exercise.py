@@ -1,0 +1,173 @@
+"""`minigpt exercise`: what a learner and an instructor type, and what they read."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+
+from lessons.grading.registry import lessons, tasks_of
+from minigpt.command.cli import main
+from minigpt.command.exercise import ACTIONS
+from tests.minigpt.tiny.run import run_python
+
+MERGE = next(task for task in tasks_of(8) if task.name == "merge")
+HEAD = "import torch\nfrom torch import Tensor\n\n\n"
+RIGHT = HEAD + MERGE.bank.answers[0]
+WRONG = HEAD + MERGE.bank.mistakes[0].code
+
+
+@pytest.fixture
+def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Works in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """Returns the one sentence that a wrong command ends in."""
+    assert main(["exercise", *arguments]) == 2
+    found = capsys.readouterr()
+    assert found.out == ""
+    (line,) = found.err.strip().splitlines()
+    return line.removeprefix("minigpt: ")
+
+
+def objects(text: str) -> list[dict]:
+    """Returns the JSON objects of lines."""
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def test_help_of_no_action_waits_for_torch() -> None:
+    code = f"""
+import sys
+from minigpt.command.cli import main
+for action in {list(ACTIONS)}:
+    try:
+        main(["exercise", action, "--help"])
+    except SystemExit:
+        pass
+print("torch" in sys.modules, "rich" in sys.modules, "lessons" in sys.modules)
+"""
+    assert run_python("-c", code).splitlines()[-1] == "False False False"
+
+
+def test_from_start_to_a_tick(desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["exercise", "start", "8"]) == 0
+    assert "exercises/08_lora.py is there" in capsys.readouterr().out
+    assert "stays as it is" in refused(capsys, "start", "8")
+    path = desk / "exercises" / "08_lora.py"
+    path.write_text(f"{path.read_text(encoding='utf-8')}\n\n{RIGHT}", encoding="utf-8")
+
+    assert main(["exercise", "check", MERGE.id]) == 0
+    out = capsys.readouterr().out
+    assert f"✓ {MERGE.id}" in out
+    assert "1 of 1 passed." in out
+    assert main(["exercise", "check", "8", "--json"]) == 1
+    (found,) = objects(capsys.readouterr().out)
+    assert [found["file"], found["lesson"], found["seed"]] == ["exercises/08_lora.py", 8, 0]
+    states = {task["id"]: task["status"] for task in found["tasks"]}
+    assert states.pop(MERGE.id) == "passed"
+    assert set(states.values()) == {"not_started"}
+
+    assert main(["exercise", "list"]) == 0
+    listed = capsys.readouterr().out
+    assert f"✓ {MERGE.id}" in listed
+    assert "Lesson 8: LoRA  1/" in listed
+    first = tasks_of(min(lessons()))[0]
+    assert f"Next: {first.id} {first.name} (minigpt exercise start {first.lesson})" in listed
+
+
+def test_hints_come_one_by_one(desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for level in (1, 2, 3, 3):
+        assert main(["exercise", "hint", MERGE.id]) == 0
+        out = capsys.readouterr().out
+        assert [hint in out for hint in MERGE.hints] == [level > i for i in range(3)]
+    assert main(["exercise", "hint", MERGE.id, "--level", "1"]) == 0
+    assert MERGE.hints[1] not in capsys.readouterr().out
+    assert "level 1 to 3, got 0" in refused(capsys, "hint", MERGE.id, "--level", "0")
+    assert "no exercise 8.99" in refused(capsys, "hint", "8.99")
+
+
+def test_many_files_give_a_line_each_in_their_order_and_one_table(
+    desk: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    contents = {
+        "right.py": RIGHT.encode(), "wrong.py": WRONG.encode(), "08_binary.py": b"\x00\xff",
+        "08_empty.py": b"", "08_broken.py": b"x = 1\ndef merge(:\n", "08_raises.py": b"1 / 0\n",
+    }  # fmt: skip
+    for name, content in contents.items():
+        (desk / name).write_bytes(content)
+    arguments = ["exercise", "check", *contents, "--only", MERGE.id, "--csv", "all.csv"]
+    assert main([*arguments, "--json", "--seed", "3", "--markdown", "all.md"]) == 1
+    found = objects(capsys.readouterr().out)
+    assert [one["file"] for one in found] == list(contents)
+    assert {one["lesson"] for one in found} == {8}
+    assert {one["seed"] for one in found} == {3}
+    tasks = [one["tasks"][0] for one in found]
+    states = ["passed", "failed", "error", "missing", "error", "error"]
+    assert [task["status"] for task in tasks] == states
+    assert tasks[1]["mistake"] == MERGE.bank.mistakes[0].name
+    assert "not UTF-8" in tasks[2]["message"]
+    assert "ine 2" in tasks[4]["message"]
+    assert "ine 1" in tasks[5]["message"]
+    rows = list(csv.reader((desk / "all.csv").open(encoding="utf-8")))
+    assert [row[0] for row in rows] == ["file", *contents]
+    assert (desk / "all.md").read_text(encoding="utf-8").count("### ") == len(contents)
+
+
+def test_all_right_is_status_0_and_gradescope_gets_its_file(
+    desk: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (desk / "right.py").write_text(RIGHT, encoding="utf-8")
+    arguments = ["exercise", "check", "right.py", "--only", MERGE.id, "--json"]
+    assert main([*arguments, "--gradescope", "results.json"]) == 0
+    (found,) = objects(capsys.readouterr().out)
+    assert [task["status"] for task in found["tasks"]] == ["passed"]
+    results = json.loads((desk / "results.json").read_text(encoding="utf-8"))
+    assert results["score"] == results["tests"][0]["max_score"] == MERGE.points
+    assert not (desk / ".minigpt.json").exists()  # nobody works here
+
+
+def test_wrong_calls_are_one_sentence(desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (desk / "nothing.py").write_text("x = 1\n", encoding="utf-8")
+    (desk / "right.py").write_text(RIGHT, encoding="utf-8")
+    said = refused(capsys, "check", "8")
+    assert said == "there is no exercises/08_lora.py; write it with: minigpt exercise start 8"
+    assert "start 8 --dir mine" in refused(capsys, "check", "8.1", "--dir", "mine")
+    assert "no exercises for lesson 77" in refused(capsys, "check", "77")
+    assert "no exercises for lesson 77" in refused(capsys, "check", "right.py", "--lesson", "77")
+    assert "nowhere.py: no such file" in refused(capsys, "check", "right.py", "nowhere.py")
+    assert "is a folder; name the files in it" in refused(capsys, "check", ".")
+    assert "say which lesson" in refused(capsys, "check", "nothing.py")
+    (desk / "08_other.py").touch()
+    both = refused(capsys, "check", "right.py", "08_other.py", "--gradescope", "r.json")
+    assert both == "--gradescope is for one file, got 2"
+    assert "no exercise 8.99" in refused(capsys, "check", "right.py", "--only", "8.99")
+    assert "--jobs must be at least 1" in refused(capsys, "check", "right.py", "--jobs", "0")
+    assert "no such file" in refused(capsys, "watch", "nowhere.py")
+    with pytest.raises(SystemExit) as stopped:
+        main(["exercise", "check"])
+    assert stopped.value.code == 2
+
+
+def test_the_number_of_a_lesson_may_be_the_name_of_a_file(
+    desk: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (desk / "8").write_text(RIGHT, encoding="utf-8")
+    assert main(["exercise", "check", "8", "--only", MERGE.id, "--json"]) == 0
+    assert objects(capsys.readouterr().out)[0]["file"] == "8"
+
+
+def test_handout_and_autograder_are_written(desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("nbformat")
+    assert main(["exercise", "handout", "8", "--out", "class"]) == 0
+    written = capsys.readouterr().out.split()
+    assert written[0] == "class/08_lora.md"
+    assert all((desk / name).exists() for name in written)
+    assert "is there already" in refused(capsys, "handout", "8", "--out", "class")
+    assert main(["exercise", "gradescope", "8"]) == 0
+    assert capsys.readouterr().out.startswith("autograder.zip: ")
+    assert "stays as it is" in refused(capsys, "gradescope", "8")
