@@ -16,6 +16,13 @@ if TYPE_CHECKING:
 
 Row = Callable[[torch.Tensor], torch.Tensor]
 
+
+def unbiased_deviation(x: torch.Tensor) -> torch.Tensor:
+    """Returns the standard deviation with n - 1 in the denominator; 0 of a single number."""
+    n = x.size(-1)
+    return (x.var(-1, correction=0) * n / max(n - 1, 1)).sqrt()
+
+
 # What a row of numbers has: name and function of [..., n] fp64 -> [...].
 STATISTICS: dict[str, Row] = {
     "sum": lambda x: x.sum(-1),
@@ -28,7 +35,7 @@ STATISTICS: dict[str, Row] = {
     "squared norm": lambda x: x.square().sum(-1),
     "root mean square": lambda x: x.square().mean(-1).sqrt(),
     "standard deviation (n in the denominator)": lambda x: x.std(-1, correction=0),
-    "standard deviation (n - 1 in the denominator)": lambda x: x.std(-1),
+    "standard deviation (n - 1 in the denominator)": unbiased_deviation,
     "variance": lambda x: x.var(-1, correction=0),
     "log of the sum of exponentials": lambda x: x.logsumexp(-1),
     "sum of exponentials": lambda x: x.exp().sum(-1),
