@@ -7,7 +7,8 @@ of a task and makes new ones, as long as its budget lasts.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -78,23 +79,17 @@ class Trial:
         return {slot.name: slot.value for slot in self.slots}
 
     @cached_property
-    def applied(self) -> dict[str, torch.Tensor]:
-        """Returns what the callables of the case make of its tensors: {"attn(ln_1(x))": ...}."""
+    def functions(self) -> dict[str, Callable]:
+        """Returns the callables among the arguments, as the reference gets them."""
         args, kwargs = fresh(self.case)
         named = dict(zip([p.name for p in parameters(self.task)], args, strict=False)) | kwargs
-        tensors = {n: x for n, x in named.items() if isinstance(x, torch.Tensor)}
-        functions = {n: f for n, f in named.items() if callable(f) and not isinstance(f, type)}
-        found: dict[str, torch.Tensor] = {}
-        for inner_tensors in (tensors, found):  # f(x), then g(f(x))
-            for inner, x in list(inner_tensors.items()):
-                for outer, f in functions.items():
-                    try:
-                        y = f(x)
-                    except Exception:  # not every tensor suits every function
-                        continue
-                    if isinstance(y, torch.Tensor) and not inner.startswith(f"{outer}("):
-                        found[f"{outer}({inner})"] = y.detach()
-        return found
+        return {name: f for name, f in named.items() if callable(f)}
+
+    @cached_property
+    def applied(self) -> dict[str, torch.Tensor]:
+        """Returns what the callables make of the tensors: {"attn(x)": ...}, chains as well."""
+        tensors = {n: x for n, x in self.named.items() if isinstance(x, torch.Tensor)}
+        return chains(self.functions, tensors) if self.functions else {}
 
     @cached_property
     def pairs(self) -> dict[Place, tuple[Any, Any]]:
@@ -145,6 +140,27 @@ class Trial:
         return pairs
 
 
+def chains(
+    functions: dict[str, Callable], tensors: dict[str, torch.Tensor]
+) -> dict[str, torch.Tensor]:
+    """Returns f(x), g(f(x)) and so on for all tensors, each function at most once in a chain."""
+    found: dict[str, torch.Tensor] = {}
+    waiting = [(name, x, frozenset[str]()) for name, x in tensors.items()]
+    for inner, x, used in waiting:
+        for outer, f in functions.items():
+            if outer in used:
+                continue
+            try:
+                y = f(x)
+            except Exception:  # not every tensor suits every function
+                continue
+            if isinstance(y, torch.Tensor):
+                name = f"{outer}({inner})"
+                found[name] = y.detach()
+                waiting.append((name, found[name], used | {outer}))
+    return found
+
+
 def is_array(value: Any) -> bool:
     """Tells whether a value is a tensor or an array."""
     return isinstance(value, (torch.Tensor, np.ndarray))
@@ -182,11 +198,23 @@ class Experiment:
         self.asks, self.asks_left = asks, asks
         self.give_time(seconds)
         self._ask, self._drawn = ask, 0
+        self.memory: dict[Any, Any] = {}  # what a family keeps for the others
         self.problems: list[tuple[str, Exception]] = []
 
     def give_time(self, seconds: float) -> None:
         """Starts the clock anew: so many seconds of this process, or twice as many in all."""
         self.deadline = time.process_time() + seconds, time.perf_counter() + 2 * seconds
+
+    @contextmanager
+    def half_of_the_time(self) -> Iterator[None]:
+        """Ends the time, inside, after half of what is left."""
+        before = self.deadline
+        now = time.process_time(), time.perf_counter()
+        self.deadline = (now[0] + before[0]) / 2, (now[1] + before[1]) / 2
+        try:
+            yield
+        finally:
+            self.deadline = before
 
     @property
     def failing(self) -> list[Trial]:

@@ -7,6 +7,7 @@ is believed; what it returns is compared with what the reference returns here.
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -72,7 +73,9 @@ def judge_task(task: Task, ask: Ask, seed: int = 0) -> Verdict:
         seed: decides the random cases.
     """
     started = time.perf_counter()
-    verdict = _judge(task, ask, seed)
+    with warnings.catch_warnings():  # of what is tried here, which no learner wrote
+        warnings.simplefilter("ignore")
+        verdict = _judge(task, ask, seed)
     verdict.seconds = time.perf_counter() - started
     return verdict
 
@@ -96,7 +99,7 @@ def _judge(task: Task, ask: Ask, seed: int) -> Verdict:
     asked = [Asked(trial.case, trial.outcome, trial.wrong) for trial in trials]
     known = recognise(task, asked, 2.0 if task.triton else 0.8)
     experiment = Experiment(
-        task, ask, trials, seed, *((40, 2.5) if task.triton else (160, 0.9))
+        task, ask, trials, seed, *((40, 2.5) if task.triton else (160, 1.3))
     )  # fmt: skip
     if known is not None and not known.sure and not looks_like(known, experiment):
         known = None

@@ -96,6 +96,8 @@ def copy_of(a: str, b: str) -> Callable[[Trial], Any]:
 
 def answers(experiment: Experiment, trial: Trial, other: Substitute) -> bool | None:
     """Tells whether a trial's answer is right for the other inputs; None if that says nothing."""
+    if trial.wrong and not is_about_result(trial):
+        return None
     nothing = False if trial.wrong else None  # a wrong answer needs other inputs to be right for
     case = other.case_of(trial)
     want = None if case is None else experiment.want(case)
@@ -113,10 +115,10 @@ def answers(experiment: Experiment, trial: Trial, other: Substitute) -> bool | N
 @family
 def as_if(experiment: Experiment) -> Iterator[Finding]:
     """One other input explains every wrong answer."""
-    failing = [t for t in experiment.failing if t.fault and t.fault.kind in ABOUT_RESULTS]
-    if len(failing) < max(2, len(experiment.failing)):
+    failing = [t for t in experiment.failing if is_about_result(t)]
+    if len(failing) < max(2, 0.6 * len(experiment.failing)):
         return
-    if any(t.fault and t.fault.where != "result" for t in failing):
+    if any(t.stopped for t in experiment.failing):
         return
     failing.sort(key=lambda trial: -len(trial.slots))
     seen: set[str] = set()
@@ -127,6 +129,12 @@ def as_if(experiment: Experiment) -> Iterator[Finding]:
             seen.add(other.phrase)
             if explains(experiment, failing, other):
                 yield finding(experiment, other)
+
+
+def is_about_result(trial: Trial) -> bool:
+    """Tells whether a result is wrong, and in a way that other inputs may explain."""
+    fault = trial.fault
+    return fault is not None and fault.where == "result" and fault.kind in ABOUT_RESULTS
 
 
 def explains(experiment: Experiment, failing: list[Trial], other: Substitute) -> bool:

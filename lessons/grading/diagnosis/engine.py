@@ -14,6 +14,7 @@ from lessons.grading.diagnosis import (  # noqa: F401  (importing a family regis
     factors,
     fallback,
     forms,
+    formulas,
     invariants,
     numerics,
     parts,
@@ -32,6 +33,12 @@ from lessons.grading.diagnosis.finding import FAMILIES, HINT, TERM, Finding
 if TYPE_CHECKING:
     from lessons.grading.experiment import Experiment, Trial
 
+# The cheap ones and those that tell most come first: the time may be over before the last.
+ORDER = [
+    *("stops", "forms", "shapes", "conduct", "sequences", "dicts", "factors", "as_if"),
+    *("formulas", "relations", "terms", "conditions", "places", "numerics", "parts", "rows"),
+    *("dependence", "invariants", "profile", "algebra", "fallback"),
+]
 FRESH = 10  # inputs on which a finding is tested
 TESTING = 0.4  # seconds for the tests, beyond the budget
 AGREED = 3  # answers that must agree with a finding, while none contradicts it
@@ -42,7 +49,8 @@ def diagnose(experiment: Experiment) -> list[Finding]:
     """Returns at most two findings, the more telling first; at least one if anything is wrong."""
     collect(experiment)
     fresh: list[Trial] = []
-    found = [finding for family in FAMILIES for finding in results(experiment, family)]
+    families = sorted(FAMILIES, key=lambda f: ORDER.index(f.__module__.rpartition(".")[2]))
+    found = [finding for family in families for finding in results(experiment, family)]
     experiment.give_time(TESTING)
     said = choose(experiment, found, fresh)
     if not said or said[0].rank < TERM - 3:

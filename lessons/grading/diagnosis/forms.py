@@ -98,6 +98,21 @@ def same_values(got: Any, want: Any) -> bool:
 
 
 @family
+def gradients(experiment: Experiment) -> Iterator[Finding]:
+    """No gradient reaches an argument."""
+    trials_at = places_of(
+        experiment, lambda got, want: got is None and isinstance(want, torch.Tensor)
+    )
+    names = [place[1] for place in trials_at if place[0] == "gradient"]
+    if names:
+        text = (
+            f"No gradient reaches {listing(names)}: it is cut off on the way (detach, .data, "
+            "no_grad, or numbers taken out of the tensors)."
+        )
+        yield Finding("no gradient", EXACT + 5, text)
+
+
+@family
 def dtypes(experiment: Experiment) -> Iterator[Finding]:
     """The dtype is another one; the numbers may be right."""
 

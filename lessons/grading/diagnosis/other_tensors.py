@@ -55,7 +55,7 @@ def for_tensor(name: str, value: torch.Tensor, trial: Trial) -> Iterator[Substit
     else:
         yield from of_rows(name, NUMBERS)
         yield from of_rows(name, FLOATS if value.dtype.is_floating_point else WHOLE)
-    if value.dim() == 0:
+    if value.dim() == 0 or "." in name:  # of a field of an object that is enough
         return
     if value.dtype.is_floating_point:
         yield from mixed(name, trial, SCALES, -0.3)

@@ -1,6 +1,6 @@
 """Which argument the mistake belongs to: with it at zero or one the answer is right.
 
-If so, what the argument adds to the answer is looked at alone: it may be so many times too large,
+If so, what the argument adds to {to} is looked at alone: it may be so many times too large,
 have the wrong sign, be transposed.
 """
 
@@ -137,6 +137,7 @@ def part(
     experiment: Experiment, place: tuple, name: str, pairs: list[tuple[Trial, Trial]]
 ) -> Iterator[Finding]:
     """Yields what is wrong with the part of the answer that an argument adds."""
+    to = "the answer" if place[0] == "result" else f"the gradient of {place[1]}"
     points = []
     for trial, other in pairs:
         p, zero = point(trial, place), point(other, place)
@@ -153,7 +154,7 @@ def part(
         for p in points
         if p.want.numel()
     ):
-        text = f"What {name} adds to the answer is missing: {name} has no effect."
+        text = f"What {name} adds to {to} is missing: {name} has no effect."
         yield Finding("part missing", TERM + 4, text)
         return
     factors = [loose_factor(experiment, p) for p in fine(points)]
@@ -161,7 +162,7 @@ def part(
     if len(ratios) < len(factors):
         if all(p.want.dim() and row_numbers(p, -1, "factor", rtol / 8) is not None for p in points):
             text = (
-                f"What {name} adds to the answer is right in each row but for one factor: the rows "
+                f"What {name} adds to {to} is right in each row but for one factor: the rows "
                 "are scaled in another way."
             )
             yield Finding("part row factor", HINT + 23, text)
@@ -172,23 +173,21 @@ def part(
     holds = part_holds(experiment, place, name, known, rtol)
     if known is None:
         c = number(ratios[0])
-        text = f"What {name} adds to the answer is {c} times what it should be in one case."
+        text = f"What {name} adds to {to} is {c} times what it should be in one case."
         yield Finding("unnamed part factor", HINT + 19, text, holds)
     elif known.constant and alike(known.values[0], -1, rtol):
-        yield Finding(
-            "part sign", TERM + 4, f"What {name} adds to the answer has the wrong sign.", holds
-        )
+        yield Finding("part sign", TERM + 4, f"What {name} adds to {to} has the wrong sign.", holds)
     elif known.constant:
         yield Finding(
             "part factor",
             TERM + 2,
-            f"What {name} adds to the answer is {times(known.values[0])}.",
+            f"What {name} adds to {to} is {times(known.values[0])}.",
             holds,
         )
     else:
-        text = f"What {name} adds to the answer is multiplied by {known.name} once too often"
+        text = f"What {name} adds to {to} is multiplied by {known.name} once too often"
         if known.name.startswith("1 / "):
-            text = f"What {name} adds to the answer is divided by {known.name[4:]} once too often"
+            text = f"What {name} adds to {to} is divided by {known.name[4:]} once too often"
         proof = " and ".join(dict.fromkeys(number(v) for v in known.values[:3]))
         yield Finding("part factor", TERM + 4, f"{text} (by {proof} in different cases).", holds)
 

@@ -62,23 +62,42 @@ def row_numbers(p: Point, axis: int, way: str, rtol: float) -> torch.Tensor | No
     return numbers if ok else None
 
 
-def explanations(p: Point, axis: int) -> Iterator[tuple[str, torch.Tensor]]:
-    """Yields names and values of what the rows of arguments and of the right answer have."""
-    sources = {"of the right answer": p.want.double().movedim(axis, -1)}
+FORMS: dict[str, Row] = {
+    "the {statistic} {source}": lambda v: v,
+    "1 / the {statistic} {source}": lambda v: 1 / v,
+    "the square root of the {statistic} {source}": torch.sqrt,
+    "minus the {statistic} {source}": lambda v: -v,
+}
+
+
+def sources(p: Point, axis: int) -> dict[str, torch.Tensor]:
+    """Returns what has the rows of an answer: itself and arguments, [..., n] fp64."""
+    found = {"of the right answer": p.want.double().movedim(axis, -1)}
     for name, value in p.trial.named.items():
         x = as_tensor(value)
         if x is not None and x.dim() >= 1 and x.dtype != torch.bool and x.numel():
             if x.shape == p.want.shape:
-                sources[f"of {name}"] = x.double().movedim(axis, -1)
+                found[f"of {name}"] = x.double().movedim(axis, -1)
             elif x.dim() == p.want.dim() and x.shape[:-1] == p.want.shape[:-1]:
-                sources[f"of {name}"] = x.double()
-    for source, x in sources.items():
+                found[f"of {name}"] = x.double()
+    return found
+
+
+def explaining(
+    p: Point, axis: int, numbers: torch.Tensor, rtol: float, names: set[str] | None
+) -> set[str]:
+    """Returns the names of what equals the rows' numbers, among names or all if that is None."""
+    found: set[str] = set()
+    for source, x in sources(p, axis).items():
         for statistic, of in STATISTICS.items():
-            values = of(x)
-            yield f"its {statistic} {source}".replace("its", "the"), values
-            yield f"1 / the {statistic} {source}", 1 / values
-            yield f"the square root of the {statistic} {source}", values.sqrt()
-            yield f"minus the {statistic} {source}", -values
+            forms = {f.format(statistic=statistic, source=source): g for f, g in FORMS.items()}
+            wanted = [name for name in forms if names is None or name in names]
+            values = of(x) if wanted else numbers
+            for name in wanted if values.shape == numbers.shape else ():
+                near = (forms[name](values) - numbers).abs() <= rtol * numbers.abs() + 1e-12
+                if bool(near.all()):
+                    found.add(name)
+    return found
 
 
 @family
@@ -113,15 +132,9 @@ def by_rows(
         return None  # one row a trial: factors.py looks at that
     names: set[str] | None = None
     for p, numbers in fitted:
-        assert numbers is not None
-        rtol = 20 * experiment.tolerance(p.got, p.want)
-        fitting = {
-            name
-            for name, values in explanations(p, axis)
-            if values.shape == numbers.shape
-            and bool(((values - numbers).abs() <= rtol * numbers.abs() + 1e-12).all())
-        }
-        names = fitting if names is None else names & fitting
+        if numbers is not None and (names is None or names):
+            rtol = 20 * experiment.tolerance(p.got, p.want)
+            names = explaining(p, axis, numbers, rtol, names)
     dims = points[0].want.dim()
     axes = axis_name(experiment.task.axes, "->", axis, dims)
     lines = "Each row" if dims == 2 and axis == 1 else f"Each line along {axes}"
@@ -138,8 +151,7 @@ def by_rows(
         if name is None:
             return True
         rtol = 20 * experiment.tolerance(p.got, p.want)
-        values = next(v for n, v in explanations(p, axis) if n == name)
-        return bool(((values - numbers).abs() <= rtol * numbers.abs() + 1e-12).all())
+        return bool(explaining(p, axis, numbers, rtol, {name}))
 
     change = "multiplied by" if way == "factor" else "shifted by"
     if name is not None:

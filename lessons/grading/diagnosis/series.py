@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -74,6 +73,8 @@ def wrong_places(experiment: Experiment) -> list[tuple]:
             found = point(trial, place)
             if found is not None and is_wrong(experiment, found):
                 places[place] = None
+    if any(place[0] == "result" for place in places):  # whose gradients are wrong because of it
+        places = {place: None for place in places if place[0] != "gradient"}
     order = {"result": 0, "after": 1, "gradient": 2}
     return sorted(places, key=lambda place: (order[place[0]], str(place[1:])))[:3]
 
@@ -91,11 +92,13 @@ def series(experiment: Experiment, place: tuple) -> list[Point]:
     return points
 
 
-def all_series(experiment: Experiment) -> Iterator[tuple[tuple, list[Point]]]:
-    """Yields each place with its wrong numbers."""
-    for place in wrong_places(experiment):
-        if points := series(experiment, place):
-            yield place, points
+def all_series(experiment: Experiment) -> list[tuple[tuple, list[Point]]]:
+    """Returns each place with its wrong numbers."""
+    key = "all series", len(experiment.trials)
+    if key not in experiment.memory:
+        found = [(place, series(experiment, place)) for place in wrong_places(experiment)]
+        experiment.memory[key] = [(place, points) for place, points in found if points]
+    return experiment.memory[key]
 
 
 def enough(points: list[Point], trials: int = 2, numbers: int = 4) -> bool:

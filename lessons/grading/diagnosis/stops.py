@@ -71,9 +71,8 @@ def stops(experiment: Experiment) -> Iterator[Finding]:
     )
 
     def holds(trial: Trial) -> bool | None:
-        if everywhere:
-            return trial.stopped is not None
-        return None if trial.stopped is None else trial.stopped.exception in kinds
+        return trial.stopped is not None
 
     sentence = f"It raises {kind}{line} {how}{meaning(first.message)}{said}."
-    yield Finding("exception", ERRORS + (4 if not everywhere else 0), sentence, holds)
+    rank = ERRORS + (4 if not everywhere else 0)
+    yield Finding("exception", rank, sentence, holds if everywhere else None)

@@ -9,6 +9,7 @@ import torch
 
 from lessons.grading.diagnosis.finding import EXACT, TERM, Finding, family
 from lessons.grading.diagnosis.relations import agree
+from lessons.grading.diagnosis.scalars import alike, identify
 from lessons.grading.diagnosis.series import Point, all_series, as_tensor, enough, point
 from lessons.grading.diagnosis.words import number, subject
 
@@ -63,8 +64,33 @@ def terms(experiment: Experiment) -> Iterator[Finding]:
                 if k is None:
                     break
                 ks.append(k)
-            if len(ks) == len(points) and max(ks) - min(ks) < 2e-2 * abs(ks[0]):
+            if len(ks) < len(points):
+                continue
+            if max(ks) - min(ks) < 2e-2 * abs(ks[0]):
                 yield term(experiment, place, who, name, ks[0])
+            elif len(ks) >= 3:
+                yield from scaled_term(experiment, place, points, name, ks)
+
+
+def scaled_term(
+    experiment: Experiment, place: tuple, points: list[Point], name: str, ks: list[float]
+) -> Iterator[Finding]:
+    """Yields that a term that is added once comes in so many times, and the number has a name."""
+    rtol = max(1e-3, *(8 * experiment.tolerance(p.got, p.want) for p in points))
+    known = identify([1 + k for k in ks], [p.trial for p in points], rtol)
+    if known is None or known.constant:
+        return
+
+    def holds(trial: Trial) -> bool | None:
+        p = point(trial, place)
+        x = None if p is None else argument_of(trial, name, p)
+        if p is None or x is None or not trial.wrong:
+            return None
+        k, wanted = share(p, x, experiment.tolerance(p.got, p.want)), known.of(trial)
+        return None if wanted is None else k is not None and alike(1 + k, wanted, 10 * rtol)
+
+    text = f"{name} comes in times {known.name}, where it should be added as it is."
+    yield Finding("term scaled", EXACT, text, holds)
 
 
 def term(experiment: Experiment, place: tuple, who: str, name: str, k: float) -> Finding:
@@ -118,13 +144,11 @@ def multiples(experiment: Experiment) -> Iterator[Finding]:
                         return agree(got, want * x, rtol)
                     return agree(got * x, want, rtol)
 
-                varied = [
-                    p
-                    for p in points
-                    if (x := argument_of(p.trial, name, p)) is not None and x.unique().numel() > 1
-                ]
-                needed = 1 if kind == "argument returned" else 2
-                if len(varied) >= needed and all(holds(p.trial) for p in points):
+                if not all(holds(p.trial) for p in points):
+                    continue
+                arguments = [argument_of(p.trial, name, p) for p in points]
+                varied = sum(x is not None and x.unique().numel() > 1 for x in arguments)
+                if varied >= (1 if kind == "argument returned" else 2):
                     said = text.format(who=who, name=name)
                     if place[0] == "after" and place[1].partition("[")[0] == name:
                         said = f"{who} is as it was before; it has to be changed in place."
