@@ -31,7 +31,7 @@ from lessons.grading.trusted import load, reference_answer, run
 # Findings that say no more than a comparison does, or only a little.
 PLAIN = {
     *("value", "length", "keys", "shape", "direction", "only one result", "only gradients"),
-    *("list: length", "needed condition"),
+    *("list: length", "size condition"),
 }
 FURTHER = 24  # inputs on which a message is tested
 

@@ -179,7 +179,7 @@ def unfinished(experiment: Experiment) -> Iterator[Finding]:
             want = experiment.want(own.put(trial.got))
             if want is None:
                 return False
-            again = replace(trial, outcome=type(trial.outcome)(want))  # type: ignore[arg-type]
+            again = replace(trial, outcome=trial.answered(want))
             return experiment.answers_as(again, trial.case, trial.want)
 
         if all(holds(t) for t in failing):

@@ -60,7 +60,9 @@ def conditions(experiment: Experiment) -> Iterator[Finding]:
         if spared == 0:
             yield condition(phrase, "", test, rank - weak, hits, hits)
         elif clear >= 4 and hits >= spared:
-            yield condition(phrase, "needed ", test, rank - 15 - 2 * weak, hits, hits + spared)
+            kind = "size " if weak else "needed "
+            tight = 3 * hits / (hits + spared)
+            yield condition(phrase, kind, test, rank - 17 + tight - 2 * weak, hits, hits + spared)
             yield from narrowed(experiment, phrase, test, rank - 3 - weak, hits)
 
 

@@ -123,7 +123,7 @@ def of_other_trials(experiment: Experiment, trial: Trial, slot: Any) -> Iterator
     """Yields up to two values that the argument has elsewhere; tensors of its shape and dtype."""
     found = 0
     for other in experiment.trials:
-        value = other.named.get(slot.name)
+        value: Any = other.named.get(slot.name)
         if other is trial or type(value) is not type(slot.value) or isinstance(value, bool):
             continue
         if isinstance(value, torch.Tensor) and value.shape != slot.value.shape:

@@ -100,8 +100,10 @@ def stands(experiment: Experiment, finding: Finding, fresh: list[Trial]) -> bool
     if finding.holds is None:
         return True
     if not fresh:
-        for i in range(FRESH):
-            trial = experiment.ask(experiment.draw((4, 2, 1)[i % 3]), drawn=True)
+        for i in range(2 * FRESH):
+            if i >= FRESH and sum(trial.wrong for trial in fresh) >= AGREED:
+                break
+            trial = experiment.ask(experiment.draw((4, 2, 4, 1)[i % 4]), drawn=True)
             if trial is not None:
                 fresh.append(trial)
     agreed = 0

@@ -159,8 +159,8 @@ def of_sizes(trial: Trial) -> Iterator[tuple[str, bool]]:
         if 1 < x <= y:
             yield f"{b} is not a multiple of {a}", y % x != 0
     floats = {n: v for n, v in scalars(trial).items() if n in trial.named and n not in whole}
-    for (a, x), (b, y) in itertools.combinations(floats.items(), 2):
-        yield f"{a} is larger than {b} ", x > y
+    for (a, v), (b, w) in itertools.combinations(floats.items(), 2):
+        yield f"{a} is larger than {b} ", v > w
     lists = {s.name: s.value for s in trial.slots if isinstance(s.value, (list, tuple, str))}
     for (a, one), (b, other) in itertools.combinations(lists.items(), 2):
         yield f"{a} and {b} are equal", list(one) == list(other)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from lessons.grading.diagnosis.finding import EXACT, FORM, HINT, Finding, family
-from lessons.grading.diagnosis.words import subject
+from lessons.grading.diagnosis.words import listing, subject
 
 if TYPE_CHECKING:
     from lessons.grading.experiment import Experiment, Trial
@@ -146,6 +146,39 @@ CONTENTS: list[tuple[float, str, str, Callable[[Counter, Counter], bool]]] = [
     (HINT + 20, "repeats", "The right entries are there, some too often or too seldom.",
      lambda g, w: set(g) == set(w)),
 ]  # fmt: skip
+
+
+@family
+def named_entries(experiment: Experiment) -> Iterator[Finding]:
+    """What is too much or too little in the list are arguments."""
+    place = ("result",)
+    trials = [t for t in experiment.failing if pair_of(t, place) is not None]
+    if len(trials) < max(2, len(experiment.failing)):
+        return
+    said = []
+    for slot in trials[0].slots:
+        whole = isinstance(slot.value, (list, tuple)) and len(slot.value) <= 4
+        if not whole and not isinstance(slot.value, (int, str)):
+            continue
+        many, few = (all(differs_in(t, slot.name, way) for t in trials) for way in (1, -1))
+        name = f"an entry of {slot.name}" if whole else slot.name
+        if many or few:
+            said.append(f"{name} stands there too {'often' if many else 'seldom'}")
+    if said:
+
+        def holds(trial: Trial) -> bool | None:
+            return True if pair_of(trial, place) else None
+
+        text = listing(said)
+        yield Finding("list: named entries", HINT + 19, f"{text[0].upper()}{text[1:]}.", holds)
+
+
+def differs_in(trial: Trial, name: str, way: int) -> bool:
+    """Tells whether an argument, or one of its entries, is in the list too often or seldom."""
+    got, want = pair_of(trial, ("result",)) or ([], [])
+    value = trial.named.get(name)
+    items = value if isinstance(value, (list, tuple)) else [value]
+    return any(way * (got.count(item) - want.count(item)) > 0 for item in items)
 
 
 def contents(place: tuple, who: str, trials: list[Trial]) -> Iterator[Finding]:
