@@ -110,10 +110,7 @@ class Trial:
             except Exception:  # what cannot be viewed is shown as it is
                 ours, theirs = got.get("result"), want["result"]
         if isinstance(theirs, (tuple, list)) and is_record(theirs, self.task):
-            if isinstance(ours, (tuple, list)) and len(ours) == len(theirs):
-                pairs.update(
-                    {("result", i): pair for i, pair in enumerate(zip(ours, theirs, strict=False))}
-                )
+            pairs.update(in_parts(("result",), ours, theirs))
         elif isinstance(theirs, dict) and any(map(is_array, theirs.values())):
             if isinstance(ours, dict):
                 pairs.update({("result", k): (ours[k], theirs[k]) for k in theirs if k in ours})
@@ -166,6 +163,19 @@ def chains(
     return found
 
 
+def in_parts(place: Place, got: Any, want: Any) -> dict[Place, tuple[Any, Any]]:
+    """Returns the pairs of several results, and of those that are several themselves."""
+    if not isinstance(got, (tuple, list)) or len(got) != len(want):
+        return {}
+    pairs: dict[Place, tuple[Any, Any]] = {}
+    for i, (ours, theirs) in enumerate(zip(got, want, strict=True)):
+        if isinstance(theirs, (tuple, list)) and any(map(is_array, theirs)):
+            pairs.update(in_parts((*place, i), ours, theirs))
+        else:
+            pairs[(*place, i)] = ours, theirs
+    return pairs
+
+
 def is_array(value: Any) -> bool:
     """Tells whether a value is a tensor or an array."""
     return isinstance(value, (torch.Tensor, np.ndarray))
@@ -173,7 +183,8 @@ def is_array(value: Any) -> bool:
 
 def is_record(value: Any, task: Task) -> bool:
     """Tells whether a tuple or list is several results rather than one sequence."""
-    if any(map(is_array, value)):
+    lists = [item for item in value if isinstance(item, (tuple, list))]
+    if any(map(is_array, [*value, *(x for item in lists for x in item)])):
         return len(value) <= 16
     if not isinstance(value, tuple) or not 2 <= len(value) <= 5:
         return False

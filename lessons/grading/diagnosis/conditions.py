@@ -56,10 +56,15 @@ def conditions(experiment: Experiment) -> Iterator[Finding]:
         if hits < len(failing) or hits < 2 or clear < 2:
             continue
         rank = WHERE + 1.0 - order / 1000 - (0 if min(len(failing), len(passing)) >= 3 else 10)
+        chance = (
+            (hits + spared) / (hits + spared + clear)
+        ) ** hits  # that all failing ones have it
+        if chance > (1e-2 if spared == 0 else 1e-3):
+            continue
         weak = 12 if is_only_large(phrase) else 0  # what is large enough to show any mistake
         if spared == 0:
             yield condition(phrase, "", test, rank - weak, hits, hits)
-        elif clear >= 4 and hits >= spared:
+        elif hits >= spared:
             kind = "size " if weak else "needed "
             tight = 3 * hits / (hits + spared)
             yield condition(phrase, kind, test, rank - 17 + tight - 2 * weak, hits, hits + spared)

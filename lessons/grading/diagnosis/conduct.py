@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -28,7 +29,7 @@ def changed_arguments(experiment: Experiment) -> Iterator[Finding]:
         inside = path[1:-1].split("][")
         if inside[0] == "0" and len(inside) > 1:
             index = int(inside[1])
-            known = [slot.name.partition(".")[0] for slot in trial.slots]
+            known = [slot.name for slot in trial.whole_slots]
             names[known[index] if index < len(known) else f"argument {index + 1}"] = None
         elif len(inside) > 1:
             names[inside[1].strip("'")] = None
@@ -117,6 +118,41 @@ def one_for_another(experiment: Experiment) -> Iterator[Finding]:
         if len(found) >= 2 and all(found):
             text = f"The {ordinal(i)} result is what should be the {ordinal(j)}."
             yield Finding("one result for another", EXACT + 3, text, holds)
+
+
+# What one of three results may be made of by the other two.
+COMBINATIONS: list[tuple[str, Callable[[float, float], float]]] = [
+    ("the mean", lambda a, b: (a + b) / 2),
+    ("the root of the product", lambda a, b: math.sqrt(a * b)),
+    ("the product", lambda a, b: a * b),
+    ("the sum", lambda a, b: a + b),
+    ("the smaller", min),
+    ("the larger", max),
+    ("the harmonic mean", lambda a, b: 2 * a * b / (a + b)),
+    ("half the harmonic mean", lambda a, b: a * b / (a + b)),
+]
+
+
+@family
+def combined(experiment: Experiment) -> Iterator[Finding]:
+    """Of three numbers the last is made of the others in another way than it should be."""
+    for said, combine in COMBINATIONS:
+
+        def holds(trial: Trial, combine: Callable = combine) -> bool | None:
+            got = trial.got
+            if not trial.wrong or not isinstance(got, (tuple, list)) or len(got) != 3:
+                return None
+            if not all(isinstance(x, float) for x in got) or not got[0] * got[1]:
+                return None
+            want = trial.want["result"]
+            if abs(want[2] - combine(*want[:2])) <= 1e-6 * abs(want[2]):
+                return None if want[0] * want[1] == 0 else False  # the right one is made so, too
+            return abs(got[2] - combine(*got[:2])) <= 1e-9 * abs(got[2])
+
+        found = [v for t in experiment.failing if (v := holds(t)) is not None]
+        if len(found) >= 3 and all(found):
+            text = f"Your third result is {said} of the first two, and should not be."
+            yield Finding("combined results", EXACT, text, holds)
 
 
 @family

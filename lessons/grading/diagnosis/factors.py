@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
@@ -204,3 +205,33 @@ def powers(experiment: Experiment) -> Iterator[Finding]:
 def is_one(p: Point) -> bool:
     """Tells whether the right numbers are all so near 1 that powers do not show."""
     return bool((p.want.double() - 1).abs().max() < 0.05) if p.want.numel() else True
+
+
+@family
+def expressions(experiment: Experiment) -> Iterator[Finding]:
+    """The answer is a number that has a name among the inputs: sys_len / ref_len."""
+    for place, points in all_series(experiment):
+        if place != ("result",) or any(p.want.numel() != 1 for p in points) or len(points) < 4:
+            continue
+        values = [float(p.got) for p in points]
+        trials = [p.trial for p in points]
+        if len(set(values)) < 3 or not all(map(math.isfinite, values)):
+            continue
+        known = identify(values, trials, 1e-6 if points[0].got.dtype == torch.float64 else 1e-5)
+        if known is None or known.constant:
+            continue
+        text = f"Your answer is {known.name}."
+        if experiment.passing:
+            text = f"Where it is wrong, your answer is {known.name}."
+        yield Finding("formula", EXACT + 1.5, text, names_answer(place, known))
+
+
+def names_answer(place: tuple, known: Known) -> Callable[[Trial], bool | None]:
+    """Returns the test that a trial's answer is a known number."""
+
+    def holds(trial: Trial) -> bool | None:
+        p = point(trial, place)
+        value = known.of(trial) if p is not None and trial.wrong else None
+        return None if p is None or value is None else alike(float(p.got), value, 1e-4)
+
+    return holds

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -73,6 +74,8 @@ ELEMENTWISE = [
     Relation(EXACT, "rounded", "{who} is rounded up to whole numbers.", lambda w: real(w).ceil()),
     Relation(EXACT, "rounded", "{who} has lost what stands behind the point.",
              lambda w: real(w).trunc()),
+    *(Relation(EXACT, "rounded", f"{{who}} is rounded to {n} digits behind the point.",
+               partial(torch.round, decimals=n)) for n in (1, 2, 3, 4)),
     Relation(EXACT, "sign only", "{who} is only the sign of what it should be: -1, 0 or 1.",
              torch.sign),
 ]

@@ -75,6 +75,7 @@ def scalars(trial: Trial) -> dict[str, float]:
                 found[slot.name] = float(value)
         elif isinstance(value, (list, tuple, str, dict, set)):
             sizes[f"len({slot.name})"] = float(len(value))
+            sizes.update(of_numbers(slot.name, value))
             if isinstance(value, tuple) and len(value) <= 4 and all(map(_is_float, value)):
                 found.update({f"{slot.name}[{i}]": float(item) for i, item in enumerate(value)})
     return {**found, **named_sizes, **sizes, **counts(trial)}
@@ -82,6 +83,15 @@ def scalars(trial: Trial) -> dict[str, float]:
 
 def _is_float(value: Any) -> bool:
     return isinstance(value, float) and math.isfinite(value)
+
+
+def of_numbers(name: str, items: Any) -> dict[str, float]:
+    """Returns the sum, the largest and the smallest of a list of numbers."""
+    numbers = list(items) if isinstance(items, (list, tuple)) else []
+    if len(numbers) < 1 or not all(type(item) in (int, float) for item in numbers):
+        return {}
+    found = {"sum": sum(numbers), "max": max(numbers), "min": min(numbers)}
+    return {f"{f}({name})": float(n) for f, n in found.items() if math.isfinite(n)}
 
 
 def counts(trial: Trial) -> dict[str, float]:

@@ -111,6 +111,10 @@ def lists(experiment: Experiment) -> Iterator[Finding]:
                 holds = holding(place, change, mends)
                 if all(holds(t) for t in trials):
                     yield Finding(f"list: {kind}", rank, text.format(who=who), holds)
+        for rank, kind, text, turn in PARTS:
+            if all(is_part(place, turn)(t) for t in trials):
+                holds = is_part(place, turn)
+                yield Finding(f"list: {kind}", rank, text.format(who=who), holds)
         yield from contents(place, who, trials)
         for slot in trials[0].slots if place == ("result",) else ():
 
@@ -122,6 +126,19 @@ def lists(experiment: Experiment) -> Iterator[Finding]:
             if isinstance(slot.value, (list, tuple)) and all(returned(t) for t in trials):
                 text = f"The list is just {slot.name}, as it came in."
                 yield Finding("argument returned", EXACT + 4, text, returned)
+
+
+def is_part(place: tuple, turn: Change) -> Callable[[Trial], bool | None]:
+    """Returns the test that a trial's list is the beginning of the right one, both turned."""
+
+    def holds(trial: Trial) -> bool | None:
+        pair = pair_of(trial, place)
+        if pair is None:
+            return None
+        got, want = (plain(turn(side)) for side in pair)
+        return 0 < len(got) < len(want) and want[: len(got)] == got
+
+    return holds
 
 
 def holding(place: tuple, change: Change, mends: bool) -> Callable[[Trial], bool | None]:
@@ -136,6 +153,11 @@ def holding(place: tuple, change: Change, mends: bool) -> Callable[[Trial], bool
 
     return holds
 
+
+PARTS: list[Row] = [  # got is a part of want, of any length
+    (EXACT - 2, "beginning", "{who} is only the beginning of the right one.", lambda w: w),
+    (EXACT - 2, "end", "{who} is only the end of the right one.", lambda w: w[::-1]),
+]
 
 CONTENTS: list[tuple[float, str, str, Callable[[Counter, Counter], bool]]] = [
     (HINT + 24, "order", "{who} has the right entries in the wrong order.", lambda g, w: g == w),
@@ -157,7 +179,8 @@ def named_entries(experiment: Experiment) -> Iterator[Finding]:
         return
     said = []
     for slot in trials[0].slots:
-        whole = isinstance(slot.value, (list, tuple)) and len(slot.value) <= 4
+        values = [t.named.get(slot.name) for t in trials]
+        whole = all(isinstance(v, (list, tuple)) and len(v) == 2 for v in values)  # a pair
         if not whole and not isinstance(slot.value, (int, str)):
             continue
         many, few = (all(differs_in(t, slot.name, way) for t in trials) for way in (1, -1))

@@ -90,19 +90,24 @@ def is_right(experiment: Experiment, got: Tensor, want: Tensor) -> bool:
 def shorter(
     experiment: Experiment, first: str, pairs: list[tuple[Tensor, Tensor]]
 ) -> Iterator[Finding]:
-    """Yields that the first or the last along an axis is missing and the others are right."""
+    """Yields that only the beginning or the end along an axis is there, and that is right."""
     axes = range(-1, -1 - min(want.dim() for _, want in pairs), -1)
-    for axis, (start, name) in itertools.product(axes, ((0, "last"), (1, "first"))):
-        if all(
-            got.dim() == want.dim()
-            and got.size(axis) == want.size(axis) - 1
-            and want.narrow(axis, start, got.size(axis)).shape == got.shape
-            and is_right(experiment, got, want.narrow(axis, start, got.size(axis)))
-            for got, want in pairs
-        ):
-            where = f"axis {axis}" if axis < -1 else "the last axis"
-            text = f"{first}: along {where} the {name} is missing, and the others are right."
-            yield Finding("shape: too short", EXACT + 3, text)
+    for axis, from_end in itertools.product(axes, (False, True)):
+        if not all(is_cut(experiment, got, want, axis, from_end) for got, want in pairs):
+            continue
+        where = f"axis {axis}" if axis < -1 else "the last axis"
+        there, missing = ("end", "beginning") if from_end else ("beginning", "end")
+        text = f"{first}: along {where} the {missing} is missing, and the {there} is right."
+        yield Finding("shape: too short", EXACT + 3, text)
+
+
+def is_cut(experiment: Experiment, got: Tensor, want: Tensor, axis: int, from_end: bool) -> bool:
+    """Tells whether got is the end, or the beginning, of want along an axis."""
+    if got.dim() != want.dim() or got.numel() == 0 or got.size(axis) >= want.size(axis):
+        return False
+    start = want.size(axis) - got.size(axis) if from_end else 0
+    part = want.narrow(axis, start, got.size(axis))
+    return part.shape == got.shape and is_right(experiment, got, part)
 
 
 def mendings(pairs: list[tuple[Tensor, Tensor]], axes: dict[str, str]) -> Iterator[Mending]:

@@ -50,6 +50,8 @@ def subject(place: tuple, value: Any = None, several: bool = False) -> str:
         return f"The gradient of {place[1]}"
     if place[0] == "after":
         return f"After the call {place[1]}"
+    if len(place) > 2:
+        return f"Part {place[2] + 1} of result {place[1] + 1}"
     if len(place) > 1:
         return f"The {ordinal(place[1])} result" if isinstance(place[1], int) else f"{place[1]!r}"
     many = isinstance(value, torch.Tensor) and value.dim() > 0
@@ -58,6 +60,8 @@ def subject(place: tuple, value: Any = None, several: bool = False) -> str:
 
 def times(factor: float) -> str:
     """Returns "4 times what it should be" and the like, after a subject and "is"."""
+    if abs(factor - 1) < 1e-3:
+        return f"{factor:.7g} times what it should be"
     if abs(factor) < 1 and abs(1 / factor - round(1 / factor)) < 1e-3 / abs(factor):
         below = round(1 / factor)
         if below == 2:
