@@ -99,7 +99,7 @@ def _judge(task: Task, ask: Ask, seed: int) -> Verdict:
     asked = [Asked(trial.case, trial.outcome, trial.wrong) for trial in trials]
     known = recognise(task, asked, 2.0 if task.triton else 0.8)
     experiment = Experiment(
-        task, ask, trials, seed, *((40, 2.5) if task.triton else (160, 1.3))
+        task, ask, trials, seed, *((40, 2.5) if task.triton else (160, 1.1))
     )  # fmt: skip
     if known is not None and not known.sure and not looks_like(known, experiment):
         known = None

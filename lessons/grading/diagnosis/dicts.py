@@ -92,8 +92,12 @@ def dicts(experiment: Experiment) -> Iterator[Finding]:
 
 
 def both_dicts(trial: Trial) -> bool:
-    """Tells whether both answers of a trial are dicts."""
-    return isinstance(trial.got, dict) and isinstance(trial.want["result"], dict)
+    """Tells whether both answers of a trial are dicts of plain values."""
+    got, want = trial.got, trial.want["result"]
+    if not isinstance(got, dict) or not isinstance(want, dict):
+        return False
+    plain = (bool, int, float, str, tuple, type(None))
+    return all(isinstance(item, plain) for item in (*got.values(), *want.values()))
 
 
 def strange_keys(pairs: list[tuple[dict, dict]]) -> Iterator[Finding]:

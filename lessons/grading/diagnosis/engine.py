@@ -40,7 +40,7 @@ ORDER = [
     *("dependence", "invariants", "profile", "algebra", "fallback"),
 ]
 FRESH = 10  # inputs on which a finding is tested
-TESTING = 0.4  # seconds for the tests, beyond the budget
+TESTING = 0.3  # seconds for the tests, beyond the budget
 AGREED = 3  # answers that must agree with a finding, while none contradicts it
 ENOUGH_WRONG = 6  # wrong answers that are collected before anything is said
 

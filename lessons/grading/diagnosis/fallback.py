@@ -101,6 +101,11 @@ def fallback(experiment: Experiment) -> Iterator[Finding]:
         yield Finding("value", FALLBACK, text)
     first = experiment.failing[0]
     if first.fault is not None:
+        found = first.fault.difference
+        if found is not None and isinstance(found.expected, str) and isinstance(found.got, str):
+            key = found.path.rpartition("['")[2].removesuffix("']")
+            text = f"{key or 'The answer'} should be {found.expected!r} and is {found.got!r}."
+            yield Finding("described", HINT + 15, text)
         checked = first.fault.kind in ("check", "fact")
         sentence = first.fault.sentence
         yield Finding(first.fault.kind, HINT + 15 if checked else FALLBACK - 1, sentence)

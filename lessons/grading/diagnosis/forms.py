@@ -98,6 +98,22 @@ def same_values(got: Any, want: Any) -> bool:
 
 
 @family
+def fractions(experiment: Experiment) -> Iterator[Finding]:
+    """A float comes back where a whole number is asked for, of the same value."""
+
+    def same_number(trial: Trial) -> bool | None:
+        got, want = trial.got, trial.want["result"]
+        if not trial.wrong or trial.stopped:
+            return None
+        return type(got) is float and type(want) is int and got == want
+
+    found = [same_number(trial) for trial in experiment.failing]
+    if len(found) >= 2 and all(found):
+        text = "It returns a float and should return an int: the number is right."
+        yield Finding("type", FORM + 4, text, same_number)
+
+
+@family
 def gradients(experiment: Experiment) -> Iterator[Finding]:
     """No gradient reaches an argument."""
     trials_at = places_of(

@@ -88,6 +88,15 @@ def _is_float(value: Any) -> bool:
 def of_numbers(name: str, items: Any) -> dict[str, float]:
     """Returns the sum, the largest and the smallest of a list of numbers."""
     numbers = list(items) if isinstance(items, (list, tuple)) else []
+    if numbers and all(isinstance(x, tuple) and len(x) == 2 for x in numbers):
+        firsts, seconds = [x[0] for x in numbers], [x[1] for x in numbers]
+        if not all(type(x) is int for x in (*firsts, *seconds)):
+            return {}
+        return {
+            f"the sum of the first entries of {name}": float(sum(firsts)),
+            f"the sum of the second entries of {name}": float(sum(seconds)),
+            f"the sum of the products in {name}": float(sum(map(math.prod, numbers))),
+        }
     if len(numbers) < 1 or not all(type(item) in (int, float) for item in numbers):
         return {}
     found = {"sum": sum(numbers), "max": max(numbers), "min": min(numbers)}
