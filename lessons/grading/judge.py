@@ -14,12 +14,13 @@ from typing import Any
 
 from lessons.grading.compare import Difference, differ
 from lessons.grading.diagnosis import Finding, diagnose
-from lessons.grading.experiment import Experiment, Trial
+from lessons.grading.experiment import Experiment
 from lessons.grading.faults import Fault, examine
 from lessons.grading.mistakes import Asked, Recognised, Repeat, recognise, same
 from lessons.grading.outcome import Answered, Outcome, Stopped
 from lessons.grading.slots import slots
 from lessons.grading.task import Case, Task
+from lessons.grading.trial import Trial
 from lessons.grading.trusted import expected
 
 Ask = Callable[[Case], Outcome]

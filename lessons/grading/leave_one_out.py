@@ -21,11 +21,11 @@ from typing import NamedTuple
 import torch
 
 from lessons import exercises
-from lessons.grading.experiment import Trial
 from lessons.grading.faults import examine
 from lessons.grading.judge import Verdict, judge_task
 from lessons.grading.outcome import Outcome
 from lessons.grading.task import Bank, Case, Draw, Mistake, Task
+from lessons.grading.trial import Trial
 from lessons.grading.trusted import load, reference_answer, run
 
 # Findings that say no more than a comparison does, or only a little.

@@ -16,7 +16,8 @@ from lessons.grading.diagnosis.dependence import differs
 from lessons.grading.diagnosis.finding import BROKEN, Finding, family
 
 if TYPE_CHECKING:
-    from lessons.grading.experiment import Experiment, Trial
+    from lessons.grading.experiment import Experiment
+    from lessons.grading.trial import Trial
 
 
 class Law(NamedTuple):

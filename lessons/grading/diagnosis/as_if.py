@@ -16,7 +16,8 @@ from lessons.grading.diagnosis.other_tensors import for_tensor
 from lessons.grading.diagnosis.substitute import Substitute, with_value
 
 if TYPE_CHECKING:
-    from lessons.grading.experiment import Experiment, Trial
+    from lessons.grading.experiment import Experiment
+    from lessons.grading.trial import Trial
 
 
 # Kinds of faults that a result for other inputs can have.

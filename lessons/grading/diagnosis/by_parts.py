@@ -18,7 +18,8 @@ from lessons.grading.diagnosis.sequences import lists
 from lessons.grading.diagnosis.terms import multiples, terms
 
 if TYPE_CHECKING:
-    from lessons.grading.experiment import Experiment, Trial
+    from lessons.grading.experiment import Experiment
+    from lessons.grading.trial import Trial
 
 EACH: tuple[Family, ...] = (
     *(factors, shifts, powers, relations, rows, terms, multiples, lists, dicts, as_if),

@@ -13,7 +13,8 @@ from lessons.grading.diagnosis.finding import WHERE, Finding, family
 from lessons.grading.diagnosis.words import listing, number
 
 if TYPE_CHECKING:
-    from lessons.grading.experiment import Experiment, Trial
+    from lessons.grading.experiment import Experiment
+    from lessons.grading.trial import Trial
 
 Test = Callable[["Trial"], "bool | None"]
 MORE = 24  # inputs asked to tell conditions apart

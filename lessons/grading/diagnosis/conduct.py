@@ -14,7 +14,8 @@ from lessons.grading.diagnosis.series import as_tensor, fingerprint
 from lessons.grading.diagnosis.words import listing, ordinal, value
 
 if TYPE_CHECKING:
-    from lessons.grading.experiment import Experiment, Trial
+    from lessons.grading.experiment import Experiment
+    from lessons.grading.trial import Trial
 
 
 @family

@@ -16,7 +16,8 @@ from lessons.grading.diagnosis.series import as_tensor, fingerprint
 from lessons.grading.diagnosis.words import axis_name
 
 if TYPE_CHECKING:
-    from lessons.grading.experiment import Experiment, Trial
+    from lessons.grading.experiment import Experiment
+    from lessons.grading.trial import Trial
 
 
 def other_value(value: Any) -> Iterator[Any]:

@@ -9,7 +9,8 @@ from lessons.grading.diagnosis.finding import EXACT, FORM, HINT, Finding, family
 from lessons.grading.diagnosis.words import value
 
 if TYPE_CHECKING:
-    from lessons.grading.experiment import Experiment, Trial
+    from lessons.grading.experiment import Experiment
+    from lessons.grading.trial import Trial
 
 Test = Callable[[dict, dict], bool]  # (got, want)
 

@@ -31,7 +31,8 @@ from lessons.grading.diagnosis.by_parts import by_parts, results
 from lessons.grading.diagnosis.finding import FAMILIES, HINT, TERM, Finding
 
 if TYPE_CHECKING:
-    from lessons.grading.experiment import Experiment, Trial
+    from lessons.grading.experiment import Experiment
+    from lessons.grading.trial import Trial
 
 # The cheap ones and those that tell most come first: the time may be over before the last.
 ORDER = [

@@ -14,7 +14,8 @@ from lessons.grading.diagnosis.series import Point, all_series, point
 from lessons.grading.diagnosis.words import number, subject, times
 
 if TYPE_CHECKING:
-    from lessons.grading.experiment import Experiment, Trial
+    from lessons.grading.experiment import Experiment
+    from lessons.grading.trial import Trial
 
 Fit = Callable[["Experiment", torch.Tensor, torch.Tensor], float | None]
 

@@ -17,7 +17,7 @@ from lessons.grading.diagnosis.scalars import scalars
 from lessons.grading.diagnosis.series import as_tensor
 
 if TYPE_CHECKING:
-    from lessons.grading.experiment import Trial
+    from lessons.grading.trial import Trial
 
 
 def flags(trial: Trial) -> dict[str, bool]:

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from lessons.grading.experiment import Experiment, Trial
+    from lessons.grading.experiment import Experiment
+    from lessons.grading.trial import Trial
 
 # Ranks: what is said first. The more it says of what the code computes, the higher it stands.
 EXACT = 90  # the answer is a known function of the right one, or right for other arguments

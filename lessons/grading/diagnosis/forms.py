@@ -13,7 +13,8 @@ from lessons.grading.diagnosis.series import as_tensor
 from lessons.grading.diagnosis.words import listing, ordinal, subject, type_name
 
 if TYPE_CHECKING:
-    from lessons.grading.experiment import Experiment, Trial
+    from lessons.grading.experiment import Experiment
+    from lessons.grading.trial import Trial
 
 
 def places_of(

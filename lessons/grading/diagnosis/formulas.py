@@ -18,7 +18,8 @@ from lessons.grading.diagnosis.relations import agree
 from lessons.grading.diagnosis.series import Point, all_series, point
 
 if TYPE_CHECKING:
-    from lessons.grading.experiment import Experiment, Trial
+    from lessons.grading.experiment import Experiment
+    from lessons.grading.trial import Trial
 
 Functions = dict[str, Callable]
 Tensors = dict[str, torch.Tensor]

@@ -15,7 +15,8 @@ from lessons.grading.diagnosis.series import point, wrong_places
 from lessons.grading.diagnosis.words import number
 
 if TYPE_CHECKING:
-    from lessons.grading.experiment import Experiment, Trial
+    from lessons.grading.experiment import Experiment
+    from lessons.grading.trial import Trial
 
 Property = Callable[[torch.Tensor], "torch.Tensor | bool"]
 

@@ -11,7 +11,8 @@ from lessons.grading.diagnosis.finding import FORM, HINT, Finding, family
 from lessons.grading.diagnosis.series import Point, point
 
 if TYPE_CHECKING:
-    from lessons.grading.experiment import Experiment, Trial
+    from lessons.grading.experiment import Experiment
+    from lessons.grading.trial import Trial
 
 REASONS = {
     "NaN": "0 / 0, infinity minus infinity or the logarithm of a negative number",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from lessons.grading.diagnosis.substitute import Row, Substitute, of_rows, with_value
 
 if TYPE_CHECKING:
-    from lessons.grading.experiment import Trial
+    from lessons.grading.trial import Trial
 
 # fmt: off
 LISTS: list[Row] = [

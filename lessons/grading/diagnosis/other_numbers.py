@@ -10,7 +10,7 @@ from lessons.grading.diagnosis.scalars import scalars
 from lessons.grading.diagnosis.substitute import Row, Substitute, of_rows, with_value
 
 if TYPE_CHECKING:
-    from lessons.grading.experiment import Trial
+    from lessons.grading.trial import Trial
 
 # fmt: off
 FLAGS: list[Row] = [

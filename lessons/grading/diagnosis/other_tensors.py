@@ -12,7 +12,7 @@ from lessons.grading.diagnosis.other_numbers import SCALES, mixed
 from lessons.grading.diagnosis.substitute import Row, Substitute, of_rows, with_value
 
 if TYPE_CHECKING:
-    from lessons.grading.experiment import Trial
+    from lessons.grading.trial import Trial
 
 # fmt: off
 TRUTHS: list[Row] = [

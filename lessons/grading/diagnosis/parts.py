@@ -26,7 +26,8 @@ from lessons.grading.diagnosis.series import (
 from lessons.grading.diagnosis.words import number, times
 
 if TYPE_CHECKING:
-    from lessons.grading.experiment import Experiment, Trial
+    from lessons.grading.experiment import Experiment
+    from lessons.grading.trial import Trial
 
 
 class Neutral(NamedTuple):

@@ -14,7 +14,8 @@ from lessons.grading.diagnosis.series import Point, all_series, as_tensor, point
 from lessons.grading.diagnosis.words import number, subject
 
 if TYPE_CHECKING:
-    from lessons.grading.experiment import Experiment, Trial
+    from lessons.grading.experiment import Experiment
+    from lessons.grading.trial import Trial
 
 
 def wrong_in(experiment: Experiment, p: Point) -> torch.Tensor:

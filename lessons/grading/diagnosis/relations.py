@@ -13,7 +13,8 @@ from lessons.grading.diagnosis.series import Point, all_series, enough, is_wrong
 from lessons.grading.diagnosis.words import subject
 
 if TYPE_CHECKING:
-    from lessons.grading.experiment import Experiment, Trial
+    from lessons.grading.experiment import Experiment
+    from lessons.grading.trial import Trial
 
 
 def related(experiment: Experiment, relation: Relation, p: Point) -> bool:

@@ -12,7 +12,8 @@ from lessons.grading.diagnosis.series import Point, all_series, as_tensor, point
 from lessons.grading.diagnosis.words import axis_name, subject
 
 if TYPE_CHECKING:
-    from lessons.grading.experiment import Experiment, Trial
+    from lessons.grading.experiment import Experiment
+    from lessons.grading.trial import Trial
 
 Row = Callable[[torch.Tensor], torch.Tensor]
 

@@ -19,7 +19,7 @@ import torch
 from lessons.grading.diagnosis.words import number
 
 if TYPE_CHECKING:
-    from lessons.grading.experiment import Trial
+    from lessons.grading.trial import Trial
 
 CONSTANTS = {
     "ln 2": math.log(2),

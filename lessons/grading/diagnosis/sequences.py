@@ -10,7 +10,8 @@ from lessons.grading.diagnosis.finding import EXACT, FORM, HINT, Finding, family
 from lessons.grading.diagnosis.words import listing, subject
 
 if TYPE_CHECKING:
-    from lessons.grading.experiment import Experiment, Trial
+    from lessons.grading.experiment import Experiment
+    from lessons.grading.trial import Trial
 
 Change = Callable[[list], list]
 Row = tuple[float, str, str, Change]  # rank, kind, sentence, change

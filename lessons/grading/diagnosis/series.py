@@ -8,7 +8,8 @@ import numpy as np
 import torch
 
 if TYPE_CHECKING:
-    from lessons.grading.experiment import Experiment, Trial
+    from lessons.grading.experiment import Experiment
+    from lessons.grading.trial import Trial
 
 
 class Point(NamedTuple):

@@ -15,7 +15,8 @@ from lessons.grading.diagnosis.series import as_tensor
 from lessons.grading.diagnosis.words import axis_name, sizes, subject
 
 if TYPE_CHECKING:
-    from lessons.grading.experiment import Experiment, Trial
+    from lessons.grading.experiment import Experiment
+    from lessons.grading.trial import Trial
 
 Tensor = torch.Tensor
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from lessons.grading.diagnosis.finding import ERRORS, Finding, family
 
 if TYPE_CHECKING:
-    from lessons.grading.experiment import Experiment, Trial
+    from lessons.grading.experiment import Experiment
+    from lessons.grading.trial import Trial
 
 # What an exception's text says in other words.
 MEANINGS = [

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from lessons.grading.experiment import Trial
+    from lessons.grading.trial import Trial
 
 Change = Callable[[Any], Any]  # an argument's value -> another
 Row = tuple[float, str, str, Change]  # bonus, kind, phrase with {x} for the argument, change

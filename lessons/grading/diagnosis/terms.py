@@ -14,7 +14,8 @@ from lessons.grading.diagnosis.series import Point, all_series, as_tensor, enoug
 from lessons.grading.diagnosis.words import number, subject
 
 if TYPE_CHECKING:
-    from lessons.grading.experiment import Experiment, Trial
+    from lessons.grading.experiment import Experiment
+    from lessons.grading.trial import Trial
 
 
 def spread(argument: torch.Tensor, like: torch.Tensor) -> Iterator[torch.Tensor]:

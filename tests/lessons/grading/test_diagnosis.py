@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from lessons.grading.diagnosis import diagnose
-from lessons.grading.experiment import Experiment, Trial
+from lessons.grading.experiment import Experiment
 from lessons.grading.faults import examine
 from lessons.grading.judge import Verdict, first_round, judge_task
 from lessons.grading.outcome import Outcome
 from lessons.grading.task import Case, Draw, Task
+from lessons.grading.trial import Trial
 from lessons.grading.trusted import reference_answer, run
 from tests.lessons.grading import (
     element_problems,
