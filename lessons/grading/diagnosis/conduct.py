@@ -173,7 +173,9 @@ def remembers(experiment: Experiment) -> Iterator[Finding]:
         first, second = experiment.ask(trial.case), experiment.ask(trial.case)
         if first is None or second is None or first.stopped or second.stopped:
             continue
-        if first.wrong != trial.wrong or not same(experiment, first.got, second.got):
+        if first.wrong != trial.wrong or not same(
+            experiment, experiment.viewed(first.got), experiment.viewed(second.got)
+        ):
             differing += 1
     if differing and experiment.task.check is None:
         text = (
