@@ -47,7 +47,14 @@ def site_folders() -> list[str]:
 
 def environment(triton: bool, folder: str) -> dict[str, str]:
     """Returns the environment of the child: nothing of ours but where libraries are."""
-    kept = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT", "WINDIR", "TEMP", "TMP")
+    kept: tuple[str, ...] = (
+        "LD_LIBRARY_PATH",
+        "DYLD_LIBRARY_PATH",
+        "SYSTEMROOT",
+        "WINDIR",
+        "TEMP",
+        "TMP",
+    )
     kept += ("PATH",) if os.name == "nt" else ()
     ours = {name: os.environ[name] for name in kept if name in os.environ}
     threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
