@@ -96,6 +96,7 @@ def zygote(settings: Settings, control: socket.socket) -> None:
             if (child := os.fork()) == 0:
                 control.detach()
                 try:
+                    os.setsid()
                     serve_in_walls(settings, sockets, hook, rules, own)
                 except BaseException:
                     traceback.print_exc()
@@ -123,7 +124,6 @@ def serve_in_walls(
     """
     from lessons.grading import isolation, seccomp, serve
 
-    os.setsid()
     keep_open([os.open(os.devnull, os.O_RDONLY), sockets[1], sockets[1], sockets[0], rules])
     calls = seccomp.program()
 

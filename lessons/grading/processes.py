@@ -45,13 +45,21 @@ def site_folders() -> list[str]:
     return list(found)
 
 
-def environment(triton: bool) -> dict[str, str]:
+def environment(triton: bool, folder: str) -> dict[str, str]:
     """Returns the environment of the child: nothing of ours but where libraries are."""
-    kept = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT", "WINDIR", "TEMP", "TMP")
+    kept: tuple[str, ...] = (
+        "LD_LIBRARY_PATH",
+        "DYLD_LIBRARY_PATH",
+        "SYSTEMROOT",
+        "WINDIR",
+        "TEMP",
+        "TMP",
+    )
     kept += ("PATH",) if os.name == "nt" else ()
     ours = {name: os.environ[name] for name in kept if name in os.environ}
     threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-    return {**ours, **threads, **({"TRITON_INTERPRET": "1"} if triton else {})}
+    torchs = {"TORCHINDUCTOR_CACHE_DIR": folder}  # it makes one if it is not there
+    return {**ours, **threads, **torchs, **({"TRITON_INTERPRET": "1"} if triton else {})}
 
 
 def start_python(settings: dict[str, Any], folder: str, **options: Any) -> subprocess.Popen:
@@ -62,7 +70,7 @@ def start_python(settings: dict[str, Any], folder: str, **options: Any) -> subpr
     return subprocess.Popen(
         [*command, json.dumps({"site": site_folders(), **settings})],
         **{"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, **options},
-        cwd=folder, env=environment(settings["triton"]),
+        cwd=folder, env=environment(settings["triton"], folder),
     )  # fmt: skip
 
 

@@ -36,14 +36,15 @@ class Shortcut(NamedTuple):
         what: what the learner is told not to use.
         operators: matches the names of torch's operators, without "aten::" and the overload; None
             where none does the work.
-        functions: matches the names of Python functions and classes.
-        modules: where those are looked for: these modules and what lies inside.
+        functions: matches the names of Python functions and classes, which stand in
+        modules: these, or those inside them. Those of torch.nn.functional that only call an
+            operator stay as they are, so that torch.jit can read them.
     """
 
     what: str
     operators: str | None
     functions: str
-    modules: tuple[str, ...] = ("torch._refs", "torch._decomp", "torch.nn.functional")
+    modules: tuple[str, ...] = ("torch._refs", "torch._decomp")
 
 
 # An encoder's layer in one call has attention, layer norm and GELU inside.
@@ -54,8 +55,8 @@ SHORTCUTS = {
     "attention": Shortcut(
         "torch's scaled_dot_product_attention or MultiheadAttention",
         f"scaled_dot_product|attention|_scaled_dot_attention|{ENCODER}",
-        r"scaled_dot_product|multi_head_attention|MultiheadAttention",
-        ("torch._refs", "torch._decomp", "torch.nn", "torch.ao.nn"),
+        r"_decomp.*scaled_dot_product|multi_head_attention|MultiheadAttention",
+        ("torch._decomp", "torch.nn", "torch.ao.nn"),
     ),
     # Products and convolutions may have a GELU behind them in the same call.
     "gelu": Shortcut("torch's GELU", f"gelu|_addmm_activation|_pointwise|{ENCODER}", r"gelu"),
@@ -67,7 +68,8 @@ SHORTCUTS = {
     "cross_entropy": Shortcut(
         "torch's cross_entropy, nll_loss or kl_div",
         r"(?<!binary_)cross_entropy|(?<!poisson_)nll_loss|kl_div",
-        r"(?<!binary_)cross_entropy|(?<!poisson_)(?<!gaussian_)nll_loss|kl_div",
+        r"linear_cross_entropy|_decomp.*nll_loss|_refs.*nll_loss",
+        ("torch._refs", "torch._decomp", "torch.nn.functional"),
     ),
     "clip_grad_norm": Shortcut(
         "torch's clip_grad_norm_ or get_total_norm",
@@ -88,7 +90,8 @@ SHORTCUTS = {
 # Each kind of tensor, and what is asked before its kind: below all of them lies one of these.
 KEYS = (
     "CPU", "AutogradCPU", "CompositeImplicitAutograd", "CompositeExplicitAutograd", "Meta",
-    "MkldnnCPU", "QuantizedCPU", "SparseCPU", "SparseCsrCPU", "NestedTensorCPU", "CUDA", "MPS",
+    "MkldnnCPU", "QuantizedCPU", "SparseCPU", "SparseCsrCPU", "NestedTensorCPU", "AutogradOther",
+    "CUDA", "MPS",
 )  # fmt: skip
 
 
@@ -167,7 +170,7 @@ def python_functions(shortcut: Shortcut) -> list[types.FunctionType]:
         if f"{key}.".startswith(within):
             for name, thing in list(vars(module).items()):
                 home = f"{getattr(thing, '__module__', None)}."
-                if pattern.search(name) and home.startswith(within):
+                if home.startswith(within) and pattern.search(f"{home}{name}"):
                     found |= {id(function): function for function in functions_of(thing)}
     return list(found.values())
 

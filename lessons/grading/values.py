@@ -92,7 +92,7 @@ class Writer:
             if isinstance(value, base):
                 return [name, [self.pack(item, depth + 1) for item in value]]
         if hasattr(kind, "__next__") or isinstance(value, range):
-            items = []
+            items: list = []
             for item in value:
                 if len(items) == LONGEST_LIST:
                     return ["strange", f"{kind.__name__} without an end"]

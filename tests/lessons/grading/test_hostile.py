@@ -59,21 +59,23 @@ def test_no_harmful_submission_passes_hurts_or_stops_the_next(
     names = (
         f"PROJECT, MARK, VICTIM, GRADER = {(str(PROJECT), str(mark), str(victim), os.getpid())!r}\n"
     )
-    with sandbox.submission(HONEST, "double") as honest:
-        assert isinstance(honest.ask(CASE), Answered)  # the zygote runs
+    sandbox.ready_zygote()
     before = descendants()
     began = time.monotonic()
     with sandbox.submission(REACH + names + hostile.code, "double", loading=0.4) as running:
-        outcome = running.ask(CASE, limit=0.4)
+        outcomes = [running.ask(CASE, limit=0.2)]
+        if isinstance(outcomes[0], Answered):  # it may have changed what answers
+            outcomes.append(running.ask(CASE, limit=0.2))
         printed = running.printed
     took = time.monotonic() - began
-    if isinstance(outcome, Answered):
-        assert differ(outcome.answer["result"], CASE.args[0] * 2, None)
-        status = "wrong"
-    else:
-        status = outcome.status
-        assert outcome.message
-    assert status in hostile.ends.split("|"), outcome
+    for outcome in outcomes:
+        if isinstance(outcome, Answered):
+            assert differ(outcome.answer["result"], CASE.args[0] * 2, None)
+            status = "wrong"
+        else:
+            status = outcome.status
+            assert outcome.message
+        assert status in hostile.ends.split("|"), outcome
     assert took < 10
     assert len(printed) <= 1 << 16
     assert "\x1b" not in printed

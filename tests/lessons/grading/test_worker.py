@@ -96,7 +96,7 @@ def test_one_process_answers_many_times_and_draws_the_same_numbers(sandbox: Sand
         ("def f(x):\n    STUB('exercise 8.2')\n", "not_started", 2, "not written"),
         ("def f(x):\n    STUB\n", "not_started", 2, "not written"),
         ("def g(x):\n    STUB\n\ndef f(x):\n    return g(x)\n", "error", 2, "uses g"),
-        ("import torch\ndef f(x):\n    x.to('meta').item()\n", "error", 3, "meta"),
+        ("import torch\ndef f(x):\n    x.to('meta')[0].item()\n", "error", 3, "meta"),
         ("def f(x):\n    y = (\n", "error", 2, "SyntaxError"),
         ("def f(x):\n\treturn 1\n        return 2\n", "error", 3, "TabError"),
         ("def f(x):\n    return 1\0\n", "error", None, "null byte"),
