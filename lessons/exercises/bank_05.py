@@ -434,6 +434,13 @@ top_ps.edit(
     "that.",
 )
 top_ps.edit(
+    "a sort that need not keep equals in order",
+    "Your sort need not keep equally likely tokens in the order of their ids; a stable one does.",
+    ("descending=True, stable=True", "descending=True"),
+    equivalent="Over rows as short as those of the cases torch's sort happens to be stable. It is "
+    "not over long ones, so ask for it.",
+)
+top_ps.edit(
     "the tail of p is kept",
     "You keep the tokens until their sum reaches 1 - p: a large p should keep many tokens, not "
     "few.",

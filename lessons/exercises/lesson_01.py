@@ -266,8 +266,11 @@ def byte_pair_encode_cases(draw: Draw) -> Iterator[Case]:
     yield encoding_case(b"abc", late, note="a join further left was learned later")
     deep = learned({"bc": 20, "bcd": 10, "xbcd": 8, "xb": 5}, 4)  # bc, bcd, xbcd, xb
     yield encoding_case(b"xbcdxbxbc", deep, shift, "a join further left was learned later")
+    long = learned({"abc": 9, "cd": 5}, 3)  # ab, abc, cd
+    yield encoding_case(b"abcdcd", long, note="a long token was learned before a short one")
     french = learned({"été": 3, "étée": 2, "né": 2}, 5)
     yield encoding_case("étéené".encode(), french, shift, "there are bytes above 127")
+    yield encoding_case("né à".encode(), french, shift, "there are bytes above 127")
     words = learned({"low": 1, "lower": 1, "slow": 1, "slower": 2, "slowest": 2}, 12)
     yield encoding_case(b"slowestlower", words)
     for letters, n in (("abc", 8), ("abcde", 20)):

@@ -87,7 +87,7 @@ def load(task: Task, code: str) -> Any:
     file = f"<{task.id} {zlib.crc32(text.encode()):08x}>"
     lines = text.splitlines(keepends=True)
     linecache.cache[file] = (len(text), None, lines, file)  # Triton reads a kernel's text
-    exec(compile(text, file, "exec"), space)
+    exec(compile(text, file, "exec", dont_inherit=True), space)
     return space[task.name]
 
 
@@ -150,7 +150,11 @@ def try_task(task: Task, seed: int = 0) -> bool:
         verdicts = [
             verdict(task, c, r, w) for c, r, w in zip(cases, results, expected, strict=False)
         ]
-        if not any(verdicts) and wrong.equivalent is None:
+        if wrong.equivalent is not None:
+            if any(verdicts):
+                say(f"mistake {wrong.name!r} is rejected, and called equivalent")
+            continue
+        if not any(verdicts):
             say(f"mistake {wrong.name!r} is accepted")
         for other, others in outcomes.items():
             same = all(
