@@ -39,21 +39,21 @@ def cotangent(y: torch.Tensor) -> torch.Tensor:
 
 def call(f: Callable, args: tuple, kwargs: dict, gradients: Sequence[int] = ()) -> dict:
     """Calls f once; with gradients, those of the arguments with these numbers."""
-    args = list(args)
+    given = list(args)
     for i in gradients:
-        if args[i] is not None:
-            args[i] = args[i].clone().requires_grad_(True)
-    result = f(*args, **kwargs)
-    answer: dict[str, Any] = {"result": result, "after": [args, kwargs]}
+        if given[i] is not None:
+            given[i] = given[i].clone().requires_grad_(True)
+    result = f(*given, **kwargs)
+    answer: dict[str, Any] = {"result": result, "after": [given, kwargs]}
     if gradients:
-        wanted = [i for i in gradients if args[i] is not None]
+        wanted = [i for i in gradients if given[i] is not None]
         outputs = result if isinstance(result, (tuple, list)) else (result,)
         outputs = [y for y in outputs if isinstance(y, torch.Tensor) and y.requires_grad]
         if not outputs:
             answer["facts"] = {"gradients flow through the result": False}
             return answer
         found = torch.autograd.grad(
-            outputs, [args[i] for i in wanted], [cotangent(y) for y in outputs], allow_unused=True
+            outputs, [given[i] for i in wanted], [cotangent(y) for y in outputs], allow_unused=True
         )
         answer["gradients"] = dict(zip(wanted, found, strict=True))
     return answer

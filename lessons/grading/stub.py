@@ -64,7 +64,7 @@ def stub_of(task: Task) -> Stub:
     if isinstance(node, ast.ClassDef) and not any(
         isinstance(s, ast.FunctionDef) for s in node.body
     ):
-        node.body += parsed_head(source_text(task)).body[1:]  # type: ignore[attr-defined]
+        node.body += parsed_head(source_text(task)).body[1:]
     node.name = task.name
     typed = "".join(part.source for part in DocTestParser().get_examples(task.example))
     stub = Stub("", used_names(ast.parse(typed)) & IMPORTS.keys())

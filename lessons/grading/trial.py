@@ -160,10 +160,11 @@ def in_parts(place: Place, got: Any, want: Any) -> dict[Place, tuple[Any, Any]]:
         return {}
     pairs: dict[Place, tuple[Any, Any]] = {}
     for i, (ours, theirs) in enumerate(zip(got, want, strict=True)):
+        here = (*place, i)
         if isinstance(theirs, (tuple, list)) and any(map(is_array, theirs)):
-            pairs.update(in_parts((*place, i), ours, theirs))
+            pairs.update(in_parts(here, ours, theirs))
         else:
-            pairs[(*place, i)] = ours, theirs
+            pairs[here] = ours, theirs
     return pairs
 
 

@@ -108,7 +108,7 @@ class Writer:
         if tensor.layout != torch.strided or str(tensor.dtype).removeprefix("torch.") not in DTYPES:
             return ["strange", f"tensor of {tensor.dtype} and {tensor.layout}"]
         shape, dtype = list(tensor.shape), str(tensor.dtype).removeprefix("torch.")
-        order = sorted(range(tensor.dim()), key=lambda axis: -tensor.stride(axis))
+        order = sorted(range(tensor.dim()), key=lambda axis: tensor.stride()[axis], reverse=True)
         flat = tensor.permute(order).resolve_conj().resolve_neg().reshape(-1)
         # contiguous() would leave a single number its stride of 2, and view refuses that
         flat = flat.clone(memory_format=torch.contiguous_format)

@@ -33,9 +33,14 @@ def saves_of(path: Path) -> Iterator[None]:
     def is_it(_change: object, changed: str) -> bool:
         return Path(changed).name == path.name
 
-    quiet = {"debounce": 200, "recursive": False}
-    looking = {"rust_timeout": 2000, "yield_on_timeout": True}  # a save may come before we watch
-    for _ in watch_folder(path.parent, watch_filter=is_it, **quiet, **looking):
+    for _ in watch_folder(
+        path.parent,
+        watch_filter=is_it,
+        debounce=200,  # milliseconds that saves are collected
+        recursive=False,
+        rust_timeout=2000,
+        yield_on_timeout=True,  # a save may come before we watch
+    ):
         yield
 
 

@@ -82,6 +82,7 @@ def start(p: Point) -> Tensors:
 def chains(functions: Functions, tensors: Tensors, longest: int) -> Tensors:
     """Returns f(x), g(f(x)) ... of the tensors, each function once in a chain."""
     found: Tensors = {}
+    waiting: list[tuple[str, torch.Tensor, tuple[str, ...]]]
     waiting = [(name, x, ()) for name, x in tensors.items()]
     for inner, x, used in waiting:
         for outer, f in functions.items() if len(used) < longest else ():
