@@ -68,6 +68,7 @@ def check_text(
     on_verdict: Callable[[Verdict], None] | None = None,
     sandbox: Sandbox | None = None,
     before: Iterable[Verdict] = (),
+    explained: bool = True,
 ) -> list[Verdict]:
     """Checks the text of a file and returns a verdict for each task, in the tasks' order.
 
@@ -78,11 +79,13 @@ def check_text(
         on_verdict: called with each verdict as soon as it is there.
         sandbox: one that is open and stays so; None opens one.
         before: verdicts that still hold, of tasks that are not to be checked again.
+        explained: False finds out no more than each task's status.
     """
     if sandbox is None:
         with open_sandbox(tasks) as opened:
-            return Checker(code, tasks, seed, opened).run(only, on_verdict, before)
-    return Checker(code, tasks, seed, sandbox).run(only, on_verdict, before)
+            checker = Checker(code, tasks, seed, opened, explained=explained)
+            return checker.run(only, on_verdict, before)
+    return Checker(code, tasks, seed, sandbox, explained=explained).run(only, on_verdict, before)
 
 
 class Checker:
@@ -90,6 +93,7 @@ class Checker:
 
     Args:
         problem: why no task can be judged; found out if it is empty and the text does not parse.
+        explained: False finds out no more than each task's status.
     """
 
     def __init__(
@@ -99,8 +103,10 @@ class Checker:
         seed: int,
         sandbox: Sandbox | None,
         problem: str = "",
+        explained: bool = True,
     ) -> None:
         self.code, self.tasks, self.seed, self.sandbox = code, tasks, seed, sandbox
+        self.explained = explained
         self.tree, found = parsed(code)
         self.problem, self.status = problem or found, "error"
         self.verdicts: dict[str, Verdict] = {}
@@ -140,7 +146,9 @@ class Checker:
         }
         assert self.sandbox is not None
         try:
-            verdict, broken = judge_alone(self.sandbox, self.code, task, self.seed, replaced)
+            verdict, broken = judge_alone(
+                self.sandbox, self.code, task, self.seed, replaced, self.explained
+            )
         except Exception as error:  # a bug of ours must not cost the other tasks
             if os.environ.get("MINIGPT_DEBUG"):
                 raise
@@ -168,12 +176,18 @@ class Checker:
 
 
 def judge_alone(
-    sandbox: Sandbox, code: str, task: Task, seed: int, helpers: dict[str, str]
+    sandbox: Sandbox,
+    code: str,
+    task: Task,
+    seed: int,
+    helpers: dict[str, str],
+    explained: bool = True,
 ) -> tuple[Verdict, worker.Stopped | None]:
     """Runs one task of a text in the sandbox and judges it.
 
     Args:
         helpers: {name: text} of what takes the place of the learner's own functions.
+        explained: False finds out no more than the status.
 
     Returns:
         the verdict; and why the file itself cannot be run, whatever the task, None if it can.
@@ -181,7 +195,7 @@ def judge_alone(
     with sandbox.submission(
         code, task.name, task.drive, task.drive_options, task.forbidden, helpers
     ) as running:
-        verdict = judge_task(task, lambda case: as_outcome(running.ask(case)), seed)
+        verdict = judge_task(task, lambda case: as_outcome(running.ask(case)), seed, explained)
         verdict.printed = running.printed
         unusable = running.unusable
     of_the_task = unusable is None or unusable.status in ("missing", "not_started", "forbidden")

@@ -65,23 +65,24 @@ class Verdict:
     problems: list[tuple[str, Exception]] = field(default_factory=list)
 
 
-def judge_task(task: Task, ask: Ask, seed: int = 0) -> Verdict:
+def judge_task(task: Task, ask: Ask, seed: int = 0, explained: bool = True) -> Verdict:
     """Returns the verdict on a submission of one task.
 
     Args:
         task: the exercise.
         ask: runs the submission on a case, apart from this process.
         seed: decides the random cases.
+        explained: False finds out no more than the status.
     """
     started = time.perf_counter()
     with warnings.catch_warnings():  # of what is tried here, which no learner wrote
         warnings.simplefilter("ignore")
-        verdict = _judge(task, ask, seed)
+        verdict = _judge(task, ask, seed, explained)
     verdict.seconds = time.perf_counter() - started
     return verdict
 
 
-def _judge(task: Task, ask: Ask, seed: int) -> Verdict:
+def _judge(task: Task, ask: Ask, seed: int, explained: bool) -> Verdict:
     trials = list(first_round(task, ask, seed))
     failing = [trial for trial in trials if trial.wrong]
     if not failing:
@@ -96,6 +97,8 @@ def _judge(task: Task, ask: Ask, seed: int) -> Verdict:
         verdict.status, verdict.message = last.status, last.message
         verdict.kinds = (f"stopped: {last.status}",)
         show(verdict, failing[-1])
+        return verdict
+    if not explained:
         return verdict
     asked = [Asked(trial.case, trial.outcome, trial.wrong) for trial in trials]
     known = recognise(task, asked, 2.0 if task.triton else 0.8)
@@ -191,7 +194,7 @@ def explain(verdict: Verdict, known: Recognised | None, experiment: Experiment) 
 def smallest(experiment: Experiment) -> Trial:
     """Returns a failing trial with as few numbers as possible; small random ones are tried."""
     found = min(experiment.failing, key=weight)
-    for i in range(20):
+    for i in range(8):
         if weight(found) <= 3 or experiment.asks_left <= 0:
             break
         trial = experiment.ask(experiment.draw(1 + i % 2), drawn=True)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 from lessons.grading.compare import differ
 from lessons.grading.outcome import Outcome, Stopped
 from lessons.grading.task import Case, Mistake, Task
-from lessons.grading.trusted import load, run
+from lessons.grading.trusted import Same, load, run
 
 
 class Asked(NamedTuple):
@@ -33,18 +34,46 @@ class Recognised(NamedTuple):
 
 
 class Repeat:
-    """A mistake's answers to the questions of a submission, each computed when it is needed."""
+    """A mistake's answers to the questions of a submission, each computed when it is needed.
+
+    A mistake may keep something between its calls, so the answers in turn and those out of turn
+    come from two copies of it.
+    """
 
     def __init__(self, task: Task, mistake: Mistake) -> None:
         self.task, self.mistake = task, mistake
-        self.f = load(task, mistake.code)
-        self.outcomes: dict[int, Outcome] = {}
+        self.f = self.out_of_turn = load(task, mistake.code)
+        self.known: list[tuple[Case, Outcome]] = []
+        self.others: dict[int, Outcome] = {}
 
     def answer(self, i: int, case: Case) -> Outcome:
         """Returns the answer to question number i."""
-        if i not in self.outcomes:
-            self.outcomes[i] = run(self.task, self.f, case)
-        return self.outcomes[i]
+        if i == len(self.known):
+            self.known.append((case, run(self.task, self.f, case)))
+        if i < len(self.known):
+            return self.known[i][1]
+        if self.out_of_turn is self.f:
+            self.out_of_turn = load(self.task, self.mistake.code)
+        if i not in self.others:
+            self.others[i] = run(self.task, self.out_of_turn, case)
+        return self.others[i]
+
+    def fits(self, asked: Sequence[Asked]) -> bool:
+        """Tells whether the questions that it knows are these."""
+        return all(case is a.case for (case, _), a in zip(self.known, asked, strict=False))
+
+
+@lru_cache(maxsize=1024)
+def kept(task: Same, mistake: Mistake) -> Repeat:
+    """Returns a mistake's answers to a task's cases; many submissions are asked the same."""
+    return Repeat(task.task, mistake)
+
+
+def repeat_for(task: Task, mistake: Mistake, asked: Sequence[Asked]) -> Repeat:
+    """Returns a mistake's answers to these questions."""
+    found = kept(Same(task), mistake)
+    found.others.clear()  # questions of another submission
+    return found if found.fits(asked) else Repeat(task, mistake)
 
 
 def recognise(task: Task, asked: Sequence[Asked], seconds: float = 1.5) -> Recognised | None:
@@ -66,7 +95,7 @@ def recognise(task: Task, asked: Sequence[Asked], seconds: float = 1.5) -> Recog
         if time.perf_counter() > deadline:
             break
         try:
-            repeat = Repeat(task, mistake)
+            repeat = repeat_for(task, mistake, asked)
         except Exception:  # a broken entry of the bank must not stop a learner; the audit finds it
             continue
         if all(same(task, a, repeat.answer(i, a.case)) for i, a in enumerate(asked)):

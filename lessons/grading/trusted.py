@@ -125,8 +125,8 @@ class Expected:
         return outcome.answer
 
 
-class _Key:
-    """A task as the key of a cache: tasks are compared by identity."""
+class Same:
+    """A task as the key of a cache: it is the same only if it is the same object."""
 
     def __init__(self, task: Task) -> None:
         self.task = task
@@ -135,14 +135,14 @@ class _Key:
         return id(self.task)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Key) and other.task is self.task
+        return isinstance(other, Same) and other.task is self.task
 
 
 def expected(task: Task, seed: int) -> Expected:
     """Returns the cases and right answers of a task and a seed; computed once."""
-    return _expected(_Key(task), seed)
+    return _expected(Same(task), seed)
 
 
 @lru_cache(maxsize=256)
-def _expected(key: _Key, seed: int) -> Expected:
+def _expected(key: Same, seed: int) -> Expected:
     return Expected(key.task, seed)
