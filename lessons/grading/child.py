@@ -32,8 +32,8 @@ PRELOADED = (
     "numpy", "torch", "torch.nn.functional",
 )  # fmt: skip
 OWN = (
-    "values", "objects", "drivers", "refusals", "shortcuts", "isolation", "seccomp", "audit",
-    "serve",
+    "values", "objects", "drivers", "kernel_drivers", "refusals", "shortcuts", "isolation",
+    "seccomp", "audit", "serve",
 )  # fmt: skip
 
 
