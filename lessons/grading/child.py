@@ -33,8 +33,8 @@ PRELOADED = (
     "torch.fx.experimental.symbolic_shapes",  # torch imports it when it first goes backward
 )  # fmt: skip
 OWN = (
-    "values", "objects", "drivers", "refusals", "shortcuts", "isolation", "seccomp", "audit",
-    "serve",
+    "values", "objects", "drivers", "kernel_drivers", "refusals", "shortcuts", "isolation",
+    "seccomp", "audit", "serve",
 )  # fmt: skip
 
 

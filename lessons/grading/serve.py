@@ -22,11 +22,12 @@ from typing import Any, NoReturn, TextIO
 import numpy as np
 import torch
 
-from lessons.grading import audit, drivers, isolation, objects, shortcuts, values
+from lessons.grading import audit, drivers, isolation, kernel_drivers, objects, shortcuts, values
 from lessons.grading.refusals import refusal_behind, refused
 
 FILE = "submission.py"  # what tracebacks call the learner's code
 MEMORY = 2 << 30  # bytes that a submission may take
+DRIVERS = drivers.DRIVERS | kernel_drivers.DRIVERS
 SECONDS = 600  # of processor time in its whole life; the grader ends it much earlier
 PRINTING: dict[str, Any] = {
     "encoding": "utf-8",
@@ -145,7 +146,7 @@ class Submission:
         seed()
         try:
             f = vars(self.module)[self.name]
-            return ["answered", drivers.DRIVERS[drive](f, tuple(args), kwargs, **options)]
+            return ["answered", DRIVERS[drive](f, tuple(args), kwargs, **options)]
         except BaseException as error:
             return self.explain(error)
 
