@@ -73,18 +73,10 @@ def examine_result(task: Task, case: Case, got: Any, want: Any) -> Fault | None:
         except Exception:
             found = differ(got, want, close, task.same_dtype)
             return Fault(found.kind if found else "type", "result", fact(found), found)
-        if raw := form(got, want, task.same_dtype):
-            return Fault(raw.kind, "result", fact(raw), raw)
         got, want = viewed, task.view(want)
     if found := differ(got, want, close, task.same_dtype):
         return Fault(found.kind, "result", fact(found), found)
     return None
-
-
-def form(got: Any, want: Any, same_dtype: bool) -> Difference | None:
-    """Returns how got differs from want in type, shape or dtype; values may differ."""
-    found = differ(got, want, None, same_dtype)
-    return found if found and found.kind != "value" else None
 
 
 def fact(found: Difference | None) -> str:
