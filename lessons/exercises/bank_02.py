@@ -125,6 +125,35 @@ def causal_mask(n_queries, n_keys, known={}):  # noqa: B006
     return known[n_keys]
 
 
+@masks.mistake(
+    "cut from a mask of 1024",
+    "You cut the mask from one that is made for 1024 keys. There may be more.",
+)
+def causal_mask(n_queries, n_keys):
+    mask = torch.ones(1024, 1024, dtype=torch.bool).tril()
+    return mask[n_keys - n_queries : n_keys, :n_keys]
+
+
+@masks.mistake(
+    "only the last query sees the past",
+    "Your rows are those of a square mask, but for the last. Every query sees all keys before it.",
+)
+def causal_mask(n_queries, n_keys):
+    mask = torch.ones(n_queries, n_keys, dtype=torch.bool).tril()
+    mask[-1] = True
+    return mask
+
+
+@masks.mistake(
+    "only the last n_queries keys",
+    "Each query sees at most n_queries keys, as with a window. It sees all keys before it.",
+)
+def causal_mask(n_queries, n_keys):
+    i = torch.arange(n_queries)[:, None] + n_keys - n_queries
+    j = torch.arange(n_keys)
+    return (j <= i) & (j > i - n_queries)
+
+
 # 2.2 split_heads
 
 splits = Bank()

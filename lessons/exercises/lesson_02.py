@@ -40,6 +40,7 @@ def causal_mask_cases(draw: Draw) -> Iterator[Case]:
     """Cases of 2.1."""
     for sizes in [(1, 1), (2, 2), (1, 4), (3, 3), (2, 5), (5, 5), (4, 5), (3, 7), (17, 33)]:
         yield Case(sizes, note=FEWER if sizes[0] < sizes[1] else "")
+    yield Case((2, 1030), note="there are more than 1024 keys")
 
 
 def causal_mask_sample(draw: Draw) -> Case:
