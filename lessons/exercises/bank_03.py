@@ -199,13 +199,6 @@ gelus.edit(
     "Your result is fp64 whatever x was. It has x's dtype.",
     ("    inner", "    x = x.double()\n    inner"),
 )
-gelus.edit(
-    "computed in fp32",
-    "You compute in fp32 and turn that into x's dtype: of fp64's digits only the first seven are "
-    "right.",
-    ("    inner", "    dtype, x = x.dtype, x.float()\n    inner"),
-    ("torch.tanh(inner))", "torch.tanh(inner)).to(dtype)"),
-)
 
 
 @gelus.mistake(
