@@ -270,7 +270,7 @@ MASKED_ATTENTION = Task(
     cases=masked_attention_cases,
     sample=masked_attention_sample,
     bank=bank_02.attentions,
-    compare=Close(rtol=1e-5, fp64=FP32_CONSTANT),
+    compare=Close(rtol=3e-5, fp64=FP32_CONSTANT),  # logsumexp near 112 is rounded to 4e-6
     axes={
         "q": "batch head query number",
         "k": "batch head key number",
