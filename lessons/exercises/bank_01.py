@@ -187,6 +187,85 @@ def count_pairs(words):
     return counts
 
 
+@pairs.mistake(
+    "only the first word",
+    "You return inside the loop, after the first word. Move return out of it.",
+)
+def count_pairs(words):
+    counts = {}
+    for word, n in words.items():
+        for pair in zip(word, word[1:]):
+            counts[pair] = counts.get(pair, 0) + n
+        return counts
+    return counts
+
+
+@pairs.mistake(
+    "it stops at a word of one id",
+    "You stop counting where a word has no pair. Leave that word out and go on with the next.",
+)
+def count_pairs(words):
+    counts = {}
+    for word, n in words.items():
+        if len(word) < 2:
+            break
+        for pair in zip(word, word[1:]):
+            counts[pair] = counts.get(pair, 0) + n
+    return counts
+
+
+@pairs.mistake(
+    "the neighbour of the first place",
+    "You look for an id with index, which finds its first place in the word. An id that comes "
+    "again has another neighbour there: go by positions.",
+)
+def count_pairs(words):
+    counts = {}
+    for word, n in words.items():
+        for left in word[:-1]:
+            pair = left, word[word.index(left) + 1]
+            counts[pair] = counts.get(pair, 0) + n
+    return counts
+
+
+@pairs.mistake(
+    "any two ids of a word",
+    "You count every two ids of a word, however far apart. Only those side by side make a pair.",
+)
+def count_pairs(words):
+    counts = Counter()
+    for word, n in words.items():
+        for pair in itertools.combinations(word, 2):
+            counts[pair] += n
+    return counts
+
+
+@pairs.mistake(
+    "pairs of equal ids are left out",
+    "You leave out pairs of the same id twice. (5, 5) is a pair like any other.",
+)
+def count_pairs(words):
+    counts = Counter()
+    for word, n in words.items():
+        for left, right in zip(word, word[1:]):
+            if left != right:
+                counts[left, right] += n
+    return counts
+
+
+@pairs.mistake(
+    "a later word's count replaces the sum",
+    "A pair that comes in several words has the count of the last of them alone: update of a dict "
+    "replaces values. Add them up.",
+)
+def count_pairs(words):
+    counts = {}
+    for word, n in words.items():
+        inside = Counter(zip(word, word[1:]))
+        counts.update({pair: times * n for pair, times in inside.items()})
+    return counts
+
+
 # 1.2 most_frequent_pair
 
 best_pairs = Bank()
@@ -327,6 +406,62 @@ def most_frequent_pair(counts):
     best = min(counts, key=lambda pair: (-counts[pair], pair), default=None)
     counts.pop(best, None)
     return best
+
+
+best_pairs.edit(
+    "in a tie the right id should be large",
+    "Between pairs that are equally frequent you take the smallest left id, but then the largest "
+    "right id. Both should be small.",
+    ("pair < best", "(pair[0], -pair[1]) < (best[0], -best[1])"),
+)
+best_pairs.edit(
+    "one smaller id is enough in a tie",
+    "Between pairs that are equally frequent you take the one in which either id is smaller. The "
+    "left ids decide; the right ones only if the left are equal.",
+    ("pair < best", "(pair[0] < best[0] or pair[1] < best[1])"),
+)
+best_pairs.edit(
+    "a tie is settled by one packed number",
+    "Between pairs that are equally frequent you compare left * 256 + right. An id can be 256 and "
+    "more, and then the right one outweighs the left one: compare the pairs themselves.",
+    ("pair < best", "pair[0] * 256 + pair[1] < best[0] * 256 + best[1]"),
+)
+
+
+@best_pairs.mistake(
+    "the last entry is not looked at",
+    "You never look at the last entry of counts: the loop ends one place too early.",
+)
+def most_frequent_pair(counts):
+    items = list(counts.items())
+    if not items:
+        return None
+    best = items[0]
+    for i in range(1, len(items) - 1):
+        if (-items[i][1], items[i][0]) < (-best[1], best[0]):
+            best = items[i]
+    return best[0]
+
+
+@best_pairs.mistake(
+    "the pair the wrong way round",
+    "You have found the right pair and return it turned round: (right, left).",
+)
+def most_frequent_pair(counts):
+    best = min(counts, key=lambda pair: (-counts[pair], pair), default=None)
+    return best and best[::-1]
+
+
+@best_pairs.mistake(
+    "the best of all calls",
+    "The best pair of earlier calls is still there, in a default argument: a later call with lower "
+    "counts gets it again. Begin anew in every call.",
+)
+def most_frequent_pair(counts, highest={"times": 0, "pair": None}):
+    for pair in sorted(counts):
+        if counts[pair] > highest["times"]:
+            highest["times"], highest["pair"] = counts[pair], pair
+    return highest["pair"]
 
 
 # 1.3 merge_pair
@@ -508,6 +643,80 @@ def merge_pair(ids, pair, new_id):
 def merge_pair(ids, pair, new_id):
     out = [new_id if i in pair else i for i in ids]
     return tuple(i for n, i in enumerate(out) if i != new_id or n == 0 or out[n - 1] != new_id)
+
+
+@merges.mistake(
+    "any of the two ids beside the other",
+    "You merge two neighbours as soon as both are ids of the pair, the same one twice as well. The "
+    "left one has to be pair[0] and the right one pair[1].",
+)
+def merge_pair(ids, pair, new_id):
+    out, i = [], 0
+    while i < len(ids):
+        if i + 1 < len(ids) and ids[i] in pair and ids[i + 1] in pair:
+            out.append(new_id)
+            i += 2
+        else:
+            out.append(ids[i])
+            i += 1
+    return tuple(out)
+
+
+@merges.mistake(
+    "the pair at the beginning is missed",
+    "A pair at the very beginning is not merged: look at where your loop starts.",
+)
+def merge_pair(ids, pair, new_id):
+    out, i = list(ids[:1]), 1
+    while i < len(ids):
+        if i + 1 < len(ids) and ids[i] == pair[0] and ids[i + 1] == pair[1]:
+            out.append(new_id)
+            i += 2
+        else:
+            out.append(ids[i])
+            i += 1
+    return tuple(out)
+
+
+@merges.mistake(
+    "the last id is kept in any case",
+    "The last id is appended even where it was merged: it stands there once too often.",
+)
+def merge_pair(ids, pair, new_id):
+    out, i = [], 0
+    while i < len(ids) - 1:
+        if ids[i] == pair[0] and ids[i + 1] == pair[1]:
+            out.append(new_id)
+            i += 2
+        else:
+            out.append(ids[i])
+            i += 1
+    return tuple(out) + tuple(ids[-1:])
+
+
+@merges.mistake(
+    "the new id is added in front of the pair",
+    "You put the new id before the pair and keep both of its ids. It takes their place.",
+)
+def merge_pair(ids, pair, new_id):
+    out = []
+    for i, id in enumerate(ids):
+        if i + 1 < len(ids) and (id, ids[i + 1]) == pair:
+            out.append(new_id)
+        out.append(id)
+    return tuple(out)
+
+
+@merges.mistake(
+    "a run becomes a single new id",
+    "A whole run such as (5, 5, 5, 5) becomes one new id. The places where the pair stands overlap "
+    "there: after a merge the next one begins two places on.",
+)
+def merge_pair(ids, pair, new_id):
+    row = np.array(ids, dtype=np.int64)
+    places = np.flatnonzero((row[:-1] == pair[0]) & (row[1:] == pair[1]))
+    row[places] = new_id
+    return tuple(np.delete(row, places + 1).tolist())
 
 
 # 1.4 byte_pair_encode
@@ -728,6 +937,99 @@ def byte_pair_encode(piece, ranks):
         parts[i : i + 2] = [parts[i] + parts[i + 1]]
 
 
+@encoders.mistake(
+    "all that can be joined at once",
+    "You go from left to right and join every two neighbours that make a token, then again. Only "
+    "those with the lowest rank are joined at a time: they may be further right.",
+)
+def byte_pair_encode(piece, ranks):
+    parts = [bytes([byte]) for byte in piece]
+    n = None
+    while n != len(parts):
+        n, i, out = len(parts), 0, []
+        while i < len(parts):
+            if i + 1 < len(parts) and parts[i] + parts[i + 1] in ranks:
+                out.append(parts[i] + parts[i + 1])
+                i += 2
+            else:
+                out.append(parts[i])
+                i += 1
+        parts = out
+    return [ranks[part] for part in parts]
+
+
+@encoders.mistake(
+    "the longest join comes first",
+    "Of all joins that are tokens you make the longest. The one with the lowest rank comes first, "
+    "whatever its length.",
+)
+def byte_pair_encode(piece, ranks):
+    parts = [bytes([byte]) for byte in piece]
+    while True:
+        joins = [
+            (-len(a + b), ranks[a + b], i)
+            for i, (a, b) in enumerate(zip(parts, parts[1:]))
+            if a + b in ranks
+        ]
+        if not joins:
+            return [ranks[part] for part in parts]
+        i = min(joins)[2]
+        parts[i : i + 2] = [parts[i] + parts[i + 1]]
+
+
+@encoders.mistake(
+    "tokens in the order of the dict",
+    "You make the joins in the order in which ranks lists them. A dict may list them in any order: "
+    "the ranks themselves say what was learned first.",
+)
+def byte_pair_encode(piece, ranks):
+    parts = [bytes([byte]) for byte in piece]
+    for token in ranks:
+        i = 0
+        while i < len(parts) - 1:
+            if parts[i] + parts[i + 1] == token:
+                parts[i : i + 2] = [token]
+            i += 1
+    return [ranks[part] for part in parts]
+
+
+@encoders.mistake(
+    "pieces of earlier calls are remembered",
+    "A piece that came before gets its old answer, even if ranks is another one now. Keep nothing "
+    "between calls.",
+)
+def byte_pair_encode(piece, ranks, known={}):
+    if piece in known:
+        return known[piece]
+    parts = [bytes([byte]) for byte in piece]
+    while True:
+        joins = [
+            (ranks[a + b], i) for i, (a, b) in enumerate(zip(parts, parts[1:])) if a + b in ranks
+        ]
+        if not joins:
+            known[piece] = [ranks[part] for part in parts]
+            return known[piece]
+        i = min(joins)[1]
+        parts[i : i + 2] = [parts[i] + parts[i + 1]]
+
+
+@encoders.mistake(
+    "it begins with characters",
+    "You begin with characters, of which some have several bytes. Begin with single bytes: the "
+    "joins inside a character were learned like all others.",
+)
+def byte_pair_encode(piece, ranks):
+    parts = [letter.encode() for letter in piece.decode("utf-8", errors="replace")]
+    while True:
+        joins = [
+            (ranks[a + b], i) for i, (a, b) in enumerate(zip(parts, parts[1:])) if a + b in ranks
+        ]
+        if not joins:
+            return [ranks[part] for part in parts if part in ranks]
+        i = min(joins)[1]
+        parts[i : i + 2] = [parts[i] + parts[i + 1]]
+
+
 # 1.5 next_token_pairs
 
 shifted = Bank()
@@ -847,6 +1149,35 @@ def next_token_pairs(ids):
     inputs = ids[..., :-1].long().clone()
     ids.copy_(ids.roll(-1, dims=-1))
     return inputs, ids[..., :-1].long()
+
+
+shifted.edit(
+    "through fp32",
+    "On the way your ids are fp32, which rounds whole numbers above 2^24. Ids stay whole numbers.",
+    ("ids.long()", "ids.float().long()"),
+)
+shifted.edit(
+    "through int32",
+    "On the way your ids are int32, which ends at 2^31. Go straight to int64.",
+    ("ids.long()", "ids.int().long()"),
+)
+shifted.edit(
+    "through int16",
+    "On the way your ids are int16, which ends at 32,767; GPT-2 has more tokens. Go straight to "
+    "int64.",
+    ("ids.long()", "ids.short().long()"),
+)
+shifted.edit(
+    "dimensions of size 1 are squeezed",
+    "You drop dimensions that have size 1, as a batch of one row or T = 1. The results keep all "
+    "dimensions of ids.",
+    ("ids[..., :-1], ids[..., 1:]", "ids[..., :-1].squeeze(), ids[..., 1:].squeeze()"),
+)
+shifted.edit(
+    "one row becomes a batch",
+    "One row [T + 1] comes back as a batch of one, [1, T]. The results have the dimensions of ids.",
+    ("ids.long()", "torch.atleast_2d(ids.long())"),
+)
 
 
 # 1.6 pack
@@ -1016,3 +1347,106 @@ def pack(documents, end_token):
             break
         ids += [*document, end_token]
     return ids
+
+
+@packs.mistake(
+    "fp32",
+    "On the way your ids are fp32, which rounds whole numbers above 2^24. Ids stay whole numbers.",
+)
+def pack(documents, end_token):
+    row = [float(id) for document in documents if document for id in [*document, end_token]]
+    return torch.tensor(row).long()
+
+
+@packs.mistake(
+    "the end token is left out of the choice of dtype",
+    "You choose 16 bits by the ids of the documents alone. The end token may be larger than all of "
+    "them, and then it is cut.",
+)
+def pack(documents, end_token):
+    documents = [list(document) for document in documents if len(document)]
+    kind = np.uint16 if max(map(max, documents)) < 2**16 else np.uint32
+    row = [id for document in documents for id in [*document, end_token]]
+    return np.array(row).astype(kind)
+
+
+@packs.mistake(
+    "8 bits are too few",
+    "Your numbers have 8 bits and end at 255: larger ids come out as others.",
+)
+def pack(documents, end_token):
+    row = [id for document in documents if document for id in [*document, end_token]]
+    return np.array(row).astype(np.uint8)
+
+
+@packs.mistake(
+    "int16 is too small",
+    "int16 ends at 32,767: larger ids come out negative. GPT-2's reach 50,256.",
+)
+def pack(documents, end_token):
+    row = [id for document in documents if document for id in [*document, end_token]]
+    return np.array(row).astype(np.int16)
+
+
+@packs.mistake(
+    "end tokens inside are taken out",
+    "You take the end token out of documents that hold it. Their ids stay as they are.",
+)
+def pack(documents, end_token):
+    row = []
+    for document in documents:
+        if document:
+            row += [id for id in document if id != end_token]
+            row.append(end_token)
+    return row
+
+
+@packs.mistake(
+    "documents of zeros count as empty",
+    "You leave out documents whose ids are all 0: any asks for the ids' values. Ask for the "
+    "length.",
+)
+def pack(documents, end_token):
+    return [id for document in documents if any(document) for id in [*document, end_token]]
+
+
+@packs.mistake(
+    "an end token of 0 is left out",
+    "Where the end token is 0 you leave it out: 0 counts as False. 0 is an id like any other.",
+)
+def pack(documents, end_token):
+    row = []
+    for document in documents:
+        if document:
+            row += document
+            if end_token:
+                row.append(end_token)
+    return row
+
+
+@packs.mistake(
+    "rows of earlier calls stay",
+    "The second call begins with what the first has packed: the list is made once, outside the "
+    "call. Make a new one in each.",
+)
+def pack(documents, end_token, row=[]):
+    for document in documents:
+        if document:
+            row.extend([*document, end_token])
+    return np.array(row)
+
+
+@packs.mistake(
+    "documents of one id are left out",
+    "You leave out documents of a single id. Only empty ones leave nothing behind.",
+)
+def pack(documents, end_token):
+    return [id for document in documents if len(document) > 1 for id in [*document, end_token]]
+
+
+@packs.mistake(
+    "the end token of GPT-2",
+    "You put 50256 behind the documents, GPT-2's end token. Use end_token.",
+)
+def pack(documents, end_token):
+    return [id for document in documents if document for id in [*document, 50_256]]

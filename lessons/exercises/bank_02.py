@@ -125,6 +125,35 @@ def causal_mask(n_queries, n_keys, known={}):  # noqa: B006
     return known[n_keys]
 
 
+@masks.mistake(
+    "cut from a mask of 1024",
+    "You cut the mask from one that is made for 1024 keys. There may be more.",
+)
+def causal_mask(n_queries, n_keys):
+    mask = torch.ones(1024, 1024, dtype=torch.bool).tril()
+    return mask[n_keys - n_queries : n_keys, :n_keys]
+
+
+@masks.mistake(
+    "only the last query sees the past",
+    "Your rows are those of a square mask, but for the last. Every query sees all keys before it.",
+)
+def causal_mask(n_queries, n_keys):
+    mask = torch.ones(n_queries, n_keys, dtype=torch.bool).tril()
+    mask[-1] = True
+    return mask
+
+
+@masks.mistake(
+    "only the last n_queries keys",
+    "Each query sees at most n_queries keys, as with a window. It sees all keys before it.",
+)
+def causal_mask(n_queries, n_keys):
+    i = torch.arange(n_queries)[:, None] + n_keys - n_queries
+    j = torch.arange(n_keys)
+    return (j <= i) & (j > i - n_queries)
+
+
 # 2.2 split_heads
 
 splits = Bank()
@@ -489,6 +518,62 @@ attentions.edit(
 )  # fmt: skip
 
 
+attentions.edit(
+    "scaled by the number of queries",
+    "You divide the scores by the square root of the number of queries. It is the head size D "
+    "whose root brings their variance back to 1.",
+    ("math.sqrt(D)", "math.sqrt(q.shape[-2])"),
+)
+attentions.edit(
+    "scores are kept within bounds",
+    "You cut scores off at 50 and -50. Scores may reach hundreds, and then those beyond it all "
+    "count the same.",
+    ("q @ k.transpose(-2, -1) / math.sqrt(D)", "(q @ k.mT / math.sqrt(D)).clamp(-50, 50)"),
+)
+attentions.edit(
+    "100 is subtracted from hidden scores",
+    "You subtract 100 where a key is hidden. A score may be that much higher than the others, and "
+    "then the hidden key is seen: minus infinity hides whatever the score.",
+    ('scores.masked_fill(~mask, float("-inf"))', "scores - 100.0 * ~mask"),
+)
+attentions.edit(
+    "weights averaged over the heads",
+    "The weights that you return are the mean over the heads. Each head has its own: "
+    "[B, H, Tq, Tk].",
+    ("return weights @ v, weights", "return weights @ v, weights.mean(1)"),
+)
+attentions.edit(
+    "reshaped instead of transposed",
+    "You compute k q^T, [Tk, Tq], and reshape it to [Tq, Tk], which does not exchange the two. "
+    "Compute q k^T.",
+    ("q @ k.transpose(-2, -1)", "(k @ q.transpose(-2, -1)).reshape(*q.shape[:-1], -1)"),
+)
+attentions.edit(
+    "the weights are scaled",
+    "You divide by sqrt(D) after the softmax, so that the weights no longer sum to 1. The scores "
+    "are to be divided, before it.",
+    (" / math.sqrt(D)", ""),
+    ("torch.softmax(scores, dim=-1)", "torch.softmax(scores, dim=-1) / math.sqrt(D)"),
+)
+
+
+@attentions.mistake(
+    "what either mask allows",
+    "With a mask given you still let each query see what the causal mask allows as well. The mask "
+    "takes the place of the causal one.",
+)
+def masked_attention(q, k, v, causal=True, mask=None):
+    scores = q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1])
+    if causal:
+        Tq, Tk = q.shape[-2], k.shape[-2]
+        before = torch.ones(Tq, Tk, dtype=torch.bool).tril(Tk - Tq)
+        mask = before if mask is None else mask | before
+    if mask is not None:
+        scores = scores.masked_fill(~mask, float("-inf"))
+    weights = torch.softmax(scores, dim=-1)
+    return weights @ v, weights
+
+
 # 2.4 merge_heads
 
 merges = Bank()
@@ -717,3 +802,50 @@ segment_masks.edit(
     "The pattern is right, but it holds numbers. A mask is of dtype bool.",
     ("dim=-1)[:, None]", "dim=-1)[:, None].float()"),
 )
+
+
+@segment_masks.mistake(
+    "n_queries is not used",
+    "You return a row for every token. Only the last n_queries tokens are queries.",
+)
+def segment_mask(segments, n_queries, n_before=0):
+    same = segments[:, :, None] == segments[:, None, :]
+    return F.pad(same.tril()[:, None], (n_before, 0), value=True)
+
+
+@segment_masks.mistake(
+    "segments of the first queries",
+    "Your queries stand at the right places but get the segment numbers of the first n_queries "
+    "tokens. They are the last ones.",
+)
+def segment_mask(segments, n_queries, n_before=0):
+    T = segments.size(1)
+    same = segments[:, :n_queries, None] == segments[:, None, :]
+    mask = same & torch.ones(n_queries, T, dtype=torch.bool).tril(T - n_queries)
+    return F.pad(mask[:, None], (n_before, 0), value=True)
+
+
+@segment_masks.mistake(
+    "n_before moves the diagonal",
+    "You move the diagonal by n_before and then put the n_before keys in front as well: queries "
+    "see keys that come after them.",
+)
+def segment_mask(segments, n_queries, n_before=0):
+    T = segments.size(1)
+    same = segments[:, -n_queries:, None] == segments[:, None, :]
+    mask = same & torch.ones(n_queries, T, dtype=torch.bool).tril(n_before + T - n_queries)
+    return F.pad(mask[:, None], (n_before, 0), value=True)
+
+
+@segment_masks.mistake(
+    "only the first key in front is seen",
+    "Of the n_before keys in front you show one alone. Every text sees all of them.",
+)
+def segment_mask(segments, n_queries, n_before=0):
+    T = segments.size(1)
+    same = segments[:, -n_queries:, None] == segments[:, None, :]
+    mask = same & torch.ones(n_queries, T, dtype=torch.bool).tril(T - n_queries)
+    mask = F.pad(mask[:, None], (n_before, 0), value=False)
+    if n_before:
+        mask[..., 0] = True
+    return mask

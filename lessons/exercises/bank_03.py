@@ -149,6 +149,78 @@ def gelu(x):
     return x.mul_(0.5 * (1 + torch.tanh(inner)))
 
 
+gelus.edit(
+    "2 times pi",
+    "Under the root stands 2 / pi; yours is 2 pi.",
+    ("2 / math.pi", "2 * math.pi"),
+)
+gelus.edit(
+    "0.44715",
+    "Your factor of x^3 is ten times too large: it is 0.044715.",
+    ("0.044715", "0.44715"),
+)
+gelus.edit(
+    "the cube alone",
+    "Only the cube goes into the tanh. x itself is added to it: x + 0.044715 x^3.",
+    ("(x + 0.044715 * x**3)", "(0.044715 * x**3)"),
+)
+gelus.edit(
+    "the factor is cubed too",
+    "You cube 0.044715 together with x. Only x is cubed.",
+    ("0.044715 * x**3", "(0.044715 * x) ** 3"),
+)
+gelus.edit(
+    "1 minus tanh",
+    "You subtract the tanh from 1: large numbers are stopped and small ones let through, the wrong "
+    "way round.",
+    ("1 + torch.tanh", "1 - torch.tanh"),
+)
+gelus.edit(
+    "negative results are cut off",
+    "You cut negative results off at 0. GELU dips a little below 0 left of 0; that is what makes "
+    "it smooth.",
+    (
+        "return 0.5 * x * (1 + torch.tanh(inner))",
+        "y = 0.5 * x * (1 + torch.tanh(inner))\n    return y.clamp(min=0)",
+    ),
+)
+gelus.edit(
+    "|x| cubed",
+    "You cube the size of x and lose its sign: x^3 is negative where x is.",
+    ("x**3", "x.abs() ** 3"),
+)
+gelus.edit(
+    "x only beside the tanh",
+    "You multiply the tanh by x but not the 1 beside it: x stands in front of the bracket.",
+    ("0.5 * x * (1 + torch.tanh(inner))", "0.5 * (1 + x * torch.tanh(inner))"),
+)
+gelus.edit(
+    "always fp64",
+    "Your result is fp64 whatever x was. It has x's dtype.",
+    ("    inner", "    x = x.double()\n    inner"),
+)
+
+
+@gelus.mistake(
+    "the tanh overflows",
+    "You write the tanh with exp, and exp of a large number is infinite: (inf - 1) / (inf + 1) is "
+    "NaN. torch.tanh has no such limit.",
+)
+def gelu(x):
+    inner = math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)
+    e = torch.exp(2 * inner)
+    return 0.5 * x * (1 + (e - 1) / (e + 1))
+
+
+@gelus.mistake(
+    "exact only between -3 and 3",
+    "Beyond 3 you return x, and 0 below -3. GELU comes near to those only further out.",
+)
+def gelu(x):
+    y = 0.5 * x * (1 + torch.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
+    return torch.where(x > 3, x, torch.where(x < -3, torch.zeros_like(x), y))
+
+
 # 3.2 layer_norm
 
 norms = Bank()
@@ -340,6 +412,46 @@ norms.edit(
 )
 
 
+norms.edit(
+    "eps squared",
+    "You add eps^2 to the variance. It is eps itself.",
+    ("variance + eps", "variance + eps**2"),
+)
+norms.edit(
+    "eps is a lower bound",
+    "You raise the variance to eps where it is smaller. eps is added to every variance.",
+    ("variance + eps", "variance.clamp(min=eps)"),
+)
+norms.edit(
+    "eps comes twice",
+    "You add eps to the variance and to its root. Only the first is asked for.",
+    ("torch.sqrt(variance + eps)", "(torch.sqrt(variance + eps) + eps)"),
+)
+norms.edit(
+    "divided by the mean size",
+    "You divide by the mean of |x - mean|. It is the root of the mean square.",
+    ("((x - mean) ** 2).mean", "(x - mean).abs().mean"),
+    ("torch.sqrt(variance + eps)", "(variance + eps)"),
+)
+norms.edit(
+    "the median",
+    "You subtract the median of each row. It is the mean.",
+    ("x.mean(dim=-1, keepdim=True)", "x.median(dim=-1, keepdim=True).values"),
+)
+norms.edit(
+    "bf16 inside",
+    "On the way your numbers are bf16, which has two or three good digits. Stay in x's dtype.",
+    ("weight * x_hat", "weight * x_hat.bfloat16().to(x.dtype)"),
+)
+norms.edit(
+    "computed in fp32",
+    "You compute in fp32 and turn that into x's dtype: of fp64's digits only the first seven are "
+    "right.",
+    ("    mean = ", "    dtype, x = x.dtype, x.float()\n    mean = "),
+    ("weight * x_hat", "weight * x_hat.to(dtype)"),
+)
+
+
 # 3.3 count_parameters
 
 counts = Bank()
@@ -513,6 +625,47 @@ counts.edit(
     "the final norm in each block",
     "You count the final norm once for each block.",
     ("+ mlp) + norm", "+ mlp) + L * norm"),
+)
+
+
+counts.edit(
+    "linear layers have no biases",
+    "You count no biases of the linear layers. With bias=True each has as many as outputs: "
+    "3C and C in attention, 4C and C in the MLP.",
+    ("(C * 3 * C + 3 * b) + (C * C + b)", "4 * C * C"),
+    ("(C * 4 * C + 4 * b) + (4 * C * C + b)", "8 * C * C"),
+)
+counts.edit(
+    "the head has biases",
+    "You add V biases for the LM head. It has none, and its weight is the token embedding.",
+    ("mlp) + norm", "mlp) + norm + (V if b else 0)"),
+)
+counts.edit(
+    "GPT-2's vocabulary",
+    "You count 50,257 tokens, GPT-2's vocabulary. Use config.vocab_size.",
+    ("V, T, L, C = config.vocab_size,", "V, T, L, C = 50_257,"),
+)
+counts.edit(
+    "the vocabulary is padded",
+    "You round the vocabulary up to a multiple of 64, as fast kernels like it. This model has "
+    "config.vocab_size tokens.",
+    ("    b = C", "    V = (V + 63) // 64 * 64\n    b = C"),
+)
+counts.edit(
+    "the causal masks are counted",
+    "You count a mask of T x T in each block. It is not trained, so it is no parameter.",
+    ("2 * norm + attention", "2 * norm + T * T + attention"),
+)
+counts.edit(
+    "the final norm has a bias in any case",
+    "Your final norm has a bias even with bias=False. Then no norm has one.",
+    ("mlp) + norm", "mlp) + 2 * C"),
+)
+counts.edit(
+    "attention once for every head",
+    "You count the attention weights once for each head. The heads share out the width: all of "
+    "them together have C -> 3C and C -> C.",
+    ("(C * 3 * C + 3 * b) + (C * C + b)", "config.n_head * 4 * C * C + 4 * b"),
 )
 
 
@@ -719,6 +872,74 @@ def cross_entropy(logits, targets, ignore_index=-100):
     return -(picked * counted).sum() / counted.sum()
 
 
+losses.edit(
+    "probabilities over the rows",
+    "Your softmax is over the rows, so that tokens of one column share the probability. It is over "
+    "the tokens, the last dimension.",
+    ("logits, targets = logits[counted], targets[counted]", "targets = targets[counted]"),
+    ("torch.log_softmax(logits, dim=-1)", "torch.log_softmax(logits, dim=0)[counted]"),
+)
+losses.edit(
+    "logits are changed in place",
+    "The loss is right, but you subtract the maximum from logits themselves: after the call the "
+    "caller has other numbers.",
+    ("    counted", "    logits -= logits.amax(dim=-1, keepdim=True)\n    counted"),
+)
+losses.edit(
+    "logits are kept within bounds",
+    "You cut logits off at 80 and -80. They may reach hundreds; subtract the row's maximum "
+    "instead.",
+    ("torch.log_softmax(logits", "torch.log_softmax(logits.clamp(-80, 80)"),
+)
+losses.edit(
+    "the probability has a lower bound",
+    "You take the logarithm of a probability of at least 1e-12, so that no loss exceeds 27.6. "
+    "Compute the logarithm directly: logit minus log of the sum of exp.",
+    ("torch.log_softmax(logits, dim=-1)", "torch.softmax(logits, dim=-1).clamp(min=1e-12).log()"),
+)
+losses.edit(
+    "1 minus the probability",
+    "You average 1 - p of the right tokens. The loss is -log p.",
+    ("return -picked.sum() / len(targets)", "return (1 - picked.exp()).mean()"),
+)
+losses.edit(
+    "one too many in the divisor",
+    "You divide by one more than there are targets that count.",
+    ("/ len(targets)", "/ (len(targets) + 1)"),
+)
+losses.edit(
+    "the median",
+    "You return the median of the losses. It is their mean.",
+    ("-picked.sum() / len(targets)", "-picked.median()"),
+)
+losses.edit(
+    "bf16 inside",
+    "On the way your logits are bf16, which has two or three good digits. Stay in fp32.",
+    ("torch.log_softmax(logits, dim=-1)", "torch.log_softmax(logits.bfloat16(), dim=-1).float()"),
+)
+
+
+@losses.mistake(
+    "0 times infinity",
+    "You multiply the logarithms of all probabilities by a one-hot row. A probability that is "
+    "rounded to 0 has the logarithm minus infinity, and 0 times that is NaN: use log_softmax.",
+)
+def cross_entropy(logits, targets, ignore_index=-100):
+    counted = targets != ignore_index
+    hot = (targets[:, None] == torch.arange(logits.size(1))).float() * counted[:, None]
+    return -(hot * torch.softmax(logits, dim=-1).log()).sum() / hot.sum()
+
+
+@losses.mistake(
+    "ignored targets count as token 0",
+    "Where a target is to be ignored you take the loss of token 0 instead. Leave the row out.",
+)
+def cross_entropy(logits, targets, ignore_index=-100):
+    targets = torch.where(targets == ignore_index, 0, targets)
+    log_p = torch.log_softmax(logits, dim=-1)
+    return -log_p.gather(1, targets[:, None]).mean()
+
+
 # 3.5 block
 
 blocks = Bank()
@@ -866,4 +1087,35 @@ blocks.edit(
     "x is changed in place",
     "The result is right, but x += overwrites the caller's tensor. Write x = x + ...",
     ("x = x + attn(ln_1(x))", "x += attn(ln_1(x))"),
+)
+
+
+@blocks.mistake(
+    "each token by itself",
+    "You run the block for one token at a time. Attention then has nothing to look back at: give "
+    "it the whole [B, T, C].",
+)
+def block(x, ln_1, attn, ln_2, mlp):
+    tokens = []
+    for t in range(x.shape[1]):
+        h = x[:, t : t + 1]
+        h = h + attn(ln_1(h))
+        tokens.append(h + mlp(ln_2(h)))
+    return torch.cat(tokens, dim=1)
+
+
+@blocks.mistake(
+    "x becomes fp32",
+    "You turn x into fp32 first. The layers and the result have x's own dtype.",
+)
+def block(x, ln_1, attn, ln_2, mlp):
+    x = x.float()
+    x = x + attn(ln_1(x))
+    return x + mlp(ln_2(x))
+
+
+blocks.edit(
+    "half of the stream",
+    "You halve the result. The stream is added to, not averaged.",
+    ("return x + mlp(ln_2(x))", "return (x + mlp(ln_2(x))) / 2"),
 )

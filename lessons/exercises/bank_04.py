@@ -193,6 +193,44 @@ rates.edit(
 )
 
 
+rates.edit(
+    "pi is left out",
+    "You take the cosine of p. p runs from 0 to 1, and half a cosine from 0 to pi: take cos(pi p).",
+    ("math.pi * p", "p"),
+)
+rates.edit(
+    "warmup + 1 in the divisor",
+    "You divide by warmup + 1 in the warmup, so that its last step does not reach the top. With "
+    "(step + 1) above, warmup belongs below.",
+    ("(step + 1) / warmup", "(step + 1) / (warmup + 1)"),
+)
+rates.edit(
+    "the warmup never falls below the bottom",
+    "You raise the rates of the warmup to min_learning_rate. The bottom is where the cosine ends; "
+    "the warmup begins near 0.",
+    ("return top * (step + 1) / warmup", "return max(bottom, top * (step + 1) / warmup)"),
+)
+rates.edit(
+    "a warmup of one step is skipped",
+    "With a warmup of a single step you go straight to the cosine, with a p below 0 at step 0.",
+    ("if step < warmup", "if step < warmup and warmup > 1"),
+)
+rates.edit(
+    "a bottom of 0 is replaced",
+    "Where min_learning_rate is 0 you take a tenth of the top: 0 counts as False. 0 is a rate like "
+    "any other.",
+    ("config.min_learning_rate\n", "config.min_learning_rate or config.learning_rate / 10\n"),
+)
+rates.edit(
+    "it starts anew after the end",
+    "From max_steps on your cosine starts again at the top. p is at most 1.",
+    (
+        "min(1.0, (step - warmup) / (config.max_steps - warmup))",
+        "(step - warmup) / (config.max_steps - warmup) % 1.0",
+    ),
+)
+
+
 # 4.2 clip_gradients
 
 clips = Bank()
@@ -401,6 +439,55 @@ def clip_gradients(gradients, max_norm):
         if total > max_norm:
             g *= max_norm / total
     return before
+
+
+clips.edit(
+    "the last tensor is not scaled",
+    "You leave out the last tensor when you scale. Every gradient is multiplied by the same "
+    "factor.",
+    (
+        "    if total > max_norm:\n        for g in gradients:",
+        "    if total > max_norm:\n        for g in gradients[:-1]:",
+    ),
+)
+clips.edit(
+    "scaled by its own norm",
+    "You divide each tensor by its own norm. All of them are divided by the norm of all together.",
+    ("max_norm / total", "max_norm / g.norm()"),
+)
+clips.edit(
+    "a copy of a view is scaled",
+    "reshape copies where a tensor's numbers do not lie in order, as in a transposed view, and you "
+    "scale the copy. Scale the tensor itself.",
+    ("g *= max_norm / total", "g.reshape(-1).mul_(max_norm / total)"),
+)
+clips.edit(
+    "view cannot flatten a transposed gradient",
+    "view raises where a tensor's numbers do not lie in order, as in a transposed view. There is "
+    "no need to flatten: scale the tensor as it is.",
+    ("g *= max_norm / total", "g.view(-1).mul_(max_norm / total)"),
+)
+clips.edit(
+    "vectors are not scaled",
+    "You scale matrices and leave vectors as they are. Every gradient is scaled.",
+    ("g *= max_norm / total", "g *= max_norm / total if g.ndim > 1 else 1.0"),
+)
+clips.edit(
+    "the norm is cut to a whole number",
+    "You return the norm without the digits behind the point.",
+    ("return total", "return int(total)"),
+)
+clips.edit(
+    "the largest stretch of a matrix",
+    "For matrices you take the spectral norm, how far they can stretch a vector. Wanted is the "
+    "root of the sum of the squares of all their numbers.",
+    ("(g**2).sum().item()", "float(torch.linalg.norm(g, 2) if g.ndim == 2 else g.norm()) ** 2"),
+)
+clips.edit(
+    "the list is returned",
+    "You return the gradients. Wanted is the norm before clipping.",
+    ("return total", "return gradients"),
+)
 
 
 # 4.3 adamw_step
@@ -631,6 +718,32 @@ adamws.edit(
 )
 
 
+adamws.edit(
+    "m is corrected with beta2",
+    "You correct both moments with beta2. m was averaged with beta1, so it is corrected with "
+    "beta1.",
+    ("beta1**step", "beta2**step"),
+)
+adamws.edit(
+    "the correction is one step behind",
+    "Your correction uses step - 1, at least 1. step counts from 1 already.",
+    ("beta1**step", "beta1 ** max(1, step - 1)"),
+    ("beta2**step", "beta2 ** max(1, step - 1)"),
+)
+
+
+adamws.edit(
+    "eps is a lower bound",
+    "You raise the root of v_hat to eps where it is smaller. eps is added to every root.",
+    ("(v_hat.sqrt() + eps)", "v_hat.sqrt().clamp(min=eps)"),
+)
+adamws.edit(
+    "decay twice",
+    "The weight decays by 2 lr weight_decay. Once is enough.",
+    ("lr * weight_decay", "2 * lr * weight_decay"),
+)
+
+
 # 4.4 parameter_groups
 
 groups = Bank()
@@ -841,6 +954,20 @@ def parameter_groups(model, weight_decay):
         {"params": decaying, "weight_decay": weight_decay},
         {"params": others, "weight_decay": 0.0},
     ]
+
+
+@groups.mistake(
+    "groups by their decay",
+    "You keep the groups in a dict by their decay. Where weight_decay is 0 both have the same key, "
+    "and the second takes the place of the first.",
+)
+def parameter_groups(model, weight_decay):
+    trained = [p for p in model.parameters() if p.requires_grad]
+    by_decay = {
+        weight_decay: [p for p in trained if p.dim() >= 2],
+        0.0: [p for p in trained if p.dim() < 2],
+    }
+    return [{"params": ps, "weight_decay": decay} for decay, ps in by_decay.items() if ps]
 
 
 # 4.5 bits_per_byte

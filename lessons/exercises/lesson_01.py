@@ -98,10 +98,12 @@ def most_frequent_pair(counts: dict[tuple[int, int], int]) -> tuple[int, int] | 
 
 
 def most_frequent_pair_cases(draw: Draw) -> Iterator[Case]:
-    """Cases of 1.2: the pairs are in an order in which neither the first nor the last one wins."""
+    """Cases of 1.2: but for two of them neither the first pair nor the last one wins."""
     n = draw.integer(2, 30)
     yield Case(({},), note="there is no pair")
     yield Case(({(n, n + 1): 1},), note="the best pair occurs once")
+    yield Case(({(1, 2): n, (4, 1): n + 1, (9, 9): n + 3},), note="the best pair stands last")
+    yield Case(({(9, 9): n + 3, (1, 2): n, (4, 1): n + 1},), note="the best pair stands first")
     yield Case(({(4, 1): n, (9, 9): n + 2, (1, 2): n + 1},))
     yield Case(({(7, 1): n, (3, 8): n, (5, 0): n},), note="pairs are equally frequent")
     yield Case(
@@ -230,7 +232,8 @@ def byte_pair_encode(piece: bytes, ranks: dict[bytes, int]) -> list[int]:
     Args:
         piece: one byte or more.
         ranks: {bytes of a token: its id}, learned by byte-pair encoding: a token with a lower id
-            was learned earlier. All 256 single bytes are in it, numbered in any way.
+            was learned earlier. All 256 single bytes are in it, numbered in any way. It may list
+            the tokens in any order.
 
     Returns:
         the ids of the parts that are left.
@@ -244,9 +247,12 @@ def learned(words: dict[str, int], n: int) -> list[bytes]:
     return bpe.vocabulary(bpe.learn_merges(pieces, n))[256:]
 
 
-def encoding_case(piece: bytes, tokens: list[bytes], shift: int = 0, note: str = "") -> Case:
-    """A case of 1.4; byte b has the id (b + shift) % 256."""
-    return Case((piece, Made("byte_ranks", {"learned": tokens, "shift": shift})), note=note)
+def encoding_case(
+    piece: bytes, tokens: list[bytes], shift: int = 0, note: str = "", backwards: bool = False
+) -> Case:
+    """A case of 1.4; byte b has the id (b + shift) % 256; backwards: the last rank comes first."""
+    fields = {"learned": tokens, "shift": shift} | ({"backwards": True} if backwards else {})
+    return Case((piece, Made("byte_ranks", fields)), note=note)
 
 
 def byte_pair_encode_cases(draw: Draw) -> Iterator[Case]:
@@ -255,7 +261,10 @@ def byte_pair_encode_cases(draw: Draw) -> Iterator[Case]:
     banana = learned({"banana": 2, "ban": 3, "bandana": 1}, 3)  # an, ban, ana
     yield encoding_case(b"a", banana, note="the piece is a single byte")
     yield encoding_case(b"ab", banana, shift, "the single bytes are numbered in another way")
+    yield encoding_case(b"ab", learned({"ab": 1}, 1), note="the piece ends in a join")
     yield encoding_case(b"anana", banana, note="the longest token is not the one learned first")
+    order = "ranks does not list the tokens in the order in which they were learned"
+    yield encoding_case(b"banana", banana, note=order, backwards=True)
     yield encoding_case(b"bandanana", banana)
     runs = learned({"aaaa": 1}, 2)  # aa, aaaa
     yield encoding_case(b"aaaaaaa", runs, note="a byte is repeated")
@@ -285,7 +294,8 @@ def byte_pair_encode_sample(draw: Draw) -> Case:
     text = "".join(draw.sample(letters, 16 * draw.size))
     piece = "".join(draw.sample(letters, draw.integer(1, 4 * draw.size)))
     tokens = learned({text: 1}, draw.integer(0, 2 * draw.size))
-    return encoding_case(piece.encode(), tokens, draw.choice([0, 159]))
+    shift, backwards = draw.choice([0, 159]), draw.choice([False, False, True])
+    return encoding_case(piece.encode(), tokens, shift, backwards=backwards)
 
 
 BYTE_PAIR_ENCODE = Task(
@@ -342,6 +352,9 @@ def next_token_pairs_cases(draw: Draw) -> Iterator[Case]:
     yield Case((ids(2, 3, 4),), note="ids has three dimensions")
     yield Case((ids(3, 5).int(),), note="ids is in int32")
     yield Case((draw.integers(0, 255, 2, 4).to(torch.uint8),), note="ids is in uint8")
+    odd = 2 * draw.integers(2**24, 2**25, 2, 4) + 1  # fp32 has no odd numbers up there
+    yield Case((odd,), note="ids are above 2^24, which fp32 would round")
+    yield Case((odd + 2**31,), note="ids are above 2^31, which int32 cannot hold")
     yield Case((ids(5, 3).T,), note="ids is a transposed view")
 
 
@@ -411,6 +424,9 @@ def pack_cases(draw: Draw) -> Iterator[Case]:
     yield Case(([[a, b], [c], [a, b]], 7), note="a document comes twice")
     yield Case(([[50_000, 40_000], [65_535]], 50_256), note="ids are above 32,767")
     yield Case(([[70_000, a], [b, 100_000]], 99_999), note="ids are above 65,535")
+    yield Case(([[a, b], [c]], 65_536), note="only the end token is above 65,535")
+    huge = [[2**24 + 1, a], [2**24 + 3]]
+    yield Case((huge, 2**24 + 5), note="ids are above 2^24, which fp32 would round")
     generator = Made("generator", {"items": [[a, b, c], [], [d]]})
     yield Case((generator, 9), note="documents can be gone through only once")
     yield Case((tuple(documents_of(draw, 6, 5, 300)), 300), note="documents is a tuple")

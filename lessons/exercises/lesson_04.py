@@ -71,6 +71,7 @@ def learning_rate_cases(draw: Draw) -> Iterator[Case]:
     yield Case((6, schedule(9, 8, 0.3, 0.2)), note=learning_rate_note(6, 9, 8))
     yield Case((8, schedule(9, 8, 0.3, 0.2)), note=learning_rate_note(8, 9, 8))
     yield Case((2, schedule(7, 1, 0.3, 0.3)), note="min_learning_rate is learning_rate")
+    yield Case((0, schedule(7, 1, 0.3, 0.1)), note=learning_rate_note(0, 7, 1))
     yield Case((612, schedule(5000, 100, 1e-3, 3e-5)))
 
 
@@ -267,6 +268,9 @@ def adamw_step_cases(draw: Draw) -> Iterator[Case]:
     yield adamw_case(draw, (2, 3), 5, betas=(0.5, 0.9))
     yield adamw_case(draw, (3, 2, 2), 7, large, eps=0.5)
     yield adamw_case(draw, (4,), 1, large, eps=0.1)
+    case = adamw_case(draw, (4,), 3, large, eps=0.1)  # and larger than the root of v
+    grad, m, v = 0.01 * case.args[1], 0.01 * case.args[2], 1e-4 * case.args[3]
+    yield Case((case.args[0], grad, m, v, *case.args[4:]), note=large)
     yield adamw_case(draw, (2, 3), 4, "weight_decay is 0", weight_decay=0.0)
     yield adamw_case(draw, (5,), 1000, "step is large", betas=(0.9, 0.99))
     case = adamw_case(draw, (5,), 1)
@@ -386,6 +390,7 @@ def parameter_groups_cases(draw: Draw) -> Iterator[Case]:
     yield model_case(gpt, 0.1, "a parameter is tied", head="wte")
     yield model_case(gpt, 0.1, "a parameter is tied", ("wte.weight", "h.1.ln_1.weight"), head="wte")
     yield model_case(gpt, 0.05)
+    yield model_case(small, 0.0, "weight_decay is 0")
     only: dict[str, list] = {"ln": ["LayerNorm", 3], "fc": ["Linear", 3, 2]}
     yield model_case(only, 0.1, "nothing decays", ("fc.weight",))
     yield model_case(only, 0.1, "everything decays", ("ln.weight", "ln.bias", "fc.bias"))

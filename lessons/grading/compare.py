@@ -130,6 +130,8 @@ def wrong_elements(
     if close is None or not expected.dtype.is_floating_point or got.is_complex():
         return ~same
     rtol = close.rtol if close.rtol is not None else TOLERANCES[expected.dtype]
+    if expected.dtype == torch.float64 and close.fp64 is not None:
+        rtol = close.fp64
     rtol *= looser
     wide, want = got.double(), expected.double()
     finite = torch.where(want.isfinite(), want, 0.0)

@@ -91,10 +91,14 @@ def network(parts: dict[str, list], frozen: list[str], tied: dict[str, str]) -> 
     return root
 
 
-def byte_ranks(learned: list[bytes], shift: int = 0) -> dict[bytes, int]:
-    """{token: id}: byte b has the id (b + shift) % 256, the learned tokens follow from 256 on."""
+def byte_ranks(learned: list[bytes], shift: int = 0, backwards: bool = False) -> dict[bytes, int]:
+    """{token: id}: byte b has the id (b + shift) % 256, the learned tokens follow from 256 on.
+
+    They stand in the order of their ids, or the highest first.
+    """
     singles = [bytes([(id - shift) % 256]) for id in range(256)]
-    return {token: id for id, token in enumerate([*singles, *learned])}
+    ranked = list(enumerate([*singles, *learned]))
+    return {token: id for id, token in (reversed(ranked) if backwards else ranked)}
 
 
 class TinyModel(nn.Module):

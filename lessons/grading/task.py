@@ -238,10 +238,17 @@ class Close:
         rtol: by the dtype of the expected tensor; None takes TOLERANCES.
         per: the scale is the root mean square of the expected tensor ("tensor"), of each slice
             along its last dimension ("row"), or each number's own size ("element").
+        fp64: rtol of fp64 tensors, None if it is the others'. FP32_CONSTANT tells an answer that
+            was computed in fp32 from one in fp64 with a constant in fp32, as torch.tensor(2.0)
+            makes it.
     """
 
     rtol: float | None = None
     per: str = "tensor"
+    fp64: float | None = None
+
+
+FP32_CONSTANT = 2e-8
 
 
 # Some tens of rounding errors of each dtype: enough for another order of addition, far below any
