@@ -252,8 +252,9 @@ COUNT_PARAMETERS = Task(
     idea="A model's size is the number people quote most and check least. It follows from five "
     "numbers by multiplication.",
     example=">>> from types import SimpleNamespace\n"
-    ">>> count_parameters(SimpleNamespace(vocab_size=10, block_size=4, n_layer=1, n_head=1, "
-    "n_embd=2, bias=True))\n106",
+    ">>> config = SimpleNamespace(vocab_size=10, block_size=4, n_layer=1, n_head=1, n_embd=2)\n"
+    ">>> config.bias = True\n"
+    ">>> count_parameters(config)\n106",
     hints=(
         "Write down the layers of one block, each with its inputs and outputs. Which have biases?",
         "Attention: C to 3C and C to C. MLP: C to 4C and 4C to C. Two norms in each block, one at "

@@ -94,8 +94,8 @@ LEARNING_RATE_AT = Task(
     "ones should no longer jump around the minimum. Between them the rate is as large as it can "
     "be.",
     example=">>> from types import SimpleNamespace\n"
-    ">>> config = SimpleNamespace(learning_rate=1.0, min_learning_rate=0.5, warmup_steps=2, "
-    "max_steps=6)\n"
+    ">>> config = SimpleNamespace(learning_rate=1.0, min_learning_rate=0.5)\n"
+    ">>> config.warmup_steps, config.max_steps = 2, 6\n"
     ">>> [learning_rate_at(step, config) for step in (0, 1, 2, 4, 6)]\n"
     "[0.5, 1.0, 1.0, 0.75, 0.5]",
     hints=(

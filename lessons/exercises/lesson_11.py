@@ -208,15 +208,14 @@ DEQUANTIZE_SCALES = Task(
 
 
 def bits_reference(block_size: int, nested_block_size: int | None = None) -> float:
-    """4 + 32 / block_size, or with double quantization
-    4 + 8 / block_size + 32 / (block_size * nested_block_size).
+    """Returns the bits that a parameter takes, with its share of the scales.
+
+        one level:    4 + 32 / block
+        two levels:   4 + 8 / block + 32 / (block nested)
 
     Args:
         block_size: parameters that share a scale.
         nested_block_size: scales that share a second one; None: they stay in fp32.
-
-    Returns:
-        the bits of a parameter, with its share of the scales.
     """
     if nested_block_size is None:
         return 4 + 32 / block_size

@@ -308,7 +308,8 @@ ADAPTER_FORWARD = Task(
     idea="A small network behind a frozen layer squeezes the C numbers of a token through r, and "
     "adds the result. GELU in the middle makes it more than LoRA, and keeps it from being merged.",
     example=""">>> W_down, W_up = torch.tensor([[1., 1.]]), torch.tensor([[2.], [0.]])
->>> adapter_forward(torch.tensor([0.5, 0.5]), W_down, torch.zeros(1), W_up, torch.tensor([0., 1.]))
+>>> h, b_down, b_up = torch.tensor([0.5, 0.5]), torch.zeros(1), torch.tensor([0., 1.])
+>>> adapter_forward(h, W_down, b_down, W_up, b_up)
 tensor([2.1824, 1.5000])""",
     hints=(
         "Which shape does h have after the first matrix, and which after the second?",

@@ -69,7 +69,7 @@ def load(task: Task, code: str) -> Any:
         code.splitlines(keepends=True),
         file,
     )  # for triton.jit
-    exec(compile(code, file, "exec"), space)
+    exec(compile(code, file, "exec", dont_inherit=True), space)
     return space[task.name]
 
 

@@ -148,10 +148,10 @@ def test_a_bug_of_the_grader_costs_one_task_and_is_not_hidden(
 ) -> None:
     whole = check.judge_task
 
-    def broken(task: object, ask: object, seed: int) -> Verdict:
+    def broken(task: object, ask: object, seed: int, explained: bool) -> Verdict:
         if task is QUADRUPLE:
             raise KeyError("a bug")
-        return whole(task, ask, seed)  # type: ignore[arg-type]
+        return whole(task, ask, seed, explained)  # type: ignore[arg-type]
 
     monkeypatch.setattr(check, "judge_task", broken)
     found = check_text(RIGHT, TASKS, sandbox=sandbox)

@@ -22,7 +22,7 @@ PLAIN = [task for task in TASKS if not task.triton]
 def made_of(text: str, name: str) -> object:
     """Returns what a text defines under a name."""
     space: dict[str, object] = {"__name__": "a learner's file"}
-    exec(text, space)
+    exec(compile(text, "text", "exec", dont_inherit=True), space)
     return space[name]
 
 
