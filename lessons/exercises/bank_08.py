@@ -56,7 +56,7 @@ def init_lora(in_features, out_features, r):
 
 inits.edit(
     "B is random too",
-    "Your B is random as well, so B A is not zero and the model is another one before the first "
+    "Your B is not zero, so B A is not zero either and the model is another one before the first "
     "step. B starts at zero.",
     ("torch.zeros(out_features, r)", "torch.randn(out_features, r) / r"),
 )
@@ -68,14 +68,15 @@ inits.edit(
 )
 inits.edit(
     "A is zero and B random",
-    "You start A at zero and B at random. B A is zero that way too, but LoRA does it the other way "
-    "round.",
+    "Your A starts at zero and your B does not. B A is zero that way too, but LoRA does it the "
+    "other way round.",
     ("torch.randn(r, in_features) / r", "torch.zeros(r, in_features)"),
     ("torch.zeros(out_features, r)", "torch.randn(out_features, r) / r"),
 )
 inits.edit(
     "A's mean is not 0",
-    "All numbers of your A are positive: torch.rand lies between 0 and 1. A's mean should be 0.",
+    "The mean of your A's numbers is not 0. (torch.rand lies between 0 and 1: its mean is 0.5.) It "
+    "should be 0.",
     ("torch.randn(r, in_features) / r", "torch.rand(r, in_features)"),
 )
 inits.edit(
@@ -102,8 +103,9 @@ inits.edit(
 )
 inits.edit(
     "every call gives the same A",
-    "Every call gives the same A, since you set the seed inside: all layers of a model would start "
-    "alike. Leave the seed to whoever trains.",
+    "Every call gives the same A, whether from a seed that you set, numbers that you keep or a "
+    "fixed rule: all layers of a model would start alike. Draw new numbers, and leave the seed to "
+    "whoever trains.",
     ("A = torch.randn", "torch.manual_seed(0)\n    A = torch.randn"),
 )
 inits.edit(
@@ -120,7 +122,8 @@ inits.edit(
 )
 inits.edit(
     "the rows of A are alike",
-    "All rows of your A are the same, so B A has rank 1 whatever r is. Draw all r x in numbers.",
+    "All rows of your A are the same, or multiples of one row, so B A has rank 1 whatever r is. "
+    "Draw all r x in numbers.",
     ("torch.randn(r, in_features) / r", "torch.randn(in_features).repeat(r, 1) / r"),
 )
 inits.edit(
@@ -133,6 +136,45 @@ inits.edit(
         ".normal(0, 0.1, (r, in_features)))",
     ),
     ("torch.zeros(out_features, r)", "torch.from_numpy(np.zeros((out_features, r)))"),
+)
+inits.edit(
+    "A in fp64",
+    "Your A is in fp64; numpy makes such numbers unless told otherwise. LoRA trains in fp32.",
+    ("in_features) / r", "in_features, dtype=torch.float64) / r"),
+)
+inits.edit(
+    "B in fp64",
+    "Your B is in fp64; numpy makes such numbers unless told otherwise. LoRA trains in fp32.",
+    ("torch.zeros(out_features, r)", "torch.zeros(out_features, r, dtype=torch.float64)"),
+)
+inits.edit(
+    "fp16",
+    "Your matrices are in fp16. They are trained, and steps can be smaller than fp16 resolves: use "
+    "fp32.",
+    ("in_features) / r", "in_features, dtype=torch.float16) / r"),
+    ("torch.zeros(out_features, r)", "torch.zeros(out_features, r, dtype=torch.float16)"),
+)
+inits.edit(
+    "both are transposed",
+    "Your A is [in, r] and your B [r, out]. They lie like the weights of linear layers: A [r, in] "
+    "and B [out, r].",
+    ("torch.randn(r, in_features)", "torch.randn(in_features, r)"),
+    ("torch.zeros(out_features, r)", "torch.zeros(r, out_features)"),
+)
+inits.edit(
+    "B is as large as the weight",
+    "Your B is [out, in], as large as the weight itself. B is [out, r], so that B A is [out, in].",
+    ("torch.zeros(out_features, r)", "torch.zeros(out_features, in_features)"),
+)
+inits.edit(
+    "some numbers of A are never drawn",
+    "Some places of your A hold the same number in every call. All r x in numbers are random.",
+    ("    return A, B", "    A[-1, -1] = 0.0\n    return A, B"),
+)
+inits.edit(
+    "modules instead of matrices",
+    "You return two linear layers. What is asked for are two tensors, such as their weights.",
+    ("return A, B", "return nn.Linear(in_features, r), nn.Linear(r, out_features)"),
 )
 inits.edit(
     "bf16",
@@ -288,6 +330,28 @@ forwards.edit(
     ("lora_A.T @ lora_B.T", "lora_A.data.T @ lora_B.detach().T"),
 )
 forwards.edit(
+    "no gradient for B",
+    "Your A gets its gradient, B does not.",
+    ("lora_B.T)", "lora_B.detach().T)"),
+)
+forwards.edit(
+    "A and B are reshaped",
+    "You reshape A and B to the shapes of A^T and B^T. That keeps the numbers in their order; .T "
+    "exchanges rows and columns.",
+    ("lora_A.T @ lora_B.T", "lora_A.reshape(-1, r) @ lora_B.reshape(r, -1)"),
+)
+forwards.edit(
+    "W is reshaped",
+    "You reshape W to the shape of W^T. That keeps the numbers in their order; .T exchanges rows "
+    "and columns.",
+    ("weight.T", "weight.reshape(weight.shape[1], -1)"),
+)
+forwards.edit(
+    "r is out",
+    "You take B's number of rows for r: that is `out`. B is [out, r].",
+    ("r = lora_A.shape[0]", "r = lora_B.shape[0]"),
+)
+forwards.edit(
     "no gradient for A",
     "Your B gets its gradient, A does not.",
     ("lora_A.T @", "lora_A.detach().T @"),
@@ -423,6 +487,17 @@ merges.edit(
     "r is the wrong size",
     "You take A's number of columns for r: that is `in`. A is [r, in].",
     ("lora_A.shape[0]", "lora_A.shape[1]"),
+)
+merges.edit(
+    "r is out",
+    "You take B's number of rows for r: that is `out`. B is [out, r].",
+    ("lora_A.shape[0]", "lora_B.shape[0]"),
+)
+merges.edit(
+    "the update is transposed and reshaped",
+    "You reshape A^T B^T [in, out] to W's shape. That keeps the numbers in their order; what "
+    "belongs to W is B A.",
+    ('torch.einsum("or,ri->oi", lora_B, lora_A)', "(lora_A.T @ lora_B.T).reshape(weight.shape)"),
 )
 merges.edit(
     "the update is subtracted",
@@ -637,7 +712,8 @@ layers.edit(
 )
 layers.edit(
     "B is random too",
-    "Your B starts at random, so the layer does not compute what base did before the first step.",
+    "Your B does not start at zero, so the layer does not compute what base did before the first "
+    "step.",
     ("torch.zeros(base.out_features, r)", "torch.randn(base.out_features, r)"),
 )
 layers.edit(
@@ -648,18 +724,20 @@ layers.edit(
 )
 layers.edit(
     "A is zero and B random",
-    "You start A at zero and B at random. LoRA does it the other way round.",
+    "Your A starts at zero and your B does not. LoRA does it the other way round.",
     ("torch.randn(r, base.in_features) / r", "torch.zeros(r, base.in_features)"),
     ("torch.zeros(base.out_features, r)", "torch.randn(base.out_features, r)"),
 )
 layers.edit(
     "A's mean is not 0",
-    "All numbers of your A are positive: torch.rand lies between 0 and 1. A's mean should be 0.",
+    "The mean of your A's numbers is not 0. (torch.rand lies between 0 and 1: its mean is 0.5.) It "
+    "should be 0.",
     ("torch.randn(r", "torch.rand(r"),
 )
 layers.edit(
     "every layer has the same A",
-    "Every layer gets the same A, since you set the seed inside. Leave the seed to whoever trains.",
+    "Every layer gets the same A, whether from a seed that you set or from numbers that you keep. "
+    "Draw new ones, and leave the seed to whoever trains.",
     ("super().__init__()", "super().__init__()\n        torch.manual_seed(0)"),
 )
 layers.edit(
@@ -722,6 +800,55 @@ layers.edit(
     "Your adapter drops some of x in training, so its result is another one in each call. There is "
     "no dropout in this exercise.",
     ("(x @", "(F.dropout(x, 0.5, self.training) @"),
+)
+layers.edit(
+    "fp64",
+    "Your A and B are in fp64; numpy makes such numbers unless told otherwise. LoRA trains in "
+    "fp32.",
+    ("base.in_features)", "base.in_features, dtype=torch.float64)"),
+    ("base.out_features, r)", "base.out_features, r, dtype=torch.float64)"),
+    ("(x @ self.lora_A.T @ self.lora_B.T)", "(x @ self.lora_A.T.float() @ self.lora_B.T.float())"),
+)
+layers.edit(
+    "bf16",
+    "Your A and B are in bf16. They are trained, and steps can be smaller than bf16 resolves: use "
+    "fp32.",
+    ("base.in_features)", "base.in_features, dtype=torch.bfloat16)"),
+    ("base.out_features, r)", "base.out_features, r, dtype=torch.bfloat16)"),
+    ("(x @ self.lora_A.T @ self.lora_B.T)", "(x @ self.lora_A.T.float() @ self.lora_B.T.float())"),
+)
+layers.edit(
+    "LoRA in training only",
+    "Your layer adds LoRA's part in training mode only. A trained adapter is there to be used: "
+    "what is computed must not depend on train() and eval().",
+    ("self.base(x) + self.scaling *", "self.base(x) + self.training * self.scaling *"),
+)
+layers.edit(
+    "the base's weight is copied",
+    "You compute with a copy of base's weight that you made at the start. Numbers that are loaded "
+    "into base later never reach it: use base itself.",
+    ("self.base = base\n", "self.base = base\n        self.w = base.weight.detach().clone()\n"),
+    ("self.base(x)", "F.linear(x, self.w, self.base.bias)"),
+)
+layers.edit(
+    "base is hidden from the module",
+    "Your module does not know base: its weight would be missing from state_dict(), and to() would "
+    "not move it. self.base = base makes it a part.",
+    ("self.base = base\n", 'self.__dict__["base"] = base\n'),
+)
+layers.edit(
+    "linear layers instead of parameters",
+    "Your lora_A and lora_B are layers. They should be the matrices themselves: nn.Parameter.",
+    ("nn.Parameter(torch.randn(r, base.in_features) / r)",
+     "nn.Linear(base.in_features, r, bias=False)"),
+    ("nn.Parameter(torch.zeros(base.out_features, r))",
+     "nn.Linear(r, base.out_features, bias=False)"),
+    ("x @ self.lora_A.T @ self.lora_B.T", "self.lora_B(self.lora_A(x))"),
+)  # fmt: skip
+layers.edit(
+    "a scale that is trained",
+    "You train the scale as well, or a bias beside it. Only A and B are trained.",
+    ("self.scaling = alpha / r", "self.scaling = nn.Parameter(torch.tensor(alpha / r))"),
 )
 
 
@@ -861,6 +988,32 @@ counts.edit(
     "r is left out",
     "You add in and out, and do not multiply by r.",
     ("r * (n_out + n_in)", "(n_out + n_in)"),
+)
+counts.edit(
+    "only out is multiplied by r",
+    "You multiply out by r and add in as it is: r belongs to both, r (in + out).",
+    ("r * (n_out + n_in)", "r * n_out + n_in"),
+)
+counts.edit(
+    "only in is multiplied by r",
+    "You multiply in by r and add out as it is: r belongs to both, r (in + out).",
+    ("r * (n_out + n_in)", "(n_out + r * n_in)"),
+)
+counts.edit(
+    "both matrices as large as the larger",
+    "You count 2 r times the larger of in and out. A has r in numbers and B has out r.",
+    ("(n_out + n_in)", "2 * max(n_out, n_in)"),
+)
+counts.edit(
+    "both matrices as large as the smaller",
+    "You count 2 r times the smaller of in and out. A has r in numbers and B has out r.",
+    ("(n_out + n_in)", "2 * min(n_out, n_in)"),
+)
+counts.edit(
+    "r by r is subtracted",
+    "You subtract r x r for each matrix. That counts the free choices in a product of rank r; A "
+    "and B have r (in + out) numbers, and all are trained.",
+    ("(n_out + n_in)", "(n_out + n_in - r)"),
 )
 counts.edit(
     "r by r is counted",

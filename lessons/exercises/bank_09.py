@@ -64,6 +64,39 @@ def quantize_absmax(x, bits=8):
 
 
 absmax.edit(
+    "rounded up",
+    "You round up (ceil). Round to the nearest whole number: torch.round.",
+    ("torch.round(c * x)", "torch.ceil(c * x)"),
+)
+absmax.edit(
+    "a half is added, then cut off",
+    "You add 0.5 and cut off what is behind the point. Below zero that cuts towards zero, so those "
+    "codes come out too large: torch.round takes the nearest.",
+    ("torch.round(c * x)", "(c * x + 0.5)"),
+)
+absmax.edit(
+    "c is 0 for zeros",
+    "Where all of x is zero your c is 0. It is the largest number of fp32 there, so that it can be "
+    "divided by.",
+    ("torch.clamp(c, max=torch.finfo(torch.float32).max)", "torch.nan_to_num(c, posinf=0.0)"),
+)
+absmax.edit(
+    "c in fp64",
+    "Your c is in fp64. It is in fp32, like x.",
+    ("c.reshape(1)", "c.double().reshape(1)"),
+)
+absmax.edit(
+    "c comes first",
+    "You return c before the codes.",
+    ("return codes.to(torch.int8), c.reshape(1)", "return c.reshape(1), codes.to(torch.int8)"),
+)
+absmax.edit(
+    "the largest number limited from below",
+    "You take at least 1e-8 for max|x|, so zeros get another c than the largest of fp32, and so do "
+    "numbers that are smaller still.",
+    ("x.abs().max()", "x.abs().max().clamp(min=1e-8)"),
+)
+absmax.edit(
     "one code too many",
     "You scale to 2^(bits-1), which is 128 for 8 bits. int8 ends at 127, and the largest number "
     "becomes -128: Q is 2^(bits-1) - 1.",
@@ -389,6 +422,67 @@ zero_point.edit(
     "Your high is below 0 where all numbers are negative. It is max(0, max x), so that a code is "
     "left for 0.",
     (".clamp(min=0)", ""),
+)
+zero_point.edit(
+    "a little is added to the step",
+    "You add a small number to s so as not to divide by zero. Where x is small that changes s: "
+    "limit it from below instead, to the smallest normal number.",
+    ("z = torch.round", "s = s + 1e-8\n    z = torch.round"),
+    (").clamp(min=torch.finfo(torch.float32).tiny)", ")"),
+)
+zero_point.edit(
+    "the step is limited too early",
+    "You limit s from below by a number such as 1e-5, which x may well need a smaller step than. "
+    "Limit it to the smallest normal number, or look for zeros.",
+    ("torch.finfo(torch.float32).tiny", "1e-5"),
+)
+zero_point.edit(
+    "z is always the middle",
+    "Your z is 2^(bits-1) whatever x is. It is the code of 0, round(-low / s).",
+    ("z = torch.round(-low / s)", "z = torch.full_like(s, 2 ** (bits - 1))"),
+)
+zero_point.edit(
+    "limited before z is added",
+    "You keep x / s within 0 and N before you add z, so all negative numbers get the code of 0. "
+    "Limit the sum.",
+    ("(torch.round(x / s) + z).clamp(0, N)",
+     "(torch.round(x / s).clamp(0, N) + z).clamp(0, N)"),
+)  # fmt: skip
+zero_point.edit(
+    "rounded down",
+    "You round x / s down (floor). Round to the nearest whole number: torch.round.",
+    ("torch.round(x / s)", "torch.floor(x / s)"),
+)
+zero_point.edit(
+    "a half is rounded away from zero",
+    "You round a half away from zero. It goes to the even number, as torch.round does it.",
+    ("torch.round(x / s)", "(x.sign() * torch.floor(x.abs() / s + 0.5))"),
+)
+zero_point.edit(
+    "s is 0 for zeros",
+    "Where all of x is zero your s is 0. It is above 0 there too.",
+    ("return codes.to(torch.uint8), s.reshape(1)",
+     "return codes.to(torch.uint8), s.reshape(1) * (high > low)"),
+)  # fmt: skip
+zero_point.edit(
+    "codes in int32",
+    "Your codes are int32. They are uint8, one byte each.",
+    ("codes.to(torch.uint8)", "codes.to(torch.int32)"),
+)
+zero_point.edit(
+    "s in fp64",
+    "Your s is in fp64. It is in fp32, like x.",
+    ("s.reshape(1)", "s.double().reshape(1)"),
+)
+zero_point.edit(
+    "z does not fit into int8",
+    "You store z in int8, which ends at 127: z may be up to 2^bits - 1.",
+    ("z.to(torch.int32)", "z.to(torch.int32).to(torch.int8)"),
+)
+zero_point.edit(
+    "the shape is lost",
+    "Your codes are flat. They have the shape of x.",
+    ("codes.to(torch.uint8)", "codes.to(torch.uint8).reshape(-1)"),
 )
 zero_point.edit(
     "one step too many",

@@ -306,6 +306,47 @@ prefixes.edit(
     ("-math.inf", "-50.0"),
 )
 prefixes.edit(
+    "masked after the softmax, weights divided by their sum",
+    "You hide keys after the softmax and divide by the sum of what is left. Where a hidden score "
+    "is far above the others, exp leaves 0 for those, and 0 / 0. Hide the scores before the "
+    "softmax.",
+    ("    scores = scores.masked_fill(~seen, -math.inf)\n", ""),
+    ("return scores.softmax(dim=-1) @",
+     "w = scores.softmax(dim=-1) * seen\n    return w / w.sum(dim=-1, keepdim=True) @"),
+)  # fmt: skip
+prefixes.edit(
+    "a finite number is added to hidden scores",
+    "You subtract 100 from hidden scores. Where such a score is in the hundreds it is still seen: "
+    "use -inf.",
+    ("scores.masked_fill(~seen, -math.inf)", "scores - 100.0 * ~seen"),
+)
+prefixes.edit(
+    "the prefix's scores are not divided",
+    "You divide the text's scores by sqrt(D) and leave those of the prefix as they are.",
+    ("    seen = ", "    scores = scores * torch.cat([torch.full((n,), math.sqrt(D)), "
+     "torch.ones(k.size(2))]).to(q.dtype)\n    seen = "),
+)  # fmt: skip
+prefixes.edit(
+    "keys behind, values in front",
+    "You put the prefix behind the keys and in front of the values, so the weights meet values of "
+    "other tokens.",
+    ("torch.cat([prefix_k.expand(B, H, n, D), k], dim=2)",
+     "torch.cat([k, prefix_k.expand(B, H, n, D)], dim=2)"),
+)  # fmt: skip
+prefixes.edit(
+    "heads mixed over the batch",
+    "You repeat each head of the prefix B times in a row and cut that into texts, so texts get "
+    "other heads' prefixes. Every text gets all of them: expand.",
+    ("prefix_k.expand(B, H, n, D)", "prefix_k.repeat_interleave(B, 0).reshape(B, H, n, D)"),
+    ("prefix_v.expand(B, H, n, D)", "prefix_v.repeat_interleave(B, 0).reshape(B, H, n, D)"),
+)
+prefixes.edit(
+    "a window, not a past",
+    "Each token of yours sees n + 1 columns: later tokens no longer see the beginning of the "
+    "prefix. All see the whole prefix.",
+    (".tril(n)", ".tril(n).triu()"),
+)
+prefixes.edit(
     "masked after the softmax",
     "You hide keys after the softmax, so the weights that are left no longer sum to 1. Hide the "
     "scores before it.",
@@ -563,6 +604,43 @@ adapters.edit(
     "transpose; only where r = C does the other fit too, and then it computes something else.",
     ("W_up.T", "W_up"),
 )
+adapters.edit(
+    "GELU around everything",
+    "You take the GELU of the sum as well. h + W_up gelu(..) + b_up is the result as it is.",
+    ("return h + (z @ W_up.T + b_up)",
+     'return F.gelu(h + (z @ W_up.T + b_up), approximate="tanh")'),
+)  # fmt: skip
+adapters.edit(
+    "GELU before W_down",
+    "You take the GELU of h, before W_down. It stands between the two matrices.",
+    ("z = h @ W_down.T + b_down", 'z = F.gelu(h, approximate="tanh") @ W_down.T + b_down'),
+    ('    z = F.gelu(z, approximate="tanh")\n', ""),
+)
+adapters.edit(
+    "subtracted",
+    "You subtract what the bottleneck gives. It is added to h.",
+    ("return h + (", "return h - ("),
+)
+adapters.edit(
+    "reshaped, not transposed",
+    "You reshape the matrices to the shapes of their transposes. That keeps the numbers in their "
+    "order; .T exchanges rows and columns.",
+    ("W_down.T", "W_down.reshape(h.size(-1), -1)"),
+    ("W_up.T", "W_up.reshape(-1, h.size(-1))"),
+)
+adapters.edit(
+    "W_down used twice",
+    "You go up with W_down as well, as if W_up were its transpose.",
+    ("W_up.T", "W_down"),
+)
+adapters.edit(
+    "exponentials overflow",
+    "You build tanh from exp, which gives infinity for large numbers, and infinity / infinity is "
+    "no number. torch.tanh does not overflow.",
+    ('    z = F.gelu(z, approximate="tanh")\n',
+     "    u = math.sqrt(2 / math.pi) * (z + 0.044715 * z**3)\n"
+     "    z = z * (0.5 + 0.5 * (u.exp() - (-u).exp()) / (u.exp() + (-u).exp()))\n"),
+)  # fmt: skip
 adapters.edit(
     "h added twice",
     "You add h twice.",

@@ -179,6 +179,23 @@ def far_from_zero(draw: Draw) -> tuple[Tensor, ...]:
     return q, keys(2, 3, 5), v, keys(3, 6), prefix_v
 
 
+def hidden_far_above(draw: Draw) -> tuple[Tensor, ...]:
+    """Returns inputs in which the last token's score is 200 above, or below, all that others see.
+
+    A row's maximum over hidden scores would leave only exp(-200) for what is seen: 0 in fp32. All
+    but the last key are eighths that add up to 0, so the scores are exact, as in far_from_zero.
+    """
+
+    def keys(*shape: int) -> Tensor:
+        a, b = (4 * draw.normal(2, *shape)).round() / 8
+        return torch.stack([a, -a, b, -b], dim=-1)
+
+    signs = torch.tensor([1.0, -1.0, 1.0, 1.0, -1.0])[:, None]
+    q, k = 100.0 * signs + keys(2, 3, 5), keys(2, 3, 5)
+    k[:, :, -1] += 1
+    return q, k, draw.normal(2, 3, 5, 4), keys(3, 2), draw.normal(3, 2, 4)
+
+
 def prefix_attention_cases(draw: Draw) -> Iterator[Case]:
     """Cases of 13.2."""
     yield Case(attention(draw, 1, 1, 2, 3, 1), note="the prefix has one vector")
@@ -190,6 +207,7 @@ def prefix_attention_cases(draw: Draw) -> Iterator[Case]:
     yield Case(attention(draw, 3, 3, 3, 3, 3), note="all sizes are equal")
     yield Case(attention(draw, 2, 3, 4, 6, 5, torch.float64), note=FP64)
     yield Case(far_from_zero(draw), note="scores are about 800 or -800")
+    yield Case(hidden_far_above(draw), note="a hidden score is 200 above those that are seen")
     views = (  # as they come from split heads
         x.transpose(-3, -2).contiguous().transpose(-3, -2) for x in attention(draw, 2, 3, 5, 4, 2)
     )
@@ -291,6 +309,8 @@ def adapter_forward_cases(draw: Draw) -> Iterator[Case]:
     yield Case((h, W_down.T.contiguous().T, b_down, W_up, b_up), note="inputs are views")
     yield Case(bottleneck(draw, 2, 6, 5, scale=0.1), note="what is added is small")
     yield Case(bottleneck(draw, 2, 6, 5, scale=1.5), note="what is added is large")
+    h, W_down, *rest = bottleneck(draw, 3, 4, 5, dtype=torch.float64)
+    yield Case((h, 100 * W_down, *rest), note="GELU is given numbers in the hundreds")
 
 
 def adapter_forward_sample(draw: Draw) -> Case:
@@ -345,19 +365,31 @@ def nearest_tokens(prompt: Tensor, embeddings: Tensor, k: int) -> Tensor:
 
 
 def tokens_and_prompt(
-    draw: Draw, n: int, V: int, C: int, k: int, dtype: torch.dtype = torch.float32
+    draw: Draw,
+    n: int,
+    V: int,
+    C: int,
+    k: int,
+    dtype: torch.dtype = torch.float32,
+    size: float = 1.0,
+    twins: bool = False,
 ) -> tuple[Tensor, Tensor, int]:
     """Returns a case's arguments in which no rounding can change the order of the best k.
 
-    The embeddings have very different lengths.
+    The embeddings have very different lengths, size times 0.2 to 4. Twins are every two tokens
+    whose directions are nearly the same: 16 bits cannot tell them apart.
     """
+    least = 1e-4 if twins else 1e-3
     while True:
-        lengths = draw.uniform(V, 1, low=0.2, high=4.0, dtype=dtype)
-        embeddings = F.normalize(draw.normal(V, C, dtype=dtype), dim=-1) * lengths
+        lengths = size * draw.uniform(V, 1, low=0.2, high=4.0, dtype=dtype)
+        directions = draw.normal(V, C, dtype=dtype)
+        if twins:
+            directions[1::2] = directions[::2] + 1e-3 * directions[1::2]
+        embeddings = F.normalize(directions, dim=-1) * lengths
         prompt = draw.normal(n, C, dtype=dtype) * draw.uniform(n, 1, low=0.1, high=3.0, dtype=dtype)
         a, b = F.normalize(prompt.double(), dim=-1), F.normalize(embeddings.double(), dim=-1)
         best = (a @ b.T).sort(dim=-1, descending=True).values[:, : k + 1]
-        if not bool((-best.diff(dim=-1) < 1e-3).any()):
+        if not bool((-best.diff(dim=-1) < least).any()):
             return prompt, embeddings, k
 
 
@@ -375,6 +407,8 @@ def nearest_tokens_cases(draw: Draw) -> Iterator[Case]:
         (3, 60, 16, 5, torch.float32, ""),
     ):
         yield Case(tokens_and_prompt(draw, n, V, C, k, dtype), note=note)
+    yield Case(tokens_and_prompt(draw, 3, 12, 4, 4, size=0.005), note="the embeddings are short")
+    yield Case(tokens_and_prompt(draw, 3, 8, 6, 4, twins=True), note="directions are nearly equal")
 
 
 def nearest_tokens_sample(draw: Draw) -> Case:
@@ -442,6 +476,8 @@ def count_prefix_cases(draw: Draw) -> Iterator[Case]:
     yield Case((12, 768, 20))
     yield Case((12, 768, 20), {"hidden": 512}, note=network)
     yield Case((4, 64, 10, None))
+    yield Case((9, 55, 11), {"hidden": 1}, note=network)
+    yield Case((96, 12288, 1001), note="the count does not fit into 32 bits")
     yield count_prefix_sample(draw)
 
 

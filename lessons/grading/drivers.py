@@ -116,32 +116,71 @@ def lora_layer(f: Callable, args: tuple, kwargs: dict) -> dict:
     trained = {id(p) for p in layer.parameters() if p.requires_grad}
     both = {id(layer.lora_A), id(layer.lora_B)}
     x_in = x.clone().requires_grad_(True)
-    result = {"starts": starts, "y at the start": layer(x_in), "y": None}
+    result = {"starts": starts, "y": None}
+    plain = torch.nn.functional.linear(x, base.weight, base.bias)
+    at_start = same_numbers(layer(x_in), plain)
     answer["result"] = result
     answer["facts"] = {
         "no parameter of .base asks for a gradient": not any(
             p.requires_grad for p in layer.base.parameters()
+        ),
+        "the parameters of .base are parameters of the module": (
+            {id(p) for p in layer.base.parameters()} <= known
         ),
         "lora_A and lora_B are parameters of the module": both <= known,
         "lora_A and lora_B ask for gradients": (
             layer.lora_A.requires_grad and layer.lora_B.requires_grad
         ),
         "nothing but lora_A and lora_B is trained": trained <= both,
+        "before the first step it computes what base does": at_start,
     }
     if [m.shape for m in starts[0]] != [m.shape for m in numbers]:
         return answer  # the numbers do not fit in
     with torch.no_grad():
         layer.lora_A.copy_(numbers[0])
         layer.lora_B.copy_(numbers[1])
-    layer(x_in)
-    result["y"] = y = layer(x_in)
+    first, y = layer(x_in), layer(x_in)
+    answer["facts"] |= {"two calls in a row give the same": same_numbers(first, y)}
     after = [p.detach() for p in layer.base.parameters()]
     answer["facts"]["the numbers of .base stay as they are"] = len(after) == len(frozen) and all(
         map(torch.equal, after, frozen)
     )
     answer["after"] = [args, kwargs | {"x": x_in}]
+    if not all(answer["facts"][f] for f in list(answer["facts"])[-2:]):
+        return answer  # y is another one each time
+    result["y"] = y
     wanted = {"x": x_in, "lora_A": layer.lora_A, "lora_B": layer.lora_B}
-    return answer | with_gradients(y, wanted)
+    answer |= with_gradients(y, wanted)
+    answer["facts"] |= later_facts(layer, x, y)
+    return answer
+
+
+def later_facts(layer: Any, x: torch.Tensor, y: Any) -> dict[str, bool]:
+    """Tells whether a layer with LoRA, which gave y, is the same in eval mode and uses its base."""
+    with torch.no_grad():
+        layer.eval()
+        in_eval = same_numbers(layer(x), y)
+        layer.train()
+        weight = layer.base.weight
+        kept = weight.clone()
+        weight += 0.5
+        other = layer(x)
+        weight.copy_(kept)
+    uses = same_numbers(other, y + 0.5 * x.sum(dim=-1, keepdim=True)) if in_eval else True
+    return {
+        "it computes the same in eval mode": in_eval,
+        "it uses the numbers that .base has when it is called": uses,
+    }
+
+
+def same_numbers(one: Any, two: Any) -> bool:
+    """Tells whether two tensors have one shape and, but for rounding, the same numbers."""
+    if not (isinstance(one, torch.Tensor) and isinstance(two, torch.Tensor)):
+        return False
+    if one.shape != two.shape:
+        return False
+    one, two = one.detach().double(), two.detach().double()
+    return bool((one - two).norm() <= 1e-5 * (1 + two.norm()))
 
 
 def with_gradients(y: torch.Tensor, wanted: dict[str, torch.Tensor]) -> dict:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 def only_one_place(experiment: Experiment) -> Iterator[Finding]:
     """Of several results, or of result and gradients, only some are wrong."""
     places = dict.fromkeys(place for t in experiment.trials for place in t.pairs)
+    results = [place for place in places if place[0] != "gradient"]
     if len(places) < 2 or any(t.stopped for t in experiment.failing):
         return
     wrong = [place for place, _ in all_series(experiment)]
@@ -29,7 +30,7 @@ def only_one_place(experiment: Experiment) -> Iterator[Finding]:
         names = " and ".join(str(place[1]) for place in wrong)
         text = f"The result is right; the gradient of {names} is not."
         yield Finding("only gradients", HINT + 12, text, None, "where")
-    elif len(wrong) == 1:
+    elif len(wrong) == 1 and len(results) > 1:  # with a wrong result, gradients are not looked at
         text = f"{subject(wrong[0])} is wrong, and the others are right."
         yield Finding("only one result", HINT + 6, text, None, "where")
 
