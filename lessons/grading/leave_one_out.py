@@ -14,16 +14,14 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
-from importlib import import_module
-from pkgutil import iter_modules
 from typing import NamedTuple
 
 import torch
 
-from lessons import exercises
 from lessons.grading.faults import examine
 from lessons.grading.judge import Verdict, judge_task
 from lessons.grading.outcome import Outcome
+from lessons.grading.registry import lessons, task_of, tasks_of
 from lessons.grading.task import Bank, Case, Draw, Mistake, Task
 from lessons.grading.trial import Trial
 from lessons.grading.trusted import load, reference_answer, run
@@ -88,18 +86,10 @@ def contradicted(task: Task, ask: Callable[[Case], Outcome], verdict: Verdict) -
             yield finding.sentence
 
 
-def tasks_of(names: Iterable[str]) -> Iterator[Task]:
+def chosen_tasks(names: Iterable[str]) -> Iterator[Task]:
     """Yields the tasks of lessons ("8") or of ids ("8.3"); all if there are no names."""
-    wanted = list(names)
-    for module in iter_modules(exercises.__path__):
-        if not module.name.startswith("lesson_"):
-            continue
-        lesson = str(int(module.name.removeprefix("lesson_")))
-        if wanted and not any(name.split(".")[0] == lesson for name in wanted):
-            continue
-        for task in import_module(f"lessons.exercises.{module.name}").TASKS:
-            if not wanted or lesson in wanted or task.id in wanted:
-                yield task
+    for name in list(names) or map(str, lessons()):
+        yield from [task_of(name)] if "." in name else tasks_of(int(name))
 
 
 def show(result: Result, short: bool) -> None:
@@ -120,7 +110,7 @@ def show(result: Result, short: bool) -> None:
 def main(arguments: list[str]) -> int:
     """Prints the table; returns 1 if a mistake is accepted."""
     started, results = time.perf_counter(), []
-    for task in tasks_of(a for a in arguments if not a.startswith("-")):
+    for task in chosen_tasks(a for a in arguments if not a.startswith("-")):
         for result in measure(task):
             results.append(result)
             show(result, "--short" in arguments)
