@@ -255,6 +255,8 @@ def keep_top_p_cases(draw: Draw) -> Iterator[Case]:
     yield Case(nucleus(draw, draw.normal(6, 3).T), note="logits is a transposed view")
     rows = torch.stack([4 * draw.normal(12), 0.1 * draw.normal(12), draw.normal(12)])
     yield Case(nucleus(draw, rows, 0.5, 0.9), note="some rows are sure and others are not")
+    many = draw.normal(8, 300)
+    yield Case(nucleus(draw, many, 0.6, 0.8), note="there are hundreds of tokens")
 
 
 def keep_top_p_sample(draw: Draw) -> Case:
