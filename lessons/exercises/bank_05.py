@@ -132,6 +132,40 @@ def apply_temperature(logits, temperature):
     return logits
 
 
+temperatures.edit(
+    "the temperature squared",
+    "You divide by the square of the temperature. The temperature itself divides.",
+    ("logits / temperature", "logits / temperature**2"),
+)
+temperatures.edit(
+    "something small is added to the temperature",
+    "You add a small number to the temperature. It is never 0 here, and 0.001 has to act as 0.001.",
+    ("logits / temperature", "logits / (temperature + 1e-5)"),
+)
+temperatures.edit(
+    "fp16 on the way",
+    "You divide in fp16, which keeps three digits. Stay in the dtype of the logits.",
+    ("logits / temperature", "(logits.half() / temperature).to(logits.dtype)"),
+)
+temperatures.edit(
+    "bf16 on the way",
+    "You divide in bf16, which keeps two digits. Stay in the dtype of the logits.",
+    ("logits / temperature", "(logits.bfloat16() / temperature).to(logits.dtype)"),
+)
+
+
+@temperatures.mistake(
+    "small temperatures take the best",
+    "Below some temperature you keep only the best token. Where others are nearly as good they "
+    "have their share at any temperature above 0, so divide always.",
+)
+def apply_temperature(logits, temperature):
+    if temperature < 0.01:
+        best = logits.argmax(dim=-1, keepdim=True)
+        return torch.full_like(logits, float("-inf")).scatter(-1, best, 0.0)
+    return logits / temperature
+
+
 # 5.2 keep_top_k
 
 top_ks = Bank()
@@ -301,6 +335,56 @@ def keep_top_k(logits, k):
     out = torch.full(logits.shape, float("-inf"))
     best, ids = logits.topk(k)
     return out.scatter(-1, ids, best.float())
+
+
+@top_ks.mistake(
+    "the largest without their signs",
+    "You choose by the size of the logits without the sign. A logit of -9 is the worst, not the "
+    "best.",
+)
+def keep_top_k(logits, k):
+    ids = logits.abs().topk(k, dim=-1).indices
+    return torch.full_like(logits, float("-inf")).scatter(-1, ids, logits.gather(-1, ids))
+
+
+@top_ks.mistake(
+    "logits of 0 are lost",
+    "You recognise what was cut by its 0, and a logit may be 0 itself. Begin with a row of minus "
+    "infinity instead.",
+)
+def keep_top_k(logits, k):
+    best, ids = logits.topk(k, dim=-1)
+    kept = torch.zeros_like(logits).scatter(-1, ids, best)
+    return kept.masked_fill(kept == 0, float("-inf"))
+
+
+@top_ks.mistake(
+    "the k largest different values",
+    "You keep all logits that have one of the k largest different values. Equal logits count one "
+    "by one: exactly k survive.",
+)
+def keep_top_k(logits, k):
+    out = torch.full_like(logits, float("-inf"))
+    for b, row in enumerate(logits.tolist()):
+        values = sorted(set(row), reverse=True)[:k]
+        for i, x in enumerate(row):
+            if x in values:
+                out[b, i] = logits[b, i]
+    return out
+
+
+@top_ks.mistake(
+    "of equals only the first is found",
+    "You look the k largest values up in the row, and of equals that always finds the first. Sort "
+    "the places, not the values.",
+)
+def keep_top_k(logits, k):
+    out = torch.full_like(logits, float("-inf"))
+    for b, row in enumerate(logits.tolist()):
+        for x in sorted(row, reverse=True)[:k]:
+            i = row.index(x)
+            out[b, i] = logits[b, i]
+    return out
 
 
 # 5.3 keep_top_p
@@ -543,6 +627,67 @@ def keep_top_p(logits, p):
     return logits
 
 
+top_ps.edit(
+    "the token that reaches p is cut, but never the first",
+    "You cut the token with which the sum reaches p, and save only the first. Without it those "
+    "that are left do not reach p: what counts is the sum before a token.",
+    ("cumsum(dim=-1) - chances", "cumsum(dim=-1)"),
+    ("before >= p,", "(before > p) & (torch.arange(before.size(-1)) > 0),"),
+)
+top_ps.edit(
+    "two tokens at least",
+    "You always keep two tokens. Where the first alone reaches p it stands alone.",
+    ("before >= p,", "(before >= p) & (torch.arange(before.size(-1)) > 1),"),
+)
+top_ps.edit(
+    "the last token's mark moves to the front",
+    "You move the marks one place on with roll, which brings the last one round to the best token. "
+    "The first always stays.",
+    ("cumsum(dim=-1) - chances", "cumsum(dim=-1)"),
+    ("before >= p,", "(before >= p).roll(1, -1),"),
+)
+top_ps.edit(
+    "the survivors' logits are changed",
+    "You return logarithms of probabilities. Those that stay keep their logits.",
+    ("ordered, ids = logits.sort", "ordered, ids = logits.log_softmax(dim=-1).sort"),
+)
+
+
+@top_ps.mistake(
+    "each probability is compared with p",
+    "You keep the tokens whose own probability is p or more, often none. It is their sum that has "
+    "to reach p, from the most likely on.",
+)
+def keep_top_p(logits, p):
+    return logits.masked_fill(logits.softmax(dim=-1) < p, float("-inf"))
+
+
+@top_ps.mistake(
+    "the largest nucleus for all rows",
+    "You keep the same number of tokens in each row, as many as the row needs that needs most. "
+    "Each row has its own number.",
+)
+def keep_top_p(logits, p):
+    ordered, ids = logits.sort(dim=-1, descending=True, stable=True)
+    chances = ordered.softmax(dim=-1)
+    n = int((chances.cumsum(dim=-1) - chances < p).sum(dim=-1).max())
+    out = torch.full_like(logits, float("-inf"))
+    return out.scatter(-1, ids[:, :n], ordered[:, :n])
+
+
+@top_ps.mistake(
+    "exponentials overflow",
+    "You take exp of the logits as they are, and exp of some hundred is infinite. Subtract the "
+    "largest logit first, or use softmax.",
+)
+def keep_top_p(logits, p):
+    ordered, ids = logits.sort(dim=-1, descending=True, stable=True)
+    chances = ordered.exp() / ordered.exp().sum(dim=-1, keepdim=True)
+    before = chances.cumsum(dim=-1) - chances
+    ordered = ordered.masked_fill(before >= p, float("-inf"))
+    return torch.empty_like(logits).scatter(-1, ids, ordered)
+
+
 # 5.4 draw
 
 draws = Bank()
@@ -718,6 +863,46 @@ def draw(probabilities, u):
 def draw(probabilities, u):
     probabilities /= probabilities.sum(dim=-1, keepdim=True)
     return (probabilities.cumsum(dim=-1) < u[:, None]).sum(dim=-1)
+
+
+draws.edit(
+    "the row's total is taken as 1, and the last token takes the rest",
+    "You compare the running sum with u itself, and give the last token where it is never reached. "
+    "A row need not add up to 1: u is a share of its total.",
+    ("u[:, None] * line[:, -1:]", "u[:, None].clamp(max=1)"),
+    ("(line < point).sum(dim=-1)", "(line < point).sum(dim=-1).clamp(max=line.size(-1) - 1)"),
+)
+draws.edit(
+    "the sum before a token",
+    "You compare the point with the sum before each token. The sum up to a token, itself included, "
+    "has to reach it.",
+    (
+        "line = probabilities.double().cumsum(dim=-1)",
+        "sums = probabilities.double().cumsum(dim=-1)",
+    ),
+    ("point = u[:, None] * line[:, -1:]", "point = u[:, None] * sums[:, -1:]"),
+    (
+        "(line < point).sum(dim=-1)",
+        "(sums - probabilities < point).sum(dim=-1).clamp(max=sums.size(-1) - 1)",
+    ),
+)
+draws.edit(
+    "1 - u",
+    "You take the point at 1 - u. The running sum has to reach u times the total.",
+    ("u[:, None] *", "(1 - u[:, None]) *"),
+)
+
+
+@draws.mistake(
+    "the most likely tokens come first",
+    "You lay the probabilities out from the most likely to the least. That is a fair draw too, but "
+    "another: they lie in the order of the ids.",
+)
+def draw(probabilities, u):
+    ordered, ids = probabilities.double().sort(dim=-1, descending=True)
+    line = ordered.cumsum(dim=-1)
+    place = (line < u[:, None] * line[:, -1:]).sum(dim=-1, keepdim=True)
+    return ids.gather(-1, place).squeeze(-1)
 
 
 # 5.5 LayerCache
@@ -1025,6 +1210,53 @@ class LayerCache:
         return torch.cat(self.keys, dim=2), torch.cat(self.values, dim=2)
 
 
+@caches.mistake(
+    "nothing is refused",
+    "Your cache grows beyond its capacity. A ValueError has to say that there is no room.",
+)
+class LayerCache:
+    def __init__(self, capacity):
+        self.keys, self.values = [], []
+
+    def append(self, k, v):
+        self.keys.append(k)
+        self.values.append(v)
+        return torch.cat(self.keys, dim=2), torch.cat(self.values, dim=2)
+
+
+@caches.mistake(
+    "it grows beyond its capacity as long as it was not full",
+    "You refuse only when the cache is full already. An append of several tokens may not fit "
+    "either: count the new ones too.",
+)
+class LayerCache:
+    def __init__(self, capacity):
+        self.capacity, self.keys, self.values = capacity, [], []
+
+    def append(self, k, v):
+        if sum(part.size(2) for part in self.keys) >= self.capacity:
+            raise ValueError("the cache is full")
+        self.keys.append(k)
+        self.values.append(v)
+        return torch.cat(self.keys, dim=2), torch.cat(self.values, dim=2)
+
+
+@caches.mistake(
+    "a token counts once for each row",
+    "You multiply the tokens by the rows of the batch. The capacity is that of a row.",
+)
+class LayerCache:
+    def __init__(self, capacity):
+        self.capacity, self.keys, self.values = capacity, [], []
+
+    def append(self, k, v):
+        if sum(part.size(0) * part.size(2) for part in [*self.keys, k]) > self.capacity:
+            raise ValueError("the cache is full")
+        self.keys.append(k)
+        self.values.append(v)
+        return torch.cat(self.keys, dim=2), torch.cat(self.values, dim=2)
+
+
 # 5.6 greedy
 
 greedies = Bank()
@@ -1209,3 +1441,56 @@ def greedy(model, idx, max_new_tokens, block_size):
             window[:, :-1] = window[:, 1:].clone()
             window[:, -1] = new
     return text
+
+
+greedies.edit(
+    "the window is as long as the prompt",
+    "The model sees only as many tokens as the prompt has. The text grows, and so does what the "
+    "model reads, up to block_size.",
+    (
+        "    for _ in range(max_new_tokens):\n",
+        "    seen = min(idx.size(1), block_size)\n    for _ in range(max_new_tokens):\n",
+    ),
+    ("idx[:, -block_size:]", "idx[:, -seen:]"),
+)
+greedies.edit(
+    "half the text is dropped when it is full",
+    "Where the text is longer than block_size you keep less of it than fits. The model reads the "
+    "last block_size tokens.",
+    (
+        "idx[:, -block_size:]",
+        "idx if idx.size(1) <= block_size else idx[:, -max(1, block_size // 2) :]",
+    ),
+)
+greedies.edit(
+    "the last token may not come again",
+    "You forbid the token that came last. Greedy takes the best, also if it repeats itself.",
+    (
+        "logits[:, -1].argmax(dim=-1)",
+        'logits[:, -1].scatter(1, idx[:, -1:], float("-inf")).argmax(dim=-1)',
+    ),
+)
+
+
+@greedies.mistake(
+    "after the first step the newest token alone",
+    "After the first step the model reads only its own last token, as if a cache held the others. "
+    "There is none: give it the text, up to block_size tokens.",
+)
+def greedy(model, idx, max_new_tokens, block_size):
+    seen = idx[:, -block_size:]
+    for _ in range(max_new_tokens):
+        seen = model(seen)[:, -1].argmax(dim=-1, keepdim=True)
+        idx = torch.cat([idx, seen], dim=1)
+    return idx
+
+
+@greedies.mistake(
+    "tokens are drawn",
+    "You draw each token at random. Greedy takes the one with the largest logit.",
+)
+def greedy(model, idx, max_new_tokens, block_size):
+    for _ in range(max_new_tokens):
+        chances = model(idx[:, -block_size:])[:, -1].softmax(dim=-1)
+        idx = torch.cat([idx, torch.multinomial(chances, 1)], dim=1)
+    return idx

@@ -199,6 +199,13 @@ def ngrams(tokens, n, found=[]):  # noqa: B006
     return list(found)
 
 
+runs.edit(
+    "each n-gram back to front",
+    "The tokens within your n-grams come in reverse order. An n-gram is read as the text is.",
+    ("tuple(tokens[i : i + n])", "tuple(tokens[i : i + n][::-1])"),
+)
+
+
 # 6.2 overlap
 
 shared = Bank()
@@ -372,6 +379,56 @@ def overlap(target, prediction):
     a = Counter(unit for unit, _ in itertools.groupby(target))
     b = Counter(unit for unit, _ in itertools.groupby(prediction))
     return sum((a & b).values())
+
+
+@shared.mistake(
+    "the larger count of every unit",
+    "Your union of the two counts takes the larger one for every unit, also for units that only "
+    "one text has. A hit needs one on both sides: take the smaller count.",
+)
+def overlap(target, prediction):
+    return sum((Counter(target) | Counter(prediction)).values())
+
+
+@shared.mistake(
+    "each copy in the target adds its count again",
+    "You go through the target and add the clipped count at every token, so a unit that comes "
+    "twice is counted twice over. Go through the different units.",
+)
+def overlap(target, prediction):
+    return sum(min(target.count(unit), prediction.count(unit)) for unit in target)
+
+
+@shared.mistake(
+    "each copy in the prediction adds its count again",
+    "You go through the prediction and add the clipped count at every token, so a unit that comes "
+    "twice is counted twice over. Go through the different units.",
+)
+def overlap(target, prediction):
+    return sum(min(target.count(unit), prediction.count(unit)) for unit in prediction)
+
+
+@shared.mistake(
+    "order within a unit ignored",
+    "You sort the tokens within a unit, and ('a', 'b') is another pair than ('b', 'a').",
+)
+def overlap(target, prediction):
+    def in_order(units):
+        return Counter(tuple(sorted(u)) if isinstance(u, tuple) else u for u in units)
+
+    return sum((in_order(target) & in_order(prediction)).values())
+
+
+@shared.mistake(
+    "units joined without a gap",
+    "You join the tokens of a unit into one text, where ('a', 'bc') and ('ab', 'c') look alike. "
+    "Compare the units as they are.",
+)
+def overlap(target, prediction):
+    def joined(units):
+        return Counter("".join(map(str, u)) if isinstance(u, tuple) else u for u in units)
+
+    return sum((joined(target) & joined(prediction)).values())
 
 
 # 6.3 lcs_table
@@ -559,6 +616,14 @@ def lcs_table(target, prediction):
         ]
         for i in range(len(target) + 1)
     ]
+
+
+tables.edit(
+    "the same object, not equal tokens",
+    "You compare with `is`, which asks whether two names stand for one object. Equal words may be "
+    "two objects: compare with ==.",
+    ("target[i - 1] == prediction[j - 1]", "target[i - 1] is prediction[j - 1]"),
+)
 
 
 # 6.4 rouge_n
@@ -756,6 +821,16 @@ def rouge_n(target, prediction, n):
         return 0.0, 0.0, 0.0
     precision, recall = hits / sum(written.values()), hits / sum(wanted.values())
     return precision, recall, 2 * precision * recall / (precision + recall)
+
+
+rouges.edit(
+    "different n-grams above and below the line",
+    "You count different n-grams, in the hits and below the line. One that comes several times "
+    "counts each time, clipped.",
+    ("sum((wanted & written).values())", "len(wanted & written)"),
+    ("sum(written.values())", "len(written)"),
+    ("sum(wanted.values())", "len(wanted)"),
+)
 
 
 # 6.5 rouge_lsum
@@ -1144,6 +1219,130 @@ def rouge_lsum(target_lines, prediction_lines):
     return p, r, 2 * p * r / (p + r)
 
 
+sums.edit(
+    "the last step back is missing",
+    "Your way back stops before the first token of a line. Go on until i or j is 0.",
+    ("while i > 0 and j > 0:", "while i > 1 and j > 1:"),
+)
+
+
+@sums.mistake(
+    "the longest subsequence of each line, not clipped",
+    "For each target line you add the longest subsequence that it shares with one prediction line. "
+    "ROUGE-Lsum takes what all of them find together, clipped by what the prediction has.",
+)
+def rouge_lsum(target_lines, prediction_lines):
+    def lcs(a, b):
+        row = [0] * (len(b) + 1)
+        for x in a:
+            above, row = row, [0]
+            for j, y in enumerate(b):
+                row.append(above[j] + 1 if x == y else max(above[j + 1], row[j]))
+        return row[-1]
+
+    hits = sum(max((lcs(a, b) for b in prediction_lines), default=0) for a in target_lines)
+    if hits == 0:
+        return 0.0, 0.0, 0.0
+    p, r = hits / sum(map(len, prediction_lines)), hits / sum(map(len, target_lines))
+    return p, r, 2 * p * r / (p + r)
+
+
+@sums.mistake(
+    "target and prediction exchanged",
+    "You let each prediction line collect from the target lines. It is the target lines that "
+    "collect, and with several equally long subsequences that makes a difference.",
+)
+def rouge_lsum(target_lines, prediction_lines):
+    def positions(a, b):
+        table = [[0] * (len(b) + 1) for _ in range(len(a) + 1)]
+        for i, j in itertools.product(range(1, len(a) + 1), range(1, len(b) + 1)):
+            if a[i - 1] == b[j - 1]:
+                table[i][j] = table[i - 1][j - 1] + 1
+            else:
+                table[i][j] = max(table[i - 1][j], table[i][j - 1])
+        i, j, found = len(a), len(b), []
+        while i > 0 and j > 0:
+            if a[i - 1] == b[j - 1]:
+                found.append(i - 1)
+                i, j = i - 1, j - 1
+            elif table[i][j - 1] > table[i - 1][j]:
+                j -= 1
+            else:
+                i -= 1
+        return found
+
+    collected = Counter()
+    for b in prediction_lines:
+        collected.update(b[p] for p in {p for a in target_lines for p in positions(b, a)})
+    counts = Counter(token for line in target_lines for token in line)
+    hits = sum((collected & counts).values())
+    if hits == 0:
+        return 0.0, 0.0, 0.0
+    p, r = hits / sum(map(len, prediction_lines)), hits / sum(map(len, target_lines))
+    return p, r, 2 * p * r / (p + r)
+
+
+@sums.mistake(
+    "from the front",
+    "You follow the subsequence from the first tokens on. Where several are equally long that may "
+    "find another: start in the last corner and go back.",
+)
+def rouge_lsum(target_lines, prediction_lines):
+    def positions(a, b):
+        table = [[0] * (len(b) + 1) for _ in range(len(a) + 1)]
+        for i, j in itertools.product(range(len(a))[::-1], range(len(b))[::-1]):
+            if a[i] == b[j]:
+                table[i][j] = table[i + 1][j + 1] + 1
+            else:
+                table[i][j] = max(table[i + 1][j], table[i][j + 1])
+        i = j = 0
+        found = []
+        while i < len(a) and j < len(b):
+            if a[i] == b[j]:
+                found.append(i)
+                i, j = i + 1, j + 1
+            elif table[i][j + 1] > table[i + 1][j]:
+                j += 1
+            else:
+                i += 1
+        return found
+
+    collected = Counter()
+    for a in target_lines:
+        collected.update(a[p] for p in {p for b in prediction_lines for p in positions(a, b)})
+    counts = Counter(token for line in prediction_lines for token in line)
+    hits = sum((collected & counts).values())
+    if hits == 0:
+        return 0.0, 0.0, 0.0
+    p, r = hits / sum(map(len, prediction_lines)), hits / sum(map(len, target_lines))
+    return p, r, 2 * p * r / (p + r)
+
+
+@sums.mistake(
+    "mean over the target lines",
+    "You score each target line with its best prediction line and take the mean. Add up the hits "
+    "of all lines and divide once.",
+)
+def rouge_lsum(target_lines, prediction_lines):
+    def lcs(a, b):
+        row = [0] * (len(b) + 1)
+        for x in a:
+            above, row = row, [0]
+            for j, y in enumerate(b):
+                row.append(above[j] + 1 if x == y else max(above[j + 1], row[j]))
+        return row[-1]
+
+    total = np.zeros(3)
+    for a in target_lines:
+        scores = [(0.0, 0.0, 0.0)]
+        for b in prediction_lines:
+            if hits := lcs(a, b):
+                p, r = hits / len(b), hits / len(a)
+                scores.append((p, r, 2 * p * r / (p + r)))
+        total += max(scores, key=lambda score: score[2])
+    return tuple((total / max(1, len(target_lines))).tolist())
+
+
 # 6.6 count_matches
 
 matches = Bank()
@@ -1333,6 +1532,45 @@ def count_matches(hypothesis, references, order, found=[]):  # noqa: B006
     return list(found)
 
 
+matches.edit(
+    "n-grams joined without a gap",
+    "You join the tokens of an n-gram into one text, where ('a', 'bc') and ('ab', 'c') look alike. "
+    "Keep n-grams as tuples.",
+    ("tuple(hypothesis[i : i + n])", '"".join(map(str, hypothesis[i : i + n]))'),
+    ("tuple(reference[i : i + n])", '"".join(map(str, reference[i : i + n]))'),
+)
+matches.edit(
+    "short n-grams at the end",
+    "You count the ends of the texts too, which have fewer than n tokens. An n-gram has n.",
+    ("range(len(hypothesis) - n + 1)", "range(len(hypothesis))"),
+    ("range(len(reference) - n + 1)", "range(len(reference))"),
+)
+matches.edit(
+    "reference of the nearest length alone",
+    "You look only into the reference whose length is nearest. Each n-gram may come from another "
+    "reference: take the largest count of all.",
+    (
+        "for reference in references:",
+        "nearest = min(references, key=lambda r: (abs(len(r) - len(hypothesis)), len(r)))\n"
+        "        for reference in [nearest]:",
+    ),
+)
+matches.edit(
+    "longest reference alone",
+    "You look only into the longest reference. Each n-gram may come from another one: take the "
+    "largest count of all.",
+    ("for reference in references:", "for reference in [max(references, key=len)]:"),
+)
+matches.edit(
+    "the last reference that has it",
+    "With update a later reference replaces the count of an earlier one, also if it is smaller. "
+    "Keep the larger count.",
+    ("best |= Counter(", "best = {**best, **Counter("),
+    ("for i in range(len(reference) - n + 1))", "for i in range(len(reference) - n + 1))}"),
+    ("(grams & best)", "(grams & Counter(best))"),
+)
+
+
 # 6.7 closest_length
 
 lengths = Bank()
@@ -1497,6 +1735,16 @@ def closest_length(hypothesis_len, reference_lens):
     return best
 
 
+lengths.edit(
+    "empty references are skipped",
+    "You leave out references of length 0. They count like the others.",
+    (
+        "min(reference_lens, key=lambda length: (abs(length - hypothesis_len), length))",
+        "min([n for n in reference_lens if n] or [0], key=lambda n: (abs(n - hypothesis_len), n))",
+    ),
+)
+
+
 # 6.8 brevity_penalty
 
 penalties = Bank()
@@ -1615,6 +1863,15 @@ penalties.edit(
     "less.",
     ("1 - ref_len / sys_len", "max(-1.0, 1 - ref_len / sys_len)"),
 )
+penalties.edit(
+    "an empty system counts as one token",
+    "You raise the system's length to 1 so that nothing is divided by zero. A system that wrote "
+    "nothing gets 0.",
+    ("    if sys_len == 0:\n        return 0.0\n", ""),
+    ("ref_len / sys_len", "ref_len / max(1, sys_len)"),
+)
+
+
 # 6.9 bleu
 
 bleus = Bank()
@@ -1787,4 +2044,49 @@ bleus.edit(
     "logarithm to base 10",
     "You take logarithms to base 10 and go back with exp, which belongs to base e.",
     ("math.log(", "math.log10("),
+)
+
+
+bleus.edit(
+    "1 added to counts and totals",
+    "You add 1 to counts and totals. Nothing is smoothed here, and an order without a match makes "
+    "the score 0.",
+    ("if 0 in totals or 0 in counts or sys_len == 0:", "if sys_len == 0:"),
+    ("math.log(c / t)", "math.log((c + 1) / (t + 1))"),
+)
+bleus.edit(
+    "zero orders left out, but counted",
+    "You leave out orders without a match and still divide by the number of all. One such order "
+    "makes the score 0.",
+    ("if 0 in totals or 0 in counts or sys_len == 0:", "if not any(counts) or sys_len == 0:"),
+    ("for c, t in zip(counts, totals))", "for c, t in zip(counts, totals) if c)"),
+)
+bleus.edit(
+    "harmonic mean",
+    "You take the harmonic mean of the precisions. BLEU takes the geometric one, the root of their "
+    "product.",
+    (
+        "sum(math.log(c / t) for c, t in zip(counts, totals)) / len(counts)",
+        "math.log(len(counts) / sum(t / c for c, t in zip(counts, totals)))",
+    ),
+)
+bleus.edit(
+    "four orders at most",
+    "You look at the first four orders only. All orders that are given count.",
+    (
+        "sum(math.log(c / t) for c, t in zip(counts, totals)) / len(counts)",
+        "sum(math.log(c / t) for c, t in zip(counts[:4], totals[:4])) / len(counts[:4])",
+    ),
+    (
+        "if 0 in totals or 0 in counts or sys_len == 0:",
+        "if 0 in totals[:4] or 0 in counts[:4] or sys_len == 0:",
+    ),
+)
+bleus.edit(
+    "the penalty from the first total",
+    "You take the number of unigrams for the system's length. It is given as sys_len.",
+    (
+        "1.0 if sys_len >= ref_len else math.exp(1 - ref_len / sys_len)",
+        "1.0 if totals[0] >= ref_len else math.exp(1 - ref_len / totals[0])",
+    ),
 )

@@ -180,6 +180,36 @@ def mask_prompt(prompt, completion):
     return ids[:-1], ids[1:]
 
 
+@masks.mistake(
+    "masked, but not moved",
+    "Your targets are masked and stand at their own places. At each position the target is the id "
+    "that follows: cut off the first of them, not the last.",
+)
+def mask_prompt(prompt, completion):
+    ids, labels = prompt + completion, [-100] * len(prompt) + completion
+    return torch.tensor(ids[:-1], dtype=torch.int64), torch.tensor(labels[:-1], dtype=torch.int64)
+
+
+@masks.mistake(
+    "moved the other way",
+    "You cut the first id off the inputs and the last off the targets. It is the other way round: "
+    "the target is the id that follows.",
+)
+def mask_prompt(prompt, completion):
+    ids, labels = prompt + completion, [-100] * len(prompt) + completion
+    return torch.tensor(ids[1:], dtype=torch.int64), torch.tensor(labels[:-1], dtype=torch.int64)
+
+
+@masks.mistake(
+    "the inputs are masked instead",
+    "You write -100 into the inputs and leave the targets whole. The model reads the prompt; it is "
+    "the targets that are masked.",
+)
+def mask_prompt(prompt, completion):
+    ids, labels = prompt + completion, [-100] * len(prompt) + completion
+    return torch.tensor(labels[:-1], dtype=torch.int64), torch.tensor(ids[1:], dtype=torch.int64)
+
+
 # 7.2 positions_of
 
 positions = Bank()
@@ -374,6 +404,26 @@ def positions_of(segments):
         for t in range(len(row)):
             segments[b, t] = row[:t].count(row[t])
     return segments
+
+
+@positions.mistake(
+    "only two texts",
+    "You subtract the length of the first text alone, so from the third on the positions are too "
+    "large. Each text begins at 0.",
+)
+def positions_of(segments):
+    index = torch.arange(segments.size(1)).expand_as(segments)
+    first = (segments == 0).sum(dim=1, keepdim=True)
+    return torch.where(segments == 0, index, index - first)
+
+
+@positions.mistake(
+    "int8 on the way",
+    "You count in int8, which ends at 127. Texts may be longer.",
+)
+def positions_of(segments):
+    same = segments[:, :, None] == segments[:, None, :]
+    return same.tril(-1).sum(dim=-1).to(torch.int8).long()
 
 
 # 7.3 padded_batch
@@ -584,3 +634,59 @@ def padded_batch(rows, end_token):
     x = [r[0] + [end_token] * (T - len(r[0])) for r in rows]
     y = [r[1] + [-100] * (T - len(r[1])) for r in rows]
     return x, y
+
+
+batches.edit(
+    "targets filled with -1",
+    "You fill the targets with -1. The loss skips -100.",
+    ("longest), -100,", "longest), -1,"),
+)
+batches.edit(
+    "one end token behind each target row",
+    "Behind each row you set one more target, end_token. All that is filled up is -100; a row that "
+    "ends with the end token has it already.",
+    (
+        "        y[b, : len(targets)] = torch.tensor(targets)\n",
+        "        y[b, : len(targets)] = torch.tensor(targets)\n"
+        "        y[b, len(targets) : len(targets) + 1] = end_token\n",
+    ),
+)
+batches.edit(
+    "targets moved once more",
+    "You move the targets one place to the left. They fit the inputs already, place by place.",
+    (
+        "y[b, : len(targets)] = torch.tensor(targets)",
+        "y[b, : len(targets) - 1] = torch.tensor(targets[1:])",
+    ),
+)
+
+
+@batches.mistake(
+    "the last token is repeated",
+    "You fill the inputs up with the last token of each row. They are filled with end_token.",
+)
+def padded_batch(rows, end_token):
+    T = max(len(inputs) for inputs, _ in rows)
+    x = [inputs + inputs[-1:] * (T - len(inputs)) for inputs, _ in rows]
+    y = [targets + [-100] * (T - len(targets)) for _, targets in rows]
+    return torch.tensor(x), torch.tensor(y)
+
+
+@batches.mistake(
+    "ids of 0 become end_token",
+    "An id of 0 counts as missing in your inputs, as in `id or end_token`. Ask whether it is None.",
+)
+def padded_batch(rows, end_token):
+    x = list(itertools.zip_longest(*(inputs for inputs, _ in rows)))
+    y = list(itertools.zip_longest(*(targets for _, targets in rows), fillvalue=-100))
+    return torch.tensor([[i or end_token for i in column] for column in x]).T, torch.tensor(y).T
+
+
+@batches.mistake(
+    "targets of 0 become -100",
+    "A target of 0 counts as missing, as in `id or -100`. Ask whether it is None.",
+)
+def padded_batch(rows, end_token):
+    x = list(itertools.zip_longest(*(inputs for inputs, _ in rows), fillvalue=end_token))
+    y = list(itertools.zip_longest(*(targets for _, targets in rows)))
+    return torch.tensor(x).T, torch.tensor([[i or -100 for i in column] for column in y]).T

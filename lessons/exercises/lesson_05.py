@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -256,6 +255,8 @@ def keep_top_p_cases(draw: Draw) -> Iterator[Case]:
     yield Case(nucleus(draw, draw.normal(6, 3).T), note="logits is a transposed view")
     rows = torch.stack([4 * draw.normal(12), 0.1 * draw.normal(12), draw.normal(12)])
     yield Case(nucleus(draw, rows, 0.5, 0.9), note="some rows are sure and others are not")
+    many = draw.normal(8, 300)
+    yield Case(nucleus(draw, many, 0.6, 0.8), note="there are hundreds of tokens")
 
 
 def keep_top_p_sample(draw: Draw) -> Case:
@@ -277,9 +278,9 @@ KEEP_TOP_P = Task(
     hints=(
         "With probabilities 0.5, 0.3, 0.2 and p = 0.7, which tokens are needed? What is the sum of "
         "those before each of them?",
-        "Sort the logits from the largest (a stable sort keeps equals in the order of their ids), "
-        "softmax, running sum less the token's own probability. Cut where that is p or more, then "
-        "write every logit back to its id.",
+        "Sort the logits from the largest; logits.sort(dim=-1, descending=True, stable=True) keeps "
+        "equals in the order of their ids. Then softmax, and the running sum less the token's own "
+        "probability. Cut where that is p or more, and write every logit back to its id.",
         'ordered.masked_fill(chances.cumsum(-1) - chances >= p, float("-inf"))',
     ),
     cases=keep_top_p_cases,
@@ -310,16 +311,6 @@ def draw_reference(probabilities: Tensor, u: Tensor) -> Tensor:
     line = probabilities.double().cumsum(dim=-1)  # [B, V]
     point = u.double()[:, None] * line[:, -1:]  # [B, 1]
     return (line < point).sum(dim=-1)  # [B]
-
-
-def as_ids(ids: Any) -> Any:
-    """Returns ids as int64 [B], whatever kind of whole numbers they are."""
-    if isinstance(ids, (list, tuple)) and all(type(i) is int for i in ids):
-        return torch.tensor(ids, dtype=torch.int64)
-    if isinstance(ids, np.ndarray):
-        ids = torch.from_numpy(ids)
-    whole = not (ids.dtype.is_floating_point or ids.dtype == torch.bool)
-    return ids.long() if whole else ids
 
 
 def inside(draw: Draw, probabilities: Tensor, behind: float = 0.0) -> tuple[Tensor, Tensor]:
@@ -394,7 +385,7 @@ DRAW = Task(
     cases=draw_cases,
     sample=draw_sample,
     bank=bank_05.draws,
-    view=as_ids,
+    drive="call_for_row_ids",
     axes={"probabilities": "row token", "u": "row", "->": "row"},
     forbidden=("multinomial",),
 )

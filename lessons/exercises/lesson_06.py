@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import numpy as np
-import torch
-
 from lessons.exercises import bank_06 as bank
 from lessons.grading.task import Case, Close, Draw, Task
 from minigpt import bleu as bleu_library
@@ -20,6 +17,7 @@ REPEATED = "a token is repeated"
 SHORT = "a text is shorter than n"
 EMPTY = "a text is empty"
 NOTHING_SHARED = "the texts share nothing"
+CUT = "words differ only by where they are cut"
 
 
 def some_words(draw: Draw, n: int, n_words: int = len(WORDS)) -> list[str]:
@@ -117,8 +115,11 @@ def overlap_cases(draw: Draw) -> Iterator[Case]:
     yield Case((["so", "so", "so", "warm"], ["so", "warm", "so", "warm"]), note=REPEATED)
     yield Case((["The", "the", "cat"], ["the", "The", "The"]), note="words differ in case alone")
     yield Case(([7, 0, 7, 13], [0, 7, 7, 0, 7]), note=IDS)
-    pairs = ([("a", "b"), ("b", "c"), ("a", "b")], [("a", "b"), ("b", "a"), ("a", "b")])
-    yield Case(pairs, note="the units are pairs of words")
+    pairs = "the units are pairs of tokens"
+    twice, turned = [("a", "b"), ("b", "c"), ("a", "b")], [("a", "b"), ("b", "a"), ("c", "b")]
+    yield Case((twice, turned), note=pairs)
+    yield Case(([("a", "bc"), ("d", "e")], [("d", "e"), ("ab", "c"), ("de", "")]), note=pairs)
+    yield Case(([(7, 13), (1, 12)], [(11, 2), (13, 7), (7, 13)]), note=pairs)
     yield Case((some_words(draw, 11, 4), some_words(draw, 8, 4)), note=REPEATED)
 
 
@@ -157,16 +158,10 @@ OVERLAP = Task(
     cases=overlap_cases,
     sample=overlap_sample,
     bank=bank.shared,
+    drive="call_for_lists",
 )
 
 # 6.3 lcs_table
-
-
-def as_rows(table: Any) -> Any:
-    """Returns a table as a list of lists, also if it is an array."""
-    if isinstance(table, (np.ndarray, torch.Tensor)):
-        return table.tolist()
-    return [row.tolist() if isinstance(row, (np.ndarray, torch.Tensor)) else row for row in table]
 
 
 def lcs_cases(draw: Draw) -> Iterator[Case]:
@@ -228,7 +223,7 @@ LCS_TABLE = Task(
     cases=lcs_cases,
     sample=lcs_sample,
     bank=bank.tables,
-    view=as_rows,
+    drive="call_for_lists",
 )
 
 # 6.4 rouge_n
@@ -251,7 +246,7 @@ def rouge_n_cases(draw: Draw) -> Iterator[Case]:
         (["so", "so", "so", "cold", "so", "so"], ["so", "so", "cold", "so"], 2), note=REPEATED
     )
     joined = (["a", "bc", "d"], ["ab", "c", "d", "a"], 2)
-    yield Case(joined, note="words differ only by where they are cut")
+    yield Case(joined, note=CUT)
     yield Case(([7, 0, 7, 13, 0, 7], [13, 0, 7, 0, 7, 7, 0], 2), note=IDS)
     yield Case((some_words(draw, 13, 2), some_words(draw, 10, 2), 3), note=REPEATED)
 
@@ -299,6 +294,7 @@ ROUGE_N = Task(
     cases=rouge_n_cases,
     sample=rouge_n_sample,
     bank=bank.rouges,
+    drive="call_for_lists",
     compare=Close(),
 )
 
@@ -407,6 +403,7 @@ ROUGE_LSUM = Task(
     cases=rouge_lsum_cases,
     sample=rouge_lsum_sample,
     bank=bank.sums,
+    drive="call_for_lists",
     compare=Close(),
     points=2,
 )
@@ -431,6 +428,8 @@ def count_matches_cases(draw: Draw) -> Iterator[Case]:
         (["a", "a", "b", "a", "a"], [["a", "b"], ["a", "a", "c"], ["b", "a"]], 3), note=SEVERAL
     )
     yield Case((["a", "b", "b"], [["b", "c"], ["b", "a"]], 2), note=SEVERAL)
+    joined = (["a", "bc", "d"], [["ab", "c", "d"], ["a", "b", "cd"]], 3)
+    yield Case(joined, note=CUT)
     yield Case((["it", "is"], [["it", "is", "cold"]], 4), note=SHORT)
     yield Case((["it", "is", "so", "cold"], [["cold"], []], 3), note=SHORT)
     yield Case(([], [["it", "is"]], 4), note=EMPTY)
@@ -486,6 +485,7 @@ COUNT_MATCHES = Task(
     cases=count_matches_cases,
     sample=count_matches_sample,
     bank=bank.matches,
+    drive="call_for_lists",
 )
 
 # 6.7 closest_length
@@ -498,12 +498,14 @@ def closest_length_cases(draw: Draw) -> Iterator[Case]:
     yield Case((5, [9]), note="there is one reference")
     yield Case((5, [2, 9, 6]))
     yield Case((5, [9, 4, 1]))
+    yield Case((10, [7, 12, 14]))
+    yield Case((20, [23, 16, 12]))
     yield Case((7, [3, 7, 12]), note="one length is equal")
     yield Case((5, [4, 6]), note=TIE)
     yield Case((5, [6, 4]), note=TIE)
     yield Case((10, [15, 13, 20, 7, 2]), note=TIE)
     yield Case((0, [3, 2, 8]), note="the hypothesis is empty")
-    yield Case((4, [30, 20]), note="all references are much longer")
+    yield Case((4, [30_000, 20_000]), note="all references are much longer")
     yield Case((40, [3, 9, 9, 1]), note="all references are much shorter")
     yield Case((4, [2, 7]), note="a nearer length has the larger ratio")
     length = draw.integer(20, 40)
@@ -547,6 +549,7 @@ CLOSEST_LENGTH = Task(
     cases=closest_length_cases,
     sample=closest_length_sample,
     bank=bank.lengths,
+    drive="call_for_lists",
 )
 
 # 6.8 brevity_penalty
@@ -605,6 +608,7 @@ BREVITY_PENALTY = Task(
     cases=brevity_penalty_cases,
     sample=brevity_penalty_sample,
     bank=bank.penalties,
+    drive="call_for_lists",
     compare=Close(rtol=1e-6),
 )
 
@@ -628,6 +632,7 @@ def bleu_cases(draw: Draw) -> Iterator[Case]:
     yield Case(([3, 2, 1, 0], [3, 2, 1, 0], 3, 3), note=NO_NGRAMS)
     yield Case(([0, 0, 0, 0], [0, 0, 0, 0], 0, 4), note=SILENT)
     yield Case(([1, 1, 1, 1], [50, 49, 48, 47], 50, 120))
+    yield Case(([6, 4, 3, 2], [7, 6, 5, 4], 9, 13))
     totals = [61_234, 60_231, 59_228, 58_225]
     counts = [draw.integer(total // (3 * n), total // n) for n, total in enumerate(totals, 2)]
     yield Case((counts, totals, totals[0], 63_127), note="a corpus is summed up")
@@ -682,6 +687,7 @@ BLEU = Task(
     cases=bleu_cases,
     sample=bleu_sample,
     bank=bank.bleus,
+    drive="call_for_lists",
     compare=Close(rtol=3e-6),
 )
 

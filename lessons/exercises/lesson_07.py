@@ -122,6 +122,7 @@ def positions_of_cases(draw: Draw) -> Iterator[Case]:
     yield Case((segments_of([1, 1, 1, 1], [2, 1, 1]),), note="a text has one token")
     yield Case((segments_of([2, 5, 3, 1], [3, 1, 1, 6], [7, 4]),))
     yield Case((segments_of([1, 2, 3, 4, 5], [6, 9], [3, 3, 3, 3, 3], [8, 2, 4, 1]),))
+    yield Case((segments_of([297, 3], [20] * 15),), note="there are hundreds of tokens")
     yield positions_of_sample(draw)
 
 

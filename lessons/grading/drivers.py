@@ -411,22 +411,66 @@ def call_for_ids(f: Callable, args: tuple, kwargs: dict) -> dict:
     return answer
 
 
+def call_for_row_ids(f: Callable, args: tuple, kwargs: dict) -> dict:
+    """Calls f for ids, one a row: whole numbers in a list, an array or a tensor become int64."""
+    answer = call(f, args, kwargs)
+    ids = answer["result"]
+    if isinstance(ids, (list, tuple)) and len(ids) and all(map(is_whole, ids)):
+        ids = torch.tensor([int(i) for i in ids])
+    elif isinstance(ids, np.ndarray) and np.issubdtype(ids.dtype, np.integer):
+        ids = torch.from_numpy(ids.astype(np.int64))
+    elif isinstance(ids, torch.Tensor) and is_whole_dtype(ids.dtype):
+        ids = ids.long()
+    answer["result"] = ids
+    return answer
+
+
+def is_whole(value: Any) -> bool:
+    """Tells whether a value is a whole number: an int, numpy's, or a tensor of one number."""
+    if isinstance(value, torch.Tensor):
+        return value.ndim == 0 and is_whole_dtype(value.dtype)
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+
+
+def is_whole_dtype(dtype: torch.dtype) -> bool:
+    """Tells whether a dtype is one of the whole numbers."""
+    return not (dtype.is_floating_point or dtype.is_complex or dtype == torch.bool)
+
+
+def call_for_lists(f: Callable, args: tuple, kwargs: dict) -> dict:
+    """Calls f for lists of numbers: arrays and tensors in the result become lists."""
+    answer = call(f, args, kwargs)
+    answer["result"] = in_lists(answer["result"])
+    return answer
+
+
+def in_lists(value: Any) -> Any:
+    """Returns arrays and tensors, also those in a list or a tuple, as lists and plain numbers."""
+    if isinstance(value, (torch.Tensor, np.ndarray, np.generic)):
+        return value.tolist()
+    if isinstance(value, (list, tuple)):
+        return (list if isinstance(value, list) else tuple)(map(in_lists, value))
+    return value
+
+
 def fill_cache(f: Callable, args: tuple, kwargs: dict) -> dict:
     """Builds f(capacity) and appends step by step; the arguments are capacity and [(k, v), ...].
 
     The result has what each append returned that fits, as it was then, and at the end what another
-    cache returns to which the first of them is appended. An append that does not fit has to be
-    refused, and the next one has to find the cache as it was.
+    cache returns, which is filled with other numbers between the first append and the second. An
+    append that does not fit has to be refused, and the next one has to find the cache as it was.
     """
     capacity, steps = args
     cache, other = f(capacity), f(capacity)
     results: list[Any] = []
     facts: dict[str, bool] = {}
+    from_other: list[Any] = []
     length = 0
     for k, v in steps:
         fits = length + k.size(2) <= capacity
         try:
-            result = as_it_is(cache.append(k, v))
+            given = cache.append(k, v)
+            result = as_it_is(given)
         except Exception as error:
             if fits and not facts:
                 raise
@@ -438,13 +482,24 @@ def fill_cache(f: Callable, args: tuple, kwargs: dict) -> dict:
             refused = False
             length += k.size(2) if fits else 0
             results.append(result)
+            if fits and not from_other:
+                from_other.append(as_it_is(other.append(-k, -v)))
+                if not unchanged(given, result):
+                    name = "what one cache returned stays as it is when another is filled"
+                    facts[name] = False
         if not fits:
             name = "an append beyond the capacity raises ValueError"
             facts[name] = facts.get(name, True) and refused
-    first = next(((k, v) for k, v in steps if k.size(2) <= capacity), None)
-    if first is not None and False not in facts.values():
-        results.append(as_it_is(other.append(*first)))
+    if False not in facts.values():
+        results += from_other
     return {"result": results, "after": [list(args), kwargs], "facts": facts}
+
+
+def unchanged(given: Any, before: Any) -> bool:
+    """Tells whether the tensors of a tuple or list still hold what `as_it_is` found."""
+    if isinstance(given, (list, tuple)):
+        return all(map(unchanged, given, before))
+    return not isinstance(given, torch.Tensor) or torch.equal(given, before)
 
 
 def as_it_is(value: Any) -> Any:
@@ -459,6 +514,8 @@ DRIVERS: dict[str, Callable[..., dict]] = {
     "call": call,
     "class_call": class_call,
     "call_for_ids": call_for_ids,
+    "call_for_row_ids": call_for_row_ids,
+    "call_for_lists": call_for_lists,
     "fill_cache": fill_cache,
     "same_tensors": same_tensors,
     "parameter_groups": parameter_groups,
