@@ -33,7 +33,9 @@ def init_lora_reference(in_features: int, out_features: int, r: int) -> tuple[Te
 
 
 def described_start(pairs: Any) -> dict[str, Any]:
-    """Returns what can be judged of random numbers: of [A, B] from several calls."""
+    """Returns what can be judged of random numbers: of A and B from several calls."""
+    if isinstance(pairs, dict) and pairs.keys() == {"A", "B"}:
+        pairs = list(zip(pairs["A"], pairs["B"], strict=True))
     for pair in pairs:
         if not (isinstance(pair, (list, tuple)) and len(pair) == 2):
             return {"returned": "not two matrices"}

@@ -62,10 +62,10 @@ def test_no_harmful_submission_passes_hurts_or_stops_the_next(
     sandbox.ready_zygote()
     before = descendants()
     began = time.monotonic()
-    with sandbox.submission(REACH + names + hostile.code, "double", loading=0.4) as running:
-        outcomes = [running.ask(CASE, limit=0.2)]
+    with sandbox.submission(REACH + names + hostile.code, "double", loading=1.0) as running:
+        outcomes = [running.ask(CASE, limit=0.5)]
         if isinstance(outcomes[0], Answered):  # it may have changed what answers
-            outcomes.append(running.ask(CASE, limit=0.2))
+            outcomes.append(running.ask(CASE, limit=0.5))
         printed = running.printed
     took = time.monotonic() - began
     for outcome in outcomes:

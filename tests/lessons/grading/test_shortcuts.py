@@ -263,7 +263,8 @@ def test_a_refusal_names_the_line_and_the_shortcut(sandbox: Sandbox) -> None:
     body = "y = x + 1\nreturn nn.GELU()(y)"
     outcome = ask(sandbox, [body], ("gelu",))[body]
     assert isinstance(outcome, Stopped)
-    assert (outcome.line, "GELU" in outcome.message) == (6, True)
+    (line,) = [i for i, text in enumerate(code_of(body).splitlines(), 1) if "GELU" in text]
+    assert (outcome.line, "GELU" in outcome.message) == (line, True)
 
 
 def test_the_registrations_cannot_be_taken_back(sandbox: Sandbox) -> None:
