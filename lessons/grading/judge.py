@@ -194,7 +194,7 @@ def explain(verdict: Verdict, known: Recognised | None, experiment: Experiment) 
 def smallest(experiment: Experiment) -> Trial:
     """Returns a failing trial with as few numbers as possible; small random ones are tried."""
     found = min(experiment.failing, key=weight)
-    for i in range(8):
+    for i in range(6):
         if weight(found) <= 3 or experiment.asks_left <= 0:
             break
         trial = experiment.ask(experiment.draw(1 + i % 2), drawn=True)

@@ -113,7 +113,7 @@ def double(x): return Equal(0.0)
          "sys.settrace(trace)"),
     # the socket to the grader
     call("forges a word", "crashed", "os.write(3, b'passed')"),
-    call("forges an answer and stays", "wrong|crashed", "text = b'[\"list\", [[\"plain\", \"answered\"],'",
+    call("forges an answer and stays", "wrong|crashed|timeout", "text = b'[\"list\", [[\"plain\", \"answered\"],'",
          "text += b'[\"dict\", [[[\"plain\", \"result\"], [\"plain\", \"passed\"]]]]]]'",
          "os.write(3, b'%d 0\\n' % len(text) + text)", "sys.modules['time'].sleep(60)"),
     start("forges an answer before the question", "crashed|wrong",
@@ -199,7 +199,7 @@ HARM = [
          "for n in range(1, 65):",
          "    try: signal.signal(n, lambda *a: None)", "    except Exception: pass",
          "while True:", "    try:", "        while True: pass", "    except BaseException: pass"),
-    call("threads that go on", "wrong", "def loop():", "    while True: sum(range(1000))",
+    call("threads that go on", "wrong|timeout", "def loop():", "    while True: sum(range(1000))",
          "for _ in range(4): sys.modules['threading'].Thread(target=loop, daemon=True).start()"),
     call("thousands of threads", "wrong|error|memory|timeout|crashed",
          "event = sys.modules['threading'].Event()",

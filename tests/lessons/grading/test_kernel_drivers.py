@@ -15,9 +15,12 @@ from lessons.exercises.lesson_10 import (
     dequantize_case,
     quantize_case,
 )
-from lessons.grading import kernel_drivers, tryout
+from lessons.grading import kernel_drivers
+from lessons.grading.faults import Fault, examine
 from lessons.grading.kernel_drivers import LOADS, OUTPUTS, PARTS, STORES, WHOLE
+from lessons.grading.outcome import Answered
 from lessons.grading.task import Case, Draw, Task
+from lessons.grading.trusted import load, run
 
 pytestmark = pytest.mark.skipif(find_spec("triton") is None, reason="there is no Triton")
 
@@ -31,7 +34,7 @@ def changed(task: Task, *changes: tuple[str, str]) -> Any:
     for old, new in changes:
         assert code.count(old) == 1
         code = code.replace(old, new)
-    return tryout.load(task, code)
+    return load(task, code)
 
 
 def launched(kernel: Any, n: int = 66, **kwargs: Any) -> dict[str, Any]:
@@ -143,15 +146,15 @@ def test_what_is_no_kernel_is_refused_with_what_to_do() -> None:
 def test_a_sixteen_bit_output_may_be_cut_off_but_not_computed() -> None:
     for dtype in (torch.float16, torch.bfloat16):
         case = dequantize_case(Draw(1), 66, 8, dtype=dtype)
-        right = tryout.run(DEQUANTIZE_KERNEL, changed(DEQUANTIZE_KERNEL), case)
-        assert verdict_of(case, right) is None
+        assert fault_of(case, changed(DEQUANTIZE_KERNEL)) is None
     halves = "level.to(tl.float16) * scale.to(tl.float16), mask"
     rounded = changed(DEQUANTIZE_KERNEL, ("level * scale, mask", halves))
     case = dequantize_case(Draw(1), 66, 8)
-    assert verdict_of(case, tryout.run(DEQUANTIZE_KERNEL, rounded, case))
+    assert fault_of(case, rounded) is not None
 
 
-def verdict_of(case: Case, answer: Any) -> str | None:
-    """Returns why an answer to a case of 10.6 is wrong, or None."""
-    expected = tryout.run(DEQUANTIZE_KERNEL, DEQUANTIZE_KERNEL.reference, case)
-    return tryout.verdict(DEQUANTIZE_KERNEL, case, answer, expected)
+def fault_of(case: Case, kernel: Any) -> Fault | None:
+    """Returns what is wrong with a kernel's answer to a case of 10.6, or None."""
+    right = run(DEQUANTIZE_KERNEL, DEQUANTIZE_KERNEL.reference, case)
+    assert isinstance(right, Answered)
+    return examine(DEQUANTIZE_KERNEL, case, run(DEQUANTIZE_KERNEL, kernel, case), right.answer)
