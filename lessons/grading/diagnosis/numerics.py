@@ -46,7 +46,9 @@ def not_finite(experiment: Experiment) -> Iterator[Finding]:
     if any(bool(p.want.isinf().any()) for p in everything):
         return  # infinity has its place here: places.py looks at that
     kinds = [
-        next((k for p in float_points(trial) if (k := strange_number(p))), None)
+        None
+        if trial.fault and trial.fault.kind == "fact"  # a kernel has not written all, for one
+        else next((k for p in float_points(trial) if (k := strange_number(p))), None)
         for trial in experiment.failing
     ]
     found = [kind for kind in kinds if kind is not None]
