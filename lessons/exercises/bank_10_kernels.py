@@ -441,89 +441,6 @@ def quantize_kernel(x_ptr, thresholds_ptr, codes_ptr, absmax_ptr, n, BLOCK_SIZE:
 
 
 quantizes.edit(
-    "the safe absmax is stored",
-    "You store what you divide by, which is 1 in a block of zeros. The absmax is 0 there.",
-    (
-        "tl.store(absmax_ptr + block, absmax)",
-        "tl.store(absmax_ptr + block, tl.where(absmax > 0, absmax, 1.0))",
-    ),
-)
-quantizes.edit(
-    "absmax is not stored",
-    "You never write absmax: store it at absmax_ptr + the number of the program.",
-    ("    tl.store(absmax_ptr + block, absmax)\n", ""),
-)
-quantizes.edit(
-    "all absmax at the first place",
-    "All your programs write their absmax to the first place. Program p writes to absmax_ptr + p.",
-    ("tl.store(absmax_ptr + block, absmax)", "tl.store(absmax_ptr, absmax)"),
-)
-quantizes.edit(
-    "the first threshold is left out",
-    "Your loop begins at threshold 1: each number above the first threshold gets a code too low.",
-    ("range(15)", "range(1, 15)"),
-)
-quantizes.edit(
-    "the codes BLOCK_SIZE bytes apart",
-    "The codes of your program p begin at byte p * BLOCK_SIZE. A block fills only BLOCK_SIZE // 2 "
-    "bytes.",
-    (
-        "codes_ptr + i // 2",
-        "codes_ptr + block * BLOCK_SIZE + tl.arange(0, BLOCK_SIZE // 2)",
-    ),
-)
-quantizes.edit(
-    "blocks of 64",
-    "Your program p begins at element p * 64 whatever BLOCK_SIZE is.",
-    ("i = block * BLOCK_SIZE", "i = block * 64"),
-)
-quantizes.edit(
-    "only whole blocks",
-    "You skip the last block unless it is full. It is quantized like the others.",
-    (
-        "    absmax = tl.max",
-        "    if (block + 1) * BLOCK_SIZE > n:\n        return\n    absmax = tl.max",
-    ),
-)
-quantizes.edit(
-    "the root of the sum of squares",
-    "Your absmax is the length of the block as a vector, the root of the sum of squares. It should "
-    "be the largest absolute value.",
-    (
-        "tl.max(tl.maximum(tl.abs(even), tl.abs(odd)), axis=0)",
-        "tl.sqrt(tl.sum(even * even + odd * odd, axis=0))",
-    ),
-)
-quantizes.edit(
-    "a block of zeros gets code 8",
-    "In a block of zeros your codes are 8, a level above 0. Level 7 is 0.",
-    (
-        "packed = even_code * 16 + odd_code",
-        "packed = tl.where(absmax > 0, even_code * 16 + odd_code, 136)",
-    ),
-)
-quantizes.edit(
-    "equal steps",
-    "You round to 16 equal steps and never look at the thresholds.",
-    (
-        "packed = even_code * 16 + odd_code",
-        "packed = ((even * inverse + 1) * 7.5).to(tl.int32) * 16\n"
-        "    packed += ((odd * inverse + 1) * 7.5).to(tl.int32)",
-    ),
-)
-quantizes.edit(
-    "thresholds above",
-    "You count the thresholds above the number, so the codes run backwards.",
-    ("even * inverse > threshold", "even * inverse < threshold"),
-    ("odd * inverse > threshold", "odd * inverse < threshold"),
-)
-quantizes.edit(
-    "compared in half precision",
-    "You round x / absmax to fp16 before you compare: a number near a threshold changes sides.",
-    ("even * inverse > threshold", "(even * inverse).to(tl.float16).to(tl.float32) > threshold"),
-    ("odd * inverse > threshold", "(odd * inverse).to(tl.float16).to(tl.float32) > threshold"),
-)
-quantizes.edit(
     "the sign is not dropped",
     "Your absmax is the largest number of the block, not the largest absolute value.",
     ("tl.maximum(tl.abs(even), tl.abs(odd))", "tl.maximum(even, odd)"),
@@ -678,3 +595,88 @@ def quantize_kernel(x_ptr, thresholds_ptr, codes_ptr, absmax_ptr, n, BLOCK_SIZE:
         high += (even * inverse > threshold).to(tl.int32)
         low += (odd * inverse > threshold).to(tl.int32)
     tl.store(codes_ptr + i // 2, (high * 16 + low).to(tl.uint8), mask=i < n)
+
+
+quantizes.edit(
+    "the safe absmax is stored",
+    "You store what you divide by, which is 1 in a block of zeros. The absmax is 0 there.",
+    (
+        "tl.store(absmax_ptr + block, absmax)",
+        "tl.store(absmax_ptr + block, tl.where(absmax > 0, absmax, 1.0))",
+    ),
+)
+quantizes.edit(
+    "absmax is not stored",
+    "You never write absmax: store it at absmax_ptr + the number of the program.",
+    ("    tl.store(absmax_ptr + block, absmax)\n", ""),
+)
+quantizes.edit(
+    "all absmax at the first place",
+    "All your programs write their absmax to the first place. Program p writes to absmax_ptr + p.",
+    ("tl.store(absmax_ptr + block, absmax)", "tl.store(absmax_ptr, absmax)"),
+)
+quantizes.edit(
+    "the first threshold is left out",
+    "Your loop begins at threshold 1: each number above the first threshold gets a code too low.",
+    ("range(15)", "range(1, 15)"),
+)
+quantizes.edit(
+    "the codes BLOCK_SIZE bytes apart",
+    "The codes of your program p begin at byte p * BLOCK_SIZE. A block fills only BLOCK_SIZE // 2 "
+    "bytes.",
+    (
+        "codes_ptr + i // 2",
+        "codes_ptr + block * BLOCK_SIZE + tl.arange(0, BLOCK_SIZE // 2)",
+    ),
+)
+quantizes.edit(
+    "blocks of 64",
+    "Your program p begins at element p * 64 whatever BLOCK_SIZE is.",
+    ("i = block * BLOCK_SIZE", "i = block * 64"),
+)
+quantizes.edit(
+    "only whole blocks",
+    "You skip the last block unless it is full. It is quantized like the others.",
+    (
+        "    absmax = tl.max",
+        "    if (block + 1) * BLOCK_SIZE > n:\n        return\n    absmax = tl.max",
+    ),
+)
+quantizes.edit(
+    "the root of the sum of squares",
+    "Your absmax is the length of the block as a vector, the root of the sum of squares. It should "
+    "be the largest absolute value.",
+    (
+        "tl.max(tl.maximum(tl.abs(even), tl.abs(odd)), axis=0)",
+        "tl.sqrt(tl.sum(even * even + odd * odd, axis=0))",
+    ),
+)
+quantizes.edit(
+    "a block of zeros gets code 8",
+    "In a block of zeros your codes are 8, a level above 0. Level 7 is 0.",
+    (
+        "packed = even_code * 16 + odd_code",
+        "packed = tl.where(absmax > 0, even_code * 16 + odd_code, 136)",
+    ),
+)
+quantizes.edit(
+    "equal steps",
+    "You round to 16 equal steps and never look at the thresholds.",
+    (
+        "packed = even_code * 16 + odd_code",
+        "packed = ((even * inverse + 1) * 7.5).to(tl.int32) * 16\n"
+        "    packed += ((odd * inverse + 1) * 7.5).to(tl.int32)",
+    ),
+)
+quantizes.edit(
+    "thresholds above",
+    "You count the thresholds above the number, so the codes run backwards.",
+    ("even * inverse > threshold", "even * inverse < threshold"),
+    ("odd * inverse > threshold", "odd * inverse < threshold"),
+)
+quantizes.edit(
+    "compared in half precision",
+    "You round x / absmax to fp16 before you compare: a number near a threshold changes sides.",
+    ("even * inverse > threshold", "(even * inverse).to(tl.float16).to(tl.float32) > threshold"),
+    ("odd * inverse > threshold", "(odd * inverse).to(tl.float16).to(tl.float32) > threshold"),
+)

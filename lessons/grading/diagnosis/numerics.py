@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 REASONS = {
     "NaN": "0 / 0, infinity minus infinity or the logarithm of a negative number",
-    "infinity": "a division by 0, the logarithm of 0, or an exponential of a large number",
+    "infinity": "a division by 0, the logarithm of 0, or a number too large for its dtype",
 }
 # Between which relative errors an answer lies that was rounded to a dtype on the way.
 ERRORS = (("fp32", 1e-10, 1e-6), ("fp16", 1e-6, 2e-3), ("bf16", 4e-5, 1.5e-2))
