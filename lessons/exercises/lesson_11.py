@@ -176,6 +176,9 @@ def dequantize_cases(draw: Draw) -> Iterator[Case]:
     high.args[0].bitwise_or_(128)
     yield high
     yield dequantize_case(draw, 9, 3, "the map is not the library's", other_map(draw))
+    below = dequantize_case(draw, 10, 4, "some values are below 0")
+    below.args[2].copy_(torch.tensor(0.25))
+    yield below
     every = dequantize_case(draw, 256, 16)
     every.args[0].copy_(torch.tensor(draw.shuffled(range(256)), dtype=torch.uint8))
     yield every
@@ -241,7 +244,7 @@ def bits_cases(draw: Draw) -> Iterator[Case]:
 
 def bits_sample(draw: Draw) -> Case:
     """A random case of 11.3."""
-    block_size, nested = draw.integer(1, 1000), draw.integer(1, 500)
+    block_size, nested = draw.integer(1, 1000), draw.choice([1, draw.integer(2, 500)])
     return draw.choice([Case((block_size,)), Case((block_size, nested))])
 
 
@@ -360,6 +363,11 @@ def double_cases(draw: Draw) -> Iterator[Case]:
     yield double_case(draw, 75, 32, 2, 64, dtype=torch.bfloat16, note="out is in bf16")
     reverse = "the programs run in another order"
     yield double_case(draw, 110, 22, 3, note=reverse, order=[3, 1, 0, 2])
+    below = double_case(draw, 44, 6, 3, note="absmax is below 0")
+    below.args[1].copy_(draw.integers(0, 20, 8))  # the map's values are near -1
+    below.args[2].add_(1)
+    below.args[3].copy_(torch.tensor(0.1))
+    yield below
     every = double_case(draw, 128, 2, 16, 128, note="SIZE is above 64")
     every.args[0].copy_(reference.pack(every_code(draw)).repeat(4))
     every.args[1].copy_(torch.tensor(draw.shuffled(range(3, 256, 4)), dtype=torch.uint8))

@@ -56,7 +56,10 @@ def not_finite(experiment: Experiment) -> Iterator[Finding]:
         return
     kind = max(REASONS, key=found.count)
     n, of = found.count(kind), len(experiment.trials)
-    text = f"It gives {kind} in {n} of {of} inputs tried: {REASONS[kind]}."
+    reason = REASONS[kind]
+    if kind == "NaN" and experiment.task.triton:  # a kernel's outputs hold NaN before the launch
+        reason = "0 / 0, or read from an output, which holds NaN until it is written"
+    text = f"It gives {kind} in {n} of {of} inputs tried: {reason}."
     yield Finding("not finite", FORM + 2 if len(found) == len(kinds) else HINT + 8, text)
 
 
