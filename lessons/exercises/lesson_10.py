@@ -489,12 +489,12 @@ def quantize_cases(draw: Draw) -> Iterator[Case]:
     yield quantize_case(draw, weights(draw, 22, 16) / 8, 16, short)
     x = torch.cat([neighbours(nf4.THRESHOLDS), torch.tensor([-1.0, 0.5, 1.0])])
     yield quantize_case(draw, 4 * x, 64, tie)
-    x = weights(draw, 40, 16)
-    x[16:32] = 0
+    x = weights(draw, 26, 16)
+    x[:16] = 0
     yield quantize_case(draw, x, 16, zeros)
-    yield quantize_case(draw, weights(draw, 20, 8) * 1e-12, 8, tiny)
-    yield quantize_case(draw, weights(draw, 16, 8) * 1e12, 8, "all numbers are huge")
-    yield quantize_case(draw, -weights(draw, 18, 8).abs(), 8, "all numbers are negative")
+    yield quantize_case(draw, weights(draw, 12, 8) * 1e-12, 8, tiny)
+    yield quantize_case(draw, weights(draw, 8, 8) * 1e12, 8, "all numbers are huge")
+    yield quantize_case(draw, -weights(draw, 14, 8).abs(), 8, "all numbers are negative")
     reverse = "the programs run in another order"
     yield quantize_case(draw, weights(draw, 44, 16), 16, reverse, order=[1, 2, 0])
     every = clear_of_thresholds(nf4.LEVELS[every_code(draw).int()] * 3.7, 32)
@@ -504,7 +504,7 @@ def quantize_cases(draw: Draw) -> Iterator[Case]:
 
 def quantize_sample(draw: Draw) -> Case:
     """A random case of 10.7."""
-    block_size, n = draw.choice([8, 16, 32]), 2 * draw.integer(1, 10 * draw.size)
+    block_size, n = draw.choice([8, 16, 32]), 2 * draw.integer(1, 4 * draw.size)
     order = draw.shuffled(range(-(-n // block_size)))
     if draw.integer(0, 3) == 0:
         return odd_thresholds_case(draw, n, block_size, order=order)
