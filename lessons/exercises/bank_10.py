@@ -161,6 +161,57 @@ def derive_levels():
     return torch.cat([torch.linspace(-1, 0, 8), torch.linspace(0, 1, 9)[1:]])
 
 
+@levels.mistake(
+    "17 levels",
+    "You cut both sides of zero into 8 parts, which makes 17 levels with the 0. The left side has "
+    "7 parts, so that 4 bits are enough.",
+)
+def derive_levels():
+    from statistics import NormalDist
+
+    quantile = NormalDist().inv_cdf
+    right = [quantile(p) for p in torch.linspace(0.9677083, 0.5, 9)[:-1].tolist()]
+    values = torch.tensor(sorted([*right, 0.0, *[-value for value in right]]))
+    return values / values.max()
+
+
+@levels.mistake(
+    "15 levels",
+    "You cut both sides of zero into 7 parts, which makes 15 levels with the 0. The right side has "
+    "8 parts: 4 bits have 16 values.",
+)
+def derive_levels():
+    from statistics import NormalDist
+
+    quantile = NormalDist().inv_cdf
+    right = [quantile(p) for p in torch.linspace(0.9677083, 0.5, 8)[:-1].tolist()]
+    values = torch.tensor(sorted([*right, 0.0, *[-value for value in right]]))
+    return values / values.max()
+
+
+@levels.mistake(
+    "one of 16 equal steps is set to 0",
+    "You cut the whole area into 15 equal parts and set the level next to the middle to 0. NF4 "
+    "cuts each side of zero by itself, 7 parts on the left and 8 on the right.",
+)
+def derive_levels():
+    from statistics import NormalDist
+
+    o = 0.9677083
+    values = torch.tensor([NormalDist().inv_cdf(p) for p in torch.linspace(1 - o, o, 16).tolist()])
+    values[7] = 0
+    return values / values.max()
+
+
+@levels.mistake(
+    "16 equal steps without a 0",
+    "Your levels are 16 equal steps from -1 to 1, and none of them is 0. NF4's are quantiles of a "
+    "normal distribution, dense near 0.",
+)
+def derive_levels():
+    return torch.linspace(-1, 1, 16)
+
+
 # 10.2 block_absmax
 
 absmaxes = Bank()
@@ -305,6 +356,43 @@ def block_absmax(x, block_size):
     return torch.stack([part[part.abs().argmax()] for part in x.split(block_size)])
 
 
+@absmaxes.mistake(
+    "blocks overlap",
+    "Your blocks reach one number too far: the first number of the next block counts in both.",
+)
+def block_absmax(x, block_size):
+    starts = range(0, len(x), block_size)
+    return torch.stack([x[start : start + block_size + 1].abs().max() for start in starts])
+
+
+@absmaxes.mistake(
+    "the filling comes first",
+    "You fill up in front, so that the first block is the short one and all others are shifted.",
+)
+def block_absmax(x, block_size):
+    x = F.pad(x, (-len(x) % block_size, 0))
+    return x.view(-1, block_size).abs().amax(dim=1)
+
+
+@absmaxes.mistake(
+    "blocks of about the same size",
+    "You cut x into as many parts as there are blocks, all of about the same size (chunk). A block "
+    "has block_size numbers, and only the last may be shorter.",
+)
+def block_absmax(x, block_size):
+    parts = x.chunk(math.ceil(len(x) / block_size))
+    return torch.stack([part.abs().max() for part in parts])
+
+
+@absmaxes.mistake(
+    "zero becomes a small number",
+    "You keep absmax away from 0 by a smallest value. A block of zeros has absmax 0; whoever "
+    "divides by it takes care of that.",
+)
+def block_absmax(x, block_size):
+    return torch.stack([part.abs().max() for part in x.split(block_size)]).clamp(min=1e-8)
+
+
 # 10.3 encode
 
 encodes = Bank()
@@ -425,6 +513,15 @@ def encode(y, thresholds):
 )
 def encode(y, thresholds):
     return (y.half()[..., None] > thresholds.half()).sum(-1).to(torch.uint8)
+
+
+@encodes.mistake(
+    "compared in fp32",
+    "You round fp64 to fp32 before you compare, so that a number very near to a threshold changes "
+    "sides.",
+)
+def encode(y, thresholds):
+    return (y.float()[..., None] > thresholds.float()).sum(dim=-1).to(torch.uint8)
 
 
 # 10.4 pack
@@ -564,6 +661,16 @@ def pack(codes):
     return padded[0::2] | padded[1::2]
 
 
+@packs.mistake(
+    "filled with the last code",
+    "You fill an odd end with its last code once more. It is code 7, the level 0.",
+)
+def pack(codes):
+    if len(codes) % 2:
+        codes = torch.cat([codes, codes[-1:]])
+    return codes[::2] * 16 + codes[1::2]
+
+
 # 10.5 unpack
 
 unpacks = Bank()
@@ -666,3 +773,30 @@ def unpack(packed, n):
     low = packed & 15
     packed >>= 4
     return torch.stack([packed, low], dim=1).flatten()[:n]
+
+
+@unpacks.mistake(
+    "the shift keeps the sign",
+    "You shift bytes that have a sign: from 128 on ones come in from the left, and the code of the "
+    "high half is 240 too large. Shift the uint8 itself.",
+)
+def unpack(packed, n):
+    signed = packed.view(torch.int8)
+    return torch.stack([signed >> 4, signed & 15], dim=1).flatten()[:n].view(torch.uint8)
+
+
+@unpacks.mistake(
+    "shifted by 3",
+    "You shift the high half by 3 bits. A half byte has 4.",
+)
+def unpack(packed, n):
+    return torch.stack([packed >> 3, packed & 15], dim=1).flatten()[:n]
+
+
+@unpacks.mistake(
+    "a last 7 is taken for a filling",
+    "You drop a last code of 7 whether it fills up or not. n says how many codes there are.",
+)
+def unpack(packed, n):
+    codes = torch.stack([packed >> 4, packed & 15], dim=1).flatten()
+    return codes[:-1] if codes[-1] == 7 else codes

@@ -174,6 +174,100 @@ dequantizes.edit(
         "tl.program_id(0) + tl.num_programs(0) * tl.arange(0, SIZE)",
     ),
 )
+dequantizes.edit(
+    "scales counted within the program",
+    "You count a program's blocks from tl.program_id(0) * (SIZE // BLOCK_SIZE) on. That is right "
+    "only where BLOCK_SIZE divides SIZE: element i is in block i // BLOCK_SIZE.",
+    (
+        "absmax_ptr + i // BLOCK_SIZE",
+        "absmax_ptr + tl.program_id(0) * (SIZE // BLOCK_SIZE) + tl.arange(0, SIZE) // BLOCK_SIZE",
+    ),
+)
+dequantizes.edit(
+    "blocks of SIZE",
+    "You divide i by SIZE to find its scale, as if a program were a block. The scale of element i "
+    "is number i // BLOCK_SIZE.",
+    ("absmax_ptr + i // BLOCK_SIZE", "absmax_ptr + i // SIZE"),
+)
+dequantizes.edit(
+    "blocks of 64",
+    "You count 64 elements a block whatever BLOCK_SIZE is.",
+    ("absmax_ptr + i // BLOCK_SIZE", "absmax_ptr + i // 64"),
+)
+dequantizes.edit(
+    "bytes read with a sign",
+    "Your bytes have a sign, so that the shift of one from 128 on keeps it: the code is negative "
+    "and reads in front of the levels. Shift the uint8, or mask with 15 after the shift.",
+    ("byte >> 4", "byte.to(tl.int8) >> 4"),
+)
+dequantizes.edit(
+    "the byte of an odd end is not read",
+    "Your mask of the codes lets n // 2 bytes through. There are (n + 1) // 2: where n is odd, the "
+    "last byte holds one code more.",
+    ("codes_ptr + i // 2, mask=i < n", "codes_ptr + i // 2, mask=i // 2 < n // 2"),
+)
+dequantizes.edit(
+    "codes masked by the number of elements",
+    "You compare the number of the byte with n, but there are only half as many bytes as elements: "
+    "mask the load with i < n.",
+    ("codes_ptr + i // 2, mask=i < n", "codes_ptr + i // 2, mask=i // 2 < n"),
+)
+dequantizes.edit(
+    "the scale of a short last block is masked out",
+    "Your mask of absmax counts whole blocks, n // BLOCK_SIZE, so that a short last block gets the "
+    "scale 0.",
+    (
+        "absmax_ptr + i // BLOCK_SIZE, mask=i < n",
+        "absmax_ptr + i // BLOCK_SIZE, mask=i // BLOCK_SIZE < n // BLOCK_SIZE",
+    ),
+)
+dequantizes.edit(
+    "the level is rounded first",
+    "You round the level to out's dtype before you multiply. Multiply in fp32, and let the store "
+    "round once.",
+    ("level * scale, ", "level.to(out_ptr.dtype.element_ty).to(tl.float32) * scale, "),
+)
+dequantizes.edit(
+    "the product is always in fp16",
+    "You round to fp16 whatever the dtype of out is.",
+    ("level * scale, ", "(level * scale).to(tl.float16), "),
+)
+dequantizes.edit(
+    "the product is always in bf16",
+    "You round to bf16 whatever the dtype of out is.",
+    ("level * scale, ", "(level * scale).to(tl.bfloat16), "),
+)
+dequantizes.edit(
+    "half of the elements are written",
+    "Each of your programs writes the first SIZE // 2 of its elements and not the others.",
+    ("scale, mask=i < n", "scale, mask=(i < n) & (tl.arange(0, SIZE) < SIZE // 2)"),
+)
+dequantizes.edit(
+    "programs half as far apart",
+    "Your program p begins at p * SIZE // 2. That is the number of its first byte; its first "
+    "element is p * SIZE.",
+    ("tl.program_id(0) * SIZE", "tl.program_id(0) * (SIZE // 2)"),
+)
+dequantizes.edit(
+    "programs are clamped to the last",
+    "Programs beyond the last that is needed do its work again. They have none: their elements "
+    "are not below n.",
+    ("tl.program_id(0) * SIZE", "tl.minimum(tl.program_id(0), (n - 1) // SIZE) * SIZE"),
+)
+dequantizes.edit(
+    "added to what is there",
+    "You add to what out holds. It holds nothing yet (here NaN, on a GPU whatever was there "
+    "before): write it with tl.store.",
+    (
+        "tl.store(out_ptr + i, level * scale, mask=i < n)",
+        "tl.atomic_add(out_ptr + i, level * scale, mask=i < n)",
+    ),
+)
+dequantizes.edit(
+    "nothing is stored",
+    "You return the values, but nobody gets them: a kernel writes to out_ptr with tl.store.",
+    ("tl.store(out_ptr + i, level * scale, mask=i < n)", "return level * scale"),
+)
 
 
 @dequantizes.mistake(
@@ -501,3 +595,88 @@ def quantize_kernel(x_ptr, thresholds_ptr, codes_ptr, absmax_ptr, n, BLOCK_SIZE:
         high += (even * inverse > threshold).to(tl.int32)
         low += (odd * inverse > threshold).to(tl.int32)
     tl.store(codes_ptr + i // 2, (high * 16 + low).to(tl.uint8), mask=i < n)
+
+
+quantizes.edit(
+    "the safe absmax is stored",
+    "You store what you divide by, which is 1 in a block of zeros. The absmax is 0 there.",
+    (
+        "tl.store(absmax_ptr + block, absmax)",
+        "tl.store(absmax_ptr + block, tl.where(absmax > 0, absmax, 1.0))",
+    ),
+)
+quantizes.edit(
+    "absmax is not stored",
+    "You never write absmax: store it at absmax_ptr + the number of the program.",
+    ("    tl.store(absmax_ptr + block, absmax)\n", ""),
+)
+quantizes.edit(
+    "all absmax at the first place",
+    "All your programs write their absmax to the first place. Program p writes to absmax_ptr + p.",
+    ("tl.store(absmax_ptr + block, absmax)", "tl.store(absmax_ptr, absmax)"),
+)
+quantizes.edit(
+    "the first threshold is left out",
+    "Your loop begins at threshold 1: each number above the first threshold gets a code too low.",
+    ("range(15)", "range(1, 15)"),
+)
+quantizes.edit(
+    "the codes BLOCK_SIZE bytes apart",
+    "The codes of your program p begin at byte p * BLOCK_SIZE. A block fills only BLOCK_SIZE // 2 "
+    "bytes.",
+    (
+        "codes_ptr + i // 2",
+        "codes_ptr + block * BLOCK_SIZE + tl.arange(0, BLOCK_SIZE // 2)",
+    ),
+)
+quantizes.edit(
+    "blocks of 64",
+    "Your program p begins at element p * 64 whatever BLOCK_SIZE is.",
+    ("i = block * BLOCK_SIZE", "i = block * 64"),
+)
+quantizes.edit(
+    "only whole blocks",
+    "You skip the last block unless it is full. It is quantized like the others.",
+    (
+        "    absmax = tl.max",
+        "    if (block + 1) * BLOCK_SIZE > n:\n        return\n    absmax = tl.max",
+    ),
+)
+quantizes.edit(
+    "the root of the sum of squares",
+    "Your absmax is the length of the block as a vector, the root of the sum of squares. It should "
+    "be the largest absolute value.",
+    (
+        "tl.max(tl.maximum(tl.abs(even), tl.abs(odd)), axis=0)",
+        "tl.sqrt(tl.sum(even * even + odd * odd, axis=0))",
+    ),
+)
+quantizes.edit(
+    "a block of zeros gets code 8",
+    "In a block of zeros your codes are 8, a level above 0. Level 7 is 0.",
+    (
+        "packed = even_code * 16 + odd_code",
+        "packed = tl.where(absmax > 0, even_code * 16 + odd_code, 136)",
+    ),
+)
+quantizes.edit(
+    "equal steps",
+    "You round to 16 equal steps and never look at the thresholds.",
+    (
+        "packed = even_code * 16 + odd_code",
+        "packed = ((even * inverse + 1) * 7.5).to(tl.int32) * 16\n"
+        "    packed += ((odd * inverse + 1) * 7.5).to(tl.int32)",
+    ),
+)
+quantizes.edit(
+    "thresholds above",
+    "You count the thresholds above the number, so the codes run backwards.",
+    ("even * inverse > threshold", "even * inverse < threshold"),
+    ("odd * inverse > threshold", "odd * inverse < threshold"),
+)
+quantizes.edit(
+    "compared in half precision",
+    "You round x / absmax to fp16 before you compare: a number near a threshold changes sides.",
+    ("even * inverse > threshold", "(even * inverse).to(tl.float16).to(tl.float32) > threshold"),
+    ("odd * inverse > threshold", "(odd * inverse).to(tl.float16).to(tl.float32) > threshold"),
+)

@@ -192,6 +192,68 @@ doubles.edit(
         "absmax.to(out_ptr.dtype.element_ty),",
     ),
 )
+doubles.edit(
+    "blocks of 64",
+    "You count 64 elements a block whatever BLOCK_SIZE is.",
+    ("i // BLOCK_SIZE", "i // 64"),
+)
+doubles.edit(
+    "the offset is subtracted",
+    "You subtract the offset. It is the mean that was taken off, so it is added again.",
+    (" * nested + offset", " * nested - offset"),
+)
+doubles.edit(
+    "an offset for each block",
+    "You read an offset for each block, past the only one there is: load absmax_offset_ptr itself.",
+    ("tl.load(absmax_offset_ptr)", "tl.load(absmax_offset_ptr + block, mask=mask, other=0.0)"),
+)
+doubles.edit(
+    "second scales loaded without a mask",
+    "Your last program reads past the end of absmax_scale: mask the load.",
+    ("NESTED_BLOCK_SIZE, mask=mask, other=0.0", "NESTED_BLOCK_SIZE"),
+)
+doubles.edit(
+    "codes loaded without a mask",
+    "Your last program reads past the end of the codes: mask the load with i < n.",
+    ("codes_ptr + i // 2, mask=mask, other=0", "codes_ptr + i // 2"),
+)
+doubles.edit(
+    "one element too many",
+    "Your mask lets element n through. The last element is n - 1.",
+    ("mask = i < n", "mask = i <= n"),
+)
+doubles.edit(
+    "the last element of an odd n is left out",
+    "Your mask ends at an even number, so that where n is odd nobody writes the last element.",
+    ("* absmax, mask=mask", "* absmax, mask=i < n // 2 * 2"),
+)
+doubles.edit(
+    "scales counted within the program",
+    "You count a program's blocks from tl.program_id(0) * (SIZE // BLOCK_SIZE) on. That is right "
+    "only where BLOCK_SIZE divides SIZE: element i is in block i // BLOCK_SIZE.",
+    (
+        "block = i // BLOCK_SIZE",
+        "block = tl.program_id(0) * (SIZE // BLOCK_SIZE) + tl.arange(0, SIZE) // BLOCK_SIZE",
+    ),
+)
+doubles.edit(
+    "second scales in turn",
+    "You take the second scales in turn, block % NESTED_BLOCK_SIZE. Neighbours share one: divide.",
+    ("block // NESTED_BLOCK_SIZE", "block % NESTED_BLOCK_SIZE"),
+)
+doubles.edit(
+    "absmax is always in bf16",
+    "You round absmax to bf16. It is computed in fp32, and only the store rounds.",
+    ("* nested + offset", "* nested + offset\n    absmax = absmax.to(tl.bfloat16).to(tl.float32)"),
+)
+doubles.edit(
+    "the product is always in bf16",
+    "You round to bf16 whatever the dtype of out is.",
+    (
+        "tl.load(levels_ptr + code) * absmax,",
+        "(tl.load(levels_ptr + code) * absmax).to(tl.bfloat16),",
+    ),
+)
 
 
 @doubles.mistake(

@@ -233,6 +233,44 @@ class FrozenLinear(torch.autograd.Function):
         return grad @ FrozenLinear.weights[ctx.key], grad_bias, None, None
 
 
+@frozen.mistake(
+    "the codes of the last call",
+    "You keep codes and dequantize outside of ctx, so that a second layer takes their place before "
+    "the first one's backward pass. Each call has a ctx of its own: keep them there.",
+)
+class FrozenLinear(torch.autograd.Function):
+    last = None
+
+    @staticmethod
+    def forward(ctx, x, bias, codes, dequantize):
+        FrozenLinear.last = codes, dequantize
+        return F.linear(x, dequantize(codes), bias)
+
+    @staticmethod
+    def backward(ctx, grad):
+        codes, dequantize = FrozenLinear.last
+        grad_bias = grad.flatten(0, -2).sum(0) if ctx.needs_input_grad[1] else None
+        return grad @ dequantize(codes), grad_bias, None, None
+
+
+@frozen.mistake(
+    "no gradient of the bias where x needs none",
+    "Your backward returns nothing at all where x needs no gradient. The bias may need one still.",
+)
+class FrozenLinear(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x, bias, codes, dequantize):
+        ctx.codes, ctx.dequantize = codes, dequantize
+        return F.linear(x, dequantize(codes), bias)
+
+    @staticmethod
+    def backward(ctx, grad):
+        if not ctx.needs_input_grad[0]:
+            return None, None, None, None
+        grad_bias = grad.flatten(0, -2).sum(0) if ctx.needs_input_grad[1] else None
+        return grad @ ctx.dequantize(ctx.codes), grad_bias, None, None
+
+
 # 12.2 qlora_forward
 
 forwards = Bank()
@@ -312,6 +350,16 @@ def qlora_forward(x, codes, dequantize, lora_A, lora_B, alpha):
     return y + delta.type_as(x)
 
 
+forwards.edit(
+    "r over alpha",
+    "You scale by r / alpha. The scale is alpha / r.",
+    ("alpha / r *", "r / alpha *"),
+)
+forwards.edit(
+    "r is the number of outputs",
+    "You take B's number of rows for r: that is `out`. B is [out, r].",
+    ("r = lora_A.shape[0]", "r = lora_B.shape[0]"),
+)
 forwards.edit(
     "W is kept by autograd",
     "You multiply by W with autograd watching, and it keeps W for the gradient of x. FrozenLinear "
@@ -490,6 +538,17 @@ def training_bytes(n_frozen, frozen_bits, n_trained, trained_bits=32):
     )
 
 
+memory.edit(
+    "16 bits by default",
+    "Where trained_bits is not given you count 16 bits. Its default is 32.",
+    ("trained_bits=32", "trained_bits=16"),
+)
+memory.edit(
+    "whole bytes of a trained number",
+    "You cut trained_bits / 8 to whole bytes. Two numbers of 4 bits share one.",
+    ("weights = trained_bits / 8", "weights = trained_bits // 8"),
+    ("gradients = trained_bits / 8", "gradients = trained_bits // 8"),
+)
 memory.edit(
     "bits, not bytes",
     "You add up bits for the frozen weights. 8 bits are a byte.",

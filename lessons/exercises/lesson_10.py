@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from importlib.util import find_spec
 from typing import Any
 
@@ -70,6 +71,8 @@ def absmax_cases(draw: Draw) -> Iterator[Case]:
     x[64:] = 0
     yield Case((x, 64), note="a block is all zeros")
     yield Case((draw.normal(200) * 1e-3, 64), note=short)
+    rising = torch.tensor([0.5, -1.0, 1.5, -2.0, 2.5, -3.0, 3.5, -4.0])
+    yield Case((rising, 3), note="the numbers grow, so that a block's largest is its last")
 
 
 def absmax_sample(draw: Draw) -> Case:
@@ -157,6 +160,8 @@ def encode_cases(draw: Draw) -> Iterator[Case]:
         (draw.uniform(4, 15, low=-1.2, high=1.2), other), note="the thresholds are not NF4's"
     )
     yield Case((neighbours(other).view(5, 9), other), note=tie)
+    fine = own.double() + draw.uniform(15, low=1e-9, high=4e-9, dtype=torch.float64)
+    yield Case((neighbours(fine), fine), note="y is in fp64")
 
 
 def encode_sample(draw: Draw) -> Case:
@@ -258,6 +263,7 @@ def unpack_cases(draw: Draw) -> Iterator[Case]:
     yield Case((torch.tensor([0xC0], dtype=torch.uint8), 2))
     yield Case((torch.tensor([0xA7], dtype=torch.uint8), 1), note=odd)
     yield Case((torch.tensor([0x3E, 0x87], dtype=torch.uint8), 3), note=odd)
+    yield Case((torch.tensor([0xC7], dtype=torch.uint8), 2), note="the last code is 7 itself")
     yield Case((random_bytes(draw, 6), 6))
     yield Case((random_bytes(draw, 13), 13), note=odd)
     yield Case((torch.full((3,), 255, dtype=torch.uint8), 6), note="all codes are 15")
@@ -338,11 +344,20 @@ def dequantize_case(
     note: str = "",
     **kwargs: Any,
 ) -> Case:
-    """Returns a case of 10.6; absmax is positive, of another size for every block."""
+    """Returns a case of 10.6; absmax is positive, of another size for every block.
+
+    In fp16 it is exact: any order of two factors gives the same product, which is rounded once.
+    """
     absmax = draw.uniform(-(-n // block_size), low=0.1, high=3.0)
     out = torch.full((n,), torch.nan, dtype=dtype)
     args = random_bytes(draw, n), absmax, nf4.LEVELS, out, n, block_size, size
-    return Case(args, kwargs, note)
+    return Case(args, kwargs, note, exact=dtype is torch.float16)
+
+
+def with_other_levels(draw: Draw, case: Case, place: int = 2, low: float = -1) -> Case:
+    """Returns the case with random levels, ascending from low, for its argument of this number."""
+    levels = draw.uniform(case.args[place].numel(), low=low).sort().values
+    return replace(case, args=(*case.args[:place], levels, *case.args[place + 1 :]))
 
 
 def dequantize_cases(draw: Draw) -> Iterator[Case]:
@@ -357,6 +372,8 @@ def dequantize_cases(draw: Draw) -> Iterator[Case]:
     yield dequantize_case(draw, 100, 14, note="BLOCK_SIZE is no power of two")
     yield dequantize_case(draw, 34, 16, note=more, more_programs=2)
     yield dequantize_case(draw, 97, 10, 64, note=more, more_programs=1)
+    other = dequantize_case(draw, 50, 6, note="the levels are not NF4's")
+    yield with_other_levels(draw, other)
     yield dequantize_case(draw, 71, 6, dtype=torch.float16, note="out is in fp16")
     case = dequantize_case(draw, 64, 32, dtype=torch.float16, note="absmax is beyond fp16")
     case.args[0].copy_(torch.tensor([0x68, 0x59], dtype=torch.uint8).repeat(16))  # small levels
@@ -368,6 +385,7 @@ def dequantize_cases(draw: Draw) -> Iterator[Case]:
     every = dequantize_case(draw, 32, 8, 128, note="SIZE is above 64")
     every.args[0].copy_(reference.pack(every_code(draw)))
     yield every
+    yield dequantize_case(draw, 601, 2, 1024, note="there are more than 256 blocks")
 
 
 def dequantize_sample(draw: Draw) -> Case:
@@ -377,7 +395,8 @@ def dequantize_sample(draw: Draw) -> Case:
     size, more = draw.choice([32, 64, 128]), draw.integer(0, 1)
     order = draw.shuffled(range(-(-n // size) + more))
     kwargs: dict[str, Any] = {"more_programs": more, "order": order}
-    return dequantize_case(draw, n, block_size, size, dtype, **kwargs)
+    case = dequantize_case(draw, n, block_size, size, dtype, **kwargs)
+    return case if draw.integer(0, 2) else with_other_levels(draw, case)
 
 
 # 10.7 quantize_kernel
@@ -420,16 +439,22 @@ def quantize_kernel(x_ptr, thresholds_ptr, codes_ptr, absmax_ptr, n, BLOCK_SIZE:
 '''
 
 
-def clear_of_thresholds(x: Tensor, block_size: int) -> Tensor:
+def clear_of_thresholds(x: Tensor, block_size: int, thresholds: Tensor = nf4.THRESHOLDS) -> Tensor:
     """Returns x without numbers that x / absmax and x * (1 / absmax) might code differently."""
     x = x.clone()
     while True:
         absmax = reference.block_absmax(x.double(), block_size)
         y = reference.normalise(x.double(), absmax, block_size)
-        near = ((y[:, None] - nf4.THRESHOLDS.double()).abs() < 1e-5).any(dim=1)
+        near = ((y[:, None] - thresholds.double()).abs() < 1e-5).any(dim=1)
         if not near.any():
             return x
         x[near] *= 0.9
+
+
+def other_thresholds(draw: Draw) -> Tensor:
+    """Returns 15 thresholds that are not NF4's; 7 are below 0 as well, so that 0 has code 7."""
+    sides = -draw.uniform(7, low=0.02), draw.uniform(8, low=0.02)
+    return torch.cat(sides).sort().values
 
 
 def quantize_case(draw: Draw, x: Tensor, block_size: int, note: str = "", **kwargs: Any) -> Case:
@@ -439,11 +464,18 @@ def quantize_case(draw: Draw, x: Tensor, block_size: int, note: str = "", **kwar
     return Case((x, nf4.THRESHOLDS, codes, absmax, len(x), block_size), kwargs, note)
 
 
-def weights(draw: Draw, n: int, block_size: int) -> Tensor:
+def weights(draw: Draw, n: int, block_size: int, thresholds: Tensor = nf4.THRESHOLDS) -> Tensor:
     """Returns fp32 [n], each block of another size."""
     blocks = draw.uniform(-(-n // block_size), low=0.05, high=4.0)
     x = draw.normal(n) * blocks.repeat_interleave(block_size)[:n]
-    return clear_of_thresholds(x, block_size)
+    return clear_of_thresholds(x, block_size, thresholds)
+
+
+def odd_thresholds_case(draw: Draw, n: int, block_size: int, **kwargs: Any) -> Case:
+    """Returns a case of 10.7 whose thresholds are not NF4's."""
+    thresholds = other_thresholds(draw)
+    case = quantize_case(draw, weights(draw, n, block_size, thresholds), block_size, **kwargs)
+    return replace(case, args=(case.args[0], thresholds, *case.args[2:]))
 
 
 def quantize_cases(draw: Draw) -> Iterator[Case]:
@@ -457,25 +489,28 @@ def quantize_cases(draw: Draw) -> Iterator[Case]:
     yield quantize_case(draw, weights(draw, 22, 16) / 8, 16, short)
     x = torch.cat([neighbours(nf4.THRESHOLDS), torch.tensor([-1.0, 0.5, 1.0])])
     yield quantize_case(draw, 4 * x, 64, tie)
-    x = weights(draw, 40, 16)
-    x[16:32] = 0
+    x = weights(draw, 26, 16)
+    x[:16] = 0
     yield quantize_case(draw, x, 16, zeros)
-    yield quantize_case(draw, weights(draw, 20, 8) * 1e-12, 8, tiny)
-    yield quantize_case(draw, weights(draw, 16, 8) * 1e12, 8, "all numbers are huge")
-    yield quantize_case(draw, -weights(draw, 18, 8).abs(), 8, "all numbers are negative")
+    yield quantize_case(draw, weights(draw, 12, 8) * 1e-12, 8, tiny)
+    yield quantize_case(draw, weights(draw, 8, 8) * 1e12, 8, "all numbers are huge")
+    yield quantize_case(draw, -weights(draw, 14, 8).abs(), 8, "all numbers are negative")
     reverse = "the programs run in another order"
     yield quantize_case(draw, weights(draw, 44, 16), 16, reverse, order=[1, 2, 0])
     every = clear_of_thresholds(nf4.LEVELS[every_code(draw).int()] * 3.7, 32)
     yield quantize_case(draw, every, 32)
+    yield odd_thresholds_case(draw, 60, 32, note="the thresholds are not NF4's")
 
 
 def quantize_sample(draw: Draw) -> Case:
     """A random case of 10.7."""
-    block_size, n = draw.choice([8, 16, 32]), 2 * draw.integer(1, 10 * draw.size)
+    block_size, n = draw.choice([8, 16, 32]), 2 * draw.integer(1, 4 * draw.size)
+    order = draw.shuffled(range(-(-n // block_size)))
+    if draw.integer(0, 3) == 0:
+        return odd_thresholds_case(draw, n, block_size, order=order)
     x = weights(draw, n, block_size)
     if draw.integer(0, 3) == 0:
         x[:block_size] = 0
-    order = draw.shuffled(range(-(-n // block_size)))
     return quantize_case(draw, x, block_size, order=order)
 
 
@@ -507,6 +542,7 @@ DEQUANTIZE_KERNEL = Task(
     sample=dequantize_sample,
     bank=dequantizes,
     drive="dequantize_kernel",
+    outputs=("out_ptr",),
     compare=Close(per="element"),
     axes={"codes_ptr": "byte", "absmax_ptr": "block", "levels_ptr": "code", "->": "element"},
     triton=True,
@@ -536,6 +572,7 @@ QUANTIZE_KERNEL = Task(
     sample=quantize_sample,
     bank=quantizes,
     drive="quantize_kernel",
+    outputs=("codes_ptr", "absmax_ptr"),
     axes={"x_ptr": "element", "thresholds_ptr": "threshold"},
     triton=True,
     points=2,

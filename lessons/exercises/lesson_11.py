@@ -10,7 +10,7 @@ from torch import Tensor
 
 from kernels import nf4, reference
 from lessons.exercises import bank_11
-from lessons.exercises.lesson_10 import HAS_TRITON, every_code, random_bytes
+from lessons.exercises.lesson_10 import HAS_TRITON, every_code, random_bytes, with_other_levels
 from lessons.grading import kernel_drivers
 from lessons.grading.task import Bank, Case, Close, Draw, Task
 
@@ -28,7 +28,7 @@ def quantize_reference(
         code[j]  = the number of the value of dynamic_map that is nearest to centred[j] / scale[k]
 
     Args:
-        absmax: fp32 [b], the scales.
+        absmax: fp32 [b], the scales; in no nested block are all of them the mean.
         block_size: scales in a nested block; the last may be short.
         dynamic_map: fp32 [256], from -1 to 1, ascending.
 
@@ -176,6 +176,9 @@ def dequantize_cases(draw: Draw) -> Iterator[Case]:
     high.args[0].bitwise_or_(128)
     yield high
     yield dequantize_case(draw, 9, 3, "the map is not the library's", other_map(draw))
+    below = dequantize_case(draw, 10, 4, "some values are below 0")
+    below.args[2].copy_(torch.tensor(0.25))
+    yield below
     every = dequantize_case(draw, 256, 16)
     every.args[0].copy_(torch.tensor(draw.shuffled(range(256)), dtype=torch.uint8))
     yield every
@@ -230,6 +233,7 @@ def bits_cases(draw: Draw) -> Iterator[Case]:
     yield Case((32,))
     yield Case((128,), {"nested_block_size": None})
     yield Case((96, 40), note=double)
+    yield Case((64, 1), note="a nested block is a single scale")
     yield Case((4096,), {"nested_block_size": 64}, note=double)
     yield Case((50,))
     yield Case((33, 7), note=double)
@@ -239,7 +243,7 @@ def bits_cases(draw: Draw) -> Iterator[Case]:
 
 def bits_sample(draw: Draw) -> Case:
     """A random case of 11.3."""
-    block_size, nested = draw.integer(1, 1000), draw.integer(1, 500)
+    block_size, nested = draw.integer(1, 1000), draw.choice([1, draw.integer(2, 500)])
     return draw.choice([Case((block_size,)), Case((block_size, nested))])
 
 
@@ -346,6 +350,9 @@ def double_cases(draw: Draw) -> Iterator[Case]:
     yield double_case(draw, 40, 4, 1, note="a nested block is a single block")
     yield double_case(draw, 34, 16, 2, note=more, more_programs=2)
     yield double_case(draw, 97, 10, 4, 64, note=more, more_programs=1)
+    other = "levels and map are not NF4's"
+    case = with_other_levels(draw, double_case(draw, 50, 6, 4, note=other), place=4)
+    yield with_other_levels(draw, case, place=5, low=0)  # absmax stays positive
     yield double_case(draw, 71, 6, 4, dtype=torch.float16, note="out is in fp16")
     case = double_case(draw, 64, 32, 2, dtype=torch.float16, note="absmax is beyond fp16")
     case.args[0].copy_(torch.tensor([0x68, 0x59], dtype=torch.uint8).repeat(16))  # small levels
@@ -355,6 +362,11 @@ def double_cases(draw: Draw) -> Iterator[Case]:
     yield double_case(draw, 75, 32, 2, 64, dtype=torch.bfloat16, note="out is in bf16")
     reverse = "the programs run in another order"
     yield double_case(draw, 110, 22, 3, note=reverse, order=[3, 1, 0, 2])
+    below = double_case(draw, 44, 6, 3, note="absmax is below 0")
+    below.args[1].copy_(draw.integers(0, 20, 8))  # the map's values are near -1
+    below.args[2].add_(1)
+    below.args[3].copy_(torch.tensor(0.1))
+    yield below
     every = double_case(draw, 128, 2, 16, 128, note="SIZE is above 64")
     every.args[0].copy_(reference.pack(every_code(draw)).repeat(4))
     every.args[1].copy_(torch.tensor(draw.shuffled(range(3, 256, 4)), dtype=torch.uint8))
@@ -372,7 +384,8 @@ def double_sample(draw: Draw) -> Case:
     size, more = draw.choice([32, 64]), draw.integer(0, 1)
     order = draw.shuffled(range(-(-n // size) + more))
     kwargs: dict[str, Any] = {"more_programs": more, "order": order}
-    return double_case(draw, n, block_size, nested, size, dtype, **kwargs)
+    case = double_case(draw, n, block_size, nested, size, dtype, **kwargs)
+    return case if draw.integer(0, 2) else with_other_levels(draw, case, 5, low=0)
 
 
 doubles = Bank()
@@ -406,6 +419,7 @@ DOUBLE_DEQUANTIZE_KERNEL = Task(
     sample=double_sample,
     bank=doubles,
     drive="double_dequantize_kernel",
+    outputs=("out_ptr",),
     compare=Close(per="element"),
     axes={"codes_ptr": "byte", "absmax_codes_ptr": "block", "absmax_scale_ptr": "nested block"}
     | {"levels_ptr": "code", "map_ptr": "code", "->": "element"},

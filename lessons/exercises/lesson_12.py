@@ -295,6 +295,7 @@ def bytes_cases(draw: Draw) -> Iterator[Case]:
     yield Case((999, 4.127, 70), note="frozen_bits is not a whole number")
     yield Case((640, 16, 333, 16), note="trained_bits is 16")
     yield Case((0, 32, 101, 16), note="trained_bits is 16")
+    yield Case((100, 4, 31, 4), note="trained_bits is 4")
     yield Case((77, 8, 51), {"trained_bits": 64}, note="trained_bits is 64")
     yield Case((7_000_000_000, 4.127, 160_000_000, 32), note="the model is large")
 

@@ -264,8 +264,18 @@ def tensors_in(value: Any, depth: int = 4) -> Iterator[torch.Tensor]:
             cells = value.__closure__ or ()
             value = [cell.cell_contents for cell in cells if cell != CellType()]  # not empty ones
         if isinstance(value, (list, tuple)):
+            if holds_floats(value):
+                yield torch.tensor(value)
+                return
             for item in value:
                 yield from tensors_in(item, depth - 1)
+
+
+def holds_floats(value: list | tuple) -> bool:
+    """Tells whether a list is a vector or a matrix of floats, as tolist makes it."""
+    rows = value if all(isinstance(row, (list, tuple)) for row in value) else [value]
+    lengths = {len(row) for row in rows}
+    return len(lengths) == 1 and 0 not in lengths and all(type(x) is float for r in rows for x in r)
 
 
 def is_copy(tensor: torch.Tensor, of: torch.Tensor) -> bool:
@@ -323,9 +333,11 @@ def frozen_linear(f: Any, args: tuple, kwargs: dict) -> dict:
     if not (isinstance(y, torch.Tensor) and y.requires_grad):
         return answer | {"facts": {"gradients flow through the result": False}}
     weights_gone, x_gone, held = watched.gone(), expired(handed_memory), keeping.held(y)
+    f.apply(x, bias, codes.flip(0), watched)  # another layer, before this one's backward pass
     answer |= with_gradients(y, {"x": leaf} if bias is None else {"x": leaf, "bias": bias})
     answer["result"] = y.detach()
     del y
+    frozen = gradients_alone(f, (x, bias, codes, dequantize), answer["gradients"])
     answer["facts"] = {
         "W is not saved for the backward pass": "W" not in keeping.saved,
         "x is not saved for the backward pass": "x" not in keeping.saved,
@@ -334,8 +346,28 @@ def frozen_linear(f: Any, args: tuple, kwargs: dict) -> dict:
         "nothing keeps W between the two passes": weights_gone,
         "nothing keeps x between the two passes": x_gone,
         "nothing keeps W after the backward pass": watched.gone(),
+        **frozen,
     }
     return answer
+
+
+def gradients_alone(f: Any, args: tuple, both: dict[str, Any]) -> dict[str, bool]:
+    """Tells whether x and the bias have the same gradient where the other one needs none."""
+    x, bias, codes, dequantize = args
+    if bias is None:
+        return {}
+    facts = {}
+    for name in ("x", "bias"):
+        x_in, b = (
+            t.detach().clone().requires_grad_(n == name) for t, n in ((x, "x"), (bias, "bias"))
+        )
+        y = f.apply(x_in, b, codes, dequantize)
+        wanted = {name: x_in if name == "x" else b}
+        alone, want = with_gradients(y, wanted)["gradients"][name], both[name]
+        same = alone is not None and want is not None and torch.allclose(alone, want, rtol=1e-4)
+        other = "the bias" if name == "x" else "x"
+        facts[f"the gradient of {name} is the same where {other} needs none"] = same or want is None
+    return facts
 
 
 @few_objects()

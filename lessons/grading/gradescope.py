@@ -48,15 +48,19 @@ def results(
 
 
 def leaderboard(code: str, kernels: tuple[str, ...]) -> list[dict[str, Any]]:
-    """Returns an entry for each kernel that is right: the instructions an element costs."""
+    """Returns an entry for each kernel that is right: the instructions an element costs.
+
+    A loop that runs an unknown number of times has none.
+    """
     rows, _sentences = machine_code(code, kernels) if kernels else ({}, [])
     return [
         {
             "name": f"{name}: instructions an element ({ARCH})",
-            "value": round(made[0].instructions_per_element, 2),
+            "value": round(n, 2),
             "order": "asc",
         }
         for name, made in rows.items()
+        if (n := made[0].instructions_per_element) is not None
     ]
 
 

@@ -101,7 +101,7 @@ def _judge(task: Task, ask: Ask, seed: int, explained: bool) -> Verdict:
     if not explained:
         return verdict
     asked = [Asked(trial.case, trial.outcome, trial.wrong) for trial in trials]
-    known = recognise(task, asked, 2.0 if task.triton else 0.8)
+    known = recognise(task, asked, 3.0 if task.triton else 0.8)
     experiment = Experiment(
         task, ask, trials, seed, *((40, 2.5) if task.triton else (160, 1.1))
     )  # fmt: skip

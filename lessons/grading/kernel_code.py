@@ -12,10 +12,12 @@ from __future__ import annotations
 import ast
 import importlib.util
 import json
+import operator
 import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -25,6 +27,7 @@ from lessons.grading.needs import needed, used_names
 from lessons.grading.registry import tasks_of
 
 if TYPE_CHECKING:
+    from kernels.machine_code.assembly import Instruction
     from kernels.machine_code.variants import LaunchConfiguration
     from lessons.grading.check import Checked
 
@@ -42,7 +45,7 @@ SHAPES: dict[str, dict[str, Any]] = {
     "dequantize_kernel": {
         "signature": {"codes_ptr": "*u8", "absmax_ptr": "*fp32", "levels_ptr": "*fp32", **OUT},
         "constexprs": {"BLOCK_SIZE": BLOCK_SIZE, "SIZE": SIZE},
-        "num_warps": 4, "elements": SIZE, "turns": 16, "double_quant": False,
+        "num_warps": 4, "elements": SIZE, "double_quant": False,
         "beside": ("dequantize", "dequantize_fast"),
     },
     "quantize_kernel": {
@@ -51,7 +54,7 @@ SHAPES: dict[str, dict[str, Any]] = {
             "n": "i32",
         },
         "constexprs": {"BLOCK_SIZE": BLOCK_SIZE},
-        "num_warps": 1, "elements": BLOCK_SIZE, "turns": 15, "double_quant": False,
+        "num_warps": 1, "elements": BLOCK_SIZE, "double_quant": False,
         "beside": ("quantize", "quantize_fast"),
     },
     "double_dequantize_kernel": {
@@ -62,7 +65,7 @@ SHAPES: dict[str, dict[str, Any]] = {
         "constexprs": {
             "BLOCK_SIZE": BLOCK_SIZE, "NESTED_BLOCK_SIZE": NESTED_BLOCK_SIZE, "SIZE": SIZE,
         },
-        "num_warps": 4, "elements": SIZE, "turns": 16, "double_quant": True,
+        "num_warps": 4, "elements": SIZE, "double_quant": True,
         "beside": ("dequantize", "dequantize_fast"),
     },
 }  # fmt: skip
@@ -72,7 +75,7 @@ class Made(NamedTuple):
     """What was made of one kernel: the columns of kernels.machine_code that a learner can use."""
 
     kernel: str
-    instructions_per_element: float
+    instructions_per_element: float | None  # None: it loops, and only a run tells how often
     load_bytes: int
     store_bytes: int
     registers: int
@@ -107,6 +110,11 @@ def machine_code(
             texts[name] = kernel_text(code, name)
         except ValueError as error:
             sentences.append(f"No machine code of {name}: {error}.")
+            continue
+        sentences += [
+            f"{name} runs here, but on a GPU Triton refuses {old}: write {new}."
+            for old, new in loose_constants(code, name)
+        ]
     if not texts:
         return {}, sentences
     environment = {key: value for key, value in os.environ.items() if key != "TRITON_INTERPRET"}
@@ -127,14 +135,19 @@ def machine_code(
 def kernel_text(code: str, name: str) -> str:
     """Returns the kernel and the kernels and constants that it calls, and nothing else of a file.
 
+    Types that only say what a learner knows (n: int) are left out, and a constant that is not a
+    tl.constexpr becomes one.
+
     Raises:
         ValueError: it uses something that only running the file could tell.
     """
-    tree = ast.parse(code)
+    tree = without_types(ast.parse(code))
     kept: list[ast.stmt] = []
     for statement in needed(tree, name):
-        if is_kernel(statement) or is_constant(statement):
+        if is_kernel(statement):
             kept.append(statement)
+        elif is_constant(statement):
+            kept.append(as_constexpr(statement))
         elif ast.unparse(statement) not in HEAD:
             raise ValueError(
                 f"only functions under @triton.jit and constants are compiled, and it needs line "
@@ -144,6 +157,27 @@ def kernel_text(code: str, name: str) -> str:
     for statement in kept:
         check_statement(statement, known)
     return HEAD + "\n\n".join(map(ast.unparse, kept)) + "\n"
+
+
+def without_types(tree: ast.Module) -> ast.Module:
+    """Takes from every function under @triton.jit the types of arguments but tl.constexpr."""
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.FunctionDef):
+            continue
+        if [ast.unparse(decorator) for decorator in node.decorator_list] == ["triton.jit"]:
+            node.returns = None
+            for argument in (*node.args.args, *node.args.kwonlyargs):
+                if argument.annotation and ast.unparse(argument.annotation) != "tl.constexpr":
+                    argument.annotation = None
+    return tree
+
+
+def loose_constants(code: str, name: str) -> list[tuple[str, str]]:
+    """Returns the constants of a kernel that are none for Triton, and what each should be:
+    ("MASK = 15", "MASK = tl.constexpr(15)")."""
+    constants = [s for s in needed(without_types(ast.parse(code)), name) if is_constant(s)]
+    pairs = [(ast.unparse(s), ast.unparse(as_constexpr(s))) for s in constants]
+    return [(old, new) for old, new in pairs if old != new]
 
 
 def is_kernel(node: ast.stmt) -> bool:
@@ -167,10 +201,30 @@ def is_constant(statement: ast.stmt) -> bool:
         return False
     if isinstance(statement, ast.AnnAssign) and ast.unparse(statement.annotation) != "tl.constexpr":
         return False
-    value = statement.value
+    targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
+    return len(targets) == 1 and isinstance(targets[0], ast.Name) and is_number(statement.value)
+
+
+def is_number(value: ast.expr) -> bool:
+    """Tells whether an expression is 7, -7, or tl.constexpr of one."""
     if isinstance(value, ast.Call) and ast.unparse(value.func) == "tl.constexpr":
         (value,) = value.args if len(value.args) == 1 and not value.keywords else (value,)
+    if isinstance(value, ast.UnaryOp) and isinstance(value.op, ast.USub):
+        value = value.operand
     return isinstance(value, ast.Constant)
+
+
+def as_constexpr(statement: ast.stmt) -> ast.stmt:
+    """Returns NAME = tl.constexpr(7) for a constant however it is written.
+
+    Triton refuses all other names from outside of a kernel, and the interpreter does not.
+    """
+    assert isinstance(statement, (ast.Assign, ast.AnnAssign))
+    assert statement.value is not None
+    (target,) = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
+    value = ast.unparse(statement.value)
+    value = value if value.startswith("tl.constexpr(") else f"tl.constexpr({value})"
+    return ast.parse(f"{ast.unparse(target)} = {value}").body[0]
 
 
 def names_of(statement: ast.stmt) -> set[str]:
@@ -231,8 +285,129 @@ def launch(fn: Any, name: str) -> LaunchConfiguration:
     shape = SHAPES[name]
     return LaunchConfiguration(
         "yours", fn, shape["signature"], shape["constexprs"], shape["num_warps"], shape["elements"],
-        DTYPE, BLOCK_SIZE, shape["double_quant"], OPTIONS, turns=shape["turns"],
+        DTYPE, BLOCK_SIZE, shape["double_quant"], OPTIONS,
     )  # fmt: skip
+
+
+def measure_yours(text: str, name: str, arch: str) -> Made:
+    """Compiles a learner's kernel and returns its row.
+
+    The instructions of a loop count as often as the text says that it runs, where it does.
+    """
+    from kernels.machine_code.assembly import parse_sass
+    from kernels.machine_code.measure import compile_for, disassemble, read_nvidia
+
+    with tempfile.TemporaryDirectory() as folder:
+        configuration = launch(load_kernel(text, name, Path(folder)), name)
+        compiled = compile_for(configuration, arch)
+    read = read_nvidia(configuration, compiled)
+    n = executed(*parse_sass(disassemble(compiled.asm["cubin"])[0]), turns_of(text, name))
+    threads = 32 * configuration.num_warps
+    read["instructions_per_element"] = None if n is None else n * threads / configuration.elements
+    return Made(configuration.kernel, *(read[field] for field in Made._fields[1:]))
+
+
+def executed(
+    instructions: list[Instruction], labels: dict[str, int], turns: int | None
+) -> int | None:
+    """Counts the instructions that a thread executes; None if it loops and turns is None."""
+    from kernels.machine_code.assembly import longest_loop
+
+    n, once = len(instructions), instructions
+    while loop := longest_loop(once, labels):
+        if turns is None:
+            return None
+        n += (turns - 1) * len(loop)
+        inside = {instruction.address for instruction in loop}
+        once = [i for i in once if i.address not in inside]
+    return n
+
+
+def turns_of(text: str, name: str) -> int | None:
+    """Returns how often the loops of a kernel's text run, each of them as often as the others.
+
+    None: they differ, one is inside another, or the number is not a constant. Loops over
+    tl.static_range do not count, since none is left of them in the machine code.
+    """
+    tree = ast.parse(text)
+    common = known_numbers(tree, {})
+    found: set[int | None] = set()
+    for function in (node for node in tree.body if isinstance(node, ast.FunctionDef)):
+        given = SHAPES[name]["constexprs"] if function.name == name else {}
+        numbers = known_numbers(function, common | given)
+        for loop in (n for n in ast.walk(function) if isinstance(n, (ast.For, ast.While))):
+            is_unrolled = isinstance(loop, ast.For) and "static_range" in ast.unparse(loop.iter)
+            inner = [n for n in ast.walk(loop) if isinstance(n, (ast.For, ast.While))][1:]
+            if not is_unrolled:
+                found.add(None if inner else turns_of_loop(loop, numbers))
+    return found.pop() if len(found) == 1 else None
+
+
+def known_numbers(node: ast.AST, numbers: dict[str, int]) -> dict[str, int]:
+    """Returns the whole numbers that are known before a kernel runs, by name."""
+    numbers = dict(numbers)
+    stores = [n.id for n in ast.walk(node) if isinstance(n, ast.Name) and is_stored(n)]
+    for found in ast.walk(node):
+        if not isinstance(found, (ast.Assign, ast.AnnAssign)) or found.value is None:
+            continue
+        target = found.targets[0] if isinstance(found, ast.Assign) else found.target
+        value = whole_number(found.value, numbers)
+        if isinstance(target, ast.Name) and stores.count(target.id) == 1 and value is not None:
+            numbers[target.id] = value
+    return numbers
+
+
+def is_stored(name: ast.Name) -> bool:
+    """Tells whether a name is given a value here."""
+    return isinstance(name.ctx, ast.Store)
+
+
+def whole_number(node: ast.expr, numbers: dict[str, int]) -> int | None:
+    """Returns the value of an expression of known whole numbers, or None."""
+    if isinstance(node, ast.Constant):
+        return node.value if type(node.value) is int else None
+    if isinstance(node, ast.Name):
+        return numbers.get(node.id)
+    if isinstance(node, ast.Call) and ast.unparse(node.func) == "tl.constexpr" and node.args:
+        return whole_number(node.args[0], numbers)
+    if not isinstance(node, ast.BinOp) or type(node.op) not in OPERATORS:
+        return None
+    left, right = whole_number(node.left, numbers), whole_number(node.right, numbers)
+    if left is None or right is None or (right == 0 and isinstance(node.op, ast.FloorDiv)):
+        return None
+    return OPERATORS[type(node.op)](left, right)
+
+
+OPERATORS: dict[type[ast.operator], Callable[[int, int], int]] = {
+    ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul,
+    ast.FloorDiv: operator.floordiv,
+}  # fmt: skip
+
+
+def turns_of_loop(loop: ast.For | ast.While, numbers: dict[str, int]) -> int | None:
+    """Returns how often a loop over range or tl.range runs; None if only a run tells."""
+    if isinstance(loop, ast.While) or not isinstance(loop.iter, ast.Call):
+        return None
+    if ast.unparse(loop.iter.func) not in ("range", "tl.range"):
+        return None
+    ends = [whole_number(argument, numbers) for argument in loop.iter.args]
+    known = [end for end in ends if end is not None]
+    if len(known) < len(ends) or not 1 <= len(known) <= 3 or known[2:] == [0]:
+        return None
+    return len(range(*known))
+
+
+def reason_of(error: BaseException) -> str:
+    """Returns in one line why a kernel does not compile.
+
+    Triton reports an error once for each call on the way, the reason in the innermost, below the
+    line of the kernel and a caret.
+    """
+    while error.__cause__ is not None:
+        error = error.__cause__
+    lines = [line.strip() for line in str(error).splitlines()]
+    lines = [line for line in lines if line.strip("^ ")]
+    return lines[-1] if lines else type(error).__name__
 
 
 def load_kernel(text: str, name: str, folder: Path) -> Any:
@@ -265,13 +440,15 @@ def main(arch: str) -> None:
     found: dict[str, Any] = {"rows": {}, "sentences": []}
     for name, text in json.load(sys.stdin).items():
         try:
-            with tempfile.TemporaryDirectory() as folder:
-                check_language(text)
-                rows = [measure(launch(load_kernel(text, name, Path(folder)), name), arch)]
+            check_language(text)
+            yours = measure_yours(text, name, arch)
         except Exception as error:  # whatever Triton raises for what it cannot compile
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[-1]
+            reason = reason_of(error)
             found["sentences"].append(f"{name} does not compile for {arch}: {reason}")
             continue
+        if yours.instructions_per_element is None:
+            found["sentences"].append(f"{name} loops, and its text does not say how often.")
+        rows: list[Any] = [yours]
         nested = NESTED_BLOCK_SIZE if SHAPES[name]["double_quant"] else None
         for kernel in SHAPES[name]["beside"]:
             dtype = "fp32" if kernel.startswith("quantize") else DTYPE

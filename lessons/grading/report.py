@@ -197,7 +197,7 @@ class Report:
         rows = [
             (
                 kernel.kernel,
-                f"{kernel.instructions_per_element:.1f}",
+                "-" if (n := kernel.instructions_per_element) is None else f"{n:.1f}",
                 f"{kernel.load_bytes} bytes",
                 f"{kernel.store_bytes} bytes",
                 str(kernel.registers),

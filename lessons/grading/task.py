@@ -286,6 +286,7 @@ class Task:
         view: turns an answer into what is compared, on both sides (softmax of logits).
         same_dtype: whether the dtype of the result is judged.
         changes: names of arguments that the task changes in place.
+        outputs: names of arguments that only take the answer, as a kernel's out_ptr.
         axes: what the dimensions of arguments and of the result ("->") are called, for the
             messages: {"x": "batch token number", "->": "batch head token number"}.
         forbidden: shortcuts, by their names in shortcuts.py.
@@ -310,6 +311,7 @@ class Task:
     view: Callable[[Any], Any] | None = None
     same_dtype: bool = True
     changes: tuple[str, ...] = ()
+    outputs: tuple[str, ...] = ()
     axes: dict[str, str] = field(default_factory=dict)
     forbidden: tuple[str, ...] = ()
     triton: bool = False

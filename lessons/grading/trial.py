@@ -61,8 +61,8 @@ class Trial:
 
     @cached_property
     def slots(self) -> list[Slot]:
-        """Returns the arguments."""
-        return slots(self.task, self.case)
+        """Returns the arguments, without those that only take the answer."""
+        return [s for s in slots(self.task, self.case) if s.name not in self.task.outputs]
 
     @cached_property
     def whole_slots(self) -> list[Slot]:

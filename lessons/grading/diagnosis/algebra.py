@@ -100,7 +100,7 @@ def changed_cases(
     for trial in trials:
         slot = next((s for s in trial.slots if s.name == name), None)
         changed = None if slot is None else law.change(slot.value)
-        if slot is None or changed is None:
+        if slot is None or changed is None or loses_order(slot.value, changed):
             continue
         case = slot.put(changed)
         want = experiment.want(case)
@@ -109,6 +109,13 @@ def changed_cases(
         if differs(experiment, changed, slot.value):
             found.append((trial, case))
     yield from found
+
+
+def loses_order(x: Any, changed: Any) -> bool:
+    """Tells whether x ascends and the changed x does not: an ascending list may have to be one."""
+    if not isinstance(x, torch.Tensor) or x.dim() != 1 or x.numel() < 3:
+        return False
+    return bool((x.diff() >= 0).all()) and not bool((changed.diff() >= 0).all())
 
 
 def breaks(experiment: Experiment, law: Law, trial: Trial, case: Any) -> bool:

@@ -56,7 +56,7 @@ def diagnose(experiment: Experiment) -> list[Finding]:
     said = choose(experiment, found, fresh)
     if not said or said[0].rank < TERM - 3:
         experiment.give_time(TESTING)
-        found = [*said, *by_parts(experiment)]
+        found = [*said, *results(experiment, by_parts)]
         experiment.give_time(TESTING)
         said = choose(experiment, found, fresh)
     return said

@@ -124,6 +124,8 @@ def factors(experiment: Experiment) -> Iterator[Finding]:
             yield Finding("unnamed factor", HINT + 15, text, holds)
         elif known.constant and alike(known.values[0], -1, 1e-3):
             yield Finding("sign", EXACT + 5, f"{who} has the wrong sign.", holds)
+        elif known.constant and alike(known.values[0], 1, 1e-3):
+            continue  # it is not wrong by a factor but by rounding
         elif known.constant:
             text = f"{who} is {times(known.values[0])}, whatever the input"
             text += f": {known.name}." if known.name[0].isalpha() or "/" in known.name else "."

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from lessons.grading.diagnosis.finding import FALLBACK, HINT, Finding, family
+from lessons.grading.diagnosis.finding import EXACT, FALLBACK, HINT, TERM, Finding, family
 from lessons.grading.diagnosis.series import all_series
 from lessons.grading.diagnosis.words import number, subject
 
@@ -110,3 +110,7 @@ def fallback(experiment: Experiment) -> Iterator[Finding]:
         checked = first.fault.kind in ("check", "fact")
         sentence = first.fault.sentence
         yield Finding(first.fault.kind, HINT + 15 if checked else FALLBACK - 1, sentence)
+    if experiment.task.triton:  # what a kernel reads and writes comes before its numbers
+        facts = [t.fault for t in experiment.failing if t.fault and t.fault.kind == "fact"]
+        rank = EXACT + 5.5 if len(facts) == len(experiment.failing) else TERM
+        yield from (Finding("fact", rank, fault.sentence) for fault in facts[:1])

@@ -143,7 +143,9 @@ def of_list(name: str, items: Any) -> Iterator[tuple[str, bool]]:
 def of_sizes(trial: Trial) -> Iterator[tuple[str, bool]]:
     """Yields comparisons between whole numbers of the inputs."""
     whole = {
-        name: int(v) for name, v in scalars(trial).items() if v == int(v) and ".numel" not in name
+        name: int(v)
+        for name, v in scalars(trial).items()
+        if math.isfinite(v) and v == int(v) and ".numel" not in name
     }
     for name, value in whole.items():
         yield f"{name} is odd", value % 2 == 1

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 REASONS = {
     "NaN": "0 / 0, infinity minus infinity or the logarithm of a negative number",
-    "infinity": "a division by 0, the logarithm of 0, or an exponential of a large number",
+    "infinity": "a division by 0, the logarithm of 0, or a number too large for its dtype",
 }
 # Between which relative errors an answer lies that was rounded to a dtype on the way.
 ERRORS = (("fp32", 1e-10, 1e-6), ("fp16", 1e-6, 2e-3), ("bf16", 4e-5, 1.5e-2))
@@ -46,7 +46,9 @@ def not_finite(experiment: Experiment) -> Iterator[Finding]:
     if any(bool(p.want.isinf().any()) for p in everything):
         return  # infinity has its place here: places.py looks at that
     kinds = [
-        next((k for p in float_points(trial) if (k := strange_number(p))), None)
+        None
+        if trial.fault and trial.fault.kind == "fact"  # a kernel has not written all, for one
+        else next((k for p in float_points(trial) if (k := strange_number(p))), None)
         for trial in experiment.failing
     ]
     found = [kind for kind in kinds if kind is not None]
@@ -54,7 +56,10 @@ def not_finite(experiment: Experiment) -> Iterator[Finding]:
         return
     kind = max(REASONS, key=found.count)
     n, of = found.count(kind), len(experiment.trials)
-    text = f"It gives {kind} in {n} of {of} inputs tried: {REASONS[kind]}."
+    reason = REASONS[kind]
+    if kind == "NaN" and experiment.task.triton:  # a kernel's outputs hold NaN before the launch
+        reason = "0 / 0, or read from an output, which holds NaN until it is written"
+    text = f"It gives {kind} in {n} of {of} inputs tried: {reason}."
     yield Finding("not finite", FORM + 2 if len(found) == len(kinds) else HINT + 8, text)
 
 

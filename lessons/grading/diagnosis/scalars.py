@@ -73,6 +73,8 @@ def scalars(trial: Trial) -> dict[str, float]:
                 sizes[f"{slot.name}.numel()"] = float(value.numel())
             if value.numel() == 1 and value.dtype.is_floating_point:
                 found[slot.name] = float(value)
+        elif isinstance(value, str) and "." in slot.name:
+            continue  # a field such as "dtype" is a name, whose length means nothing
         elif isinstance(value, (list, tuple, str, dict, set)):
             sizes[f"len({slot.name})"] = float(len(value))
             sizes.update(of_numbers(slot.name, value))

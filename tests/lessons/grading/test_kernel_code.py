@@ -8,7 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from lessons.grading.kernel_code import SHAPES, kernel_text, machine_code
+from kernels.machine_code.assembly import Instruction
+from lessons.grading.kernel_code import (
+    SHAPES,
+    executed,
+    kernel_text,
+    loose_constants,
+    machine_code,
+    reason_of,
+    turns_of,
+)
 from lessons.grading.registry import lessons, tasks_of
 
 HEAD = "import triton\nimport triton.language as tl\n\n"
@@ -38,9 +47,66 @@ def test_a_kernel_s_text_is_itself_and_what_it_calls() -> None:
     text = kernel_text(code, "dequantize_kernel")
     assert text.startswith(HEAD)
     assert "os" not in text.replace("absmax_ptr", "")
-    assert [word in text for word in ("def nibble", "HALF: tl.constexpr = 4", "MASK = 15")] == [
-        True, True, True,
-    ]  # fmt: skip
+    for line in ("def nibble(byte, i):", "HALF = tl.constexpr(4)", "MASK = tl.constexpr(15)"):
+        assert line in text
+
+
+def test_types_that_are_no_constexpr_are_left_out() -> None:
+    code = f"{HEAD}import torch\n@triton.jit\ndef quantize_kernel(x: torch.Tensor, n: print(1), "
+    code += "B: tl.constexpr) -> None:\n    tl.store(x, n)\n"
+    text = kernel_text(code, "quantize_kernel")
+    assert "def quantize_kernel(x, n, B: tl.constexpr):" in text
+    assert "torch" not in text
+    assert "print" not in text
+
+
+def test_constants_that_triton_would_refuse_are_named() -> None:
+    code = f"{HEAD}A = tl.constexpr(1)\nB: tl.constexpr = 2\nC = -3\nD = 4\n"
+    code += "@triton.jit\ndef quantize_kernel(x):\n    tl.store(x, A + B + C)\n"
+    assert loose_constants(code, "quantize_kernel") == [
+        ("B: tl.constexpr = 2", "B = tl.constexpr(2)"),
+        ("C = -3", "C = tl.constexpr(-3)"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("body", "turns"),
+    [
+        ("for k in range(15):\n        pass", 15),
+        ("for k in tl.range(1, N):\n        pass", 15),
+        ("for i in range(0, BLOCK_SIZE, 2):\n        pass", 32),
+        ("half: tl.constexpr = BLOCK_SIZE // 2\n    for k in range(half):\n        pass", 32),
+        ("for k in range(15):\n        pass\n    for k in range(15):\n        pass", 15),
+        ("for k in tl.static_range(9):\n        pass\n    for k in range(4):\n        pass", 4),
+        ("for k in range(15):\n        pass\n    for k in range(16):\n        pass", None),
+        ("for k in range(n):\n        pass", None),
+        ("for k in range(2):\n        for l in range(2):\n            pass", None),
+        ("while n > 0:\n        n -= 1", None),
+        ("m = 3\n    m = 4\n    for k in range(m):\n        pass", None),
+    ],
+)
+def test_how_often_a_loop_runs_is_read_from_the_text(body: str, turns: int | None) -> None:
+    code = (
+        f"N = tl.constexpr(16)\n@triton.jit\ndef quantize_kernel(x, n, BLOCK_SIZE):\n    {body}\n"
+    )
+    assert turns_of(code, "quantize_kernel") == turns
+
+
+def test_every_loop_s_instructions_count() -> None:
+    lines = [Instruction(16 * i, "IADD R1") for i in range(10)]
+    lines[3], lines[7] = Instruction(48, "@P0 BRA `(.L_a)"), Instruction(112, "@P0 BRA `(.L_b)")
+    lines[9] = Instruction(144, "EXIT")
+    labels = {".L_a": 16, ".L_b": 96}  # a loop of three instructions and one of two
+    assert executed(lines, labels, 15) == 5 + 15 * (3 + 2)
+    assert executed(lines, labels, None) is None
+    assert executed(lines[8:], labels, None) == 2
+
+
+def test_a_reason_is_the_last_line_of_the_innermost_error() -> None:
+    error = RuntimeError("at 5:47:\n  f(x)\n  ^")
+    error.__cause__ = ValueError("at 2:40:\n  y = x\n      ^\nno such name: x")
+    assert reason_of(error) == "no such name: x"
+    assert reason_of(KeyError()) == "KeyError"
 
 
 @pytest.mark.parametrize(
@@ -68,7 +134,6 @@ def test_a_kernel_that_leaves_triton_s_language_is_refused(body: str) -> None:
         "@triton.jit\ndef quantize_kernel(x=print(1)):\n    pass\n",
         "@triton.jit(debug=print(1))\ndef quantize_kernel(x):\n    pass\n",
         "@print\n@triton.jit\ndef quantize_kernel(x):\n    pass\n",
-        "@triton.jit\ndef quantize_kernel(x: print(1)):\n    pass\n",
         "for i in range(3):\n    quantize_kernel = i\n",
     ],
 )
@@ -92,8 +157,41 @@ def test_the_learner_s_kernel_stands_beside_the_library_s(tmp_path: Path) -> Non
     assert 0.5 < yours.instructions_per_element / plain.instructions_per_element < 1.2
     assert fast.instructions_per_element < yours.instructions_per_element / 2
     assert (yours.store_bytes, fast.store_bytes, yours.spill_bytes) == (2, 16, 0)
-    (sentence,) = sentences
-    assert sentence.startswith("quantize_kernel does not compile for sm_90")
+    half, mask, refused = sentences
+    assert half.endswith("HALF: tl.constexpr = 4: write HALF = tl.constexpr(4).")
+    assert mask.endswith("MASK = 15: write MASK = tl.constexpr(15).")
+    assert refused.startswith("quantize_kernel does not compile for sm_90: ")
+    assert "nonsense" in refused
+
+
+@pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="needs Triton")
+def test_a_kernel_that_does_more_at_once_needs_fewer_instructions() -> None:
+    better = f"""{HEAD}
+@triton.jit
+def dequantize_kernel(
+    codes_ptr, absmax_ptr, levels_ptr, out_ptr, n, BLOCK_SIZE: tl.constexpr, SIZE: tl.constexpr
+):
+    j = tl.program_id(0) * (SIZE // 2) + tl.arange(0, SIZE // 2)
+    byte = tl.load(codes_ptr + j, mask=2 * j < n, other=0)
+    scale = tl.load(absmax_ptr + 2 * j // BLOCK_SIZE, mask=2 * j < n, other=0.0)
+    first, second = tl.load(levels_ptr + (byte >> 4)), tl.load(levels_ptr + (byte & 15))
+    i = tl.program_id(0) * SIZE + tl.arange(0, SIZE)
+    tl.store(out_ptr + i, tl.interleave(first * scale, second * scale), mask=i < n)
+"""
+    pieces = f"""{HEAD}
+@triton.jit
+def dequantize_kernel(
+    codes_ptr, absmax_ptr, levels_ptr, out_ptr, n, BLOCK_SIZE: tl.constexpr, SIZE: tl.constexpr
+):
+    for first in range(0, n, SIZE):
+        i = first + tl.arange(0, SIZE)
+        tl.store(out_ptr + i, tl.load(absmax_ptr + i // BLOCK_SIZE), mask=i < n)
+"""
+    (yours, plain, _), *_ = machine_code(better, ("dequantize_kernel",))[0].values()
+    assert yours.instructions_per_element < plain.instructions_per_element
+    rows, (sentence,) = machine_code(pieces, ("dequantize_kernel",))
+    assert rows["dequantize_kernel"][0].instructions_per_element is None
+    assert sentence == "dequantize_kernel loops, and its text does not say how often."
 
 
 def test_every_kernel_has_a_type_for_each_argument() -> None:
