@@ -6,6 +6,7 @@ is believed; what it returns is compared with what the reference returns here.
 
 from __future__ import annotations
 
+import os
 import time
 import warnings
 from collections.abc import Callable, Iterable
@@ -100,6 +101,20 @@ def _judge(task: Task, ask: Ask, seed: int, explained: bool) -> Verdict:
         return verdict
     if not explained:
         return verdict
+    try:
+        find_out(verdict, trials, task, ask, seed)
+    except Exception as error:  # a bug of ours there changes nothing about the status
+        if os.environ.get("MINIGPT_DEBUG"):
+            raise
+        fault = failing[0].fault
+        verdict.mistake, verdict.message = None, fault.sentence if fault else ""
+        verdict.kinds, verdict.problems = ("value",), [("judge", error)]
+        show(verdict, failing[0])
+    return verdict
+
+
+def find_out(verdict: Verdict, trials: list[Trial], task: Task, ask: Ask, seed: int) -> None:
+    """Fills in what a wrong submission computes."""
     asked = [Asked(trial.case, trial.outcome, trial.wrong) for trial in trials]
     known = recognise(task, asked, 3.0 if task.triton else 0.8)
     experiment = Experiment(
@@ -109,7 +124,6 @@ def _judge(task: Task, ask: Ask, seed: int, explained: bool) -> Verdict:
         known = None
     explain(verdict, known, experiment)
     show(verdict, smallest(experiment))
-    return verdict
 
 
 def first_round(task: Task, ask: Ask, seed: int) -> Iterable[Trial]:

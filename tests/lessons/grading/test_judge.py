@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 
+from lessons.grading import judge
 from lessons.grading.judge import judge_task
 from lessons.grading.outcome import Answered, Outcome, Stopped
 from lessons.grading.task import Bank, Case, Close, Draw, Task
@@ -199,3 +200,17 @@ def test_a_verdict_takes_less_than_two_seconds() -> None:
     verdict = judge_task(TASK, asking(lambda x, alpha=2.0: x * alpha + torch.rand(1) * x.sum()))
     assert verdict.status == "failed"
     assert verdict.seconds < 4  # on a busy machine; about one second alone
+
+
+def test_a_bug_of_the_diagnosis_hides_no_verdict(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(experiment: object) -> list:
+        raise KeyError("a bug")
+
+    monkeypatch.setattr(judge, "diagnose", broken)
+    verdict = judge_task(TASK, asking(lambda x, alpha=2.0: alpha * x + (len(x) > 2)))
+    assert verdict.status == "failed"
+    assert verdict.case is not None
+    assert "wrong" in verdict.message
+    monkeypatch.setenv("MINIGPT_DEBUG", "1")
+    with pytest.raises(KeyError, match="a bug"):
+        judge_task(TASK, asking(lambda x, alpha=2.0: alpha * x + (len(x) > 2)))
