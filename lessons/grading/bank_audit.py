@@ -105,7 +105,8 @@ def audit(
     ids = [task.id for number in chosen for task in tasks_of(number)]
     found: dict[str, Outcome] = {}
     with start_processes(min(N_PROCESSES, len(ids))) as pool:
-        jobs = [pool.submit(audit_task, number, seed) for number in ids]
+        slowest_first = sorted(ids, key=lambda number: not task_of(number).triton)
+        jobs = [pool.submit(audit_task, number, seed) for number in slowest_first]
         for job in as_completed(jobs):
             outcome = job.result()
             found[outcome.id] = outcome
