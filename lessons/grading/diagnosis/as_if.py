@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from types import NoneType
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -17,6 +18,7 @@ from lessons.grading.diagnosis.substitute import Substitute, with_value
 
 if TYPE_CHECKING:
     from lessons.grading.experiment import Experiment
+    from lessons.grading.slots import Slot
     from lessons.grading.trial import Trial
 
 
@@ -129,7 +131,9 @@ def as_if(experiment: Experiment) -> Iterator[Finding]:
                 continue
             seen.add(other.phrase)
             if explains(experiment, failing, other):
-                yield finding(experiment, other)
+                found = finding(experiment, other)
+                if not (other.kind == "one for all" and found.sentence.startswith("Where")):
+                    yield found  # else a tie of large numbers looks the same
 
 
 def is_about_result(trial: Trial) -> bool:
@@ -152,19 +156,42 @@ def explains(experiment: Experiment, failing: list[Trial], other: Substitute) ->
 def finding(experiment: Experiment, other: Substitute) -> Finding:
     """Returns the finding: it holds everywhere, or where the answer is wrong."""
     everywhere = all(answers(experiment, t, other) is not False for t in experiment.passing)
+    few = all(type(t.want["result"]) in (bool, int, NoneType) for t in experiment.failing)
 
     def holds(trial: Trial) -> bool | None:
         return answers(experiment, trial, other) if trial.wrong or everywhere else None
 
     rank = EXACT + other.bonus - (0 if everywhere else 8)
     start = "You answer" if everywhere else "Where it is wrong, you answer"
-    return Finding(f"as if: {other.kind}", rank, f"{start} as if {other.phrase}.", holds)
+    text = f"{start} as if {other.phrase}."
+    least = 8 if few and not everywhere else 3  # of a few whole numbers many agree by chance
+    return Finding(f"as if: {other.kind}", rank, text, holds, least=least)
+
+
+def trial_of(trial: Trial, answer: dict[str, Any]) -> Trial:
+    """Returns a trial with another answer."""
+    return replace(trial, outcome=trial.answered(answer))
+
+
+def is_telling(experiment: Experiment, own: Slot, trial: Trial) -> bool:
+    """Tells whether it says something that the right function makes one answer of another.
+
+    A projection, such as the choice of the largest numbers, makes the right answer of many wrong
+    ones; a list that grows shorter step by step does so only of one on the way.
+    """
+    want = trial.want["result"]
+    if isinstance(want, (list, tuple, str, bytes)):
+        return len(want) > 0
+    again = experiment.want(own.put(want))
+    return again is not None and not experiment.answers_as(
+        trial_of(trial, again), trial.case, trial.want
+    )
 
 
 @family
 def unfinished(experiment: Experiment) -> Iterator[Finding]:
     """The right function makes the right answer of the wrong one: it stopped too early."""
-    failing = [t for t in experiment.failing if not t.stopped]
+    failing = [t for t in experiment.failing if is_about_result(t)]
     if len(failing) < 2:
         return
     for slot in failing[0].slots:
@@ -178,10 +205,9 @@ def unfinished(experiment: Experiment) -> Iterator[Finding]:
             if not trial.wrong or trial.stopped or own is None:
                 return None
             want = experiment.want(own.put(trial.got))
-            if want is None:
+            if want is None or not is_telling(experiment, own, trial):
                 return False
-            again = replace(trial, outcome=trial.answered(want))
-            return experiment.answers_as(again, trial.case, trial.want)
+            return experiment.answers_as(trial_of(trial, want), trial.case, trial.want)
 
         if all(holds(t) for t in failing):
             text = (
