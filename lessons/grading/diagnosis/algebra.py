@@ -44,6 +44,16 @@ def same(y: Any) -> Any:
     return y
 
 
+def twice(x: Any) -> Any:
+    """Returns twice a number or a tensor of floats."""
+    return 2 * x if is_float(x) or (type(x) in (int, float) and x) else None
+
+
+def halved(y: Any) -> Any:
+    """Returns half the answer."""
+    return y / 2
+
+
 def doubled(y: Any) -> Any:
     """Returns twice the answer."""
     return 2 * y
@@ -56,8 +66,9 @@ def turned(y: Any) -> Any:
 
 LAWS = [
     Law("adding 3 to all of {x} changes nothing", lambda x: x + 3 if is_float(x) else None, same),
-    Law("multiplying {x} by 2 changes nothing", lambda x: 2 * x if is_float(x) else None, same),
-    Law("twice {x} gives twice the answer", lambda x: 2 * x if is_float(x) else None, doubled),
+    Law("multiplying {x} by 2 changes nothing", twice, same),
+    Law("twice {x} gives twice the answer", twice, doubled),
+    Law("twice {x} gives half the answer", twice, halved),
     Law("the order of the rows of {x} does not matter",
         lambda x: turned(x) if isinstance(x, torch.Tensor) and x.dim() > 0 else None, same),
     Law("the order of the entries of {x} does not matter",

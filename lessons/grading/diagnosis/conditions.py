@@ -22,7 +22,9 @@ MORE = 24  # inputs asked to tell conditions apart
 
 
 # Features that hold or fail by chance, and that no code asks for.
-ACCIDENTAL = re.compile(r" is odd$|(sum|min|max)\(.*(equals|differs|larger|smaller|multiple)")
+ACCIDENTAL = re.compile(
+    r" is odd$| differs from | equals |(sum|min|max)\(.*(larger|smaller|multiple)"
+)
 # Features that may divide even answers that are only slightly wrong.
 SIMPLE = r" is (float64|float16|bfloat16|None|given|not contiguous.*)$"
 
@@ -84,7 +86,7 @@ def conditions(experiment: Experiment) -> Iterator[Finding]:
         chance = (
             (hits + spared) / (hits + spared + clear)
         ) ** hits  # that all failing ones have it
-        if chance > (1e-2 if spared == 0 else 1e-4) or (spared and ACCIDENTAL.search(phrase)):
+        if chance > (1e-2 if spared == 0 else 5e-4) or (spared and ACCIDENTAL.search(phrase)):
             continue
         most = 3 * clear < hits and re.search(r"above about|at least", phrase)
         weak = 12 if most or is_only_large(phrase) else 0  # large enough to show any mistake
@@ -92,7 +94,7 @@ def conditions(experiment: Experiment) -> Iterator[Finding]:
             yield condition(phrase, "", test, rank - weak, hits, hits)
             weak += 20  # unless a right answer to such an input turns up
             yield condition(phrase, "needed ", test, rank - weak, hits, hits)
-        elif hits >= spared:
+        elif hits >= (spared if hits >= 8 else 3 * spared):
             kind = "size " if weak else "needed "
             tight = 3 * hits / (hits + spared)
             yield condition(phrase, kind, test, rank - 17 + tight - 2 * weak, hits, hits + spared)

@@ -163,7 +163,7 @@ def mixing(experiment: Experiment) -> Iterator[Finding]:
                     found.setdefault(key, []).append(pair)
     for (way, name, axis, out_axis, dims, out_dims), pairs in found.items():
         pairs = [pair for pair in pairs if (way, name, axis, out_axis, direction(*pair)) not in may]
-        if tried.get((name, axis), 0) < 2 or not pairs:
+        if tried.get((name, axis), 0) < 2 or not pairs or (way == "too little" and len(pairs) < 2):
             continue
         yield from said(experiment, way, (name, axis, dims), (out_axis, out_dims), pairs)
 
@@ -173,6 +173,11 @@ def first_tensor(result: Any) -> torch.Tensor | None:
     if isinstance(result, (tuple, list)) and result and isinstance(result[0], torch.Tensor):
         return result[0]
     return result if isinstance(result, torch.Tensor) else None
+
+
+def viewed_tensor(experiment: Experiment, result: Any) -> torch.Tensor | None:
+    """Returns the same of a result as it is compared."""
+    return first_tensor(experiment.viewed(result))
 
 
 def size_of(trial: Trial) -> int:
@@ -201,15 +206,15 @@ def slice_errors(
         part.copy_((part.double() * 1.5 + 0.75).to(part.dtype))
         case = slot.put(changed.clone())
         want = experiment.want(case)
-        before, got = first_tensor(trial.want["result"]), first_tensor(trial.got)
-        right = None if want is None else first_tensor(want["result"])
+        before, got = (viewed_tensor(experiment, y) for y in (trial.want["result"], trial.got))
+        right = None if want is None else viewed_tensor(experiment, want["result"])
         if right is None or before is None or got is None or right.shape != before.shape:
             continue
         out_axes = [a for a in range(right.dim()) if right.size(a) == n and n > 1]
         moved = {a: slices_moved(before, right, a) for a in out_axes}
         part.copy_((part.double() * 40 + 7).to(part.dtype))
         far = experiment.want(slot.put(changed))
-        further = None if far is None else first_tensor(far["result"])
+        further = None if far is None else viewed_tensor(experiment, far["result"])
         for y in (right, further):
             if y is not None and y.shape == before.shape:
                 for a in out_axes:
@@ -218,7 +223,7 @@ def slice_errors(
         if not any(bool((m == 0).any()) for m in moved.values()):
             continue  # everything may depend on everything here
         other = experiment.ask(case)
-        ours = None if other is None or other.stopped else first_tensor(other.got)
+        ours = None if other is None or other.stopped else viewed_tensor(experiment, other.got)
         if ours is None or ours.shape != got.shape or got.shape != right.shape:
             continue
         tried[(slot.name, axis)] = tried.get((slot.name, axis), 0) + 1
@@ -231,11 +236,12 @@ def slice_errors(
             for i in ((does > 1e-2) & (should <= noise)).nonzero().flatten().tolist():
                 if i != j:  # a reference may happen not to move in the place that is changed
                     yield ("too much", *key), (j, i)
-            for i in (does > noise).nonzero().flatten().tolist():
+            changes = (ours != got).movedim(a, 0).reshape(n, -1).any(-1)
+            for i in changes.nonzero().flatten().tolist():
                 may.add(("too little", slot.name, axis, a, direction(j, i)))
             # whole numbers need not move with what they count, and short ones round changes away
             if got.dtype in (torch.float32, torch.float64) and x.dtype.itemsize >= 4:
-                for i in ((should > 1e-2) & (does <= noise)).nonzero().flatten().tolist():
+                for i in ((should > 1e-2) & ~changes).nonzero().flatten().tolist():
                     yield ("too little", *key), (j, i)
 
 

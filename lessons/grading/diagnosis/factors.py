@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from lessons.grading.diagnosis.finding import EXACT, HINT, Finding, family
-from lessons.grading.diagnosis.scalars import Known, alike, identify
+from lessons.grading.diagnosis.scalars import CONSTANTS, Known, alike, coefficient, identify
 from lessons.grading.diagnosis.series import Point, all_series, point
 from lessons.grading.diagnosis.words import number, subject, times
 
@@ -229,6 +229,8 @@ def powers(experiment: Experiment) -> Iterator[Finding]:
         known = found[1]
         if known is None or (known.constant and known.name in ("2", "-1", "1/2", "0.5")):
             continue  # squares and inverses have sentences of their own
+        if known.constant and not coefficient(known.values[0]) and known.name not in CONSTANTS:
+            continue
         who = subject(place, points[0].want)
         text = f"{who} is y^({known.name}) where y is right: look at the exponent or the logarithm."
         yield Finding("power", EXACT, text, holding(experiment, place, power_of, known))
@@ -255,7 +257,9 @@ def expressions(experiment: Experiment) -> Iterator[Finding]:
         text = f"Your answer is {known.name}."
         if experiment.passing:
             text = f"Where it is wrong, your answer is {known.name}."
-        yield Finding("formula", EXACT + 1.5, text, names_answer(place, known))
+        least = 8 if experiment.passing and float(values[0]).is_integer() else 3
+        holds = names_answer(place, known)
+        yield Finding("formula", EXACT + 1.5, text, holds, least=least)
 
 
 def names_answer(place: tuple, known: Known) -> Callable[[Trial], bool | None]:

@@ -84,7 +84,8 @@ def precision(experiment: Experiment) -> Iterator[Finding]:
         if all(low < error < high for error in worst):
             text = (
                 f"It is nearly right: the error is up to {max(worst):.0e} of the answer's size, as "
-                f"rounding to {name} on the way would make it, or a small term that is missing."
+                f"it comes from rounding to {name} on the way, a constant with too few digits or a "
+                "small term that is missing."
             )
             yield Finding("precision", FORM + 1, text, below(2 * high))
             return

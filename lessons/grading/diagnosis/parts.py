@@ -96,7 +96,7 @@ def parts(experiment: Experiment) -> Iterator[Finding]:
                 continue
             rank = HINT + (20 if neutral.nothing else 12)
             rank += 5 if isinstance(slot.value, float) else 0
-            if slot is chosen[0].slots[0] and neutral.nothing:
+            if neutral.nothing and not adds_something(chosen[0], slot.name):
                 continue  # all of the answer may be gone with it
             yield right_there(experiment, slot.name, neutral, rank)
             if neutral.nothing:
@@ -115,6 +115,12 @@ def telling(trials: list[Trial]) -> bool:
             varied += x.numel() > 0 and bool(x.any()) and (x.numel() == 1 or x.unique().numel() > 1)
     answers = {fingerprint(trial.want.get("result")) for trial in trials}
     return varied > len(trials) / 2 and len(answers) > len(trials) / 2
+
+
+def adds_something(trial: Trial, name: str) -> bool:
+    """Tells whether an argument is not the first, and belongs to an answer of floats."""
+    tensors = [p.want for place in trial.pairs if (p := point(trial, place)) is not None]
+    return name != trial.slots[0].name and any(x.dtype.is_floating_point for x in tensors)
 
 
 def spread_out(trials: list[Trial], n: int) -> list[Trial]:

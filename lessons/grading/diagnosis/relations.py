@@ -64,6 +64,9 @@ def relations(experiment: Experiment) -> Iterator[Finding]:
             axis = relation.axis
             if axis is not None and sum(p.want.size(axis) > 1 for p in points) < 2:
                 continue  # of a single number a softmax is 1, whatever it is
+            cut = relation.kind == "clipped"  # a constant may be anything that is cut
+            if cut and sum(p.got.unique().numel() > 1 for p in points) < 2:
+                continue
             if not all(related(experiment, relation, p) for p in points):
                 continue
 

@@ -94,7 +94,8 @@ def scaled_term(
         return None if wanted is None else k is not None and alike(1 + k, wanted, 10 * rtol)
 
     who = subject(place, points[0].want)
-    text = f"{who} is what it should be plus ({known.name} - 1) times {name}."
+    extra = identify(ks, [p.trial for p in points], rtol)
+    text = f"{who} is what it should be plus {extra.name if extra else ks[0]} times {name}."
     if all(is_added(experiment, p, place, name) for p in points[:3]):
         text = f"{name} comes in times {known.name}, where it should be added as it is."
     yield Finding("term scaled", EXACT, text, holds)
