@@ -23,7 +23,8 @@ MORE = 24  # inputs asked to tell conditions apart
 
 # Features that hold or fail by chance, and that no code asks for.
 ACCIDENTAL = re.compile(
-    r" is odd$| differs from | equals |(sum|min|max)\(.*(larger|smaller|multiple)"
+    r" is odd$| is a whole number$| differs from | equals "
+    r"|(sum|min|max)\(.*(larger|smaller|multiple)"
 )
 # Features that may divide even answers that are only slightly wrong.
 SIMPLE = r" is (float64|float16|bfloat16|None|given|not contiguous.*)$"
@@ -89,7 +90,7 @@ def conditions(experiment: Experiment) -> Iterator[Finding]:
         if chance > (1e-2 if spared == 0 else 5e-4) or (spared and ACCIDENTAL.search(phrase)):
             continue
         most = 3 * clear < hits and re.search(r"above about|at least", phrase)
-        weak = 12 if most or is_only_large(phrase) else 0  # large enough to show any mistake
+        weak = 25 if most else 12 if is_only_large(phrase) else 0  # large enough for any mistake
         if spared == 0:
             yield condition(phrase, "", test, rank - weak, hits, hits)
             weak += 20  # unless a right answer to such an input turns up

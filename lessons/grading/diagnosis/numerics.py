@@ -107,7 +107,7 @@ def rounded(experiment: Experiment) -> Iterator[Finding]:
             return all(bool(fits(p.got).all()) for p in finer)
 
         finer = [p for p in points if p.got.dtype.itemsize > dtype.itemsize]
-        telling = sum(int((~fits(p.want)).sum() > 3) for p in finer)
+        telling = sum(int((~fits(p.want) & p.got.isfinite()).sum() > 3) for p in finer)
         if telling < 3 or telling < 0.5 * len(experiment.failing):
             continue
         if all(bool(fits(p.got).all()) for p in finer):
