@@ -165,7 +165,8 @@ def mixing(experiment: Experiment) -> Iterator[Finding]:
         pairs = [pair for pair in pairs if (way, name, axis, out_axis, direction(*pair)) not in may]
         if tried.get((name, axis), 0) < 2 or not pairs or (way == "too little" and len(pairs) < 2):
             continue
-        yield from said(experiment, way, (name, axis, dims), (out_axis, out_dims), pairs)
+        causal = ("too much", name, axis, out_axis, 1) in may  # earlier ones change later outputs
+        yield from said(experiment, way, (name, axis, dims), (out_axis, out_dims), pairs, causal)
 
 
 def first_tensor(result: Any) -> torch.Tensor | None:
@@ -265,6 +266,7 @@ def said(
     source: tuple[str, int, int],
     out: tuple[int, int],
     pairs: list[tuple[int, int]],
+    causal: bool,
 ) -> Iterator[Finding]:
     """Yields the sentence about one pair of axes."""
     axes = experiment.task.axes
@@ -277,7 +279,7 @@ def said(
         return
     j, i = pairs[0]
     if way == "too much":
-        later = all(j > i for j, i in pairs)
+        later = causal and all(j > i for j, i in pairs)
         earlier = all(j < i for j, i in pairs)
         text = (
             f"Changing {name} at {j} along {here} changes your answer at {i} along {there}, "
@@ -285,7 +287,7 @@ def said(
         )
         if later:
             text += " A later entry must not change an earlier output."
-        elif not earlier:
+        elif not earlier or not causal:
             text += " These are independent of each other."
         yield Finding(
             "sees the future" if later else "depends on too much",
