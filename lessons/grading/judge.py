@@ -171,20 +171,27 @@ def changed(task: Task, before: Trial, outcome: Outcome) -> Fault | None:
 
 
 def looks_like(known: Recognised, experiment: Experiment) -> bool:
-    """Tells whether a mistake gives the same wrong answers to further random cases as well."""
+    """Tells whether a mistake gives the same wrong answers to further cases as well.
+
+    It must be wrong hardly anywhere else, or its sentence says too much; that something is not
+    refused, or an exception, tells nothing of how it came about.
+    """
     task = experiment.task
     repeat = Repeat(task, known.mistake)
-    agreed = 0
+    agreed = elsewhere = 0
     for i in range(8 if task.triton else 24):
         trial = experiment.ask(experiment.draw((1, 2, 4)[i % 3]), drawn=True)
-        if trial is None or agreed == 4:
+        if trial is None or agreed == 6:
             break
         experiment.trials.append(trial)
-        if trial.wrong:
-            if not same(task, Asked(trial.case, trial.outcome, True), repeat.answer(i, trial.case)):
-                return False
-            agreed += 1
-    return agreed >= 2
+        theirs = repeat.answer(i, trial.case)
+        if trial.fault is None:
+            elsewhere += examine(task, trial.case, theirs, trial.want) is not None
+        elif not same(task, Asked(trial.case, trial.outcome, True), theirs):
+            return False
+        else:
+            agreed += trial.fault.kind not in ("fact", "stopped")
+    return agreed >= (2 if task.triton else 4) and elsewhere <= 0.2 * agreed
 
 
 def explain(verdict: Verdict, known: Recognised | None, experiment: Experiment) -> None:

@@ -44,6 +44,16 @@ def same(y: Any) -> Any:
     return y
 
 
+def twice(x: Any) -> Any:
+    """Returns twice a number or a tensor of floats."""
+    return 2 * x if is_float(x) or (type(x) in (int, float) and x) else None
+
+
+def halved(y: Any) -> Any:
+    """Returns half the answer."""
+    return y / 2
+
+
 def doubled(y: Any) -> Any:
     """Returns twice the answer."""
     return 2 * y
@@ -56,8 +66,9 @@ def turned(y: Any) -> Any:
 
 LAWS = [
     Law("adding 3 to all of {x} changes nothing", lambda x: x + 3 if is_float(x) else None, same),
-    Law("multiplying {x} by 2 changes nothing", lambda x: 2 * x if is_float(x) else None, same),
-    Law("twice {x} gives twice the answer", lambda x: 2 * x if is_float(x) else None, doubled),
+    Law("multiplying {x} by 2 changes nothing", twice, same),
+    Law("twice {x} gives twice the answer", twice, doubled),
+    Law("twice {x} gives half the answer", twice, halved),
     Law("the order of the rows of {x} does not matter",
         lambda x: turned(x) if isinstance(x, torch.Tensor) and x.dim() > 0 else None, same),
     Law("the order of the entries of {x} does not matter",
@@ -97,7 +108,8 @@ def changed_cases(
 ) -> Iterator[tuple[Trial, Any]]:
     """Yields the changed cases on which the reference obeys a law; none if it ever does not."""
     found = []
-    for trial in trials:
+    others = experiment.passing[:: max(1, len(experiment.passing) // 6)][:6]
+    for trial in [*others, *trials]:
         slot = next((s for s in trial.slots if s.name == name), None)
         changed = None if slot is None else law.change(slot.value)
         if slot is None or changed is None or loses_order(slot.value, changed):
@@ -106,7 +118,7 @@ def changed_cases(
         want = experiment.want(case)
         if want is None or not obeys(experiment, law, trial.want["result"], want["result"]):
             return
-        if differs(experiment, changed, slot.value):
+        if trial.wrong and differs(experiment, changed, slot.value):
             found.append((trial, case))
     yield from found
 

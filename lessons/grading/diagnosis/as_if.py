@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from types import NoneType
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -13,13 +14,18 @@ from lessons.grading.diagnosis.finding import EXACT, TERM, Finding, family
 from lessons.grading.diagnosis.other_lists import for_dict, for_list, for_text
 from lessons.grading.diagnosis.other_numbers import for_flag, for_number
 from lessons.grading.diagnosis.other_tensors import for_tensor
+from lessons.grading.diagnosis.relations import agree
+from lessons.grading.diagnosis.series import is_wrong, point, wrong_places
 from lessons.grading.diagnosis.substitute import Substitute, with_value
+from lessons.grading.diagnosis.words import subject
 
 if TYPE_CHECKING:
     from lessons.grading.experiment import Experiment
+    from lessons.grading.slots import Slot
     from lessons.grading.trial import Trial
 
 
+LOOSE = 30.0  # times the tolerance
 # Kinds of faults that a result for other inputs can have.
 ABOUT_RESULTS = ("value", "check", "length", "keys", "shape", "type", "dtype")
 
@@ -36,6 +42,7 @@ def substitutes(trial: Trial) -> Iterator[Substitute]:
             yield from for_tensor(name, value, trial)
         elif isinstance(value, (list, tuple)):
             yield from for_list(name, list(value))
+            yield from for_entries(name, value)
         elif isinstance(value, dict):
             yield from for_dict(name)
         elif isinstance(value, str):
@@ -43,6 +50,28 @@ def substitutes(trial: Trial) -> Iterator[Substitute]:
         if slot.given and (slot.default is None or isinstance(slot.default, (bool, int, float))):
             yield left_out(name, slot.default)
     yield from swaps(trial)
+
+
+def for_entries(name: str, value: Any) -> Iterator[Substitute]:
+    """Yields for the numbers of a short tuple, such as betas."""
+    if not isinstance(value, tuple) or len(value) > 4:
+        return
+    for i in range(len(value)) if all(isinstance(item, float) for item in value) else ():
+        for said, change in ENTRIES:
+
+            def changed(v: Any, trial: Trial, i: int = i, change: Callable = change) -> Any:
+                return (*v[:i], change(v[i]), *v[i + 1 :])
+
+            phrase = f"{name}[{i}] were {said.format(x=f'{name}[{i}]')}"
+            yield Substitute("other value", phrase, with_value(name, changed), bonus=2.5)
+
+
+ENTRIES: list[tuple[str, Callable[[float], float]]] = [
+    ("always 0", lambda v: 0.0),
+    ("1 - {x}", lambda v: 1 - v),
+    ("its square", lambda v: v * v),
+    ("its square root", lambda v: v**0.5),
+]
 
 
 def left_out(name: str, default: Any) -> Substitute:
@@ -129,7 +158,49 @@ def as_if(experiment: Experiment) -> Iterator[Finding]:
                 continue
             seen.add(other.phrase)
             if explains(experiment, failing, other):
-                yield finding(experiment, other)
+                experiment.memory["as if"] = True
+                found = finding(experiment, other)
+                if not (other.kind == "one for all" and found.sentence.startswith("Where")):
+                    yield found  # else a tie of large numbers looks the same
+
+
+@family
+def of_parts(experiment: Experiment) -> Iterator[Finding]:
+    """One of several results is right for another input, one that is plain."""
+    failing = [t for t in experiment.failing if is_about_result(t)]
+    if len(failing) < 2 or not isinstance(failing[0].want["result"], tuple):
+        return
+    places = [] if "as if" in experiment.memory else wrong_places(experiment)
+    plain = [s for s in substitutes(failing[0]) if s.bonus >= 0.5 and s.after is None]
+    for place in [place for place in places[::-1] if place[0] == "result"]:
+        wrong = [t for t in failing if (p := point(t, place)) and is_wrong(experiment, p)]
+        for other in plain if len(wrong) > 1 else ():
+
+            def holds(trial: Trial, place: tuple = place, other: Substitute = other) -> bool | None:
+                return part_answers(experiment, trial, place, other)
+
+            if experiment.late:
+                return
+            verdicts = map(holds, wrong)
+            if next(verdicts) and all(v is not False for v in verdicts):
+                text = f"{subject(place)} is as if {other.phrase}."
+                yield Finding(f"as if: {other.kind}", EXACT - 3 + other.bonus, text, holds)
+
+
+def part_answers(
+    experiment: Experiment, trial: Trial, place: tuple, other: Substitute
+) -> bool | None:
+    """Tells whether one result is right for the other inputs; None if that says nothing."""
+    p = None if other.after is not None else point(trial, place)
+    case = None if p is None else other.case_of(trial)
+    want = None if case is None else experiment.want(case)
+    changed = None if want is None else point(replace(trial, want=want), place)
+    if p is None or changed is None:
+        return False if other.after is not None else None
+    rtol = LOOSE * experiment.tolerance(p.got, p.want)
+    if not agree(p.got, changed.want, rtol):
+        return False
+    return None if agree(p.want, changed.want, rtol) else True
 
 
 def is_about_result(trial: Trial) -> bool:
@@ -152,19 +223,42 @@ def explains(experiment: Experiment, failing: list[Trial], other: Substitute) ->
 def finding(experiment: Experiment, other: Substitute) -> Finding:
     """Returns the finding: it holds everywhere, or where the answer is wrong."""
     everywhere = all(answers(experiment, t, other) is not False for t in experiment.passing)
+    few = all(type(t.want["result"]) in (bool, int, NoneType) for t in experiment.failing)
 
     def holds(trial: Trial) -> bool | None:
         return answers(experiment, trial, other) if trial.wrong or everywhere else None
 
     rank = EXACT + other.bonus - (0 if everywhere else 8)
     start = "You answer" if everywhere else "Where it is wrong, you answer"
-    return Finding(f"as if: {other.kind}", rank, f"{start} as if {other.phrase}.", holds)
+    text = f"{start} as if {other.phrase}."
+    least = 8 if few and not everywhere else 3  # of a few whole numbers many agree by chance
+    return Finding(f"as if: {other.kind}", rank, text, holds, least=least)
+
+
+def trial_of(trial: Trial, answer: dict[str, Any]) -> Trial:
+    """Returns a trial with another answer."""
+    return replace(trial, outcome=trial.answered(answer))
+
+
+def is_telling(experiment: Experiment, own: Slot, trial: Trial) -> bool:
+    """Tells whether it says something that the right function makes one answer of another.
+
+    A projection, such as the choice of the largest numbers, makes the right answer of many wrong
+    ones; a list that grows shorter step by step does so only of one on the way.
+    """
+    want = trial.want["result"]
+    if isinstance(want, (list, tuple, str, bytes)):
+        return len(want) > 0
+    again = experiment.want(own.put(want))
+    return again is not None and not experiment.answers_as(
+        trial_of(trial, again), trial.case, trial.want
+    )
 
 
 @family
 def unfinished(experiment: Experiment) -> Iterator[Finding]:
     """The right function makes the right answer of the wrong one: it stopped too early."""
-    failing = [t for t in experiment.failing if not t.stopped]
+    failing = [t for t in experiment.failing if is_about_result(t)]
     if len(failing) < 2:
         return
     for slot in failing[0].slots:
@@ -178,10 +272,9 @@ def unfinished(experiment: Experiment) -> Iterator[Finding]:
             if not trial.wrong or trial.stopped or own is None:
                 return None
             want = experiment.want(own.put(trial.got))
-            if want is None:
+            if want is None or not is_telling(experiment, own, trial):
                 return False
-            again = replace(trial, outcome=trial.answered(want))
-            return experiment.answers_as(again, trial.case, trial.want)
+            return experiment.answers_as(trial_of(trial, want), trial.case, trial.want)
 
         if all(holds(t) for t in failing):
             text = (

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from lessons.grading.diagnosis.finding import EXACT, Finding, family
+from lessons.grading.diagnosis.finding import EXACT, FORM, Finding, family
 from lessons.grading.diagnosis.series import as_tensor, fingerprint
 from lessons.grading.diagnosis.words import listing, ordinal, value
 
@@ -43,9 +43,20 @@ def changed_arguments(experiment: Experiment) -> Iterator[Finding]:
 
 
 @family
+def facts(experiment: Experiment) -> Iterator[Finding]:
+    """Something that must be so is not: it stands before what it makes of the results."""
+    failing = [t.fault for t in experiment.failing if t.fault is not None]
+    false = [fault for fault in failing if fault.kind == "fact"]
+    for fault in {f.sentence: f for f in false}.values():
+        rank = EXACT + 7 if len(false) == len(failing) else FORM + 1
+        yield Finding("fact", rank, fault.sentence)
+
+
+@family
 def same_answer_always(experiment: Experiment) -> Iterator[Finding]:
     """Whatever comes in, the same comes out: zeros, NaN, an empty list."""
     answered = [t for t in experiment.trials if not t.stopped]
+    answered = [t for t in answered if t.fault is None or t.fault.kind != "fact"]
     if len(answered) < 4 or not experiment.failing:
         return
 
@@ -173,10 +184,9 @@ def remembers(experiment: Experiment) -> Iterator[Finding]:
         first, second = experiment.ask(trial.case), experiment.ask(trial.case)
         if first is None or second is None or first.stopped or second.stopped:
             continue
-        if first.wrong != trial.wrong or not same(
-            experiment, experiment.viewed(first.got), experiment.viewed(second.got)
-        ):
-            differing += 1
+        answers = [experiment.viewed(t.got) for t in (trial, first, second)]
+        alike = all(same(experiment, answers[0], other) for other in answers[1:])
+        differing += first.wrong != trial.wrong or not alike
     if differing and experiment.task.check is None:
         text = (
             "The same question gets another answer each time: something is kept between two calls "

@@ -147,6 +147,7 @@ def mixing(experiment: Experiment) -> Iterator[Finding]:
     chosen = by_size[len(by_size) // 2 :][: 1 if experiment.task.triton else 3]
     found: dict[tuple, list[tuple[int, int]]] = {}
     tried: dict[tuple, int] = {}
+    may: set[tuple] = set()
     for trial in chosen:
         for slot in trial.slots:
             x = slot.value
@@ -158,12 +159,14 @@ def mixing(experiment: Experiment) -> Iterator[Finding]:
             ):
                 continue
             for axis in range(x.dim()):
-                for key, pair in slice_errors(experiment, trial, slot, axis, tried):
+                for key, pair in slice_errors(experiment, trial, slot, axis, tried, may):
                     found.setdefault(key, []).append(pair)
     for (way, name, axis, out_axis, dims, out_dims), pairs in found.items():
-        if tried.get((name, axis), 0) < 2:
+        pairs = [pair for pair in pairs if (way, name, axis, out_axis, direction(*pair)) not in may]
+        if tried.get((name, axis), 0) < 2 or not pairs or (way == "too little" and len(pairs) < 2):
             continue
-        yield from said(experiment, way, (name, axis, dims), (out_axis, out_dims), pairs)
+        causal = ("too much", name, axis, out_axis, 1) in may  # earlier ones change later outputs
+        yield from said(experiment, way, (name, axis, dims), (out_axis, out_dims), pairs, causal)
 
 
 def first_tensor(result: Any) -> torch.Tensor | None:
@@ -173,33 +176,55 @@ def first_tensor(result: Any) -> torch.Tensor | None:
     return result if isinstance(result, torch.Tensor) else None
 
 
+def viewed_tensor(experiment: Experiment, result: Any) -> torch.Tensor | None:
+    """Returns the same of a result as it is compared."""
+    return first_tensor(experiment.viewed(result))
+
+
 def size_of(trial: Trial) -> int:
     """Returns how many numbers a trial's arguments have."""
     return sum(s.value.numel() for s in trial.slots if isinstance(s.value, torch.Tensor))
 
 
 def slice_errors(
-    experiment: Experiment, trial: Trial, slot: Any, axis: int, tried: dict[tuple, int]
+    experiment: Experiment,
+    trial: Trial,
+    slot: Any,
+    axis: int,
+    tried: dict[tuple, int],
+    may: set[tuple],
 ) -> Iterator[tuple[tuple, tuple[int, int]]]:
-    """Yields ("too much" or "too little", argument, axis, ...) with (input slice, output slice)."""
+    """Yields ("too much" or "too little", argument, axis, ...) with (input slice, output slice).
+
+    Into may goes what an exception contradicts: an answer, the right one for "too much" and the
+    given one for "too little", that does depend on such a slice.
+    """
     x = slot.value
     n = x.size(axis)
     for j in sorted({0, n // 2, n - 1}):
         changed = x.clone()
         part = changed.select(axis, j)
         part.copy_((part.double() * 1.5 + 0.75).to(part.dtype))
-        case = slot.put(changed)
+        case = slot.put(changed.clone())
         want = experiment.want(case)
-        before, got = first_tensor(trial.want["result"]), first_tensor(trial.got)
-        right = None if want is None else first_tensor(want["result"])
+        before, got = (viewed_tensor(experiment, y) for y in (trial.want["result"], trial.got))
+        right = None if want is None else viewed_tensor(experiment, want["result"])
         if right is None or before is None or got is None or right.shape != before.shape:
             continue
         out_axes = [a for a in range(right.dim()) if right.size(a) == n and n > 1]
         moved = {a: slices_moved(before, right, a) for a in out_axes}
+        part.copy_((part.double() * 40 + 7).to(part.dtype))
+        far = experiment.want(slot.put(changed))
+        further = None if far is None else viewed_tensor(experiment, far["result"])
+        for y in (right, further):
+            if y is not None and y.shape == before.shape:
+                for a in out_axes:
+                    for i in slices_moved(before, y, a).nonzero().flatten().tolist():
+                        may.add(("too much", slot.name, axis, a, direction(j, i)))
         if not any(bool((m == 0).any()) for m in moved.values()):
             continue  # everything may depend on everything here
         other = experiment.ask(case)
-        ours = None if other is None or other.stopped else first_tensor(other.got)
+        ours = None if other is None or other.stopped else viewed_tensor(experiment, other.got)
         if ours is None or ours.shape != got.shape or got.shape != right.shape:
             continue
         tried[(slot.name, axis)] = tried.get((slot.name, axis), 0) + 1
@@ -212,14 +237,25 @@ def slice_errors(
             for i in ((does > 1e-2) & (should <= noise)).nonzero().flatten().tolist():
                 if i != j:  # a reference may happen not to move in the place that is changed
                     yield ("too much", *key), (j, i)
-            if right.dtype.is_floating_point:  # whole numbers need not move with what they count
-                for i in ((should > 1e-2) & (does <= noise)).nonzero().flatten().tolist():
+            changes = (ours != got).movedim(a, 0).reshape(n, -1).any(-1)
+            for i in changes.nonzero().flatten().tolist():
+                may.add(("too little", slot.name, axis, a, direction(j, i)))
+            # whole numbers need not move with what they count, and short ones round changes away
+            if got.dtype in (torch.float32, torch.float64) and x.dtype.itemsize >= 4:
+                for i in ((should > 1e-2) & ~changes).nonzero().flatten().tolist():
                     yield ("too little", *key), (j, i)
+
+
+def direction(j: int, i: int) -> int:
+    """Tells whether an output slice is before the input slice, at it or after it: -1, 0 or 1."""
+    return (i > j) - (i < j)
 
 
 def slices_moved(one: torch.Tensor, other: torch.Tensor, axis: int) -> torch.Tensor:
     """Returns how far two answers differ in each slice along an axis, relative to their size."""
-    before, after = one.double().nan_to_num(), other.double().nan_to_num()
+    finite = one.double()[one.double().isfinite()]
+    large = 2 * float(finite.abs().max()) + 1 if finite.numel() else 1.0
+    before, after = (x.double().nan_to_num(0.0, large, -large) for x in (one, other))
     far = (after - before).abs().movedim(axis, 0).reshape(one.size(axis), -1).amax(-1)
     return far / before.square().mean().sqrt().clamp(min=1e-30)
 
@@ -230,6 +266,7 @@ def said(
     source: tuple[str, int, int],
     out: tuple[int, int],
     pairs: list[tuple[int, int]],
+    causal: bool,
 ) -> Iterator[Finding]:
     """Yields the sentence about one pair of axes."""
     axes = experiment.task.axes
@@ -242,7 +279,7 @@ def said(
         return
     j, i = pairs[0]
     if way == "too much":
-        later = all(j > i for j, i in pairs)
+        later = causal and all(j > i for j, i in pairs)
         earlier = all(j < i for j, i in pairs)
         text = (
             f"Changing {name} at {j} along {here} changes your answer at {i} along {there}, "
@@ -250,7 +287,7 @@ def said(
         )
         if later:
             text += " A later entry must not change an earlier output."
-        elif not earlier:
+        elif not earlier or not causal:
             text += " These are independent of each other."
         yield Finding(
             "sees the future" if later else "depends on too much",

@@ -40,6 +40,11 @@ def never_more(got: dict, want: dict) -> bool:
     return set(got) <= set(want) and all(number <= want[key] for key, number in got.items())
 
 
+def are_counts(got: dict, want: dict) -> bool:
+    """Tells whether all values are whole numbers."""
+    return all(type(number) is int for number in (*got.values(), *want.values()))
+
+
 DICTS: list[tuple[str, float, str, Test]] = [
     ("keys turned", EXACT + 2, "The keys are turned round: (b, a) instead of (a, b).",
      lambda g, w: g == turned(w)),
@@ -56,18 +61,19 @@ DICTS: list[tuple[str, float, str, Test]] = [
      lambda g, w: kept(g, bool) == w),
     ("values too large", HINT + 21, "The keys are right and values are too large, none too small: "
      "something is counted more than once.",
-     lambda g, w: set(g) == set(w) and never_more(w, g)),
+     lambda g, w: are_counts(g, w) and set(g) == set(w) and never_more(w, g)),
     ("values too small", HINT + 21, "The keys are right and values are too small, none too large: "
      "something is not counted.",
-     lambda g, w: set(g) == set(w) and never_more(g, w)),
+     lambda g, w: are_counts(g, w) and set(g) == set(w) and never_more(g, w)),
     ("keys missing", HINT + 20, "Keys are missing; the values of the others are right.",
      lambda g, w: set(g) < set(w) and right_where_shared(g, w)),
     ("keys too many", HINT + 20, "There are keys too many; the values of the right ones are right.",
      lambda g, w: set(g) > set(w) and right_where_shared(g, w)),
     ("counts too small", HINT + 18, "Keys are missing or values too small, none is too large: "
-     "something is not counted.", never_more),
+     "something is not counted.", lambda g, w: are_counts(g, w) and never_more(g, w)),
     ("counts too large", HINT + 18, "All keys are there, with more besides or values too large, "
-     "none too small: too much is counted.", lambda g, w: never_more(w, g)),
+     "none too small: too much is counted.",
+     lambda g, w: are_counts(g, w) and never_more(w, g)),
 ]  # fmt: skip
 
 
@@ -90,6 +96,22 @@ def dicts(experiment: Experiment) -> Iterator[Finding]:
         if all(holds(t) for t in trials):
             yield Finding(f"dict: {kind}", rank, text, holds)
     yield from strange_keys([(t.got, t.want["result"]) for t in trials])
+    yield from wrong_value(trials)
+
+
+def wrong_value(trials: list[Trial]) -> Iterator[Finding]:
+    """Yields one value that is wrong where the keys are right."""
+    if any(set(t.got) != set(t.want["result"]) for t in trials):
+        return
+    got, want = trials[0].got, trials[0].want["result"]
+    wrong = [key for key in want if got[key] != want[key]]
+    if wrong:
+        n = f"{len(wrong)} of {len(want)} values are wrong" if len(want) > 1 else "it is wrong"
+        text = (
+            f"The keys are right; in one case {n}: that of {value(wrong[0])} is "
+            f"{value(got[wrong[0]])} and should be {value(want[wrong[0]])}."
+        )
+        yield Finding("dict: value", HINT + 12, text)
 
 
 def both_dicts(trial: Trial) -> bool:

@@ -42,7 +42,7 @@ ORDER = [
 ]
 FRESH = 10  # inputs on which a finding is tested
 TESTING = 0.3  # seconds for the tests, beyond the budget
-AGREED = 3  # answers that must agree with a finding, while none contradicts it
+WRONG = 3  # fresh answers that should be wrong
 ENOUGH_WRONG = 6  # wrong answers that are collected before anything is said
 
 
@@ -102,7 +102,7 @@ def stands(experiment: Experiment, finding: Finding, fresh: list[Trial]) -> bool
         return True
     if not fresh:
         for i in range(2 * FRESH):
-            if i >= FRESH and sum(trial.wrong for trial in fresh) >= AGREED:
+            if i >= FRESH and sum(trial.wrong for trial in fresh) >= WRONG:
                 break
             trial = experiment.ask(experiment.draw((4, 2, 4, 1)[i % 4]), drawn=True)
             if trial is not None:
@@ -117,4 +117,4 @@ def stands(experiment: Experiment, finding: Finding, fresh: list[Trial]) -> bool
         if verdict is False:
             return False
         agreed += verdict is True
-    return agreed >= AGREED
+    return agreed >= finding.least

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from lessons.grading.diagnosis.finding import EXACT, HINT, Finding, family
-from lessons.grading.diagnosis.scalars import Known, alike, identify
+from lessons.grading.diagnosis.scalars import CONSTANTS, Known, alike, coefficient, identify
 from lessons.grading.diagnosis.series import Point, all_series, point
 from lessons.grading.diagnosis.words import number, subject, times
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from lessons.grading.experiment import Experiment
     from lessons.grading.trial import Trial
 
+Test = Callable[["Trial"], "bool | None"]
 Fit = Callable[["Experiment", torch.Tensor, torch.Tensor], float | None]
 
 
@@ -68,6 +69,8 @@ def fits(
         if value is None:
             return None
         values.append(value)
+    if fit is factor_of and not is_factor(values, slack(experiment, points)):
+        return None
     rich = sum(int((p.want != 0).sum() > 1) for p in points)
     known = identify(values, [p.trial for p in points], slack(experiment, points))
     if rich < 2 and (known is None or len(points) < 4):
@@ -75,18 +78,33 @@ def fits(
     return values, known
 
 
+def is_factor(values: list[float], slack: float) -> bool:
+    """Tells whether factors are more than rounding, and where all are near 1 one and the same."""
+    off = [value - 1 for value in values]
+    if max(map(abs, off)) > 1e-2:
+        return True
+    return min(map(abs, off)) > 2 * slack or (alike(min(off), max(off), 0.1) and abs(off[0]) > 1e-5)
+
+
+def where_wrong(experiment: Experiment, place: tuple) -> bool:
+    """Tells whether some right answers show that a factor or shift is not there always."""
+    found = [point(trial, place) for trial in experiment.passing]
+    return any(p is not None and bool(p.want.double().any()) for p in found)
+
+
 def holding(
     experiment: Experiment, place: tuple, fit: Fit, known: Known | None
 ) -> Callable[[Trial], bool | None]:
     """Returns the test of a new trial: its number is the one that is known."""
+    partly = where_wrong(experiment, place)
 
     def holds(trial: Trial) -> bool | None:
         found = point(trial, place)
-        if found is None:
+        if found is None or (partly and not trial.wrong):
             return None
         value = fit(experiment, found.got, found.want)
         if value is None:
-            return None if not trial.wrong else False
+            return False if trial.wrong else None
         if known is None:
             return True
         expected = known.of(trial)
@@ -127,15 +145,25 @@ def factors(experiment: Experiment) -> Iterator[Finding]:
         elif known.constant and alike(known.values[0], 1, 1e-3):
             continue  # it is not wrong by a factor but by rounding
         elif known.constant:
-            text = f"{who} is {times(known.values[0])}, whatever the input"
+            text = f"{who} is {times(known.values[0])}"
+            text += "" if where_wrong(experiment, place) else ", whatever the input"
             text += f": {known.name}." if known.name[0].isalpha() or "/" in known.name else "."
-            yield Finding("factor", EXACT + 3, text, holds)
+            yield restricted("factor", EXACT + 3, text, holds, where_wrong(experiment, place))
         else:
+            if where_wrong(experiment, place) and max(p.want.numel() for p in points) < 2:
+                continue  # for some single numbers there is always something that fits
             text = f"{who} is multiplied by {known.name} once too often{example(known)}."
             if known.name.startswith("1 / "):
                 name = known.name[4:]
                 text = f"{who} is divided by {name} once too often: multiply by it and it is right."
-            yield Finding("factor", EXACT + 4, text, holds)
+            yield restricted("factor", EXACT + 4, text, holds, where_wrong(experiment, place))
+
+
+def restricted(kind: str, rank: float, text: str, holds: Test, partly: bool) -> Finding:
+    """Returns a finding, or a lower one about the wrong answers alone."""
+    if partly:
+        rank, text = rank - 12, f"Where it is wrong: {text[0].lower()}{text[1:]}"
+    return Finding(kind, rank, text, holds, least=5 if partly else 3)
 
 
 @family
@@ -157,12 +185,15 @@ def shifts(experiment: Experiment) -> Iterator[Finding]:
             ):
                 text = f"{who} is too {way} by one number, another for each input."
                 yield Finding("unnamed shift", HINT + 10, text, holds)
+        elif known.constant and abs(known.values[0]) > 1e30:
+            continue  # the largest number there is, for something special
         elif known.constant:
             size = number(abs(known.values[0]))
+            partly = where_wrong(experiment, place)
             whole = all(not p.want.dtype.is_floating_point for p in points)
             off = ": off by one" if size == "1" and whole else ""
-            text = f"{who} is too {way} by {size}, whatever the input{off}."
-            yield Finding("shift", EXACT + 2, text, holds)
+            text = f"{who} is too {way} by {size}{'' if partly else ', whatever the input'}{off}."
+            yield restricted("shift", EXACT + 2, text, holds, partly)
         else:
             name = known.name
             text = f"{who} is too large by {name}{example(known)}: that is added once too often."
@@ -170,7 +201,7 @@ def shifts(experiment: Experiment) -> Iterator[Finding]:
                 flipped = identify([-v for v in values], [p.trial for p in points])
                 name = flipped.name if flipped else f"-({name})"
                 text = f"{who} is too small by {name}."
-            yield Finding("shift", EXACT + 1, text, holds)
+            yield restricted("shift", EXACT + 1, text, holds, where_wrong(experiment, place))
 
 
 def power_of(experiment: Experiment, got: torch.Tensor, want: torch.Tensor) -> float | None:
@@ -200,6 +231,8 @@ def powers(experiment: Experiment) -> Iterator[Finding]:
         known = found[1]
         if known is None or (known.constant and known.name in ("2", "-1", "1/2", "0.5")):
             continue  # squares and inverses have sentences of their own
+        if known.constant and not coefficient(known.values[0]) and known.name not in CONSTANTS:
+            continue
         who = subject(place, points[0].want)
         text = f"{who} is y^({known.name}) where y is right: look at the exponent or the logarithm."
         yield Finding("power", EXACT, text, holding(experiment, place, power_of, known))
@@ -226,7 +259,9 @@ def expressions(experiment: Experiment) -> Iterator[Finding]:
         text = f"Your answer is {known.name}."
         if experiment.passing:
             text = f"Where it is wrong, your answer is {known.name}."
-        yield Finding("formula", EXACT + 1.5, text, names_answer(place, known))
+        least = 8 if experiment.passing and float(values[0]).is_integer() else 3
+        holds = names_answer(place, known)
+        yield Finding("formula", EXACT + 1.5, text, holds, least=least)
 
 
 def names_answer(place: tuple, known: Known) -> Callable[[Trial], bool | None]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from lessons.grading.diagnosis.finding import EXACT, FALLBACK, HINT, TERM, Finding, family
-from lessons.grading.diagnosis.series import all_series
+from lessons.grading.diagnosis.series import Point, all_series
 from lessons.grading.diagnosis.words import number, subject
 
 if TYPE_CHECKING:
@@ -49,8 +49,10 @@ def nearly(experiment: Experiment) -> Iterator[Finding]:
             way = (
                 "1 too small" if off.max() < 1 else "1 too large" if off.min() > -1 else "off by 1"
             )
-            text = f"{subject(place, points[0].want)} is {way} at some places, and never by more: "
-            yield Finding("rounding", HINT + 22, text + "look at how numbers are rounded.")
+            text = f"{subject(place, points[0].want)} is {way} at some places, and never by more"
+            codes = all(p.want.dtype in (torch.int8, torch.uint8) for p in points)
+            text += ": look at how numbers are rounded." if codes else "."
+            yield Finding("rounding" if codes else "off by one", HINT + 22, text)
 
 
 @family
@@ -88,17 +90,32 @@ def direction(experiment: Experiment) -> Iterator[Finding]:
             )
 
 
+def how_far(points: list[Point]) -> str:
+    """Returns by how much numbers are off, and between which ratios if all have one."""
+    got, want = (
+        torch.cat([side.double().flatten() for side in sides])
+        for sides in zip(*((p.got, p.want) for p in points), strict=True)
+    )
+    if not points[0].want.dtype.is_floating_point:
+        return ""
+    if not bool((got.isfinite() & want.isfinite()).all()):
+        return ""
+    text = f", by up to {number(float((got - want).abs().max()))}"
+    ratios = got[want != 0] / want[want != 0]
+    if ratios.numel() > 3 and bool((ratios > 0).all()) and float(ratios.max()) < 100:
+        text += f": between {number(float(ratios.min()))} and {number(float(ratios.max()))} times "
+        text += "what it should be"
+    return text
+
+
 @family
 def fallback(experiment: Experiment) -> Iterator[Finding]:
     """The plain fact of the first failing case."""
     for place, points in all_series(experiment):
         wrong = sum(int(experiment.wrong_elements(p.got, p.want).sum()) for p in points)
         total = sum(p.want.numel() for p in points)
-        off = max(
-            float((p.got.double() - p.want.double()).abs().nan_to_num().max()) for p in points
-        )
         who = subject(place, points[0].want)
-        text = f"{who} differs in {wrong} of {total} numbers, by up to {number(off)}."
+        text = f"{who} differs in {wrong} of {total} numbers{how_far(points)}."
         yield Finding("value", FALLBACK, text)
     first = experiment.failing[0]
     if first.fault is not None:

@@ -38,6 +38,7 @@ class Finding:
             function if the family has asked all that can be asked.
         about: "what" (the code computes) or "where" (it goes wrong): the second sentence is of the
             other sort than the first.
+        least: how many trials must agree with it, while none contradicts it.
     """
 
     kind: str
@@ -45,6 +46,7 @@ class Finding:
     sentence: str
     holds: Callable[[Trial], bool | None] | None = None
     about: str = "what"
+    least: int = 3
 
 
 Family = Callable[["Experiment"], Iterator[Finding]]

@@ -40,7 +40,6 @@ PROPERTIES: dict[str, tuple[Property, str]] = {
         "yours has something there",
     ),
     "it is symmetric": (lambda x: torch.allclose(x, x.transpose(-1, -2)), "yours is not"),
-    "no number comes twice": (lambda x: x.unique().numel() == x.numel(), "yours repeats one"),
 }
 
 

@@ -27,6 +27,7 @@ class Relation(NamedTuple):
         rank, kind, sentence: a finding's; {who} stands for what is wrong.
         change: the function.
         mends: whether it makes the wrong answer right, rather than the right one wrong.
+        axis: along which it works, None if along none.
     """
 
     rank: float
@@ -34,6 +35,7 @@ class Relation(NamedTuple):
     sentence: str
     change: Change
     mends: bool = False
+    axis: int | None = None
 
 
 def real(x: Tensor) -> Tensor:
@@ -171,10 +173,11 @@ def known_changes(
     for axis, place in enumerate(places):
         along = f" along {place}" if dims > 1 else ""
         for rank, kind, text, change in ALONG:
-            yield Relation(rank, kind, text.replace("{along}", along), on_axis(change, axis))
+            said = text.replace("{along}", along)
+            yield Relation(rank, kind, said, on_axis(change, axis), axis=axis)
         for kind, text, change in [] if truth else MENDING:
             said = text.replace("{along}", along)
-            yield Relation(EXACT - 1, kind, said, on_axis(change, axis), mends=True)
+            yield Relation(EXACT - 1, kind, said, on_axis(change, axis), True, axis)
     yield from arranged(dims, places)
 
 

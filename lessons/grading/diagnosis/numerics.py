@@ -18,6 +18,7 @@ REASONS = {
     "NaN": "0 / 0, infinity minus infinity or the logarithm of a negative number",
     "infinity": "a division by 0, the logarithm of 0, or a number too large for its dtype",
 }
+DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 # Between which relative errors an answer lies that was rounded to a dtype on the way.
 ERRORS = (("fp32", 1e-10, 1e-6), ("fp16", 1e-6, 2e-3), ("bf16", 4e-5, 1.5e-2))
 
@@ -88,9 +89,38 @@ def precision(experiment: Experiment) -> Iterator[Finding]:
         if all(low < error < high for error in worst):
             text = (
                 f"It is nearly right: the error is up to {max(worst):.0e} of the answer's size, as "
-                f"rounding to {name} on the way would make it, or a small term that is missing."
+                f"it comes from rounding to {name} on the way, a constant with too few digits or a "
+                "small term that is missing."
             )
             yield Finding("precision", FORM + 1, text, below(2 * high))
+            return
+
+
+@family
+def rounded(experiment: Experiment) -> Iterator[Finding]:
+    """All numbers are among those of a coarser dtype, and the right ones are not."""
+    points = [p for trial in experiment.failing for p in float_points(trial)]
+    for name, dtype in DTYPES.items():
+
+        def fits(x: torch.Tensor, dtype: torch.dtype = dtype) -> torch.Tensor:
+            return (x.to(dtype).to(x.dtype) == x) | x.isnan()
+
+        def holds(trial: Trial, dtype: torch.dtype = dtype, fits: Callable = fits) -> bool | None:
+            finer = [p for p in float_points(trial) if p.got.dtype.itemsize > dtype.itemsize]
+            if not trial.wrong or not finer:
+                return None
+            return all(bool(fits(p.got).all()) for p in finer)
+
+        finer = [p for p in points if p.got.dtype.itemsize > dtype.itemsize]
+        telling = sum(int((~fits(p.want) & p.got.isfinite()).sum() > 3) for p in finer)
+        if telling < 3 or telling < 0.5 * len(experiment.failing):
+            continue
+        if all(bool(fits(p.got).all()) for p in finer):
+            text = (
+                f"Every number of the answer is one that {name} can hold: it was rounded to {name} "
+                "on the way."
+            )
+            yield Finding("precision", FORM + 6, text, holds)
             return
 
 

@@ -72,7 +72,7 @@ def for_list(name: str, value: list) -> Iterator[Substitute]:
         f"{name} were read from the end to the beginning",
         with_value(name, backwards),
         backwards,
-        0.6,
+        -1.5,
     )
 
 

@@ -6,6 +6,7 @@ have the wrong sign, be transposed.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -28,6 +29,9 @@ from lessons.grading.diagnosis.words import number, times
 if TYPE_CHECKING:
     from lessons.grading.experiment import Experiment
     from lessons.grading.trial import Trial
+
+
+Test = Callable[["Trial"], "bool | None"]
 
 
 class Neutral(NamedTuple):
@@ -92,9 +96,10 @@ def parts(experiment: Experiment) -> Iterator[Finding]:
                 continue
             rank = HINT + (20 if neutral.nothing else 12)
             rank += 5 if isinstance(slot.value, float) else 0
-            rank -= 8 if slot is chosen[0].slots[0] else 0  # all of the answer may be gone with it
+            if neutral.nothing and not adds_something(chosen[0], slot.name):
+                continue  # all of the answer may be gone with it
             yield right_there(experiment, slot.name, neutral, rank)
-            if neutral.nothing and slot is not chosen[0].slots[0]:
+            if neutral.nothing:
                 for place in places:
                     yield from part(experiment, place, slot.name, pairs)
 
@@ -110,6 +115,12 @@ def telling(trials: list[Trial]) -> bool:
             varied += x.numel() > 0 and bool(x.any()) and (x.numel() == 1 or x.unique().numel() > 1)
     answers = {fingerprint(trial.want.get("result")) for trial in trials}
     return varied > len(trials) / 2 and len(answers) > len(trials) / 2
+
+
+def adds_something(trial: Trial, name: str) -> bool:
+    """Tells whether an argument is not the first, and belongs to an answer of floats."""
+    tensors = [p.want for place in trial.pairs if (p := point(trial, place)) is not None]
+    return name != trial.slots[0].name and any(x.dtype.is_floating_point for x in tensors)
 
 
 def spread_out(trials: list[Trial], n: int) -> list[Trial]:
@@ -131,6 +142,11 @@ def right_there(experiment: Experiment, name: str, neutral: Neutral, rank: float
         return None if other is None else not other.wrong
 
     text = f"The answer is right as soon as {neutral.phrase}: look at what {name} does."
+    if neutral.nothing:
+        text = (
+            f"The answer is right as soon as {neutral.phrase}: the mistake is in the part of it "
+            f"that {name} belongs to."
+        )
     return Finding("right where neutral", rank, text, holds, "where")
 
 
@@ -156,7 +172,7 @@ def part(
         if p.want.numel()
     ):
         text = f"What {name} adds to {to} is missing: {name} has no effect."
-        yield Finding("part missing", TERM + 4, text)
+        yield Finding("part missing", TERM + 4, text, part_missing(experiment, place, name, rtol))
         return
     factors = [loose_factor(experiment, p) for p in fine(points)]
     ratios = [c for c in factors if c is not None]
@@ -170,6 +186,8 @@ def part(
         return
     if sum(int((p.want != 0).sum() > 1) for p in points) < 2:
         return
+    if all(alike(c, 1, 10 * rtol) for c in ratios):
+        return  # rounding
     known = identify(ratios, [p.trial for p in fine(points)], rtol)
     holds = part_holds(experiment, place, name, known, rtol)
     if known is None:
@@ -207,24 +225,41 @@ def loose_factor(experiment: Experiment, p: Point) -> float | None:
     )
 
 
+def part_of(experiment: Experiment, trial: Trial, place: tuple, name: str) -> Point | None:
+    """Returns what an argument adds, here and in the right answer: asks without it."""
+    p = point(trial, place)
+    if p is None or p.got.dtype in (torch.bfloat16, torch.float16):
+        return None
+    neutral = next((n for n in neutrals(name, trial.named.get(name)) if n.nothing), None)
+    other = None if neutral is None else without(experiment, trial, name, neutral)
+    zero = None if other is None else point(other, place)
+    if zero is None or zero.got.shape != p.got.shape:
+        return None
+    return Point(trial, p.got.double() - zero.got.double(), p.want.double() - zero.want.double())
+
+
+def part_missing(experiment: Experiment, place: tuple, name: str, rtol: float) -> Test:
+    """Returns the test that an argument adds nothing where it should, in right answers too."""
+
+    def holds(trial: Trial) -> bool | None:
+        alone = part_of(experiment, trial, place, name)
+        if alone is None or not alone.want.numel():
+            return None
+        got, want = float(alone.got.abs().max()), float(alone.want.abs().max())
+        return got <= rtol * want if want > rtol and math.isfinite(want) else None
+
+    return holds
+
+
 def part_holds(
     experiment: Experiment, place: tuple, name: str, known: Known | None, rtol: float
 ) -> Callable[[Trial], bool | None]:
     """Returns the test of a new trial: asks for it without the argument."""
 
     def holds(trial: Trial) -> bool | None:
-        p = point(trial, place)
-        if not trial.wrong or p is None or p.got.dtype in (torch.bfloat16, torch.float16):
+        alone = part_of(experiment, trial, place, name) if trial.wrong else None
+        if alone is None:
             return None
-        value = trial.named.get(name)
-        neutral = next((n for n in neutrals(name, value) if n.nothing), None)
-        other = None if neutral is None else without(experiment, trial, name, neutral)
-        zero = None if other is None else point(other, place)
-        if zero is None:
-            return None
-        alone = Point(
-            trial, p.got.double() - zero.got.double(), p.want.double() - zero.want.double()
-        )
         c = loose_factor(experiment, alone)
         if c is None or known is None:
             return (

@@ -99,6 +99,8 @@ def separated(
             if any(n is None for n in numbers):
                 continue
             x = torch.cat([n.flatten() for n in numbers if n is not None])
+            if name == "the right answer" and not x[~flags].any():
+                continue  # what is 0 is right with many a mistake
             if not x.isfinite().all() or x.unique().numel() < 6:
                 continue
             bad, good = x[flags], x[~flags]
@@ -169,15 +171,63 @@ def zeros(experiment: Experiment) -> Iterator[Finding]:
             yield Finding("zeros", rank, text.format(who=who, at=at, got=got))
 
 
+@family
+def survivors(experiment: Experiment) -> Iterator[Finding]:
+    """The right answer is minus infinity at some places: whether yours is so at the same."""
+    for place, points in all_series(experiment):
+        if not all(p.got.dtype.is_floating_point for p in points):
+            continue
+        if not any(bool(hidden(p.want).any() and (~hidden(p.want)).any()) for p in points):
+            continue
+        who = subject(place, points[0].want)
+        for rank, text, test in SURVIVORS:
+
+            def holds(trial: Trial, place: tuple = place, test: Callable = test) -> bool | None:
+                p = point(trial, place)
+                if p is None or not trial.wrong:
+                    return None
+                return bool(test(experiment, p))
+
+            if all(test(experiment, p) for p in points):
+                yield Finding("survivors", rank, text.format(who=who), holds, "where", 1)
+
+
+def right_there(experiment: Experiment, p: Point) -> bool:
+    """Tells whether the numbers are right where neither side is minus infinity."""
+    both = ~hidden(p.got) & ~hidden(p.want)
+    return not bool((wrong_in(experiment, p) & both).any())
+
+
+def same_places(p: Point) -> bool:
+    """Tells whether minus infinity stands at the right places."""
+    return torch.equal(hidden(p.got), hidden(p.want))
+
+
+SURVIVORS: list[tuple[float, str, Callable]] = [
+    (WHERE - 4, "{who} is minus infinity at the right places; the numbers at the others are wrong.",
+     lambda experiment, p: same_places(p)),
+    (WHERE - 6, "What is wrong has numbers where minus infinity belongs, and never the reverse: "
+     "too much is kept.",
+     lambda e, p: right_there(e, p) and not (hidden(p.got) & ~hidden(p.want)).any()),
+    (WHERE - 6, "What is wrong has minus infinity where numbers belong, and never the reverse: "
+     "too little is kept.",
+     lambda e, p: right_there(e, p) and not (~hidden(p.got) & hidden(p.want)).any()),
+    (WHERE - 8, "The numbers that are kept are right, and others are kept than should be, as many "
+     "in each row.",
+     lambda e, p: right_there(e, p) and p.want.dim() > 0
+     and torch.equal(hidden(p.got).sum(-1), hidden(p.want).sum(-1))),
+]  # fmt: skip
+
+
 def hidden(w: torch.Tensor) -> torch.Tensor:
     """Returns which numbers are -inf."""
     return w == -torch.inf
 
 
 EMPTY: list[tuple[float, str, Callable]] = [
-    (HINT + 22, "{who} is not 0 where it should be exactly 0: {got} at {at} in one case.",
+    (HINT + 24, "{who} is not 0 where it should be exactly 0: {got} at {at} in one case.",
      lambda g, w: (w == 0) & (g.abs() > 1e-6)),
-    (HINT + 22, "{who} should be minus infinity at some places: it is {got} at {at} in one case.",
+    (HINT + 24, "{who} should be minus infinity at some places: it is {got} at {at} in one case.",
      lambda g, w: hidden(w) & ~hidden(g)),
     (HINT + 20, "{who} is minus infinity where a number belongs, at {at} in one case.",
      lambda g, w: hidden(g) & ~hidden(w)),

@@ -139,6 +139,7 @@ NUMBERS: dict[str, Callable[[Tensor], Tensor]] = {
     "smaller than 1 in size": lambda x: x.abs() < 1,
     "a whole number": lambda x: x == x.round(),
 }
+CHANCE = ("repeated in its row", "odd", "larger than 1 in size", "smaller than 1 in size")
 TRUTHS: dict[str, Callable[[Tensor], Tensor]] = {"True": lambda x: x, "False": lambda x: ~x}
 
 
@@ -159,6 +160,8 @@ def by_value(points: list[Point]) -> Iterator[Pattern]:
                 return None if x is None or not x.numel() or not x.dim() else test(x)
 
             bonus = 1.0 if name == "the right answer" else 1.5
+            if name == "the right answer" and phrase in ("positive", "not zero", *CHANCE):
+                bonus = -22.0  # what is 0 is right with many a mistake
             yield Pattern(f"where {name} is {phrase}", region, bonus)
 
 

@@ -101,6 +101,24 @@ def explaining(
     return found
 
 
+def has_weight(want: torch.Tensor, axis: int) -> bool:
+    """Tells whether most rows have more than one number that counts."""
+    size = want.double().abs()
+    return bool(((size > 0.02 * size.amax(axis, keepdim=True)).sum(axis) > 1).double().mean() > 0.5)
+
+
+def is_near(numbers: torch.Tensor | None, neutral: float, experiment: Experiment, p: Point) -> bool:
+    """Tells whether rows' factors are all 1, or their shifts 0, but for some rounding errors."""
+    scale = 1.0 if neutral else float(p.want.double().square().mean().sqrt())
+    rtol = 20 * experiment.tolerance(p.got, p.want)
+    return numbers is not None and bool(((numbers - neutral).abs() <= rtol * scale).all())
+
+
+def is_one_number(numbers: torch.Tensor | None) -> bool:
+    """Tells whether all rows have the same number."""
+    return numbers is None or bool(((numbers - numbers.mean()).abs() < 1e-3 * numbers.abs()).all())
+
+
 @family
 def rows(experiment: Experiment) -> Iterator[Finding]:
     """Rows are right up to a factor or a shift of their own."""
@@ -131,6 +149,11 @@ def by_rows(
         return None
     if not any(numbers is not None and numbers.numel() > 1 for _, numbers in fitted):
         return None  # one row a trial: factors.py looks at that
+    if sum(way == "shift" or has_weight(p.want, axis) for p, _ in fitted) < 2:
+        return None  # a row with one number of any size is always so many times another
+    neutral = 1.0 if way == "factor" else 0.0
+    if all(is_near(numbers, neutral, experiment, p) for p, numbers in fitted):
+        return None
     names: set[str] | None = None
     for p, numbers in fitted:
         if numbers is not None and (names is None or names):
@@ -141,6 +164,8 @@ def by_rows(
     lines = "Each row" if dims == 2 and axis == 1 else f"Each line along {axes}"
     who = subject(place, points[0].want)
     name = min(names, key=len) if names else None
+    if name is not None and all(is_one_number(numbers) for _, numbers in fitted):
+        name = None  # such as the sum of a softmax's row
 
     def holds(trial: Trial) -> bool | None:
         p = point(trial, place)

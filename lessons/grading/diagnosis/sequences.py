@@ -187,14 +187,14 @@ def named_entries(experiment: Experiment) -> Iterator[Finding]:
         many, few = (all(differs_in(t, slot.name, way) for t in trials) for way in (1, -1))
         name = f"an entry of {slot.name}" if whole else slot.name
         if many or few:
-            said.append(f"{name} stands there too {'often' if many else 'seldom'}")
+            said.append(f"{name} stands too {'often' if many else 'seldom'}")
     if said:
 
         def holds(trial: Trial) -> bool | None:
             return True if pair_of(trial, place) else None
 
-        text = listing(said)
-        yield Finding("list: named entries", HINT + 19, f"{text[0].upper()}{text[1:]}.", holds)
+        text = f"In the list {listing(said)}."
+        yield Finding("list: named entries", HINT + 19, text, holds)
 
 
 def differs_in(trial: Trial, name: str, way: int) -> bool:

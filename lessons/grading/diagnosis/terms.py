@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -92,8 +93,22 @@ def scaled_term(
         k, wanted = share(p, x, experiment.tolerance(p.got, p.want)), known.of(trial)
         return None if wanted is None else k is not None and alike(1 + k, wanted, 10 * rtol)
 
-    text = f"{name} comes in times {known.name}, where it should be added as it is."
+    who = subject(place, points[0].want)
+    extra = identify(ks, [p.trial for p in points], rtol)
+    text = f"{who} is what it should be plus {extra.name if extra else ks[0]} times {name}."
+    if all(is_added(experiment, p, place, name) for p in points[:3]):
+        text = f"{name} comes in times {known.name}, where it should be added as it is."
     yield Finding("term scaled", EXACT, text, holds)
+
+
+def is_added(experiment: Experiment, p: Point, place: tuple, name: str) -> bool:
+    """Tells whether the right answer grows by as much as an argument does."""
+    slot = next((s for s in p.trial.slots if s.name == name), None)
+    if slot is None or not isinstance(slot.value, torch.Tensor):
+        return False
+    want = experiment.want(slot.put(slot.value + 1))
+    grown = None if want is None else point(replace(p.trial, want=want), place)
+    return grown is not None and agree(grown.want - 1, p.want, 1e-3)
 
 
 def term(experiment: Experiment, place: tuple, who: str, name: str, k: float) -> Finding:

@@ -40,7 +40,7 @@ def _(step, warmup, total, peak, floor=0.0):
     )
 
 
-@RATE.says("condition or shift", "step is smaller than warmup")
+@RATE.says("condition or shift or as if: other value", "step is smaller than warmup")
 def _(step, warmup, total, peak, floor=0.0):
     return peak * step / warmup if step < warmup else rate(step, warmup, total, peak, floor)
 

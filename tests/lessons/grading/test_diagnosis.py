@@ -15,6 +15,7 @@ from lessons.grading.task import Case, Draw, Task
 from lessons.grading.trial import Trial
 from lessons.grading.trusted import reference_answer, run
 from tests.lessons.grading import (
+    choice_problems,
     element_problems,
     layer_problems,
     list_problems,
@@ -23,6 +24,7 @@ from tests.lessons.grading import (
 from tests.lessons.grading.problems import Problem, Wrong
 
 PROBLEMS = [
+    *choice_problems.PROBLEMS,
     *layer_problems.PROBLEMS,
     *element_problems.PROBLEMS,
     *list_problems.PROBLEMS,
