@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
+import torch
+
 from lessons.grading.task import Case, Made, Task
 
 ABSENT = inspect.Parameter.empty
@@ -38,7 +40,7 @@ class Slot:
 def parameters(task: Task) -> list[inspect.Parameter]:
     """Returns the parameters that cases fill, without self and ctx; none if they are not known."""
     target: Any = task.reference
-    if isinstance(target, type) and hasattr(target, "apply") and hasattr(target, "forward"):
+    if isinstance(target, type) and issubclass(target, torch.autograd.Function):
         target = target.forward
     try:
         found = list(inspect.signature(target).parameters.values())
