@@ -210,10 +210,10 @@ def whole(value: Any) -> list[str]:
     texts = [[short(number) for number in row] for row in flat.tolist()]
     width = max(len(text) for row in texts for text in row)
     lines = [kind]
+    n = COLUMNS if width < 10 else COLUMNS - 1  # so that they fit 80 columns
     for row in texts:
-        for start in range(0, len(row), COLUMNS):
+        for start in range(0, len(row), n):
             margin = "  " if start == 0 or len(texts) == 1 else "    "
-            lines.append(
-                margin + "  ".join(text.rjust(width) for text in row[start : start + COLUMNS])
-            )
+            cells = (text.rjust(width) for text in row[start : start + n])
+            lines.append(margin + "  ".join(cells))
     return lines

@@ -40,7 +40,8 @@ class Slot:
 def parameters(task: Task) -> list[inspect.Parameter]:
     """Returns the parameters that cases fill, without self and ctx; none if they are not known."""
     target: Any = task.reference
-    if isinstance(target, type) and issubclass(target, torch.autograd.Function):
+    is_class = isinstance(target, type) and not issubclass(target, torch.nn.Module)
+    if is_class and hasattr(target, "apply") and hasattr(target, "forward"):  # a Function
         target = target.forward
     try:
         found = list(inspect.signature(target).parameters.values())

@@ -161,6 +161,10 @@ def test_wrong_calls_are_one_sentence(desk: Path, capsys: pytest.CaptureFixture[
     assert "no exercise 99.9" in refused(capsys, "check", "right.py", "--only", "99.9")
     assert "--jobs must be at least 1" in refused(capsys, "check", "right.py", "--jobs", "0")
     assert "no such file" in refused(capsys, "watch", "nowhere.py")
+    taken = "right.py cannot be a folder: there is a file"
+    assert refused(capsys, "start", "99", "--dir", "right.py") == taken
+    assert refused(capsys, "handout", "99", "--out", "right.py") == taken
+    assert refused(capsys, "gradescope", "99", "--out", "right.py/a.zip") == taken
     with pytest.raises(SystemExit) as stopped:
         main(["exercise", "check"])
     assert stopped.value.code == 2
