@@ -301,6 +301,8 @@ def place_of(verdict: Verdict) -> str:
             name = names[int(number)]
         if name in names:
             return f"{name}{inside} after the call" if after else f"The gradient of {name}{inside}"
+    if at is None and (named := re.fullmatch(r"\['([a-zA-Z][\w ]*)'\]", found.path)):
+        return named[1][0].upper() + named[1][1:]  # what a task looks at, in its own words
     return f"At {found.path} of the result"
 
 

@@ -104,6 +104,8 @@ def test_what_happened_to_an_argument_or_a_gradient_is_named_so() -> None:
     assert "\n    config after the call:\n" in printed(verdict)
     verdict.difference = Difference("value", "[0]", None, one - 1)
     assert "\n    The gradient of x:\n" in printed(verdict)
+    verdict.difference = Difference("value", "['numbers of B']", "all 0", "not all 0")
+    assert "\n    Numbers of B:\n" in printed(verdict)
 
 
 def test_a_property_that_broke_shows_numbers_only_where_they_say_more() -> None:
