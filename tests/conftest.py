@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import os
 import random
+import sys
+from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 import torch
+
+if TYPE_CHECKING:
+    from lessons.grading.worker import Sandbox
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -32,3 +39,37 @@ def shared_data(monkeypatch: pytest.MonkeyPatch) -> Path:
         pytest.skip("no ../shared/data: this test uses real data that is not in the repository")
     monkeypatch.setenv("TIKTOKEN_CACHE_DIR", str(SHARED / "tiktoken_cache"))
     return SHARED
+
+
+@pytest.fixture(scope="session")
+def sandbox() -> Iterator[Sandbox]:
+    """Opens one sandbox for all tests of the exercises: its first process takes seconds."""
+    from lessons.grading.worker import Sandbox
+
+    with Sandbox() as opened:
+        yield opened
+
+
+@pytest.fixture
+def one_sandbox(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Sandbox:
+    """Lets all that checks in this process use the one sandbox, which stays open."""
+    from lessons.grading import check, many, notebook, watch
+
+    for module in (check, watch):
+        monkeypatch.setattr(module, "open_sandbox", lambda tasks: nullcontext(sandbox))
+    for module in (many, notebook):
+        monkeypatch.setattr(module, "sandbox_for", lambda lesson: sandbox)
+    return sandbox
+
+
+@pytest.fixture
+def small_course(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Makes lesson 99, of three small exercises, the only one."""
+    from lessons.grading import registry
+    from tests.lessons.grading.small_course import tasks
+
+    known = registry.lessons()
+    for number in list(known):
+        monkeypatch.delitem(known, number)
+    monkeypatch.setitem(known, 99, registry.Lesson(99, "Sums", "99_sums"))
+    monkeypatch.setitem(sys.modules, "lessons.exercises.lesson_99", tasks)

@@ -12,6 +12,7 @@ import zipfile
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from lessons.grading.progress import make_folder
 from lessons.grading.registry import lesson
 
 PACKAGES = ("minigpt", "kernels", "lessons")
@@ -52,7 +53,7 @@ def write_autograder(number: int, out: Path, seed: int) -> Path:
     lesson(number)
     if out.exists():
         raise FileExistsError(f"{out} is there already and stays as it is; name another with --out")
-    out.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(out.parent)
     with zipfile.ZipFile(out, "x", zipfile.ZIP_DEFLATED) as archive:
         add(archive, "setup.sh", SETUP, executable=True)
         add(archive, "run_autograder", RUN.format(lesson=number, seed=seed), executable=True)

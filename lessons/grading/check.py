@@ -8,6 +8,7 @@ place. Only exercises in front of it count, so none can be solved by calling wha
 from __future__ import annotations
 
 import ast
+import contextlib
 import difflib
 import os
 from collections.abc import Callable, Iterable, Sequence
@@ -144,16 +145,24 @@ class Checker:
             for helper in self.helpers(task)
             if self.verdict(helper).status != "passed" and (text := source_closure(helper))
         }
-        assert self.sandbox is not None
+
+        def alone(explained: bool) -> tuple[Verdict, worker.Stopped | None]:
+            assert self.sandbox is not None
+            return judge_alone(self.sandbox, self.code, task, self.seed, replaced, explained)
+
         try:
-            verdict, broken = judge_alone(
-                self.sandbox, self.code, task, self.seed, replaced, self.explained
-            )
+            verdict, broken = alone(self.explained)
         except Exception as error:  # a bug of ours must not cost the other tasks
             if os.environ.get("MINIGPT_DEBUG"):
                 raise
-            message = f"{OURS} ({type(error).__name__}: {error})."
-            return Verdict(task.id, task.name, "error", message=message)
+            why = f"{type(error).__name__}: {error}"
+            failed = Verdict(task.id, task.name, "error", message=f"{OURS} ({why}).")
+            verdict, broken = failed, None
+            if self.explained:  # whether it is right is known without a reason
+                with contextlib.suppress(Exception):
+                    verdict, broken = alone(False)
+                if verdict is not failed and verdict.status != "passed" and not verdict.message:
+                    verdict.message = f"This is wrong; the grader could not find out why ({why})."
         if broken is not None:  # it would end the same way for every task
             self.status, self.problem = broken.status, cannot_be_run(broken)
             found = Verdict(task.id, task.name, self.status, message=self.problem)

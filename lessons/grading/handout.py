@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from lessons.grading.progress import make_folder
 from lessons.grading.registry import lesson
 from lessons.grading.workbook import notebook_text, script_text, sheet_text
 from minigpt import __version__
@@ -58,6 +59,6 @@ def write_handout(number: int, folder: Path, package: str | None = None) -> list
             f"{folder / there[0]} is there already and stays; name another folder with --out"
         )
     for name, text in texts.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        make_folder((folder / name).parent)
         write_text(folder / name, text)
     return [folder / name for name in texts]

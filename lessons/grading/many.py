@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import atexit
 import multiprocessing
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import replace
 from functools import cache
+from typing import Any
 
-from lessons.grading.check import Checked, check_submission
+from lessons.grading.check import OURS, Checked, check_submission
 from lessons.grading.registry import tasks_of
 from lessons.grading.submission import Submission
 from lessons.grading.worker import Sandbox
@@ -30,14 +31,44 @@ def check_submissions(
         on_done: called with each file as soon as it is checked.
     """
     ids = None if only is None else list(only)
-    with start_processes(min(processes, len(submissions))) as pool:
-        jobs = {pool.submit(check_one, s, seed, ids): i for i, s in enumerate(submissions)}
-        found: dict[int, Checked] = {}
-        for job in as_completed(jobs):
-            found[jobs[job]] = job.result()
-            if on_done is not None:
-                on_done(found[jobs[job]])
+    n = min(processes, len(submissions))
+    found: dict[int, Checked] = {}
+    several = at_once(submissions, seed, ids, n) if n > 1 else in_turn(submissions, seed, ids)
+    for i, checked in several:
+        found[i] = checked
+        if on_done is not None:
+            on_done(checked)
     return [found[i] for i in range(len(submissions))]
+
+
+def in_turn(
+    submissions: Sequence[Submission], seed: int, only: list[str] | None
+) -> Iterator[tuple[int, Checked]]:
+    """Checks files one after the other in this process; yields (index, what came out)."""
+    for i, submission in enumerate(submissions):
+        yield i, check_one(submission, seed, only)
+
+
+def at_once(
+    submissions: Sequence[Submission], seed: int, only: list[str] | None, processes: int
+) -> Iterator[tuple[int, Checked]]:
+    """Checks files in several processes; yields (index, what came out) as it is there."""
+    with start_processes(processes) as pool:
+        jobs = {pool.submit(check_one, s, seed, only): i for i, s in enumerate(submissions)}
+        for job in as_completed(jobs):
+            i = jobs[job]
+            try:
+                yield i, job.result()
+            except Exception as error:  # a bug of ours must not cost the other files
+                yield i, failed_here(submissions[i], seed, only, error)
+
+
+def failed_here(
+    submission: Submission, seed: int, only: list[str] | None, error: Exception
+) -> Checked:
+    """Returns what is said of a file at which the grader itself failed."""
+    problem = f"{OURS} ({type(error).__name__}: {error})."
+    return check_submission(submission._replace(problem=problem), seed, only)
 
 
 def start_processes(n: int) -> ProcessPoolExecutor:
@@ -73,8 +104,9 @@ def sandbox_of(triton: bool) -> Sandbox:
 def check_one(submission: Submission, seed: int, only: list[str] | None) -> Checked:
     """Checks one file in this process; the evidence, which can be large, stays here."""
     checked = check_submission(submission, seed, only, sandbox=sandbox_for(submission.lesson))
-    bare = [
-        replace(v, case=None, arguments={}, expected=None, got=None, difference=None)
-        for v in checked.verdicts
-    ]
+    nothing: dict[str, Any] = {
+        "case": None, "arguments": {}, "expected": None, "got": None, "difference": None,
+        "findings": [], "problems": [],
+    }  # fmt: skip
+    bare = [replace(verdict, **nothing) for verdict in checked.verdicts]
     return checked._replace(verdicts=bare)

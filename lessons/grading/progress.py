@@ -30,9 +30,21 @@ def read_progress(folder: Path) -> dict[str, dict[str, Any]]:
     return {name: part if isinstance(part, dict) else {} for name, part in parts.items()}
 
 
+def make_folder(folder: Path) -> None:
+    """Makes a folder if it is not there.
+
+    Raises:
+        NotADirectoryError: there is a file in its place.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise NotADirectoryError(f"{folder} cannot be a folder: there is a file") from None
+
+
 def write_progress(folder: Path, progress: dict[str, dict[str, Any]]) -> None:
     """Writes the file; the folder is made if it is not there."""
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     write_text(folder / FILE, json.dumps(progress, indent=1) + "\n")
 
 

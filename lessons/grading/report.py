@@ -1,25 +1,36 @@
 """What a learner reads in the terminal: a tick, or what went in, what came out, and why.
 
-    ✗ 8.3 merge                                                                   0.1 s
-        This is what you get when the update is scaled by alpha alone: LoRA scales it by alpha / r.
+    ✗ 8.3   merge                                                             0.1 s
+        This is what you get when B A is scaled by alpha alone: LoRA scales it by
+        alpha / r.
 
-        merge(weight = float32 [2, 3]
-                         0.182  -0.8567  ...
-              alpha = 3)
-        expected                  got
-          0.7223   -1.474           1.263*  -2.092*
+        merge(
+            weight = float32 [1, 2]
+                0.182  -0.8567
+            ...
+            alpha = 3
+        )
+
+        expected            got
+        0.7223* -1.474*     1.263* -2.092*
+        * differs
 
 Colours come on a terminal only, and not where NO_COLOR is set; so marks say the same.
 """
 
 from __future__ import annotations
 
+import ast
+import re
 import sys
 import textwrap
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from torch import Tensor
+
+from lessons.grading.compare import differ
 from lessons.grading.registry import lessons, tasks_of
 from lessons.grading.show import Grid, beside, same, short, whole
 
@@ -31,7 +42,8 @@ if TYPE_CHECKING:
     from lessons.grading.kernel_code import Made
 
 INDENT = " " * 4
-WIDTH = 100
+WIDTH = 80
+PIPED = 200  # columns of a table that goes into a file
 PRINTED = 12  # lines of what the code printed
 
 # What stands behind the name of a task that did not pass.
@@ -58,7 +70,7 @@ def make_console(stderr: bool = False) -> Console:
         from rich.console import Console
     except ImportError:
         raise ImportError("the report needs rich: pip install rich; --json works without") from None
-    width = None if (sys.stderr if stderr else sys.stdout).isatty() else WIDTH
+    width = None if (sys.stderr if stderr else sys.stdout).isatty() else PIPED
     return Console(stderr=stderr, markup=False, highlight=False, emoji=False, width=width)
 
 
@@ -67,6 +79,7 @@ class Report:
 
     def __init__(self, console: Console | None = None) -> None:
         self.console = console or make_console()
+        self.width = min(self.console.width, WIDTH)
         try:
             "✓✗·".encode(self.console.encoding)
             self.marks = {True: "✓", False: "✗", None: "·"}
@@ -86,8 +99,8 @@ class Report:
         words = "" if passed else WORDS.get(verdict.status, verdict.status)
         left = f"{self.marks[True if passed else None if todo else False]} {verdict.id}"
         name = f"{left:<7} {verdict.name}" + (f": {words}" if words else "")
-        seconds = f"{verdict.seconds:.1f} s" if verdict.seconds >= 0.05 else ""
-        self.line((f"{name:<{WIDTH - 10}}", style), (f"{seconds:>8}", "dim"))
+        seconds = f"{verdict.seconds:.1f} s" if verdict.seconds >= 0.05 and not todo else ""
+        self.line((f"{name:<{self.width - 9}}", style), (f"{seconds:>9}", "dim"))
         if passed or verdict.status == "not_started":
             return
         if verdict.message:
@@ -104,23 +117,26 @@ class Report:
         self.console.print()
         for line in call_lines(verdict):
             self.line((INDENT + line, ""))
-        found = verdict.difference
-        if found is None and verdict.status != "failed":
+        whole_parts = verdict.expected, verdict.got
+        if (found := verdict.difference) is None:  # a property broke; the message says which
+            plain = all(isinstance(part, (Tensor, list, tuple)) for part in whole_parts)
+            if verdict.status == "failed" and plain and differ(*whole_parts[::-1], None):
+                self.console.print()
+                self.pair(*whole_parts, None)
             return
         self.console.print()
-        whole_parts = verdict.expected, verdict.got
-        if found is None or (
-            found.path and all(map(is_flat, whole_parts)) and not same(*whole_parts)
-        ):
+        where = place_of(verdict)
+        if where.startswith("At ") and all(map(is_flat, whole_parts)) and not same(*whole_parts):
             self.pair(*whole_parts, None)
             return
-        if found.path:
-            self.line((f"{INDENT}At {found.path} of what came out:", ""))
+        if where:
+            self.line((f"{INDENT}{where}:", ""))
         self.pair(found.expected, found.got, found.wrong)
 
     def pair(self, expected: Any, got: Any, wrong: Any) -> None:
         """Prints two values beside each other if they have one form, else below each other."""
-        shown = beside(expected, got, wrong)
+        dtypes = {getattr(value, "dtype", None) for value in (expected, got)}
+        shown = beside(expected, got, wrong) if len(dtypes) == 1 or wrong is not None else None
         if shown is None:
             for name, value in (("expected", expected), ("got", got)):
                 first, *others = whole(value)
@@ -133,7 +149,7 @@ class Report:
         blocks = [block(grid) for grid in shown.grids]
         widths = [max((len(row) for row in rows), default=0) for rows in blocks]
         gap = 4
-        if sum(widths) + gap + len(INDENT) <= self.console.width and len(widths) == 2:
+        if sum(widths) + gap + len(INDENT) <= self.width and len(widths) == 2:
             left = max(widths[0], len("expected"))
             self.line((f"{INDENT}{'expected':<{left + gap}}got", "dim"))
             for i in range(max(map(len, shown.grids))):
@@ -175,12 +191,12 @@ class Report:
         self.console.print()
         self.line((f"{INDENT}Your code printed{left_out}:", "dim"))
         for line in lines[-PRINTED:]:
-            self.line((f"{INDENT}  {visible(line)[: WIDTH - 6]}", ""))
+            self.line((f"{INDENT}  {shortened(visible(line), self.width - 6)}", ""))
 
     def paragraph(self, text: str, style: str) -> None:
         """Prints text that is wrapped and indented."""
         for part in visible(text).splitlines():
-            for line in textwrap.wrap(part, min(self.console.width, WIDTH) - len(INDENT)) or [""]:
+            for line in textwrap.wrap(part, self.width - len(INDENT)) or [""]:
                 self.line((INDENT + line, style))
 
     def line(self, *parts: tuple[str, str]) -> None:
@@ -253,19 +269,55 @@ def block(grid: Grid) -> list[str]:
 
 def call_lines(verdict: Verdict) -> list[str]:
     """Returns the call that went wrong: the function's name and its arguments."""
-    if verdict.case is None:
-        return []
     given = verdict.arguments
-    lines: list[str] = []
-    head = f"{verdict.name}("
     if all(len(whole(value)) == 1 for value in given.values()):
-        line = head + ", ".join(f"{name}={short(value)}" for name, value in given.items()) + ")"
+        inside = ", ".join(f"{name}={short(value)}" for name, value in given.items())
+        line = f"{verdict.name}({inside})"
         if len(line) <= WIDTH - len(INDENT):
             return [line]
+    lines = [f"{verdict.name}("]
     for name, value in given.items():
         first, *others = whole(value)
-        start = f"{' ' * len(head) if lines else head}{name} = "
-        lines.append(start + first)
-        lines += [" " * len(head) + "  " + line for line in others]
-    lines[-1:] = [f"{lines[-1]})"] if lines else [f"{head})"]
-    return lines
+        lines += [f"{INDENT}{name} = {first}", *(f"{INDENT}  {line}" for line in others)]
+    return [*lines, ")"]
+
+
+def place_of(verdict: Verdict) -> str:
+    """Returns where the parts that differ stand, in words; empty for the whole result.
+
+    A difference's path leads into the result, or into what the call left of its arguments, or into
+    their gradients.
+    """
+    found = verdict.difference
+    if found is None or not found.path:
+        return ""
+    at = part_at(verdict.expected, found.path)
+    if at is found.expected or same(at, found.expected):
+        return f"At {found.path} of the result"
+    names = list(dict.fromkeys(name.partition(".")[0] for name in verdict.arguments))
+    if match := re.fullmatch(r"(\[0\]|\[1\])?\[(?:(\d+)|'(\w+)')\](.*)", found.path):
+        after, number, name, inside = match.groups()
+        if number is not None and int(number) < len(names):
+            name = names[int(number)]
+        if name in names:
+            return f"{name}{inside} after the call" if after else f"The gradient of {name}{inside}"
+    if at is None and (named := re.fullmatch(r"\['([a-zA-Z][\w ]*)'\]", found.path)):
+        return named[1][0].upper() + named[1][1:]  # what a task looks at, in its own words
+    return f"At {found.path} of the result"
+
+
+def part_at(value: Any, path: str) -> Any:
+    """Returns the part of a value that a path leads to ("[1]['a']"), None if there is none."""
+    try:
+        for key in re.findall(r"\[(.*?)\](?=\[|$)", path):
+            if not isinstance(value, (dict, list, tuple)):
+                return None
+            value = value[ast.literal_eval(key)]
+    except (LookupError, TypeError, ValueError, SyntaxError):
+        return None
+    return value
+
+
+def shortened(text: str, most: int) -> str:
+    """Returns text of at most so many letters; dots stand for what is left out."""
+    return text if len(text) <= most else f"{text[: most - 4]} ..."

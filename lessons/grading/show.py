@@ -8,6 +8,7 @@ What is short is shown whole. Of what is long, the part around the first place t
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -97,14 +98,14 @@ def window(shape: Sequence[int], wrong: torch.Tensor) -> tuple[str, tuple]:
     """Returns where the first wrong element stands, in words, and an index of what is around it."""
     first = wrong.nonzero()[0].tolist() if bool(wrong.any()) else [0] * len(shape)
     lead = first[:-2]
-    last = [("row", ROWS), ("column", COLUMNS)] if len(shape) > 1 else [("number", ITEMS)]
+    last = [("row", ROWS), ("column", COLUMNS)] if len(shape) > 1 else [("number", COLUMNS)]
     slices, words = [], []
     for at, size, (name, most) in zip(first[-2:], shape[-2:], last, strict=False):
         start = 0 if size <= most else max(0, min(at - most // 2, size - most))
         slices.append(slice(start, start + most))
         words += [f"{name} {start} to {start + most - 1} of {size}"] if size > most else []
     if lead:
-        words.insert(0, f"[{', '.join(map(str, lead))}]")
+        words.insert(0, f"[{', '.join(map(str, lead))}, :, :] of {list(shape)}")
     return ", ".join(words), (*lead, *slices)
 
 
@@ -121,10 +122,11 @@ def beside_lists(expected: Sequence, got: Sequence) -> Shown:
         i: number_pair(*(side[i] if i < len(side) else None for side in (expected, got)))
         for i in shown
     }
-    grids = [
-        [[Cell(pairs[i][k], differs[i]) for i in shown if i < len(side)]]
-        for k, side in enumerate((expected, got))
-    ]
+    grids: list[Grid] = []
+    for k, side in enumerate((expected, got)):
+        cells = [Cell(pairs[i][k], differs[i]) for i in shown if i < len(side)]
+        long = any(len(text) > LETTERS // ITEMS for pair in pairs.values() for text in pair)
+        grids.append([[cell] for cell in cells] if long else [cells])
     where = f"item {start} to {shown[-1]} of {n}" if n > ITEMS else ""
     return Shown(where, grids)
 
@@ -167,8 +169,8 @@ def number_pair(one: Any, other: Any) -> tuple[str, str]:
     return short(one), short(other)
 
 
-def short(value: Any) -> str:
-    """Returns a value in one line of at most about LETTERS letters."""
+def short(value: Any, most: int = LETTERS) -> str:
+    """Returns a value in one line of at most about so many letters."""
     value = plain(value)
     if isinstance(value, float):
         return f"{value:.4g}"
@@ -182,28 +184,36 @@ def short(value: Any) -> str:
     if isinstance(value, Made):
         return f"<{value.kind.replace('_', ' ')}>"
     if isinstance(value, dict):
-        text = "{" + ", ".join(f"{short(k)}: {short(v)}" for k, v in list(value.items())[:99]) + "}"
+        items = list(value.items())[:99]
+        text = "{" + ", ".join(f"{short(k, most)}: {short(v, most)}" for k, v in items) + "}"
     elif isinstance(value, (list, tuple)):
         ends = "[]" if isinstance(value, list) else "()"
-        inner = ", ".join(short(item) for item in value[:99])
+        inner = ", ".join(short(item, most) for item in value[:99])
         text = ends[0] + inner + ("," if len(value) == 1 and ends == "()" else "") + ends[1]
     else:
         text = repr(value)
-    return text if len(text) <= LETTERS else f"{text[: LETTERS - 4]} ..."
+    return text if len(text) <= most else f"{text[: most - 4]} ..."
 
 
 def whole(value: Any) -> list[str]:
-    """Returns a value in as many lines as it takes, at most ROWS: an argument of a call."""
+    """Returns a value in as many lines as it takes: an argument of a call."""
     value = plain(value)
     if isinstance(value, Made):
         fields = [f"{name}={short(part)}" for name, part in value.fields.items()]
         return [f"{value.kind.replace('_', ' ')}({', '.join(fields)})"]
     if not isinstance(value, torch.Tensor) or value.dim() == 0:
-        return [short(value)]
+        return textwrap.wrap(short(value, ROWS * LETTERS), LETTERS) or [""]
     kind = f"{str(value.dtype).removeprefix('torch.')} {list(value.shape)}"
     if value.numel() == 0 or value.numel() > ROWS * COLUMNS:
         return [kind]
     flat = value.reshape(-1, value.size(-1))
     texts = [[short(number) for number in row] for row in flat.tolist()]
     width = max(len(text) for row in texts for text in row)
-    return [kind, *("  " + "  ".join(text.rjust(width) for text in row) for row in texts)]
+    lines = [kind]
+    n = COLUMNS if width < 10 else COLUMNS - 1  # so that they fit 80 columns
+    for row in texts:
+        for start in range(0, len(row), n):
+            margin = "  " if start == 0 or len(texts) == 1 else "    "
+            cells = (text.rjust(width) for text in row[start : start + n])
+            lines.append(margin + "  ".join(cells))
+    return lines

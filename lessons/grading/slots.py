@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
+import torch
+
 from lessons.grading.task import Case, Made, Task
 
 ABSENT = inspect.Parameter.empty
@@ -38,7 +40,8 @@ class Slot:
 def parameters(task: Task) -> list[inspect.Parameter]:
     """Returns the parameters that cases fill, without self and ctx; none if they are not known."""
     target: Any = task.reference
-    if isinstance(target, type) and hasattr(target, "apply") and hasattr(target, "forward"):
+    is_class = isinstance(target, type) and not issubclass(target, torch.nn.Module)
+    if is_class and hasattr(target, "apply") and hasattr(target, "forward"):  # a Function
         target = target.forward
     try:
         found = list(inspect.signature(target).parameters.values())

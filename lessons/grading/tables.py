@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -88,23 +89,35 @@ def append_markdown(path: Path, files: Sequence[Checked]) -> None:
 
 def print_grid(files: Sequence[Checked], console: Console) -> None:
     """Prints a row a file and a column a task, and the commonest mistakes below."""
-    from rich import box
     from rich.table import Table
     from rich.text import Text
 
     ids = column_ids(files)
-    grid = Table(box=box.SIMPLE, pad_edge=False)
+    grid = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     grid.add_column("file", overflow="fold")
     for name in (*ids, "points"):
         grid.add_column(name, justify="right", no_wrap=True)
-    for checked in files:
+    names = without_folder([checked.file for checked in files])
+    for name, checked in zip(names, files, strict=True):
         states = {verdict.id: verdict.status for verdict in checked.verdicts}
         got, of = points(checked)
         cells = [cell(states.get(i)) for i in ids]
-        grid.add_row(Text(checked.file), *cells, f"{got}/{of}")
+        grid.add_row(Text(name), *cells, f"{got}/{of}")
     console.print(grid)
-    for count, number, name in commonest(files):
+    if shared := commonest(files):
+        console.print("\nMistakes that several files share:")
+    for count, number, name in shared:
         console.print(f"{count} x {number}: {name}")
+
+
+def without_folder(names: Sequence[str]) -> list[str]:
+    """Returns the names of files without the folders that all of them begin with."""
+    folders = {Path(name).parent for name in names}
+    try:
+        shared = os.path.commonpath(folders)
+    except ValueError:  # some begin at the root and some do not
+        return list(names)
+    return [str(Path(name).relative_to(shared)) for name in names]
 
 
 def cell(status: str | None) -> str:

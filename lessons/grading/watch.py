@@ -53,27 +53,38 @@ class Watcher:
 
     def __init__(self, path: Path, lesson: int | None, seed: int, sandbox: Sandbox) -> None:
         self.path, self.lesson, self.seed, self.sandbox = path, lesson, seed, sandbox
-        self.verdicts: dict[str, Verdict] = {}
+        self.verdicts: dict[str, Verdict] = {}  # of the last version that could be parsed
         self.prints: dict[str, str] = {}
+        self.problem = ""  # why this version cannot be
+        self.broken: list[Verdict] = []
 
     def check(self, on_verdict: Callable[[Verdict], None] | None = None) -> list[str]:
-        """Checks the tasks whose code has changed; returns their ids."""
+        """Checks the tasks whose code has changed; returns the ids of those with news.
+
+        While the file does not parse, all tasks have the same error; what was known before holds
+        again once it does.
+        """
         submission = read_submission(self.path, self.lesson)
         self.lesson = submission.lesson
         tasks = tasks_of(submission.lesson)
         tree, problem = parsed(submission.code)
-        problem = submission.problem or problem
-        prints = {task.id: problem or fingerprint(tree, task.name) for task in tasks}
+        before, self.problem = self.problem, submission.problem or problem
+        checker = Checker(submission.code, tasks, self.seed, self.sandbox, submission.problem)
+        if self.problem:
+            self.broken = checker.run(None, on_verdict)
+            return [task.id for task in tasks] if self.problem != before else []
+        prints = {task.id: fingerprint(tree, task.name) for task in tasks}
         changed = [task.id for task in tasks if prints[task.id] != self.prints.get(task.id)]
         kept = [verdict for id, verdict in self.verdicts.items() if id not in changed]
-        checker = Checker(submission.code, tasks, self.seed, self.sandbox, submission.problem)
         found = checker.run(changed, on_verdict, kept)
         self.verdicts |= {verdict.id: verdict for verdict in found}
         self.prints = prints
-        return changed
+        return [task.id for task in tasks] if before else changed
 
     def in_order(self) -> list[Verdict]:
         """Returns the verdicts of all tasks as they are now."""
+        if self.problem:
+            return self.broken
         return [self.verdicts[task.id] for task in tasks_of(self.lesson or 0)]
 
 
@@ -91,7 +102,9 @@ def watch(
         on_round: called with all verdicts after each round.
         saves: yields after each save; None watches the file.
     """
-    with open_sandbox(tasks_of(read_submission(path, lesson).lesson)) as sandbox:
+    tasks = tasks_of(read_submission(path, lesson).lesson)
+    report.line((f"Checking {path} ...", "dim"))
+    with open_sandbox(tasks) as sandbox:
         watcher = Watcher(path, lesson, seed, sandbox)
         for _ in chain([None], saves_of(path) if saves is None else saves):
             try:

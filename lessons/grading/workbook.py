@@ -7,6 +7,7 @@ import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lessons.grading.progress import make_folder
 from lessons.grading.registry import Lesson, lesson, tasks_of
 from lessons.grading.stub import WIDTH, import_lines, stub_of
 from minigpt.files.atomic import write_text
@@ -34,7 +35,7 @@ def start(number: int, folder: Path, notebook: bool = False) -> Path:
             f"{path} is there already and stays as it is. Go on in it, rename it to start anew, or "
             f"start in another folder with --dir"
         )
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     write_text(path, notebook_text(number) if notebook else script_text(number))
     return path
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from minigpt.command import exercise_check, exercise_class
-from minigpt.command.exercise_options import add_folder, add_lesson
+from minigpt.command.exercise_options import add_folder, add_lesson, folder_option
 
 
 class Action(NamedTuple):
@@ -50,7 +50,7 @@ def show_list(arguments: Namespace) -> int:
     """Prints every exercise, with a tick where it passed, and what comes next."""
     from lessons.grading.progress import read_progress
     from lessons.grading.registry import lessons, tasks_of
-    from lessons.grading.report import Report
+    from lessons.grading.report import TODO, Report
 
     status = read_progress(arguments.dir)["status"]
     report = Report()
@@ -60,17 +60,19 @@ def show_list(arguments: Namespace) -> int:
         done = sum(status.get(task.id) == "passed" for task in tasks)
         report.line((f"\nLesson {number}: {lesson.title}", "bold"), (f"  {done}/{len(tasks)}", ""))
         for task in tasks:
-            passed = status.get(task.id) == "passed"
+            state = status.get(task.id, "not_started")
+            passed = state == "passed"
             if not passed and following is None:
                 following = task
-            mark = report.marks[True if passed else False if task.id in status else None]
+            mark = report.marks[None if state in TODO else passed]
             report.line((f"  {mark} {task.id:<5} {task.name}", "green" if passed else ""))
     if following is None:
         report.line(("\nAll of them pass.", "green"))
         return 0
     started = list(arguments.dir.glob(f"{following.lesson:02d}_*"))
     how = f"check {following.id}" if started else f"start {following.lesson}"
-    report.line((f"\nNext: {following.id} {following.name} (minigpt exercise {how})", ""))
+    where = folder_option(arguments.dir)
+    report.line((f"\nNext: {following.id} {following.name} (minigpt exercise {how}{where})", ""))
     return 0
 
 
@@ -88,9 +90,8 @@ def start(arguments: Namespace) -> int:
 
     path = start(arguments.lesson, arguments.dir, arguments.notebook)
     record(arguments.dir, [])
-    print(
-        f"{path} is there. Write in it, and let minigpt exercise check {arguments.lesson} see it."
-    )
+    what = path if arguments.notebook else f"{arguments.lesson}{folder_option(arguments.dir)}"
+    print(f"Wrote {path}. Fill in the functions, then check them: minigpt exercise check {what}")
     return 0
 
 

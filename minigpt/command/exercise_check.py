@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from minigpt.command.exercise_options import FOLDER, add_folder, add_seed
+from minigpt.command.exercise_options import add_folder, add_seed, folder_option
 
 if TYPE_CHECKING:
     from lessons.grading.check import Checked
@@ -101,9 +101,9 @@ def file_of(number: str, folder: Path) -> Path:
     for path in paths:
         if path.exists():
             return path
-    where = "" if folder == FOLDER else f" --dir {folder}"
     raise FileNotFoundError(
-        f"there is no {paths[0]}; write it with: minigpt exercise start {here.number}{where}"
+        f"there is no {paths[0]}; write it with: minigpt exercise start {here.number}"
+        f"{folder_option(folder)}"
     )
 
 

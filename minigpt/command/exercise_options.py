@@ -15,6 +15,11 @@ def add_folder(parser: ArgumentParser) -> None:
     )
 
 
+def folder_option(folder: Path) -> str:
+    """Returns " --dir mine", as it is typed behind a command; "" for the default."""
+    return "" if folder == FOLDER else f" --dir {folder}"
+
+
 def add_lesson(parser: ArgumentParser) -> None:
     """Adds the number of a lesson."""
     parser.add_argument("lesson", type=int, metavar="LESSON", help="the lesson's number")

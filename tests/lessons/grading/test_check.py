@@ -157,6 +157,16 @@ def test_a_bug_of_the_grader_costs_one_task_and_is_not_hidden(
     found = check_text(RIGHT, TASKS, sandbox=sandbox)
     assert [verdict.status for verdict in found] == ["passed", "error", "passed"]
     assert "grader itself failed" in found[1].message
+
+    def without_a_reason(task: object, ask: object, seed: int, explained: bool) -> Verdict:
+        if explained and task is QUADRUPLE:
+            raise KeyError("a bug")
+        return whole(task, ask, seed, explained)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(check, "judge_task", without_a_reason)
+    found = check_text(RIGHT.replace("4 * x", "5 * x"), TASKS, sandbox=sandbox)
+    assert [verdict.status for verdict in found] == ["passed", "failed", "passed"]
+    assert "could not find out why (KeyError: 'a bug')" in found[1].message
     monkeypatch.setenv("MINIGPT_DEBUG", "1")
     with pytest.raises(KeyError):
         check_text(RIGHT, TASKS, sandbox=sandbox)

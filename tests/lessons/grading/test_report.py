@@ -9,7 +9,7 @@ import pytest
 import torch
 from rich.console import Console
 
-from lessons.grading.compare import differ
+from lessons.grading.compare import Difference, differ
 from lessons.grading.judge import Verdict
 from lessons.grading.report import Report, make_console
 from lessons.grading.show import beside, number_pair, short, whole
@@ -67,7 +67,7 @@ def test_of_a_large_tensor_the_part_that_differs_is_shown() -> None:
     got = expected.clone()
     got[1, 2, 35, 20] = float("nan")
     text = printed(failed(expected, got))
-    assert "[1, 2], row 32 to 37 of 40, column 17 to 22 of 50:" in text
+    assert "[1, 2, :, :] of [2, 3, 40, 50], row 32 to 37 of 40, column 17 to 22 of 50:" in text
     assert "nan*" in text
     assert len(text.splitlines()) < 30
 
@@ -91,7 +91,46 @@ def test_where_forms_differ_both_are_shown_below_each_other() -> None:
 
 def test_a_part_of_the_answer_is_named() -> None:
     text = printed(failed((torch.zeros(2), [1, 2]), (torch.zeros(2), [1, 3])))
-    assert "At [1][1] of what came out:" in text
+    assert "At [1][1] of the result:" in text
+
+
+def test_what_happened_to_an_argument_or_a_gradient_is_named_so() -> None:
+    one, other = torch.zeros(2), torch.ones(2)
+    verdict = failed(one, one)
+    verdict.arguments = {"x": one, "config.n": 3}
+    verdict.difference = Difference("value", "[0][0]", other, torch.zeros(2) - 1)
+    assert "\n    x after the call:\n" in printed(verdict)
+    verdict.difference = Difference("value", "[1]['config']", 3, 4)
+    assert "\n    config after the call:\n" in printed(verdict)
+    verdict.difference = Difference("value", "[0]", None, one - 1)
+    assert "\n    The gradient of x:\n" in printed(verdict)
+    verdict.difference = Difference("value", "['numbers of B']", "all 0", "not all 0")
+    assert "\n    Numbers of B:\n" in printed(verdict)
+
+
+def test_a_property_that_broke_shows_numbers_only_where_they_say_more() -> None:
+    verdict = failed(torch.zeros(2), torch.ones(2), "It kept x.")
+    verdict.difference = None
+    assert "expected" in printed(verdict)
+    verdict.got = verdict.expected
+    assert "expected" not in printed(verdict)
+    verdict.expected, verdict.got = {"y": torch.zeros(2)}, {"y": torch.ones(2)}
+    assert "expected" not in printed(verdict)
+
+
+def test_a_wrong_dtype_is_shown_as_one() -> None:
+    text = printed(failed(torch.zeros(1), torch.zeros(1, dtype=torch.bfloat16)))
+    assert "expected  float32 [1]" in text
+    assert "got       bfloat16 [1]" in text
+    assert "*" not in text
+
+
+def test_no_line_is_wider_than_a_terminal() -> None:
+    wide = torch.randn(15) * 1e-5
+    verdict = failed(wide, wide + 1)
+    verdict.arguments = {"x": wide, "thresholds": torch.randn(2, 18), "words": ["word"] * 99}
+    verdict.printed = "x" * 200
+    assert max(map(len, printed(verdict, width=80).splitlines())) <= 80
 
 
 def test_what_was_printed_is_shown_and_cannot_steer_the_terminal() -> None:

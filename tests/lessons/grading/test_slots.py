@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from torch import nn
+
 from lessons.grading.slots import ABSENT, slots
 from lessons.grading.task import Bank, Case, Made, Task
 
@@ -63,3 +65,14 @@ def test_self_and_ctx_are_no_arguments() -> None:
             return x
 
     assert named(Straight, Case((1, 2))) == {"x": 1, "bits": 2}
+
+
+def test_of_a_module_the_arguments_are_those_it_is_built_with() -> None:
+    class Scaled(nn.Module):
+        def __init__(self, base, alpha):
+            super().__init__()
+
+        def forward(self, x):
+            return x
+
+    assert named(Scaled, Case((1, 2), {"x": 3})) == {"base": 1, "alpha": 2, "x": 3}

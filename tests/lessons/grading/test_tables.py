@@ -96,6 +96,12 @@ def test_the_grid_has_all_files_and_the_mistakes_they_share() -> None:
     assert lines[-1] == ["2", "x", "99.2:", "eight", "times"]
 
 
+def test_the_grid_leaves_out_the_folder_that_all_files_are_in() -> None:
+    assert tables.without_folder(["a/b/c.py", "a/d.py"]) == ["b/c.py", "d.py"]
+    assert tables.without_folder(["/x/c.py", "/x/d.py"]) == ["c.py", "d.py"]
+    assert tables.without_folder(["c.py", "/x/d.py"]) == ["c.py", "/x/d.py"]
+
+
 def test_columns_are_in_the_course_s_order() -> None:
     files = [
         Checked("a.py", 10, 0, [Verdict("10.1", "a", "passed"), Verdict("10.10", "b", "passed")]),
