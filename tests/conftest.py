@@ -63,13 +63,16 @@ def one_sandbox(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Sandbox:
 
 
 @pytest.fixture
-def small_course(monkeypatch: pytest.MonkeyPatch) -> None:
+def small_course(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Makes lesson 99, of three small exercises, the only one."""
     from lessons.grading import registry
     from tests.lessons.grading.small_course import tasks
 
-    known = registry.lessons()
-    for number in list(known):
-        monkeypatch.delitem(known, number)
-    monkeypatch.setitem(known, 99, registry.Lesson(99, "Sums", "99_sums"))
     monkeypatch.setitem(sys.modules, "lessons.exercises.lesson_99", tasks)
+    known = registry.lessons()
+    whole = dict(known)
+    known.clear()
+    known[99] = registry.Lesson(99, "Sums", "99_sums")
+    yield
+    known.clear()
+    known.update(whole)  # in their order

@@ -122,6 +122,40 @@ class Zygote:
             self.process.wait()
 
 
+class Early:
+    """A zygote that starts while this process is still importing torch itself."""
+
+    def __init__(self, triton: bool) -> None:
+        self.triton, self.folder = triton, tempfile.TemporaryDirectory(prefix="minigpt-")
+        self.found: Zygote | Exception | None = None
+        self.thread = threading.Thread(target=self.start, daemon=True)
+        self.thread.start()
+
+    def start(self) -> None:
+        """Starts it and waits until it is ready."""
+        try:
+            self.found = Zygote(self.triton, self.folder.name)
+        except Exception as error:  # told to whoever wants the zygote
+            self.found = error
+
+    def zygote(self) -> Zygote:
+        """Returns it as soon as it is ready; RuntimeError or OSError if it does not start."""
+        self.thread.join()
+        if isinstance(self.found, Exception):
+            raise self.found
+        assert self.found is not None
+        return self.found
+
+
+early: list[Early] = []  # at most one, for the next sandbox
+
+
+def start_early(triton: bool) -> None:
+    """Starts what the next sandbox needs, if this system forks; the sandbox need not take it."""
+    if FORKS and not early:
+        early.append(Early(triton))
+
+
 class Forked:
     """A process that a zygote forked, for which these shortcuts are forbidden."""
 

@@ -21,7 +21,7 @@ from typing import Any
 
 from lessons.grading import values
 from lessons.grading.channel import BLINK, Channel, ClosedError, ExpiredError, GarbledError
-from lessons.grading.processes import FORKS, Forked, Fresh, Process, Zygote
+from lessons.grading.processes import FORKS, Early, Forked, Fresh, Process, Zygote, early
 from lessons.grading.shortcuts import SHORTCUTS
 from lessons.grading.task import Case
 
@@ -224,7 +224,12 @@ class Sandbox:
 
     def __init__(self, triton: bool = False, forks: bool | None = None) -> None:
         self.triton, self.forks = triton, FORKS if forks is None else forks
-        self.folder = tempfile.TemporaryDirectory(prefix="minigpt-")
+        self.early: Early | None = None
+        if self.forks and early and early[0].triton == triton:
+            self.early = early.pop()
+        self.folder = (
+            self.early.folder if self.early else tempfile.TemporaryDirectory(prefix="minigpt-")
+        )
         self.zygote: Zygote | None = None
         self.spare: tuple[Channel, Process] | None = None
         self.lock = threading.Lock()
@@ -233,6 +238,9 @@ class Sandbox:
         return self
 
     def __exit__(self, *error: object) -> None:
+        if self.early is not None:  # nobody has asked for it
+            with contextlib.suppress(OSError, RuntimeError):
+                self.zygote = self.early.zygote()
         if self.zygote is not None:
             self.zygote.close()
         if self.spare is not None:
@@ -299,6 +307,9 @@ class Sandbox:
     def ready_zygote(self) -> Zygote:
         """Returns the zygote; starts one if there is none."""
         with self.lock:
+            if self.early is not None:
+                begun, self.early = self.early, None
+                self.zygote = begun.zygote()
             if self.zygote is None or self.zygote.ended():
                 self.zygote = Zygote(self.triton, self.folder.name)
             return self.zygote

@@ -34,6 +34,7 @@ def check_options(parser: ArgumentParser) -> None:
 
 def check(arguments: Namespace) -> int:
     """Checks files; returns 0 if all tasks of all of them passed, else 1."""
+    begin_early(arguments.what)
     from lessons.grading import outputs
 
     submissions, only = read_all(arguments)
@@ -54,6 +55,18 @@ def check(arguments: Namespace) -> int:
         seconds = time.perf_counter() - started
         outputs.write_gradescope(arguments.gradescope, submissions[0], files[0], seconds)
     return int(not all(checked.passed for checked in files))
+
+
+KERNEL_LESSONS = (10, 11)
+
+
+def begin_early(what: Sequence[str]) -> None:
+    """Starts the process that runs one file's exercises; torch takes both processes seconds."""
+    from lessons.grading.processes import start_early
+
+    number = re.match(r"\d+", Path(what[0]).name)
+    if len(what) == 1 and number:
+        start_early(triton=int(number[0]) in KERNEL_LESSONS)
 
 
 def read_all(arguments: Namespace) -> tuple[list[Submission], list[str] | None]:
@@ -127,6 +140,7 @@ def watch_options(parser: ArgumentParser) -> None:
 
 def watch(arguments: Namespace) -> int:
     """Checks a file whenever it is saved, until Ctrl-C."""
+    begin_early([arguments.what])
     from lessons.grading.progress import is_kept, record
     from lessons.grading.report import Report
     from lessons.grading.watch import watch
