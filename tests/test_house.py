@@ -200,7 +200,8 @@ def test_what_is_too_much_or_missing_at_the_top_is_named(tmp_path: Path) -> None
 
 
 # Imports argv[2] in the folder argv[1] and prints what its own lines did meanwhile: a line is to
-# blame that stands in the folder, with no import of another package between it and the deed.
+# blame that stands in the folder (an environment in there is not ours), with no import of another
+# package between it and the deed.
 WATCH = """
 import json, os, sys, threading
 root, name = sys.argv[1:]
@@ -213,9 +214,9 @@ def watch(event, arguments):
     if event in DEEDS or (event == "open" and arguments[2] & WRITES):
         frame = sys._getframe(1)
         while frame and "importlib._bootstrap" not in frame.f_code.co_filename:
-            if frame.f_code.co_filename.startswith(root + os.sep):
-                line = f"{frame.f_code.co_filename[len(root) + 1:]}:{frame.f_lineno}"
-                done.append(f"{line}: {event} {arguments[:2]}")
+            file = frame.f_code.co_filename
+            if file.startswith(root + os.sep) and "site-packages" not in file[len(root):]:
+                done.append(f"{file[len(root) + 1:]}:{frame.f_lineno}: {event} {arguments[:2]}")
             frame = frame.f_back
 def watched(thread, start=threading.Thread.start):
     watch("Thread.start", ())

@@ -193,6 +193,7 @@ def measure(configuration: LaunchConfiguration, arch: str) -> Row:
     return Row(c.kernel, arch, c.dtype, c.block_size, c.double_quant, **read(c, compiled))
 
 
+@cache
 def measure_number(job: tuple[int, str]) -> Row:
     """Measures (index in `configurations()`, arch), which can be sent to another process."""
     return measure(configurations()[job[0]], job[1])

@@ -8,10 +8,7 @@ import os
 # GPU, TRITON_INTERPRET=0 lets test_on_gpu.py compile them.
 os.environ.setdefault("TRITON_INTERPRET", "1")
 
-import multiprocessing
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from functools import cache
 from typing import Any
 
 import pytest
@@ -19,13 +16,9 @@ import torch
 from torch import Tensor
 
 from kernels.machine_code import measure
+from tests.kernels.compiling import compiler
 
-# The tests use both cores already, and a second compiler would import torch a second time.
-measure.compilers = cache(
-    lambda: ProcessPoolExecutor(
-        1, multiprocessing.get_context("spawn"), initializer=measure.compile_here
-    )
-)
+measure.compilers = compiler  # one: the tests use both cores already
 
 GUARD_BYTES = 4096  # on each side; a multiple of 64, so that outputs stay aligned as torch's are
 POISON_BYTE = 0xCD

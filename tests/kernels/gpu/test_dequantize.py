@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,6 +16,7 @@ from kernels.checks import BLOCK_SIZES
 from kernels.gpu.launch import THREADS, dequantize, pointers
 from kernels.nf4 import DYNAMIC_MAP, LEVELS, NF4Tensor
 from kernels.reference import dequantize_plainly
+from tests.kernels import compiling
 from tests.kernels.paper_gpu import ptx
 from tests.kernels.tiny import random_nf4
 
@@ -108,13 +104,6 @@ def test_rounding_is_to_the_nearest_even_bf16() -> None:
 # As compiled: shuffles, exchanges and all
 
 
-COMPILE = """
-import json, sys
-from kernels.machine_code.measure import compile_for
-from kernels.machine_code.variants import launch_configuration
-jobs = json.load(sys.stdin)
-print(json.dumps([compile_for(launch_configuration(*job), arch).asm["ptx"] for *job, arch in jobs]))
-"""
 CASES = [
     ("bf16", 64, 256, "i32", "sm_90"),
     ("bf16", 64, None, "i32", "sm_90"),
@@ -136,13 +125,7 @@ HUGE_JOBS = [(k, "bf16", 64, 256, "i64", "sm_90") for k in ("dequantize", "dequa
 
 @pytest.fixture(scope="module")
 def listings() -> dict[tuple, str]:
-    environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
-    jobs = JOBS + HUGE_JOBS
-    found = subprocess.run(
-        [sys.executable, "-c", COMPILE], env=environment, input=json.dumps(jobs), text=True,
-        stdout=subprocess.PIPE, check=True, cwd=Path(__file__).parents[3],
-    )  # fmt: skip
-    return dict(zip(jobs, json.loads(found.stdout), strict=True))
+    return compiling.listings(JOBS + HUGE_JOBS)
 
 
 @pytest.mark.parametrize("job", JOBS, ids=lambda job: "-".join(str(value) for value in job))

@@ -3,26 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
+from tests.kernels.compiling import printed_by
 from tests.kernels.paper_gpu.launches import CASES
 
 
 @pytest.fixture(scope="module")
 def found() -> dict[str, str]:
     """What is wrong with each case, from a process that does not interpret kernels."""
-    environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.kernels.paper_gpu.launches"],
-        env=environment, cwd=Path(__file__).parents[3], text=True, check=True,
-        stdout=subprocess.PIPE,
-    )  # fmt: skip
-    return json.loads(done.stdout)
+    return json.loads(printed_by("tests.kernels.paper_gpu.launches"))
 
 
 @pytest.mark.parametrize("case", CASES)

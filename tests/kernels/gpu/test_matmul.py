@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import math
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,6 +16,7 @@ from kernels.gpu.matmul_fast import OUTPUTS
 from kernels.machine_code import measure as machine_code
 from kernels.nf4 import DYNAMIC_MAP, LEVELS, NF4Tensor
 from kernels.reference import dequantize_plainly, quantize_plainly
+from tests.kernels import compiling
 from tests.kernels.paper_gpu import ptx, ptx_more
 
 Poisoned = Callable[..., Tensor]
@@ -130,46 +126,32 @@ def test_few_threads_are_idle() -> None:
         assert threads == 32 or -groups % threads <= -groups % 64
 
 
-COMPILE = """
-import json, sys
-from kernels.machine_code.measure import compile_for
-from kernels.machine_code.variants import launch_configuration
-jobs = json.load(sys.stdin)
-print(json.dumps([compile_for(launch_configuration(*job), "sm_90").asm["ptx"] for job in jobs]))
-"""
 JOBS = [
-    ("matvec_fast_128", "bf16", 64, 256),
-    ("matvec_fast_128", "fp16", 32, None),
-    ("matvec_fast_64", "bf16", 128, 256),
-    ("matvec_fast_128", "fp32", 64, 256),
-    ("matvec_fast_32", "bf16", 64, None),
+    ("matvec_fast_128", "bf16", 64, 256, "sm_90"),
+    ("matvec_fast_128", "fp16", 32, None, "sm_90"),
+    ("matvec_fast_64", "bf16", 128, 256, "sm_90"),
+    ("matvec_fast_128", "fp32", 64, 256, "sm_90"),
+    ("matvec_fast_32", "bf16", 64, None, "sm_90"),
 ]
 TENSOR_CORE_JOBS = [
-    ("matmul_fast_64", "bf16", 64, 256),
-    ("matmul_fast_64", "fp16", 128, None),
-    ("matmul_fast_32", "bf16", 32, 256),
+    ("matmul_fast_64", "bf16", 64, 256, "sm_90"),
+    ("matmul_fast_64", "fp16", 128, None, "sm_90"),
+    ("matmul_fast_32", "bf16", 32, 256, "sm_90"),
 ]
 
-HUGE_JOBS = [("matmul", "fp16", 64, 256), ("matvec_fast_32", "fp16", 64, 256)]
+HUGE_JOBS = [("matmul", "fp16", 64, 256, "sm_90"), ("matvec_fast_32", "fp16", 64, 256, "sm_90")]
 
 
 @pytest.fixture(scope="module")
 def listings() -> dict[tuple, str]:
-    environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
-    jobs = JOBS + TENSOR_CORE_JOBS + HUGE_JOBS
-    found = subprocess.run(
-        [sys.executable, "-c", COMPILE], env=environment, text=True, check=True,
-        input=json.dumps(jobs), stdout=subprocess.PIPE,
-        cwd=Path(__file__).parents[3],
-    )  # fmt: skip
-    return dict(zip(jobs, json.loads(found.stdout), strict=True))
+    return compiling.listings(JOBS + TENSOR_CORE_JOBS + HUGE_JOBS)
 
 
 @pytest.mark.parametrize("job", JOBS, ids=lambda job: "-".join(str(value) for value in job))
 def test_the_compiled_kernel_for_a_row_is_exact_up_to_rounding(
     job: tuple, listings: dict[tuple, str], poisoned: Poisoned
 ) -> None:
-    kernel, name, block_size, nested = job
+    kernel, name, block_size, nested, _ = job
     dtype = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}[name]
     threads = int(kernel.rpartition("_")[2])
     shape = (6, 32 * threads + 96)  # two turns, the second short; two programs, the second short
@@ -189,7 +171,7 @@ def test_the_compiled_kernel_for_a_row_is_exact_up_to_rounding(
 def test_the_compiled_kernel_for_tensor_cores_is_exact_up_to_rounding(
     job: tuple, listings: dict[tuple, str], poisoned: Poisoned
 ) -> None:
-    kernel, name, block_size, nested = job
+    kernel, name, block_size, nested, _ = job
     dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}[name]
     length = int(kernel.rpartition("_")[2])
     rows, shape = 11, (32, 11 * length)  # two turns of eight slices, the second short
@@ -209,7 +191,7 @@ def test_the_compiled_kernel_for_tensor_cores_is_exact_up_to_rounding(
 def test_outputs_behind_the_first_two_to_the_34_weights_are_found(
     job: tuple, listings: dict[tuple, str], poisoned: Poisoned
 ) -> None:
-    kernel, _, block_size, nested = job
+    kernel, _, block_size, nested, _ = job
     outputs, threads = (OUTPUTS, 32) if kernel.startswith("matvec") else (TILES["TILE_O"], 128)
     n_out, n_in = 2**29 + 5, 32
     first = (n_out - 5) * n_in  # where a scale of scales begins

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import math
-import os
-import subprocess
-import sys
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -23,6 +18,7 @@ from kernels.gpu.quantize_fast import quantize_fast_kernel
 from kernels.machine_code import measure as machine_code
 from kernels.nf4 import THRESHOLDS
 from kernels.reference import quantize_plainly
+from tests.kernels import compiling
 from tests.kernels.paper_gpu import ptx_more
 
 DTYPES = (torch.float32, torch.float16, torch.bfloat16)
@@ -167,15 +163,8 @@ def test_elements_beyond_two_to_the_31(fast: bool, monkeypatch: pytest.MonkeyPat
     assert torch.equal(absmax[-TILE // 64 :], expected.absmax)
 
 
-COMPILE = """
-import json, sys
-from kernels.machine_code.measure import compile_for
-from kernels.machine_code.variants import launch_configuration
-jobs = json.load(sys.stdin)
-print(json.dumps([compile_for(launch_configuration(*job), "sm_90").asm["ptx"] for job in jobs]))
-"""
 JOBS = [
-    ("quantize_fast", dtype, block_size)
+    ("quantize_fast", dtype, block_size, "sm_90")
     for dtype, block_size in [
         ("bf16", 32),
         ("bf16", 64),
@@ -188,19 +177,14 @@ JOBS = [
 
 @pytest.fixture(scope="module")
 def listings() -> dict[tuple, str]:
-    environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
-    found = subprocess.run(
-        [sys.executable, "-c", COMPILE], env=environment, input=json.dumps(JOBS), text=True,
-        stdout=subprocess.PIPE, check=True, cwd=Path(__file__).parents[3],
-    )  # fmt: skip
-    return dict(zip(JOBS, json.loads(found.stdout), strict=True))
+    return compiling.listings(JOBS)
 
 
 @pytest.mark.parametrize("job", JOBS, ids=lambda job: "-".join(str(value) for value in job))
 def test_the_compiled_kernel_gives_the_bytes_of_the_specification(
     job: tuple, listings: dict[tuple, str], poisoned: Poisoned
 ) -> None:
-    _, dtype, block_size = job
+    _, dtype, block_size, _ = job
     generator = torch.Generator().manual_seed(block_size)
     weight = torch.randn(2 * TILE, generator=generator)
     weight[:block_size] = 0

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,14 +20,18 @@ from kernels.machine_code.assembly import (
 from kernels.machine_code.measure import (
     ARCHS,
     Row,
+    compile_for,
     configurations,
+    disassemble,
     main,
+    measure,
     measure_all,
     runs_on,
     table,
 )
+from kernels.machine_code.variants import launch_configuration
+from tests.kernels.compiling import compiler
 
-ROOT = Path(__file__).parents[3]
 DTYPES = ("bf16", "fp16", "fp32")
 FAST = ("dequantize_fast", "dequantize_fast_tail")
 BUDGET = {"dequantize_fast": 6.0, "dequantize_fast_tail": 8.0}  # instructions an element, or 2 less
@@ -150,24 +150,22 @@ def test_dequantize_is_tuned_on_every_gpu_of_nvidia_and_for_every_dtype(
         assert 0 <= BUDGET[row.kernel] + rounding - row.instructions_per_element < 2, row
 
 
-CONTROLS = """
-import json
-from kernels.machine_code.measure import measure
-from kernels.machine_code.variants import launch_configuration
-for kernel, nested, arch, options in [
-    ("quantize", None, "sm_90", {"maxnreg": 24}),
-    ("matmul", 256, "gfx942", {"waves_per_eu": 8}),
-    ("matvec_fast_128", None, "sm_80", {}),
-    ("dequantize", None, "sm_90", {}),
-]:
-    configuration = launch_configuration(kernel, "bf16", 64, nested)
-    configuration = configuration._replace(options=configuration.options | options)
-    print(json.dumps(measure(configuration, arch)._asdict()))
-"""
+def controls() -> list[Row]:
+    """Measures what has spills, shared memory, barriers and narrow accesses."""
+    rows = []
+    for kernel, nested, arch, options in [
+        ("quantize", None, "sm_90", {"maxnreg": 24}),
+        ("matmul", 256, "gfx942", {"waves_per_eu": 8}),
+        ("matvec_fast_128", None, "sm_80", {}),
+        ("dequantize", None, "sm_90", {}),
+    ]:
+        c = launch_configuration(kernel, "bf16", 64, nested)
+        rows.append(measure(c._replace(options=c.options | options), arch))
+    return rows
 
 
-def test_what_the_tuned_kernels_do_without_is_seen_where_it_is(asked: list[str]) -> None:
-    crowded, crowded_amd, reduced, plain = (Row(**json.loads(line)) for line in asked[:-1])
+def test_what_the_tuned_kernels_do_without_is_seen_where_it_is() -> None:
+    crowded, crowded_amd, reduced, plain = compiler().submit(controls).result()
     for row, most in ((crowded, 24), (crowded_amd, 64)):  # registers that the options leave
         assert row.registers == most
         assert row.spill_bytes is not None
@@ -192,31 +190,18 @@ def test_what_the_tuned_kernels_do_without_is_seen_where_it_is(asked: list[str])
     assert 15 < plain.instructions_per_element < 30
 
 
-SHUFFLES = """
-from kernels.machine_code.measure import compile_for, disassemble
-cases = [("bf16", "sm_75"), ("bf16", "sm_90"), ("fp32", "sm_90")]
-print(json.dumps([
-    disassemble(compile_for(configuration, arch).asm["cubin"])[0]
-    for dtype, arch in cases
-    for configuration in [launch_configuration("dequantize_fast", dtype, 32, 256)]
-]))
-"""
+def with_shuffles() -> list[str]:
+    """Returns the machine code of kernels whose lanes exchange numbers."""
+    return [
+        disassemble(compile_for(c, arch).asm["cubin"])[0]
+        for dtype, arch in [("bf16", "sm_75"), ("bf16", "sm_90"), ("fp32", "sm_90")]
+        for c in [launch_configuration("dequantize_fast", dtype, 32, 256)]
+    ]
 
 
-@pytest.fixture(scope="module")
-def asked() -> list[str]:
-    """Lines that CONTROLS and SHUFFLES print, without TRITON_INTERPRET, so that they compile."""
-    environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
-    found = subprocess.run(
-        [sys.executable, "-c", CONTROLS + SHUFFLES],
-        env=environment, cwd=ROOT, stdout=subprocess.PIPE, check=True, text=True,
-    )  # fmt: skip
-    return found.stdout.splitlines()
-
-
-def test_no_thread_has_left_when_its_warp_shuffles(asked: list[str]) -> None:
+def test_no_thread_has_left_when_its_warp_shuffles() -> None:
     # A shuffle reads a register of another lane, and what a lane that has ended holds is undefined.
-    for code in json.loads(asked[-1]):
+    for code in compiler().submit(with_shuffles).result():
         instructions, _ = parse_sass(code)
         names = [instruction.name.split(".")[0] for instruction in instructions]
         last = len(names) - 1 - names[::-1].index("SHFL")

@@ -13,6 +13,7 @@ import pytest
 
 from minigpt.command.cli import COMMANDS, main, make_parser
 from minigpt.command.lesson import lesson_scripts
+from tests.minigpt.tiny import forked
 
 TEXT = "the cat sat on the mat and the dog ran to the cat\n\n" * 300
 TINY = ["--n-layer", "1", "--n-head", "2", "--n-embd", "16", "--block-size", "16"]
@@ -71,30 +72,21 @@ def test_train_then_generate_from_the_folder(
     assert capfd.readouterr().out.startswith("the cat")
 
 
+@pytest.mark.skipif(not forked.POSSIBLE, reason="runs the command in a fork")
 def test_train_interrupted_says_how_to_go_on_and_does(tmp_path: Path, text_file: Path) -> None:
-    out = tmp_path / "run"
-    command = [
-        sys.executable,
-        "-m",
-        "minigpt",
-        "train",
-        "--data",
-        str(text_file),
-        "--out",
-        str(out),
-    ]
-    command += ["--steps", "3000", *TINY]
-    child = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    out, printed = tmp_path / "run", tmp_path / "printed"
+    command = ["train", "--data", str(text_file), "--out", str(out), "--steps", "3000", *TINY]
+    child = forked.start(lambda: main(command), printed)
     log = out / "log.jsonl"
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline and not (log.exists() and log.stat().st_size > 500):
         time.sleep(0.05)
-    child.send_signal(signal.SIGINT)
-    _, error = child.communicate(timeout=60)
-    assert child.returncode == 130
-    assert "Traceback" not in error
-    assert "stopped after" in error.splitlines()[-1]
-    done = int(error.splitlines()[-1].split("stopped after ")[1].split()[0])
+    os.kill(child, signal.SIGINT)
+    assert forked.wait_for({child: printed}) == {printed: 130}
+    text = printed.read_text(encoding="utf-8")
+    assert "Traceback" not in text
+    assert "stopped after" in text.splitlines()[-1]
+    done = int(text.splitlines()[-1].split("stopped after ")[1].split()[0])
     assert 0 < done < 3000
     assert (out / "checkpoint.json").exists()
 

@@ -17,10 +17,11 @@ from pathlib import Path
 POSSIBLE = sys.platform == "linux"
 
 
-def start(work: Callable[[], object], printed: Path, limit: int = 600) -> int:
+def start(work: Callable[[], int | None], printed: Path, limit: int = 600) -> int:
     """Starts work() in a fork that writes all it prints to a file; returns the fork's number.
 
     Args:
+        work: returns the exit status; None stands for 0.
         limit: seconds after which the fork is killed.
     """
     if child := os.fork():
@@ -28,9 +29,9 @@ def start(work: Callable[[], object], printed: Path, limit: int = 600) -> int:
     status = 1
     try:  # a fork must never go on as a second test process
         signal.alarm(limit)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         sys.stdout = sys.stderr = printed.open("w", encoding="utf-8")
-        work()
-        status = 0
+        status = work() or 0
     except BaseException:
         traceback.print_exc()
     finally:
@@ -84,7 +85,7 @@ def module(name: str, arguments: list[str], folder: Path, processes: int = 1) ->
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
 
-    def work_of(rank: int) -> Callable[[], object]:
+    def work_of(rank: int) -> Callable[[], None]:
         def work() -> None:
             sys.argv = [name, *arguments]
             if processes > 1:

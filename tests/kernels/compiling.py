@@ -1,0 +1,46 @@
+"""A process that compiles kernels, for tests in a process that interprets them.
+
+Loading torch and triton takes seconds, so the tests of a run share this one.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import tempfile
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from kernels.machine_code import measure
+from tests.minigpt.tiny import forked
+
+
+@cache
+def compiler() -> ProcessPoolExecutor:
+    """Returns the process, which is started by its first task."""
+    return ProcessPoolExecutor(
+        1, multiprocessing.get_context("spawn"), initializer=measure.compile_here
+    )
+
+
+def listings(jobs: Sequence[tuple[Any, ...]]) -> dict[tuple[Any, ...], str]:
+    """Returns {job: its PTX}; a job is launch_configuration's arguments, then an arch."""
+    return dict(zip(jobs, compiler().submit(ptx, jobs).result(), strict=True))
+
+
+def ptx(jobs: Sequence[tuple[Any, ...]]) -> list[str]:
+    from kernels.machine_code.variants import launch_configuration
+
+    return [measure.compile_for(launch_configuration(*j), arch).asm["ptx"] for *j, arch in jobs]
+
+
+def printed_by(module: str) -> str:
+    """Returns what a module prints that is run in a fork of the process."""
+    return compiler().submit(printed_in_a_fork, module).result()
+
+
+def printed_in_a_fork(module: str) -> str:
+    with tempfile.TemporaryDirectory() as folder:
+        return forked.module(module, [], Path(folder))
