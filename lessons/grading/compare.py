@@ -126,9 +126,12 @@ def wrong_elements(
     """Returns, of two tensors of one shape, which elements differ: bool of that shape."""
     if got.dtype != expected.dtype and expected.dtype.is_floating_point and not got.is_complex():
         got = got.to(expected.dtype)  # a whole number is compared as it came: 2.7 is not 2
-    same = (got == expected) | (got.isnan() & expected.isnan())
-    if close is None or not expected.dtype.is_floating_point or got.is_complex():
-        return ~same
+    wrong = got != expected
+    if not expected.dtype.is_floating_point or not bool(wrong.any()):
+        return wrong
+    wrong &= ~(got.isnan() & expected.isnan())
+    if close is None or got.is_complex():
+        return wrong
     rtol = close.rtol if close.rtol is not None else TOLERANCES[expected.dtype]
     if expected.dtype == torch.float64 and close.fp64 is not None:
         rtol = close.fp64
@@ -141,4 +144,4 @@ def wrong_elements(
         scale = finite.square().mean(dim=-1, keepdim=True).sqrt()
     else:
         scale = finite.square().mean().sqrt() if want.numel() else finite
-    return ~(same | ((wide - want).abs() <= rtol * scale))
+    return wrong & ~((wide - want).abs() <= rtol * scale)

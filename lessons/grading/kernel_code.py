@@ -431,14 +431,16 @@ def limit_memory() -> None:
     resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY, MOST_MEMORY))
 
 
-def main(arch: str) -> None:
-    """Compiles the kernels in standard input, {name: text}, and prints their rows as JSON."""
+def rows_and_sentences(texts: dict[str, str], arch: str) -> dict[str, Any]:
+    """Compiles the kernels of {name: text} in this process; returns what machine_code returns.
+
+    The rows are lists, in the order of Made's fields.
+    """
     from kernels.machine_code.measure import measure
     from kernels.machine_code.variants import launch_configuration
 
-    limit_memory()
     found: dict[str, Any] = {"rows": {}, "sentences": []}
-    for name, text in json.load(sys.stdin).items():
+    for name, text in texts.items():
         try:
             check_language(text)
             yours = measure_yours(text, name, arch)
@@ -454,7 +456,13 @@ def main(arch: str) -> None:
             dtype = "fp32" if kernel.startswith("quantize") else DTYPE
             rows.append(measure(launch_configuration(kernel, dtype, BLOCK_SIZE, nested), arch))
         found["rows"][name] = [[getattr(row, field) for field in Made._fields] for row in rows]
-    print(json.dumps(found))
+    return found
+
+
+def main(arch: str) -> None:
+    """Compiles the kernels in standard input, {name: text}, and prints their rows as JSON."""
+    limit_memory()
+    print(json.dumps(rows_and_sentences(json.load(sys.stdin), arch)))
 
 
 if __name__ == "__main__":

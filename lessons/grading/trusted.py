@@ -28,14 +28,14 @@ SAMPLES = (1, 2, 4, 1, 2, 4)  # sizes of the seed's unseen cases
 
 def fresh(case: Case) -> tuple[tuple, dict]:
     """Returns a case's arguments as a child gets them: copies, with its objects made."""
-    args, kwargs = values.loads(values.dumps([list(case.args), case.kwargs]), objects.make)
+    args, kwargs = values.handed_over([list(case.args), case.kwargs], objects.make)
     return tuple(args), kwargs
 
 
 def untouched(case: Case) -> list:
     """Returns a case's arguments as they come back if nothing changes them: [args, kwargs]."""
     args, kwargs = fresh(case)
-    return values.loads(values.dumps([list(args), kwargs]))
+    return values.handed_over([list(args), kwargs])
 
 
 def run(task: Task, f: Any, case: Case, arguments_too: bool = True) -> Outcome:
@@ -51,7 +51,7 @@ def run(task: Task, f: Any, case: Case, arguments_too: bool = True) -> Outcome:
         answer = drivers.DRIVERS[task.drive](f, args, kwargs, **task.drive_options)
         if not arguments_too:
             answer.pop("after", None)
-        return Answered(values.loads(values.dumps(answer)))
+        return Answered(values.handed_over(answer))
     except Exception as error:
         frames = traceback.extract_tb(error.__traceback__)
         lines = [frame.lineno for frame in frames if frame.filename.startswith("<bank ")]

@@ -108,12 +108,18 @@ class Writer:
         if tensor.layout != torch.strided or str(tensor.dtype).removeprefix("torch.") not in DTYPES:
             return ["strange", f"tensor of {tensor.dtype} and {tensor.layout}"]
         shape, dtype = list(tensor.shape), str(tensor.dtype).removeprefix("torch.")
-        order = sorted(range(tensor.dim()), key=lambda axis: tensor.stride()[axis], reverse=True)
-        flat = tensor.permute(order).resolve_conj().resolve_neg().reshape(-1)
+        tensor = tensor.resolve_conj().resolve_neg()
+        order = list(range(tensor.dim()))
+        if not tensor.is_contiguous():
+            order.sort(key=lambda axis: tensor.stride()[axis], reverse=True)
+            tensor = tensor.permute(order)
+        return ["array", [of, dtype, shape, order, self.add_array(tensor)]]
+
+    def add_array(self, tensor: torch.Tensor) -> Any:
+        """Puts a tensor's numbers behind those that are there; returns where, and how many."""
         # contiguous() would leave a single number its stride of 2, and view refuses that
-        flat = flat.clone(memory_format=torch.contiguous_format)
-        content = bytes(flat.view(torch.uint8).numpy().tobytes())
-        return ["array", [of, dtype, shape, order, self.add(content)]]
+        flat = tensor.reshape(-1).clone(memory_format=torch.contiguous_format)
+        return self.add(flat.view(torch.uint8).numpy().tobytes())
 
     def add(self, content: bytes) -> list[int]:
         """Puts bytes behind those that are there; returns where, and how many."""
@@ -145,8 +151,13 @@ class Parts:
         self.read += length
         return self.content[start : self.read]
 
+    def take_array(self, place: list[int], dtype: torch.dtype) -> torch.Tensor:
+        """Returns the numbers at [start, length], one behind the other."""
+        raw = bytearray(self.take(place))
+        return torch.frombuffer(raw, dtype=dtype) if raw else torch.empty(0, dtype=dtype)
 
-def unpack(packed: Any, parts: Parts, make: Any, depth: int = 0) -> Any:
+
+def unpack(packed: Any, parts: Parts | Handed, make: Any, depth: int = 0) -> Any:
     """Returns the value of [kind, content]; make(kind, fields) builds the objects of cases."""
     kind, content = packed
     if depth > 2 * DEEPEST:
@@ -169,14 +180,10 @@ def unpack(packed: Any, parts: Parts, make: Any, depth: int = 0) -> Any:
         return parts.take(content)
     if kind == "array":
         of, dtype, shape, order, place = content
-        raw = bytearray(parts.take(place))
-        flat = (
-            torch.frombuffer(raw, dtype=DTYPES[dtype])
-            if raw
-            else torch.empty(0, dtype=DTYPES[dtype])
-        )
-        back = sorted(range(len(order)), key=order.__getitem__)
-        tensor = flat.view([shape[axis] for axis in order]).permute(back)
+        flat = parts.take_array(place, DTYPES[dtype])
+        tensor = flat.view([shape[axis] for axis in order])
+        if order != list(range(len(order))):
+            tensor = tensor.permute(sorted(range(len(order)), key=order.__getitem__))
         return make("array", Array(tensor, of))
     if kind in ("dict", "set") and len(content) > LONGEST_DICT:
         raise ValueError(f"a {kind} of {len(content)} is too long")  # all may have the same hash
@@ -214,6 +221,35 @@ def loads(message: bytes, make: Any = as_it_came) -> Any:
         return unpack(json.loads(rest[:n_text]), Parts(rest[n_text:]), make)
     except (TypeError, LookupError, ArithmeticError, RuntimeError, AttributeError) as error:
         raise ValueError(f"not a message: {error}") from error
+
+
+class Hand(Writer):
+    """Packs a value that stays in this process: what it holds itself takes the place of bytes."""
+
+    def add_array(self, tensor: torch.Tensor) -> Any:
+        """Returns a copy of a tensor's numbers."""
+        return tensor.reshape(-1).clone(memory_format=torch.contiguous_format)
+
+    def add(self, content: bytes) -> Any:
+        """Returns the bytes."""
+        return content
+
+
+class Handed:
+    """The arrays of what a Hand has packed."""
+
+    def take(self, content: bytes) -> bytes:
+        """Returns the bytes."""
+        return content
+
+    def take_array(self, flat: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+        """Returns the numbers."""
+        return flat
+
+
+def handed_over(value: Any, make: Any = as_it_came) -> Any:
+    """Returns loads(dumps(value), make), without the bytes between."""
+    return unpack(Hand().pack(value), Handed(), make)
 
 
 def read_message(stream: BinaryIO) -> bytes | None:

@@ -11,14 +11,17 @@ import pytest
 from kernels.machine_code.assembly import Instruction
 from lessons.grading.kernel_code import (
     SHAPES,
+    Made,
     executed,
     kernel_text,
     loose_constants,
     machine_code,
     reason_of,
+    rows_and_sentences,
     turns_of,
 )
 from lessons.grading.registry import lessons, tasks_of
+from tests.kernels.compiling import compiler
 
 HEAD = "import triton\nimport triton.language as tl\n\n"
 KERNEL = """
@@ -187,10 +190,15 @@ def dequantize_kernel(
         i = first + tl.arange(0, SIZE)
         tl.store(out_ptr + i, tl.load(absmax_ptr + i // BLOCK_SIZE), mask=i < n)
 """
-    (yours, plain, _), *_ = machine_code(better, ("dequantize_kernel",))[0].values()
-    assert yours.instructions_per_element < plain.instructions_per_element
-    rows, (sentence,) = machine_code(pieces, ("dequantize_kernel",))
-    assert rows["dequantize_kernel"][0].instructions_per_element is None
+    found = [
+        compiler().submit(rows_and_sentences, {"dequantize_kernel": code}, "sm_90").result()
+        for code in (better, pieces)
+    ]
+    column = Made._fields.index("instructions_per_element")
+    (faster, _), (unknown, (sentence,)) = (f.values() for f in found)
+    yours, plain, _ = (row[column] for row in faster["dequantize_kernel"])
+    assert yours < plain
+    assert unknown["dequantize_kernel"][0][column] is None
     assert sentence == "dequantize_kernel loops, and its text does not say how often."
 
 
