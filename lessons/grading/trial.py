@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -95,11 +96,11 @@ class Trial:
         got, want = self.outcome.answer, self.want
         pairs: dict[Place, tuple[Any, Any]] = {}
         ours, theirs = got.get("result"), want["result"]
-        if self.task.view is not None:
-            try:
-                ours, theirs = self.task.view(ours), self.task.view(theirs)
-            except Exception:  # what cannot be viewed is shown as it is
-                ours, theirs = got.get("result"), want["result"]
+        for way in (self.task.view, self.task.apart):
+            if way is not None:
+                # what cannot be viewed is shown as it is
+                with contextlib.suppress(Exception):
+                    ours, theirs = way(ours), way(theirs)
         if isinstance(theirs, (tuple, list)) and is_record(theirs, self.task):
             pairs.update(in_parts(("result",), ours, theirs))
         elif isinstance(theirs, dict) and any(map(is_array, theirs.values())):

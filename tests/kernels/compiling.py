@@ -1,11 +1,13 @@
 """A process that compiles kernels, for tests in a process that interprets them.
 
-Loading torch and triton takes seconds, so the tests of a run share this one.
+Loading torch and triton takes seconds, so the tests of a run share this one, and on Linux it is a
+fork, which has torch already.
 """
 
 from __future__ import annotations
 
 import multiprocessing
+import sys
 import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -20,9 +22,17 @@ from tests.minigpt.tiny import forked
 @cache
 def compiler() -> ProcessPoolExecutor:
     """Returns the process, which is started by its first task."""
-    return ProcessPoolExecutor(
-        1, multiprocessing.get_context("spawn"), initializer=measure.compile_here
-    )
+    context = multiprocessing.get_context("fork" if forked.POSSIBLE else "spawn")
+    return ProcessPoolExecutor(1, context, initializer=compile_here)
+
+
+def compile_here() -> None:
+    """Lets this process compile kernels; all that has defined some to interpret is loaded again."""
+    measure.compile_here()
+    ours = ("triton", "kernels", "minigpt", "lessons", "tests")
+    for name in list(sys.modules):
+        if name.split(".")[0] in ours and not name.startswith("triton._C"):
+            del sys.modules[name]
 
 
 def listings(jobs: Sequence[tuple[Any, ...]]) -> dict[tuple[Any, ...], str]:
