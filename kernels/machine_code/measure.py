@@ -37,7 +37,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -108,34 +108,42 @@ def compile_for(configuration: LaunchConfiguration, arch: str) -> Any:
     return triton.compile(source, target=target, options=options)
 
 
-def disassemble(cubin: bytes) -> tuple[str, str]:
-    """Returns the machine code of an NVIDIA kernel as text, and the list of its resources."""
+def printed_about(cubin: bytes, tool: str, *options: str) -> str:
+    """Returns what one of the programs that Triton brings prints about an NVIDIA kernel."""
     from triton import knobs
 
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "kernel.cubin"
         file.write_bytes(cubin)
-        # -ndf leaves out an analysis of jumps that takes a third of the time and changes nothing
-        listing = [knobs.nvidia.nvdisasm.path, "-c", "-ndf"]
-        calls = (listing, [knobs.nvidia.cuobjdump.path, "-res-usage"])
-        code, needs = (
-            subprocess.run([*call, file], check=True, capture_output=True, text=True).stdout
-            for call in calls
-        )
-    return code, needs
+        command = [getattr(knobs.nvidia, tool).path, *options, file]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
-def read_nvidia(configuration: LaunchConfiguration, compiled: Any) -> dict[str, Any]:
-    """Returns the columns from `registers` on, read from SASS."""
-    code, needs = disassemble(compiled.asm["cubin"])
-    instructions, labels = parse_sass(code)
-    names = [instruction.name for instruction in instructions]
-    executed = count_executed(instructions, labels, configuration.turns)
+@lru_cache(maxsize=16)  # of half a second, nearly all is nvdisasm's start
+def disassemble(cubin: bytes) -> str:
+    """Returns the machine code of an NVIDIA kernel as text."""
+    # -ndf leaves out an analysis of jumps that takes a third of the time and changes nothing
+    return printed_about(cubin, "nvdisasm", "-c", "-ndf")
+
+
+def resources(compiled: Any) -> dict[str, int]:
+    """Returns a compiled NVIDIA kernel's registers, spill_bytes and shared_bytes."""
+    needs = printed_about(compiled.asm["cubin"], "cuobjdump", "-res-usage")
     amount = {key: int(value) for key, value in re.findall(r"(\w+):(\d+)", needs)}
     return {
         "registers": amount["REG"],
         "spill_bytes": amount["STACK"] + amount["LOCAL"],
         "shared_bytes": max(amount["SHARED"], compiled.metadata.shared),
+    }
+
+
+def read_nvidia(configuration: LaunchConfiguration, compiled: Any) -> dict[str, Any]:
+    """Returns the columns from `registers` on, read from SASS."""
+    instructions, labels = parse_sass(disassemble(compiled.asm["cubin"]))
+    names = [instruction.name for instruction in instructions]
+    executed = count_executed(instructions, labels, configuration.turns)
+    return {
+        **resources(compiled),
         "barriers": sum(name.startswith(("BAR.", "SYNCS")) for name in names),
         "load_bytes": access_bytes(n for n in names if n.startswith(("LDG.", "LDGSTS."))),
         "store_bytes": access_bytes(n for n in names if n.startswith("STG.")),

@@ -517,7 +517,10 @@ def quantize_sample(draw: Draw) -> Case:
 def codes_apart(result: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
     """Returns what 10.7 writes with one code for each element instead of two to a byte."""
     codes, absmax = result
-    return {"codes_ptr (one code each)": reference.unpack(codes, 2 * len(codes)), "absmax_ptr": absmax}
+    return {
+        "codes_ptr (one code each)": reference.unpack(codes, 2 * len(codes)),
+        "absmax_ptr": absmax,
+    }
 
 
 dequantizes, quantizes = Bank(), Bank()

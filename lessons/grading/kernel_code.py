@@ -301,7 +301,7 @@ def measure_yours(text: str, name: str, arch: str) -> Made:
         configuration = launch(load_kernel(text, name, Path(folder)), name)
         compiled = compile_for(configuration, arch)
     read = read_nvidia(configuration, compiled)
-    n = executed(*parse_sass(disassemble(compiled.asm["cubin"])[0]), turns_of(text, name))
+    n = executed(*parse_sass(disassemble(compiled.asm["cubin"])), turns_of(text, name))
     threads = 32 * configuration.num_warps
     read["instructions_per_element"] = None if n is None else n * threads / configuration.elements
     return Made(configuration.kernel, *(read[field] for field in Made._fields[1:]))

@@ -116,9 +116,7 @@ def kind(instruction: Instruction) -> str:
 def count(way: str, arch: str = "sm_90") -> dict[str, float]:
     """Counts the instructions per element by kind."""
     configuration = launch_configuration(way)
-    instructions, _labels = parse_sass(
-        disassemble(compile_for(configuration, arch).asm["cubin"])[0]
-    )
+    instructions, _labels = parse_sass(disassemble(compile_for(configuration, arch).asm["cubin"]))
     kinds = Counter(map(kind, instructions))
     threads = configuration.num_warps * 32
     return {name: kinds[name] * threads / configuration.elements for name in (*KINDS, OTHER)}

@@ -37,7 +37,7 @@ def behind(code: Sequence[Instruction], end: int, many: int) -> list[Instruction
 def listing(arch: str = "sm_90", many: int = 10) -> str:
     """Returns lines "address  instruction"; TRITON_INTERPRET must not be set."""
     fast = launch_configuration("dequantize_fast", "bf16", block_size=64)
-    code, _labels = parse_sass(disassemble(compile_for(fast, arch).asm["cubin"])[0])
+    code, _labels = parse_sass(disassemble(compile_for(fast, arch).asm["cubin"]))
     last = {i.name.split(".")[0]: number for number, i in enumerate(code)}
     shown = [*behind(code, last["F2FP"], many - 1), code[last["STG"]]]
     return "\n".join(f"{i.address:04x}  {i.text}" for i in shown)

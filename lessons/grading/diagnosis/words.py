@@ -53,7 +53,11 @@ def subject(place: tuple, value: Any = None, several: bool = False) -> str:
     if len(place) > 2:
         return f"Part {place[2] + 1} of result {place[1] + 1}"
     if len(place) > 1:
-        return f"The {ordinal(place[1])} result" if isinstance(place[1], int) else f"What is in {place[1]}"
+        return (
+            f"The {ordinal(place[1])} result"
+            if isinstance(place[1], int)
+            else f"What is in {place[1]}"
+        )
     many = isinstance(value, torch.Tensor) and value.dim() > 0
     return "Everything" if several or many else "The answer"
 
