@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from itertools import product
 from typing import NamedTuple
 
@@ -58,6 +59,7 @@ def bf16(values: np.ndarray) -> np.ndarray:
     return torch.from_numpy(values).to(torch.bfloat16).view(torch.int16).numpy().view(np.uint16)
 
 
+@lru_cache(maxsize=64)
 def parse(ptx: str) -> tuple[list[str], list[tuple[str | None, str, list[str]]], dict[str, int]]:
     """Parameters by name; (condition, instruction, operands) in order; index behind each label."""
     head, body = ptx.split(".entry", 1)[1].split(")", 1)
@@ -278,11 +280,12 @@ def run(
     for row, number in product(range(rows), range(programs) if only is None else only):
         program = Program(memory, number, programs, threads)
         program.registers["%ctaid.y"] = np.full(threads, row, np.uint64)
+        everywhere = np.ones(threads, bool)
         at = 0
         while at < len(code):
             condition, name, operands = code[at]
             at += 1
-            where = np.ones(threads, bool)
+            where = everywhere
             if condition:
                 where = program.read(condition.lstrip("!"), "pred") ^ condition.startswith("!")
             if name.startswith(("bra", "ret")):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 import numpy as np
 import pytest
@@ -143,7 +144,15 @@ def run(
     only: Iterable[int] | None = None,
     rows: int = 1,
 ) -> float:
-    """Runs `ptx.run` with this machine; as all threads run in step, barriers do nothing."""
+    """Runs `ptx.run` with this machine."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ptx, "Program", Program)
+        return ptx.run(plain(listing), programs, arguments, threads, only, rows)
+
+
+@lru_cache(maxsize=64)
+def plain(listing: str) -> str:
+    """Returns a listing in the machine's words; as all threads run in step, barriers do nothing."""
     listing = listing.replace(".shared::cta", ".shared")
     listing = re.sub(r"\b(ld|st)\.shared\.", r"\1.global.shared.", listing)
     waits = r"^\s*(bar\.(warp\.)?sync|cp\.async\.(commit|wait)_group).*;$"
@@ -152,7 +161,4 @@ def run(
     listing = re.sub(copies, r"ld.global.copy.b128 \1;", listing)
     matrices = r"stmatrix\.sync\.aligned\.m8n8\.x\d(\.trans)?\.shared\.b16"
     listing = re.sub(matrices, r"st.global.shared.matrix\1.b16", listing)
-    listing = listing.replace("global_smem", str(SHARED))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ptx, "Program", Program)
-        return ptx.run(listing, programs, arguments, threads, only, rows)
+    return listing.replace("global_smem", str(SHARED))
