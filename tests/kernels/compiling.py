@@ -46,6 +46,22 @@ def ptx(jobs: Sequence[tuple[Any, ...]]) -> list[str]:
     return [measure.compile_for(launch_configuration(*j), arch).asm["ptx"] for *j, arch in jobs]
 
 
+def spilled(jobs: Sequence[tuple[Any, ...]]) -> dict[tuple[Any, ...], int]:
+    """Returns {job: the bytes of registers that did not fit}, of those that spill any."""
+    return compiler().submit(spills, jobs).result()
+
+
+def spills(jobs: Sequence[tuple[Any, ...]]) -> dict[tuple[Any, ...], int]:
+    from kernels.machine_code.variants import launch_configuration
+
+    found = {}
+    for job in jobs:
+        *constants, arch = job
+        made = measure.compile_for(launch_configuration(*constants), arch)
+        found[job] = measure.resources(made)["spill_bytes"]
+    return {job: spill for job, spill in found.items() if spill}
+
+
 def printed_by(module: str) -> str:
     """Returns what a module prints that is run in a fork of the process."""
     return compiler().submit(printed_in_a_fork, module).result()

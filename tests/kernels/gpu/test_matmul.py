@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import product
 from typing import Any
 
 import pytest
@@ -237,6 +238,6 @@ def test_machine_code_for_tensor_cores_is_lean() -> None:
 
 
 def test_the_plain_kernel_does_not_spill() -> None:
-    rows = machine_code.table(["sm_90"], ["matmul"], ["bf16", "fp32"], [64])
-    assert len(rows) == 4
-    assert [row for row in rows if row.spill_bytes] == []
+    both = product(("bf16", "fp32"), (None, 256))
+    jobs = [("matmul", dtype, 64, nested, "sm_90") for dtype, nested in both]
+    assert compiling.spilled(jobs) == {}

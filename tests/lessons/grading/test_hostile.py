@@ -63,9 +63,9 @@ def test_no_harmful_submission_passes_hurts_or_stops_the_next(
     before = descendants()
     began = time.monotonic()
     with sandbox.submission(REACH + names + hostile.code, "double", loading=1.0) as running:
-        outcomes = [running.ask(CASE, limit=0.5)]
+        outcomes = [running.ask(CASE, limit=0.3)]
         if isinstance(outcomes[0], Answered):  # it may have changed what answers
-            outcomes.append(running.ask(CASE, limit=0.5))
+            outcomes.append(running.ask(CASE, limit=0.3))
         printed = running.printed
     took = time.monotonic() - began
     for outcome in outcomes:
