@@ -44,6 +44,7 @@ tqdm.set_lock(threading.RLock())
 tqdm.monitor_interval = 0  # nor may a thread hold it while another process is forked off
 
 VOCAB_SIZE, BLOCK_SIZE = 32, 16
+SPREAD_STEPS = 12  # what FSDP does for one takes a while
 TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
 
 
@@ -298,7 +299,7 @@ def train_spread(folder: Path) -> dict[str, Any]:
     rank = int(os.environ["RANK"])
     found: dict[str, Any] = {}
     for mode in ("ddp", "fsdp"):
-        config = tiny_config(parallel=mode)
+        config = tiny_config(parallel=mode, max_steps=SPREAD_STEPS)
         for micro_batch_size in (None, 1):
             model = tiny_model(dropout=0.0)
             result = train(model, TinyData(), replace(config, micro_batch_size=micro_batch_size))
@@ -317,7 +318,7 @@ def train_spread(folder: Path) -> dict[str, Any]:
             if rank == 1 and step == 7:
                 signal.raise_signal(signal.SIGINT)
 
-        stopping = replace(config, eval_every=4, early_stopping=2)
+        stopping = tiny_config(parallel=mode, eval_every=4, early_stopping=2)
         found[f"{mode} early"] = stop_early(stopping, dropout=0.0)
         kept = replace(stopping, out_dir=folder / f"{mode} early", resume=True)
         found[f"{mode} early and resumed"] = [stop_early(kept, 0.0) for _ in range(2)]

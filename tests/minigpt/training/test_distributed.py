@@ -15,6 +15,7 @@ from minigpt.training.distributed import Processes, join_processes
 from minigpt.training.loop import train
 from minigpt.training.result import TrainResult
 from tests.minigpt.tiny.run import (
+    SPREAD_STEPS,
     TORCHRUN,
     TinyData,
     run_python,
@@ -38,7 +39,7 @@ def spread(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Pa
 @pytest.fixture(scope="module")
 def single() -> tuple[TrainResult, dict[str, torch.Tensor]]:
     model = tiny_model(dropout=0.0)
-    result = train(model, TinyData(), tiny_config())
+    result = train(model, TinyData(), tiny_config(max_steps=SPREAD_STEPS))
     return result, {name: p.detach() for name, p in model.named_parameters()}
 
 
@@ -84,7 +85,7 @@ def test_frozen_weights_stay_frozen_on_two_processes(
 ) -> None:
     model = tiny_model(dropout=0.0)
     model.transformer["h"].requires_grad_(False)
-    expected = train(model, TinyData(), tiny_config()).losses
+    expected = train(model, TinyData(), tiny_config(max_steps=SPREAD_STEPS)).losses
     assert spread[0][f"{mode} frozen"] == pytest.approx(expected, abs=1e-5)
 
 
@@ -113,7 +114,8 @@ def test_a_signal_to_one_process_stops_both_after_the_same_step(
 def test_a_checkpoint_of_two_processes_loads_on_one(
     spread: tuple[dict[str, Any], Path], mode: str
 ) -> None:
-    model, config = tiny_model(), tiny_config(out_dir=spread[1] / mode, resume=True)
+    model = tiny_model()
+    config = tiny_config(max_steps=SPREAD_STEPS, out_dir=spread[1] / mode, resume=True)
     progress = checkpoint.load_checkpoint(spread[1] / mode, model)
     loss = train(tiny_model(), TinyData(), config).validation[-1][1]
     assert progress["losses"] == spread[0][f"{mode} resumed"]
@@ -125,7 +127,7 @@ def test_a_checkpoint_of_two_processes_loads_on_one(
     assert loss == pytest.approx(sum(x * n for x, n in counted) / sum(n for _, n in counted))
     lines = (spread[1] / mode / "log.jsonl").read_text().splitlines()
     steps = [json.loads(line)["step"] for line in lines if '"loss"' in line]
-    assert steps == list(range(24))
+    assert steps == list(range(SPREAD_STEPS))
 
 
 def test_processes_that_torchrun_starts_find_each_other() -> None:
