@@ -368,23 +368,21 @@ else:
 
 
 # %%
-def compiled(*command: str) -> str:
-    """What `python -m command` prints, in a process that compiles kernels."""
+def compiled() -> dict:
+    """What `python -m lessons.kernel_views.machine_code` finds where kernels are compiled."""
     compiling = {name: text for name, text in os.environ.items() if name != "TRITON_INTERPRET"}
-    return subprocess.check_output((sys.executable, "-m", *command), env=compiling, text=True)
+    command = (sys.executable, "-m", "lessons.kernel_views.machine_code")
+    return json.loads(subprocess.check_output(command, env=compiling, text=True))
 
 
 if has_triton():
-    names = "--kernel=quantize,quantize_fast,dequantize,dequantize_fast"
+    machine_code = compiled()
     print(f"{'scales':>23}   registers spills barriers   widest load, store  instructions a weight")
-    for row in json.loads(compiled("kernels.machine_code", "--arch=sm_90", names, "--json")):
+    for row in machine_code["rows"]:
         text = "{kernel:<16} {scale:>2} bits {registers:>10} {spill_bytes:>6} {barriers:>8} "
         text += "{load_bytes:>12}B {store_bytes:>5}B {instructions_per_element:>16.1f}"
         print(text.format(**row, scale=8 if row["double_quant"] else 32))
-    print(
-        "\nfrom dequantize_fast, with scales of 32 bits:\n"
-        + compiled("lessons.kernel_views.read_machine_code")
-    )
+    print(f"\nfrom dequantize_fast, with scales of 32 bits:\n{machine_code['listing']}")
 
 # %% [markdown]
 # No spills: everything fits into registers. The plain kernels compute an address for every weight
@@ -412,7 +410,7 @@ if has_triton():
 
 # %%
 if has_triton():
-    lookups = json.loads(compiled("lessons.kernel_views.lookup_costs"))
+    lookups = machine_code["lookups"]
     totals = {way: sum(kinds.values()) for way, kinds in lookups.items()}
     for (way, total), expected in zip(totals.items(), (21.5, 6.5, 3.5), strict=True):
         print(f"{way:<8} {total:5.1f} instructions a weight: ", end="")

@@ -15,10 +15,7 @@ No GPU is needed: the kernel is compiled for one, and the instructions of its ma
 from __future__ import annotations
 
 import json
-import os
 import re
-import subprocess
-import sys
 from collections import Counter
 
 import triton
@@ -123,13 +120,8 @@ def count(way: str, arch: str = "sm_90") -> dict[str, float]:
 
 
 def count_all() -> dict[str, dict[str, float]]:
-    """Counts for all WAYS; with TRITON_INTERPRET set, a new process without it does the work."""
-    if not os.environ.get("TRITON_INTERPRET"):
-        return {way: count(way) for way in WAYS}
-    environment = {key: value for key, value in os.environ.items() if key != "TRITON_INTERPRET"}
-    command = [sys.executable, "-m", "lessons.kernel_views.lookup_costs"]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
-    return json.loads(done.stdout)
+    """Counts for all WAYS; TRITON_INTERPRET must not be set."""
+    return {way: count(way) for way in WAYS}
 
 
 if __name__ == "__main__":
