@@ -7,15 +7,19 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
+from minigpt.text import python_library
+from minigpt.text.documents import Document
 from tests.minigpt.tiny import forked
 
 LESSONS = Path(__file__).resolve().parents[2] / "lessons"
 LIMIT = 300  # seconds that a quick lesson may take
+MANY = 100  # documents that quick lessons read
 
 
 class Finished(NamedTuple):
@@ -26,6 +30,28 @@ class Finished(NamedTuple):
     figures: dict[str, bytes]
 
 
+@cache
+def first_documents() -> list[Document]:
+    """Returns the documents of Python's library that quick lessons read; pyplot is loaded, too.
+
+    Each fork has them then, and need not read them itself.
+    """
+    import matplotlib.pyplot  # noqa: F401
+
+    return python_library.python_library(MANY)
+
+
+def have_read(library: list[Document]) -> None:
+    """Lets python_library return the first documents without reading them again."""
+    read = python_library.python_library
+
+    def first(n_documents: int | None = None) -> list[Document]:
+        known = n_documents is not None and n_documents <= len(library)
+        return library[:n_documents] if known else read(n_documents)
+
+    python_library.python_library = first
+
+
 def run_script(script: Path, arguments: list[str], folder: Path) -> tuple[int, str]:
     """Runs a script without TRITON_INTERPRET; returns its exit status and all that it printed.
 
@@ -34,7 +60,10 @@ def run_script(script: Path, arguments: list[str], folder: Path) -> tuple[int, s
     """
     interpret = os.environ.get("TRITON_INTERPRET")
     if forked.POSSIBLE and ("kernels.gpu.quantize" not in sys.modules or interpret == "1"):
-        return forked.script(script, arguments, folder, without=("TRITON_INTERPRET",))
+        library = first_documents()
+        return forked.script(
+            script, arguments, folder, ("TRITON_INTERPRET",), lambda: have_read(library)
+        )
     environment = {name: text for name, text in os.environ.items() if name != "TRITON_INTERPRET"}
     done = subprocess.run(
         [sys.executable, script, *arguments], cwd=folder, timeout=LIMIT, check=False, text=True,

@@ -52,15 +52,21 @@ def wait_for(children: dict[int, Path]) -> dict[Path, int]:
 
 
 def script(
-    path: Path, arguments: list[str], folder: Path, without: Iterable[str] = ()
+    path: Path,
+    arguments: list[str],
+    folder: Path,
+    without: Iterable[str] = (),
+    before: Callable[[], None] = lambda: None,
 ) -> tuple[int, str]:
     """Runs a script in a folder; returns its exit status and all that it printed.
 
     Args:
         without: names that are taken out of its environment.
+        before: is called in the fork before the script.
     """
 
     def work() -> None:
+        before()
         for name in without:
             os.environ.pop(name, None)
         os.chdir(folder)
