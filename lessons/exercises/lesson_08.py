@@ -26,7 +26,7 @@ def init_lora_reference(in_features: int, out_features: int, r: int) -> tuple[Te
         r: the rank, at most min(in, out).
 
     Returns:
-        A [r, in], random with mean 0 and another one in every call; B [out, r], zero. Both fp32.
+        A [r, in], random with mean 0, drawn anew in every call; B [out, r], zero. Both fp32.
     """
     bound = 1 / math.sqrt(in_features)
     return torch.empty(r, in_features).uniform_(-bound, bound), torch.zeros(out_features, r)
