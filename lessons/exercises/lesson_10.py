@@ -246,7 +246,8 @@ PACK = Task(
     cases=pack_cases,
     sample=lambda draw: Case((random_codes(draw, draw.integer(1, 12 * draw.size)),)),
     bank=bank_10.packs,
-    axes={"codes": "element", "->": "byte"},
+    apart=lambda packed: reference.unpack(packed, 2 * len(packed)),
+    axes={"codes": "element", "->": "half byte"},
 )
 
 # 10.5 unpack

@@ -269,17 +269,29 @@ def block(grid: Grid) -> list[str]:
 
 def call_lines(verdict: Verdict) -> list[str]:
     """Returns the call that went wrong: the function's name and its arguments."""
-    given = verdict.arguments
+    given = dict(verdict.arguments)
+    launched = launch_lines(given) if verdict.name.endswith("_kernel") else []
     if all(len(whole(value)) == 1 for value in given.values()):
         inside = ", ".join(f"{name}={short(value)}" for name, value in given.items())
         line = f"{verdict.name}({inside})"
         if len(line) <= WIDTH - len(INDENT):
-            return [line]
+            return [line, *launched]
     lines = [f"{verdict.name}("]
     for name, value in given.items():
         first, *others = whole(value)
         lines += [f"{INDENT}{name} = {first}", *(f"{INDENT}  {line}" for line in others)]
-    return [*lines, ")"]
+    return [*lines, ")", *launched]
+
+
+def launch_lines(given: dict[str, Any]) -> list[str]:
+    """Takes out of a kernel's arguments how its programs run; returns that in words."""
+    order, more = list(given.pop("order", [])), given.pop("more_programs", 0)
+    lines = []
+    if order != sorted(order):
+        lines.append(f"# The programs run in this order: {', '.join(map(str, order))}.")
+    if more:
+        lines.append(f"# More programs run than are needed: {more}.")
+    return lines
 
 
 def place_of(verdict: Verdict) -> str:

@@ -284,8 +284,8 @@ class Task:
         check: judges instead of compare where several answers are right: (case, got, expected)
             returns None or a sentence.
         view: turns an answer into what is compared, on both sides (softmax of logits).
-        apart: turns an answer into what the diagnosis looks at, {name: tensor}: codes, say, that
-            are packed two to a byte.
+        apart: turns an answer into what the diagnosis looks at, a tensor or {name: tensor}: codes,
+            say, that are packed two to a byte.
         same_dtype: whether the dtype of the result is judged.
         changes: names of arguments that the task changes in place.
         outputs: names of arguments that only take the answer, as a kernel's out_ptr.
@@ -311,7 +311,7 @@ class Task:
     compare: Close | None = None
     check: Callable[[Case, Any, Any], str | None] | None = None
     view: Callable[[Any], Any] | None = None
-    apart: Callable[[Any], dict[str, Any]] | None = None
+    apart: Callable[[Any], Any] | None = None
     same_dtype: bool = True
     changes: tuple[str, ...] = ()
     outputs: tuple[str, ...] = ()

@@ -224,15 +224,26 @@ def loads(message: bytes, make: Any = as_it_came) -> Any:
 
 
 class Hand(Writer):
-    """Packs a value that stays in this process: what it holds itself takes the place of bytes."""
+    """Packs a value that stays in this process: what it holds takes the place of bytes.
+
+    Everything is copied, texts and numbers too: `is` must find two objects where a child would.
+    """
+
+    def pack(self, value: Any, depth: int = 0) -> list:
+        """Returns what Writer.pack does."""
+        if type(value) is str:
+            value = value.encode(errors="surrogatepass").decode(errors="surrogatepass")
+        elif type(value) is int:
+            value = value + 1 - 1
+        return super().pack(value, depth)
 
     def add_array(self, tensor: torch.Tensor) -> Any:
         """Returns a copy of a tensor's numbers."""
         return tensor.reshape(-1).clone(memory_format=torch.contiguous_format)
 
     def add(self, content: bytes) -> Any:
-        """Returns the bytes."""
-        return content
+        """Returns a copy of the bytes."""
+        return bytes(bytearray(content))
 
 
 class Handed:

@@ -75,6 +75,15 @@ def test_everything_else_is_what_a_child_returns() -> None:
         assert handed_over(make_lazy()) == loads(dumps(make_lazy())) == Lazy([0, 1, 2])
 
 
+@pytest.mark.parametrize("value", ["two letters", 1000, 1 << 70, 0.5, b"bytes"])
+def test_nothing_is_the_same_object_as_before(value: object) -> None:
+    for copy in (handed_over, lambda value: loads(dumps(value))):
+        one, other = copy([value, value])
+        assert one == other == value
+        assert one is not other
+        assert one is not value
+
+
 def test_the_objects_of_a_case_are_made() -> None:
     made = Made("linear", {"weight": X[0], "bias": None})
     ours, theirs = handed_over([made], make), loads(dumps([made]), make)
