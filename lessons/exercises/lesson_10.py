@@ -13,7 +13,7 @@ from torch import Tensor
 from kernels import nf4, reference
 from lessons.exercises import bank_10
 from lessons.grading import drivers, kernel_drivers
-from lessons.grading.task import Bank, Case, Close, Draw, Task
+from lessons.grading.task import BF16_STEP, Bank, Case, Close, Draw, Task
 
 drivers.DRIVERS.update(kernel_drivers.DRIVERS)
 HAS_TRITON = find_spec("triton") is not None
@@ -553,7 +553,7 @@ DEQUANTIZE_KERNEL = Task(
     bank=dequantizes,
     drive="dequantize_kernel",
     outputs=("out_ptr",),
-    compare=Close(per="element"),
+    compare=Close(per="element", bf16=BF16_STEP),
     axes={"codes_ptr": "byte", "absmax_ptr": "block", "levels_ptr": "code", "->": "element"},
     triton=True,
     points=2,

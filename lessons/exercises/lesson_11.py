@@ -12,7 +12,7 @@ from kernels import nf4, reference
 from lessons.exercises import bank_11
 from lessons.exercises.lesson_10 import HAS_TRITON, every_code, random_bytes, with_other_levels
 from lessons.grading import kernel_drivers
-from lessons.grading.task import Bank, Case, Close, Draw, Task
+from lessons.grading.task import BF16_STEP, Bank, Case, Close, Draw, Task
 
 # 11.1 quantize_scales
 
@@ -420,7 +420,7 @@ DOUBLE_DEQUANTIZE_KERNEL = Task(
     bank=doubles,
     drive="double_dequantize_kernel",
     outputs=("out_ptr",),
-    compare=Close(per="element"),
+    compare=Close(per="element", bf16=BF16_STEP),
     axes={"codes_ptr": "byte", "absmax_codes_ptr": "block", "absmax_scale_ptr": "nested block"}
     | {"levels_ptr": "code", "map_ptr": "code", "->": "element"},
     triton=True,

@@ -135,6 +135,8 @@ def wrong_elements(
     rtol = close.rtol if close.rtol is not None else TOLERANCES[expected.dtype]
     if expected.dtype == torch.float64 and close.fp64 is not None:
         rtol = close.fp64
+    if expected.dtype == torch.bfloat16 and close.bf16 is not None:
+        rtol = close.bf16
     rtol *= looser
     wide, want = got.double(), expected.double()
     finite = torch.where(want.isfinite(), want, 0.0)

@@ -241,14 +241,18 @@ class Close:
         fp64: rtol of fp64 tensors, None if it is the others'. FP32_CONSTANT tells an answer that
             was computed in fp32 from one in fp64 with a constant in fp32, as torch.tensor(2.0)
             makes it.
+        bf16: rtol of bf16 tensors, None if it is the others'. BF16_STEP allows one step, per
+            element: up or down, as Triton's interpreter cuts off what should be rounded.
     """
 
     rtol: float | None = None
     per: str = "tensor"
     fp64: float | None = None
+    bf16: float | None = None
 
 
 FP32_CONSTANT = 2e-8
+BF16_STEP = 2.0**-7
 
 
 # Some tens of rounding errors of each dtype: enough for another order of addition, far below any

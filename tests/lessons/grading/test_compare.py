@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from lessons.grading.compare import differ, wrong_elements
-from lessons.grading.task import Close
+from lessons.grading.task import BF16_STEP, Close
 from lessons.grading.values import Lazy, Strange
 
 X = torch.tensor([1.0, -2.0, 3.0])
@@ -84,3 +84,11 @@ def test_a_tolerance_is_relative_to_the_tensor_the_row_or_the_element() -> None:
 def test_a_looser_comparison_lets_more_pass() -> None:
     assert differ(X + 1e-4, X, Close()) is not None
     assert differ(X + 1e-4, X, Close(), looser=30) is None
+
+
+def test_every_bf16_may_be_one_step_off_and_hardly_any_two() -> None:
+    close = Close(per="element", bf16=BF16_STEP)
+    numbers = torch.arange(0x0080, 0x7F80, dtype=torch.int16).view(torch.bfloat16)
+    for n, least, most in ((1, 0.0, 0.0), (2, 0.99, 1.0)):
+        for got, want in ((numbers[n:], numbers[:-n]), (numbers[:-n], numbers[n:])):
+            assert least <= wrong_elements(got, want, close).float().mean() <= most
