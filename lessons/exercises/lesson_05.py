@@ -161,6 +161,9 @@ def keep_top_k_cases(draw: Draw) -> Iterator[Case]:
     yield Case((100 * draw.normal(2, 7, dtype=torch.float64), 3), note="the logits are in fp64")
     yield Case((draw.normal(6, 3).T, 2), note="logits is a transposed view")
     yield Case((100 * draw.normal(3, 50), 20), note="the logits are hundreds apart")
+    rows = draw.normal(2, 6)
+    rows -= rows.amax(dim=-1, keepdim=True)
+    yield Case((rows, 2), note="the largest logit is 0")
 
 
 def keep_top_k_sample(draw: Draw) -> Case:
@@ -257,6 +260,7 @@ def keep_top_p_cases(draw: Draw) -> Iterator[Case]:
     yield Case(nucleus(draw, rows, 0.5, 0.9), note="some rows are sure and others are not")
     many = draw.normal(8, 300)
     yield Case(nucleus(draw, many, 0.6, 0.8), note="there are hundreds of tokens")
+    yield Case(nucleus(draw, 2 * draw.normal(2, 40), 0.97, 0.99), note="p is nearly 1")
 
 
 def keep_top_p_sample(draw: Draw) -> Case:
