@@ -30,7 +30,6 @@ PRELOADED = (
     "bisect", "collections.abc", "dataclasses", "functools", "heapq", "itertools", "linecache",
     "math", "operator", "random", "re", "statistics", "string", "struct", "traceback", "typing",
     "numpy", "torch", "torch.nn.functional",
-    "torch.fx.experimental.symbolic_shapes",  # torch imports it when it first goes backward
 )  # fmt: skip
 OWN = (
     "values", "objects", "drivers", "kernel_drivers", "refusals", "shortcuts", "isolation",

@@ -37,6 +37,15 @@ def cotangent(y: torch.Tensor) -> torch.Tensor:
     return (numbers.round() if y.dtype == torch.bfloat16 else numbers).to(y.dtype)
 
 
+def weighted_sum(outputs: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Returns a number whose gradient with respect to each output is that output's cotangent.
+
+    torch would take the cotangents themselves, but imports its compiler's shapes for that first,
+    which takes a second.
+    """
+    return torch.stack([(y * cotangent(y)).sum().double() for y in outputs]).sum()
+
+
 def call(f: Callable, args: tuple, kwargs: dict, gradients: Sequence[int] = ()) -> dict:
     """Calls f once; with gradients, those of the arguments with these numbers."""
     given = list(args)
@@ -49,11 +58,12 @@ def call(f: Callable, args: tuple, kwargs: dict, gradients: Sequence[int] = ()) 
         wanted = [i for i in gradients if given[i] is not None]
         outputs = result if isinstance(result, (tuple, list)) else (result,)
         outputs = [y for y in outputs if isinstance(y, torch.Tensor) and y.requires_grad]
+        outputs = [y for y in outputs if y.is_floating_point()]
         if not outputs:
             answer["facts"] = {"gradients flow through the result": False}
             return answer
         found = torch.autograd.grad(
-            outputs, [given[i] for i in wanted], [cotangent(y) for y in outputs], allow_unused=True
+            weighted_sum(outputs), [given[i] for i in wanted], allow_unused=True
         )
         answer["gradients"] = dict(zip(wanted, found, strict=True))
     return answer
@@ -201,8 +211,8 @@ def same_numbers(one: Any, two: Any) -> bool:
 
 def with_gradients(y: torch.Tensor, wanted: dict[str, torch.Tensor]) -> dict:
     """Returns {"gradients": those of wanted leaves}, None for what y does not depend on."""
-    if isinstance(y, torch.Tensor) and y.requires_grad:
-        y.backward(cotangent(y))
+    if isinstance(y, torch.Tensor) and y.requires_grad and y.is_floating_point():
+        weighted_sum([y]).backward()
     return {"gradients": {name: tensor.grad for name, tensor in wanted.items()}}
 
 
