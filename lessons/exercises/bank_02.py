@@ -656,6 +656,12 @@ merges.edit(
     ("x.transpose(1, 2).reshape(B, T, H * D)", "x.sum(dim=1)"),
 )
 merges.edit(
+    "heads averaged",
+    "You average the heads, and [B, T, D] comes out. They stand side by side; blending them is the "
+    "projection's work.",
+    ("x.transpose(1, 2).reshape(B, T, H * D)", "x.mean(dim=1)"),
+)
+merges.edit(
     "texts joined instead of heads",
     "You loop over the first axis, which is the batch, and join texts. The heads are the second.",
     ("x.transpose(1, 2).reshape(B, T, H * D)", "torch.cat([x[b] for b in range(B)], dim=-1)"),

@@ -267,6 +267,11 @@ forwards.edit(
     ("alpha / r *", "r / alpha *"),
 )
 forwards.edit(
+    "divided by r twice",
+    "You divide by r twice. alpha / r is the whole scale.",
+    ("alpha / r * ", "alpha / r**2 * "),
+)
+forwards.edit(
     "the scale comes in twice",
     "You scale by alpha / r both behind A and behind B, so what you add has the scale squared.",
     ("(x @ lora_A.T @", "(x @ (alpha / r * lora_A).T @"),
