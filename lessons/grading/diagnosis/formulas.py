@@ -63,7 +63,7 @@ def evaluate(name: str, p: Point) -> torch.Tensor | None:
         if definition:
             space["h"] = eval(definition, {"__builtins__": {}}, space)  # our own text
         return eval(formula, {"__builtins__": {}}, space)
-    except Exception:
+    except Exception:  # not every formula suits every trial's shapes
         return None
 
 
