@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 
 IGNORE = -100  # a target that the loss leaves out, the default of torch's cross_entropy
 
+# No model is larger by far; with these the numbers of bytes still fit into 64 bits.
+LARGEST = {"vocab_size": 10**8, "block_size": 10**8, "n_layer": 10**4, "n_head": 10**5}
+LARGEST["n_embd"] = 10**6
+
 # name: (n_layer, n_head, n_embd, block_size). Two rows of GPT-3's published table cannot be built:
 # "XL" lists 24 heads of 128 for a width of 2048 (16 heads of 128 is 2048), and "13B" lists a width
 # of 5140 for 40 heads of 128 (that is 5120). The presets hold the values that fit.
@@ -52,8 +56,8 @@ class GPTConfig:
         bias: whether linear layers and layer norms have biases (GPT-2's do).
 
     Raises:
-        ValueError: a size is not a positive whole number, n_embd is not divisible by n_head, or
-            dropout is outside [0, 1).
+        ValueError: a size is not a positive whole number or is beyond LARGEST, n_embd is not
+            divisible by n_head, or dropout is outside [0, 1).
     """
 
     vocab_size: int = 50257
@@ -65,19 +69,22 @@ class GPTConfig:
     bias: bool = True
 
     def __post_init__(self) -> None:
-        for name in ("vocab_size", "block_size", "n_layer", "n_head", "n_embd"):
+        for name, largest in LARGEST.items():
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}")
+                raise ValueError(f"{name} must be a whole number of at least 1, got {value!r:.40}")
+            if value > largest:
+                raise ValueError(f"{name} must be at most {largest:,}, got {value!r:.40}")
         if self.n_embd % self.n_head:
-            fitting = [h for h in range(1, self.n_embd + 1) if self.n_embd % h == 0]
-            nearest = min(fitting, key=lambda h: abs(h - self.n_head))
+            distances = range(1, self.n_head)  # 1 always fits
+            near = (self.n_head + sign * d for d in distances for sign in (-1, 1))
+            nearest = next(h for h in near if self.n_embd % h == 0)
             raise ValueError(
                 f"n_embd must be divisible by n_head, got n_embd={self.n_embd} and "
                 f"n_head={self.n_head}; the nearest n_head that fits is {nearest}"
             )
         if not isinstance(self.dropout, (int, float)) or not 0.0 <= self.dropout < 1.0:
-            raise ValueError(f"dropout must be at least 0 and below 1, got {self.dropout!r}")
+            raise ValueError(f"dropout must be at least 0 and below 1, got {self.dropout!r:.40}")
 
     @classmethod
     def preset(cls, name: str) -> GPTConfig:

@@ -1,4 +1,4 @@
-"""Chooses the processor to compute on, and the number format.
+"""Chooses the processor to compute on and the number format, and says how much memory is free.
 
 Everything in minigpt runs on a CPU, an NVIDIA or AMD GPU ("cuda") or Apple silicon ("mps"); unless
 you name one, the fastest that is present is used.
@@ -6,7 +6,12 @@ you name one, the fastest that is present is used.
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import torch
+
+CPU = torch.device("cpu")
 
 
 def pick_device(name: str | None = None) -> torch.device:
@@ -50,3 +55,88 @@ def autocast_dtype(device: torch.device, wanted: str = "auto") -> torch.dtype:
     if wanted not in formats:
         raise ValueError(f"dtype must be auto, float32 or bfloat16, got {wanted!r}")
     return formats[wanted]
+
+
+def check_room(n_bytes: int, what: str, advice: str, device: torch.device = CPU) -> None:
+    """Makes sure that there is memory for something before it is begun.
+
+    Linux grants a process more memory than there is, and kills it when it uses it.
+
+    Args:
+        n_bytes: what it takes at least.
+        what, advice: how the error begins and ends.
+
+    Raises:
+        ValueError: there is too little.
+    """
+    free = free_memory(device)
+    if free is not None and n_bytes > free:
+        raise ValueError(
+            f"{what} takes at least {n_bytes / 1e9:,.1f} GB of memory, of which {device.type} has "
+            f"{free / 1e9:,.1f} GB free; {advice}"
+        )
+
+
+def free_memory(device: torch.device = CPU) -> int | None:
+    """Returns the bytes that this process may still take on a device; None if nothing says.
+
+    On a CPU that is what is free and what swapping frees, or less if a container or the shell
+    (ulimit -v) has a limit.
+    """
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    rooms = [_free_in_machine(), _free_in_container(), _free_in_address_space()]
+    return min((room for room in rooms if room is not None), default=None)
+
+
+def _free_in_machine() -> int | None:
+    lines = _text("/proc/meminfo").splitlines()
+    sizes = {line.split(":")[0]: 1024 * int(line.split()[1]) for line in lines}
+    if "MemAvailable" in sizes:
+        return sizes["MemAvailable"] + sizes.get("SwapFree", 0)
+    if "SC_PHYS_PAGES" in getattr(os, "sysconf_names", {}):  # macOS: all there is
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return None
+
+
+def _free_in_container() -> int | None:
+    """Returns what the narrowest control group around this process has left."""
+    rooms = []
+    for line in _text("/proc/self/cgroup").splitlines():
+        _, controllers, path = line.split(":", 2)
+        if "memory" in controllers.split(","):
+            root, limit, used = "/sys/fs/cgroup/memory", "memory.limit_in_bytes", "usage_in_bytes"
+        elif not controllers:
+            root, limit, used = "/sys/fs/cgroup", "memory.max", "current"
+        else:
+            continue
+        inner = Path(root + path)
+        for folder in (inner, *inner.parents):
+            if not folder.is_relative_to(root):
+                break
+            most, taken = _text(folder / limit), _text(folder / f"memory.{used}")
+            stat = dict(row.split() for row in _text(folder / "memory.stat").splitlines())
+            files = sum(int(stat.get(f"{kind}_file", 0)) for kind in ("active", "inactive"))
+            if most.isdigit() and taken.isdigit():  # it may be "max"; copies of files are dropped
+                rooms.append(int(most) - int(taken) + files)
+    return min(rooms, default=None)
+
+
+def _free_in_address_space() -> int | None:
+    try:
+        import resource  # POSIX
+    except ImportError:
+        return None
+    most = resource.getrlimit(resource.RLIMIT_AS)[0]
+    pages = _text("/proc/self/statm").split()
+    if most == resource.RLIM_INFINITY or not pages:
+        return None
+    return max(0, most - int(pages[0]) * resource.getpagesize())
+
+
+def _text(path: str | Path) -> str:
+    """Returns a small file's text, "" if it cannot be read."""
+    try:
+        return Path(path).read_text(encoding="utf-8").strip()
+    except OSError:
+        return ""

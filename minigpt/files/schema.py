@@ -152,6 +152,19 @@ class Text:
             raise _refuse(self, value)
 
 
+class FileName:
+    """The name of a file in the same folder."""
+
+    def __str__(self) -> str:
+        return "the name of a file in the same folder"
+
+    def check(self, value: Any) -> None:
+        """Raises WrongFieldError if value is a path, or nothing that a file can be called."""
+        Text(empty=False, named=True).check(value)
+        if value in (".", "..") or re.search(r"[/\\:]", value) or len(value.encode()) > 255:
+            raise _refuse(self, value)
+
+
 class OneOf:
     """One of these values; true is not 1 here, and 1 is not 1.0."""
 
@@ -241,15 +254,18 @@ class Row:
 
 @dataclass(frozen=True)
 class MapOf:
-    """An object with any names, whose values are of one kind."""
+    """An object with any names, from `least` on, whose values are of one kind."""
 
     of: Kind
+    least: int = 0
 
     def __str__(self) -> str:
-        return "an object" if isinstance(self.of, Anything) else f"an object, each value {self.of}"
+        filled = " that is not empty" if self.least else ""
+        values = "" if isinstance(self.of, Anything) else f", each value {self.of}"
+        return f"an object{filled}{values}"
 
     def check(self, value: Any) -> None:
-        if not isinstance(value, dict):
+        if not isinstance(value, dict) or len(value) < self.least:
             raise _refuse(self, value)
         for name, element in value.items():
             _check_named(name, element, self.of)

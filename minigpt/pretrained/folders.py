@@ -16,15 +16,13 @@ from typing import TYPE_CHECKING
 import torch
 
 from minigpt.model import GPT
+from minigpt.pretrained.config_file import MODEL_CONFIG, read_config, read_config_file
 from minigpt.pretrained.layout import (
-    MODEL_CONFIG,
     MODEL_WEIGHTS,
     STORED_DTYPES,
     TOKENIZER_FILE,
     assemble,
     check_vocabulary,
-    read_config,
-    read_config_file,
     read_weights,
     stored_config,
     stored_tensors,

@@ -28,25 +28,18 @@ from torch.overrides import TorchFunctionMode
 from minigpt.config import GPTConfig
 from minigpt.files.atomic import write_atomically, write_text
 from minigpt.files.json_objects import read_json_object
+from minigpt.files.schema import FileName, MapOf, Object, check
 from minigpt.files.tensors import Stored, read_tensors
 from minigpt.model import GPT
+from minigpt.pretrained.config_file import MODEL_CONFIG, OUR_SWITCHES, check_sizes
 
 if TYPE_CHECKING:
     import tiktoken
 
-MODEL_CONFIG, MODEL_WEIGHTS = "config.json", "model.safetensors"
+MODEL_WEIGHTS, OLD_WEIGHTS = "model.safetensors", "pytorch_model.bin"
+WEIGHT_INDEX = Object({"weight_map": MapOf(FileName(), least=1)})
 TOKENIZER_FILE = "tokenizer.json"
 
-# These settings of transformers describe what GPT computes; with others it is another model.
-OUR_SWITCHES: dict[str, Any] = {
-    "model_type": "gpt2",
-    "activation_function": "gelu_new",
-    "layer_norm_epsilon": 1e-5,
-    "scale_attn_weights": True,
-    "scale_attn_by_inverse_layer_idx": False,
-    "add_cross_attention": False,
-    "tie_word_embeddings": True,
-}
 TRANSPOSED = re.compile(r"(attn\.c_attn|attn\.c_proj|mlp\.c_fc|mlp\.c_proj)\.weight$")
 MASK = re.compile(r"\.attn\.(bias|masked_bias)$")  # the causal mask, which older versions stored
 STORED_DTYPES = {torch.float32: "float32", torch.bfloat16: "bfloat16", torch.float16: "float16"}
@@ -114,8 +107,9 @@ def assemble(
             "meta", without numbers.
 
     Raises:
-        ValueError: as match_weights.
+        ValueError: as check_sizes and match_weights.
     """
+    check_sizes(folder, config, weights)
     if not config.bias and any(w.tensor.any() for n, w in weights.items() if n.endswith(".bias")):
         config = dataclasses.replace(config, bias=True)  # transformers has trained the zero biases
     model = without_memory(config)
@@ -124,55 +118,6 @@ def assemble(
     model.load_state_dict(state, strict=False, assign=True)
     model.lm_head.weight = model.transformer.get_parameter("wte.weight")  # tied again
     return model.eval()
-
-
-def read_config_file(folder: Path) -> dict[str, Any]:
-    """Returns the contents of config.json.
-
-    Raises:
-        FileNotFoundError: there is no config.json.
-        ValueError: it is damaged.
-    """
-    path = folder / MODEL_CONFIG
-    if not path.is_file():
-        raise FileNotFoundError(f"{folder} holds no model: it has no {MODEL_CONFIG}")
-    return read_json_object(path)
-
-
-def read_config(folder: Path, ignoring: Collection[str] = ()) -> GPTConfig:
-    """Reads our configuration from transformers' config.json.
-
-    It has three dropout rates (embeddings, attention, residual); the residual one is used for all.
-
-    Args:
-        ignoring: names of switches in OUR_SWITCHES whose values are not checked.
-
-    Raises:
-        FileNotFoundError: there is no config.json.
-        ValueError: it is damaged, lacks a size, or describes a model that GPT is not.
-    """
-    path, found = folder / MODEL_CONFIG, read_config_file(folder)
-    for name, ours in OUR_SWITCHES.items():
-        if name not in ignoring and found.get(name, ours) != ours:
-            raise ValueError(f"{path}: {name} is {found[name]!r}, but GPT computes only {ours!r}")
-    sizes = {"block_size": "n_positions", "vocab_size": "vocab_size"}
-    sizes |= {name: name for name in ("n_layer", "n_head", "n_embd")}
-    for theirs in sizes.values():
-        if theirs not in found:
-            raise ValueError(f"{path} does not say {theirs}")
-    if found.get("n_inner") not in (None, 4 * found["n_embd"]):
-        raise ValueError(
-            f"{path}: n_inner is {found['n_inner']}, but GPT's MLP is 4 n_embd = "
-            f"{4 * found['n_embd']} wide"
-        )
-    try:
-        return GPTConfig(
-            **{ours: found[theirs] for ours, theirs in sizes.items()},
-            dropout=found.get("resid_pdrop", 0.1),
-            bias=found.get("bias", True),  # ours alone: GPT-2 always has biases
-        )
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from None
 
 
 def read_weights(folder: Path) -> Iterator[tuple[str, Stored]]:
@@ -197,16 +142,18 @@ def weight_files(folder: Path) -> list[Path]:
         FileNotFoundError: one of them is missing.
         ValueError: the index is damaged.
     """
-    index = folder / f"{MODEL_WEIGHTS}.index.json"
-    if index.is_file():
-        try:
-            weight_map = read_json_object(index)["weight_map"]
-            files = [folder / Path(name).name for name in sorted(set(weight_map.values()))]
-        except (ValueError, KeyError, TypeError, AttributeError):
-            raise ValueError(f"{index} is cut short or damaged") from None
+    for name in (MODEL_WEIGHTS, OLD_WEIGHTS):
+        index = folder / f"{name}.index.json"
+        if (folder / name).is_file():
+            files = [folder / name]
+            break
+        if index.is_file():
+            found = read_json_object(index)
+            check(found, WEIGHT_INDEX, index)
+            files = [folder / file for file in sorted(set(found["weight_map"].values()))]
+            break
     else:
-        old, new = folder / "pytorch_model.bin", folder / MODEL_WEIGHTS
-        files = [old if old.is_file() and not new.is_file() else new]
+        files = [folder / MODEL_WEIGHTS]
     for file in files:
         if not file.is_file():
             raise FileNotFoundError(f"{file} is missing; it holds weights of this model")

@@ -17,14 +17,12 @@ from torch import nn
 
 from minigpt.layers import linear_layers
 from minigpt.model import GPT
+from minigpt.pretrained.config_file import MODEL_CONFIG, read_config, read_config_file
 from minigpt.pretrained.layout import (
-    MODEL_CONFIG,
     STORED_DTYPES,
     TOKENIZER_FILE,
     assemble,
     check_vocabulary,
-    read_config,
-    read_config_file,
     read_weights,
     stored_config,
     stored_tensors,
