@@ -41,7 +41,7 @@ from minigpt.rouge import (
     score_from_hits,
     tokenize,
 )
-from minigpt.text.reading import read_jsonl
+from minigpt.text.records import read_records
 from minigpt.text.task_sets import task_set
 
 # %% [markdown]
@@ -201,8 +201,8 @@ for tokenizer in ("none", "13a"):
 
 # %%
 fetched = Path("runs/data/dialogsum/dev.jsonl")
-records = read_jsonl(fetched) if fetched.exists() else task_set("dialogues", "test")
-records = records[: course.choose(quick=40, normal=300)]
+found = read_records(fetched, ["summary"]) if fetched.exists() else task_set("dialogues", "test")
+records = list(found)[: course.choose(quick=40, normal=300)]
 print(f"{len(records)} summaries of {fetched if fetched.exists() else 'the task set'}; the first:")
 print(records[0]["summary"])
 chance = random.Random(course.seed)

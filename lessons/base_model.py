@@ -16,7 +16,7 @@ import torch
 from minigpt import GPT, GPTConfig, save_pretrained, train_bpe
 from minigpt.dataset import PackedText, pack
 from minigpt.files.atomic import write_text
-from minigpt.text.reading import read_jsonl
+from minigpt.text.records import read_records
 from minigpt.text.task_sets import TASK_FIELDS, task_texts
 from minigpt.tokenizer import END_OF_TEXT
 from minigpt.training.loop import train
@@ -60,7 +60,7 @@ def tokens_seen() -> int:
 
 def read_log(path: Path) -> tuple[list[dict], list[dict]]:
     """Returns the training steps and the validations of a log.jsonl."""
-    records = read_jsonl(path)
+    records = list(read_records(path, ["step"]))
     return [r for r in records if "loss" in r], [r for r in records if "validation_loss" in r]
 
 

@@ -1,13 +1,15 @@
 """`minigpt evaluate`: scores a file of predictions, or a model's answers to a task.
 
-A text file holds one segment a line. A JSON Lines file (its name ends in .jsonl) holds one record a
-line; the segments are its named fields, which may contain line breaks.
+A text file holds one segment a line, which ends at a line feed. A file of records (JSON, CSV, TSV:
+text/records.py) has them in the named fields, where they may contain line breaks.
 """
 
 from __future__ import annotations
 
 import json
 from argparse import ArgumentParser, Namespace
+from collections.abc import Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,7 @@ def add_options(parser: ArgumentParser) -> None:
     add = parser.add_argument
     add_device(parser)
     add_seed(parser)
-    file_help = "one segment a line, or JSON Lines if the name ends in .jsonl"
+    file_help = "one segment a line, or records (JSON Lines, JSON, CSV, TSV)"
     add("--predictions", type=Path, metavar="FILE", help=file_help)
     add("--references", type=Path, nargs="+", metavar="FILE", help=file_help)
     default = "rouge1,rouge2,rougeL,bleu"
@@ -30,11 +32,11 @@ def add_options(parser: ArgumentParser) -> None:
     )  # fmt: skip
     add(
         "--prediction-field", default="prediction", metavar="NAME",
-        help="which field of a .jsonl prediction is the text (default prediction)",
+        help="which field of a predicted record is the text (default prediction)",
     )  # fmt: skip
     add(
         "--reference-field", default=["reference"], nargs="+", metavar="NAME",
-        help="which fields of a .jsonl reference are references (default reference)",
+        help="which fields of a record are references (default reference)",
     )  # fmt: skip
     add("--stem", action="store_true", help="ROUGE: compare stems (extra 'stem')")
     add("--interval", action="store_true", help="ROUGE: add a 95%% bootstrap interval of F1")
@@ -43,6 +45,11 @@ def add_options(parser: ArgumentParser) -> None:
     add("--json", action="store_true", help="print JSON instead of a table")
     add("--model", help="judge a model instead of a file: base, or a folder of `minigpt finetune`")
     add_task_options(parser, several=False)
+    add("--write-predictions", type=Path, metavar="FILE", help="the model's answers, one a line")
+    add(
+        "--write-references", type=Path, metavar="FILE",
+        help="the right answers, one a line; FILE.1, FILE.2, ... if a prompt has several",
+    )  # fmt: skip
 
 
 def run(arguments: Namespace) -> int:
@@ -86,22 +93,50 @@ def judge_model(arguments: Namespace) -> int:
         raise ValueError("give --predictions and --references, or --model and --task, not both")
     from minigpt.device import pick_device
     from minigpt.finetuning.methods import load_model
-    from minigpt.tasks.answers import evaluate_task
+    from minigpt.finetuning.run import records_file, saved_tasks
+    from minigpt.tasks.answers import evaluate_task, questions
     from minigpt.tasks.data import task_data
     from minigpt.tasks.task import read_records
 
-    (task,) = chosen_tasks(arguments)
-    records = task_data(task).test if arguments.data is None else read_records(arguments.data, task)
+    folder = Path(arguments.model)
+    saved = saved_tasks(folder)
+    (task,) = chosen_tasks(arguments, saved)
+    records: Sequence[dict[str, Any]]
+    if arguments.data is None and task.task_set:
+        records = task_data(task).test
+    else:
+        records = read_records(arguments.data or records_file(folder, task.name, len(saved)), task)
+    asked = questions(task, records)
     model, encoding = load_model(arguments.model)
     model.to(pick_device(arguments.device))
     result = evaluate_task(model, encoding, task, records, progress=True)
+    if arguments.write_predictions:
+        write_lines(arguments.write_predictions, [result.answers[q.records[0]] for q in asked])
+    if arguments.write_references:
+        columns = zip_longest(*(question.targets for question in asked), fillvalue="")
+        write_references(arguments.write_references, list(columns))
     if arguments.json:
         print(json.dumps({"records": len(records), **vars(result)}, ensure_ascii=False, indent=1))
         return 0
-    for record, answer in list(zip(records, result.answers, strict=True))[:3]:
-        print(f"\n{task.prompt(record)}\n  right   {task.target(record)}\n  answer  {answer}")
-    print(f"\n{len(records)} records of {task.name}: {result}\n{result.signature}")
+    for question in asked[:3]:
+        answer = result.answers[question.records[0]]
+        print(f"\n{question.prompt}\n  right   {question.targets[0]}\n  answer  {answer}")
+    different = "" if len(asked) == len(records) else f" with {len(asked)} different prompts"
+    print(f"\n{len(records)} records of {task.name}{different}: {result}\n{result.signature}")
     return 0
+
+
+def write_references(path: Path, columns: Sequence[Sequence[str]]) -> None:
+    """Writes the references into path, or several of each into path with .1, .2, ... behind."""
+    for n, column in enumerate(columns, start=1):
+        write_lines(path if len(columns) == 1 else path.with_name(f"{path.name}.{n}"), column)
+
+
+def write_lines(path: Path, segments: Sequence[str]) -> None:
+    """Writes one segment a line; line breaks inside it become spaces."""
+    from minigpt.files.atomic import write_text
+
+    write_text(path, "".join(" ".join(segment.split("\n")) + "\n" for segment in segments))
 
 
 def print_table(results: dict[str, dict[str, Any]]) -> None:

@@ -8,6 +8,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from minigpt.bpe import valid_unicode
 from minigpt.command.machine_options import add_device, add_seed
 from minigpt.command.method_options import add_size_options, names_in
 from minigpt.command.task_options import add_task_options, chosen_tasks
@@ -36,11 +37,15 @@ def add_options(parser: ArgumentParser) -> None:
         "--target-modules", default=layers, metavar="LIST",
         help=f"lora, qlora: layers that get an adapter (default {layers}: all of a block)",
     )  # fmt: skip
-    add("--init-text", default="", metavar="TEXT", help="prompt, prefix: start as this text")
+    add(
+        "--init-text", type=valid_unicode, default="", metavar="TEXT",
+        help="prompt, prefix: start as this text",
+    )  # fmt: skip
     add_size_options(parser)
     add_task_options(parser, several=True)
-    add("--validation", type=float, default=0.05, help="share or number of --data (default 0.05)")
-    add("--test", type=float, default=0.05, help="share or number of --data (default 0.05)")
+    part = "share or number of the prompts in --data (default 0.05), or files of their own"
+    add("--validation", nargs="+", default=["0.05"], metavar="PART", help=part)
+    add("--test", nargs="+", default=["0.05"], metavar="PART", help=part)
     add("--model", default="base", help="base (shipped, default), a folder, or gpt2 to gpt2-xl")
     add(
         "--out", dest="out_dir", metavar="OUT", type=Path, default=Path("runs/finetune"),
@@ -96,16 +101,24 @@ def run(arguments: Namespace) -> int:
     from minigpt.pretrained.folders import load_pretrained
     from minigpt.tasks.data import task_data
 
-    tasks = [
-        task_data(task, arguments.data, arguments.validation, arguments.test)
-        for task in chosen_tasks(arguments)
-    ]
+    held_out = size_or_files(arguments.validation), size_or_files(arguments.test)
+    tasks = [task_data(task, arguments.data, *held_out) for task in chosen_tasks(arguments)]
     model, encoding = load_pretrained(arguments.model)
     result = finetune(model, encoding, tasks, settings)
     if result.after:  # empty on the other processes under torchrun
         print_result(result)
         print(f"try: {evaluate_command(arguments)}")
     return 0
+
+
+def size_or_files(given: list[str]) -> float | list[Path]:
+    """Returns the number that an option gives, or else the files."""
+    if len(given) == 1:
+        try:
+            return float(given[0])
+        except ValueError:
+            pass
+    return [Path(name) for name in given]
 
 
 def print_result(result: FinetuneResult) -> None:
@@ -128,11 +141,7 @@ def print_result(result: FinetuneResult) -> None:
 def evaluate_command(arguments: Namespace) -> str:
     """Returns the command that judges the saved model on the same records."""
     command = ["minigpt", "evaluate", "--model", str(arguments.out_dir)]
-    if arguments.template:
-        command += ["--template", arguments.template, "--answer", arguments.answer]
-        command += ["--metric", arguments.metric]
-        command += ["--max-new-tokens", str(arguments.max_new_tokens)]
-    else:
+    if arguments.task and not arguments.template:
         command += ["--task", arguments.task[0]]
     command += ["--data", str(arguments.out_dir / "test.jsonl")] if arguments.data else []
     return shlex.join(command)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
+from minigpt.bpe import valid_unicode
 from minigpt.tasks.task import METRICS, TASKS, Task, make_task
 
 
@@ -12,31 +15,47 @@ def add_task_options(parser: ArgumentParser, several: bool) -> None:
     """Adds --task, --data, and the options that define a task of one's own."""
     add = parser.add_argument
     add(
-        "--task", nargs="+" if several else 1, choices=list(TASKS), default=["translation"],
+        "--task", nargs="+" if several else 1, choices=list(TASKS),
         help="what is to be done (default translation)",
     )  # fmt: skip
-    add("--data", type=Path, metavar="FILE", help="JSON Lines instead of the shipped records")
-    add("--template", help='a task of your own: the prompt, as "{question} Answer:"')
-    add("--answer", help='and its answer, as "{reply}"')
-    add("--metric", default="rouge", choices=METRICS, help="and how it is judged (default rouge)")
-    add("--max-new-tokens", type=int, default=64, help="and the longest answer (default 64 tokens)")
+    add(
+        "--data", type=Path, nargs="+", metavar="FILE",
+        help="records instead of the shipped ones: JSON Lines, JSON, CSV, TSV, or parallel text "
+        "files (train.en train.fr: fields en and fr); gzipped or not",
+    )  # fmt: skip
+    add(
+        "--template", type=valid_unicode,
+        help='a task of your own: the prompt, as "{question} Answer:"; {input|} may be empty, '
+        "{turns[0][text]} is a part, {0} a column without a name",
+    )  # fmt: skip
+    add("--answer", type=valid_unicode, help='and its answer, as "{reply}"')
+    add("--metric", choices=METRICS, help="how it is judged (default rouge, or the task's)")
+    add("--max-new-tokens", type=int, help="the longest answer (default 64 tokens, or the task's)")
 
 
-def chosen_tasks(arguments: Namespace) -> list[Task]:
+def chosen_tasks(arguments: Namespace, saved: Mapping[str, Task] | None = None) -> list[Task]:
     """Returns the tasks that are named, or the one that --template and --answer define.
+
+    Args:
+        saved: the tasks of the run that made the model; one alone is the default.
 
     Raises:
         ValueError: the options do not go together.
     """
+    saved = saved or {}
     if arguments.template or arguments.answer:
         if not (arguments.template and arguments.answer and arguments.data):
             raise ValueError("a task of your own needs --template, --answer and --data")
-        return [
-            make_task(
-                "own", arguments.template, arguments.answer, arguments.metric,
-                arguments.max_new_tokens,
-            )
-        ]  # fmt: skip
-    if arguments.data and len(arguments.task) > 1:
-        raise ValueError("--data is the file of one task: give one --task, or leave --data out")
-    return [TASKS[name] for name in dict.fromkeys(arguments.task)]
+        tasks = [make_task("own", arguments.template, arguments.answer)]
+    elif arguments.task:
+        known = {**TASKS, **saved}
+        tasks = [known[name] for name in dict.fromkeys(arguments.task)]
+    elif len(saved) > 1:
+        raise ValueError(f"the model has learnt {' and '.join(saved)}: choose one with --task")
+    else:
+        tasks = list(saved.values()) or [TASKS["translation"]]
+    if arguments.data and len(tasks) > 1:
+        raise ValueError("--data is for one task: give one --task, or leave --data out")
+    changes = {"metric": arguments.metric, "max_new_tokens": arguments.max_new_tokens}
+    given = {name: value for name, value in changes.items() if value is not None}
+    return [replace(task, **given) for task in tasks]

@@ -7,7 +7,9 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from minigpt.bpe import valid_unicode
 from minigpt.command.machine_options import add_device, add_seed
+from minigpt.text.reading import SEPARATOR
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,9 +25,18 @@ def add_options(parser: ArgumentParser) -> None:
     add_seed(parser)
     add(
         "--data", type=Path, nargs="+", default=[], metavar="FILE",
-        help="text or JSONL files (default: the documentation in this Python's own library)",
+        help="text or records: JSON Lines, JSON, CSV, TSV; gzipped or not (default: the "
+        "documentation in this Python's own library)",
     )  # fmt: skip
-    add("--field", default="text", help="which field of a JSONL record is the text")
+    add(
+        "--field", type=valid_unicode, default="text",
+        help="which field of a record is the text (default text), as turns[0][value]; or a "
+        'template of several, as "{question} {answer}"',
+    )  # fmt: skip
+    add(
+        "--separator", type=valid_unicode, default=SEPARATOR, metavar="TEXT",
+        help=f"what stands alone on a line between documents (default {SEPARATOR}); '' for nothing",
+    )  # fmt: skip
     add(
         "--tokenizer", default="new",
         help="new (trained on the text, default), base, gpt2 or a tokenizer file",
@@ -59,7 +70,7 @@ def run(arguments: Namespace) -> int:
     from minigpt.training.loop import train
     from minigpt.training.settings import TrainConfig
 
-    documents = read_documents(arguments.data, arguments.field)
+    documents = read_documents(arguments.data, arguments.field, arguments.separator)
     learn, validate = split_documents(documents)
     saved = arguments.out / "tokenizer.json"
     resuming = arguments.resume and saved.exists()
@@ -115,23 +126,39 @@ def run(arguments: Namespace) -> int:
     return 0
 
 
-def read_documents(paths: list[Path], field: str) -> list[Document]:
-    """Returns the text to train on: the given files, or this machine's Python library."""
+def read_documents(paths: list[Path], field: str, separator: str) -> list[Document]:
+    """Returns the text to train on: the given files, or this machine's Python library.
+
+    A record whose text is blank is left out.
+    """
     from minigpt.text.documents import Document
     from minigpt.text.python_library import python_library
-    from minigpt.text.reading import read_jsonl, read_text
+    from minigpt.text.reading import read_text, split_text
+    from minigpt.text.records import is_plain_text, read_records
+    from minigpt.text.template import named_field, parse_template
 
     if not paths:
         return python_library()
+    parts = parse_template(field) if "{" in field else (named_field(field),)
+    wanted = {part.name for part in parts if not isinstance(part, str)}
     documents = []
     for path in paths:
-        if path.suffix == ".jsonl":
+        if is_plain_text(path, wanted):
+            documents += read_text(path, separator)
+            continue
+        before, blank = len(documents), 0
+        for record in read_records(path, wanted):
+            with record.blamed():
+                text = "".join(p if isinstance(p, str) else p.text_in(record) for p in parts)
+            texts = split_text(text.split("\n"), separator)
+            blank += not texts
             documents += [
-                Document(f"{path.name}:{line}", record[field])
-                for line, record in enumerate(read_jsonl(path, [field]), start=1)
+                Document(f"{path.name}:{record.line}:{i}", t) for i, t in enumerate(texts)
             ]
-        else:
-            documents += read_text(path)
+        if blank:
+            print(f"{path}: {blank} records without text are left out")
+        if len(documents) == before:
+            raise ValueError(f'{path} has no text in the field "{field}" of any record')
     return documents
 
 

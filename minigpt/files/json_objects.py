@@ -79,8 +79,8 @@ def parse_json(text: str | bytes, where: str | Path) -> Any:
             text = text.decode("utf-8-sig")  # without the byte-order mark that some editors write
         if not text.strip():
             raise ValueError("it is empty")
-        _check_depth(text)
-        return json.loads(text, parse_int=_whole, object_pairs_hook=_without_repetition)
+        check_depth(text)
+        return json.loads(text, parse_int=whole_number, object_pairs_hook=_without_repetition)
     except UnicodeDecodeError as error:
         reason = f"byte {error.start} is not UTF-8"
     except (ValueError, RecursionError) as error:
@@ -88,7 +88,7 @@ def parse_json(text: str | bytes, where: str | Path) -> Any:
     raise ValueError(f"{where} is cut short or damaged ({reason})")
 
 
-def _check_depth(text: str) -> None:
+def check_depth(text: str) -> None:
     """Raises ValueError if lists and objects are nested deeper than DEEPEST."""
     if text.count("[") + text.count("{") <= DEEPEST:
         return
@@ -100,7 +100,8 @@ def _check_depth(text: str) -> None:
             raise ValueError(f"in line {line} it is nested more than {DEEPEST} deep")
 
 
-def _whole(digits: str) -> int | TooManyDigits:
+def whole_number(digits: str) -> int | TooManyDigits:
+    """Returns the number that digits stand for, unless they are too many."""
     return int(digits) if len(digits) <= LONGEST_INTEGER else TooManyDigits(digits)
 
 

@@ -23,17 +23,19 @@ from typing import Any
 import tiktoken
 import torch
 
+from minigpt.bpe import valid_unicode
 from minigpt.config import count_parameters
 from minigpt.device import pick_device
 from minigpt.files.adapter_folder import WEIGHTS_FILE
 from minigpt.files.atomic import write_text
-from minigpt.finetuning.methods import METHODS, RESULTS, settle_nf4
+from minigpt.files.schema import MapOf, Object, OneOf, Text, Whole, check
+from minigpt.finetuning.methods import METHODS, RESULTS, read_results, settle_nf4
 from minigpt.finetuning.settings import FinetuneSettings
 from minigpt.model import GPT
 from minigpt.pretrained.layout import MODEL_WEIGHTS
 from minigpt.tasks.answers import TaskResult, evaluate_task
 from minigpt.tasks.data import SHIPPED, TaskData, instruction_data, task_data
-from minigpt.tasks.task import named_task
+from minigpt.tasks.task import METRICS, TASKS, Task, named_task
 from minigpt.training.checkpoint import has_checkpoint
 from minigpt.training.loop import TrainingDivergedError, train
 from minigpt.training.result import TrainResult
@@ -41,6 +43,10 @@ from minigpt.training.run_folder import RunFolder, identity_of
 from minigpt.training.settings import TrainConfig
 
 TEST = "test.jsonl"
+SAVED_TASK = Object(
+    {"prompt": Text(), "answer": Text(), "metric": OneOf(*METRICS), "max_new_tokens": Whole(1)}
+)
+SAVED_TASKS = Object({"tasks": MapOf(SAVED_TASK)})
 
 
 @dataclass
@@ -192,7 +198,7 @@ def finetune(
         method.save(model, encoding, folder)
         write_test_records(folder, parts)
         text = json.dumps(result.report(), ensure_ascii=False, allow_nan=False, indent=1)
-        write_text(folder / RESULTS, text + "\n")
+        write_text(folder / RESULTS, valid_unicode(text) + "\n")
     return result
 
 
@@ -210,7 +216,8 @@ def records_of(parts: Sequence[TaskData]) -> dict[str, Any]:
     for part in parts:
         sides = (part.train, part.validation, part.test)
         sizes = "{} to train, {} to validate, {} to test".format(*map(len, sides))
-        checksum = zlib.crc32(json.dumps(sides, ensure_ascii=False).encode())
+        text = json.dumps(sides, ensure_ascii=False)
+        checksum = zlib.crc32(text.encode("utf-8", "surrogatepass"))
         wordings[part.task.name] = part.task.templates[0] + part.task.answer
         records[part.task.name] = f"{sizes}, checksum {checksum:08x}"
     return {"tasks": wordings, "records": records}
@@ -260,6 +267,30 @@ def write_test_records(folder: Path, parts: Sequence[TaskData]) -> None:
     """Writes the test records that do not ship: test.jsonl, or test-NAME.jsonl of several tasks."""
     for part in parts:
         if part.source != SHIPPED:
-            name = TEST if len(parts) == 1 else f"test-{part.task.name}.jsonl"
+            path = records_file(folder, part.task.name, len(parts))
             records = [json.dumps(record, ensure_ascii=False) + "\n" for record in part.test]
-            write_text(folder / name, "".join(records))
+            write_text(path, valid_unicode("".join(records)))
+
+
+def saved_tasks(folder: Path) -> dict[str, Task]:
+    """Returns the tasks of the run in a folder, by name; {} if no run of finetune() is there.
+
+    Raises:
+        ValueError: results.json is damaged.
+    """
+    if not (folder / RESULTS).is_file():
+        return {}
+    found = read_results(folder)
+    check(found, SAVED_TASKS, folder / RESULTS)
+    return {
+        name: Task(
+            name, (task["prompt"],), task["answer"], task["metric"],
+            TASKS[name].task_set if name in TASKS else "", task["max_new_tokens"],
+        )
+        for name, task in found["tasks"].items()
+    }  # fmt: skip
+
+
+def records_file(folder: Path, task: str, n_tasks: int) -> Path:
+    """Returns the file with a task's test records in the folder of a run with so many tasks."""
+    return folder / (TEST if n_tasks == 1 else f"test-{task}.jsonl")

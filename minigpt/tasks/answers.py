@@ -7,10 +7,10 @@ the batch, T the number of tokens.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import zip_longest
-from typing import Any
+from typing import Any, NamedTuple
 
 import tiktoken
 import torch
@@ -142,24 +142,58 @@ def score(task: Task, answers: Sequence[str], targets: Sequence[Sequence[str]]) 
     return TaskResult({"accuracy": right / len(answers)}, list(answers), "exact match")
 
 
+class Question(NamedTuple):
+    """A prompt, its right answers, and the numbers of the records that ask it."""
+
+    prompt: str
+    targets: list[str]
+    records: list[int]
+
+
+def questions(task: Task, records: Sequence[Mapping[str, Any]], wording: int = 0) -> list[Question]:
+    """Returns the different prompts of records, in order; those with one prompt are one question.
+
+    Their answers are references of one another, as in the E2E challenge (Novikova et al. 2017),
+    whose records are pairs of a meaning and one of its wordings.
+
+    Raises:
+        ValueError: a record lacks a field of the task.
+    """
+    found: dict[str, Question] = {}
+    for i, record in enumerate(records):
+        prompt = task.prompt(record, wording)
+        question = found.setdefault(prompt, Question(prompt, [], []))
+        question.records.append(i)
+        question.targets.extend(task.targets(record))
+    return list(found.values())
+
+
 def evaluate_task(
     model: GPT,
     encoding: tiktoken.Encoding,
     task: Task,
-    records: Sequence[dict[str, Any]],
+    records: Sequence[Mapping[str, Any]],
     wording: int = 0,
     batch_size: int = 64,
     progress: bool = False,
     **generation: Any,
 ) -> TaskResult:
-    """Lets model answer every record, and scores the answers; the arguments are those of `answer`.
+    """Lets model answer every different prompt of the records, and scores the answers.
+
+    The arguments are those of `answer`. The result has an answer for each record; a prompt that
+    several records share counts once in the scores, with all their right answers.
 
     Raises:
         ValueError: there are no records, or one lacks a field of the task.
     """
-    prompts = [task.prompt(record, wording) for record in records]
-    targets = [task.targets(record) for record in records]
+    asked = questions(task, records, wording)
+    prompts = [question.prompt for question in asked]
     given = answer(
         model, encoding, prompts, task.max_new_tokens, batch_size, progress, **generation
     )
-    return score(task, given, targets)
+    result = score(task, given, [question.targets for question in asked])
+    answers = [""] * len(records)
+    for question, text in zip(asked, given, strict=True):
+        for i in question.records:
+            answers[i] = text
+    return replace(result, answers=answers)

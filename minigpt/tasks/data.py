@@ -30,7 +30,7 @@ SHIPPED = "shipped"
 
 @dataclass(frozen=True)
 class TaskData:
-    """A task and its records; no prompt is in two of the three parts.
+    """A task and its records, divided into three parts.
 
     Attributes:
         source: SHIPPED, or another word for records that do not ship, such as their file's name.
@@ -43,21 +43,40 @@ class TaskData:
     source: str = "given"
 
 
+Files = Path | Sequence[Path]
+
+
 def task_data(
-    task: Task, data: Path | None = None, validation: float = 0.05, test: float = 0.05
+    task: Task,
+    data: Files | None = None,
+    validation: float | Files = 0.05,
+    test: float | Files = 0.05,
 ) -> TaskData:
-    """Returns the shipped records of a task, or those of a file, split by `split_records`.
+    """Returns the shipped records of a task, or those of files.
+
+    Args:
+        data: files of records (`text.records`); None for the shipped ones.
+        validation, test: how much of data they are (`split_records`), or files of their own.
 
     Raises:
-        FileNotFoundError, ValueError: as read_records and split_records; or the task has no data.
+        OSError, ValueError: as read_records and split_records; or the task has no data, or data is
+            None and a part has files.
     """
-    if data is not None:
-        parts = split_records(read_records(data, task), task, validation, test)
-        return TaskData(task, *parts, source=str(data))
-    if not task.task_set:
-        raise ValueError(f"no data comes with the task {task.name}: give a file of records")
-    train, held_out, judged = (task_sets.task_set(task.task_set, part) for part in task_sets.SPLITS)
-    return TaskData(task, train, held_out, judged, SHIPPED)
+    sizes = [part if isinstance(part, (int, float)) else 0 for part in (validation, test)]
+    if data is None:
+        if not task.task_set:
+            raise ValueError(f"no data comes with the task {task.name}: give a file of records")
+        if not all(isinstance(part, (int, float)) for part in (validation, test)):
+            raise ValueError("files to validate or to test with need files to train on (data)")
+        train, held_out, judged = (task_sets.task_set(task.task_set, p) for p in task_sets.SPLITS)
+        return TaskData(task, train, held_out, judged, SHIPPED)
+    train, held_out, judged = split_records(read_records(data, task), task, *sizes)
+    if not isinstance(validation, (int, float)):
+        held_out = read_records(validation, task)
+    if not isinstance(test, (int, float)):
+        judged = read_records(test, task)
+    files = [data] if isinstance(data, (str, Path)) else data
+    return TaskData(task, train, held_out, judged, " ".join(map(str, files)))
 
 
 def row_length_for(examples: Sequence[Example], block_size: int) -> int:

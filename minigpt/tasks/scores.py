@@ -10,23 +10,32 @@ from tqdm import tqdm
 
 from minigpt.bleu import corpus_bleu
 from minigpt.rouge import RougeScorer, bootstrap_interval, mean_scores
-from minigpt.text.reading import read_jsonl, read_lines
+from minigpt.text.decoding import read_lines
+from minigpt.text.records import is_plain_text, read_records
+from minigpt.text.template import named_field
 
 CORPUS_METRICS = (*(f"rouge{n}" for n in range(1, 10)), "rougeL", "rougeLsum", "bleu")
 
 
 def read_segments(path: Path, fields: Sequence[str]) -> list[list[str]]:
-    """Returns the segments of a file: one list of a text file, one for each field of a .jsonl file.
+    """Returns the segments of a file: the lines of a text, or each of these fields of its records.
+
+    The file's content and ending tell records from text (text/records.py).
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: the file is empty or not UTF-8, or a line is not a JSON object or lacks a field.
+        OSError: there is no such file, or it may not be read.
+        ValueError: the file is empty or not text, or a record lacks a field; an empty one is text.
     """
-    if path.suffix == ".jsonl":
-        records = read_jsonl(path, fields)
-        return [[record[field] for record in records] for field in fields]
-    lines = read_lines(path)
-    return [lines[:-1] if lines[-1] == "" else lines]  # the last line may have a line end
+    columns = [named_field(field) for field in fields]
+    wanted = {column.name for column in columns}
+    if is_plain_text(path, wanted):
+        return [list(read_lines(path))]
+    segments: list[list[str]] = [[] for _ in columns]
+    for record in read_records(path, wanted):
+        for column, texts in zip(columns, segments, strict=True):
+            with record.blamed():
+                texts.append(column.text_in(record))
+    return segments
 
 
 def check_lengths(texts: Sequence[tuple[str, list[str]]]) -> None:

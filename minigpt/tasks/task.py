@@ -15,54 +15,13 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from string import Formatter
 from typing import Any
 
+from minigpt.text import records as text_records
 from minigpt.text.documents import name_hash
-from minigpt.text.reading import read_jsonl, read_lines
+from minigpt.text.template import fields_of, fill
 
 METRICS = ("bleu", "rouge", "accuracy")
-
-
-def named_fields(template: str) -> list[tuple[str, str | None]]:
-    """Returns the template as pairs of literal text and the field after it, None after the last.
-
-    Raises:
-        ValueError: its braces do not match, or hold anything but a field's name.
-    """
-    try:
-        parts = list(Formatter().parse(template))
-    except ValueError as error:
-        raise ValueError(
-            f"the template {template!r} cannot be read ({error}): write a field as {{name}} and a "
-            "brace that is meant as one twice"
-        ) from None
-    if any(field == "" or spec or conversion for _, field, spec, conversion in parts):
-        raise ValueError(f"the template {template!r} must have only a field's name between braces")
-    return [(literal, field) for literal, field, _, _ in parts]
-
-
-def fill(template: str, record: Mapping[str, Any]) -> str:
-    """Returns the template with each {field} replaced by the record's text, without outer spaces.
-
-    Nothing in the record's text is special, not even braces.
-
-    Raises:
-        ValueError: a field is missing or empty, or holds neither text nor a number.
-    """
-    pieces = []
-    for literal, field in named_fields(template):
-        pieces.append(literal)
-        if field is not None:
-            value = record.get(field)
-            text = str(value).strip() if isinstance(value, (str, int, float)) else ""
-            if not text:
-                raise ValueError(
-                    f'no text in the field "{field}"; the fields there are '
-                    f"{', '.join(map(str, record)) or 'none'}"
-                )
-            pieces.append(text)
-    return "".join(pieces)
 
 
 @dataclass(frozen=True)
@@ -71,8 +30,8 @@ class Task:
 
     Attributes:
         name: what the task is called.
-        templates: wordings of the prompt, with fields of the record in braces; the first is used
-            unless another is asked for.
+        templates: wordings of the prompt, with fields of the record in braces, as
+            text/template.py says; the first is used unless another is asked for.
         answer: the wording of what the model is to add. The space between prompt and answer is part
             of the answer, because in GPT-2's tokens a space belongs to the word after it.
         metric: "bleu", "rouge" or "accuracy".
@@ -98,41 +57,50 @@ class Task:
         if not self.templates:
             raise ValueError(f"the task {self.name} needs at least one template")
         for template in (*self.templates, self.answer):
-            if not any(field for _, field in named_fields(template)):
+            if not fields_of(template):
                 raise ValueError(f"the template {template!r} names no field, such as {{text}}")
 
     @property
     def fields(self) -> tuple[str, ...]:
         """Returns the fields that the templates or the answer name, each once."""
-        named = [field for t in (*self.templates, self.answer) for _, field in named_fields(t)]
-        return tuple(dict.fromkeys(field for field in named if field))
+        named = [field.name for t in (*self.templates, self.answer) for field in fields_of(t)]
+        return tuple(dict.fromkeys(named))
 
     def prompt(self, record: Mapping[str, Any], wording: int = 0) -> str:
         """Returns the prompt of a record.
 
         Raises:
-            ValueError: there is no such wording, or a field is missing.
+            ValueError: there is no such wording, a field is missing, or nothing is in the prompt.
         """
         if not 0 <= wording < len(self.templates):
             raise ValueError(
                 f"wording must be from 0 to {len(self.templates) - 1} for the task {self.name}, "
                 f"got {wording}"
             )
-        return fill(self.templates[wording], record)
+        prompt = fill(self.templates[wording], record)
+        if not prompt:
+            raise ValueError(f"the prompt is empty: {self.templates[wording]!r} found no text")
+        return prompt
 
     def targets(self, record: Mapping[str, Any]) -> list[str]:
         """Returns all right answers, without their leading space; numbered fields make several.
 
         A record without "summary" but with "summary1", "summary2", "summary3" has three, as in the
         test set of DialogSum.
+
+        Raises:
+            ValueError: a field is missing, or an answer is empty.
         """
-        fields = [field for _, field in named_fields(self.answer) if field]
+        fields = [field.name for field in fields_of(self.answer)]
         numbered: list[dict[str, Any]] = []
         while all(f"{field}{len(numbered) + 1}" in record for field in fields):
             numbered.append({field: record[f"{field}{len(numbered) + 1}"] for field in fields})
         if all(field in record for field in fields) or not numbered:
             numbered = [dict(record)]
-        return [fill(self.answer, answers).strip() for answers in numbered]
+        answers = [fill(self.answer, answers).strip() for answers in numbered]
+        if not all(answers):
+            raise ValueError(f"the answer is empty: {self.answer!r} found no text")
+        return answers
 
     def target(self, record: Mapping[str, Any]) -> str:
         """Returns the right answer, the first if there are several, without its leading space."""
@@ -207,21 +175,20 @@ def make_task(
     return Task(name, (template,), gap + answer, metric, "", max_new_tokens)
 
 
-def read_records(path: str | Path, task: Task) -> list[dict]:
-    """Reads a JSON Lines file of records that have all fields of the task's templates and answer.
+def read_records(paths: Path | Sequence[Path], task: Task) -> list[dict]:
+    """Reads files of records that have all fields of the task's templates and answer.
 
     Raises:
-        FileNotFoundError, ValueError: as `read_jsonl`; the error names a line that lacks a field.
+        OSError, ValueError: as `text.records.read_records`; the error names a line that lacks a
+            field.
     """
-    records = read_jsonl(path)
-    numbers = [n for n, line in enumerate(read_lines(Path(path)), start=1) if line.strip()]
-    for number, record in zip(numbers, records, strict=True):
-        try:
+    records: list[dict] = []
+    for record in text_records.read_records(paths, task.fields):
+        with record.blamed():
             task.targets(record)
             for wording in range(len(task.templates)):
                 task.prompt(record, wording)
-        except ValueError as error:
-            raise ValueError(f"{path}, line {number}: {error}") from None
+        records.append(record)
     return records
 
 

@@ -21,7 +21,8 @@ from urllib.parse import urlsplit
 
 from tqdm import tqdm
 
-from minigpt.text.reading import read_jsonl
+from minigpt.text.records import read_records
+from minigpt.text.template import named_field
 
 CHUNK = 1 << 18  # bytes read at a time
 TIMEOUT = 30  # seconds without an answer from the server
@@ -189,7 +190,13 @@ def check(path: Path, file: RemoteFile) -> None:
                 f"{file.sha256}"
             )
     if file.records is not None:
-        n_records = len(read_jsonl(path, file.fields))
+        n_records = 0
+        fields = [named_field(field) for field in file.fields]
+        for record in read_records(path, file.fields):
+            n_records += 1
+            for field in fields:
+                with record.blamed():
+                    field.text_in(record)
         if n_records != file.records:
             raise ValueError(f"{path} has {n_records} records, but {file.records} are expected")
 

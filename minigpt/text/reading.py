@@ -1,82 +1,78 @@
-"""Reads files of text and of records; errors name the file and the line."""
+"""Reads files of text as documents to train on."""
 
-import json
-from collections.abc import Iterable
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from minigpt.text.decoding import read_lines
 from minigpt.text.documents import Document
 
+SEPARATOR = "<|endoftext|>"  # stands alone on a line between documents, in TinyStories for one
+LONG, TOO_LONG = 4000, 8000  # characters of a piece of a text without separators
 
-def read_text(path: str | Path) -> list[Document]:
-    """Reads a UTF-8 text file as documents of about 4,000 characters, named `FILE:1`, `FILE:2`.
 
-    The cuts fall on blank lines (in a text without any, on line ends), so that `split_documents`
-    has something to divide.
+def read_text(path: str | Path, separator: str = SEPARATOR) -> list[Document]:
+    """Reads a text file as documents, named `FILE:1`, `FILE:2` and so on.
+
+    They are the parts between the lines that hold nothing but the separator. A file without such
+    lines is cut into pieces of about 4,000 characters, on blank lines if it has any, else on line
+    ends or, inside long lines, on spaces, so that `split_documents` has something to divide.
+
+    Args:
+        separator: "" for none.
 
     Raises:
-        FileNotFoundError: there is no such file.
+        OSError: there is no such file, or it may not be read.
         ValueError: the file is empty or not UTF-8.
     """
     path = Path(path)
-    pieces: list[str] = []
-    lines: list[str] = []
-    size = 0
-    for line in read_lines(path):
-        lines.append(line)
-        size += len(line) + 1
-        if size > 8000 or (size > 4000 and not line.strip()):
-            pieces.append("\n".join(lines).strip("\n"))
-            lines, size = [], 0
-    pieces.append("\n".join(lines).strip("\n"))
-    texts = [text for text in pieces if text.strip()]
+    texts = split_text(read_lines(path, longest=None), separator)
+    if not texts:
+        raise ValueError(f"{path} is empty: there is no text to read in it")
+    if len(texts) == 1:
+        texts = list(pieces(texts[0].split("\n")))
     return [Document(f"{path.name}:{i}", text) for i, text in enumerate(texts, start=1)]
 
 
-def read_jsonl(path: str | Path, fields: Iterable[str] = ()) -> list[dict]:
-    """Reads the records of a JSON Lines file: one JSON object a line; blank lines are skipped.
-
-    Every record must have all `fields`, with text in them.
-
-    Raises:
-        FileNotFoundError, ValueError: as `read_text`; or a line is not an object or lacks a field.
-    """
-    records = []
-    for number, line in enumerate(read_lines(Path(path)), start=1):
-        if not line.strip():
-            continue
-        try:
-            record = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise ValueError(f"{path}, line {number}: not valid JSON ({error})") from None
-        if not isinstance(record, dict):
-            raise ValueError(
-                f"{path}, line {number}: every line must be a JSON object such as "
-                f'{{"text": "..."}}, got {line.strip()[:40]}'
-            )
-        for field in fields:
-            if not isinstance(record.get(field), str):
-                raise ValueError(
-                    f'{path}, line {number}: no text in the field "{field}"; '
-                    f"the fields there are {', '.join(record) or 'none'}"
-                )
-        records.append(record)
-    return records
+def split_text(lines: Iterable[str], separator: str = SEPARATOR) -> list[str]:
+    """Returns the texts between lines that hold nothing but the separator, without blank ones."""
+    parts: list[list[str]] = [[]]
+    for line in lines:
+        if separator and line.strip() == separator:
+            parts.append([])
+        else:
+            parts[-1].append(line)
+    texts = ["\n".join(part).strip("\n") for part in parts]
+    return [text for text in texts if text.strip()]
 
 
-def read_lines(path: Path) -> list[str]:
-    """Returns the lines of a UTF-8 text file without their line ends, of whatever kind."""
-    if not path.is_file():
-        kind = "a folder, not a file" if path.is_dir() else "no such file"
-        raise FileNotFoundError(f"cannot read {path}: {kind}")
-    data = path.read_bytes()
-    try:
-        text = data.decode("utf-8-sig")  # drops the byte-order mark that some editors write
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise ValueError(
-            f"{path}, line {line}: byte 0x{data[error.start]:02x} is not UTF-8 text; "
-            "save the file with the encoding UTF-8"
-        ) from None
-    if not text.strip():
-        raise ValueError(f"{path} is empty: there is no text to read in it")
-    return text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+def pieces(lines: Iterable[str]) -> Iterator[str]:
+    """Yields pieces of a text of 4,000 to 8,000 characters, except the last, that are not blank."""
+    begun: list[str] = []
+    size = 0
+
+    def piece() -> str:
+        return "\n".join(begun).strip("\n")
+
+    for line in short_lines(lines):
+        begun.append(line)
+        size += len(line) + 1
+        if size > TOO_LONG or (size > LONG and not line.strip()):
+            if piece().strip():
+                yield piece()
+            begun, size = [], 0
+    if piece().strip():
+        yield piece()
+
+
+def short_lines(lines: Iterable[str]) -> Iterator[str]:
+    """Cuts lines of more than 8,000 characters after a space, or anywhere if there is none."""
+    for line in lines:
+        start = 0
+        while len(line) - start > TOO_LONG:
+            end = line.rfind(" ", start, start + TOO_LONG) + 1
+            end = end if end > start else start + TOO_LONG
+            yield line[start:end]
+            start = end
+        yield line[start:]

@@ -7,7 +7,7 @@ a large model would meet them on the web, for pretraining.
 import random
 from pathlib import Path
 
-from minigpt.text.reading import read_jsonl
+from minigpt.text.records import read_records
 
 TASK_FIELDS = {
     "translation": ("en", "fr"),
@@ -43,7 +43,7 @@ def task_set(task: str, split: str) -> list[dict]:
     path = data_folder() / task / f"{split}.jsonl"
     if not path.is_file():
         raise FileNotFoundError(f"{path} is missing: `python data/make.py` writes it")
-    return read_jsonl(path, TASK_FIELDS[task])
+    return list(read_records(path, TASK_FIELDS[task]))
 
 
 def task_texts(task: str, split: str) -> list[str]:

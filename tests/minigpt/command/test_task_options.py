@@ -27,5 +27,5 @@ def test_the_command_line_chooses_tasks_that_ship_or_makes_one() -> None:
     for missing in (0, 2, 4):
         with pytest.raises(ValueError, match="needs --template, --answer and --data"):
             chosen_tasks(parse(*own[:missing], *own[missing + 2 :]))
-    with pytest.raises(ValueError, match="--data is the file of one task"):
+    with pytest.raises(ValueError, match="--data is for one task"):
         chosen_tasks(parse("--task", "sentiment", "translation", "--data", "x.jsonl"))

@@ -1,18 +1,17 @@
-"""Files of text and of records, whole and damaged."""
+"""Files of text, whole and damaged."""
 
-import json
 import random
 from pathlib import Path
 
 import pytest
 
 from minigpt.text.documents import split_documents
-from minigpt.text.reading import read_jsonl, read_text
+from minigpt.text.reading import read_text
 
 
-@pytest.mark.parametrize("line_end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("line_end", ["\n", "\r\n"])
 def test_text_file_becomes_documents_without_losing_a_line(tmp_path: Path, line_end: str) -> None:
-    words = ["To be,", "or not to be:", "é", "", "that is\u2028the question"]
+    words = ["To be,", "or not to be:", "é", "", "that is\u2028the \r\x0c question"]
     lines = [f"{random.choice(words)}" for _ in range(3000)]
     lines[0] = lines[-1] = "end"
     path = tmp_path / "play.txt"
@@ -39,39 +38,15 @@ def test_tiny_shakespeare_is_read_whole(shared_data: Path) -> None:
     assert sum(len(d.text) for d in train + validation) > 0.99 * len(joined)
 
 
-@pytest.mark.parametrize("read", [read_text, read_jsonl])
-def test_unreadable_files_are_one_sentence_with_file_and_line(tmp_path: Path, read) -> None:
-    path = tmp_path / "text.jsonl"
-    with pytest.raises(FileNotFoundError, match=r"cannot read .*text.jsonl: no such file"):
-        read(path)
-    with pytest.raises(FileNotFoundError, match="a folder, not a file"):
-        read(tmp_path)
+def test_unreadable_files_are_one_sentence_with_file_and_line(tmp_path: Path) -> None:
+    path = tmp_path / "text.txt"
+    with pytest.raises(FileNotFoundError, match=r"there is no file .*text.txt"):
+        read_text(path)
+    with pytest.raises(OSError, match="is a folder, and not a file"):
+        read_text(tmp_path)
     path.write_text(" \n\n")
-    with pytest.raises(ValueError, match=r"text.jsonl is empty"):
-        read(path)
-    path.write_bytes('{"a": 1}\n{"a": "déjà"}'.encode("latin-1"))
-    with pytest.raises(ValueError, match=r"text.jsonl, line 2: byte 0xe9 is not UTF-8"):
-        read(path)
-
-
-def test_jsonl_records_come_back_as_written(tmp_path: Path) -> None:
-    records = [{"text": "été\u2028\u0085\x0c"}, {"text": 'quote " \\ \n', "n": 3}, {}]
-    path = tmp_path / "x.jsonl"
-    path.write_text("\n\n".join(json.dumps(r, ensure_ascii=False) for r in records), "utf-8")
-    assert read_jsonl(path) == records
-
-
-@pytest.mark.parametrize(
-    ("line", "message"),
-    [
-        ('{"text": "cut off', r"x.jsonl, line 3: not valid JSON"),
-        ('["text"]', r"x.jsonl, line 3: every line must be a JSON object"),
-        ('{"txt": "misspelt"}', r'x.jsonl, line 3: no text in the field "text"; .* are txt'),
-        ('{"text": 3}', r'x.jsonl, line 3: no text in the field "text"'),
-    ],
-)
-def test_bad_jsonl_names_the_line(tmp_path: Path, line: str, message: str) -> None:
-    path = tmp_path / "x.jsonl"
-    path.write_text('{"text": "fine"}\n\n' + line + "\n")
-    with pytest.raises(ValueError, match=message):
-        read_jsonl(path, fields=["text"])
+    with pytest.raises(ValueError, match=r"text.txt is empty"):
+        read_text(path)
+    path.write_bytes("un\ndéjà".encode("latin-1"))
+    with pytest.raises(ValueError, match=r"text.txt, line 2: byte 0xe9 is not UTF-8"):
+        read_text(path)

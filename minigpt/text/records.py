@@ -1,0 +1,225 @@
+"""One reader for files of records, whatever wrote them: JSON, CSV, tabs, or parallel text.
+
+    JSON Lines       {"en": "Yes.", "fr": "Oui."}                 one object a line
+    JSON             [{"en": "Yes.", "fr": "Oui."}, ...]          or {"data": [...]}, on any lines
+    CSV, TSV         en,fr                                        the first row names the fields, or
+                     Yes.,Oui.                                    they are wanted by number: 0, 1
+    parallel text    train.en: Yes.      train.fr: Oui.           line by line; fields en and fr
+
+Content decides, then the name's ending; each file may be compressed with gzip. Records come one at
+a time, so that a file of any size takes little memory. Errors name the file and the line.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import chain, zip_longest
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from minigpt.text.decoding import read_lines, split_lines, text_chunks
+from minigpt.text.json_values import JsonError, parse, read_array, read_objects
+from minigpt.text.tables import TableError, by_number, header_of, layout_of, read_table
+
+HEAD = 1 << 20  # characters that decide what a file is
+JSON_LINES, JSON_ARRAY, JSON_OBJECTS = "JSON Lines", "a JSON array", "JSON objects"
+TABLE, TEXT = "a table", "lines of text"
+ENDINGS = {"jsonl": "jsonl", "ndjson": "jsonl", "json": "json", "csv": "csv"}
+ENDINGS |= {"tsv": "tsv", "tab": "tsv"}
+
+
+class Record(dict[str, Any]):
+    """One record: {field: value}.
+
+    Attributes:
+        source, line: the file and the line that it begins in, for errors.
+    """
+
+    def __init__(self, fields: dict[str, Any], source: str, line: int) -> None:
+        super().__init__(fields)
+        self.source, self.line = source, line
+
+    @contextmanager
+    def blamed(self) -> Iterator[None]:
+        """Adds the file and the line to a ValueError in a with-block."""
+        try:
+            yield
+        except ValueError as error:
+            raise ValueError(f"{self.source}, line {self.line}: {error}") from None
+
+
+class Opening(NamedTuple):
+    """What the beginning of a file tells: its kind, its first line, and its name's ending."""
+
+    kind: str
+    first_line: str
+    ending: str
+
+
+def read_records(paths: Path | Sequence[Path], wanted: Collection[str]) -> Iterator[Record]:
+    """Yields the records of one or several files, which may differ in format.
+
+    Several files that are plain text are read side by side: line n of each makes record n, and the
+    fields are named after the files' languages, `en` and `fr` for train.en and train.fr.gz.
+
+    Args:
+        wanted: the names of the fields that matter. They tell a table from text and its header from
+            a row; numbers stand for the columns, from 0, of a table without a header or for the
+            parallel files.
+
+    Raises:
+        OSError: a file is missing or may not be read.
+        ValueError: a file is empty, damaged or no text, or one of its records is not as the format
+            demands; the error names the file and the line.
+    """
+    paths = [paths] if isinstance(paths, (str, Path)) else list(paths)
+    wanted = frozenset(wanted)
+    openings = [opening_of(Path(path), wanted) for path in paths]
+    plain = [opening.kind == TEXT for opening in openings]
+    if all(plain):
+        return parallel_records(paths, wanted)
+    if any(plain):
+        text, other = paths[plain.index(True)], plain.index(False)
+        raise ValueError(
+            f"{text} is plain text, but {paths[other]} holds records ({openings[other].kind}): "
+            "give files of records, or parallel text files"
+        )
+    return chain.from_iterable(
+        file_records(Path(path), opening, wanted)
+        for path, opening in zip(paths, openings, strict=True)
+    )
+
+
+def is_plain_text(path: Path, wanted: Collection[str]) -> bool:
+    """Returns whether a file holds lines of text, not records; lines may all be blank.
+
+    Raises:
+        OSError, ValueError: it cannot be read, or has no bytes.
+    """
+    return opening_of(path, wanted, may_be_blank=True).kind == TEXT
+
+
+def ending_of(path: Path) -> str:
+    """Returns the format that a file's name promises: jsonl, json, csv, tsv, or "" for others."""
+    name = path.name.lower().removesuffix(".gz")
+    return ENDINGS.get(name.rpartition(".")[2], "") if "." in name else ""
+
+
+def opening_of(path: Path, wanted: Collection[str], may_be_blank: bool = False) -> Opening:
+    """Reads the beginning of a file and judges what kind of file it is.
+
+    Raises:
+        OSError, ValueError: it cannot be read, or is empty.
+    """
+    head = ""
+    for chunk in text_chunks(path):
+        head += chunk
+        if len(head) >= HEAD:
+            break
+    if not (head if may_be_blank else head.strip()):
+        raise ValueError(f"{path} is empty: there is no text to read in it")
+    found = re.search(r"[^\n]*\S[^\n]*", head)  # the first line that is not blank
+    first_line = found.group() if found else ""
+    alone = len(head) < HEAD and not head[found.end() if found else 0 :].strip()
+    ending = ending_of(path)
+    kind = json_kind(head, first_line, ending, alone)
+    if not kind and ending == "jsonl":
+        kind = JSON_LINES
+    if not kind and ending == "json":
+        kind = JSON_ARRAY
+    if not kind and (ending or is_header(first_line, wanted)):
+        kind = TABLE
+    return Opening(kind or TEXT, first_line.removesuffix("\r"), ending)
+
+
+def json_kind(head: str, first_line: str, ending: str, alone: bool) -> str:
+    """Returns which form of JSON begins here, or "" for something else.
+
+    Args:
+        alone: whether nothing follows the first line.
+    """
+    if re.match(r"\s*\[\s*\{", head) or (head.lstrip()[:1] == "[" and ending in ("json", "jsonl")):
+        return JSON_ARRAY
+    if not re.match(r'\s*\{\s*("[^"\n]*"\s*:|\}|$)', head):
+        return ""
+    try:
+        parse(first_line)
+    except JsonError:  # damaged, or spread over lines
+        return JSON_LINES if ending == "jsonl" and first_line.strip() != "{" else JSON_OBJECTS
+    return JSON_OBJECTS if alone else JSON_LINES
+
+
+def is_header(first_line: str, wanted: Collection[str]) -> bool:
+    """Returns whether the first line of a file without a telling ending makes it a table.
+
+    It names all wanted fields and others, or it has as many tabs as fields wanted by number need.
+    """
+    if by_number(wanted):
+        return first_line.count("\t") >= max(map(int, wanted)) > 0
+    names = header_of(first_line, layout_of(first_line, "", wanted))
+    return len(names) > 1 and bool(wanted) and set(wanted) <= set(names)
+
+
+def file_records(path: Path, opening: Opening, wanted: Collection[str]) -> Iterator[Record]:
+    """Yields the records of a file in JSON or of a table."""
+    kind, first_line, ending = opening
+    found: Iterator[tuple[int, Any]]
+    if kind == JSON_LINES:
+        lines = enumerate(split_lines(path), start=1)
+        found = ((number, parse(line, number)) for number, line in lines if line.strip())
+    elif kind == JSON_ARRAY:
+        found = read_array(text_chunks(path))
+    elif kind == JSON_OBJECTS:
+        found = read_objects(text_chunks(path), wanted)
+    else:
+        found = read_table(split_lines(path), layout_of(first_line, ending, wanted), wanted)
+    empty = True
+    try:
+        for line, value in found:
+            if not isinstance(value, dict):
+                raise JsonError(
+                    line,
+                    'every record must be a JSON object such as {"text": "..."}, got '
+                    f"{str(value)[:40]}",
+                )
+            yield Record(value, str(path), line)
+            empty = False
+    except (JsonError, TableError) as error:
+        raise ValueError(f"{path}, line {error.line}: {error} (read as {kind})") from None
+    if empty:
+        raise ValueError(f"{path} holds no records (read as {kind})")
+
+
+def parallel_records(paths: Sequence[Path], wanted: Collection[str]) -> Iterator[Record]:
+    """Yields the lines of plain text files side by side, with a field for each file.
+
+    Raises:
+        ValueError: two files give the same field, or the files have unequal numbers of lines.
+    """
+    names = list(map(str, range(len(paths)))) if by_number(wanted) else list(map(language, paths))
+    for i, name in enumerate(names):
+        if name in names[:i]:
+            raise ValueError(
+                f'{paths[names.index(name)]} and {paths[i]} are both plain text with the field "'
+                f'{name}": parallel files differ in their ending, as train.en and train.fr do'
+            )
+    source = " and ".join(map(str, paths))
+    counts = [0] * len(paths)
+    for number, lines in enumerate(zip_longest(*map(read_lines, paths)), start=1):
+        for i, line in enumerate(lines):
+            counts[i] += line is not None
+        if min(counts) == number:
+            yield Record(dict(zip(names, lines, strict=True)), source, number)
+    if min(counts) < max(counts):
+        raise ValueError(
+            " and ".join(f"{path} has {n} lines" for path, n in zip(paths, counts, strict=True))
+            + ": parallel files must have the same number of lines"
+        )
+
+
+def language(path: Path) -> str:
+    """Returns the last part of a file's name, without .gz and .txt: `en` for train.en.gz."""
+    name = re.sub(r"(?i)(\.txt)?(\.gz)?$", "", Path(path).name)
+    return name.rpartition(".")[2]

@@ -1,0 +1,166 @@
+"""Tables as text: CSV (RFC 4180), and values separated by tabs, row by row.
+
+In CSV a cell may stand in quotes, and then hold the separator, line breaks, and quotes written
+twice. Values separated by tabs have no such rule: a quote is a letter like any other, as in the
+sentence pairs of WMT.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Iterator
+from typing import NamedTuple
+
+from minigpt.text.decoding import LONGEST
+
+SEPARATORS = {",": "commas", "\t": "tabs", ";": "semicolons", "|": "bars"}
+QUOTED_NAMES = re.compile(r'"[^"]*"(\t"[^"]*")+\r?')
+
+
+class TableError(ValueError):
+    """What is wrong with a row, and in which line."""
+
+    def __init__(self, line: int, reason: str) -> None:
+        super().__init__(reason)
+        self.line = line
+
+
+class Layout(NamedTuple):
+    """How a table is written: what separates its cells, and whether quotes have a meaning."""
+
+    separator: str
+    quoted: bool
+
+
+def layout_of(first_line: str, ending: str, wanted: Collection[str]) -> Layout:
+    """Returns how a table is written, judging by its first line.
+
+    The separator is the one by which the header has all wanted fields. If none does, or fields are
+    wanted by number, it is the one that the file's ending promises if it divides the line often
+    enough, or else the one that makes the most cells. Tabs go with quotes in files called .csv and
+    under a header that is all in quotes.
+    """
+    usual = "\t" if ending == "tsv" else ","
+    order = sorted(SEPARATORS, key=lambda separator: separator != usual)
+    in_quotes = not by_number(wanted) and QUOTED_NAMES.fullmatch(first_line) is not None
+    layouts = [Layout(s, s != "\t" or ending == "csv" or in_quotes) for s in order]
+    headers = [header_of(first_line, layout) for layout in layouts]
+    needed = max(map(int, wanted)) + 1 if by_number(wanted) else 2
+
+    def fit(i: int) -> tuple[bool, bool, int]:
+        named = bool(wanted) and set(wanted) <= set(headers[i])
+        return named, i == 0 and len(headers[0]) >= needed, len(headers[i])
+
+    return layouts[max(range(len(order)), key=fit)]
+
+
+def header_of(first_line: str, layout: Layout) -> list[str]:
+    """Returns the names that a first line gives to the columns; [] if it is no row."""
+    try:
+        _, cells = next(rows([first_line], layout, strict=False))
+    except (TableError, StopIteration):
+        return []
+    return [cell.strip() for cell in cells]
+
+
+def by_number(wanted: Collection[str]) -> bool:
+    """Returns whether fields are wanted by the number of their column, from 0: no header then."""
+    return bool(wanted) and all(name.isascii() and name.isdigit() for name in wanted)
+
+
+def rows(
+    lines: Iterable[str], layout: Layout, strict: bool = True
+) -> Iterator[tuple[int, list[str]]]:
+    r"""Yields the cells of each row with the number of its first line; blank lines are skipped.
+
+    Args:
+        lines: without the "\n" at their end; a "\r" before it is dropped outside quotes.
+        strict: whether an open quote at the end is an error.
+
+    Raises:
+        TableError: a quote is not closed, or something follows the quote that closes a cell.
+    """
+    separator, quoted = layout
+    cells: list[str] = []
+    pieces: list[str] | None = None  # of a cell in quotes whose end is still to come
+    start, size = 1, 0
+    for number, line in enumerate(lines, start=1):
+        if pieces is None:
+            line_end = line.removesuffix("\r")
+            if not line_end.strip(" " if separator == "\t" else None):
+                continue
+            start = number
+            if not quoted or '"' not in line:
+                yield number, line_end.split(separator)
+                continue
+        at, end = 0, len(line.removesuffix("\r"))
+        while at <= len(line):
+            if pieces is None:
+                if line[at : at + 1] == '"':
+                    pieces, at, size = [], at + 1, 0
+                    continue
+                stop = line.find(separator, at)
+                cells.append(line[at : end if stop < 0 else stop])
+                at = len(line) + 1 if stop < 0 else stop + 1
+                continue
+            stop = line.find('"', at)
+            pieces.append(line[at:] + "\n" if stop < 0 else line[at:stop])
+            size += len(pieces[-1])
+            if stop < 0:
+                break
+            at = stop + 1
+            if line[at : at + 1] == '"':
+                pieces.append('"')
+                at += 1
+                continue
+            cells.append("".join(pieces))
+            pieces = None
+            if at < end and not line.startswith(separator, at):
+                raise TableError(
+                    number,
+                    f"after the quote that closes a cell comes {line[at : at + 10]!r}; inside a "
+                    "cell in quotes a quote is written twice",
+                )
+            at = at + 1 if at < end else len(line) + 1
+        if pieces is None:
+            yield start, cells
+            cells = []
+        elif size > LONGEST:
+            break
+    if pieces is not None and strict:
+        raise TableError(start, "a cell begins with a quote that is never closed")
+    if pieces is not None:
+        yield start, cells
+
+
+def read_table(
+    lines: Iterable[str], layout: Layout, wanted: Collection[str]
+) -> Iterator[tuple[int, dict[str, str]]]:
+    """Yields each row as {field: text} with its line; the first row names the fields.
+
+    If the wanted fields are numbers, no row is a header, and the fields are "0", "1" and so on.
+    Columns without a name have their number as a name.
+
+    Raises:
+        TableError: two columns have one name, or a row has more or fewer cells than the first.
+    """
+    names: list[str] = []
+    for line, cells in rows(lines, layout):
+        if "\0" in "".join(cells):
+            raise TableError(line, "a NUL byte, which a table in text does not have")
+        if not names:
+            headless = by_number(wanted)
+            names = [str(i) if headless else c.strip() or str(i) for i, c in enumerate(cells)]
+            if len(set(names)) < len(names):
+                twice = next(name for name in names if names.count(name) > 1)
+                raise TableError(line, f'two columns are called "{twice}"; rename one of them')
+            if not headless:
+                continue
+        if len(cells) != len(names):
+            raise TableError(
+                line,
+                f"{len(cells)} cells, separated by {SEPARATORS[layout.separator]}, where the first "
+                f"row has {len(names)}"
+                + ("" if layout.quoted else "; with tabs, quotes do not keep a cell together"),
+            )
+        yield line, dict(zip(names, cells, strict=True))
