@@ -15,6 +15,8 @@ import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+sys.path.insert(1, str(Path(__file__).resolve().parents[1]))  # a checkout need not be installed
+
 from minigpt.files.atomic import write_atomically
 
 TASKS = ("translation", "dialogues", "reviews")
@@ -50,6 +52,14 @@ def difference(path: Path, content: bytes) -> str | None:
     )
 
 
+def folder(text: str) -> Path:
+    """Returns the folder called text, which need not be there."""
+    path = Path(text)
+    if not text or "\0" in text or (path.exists() and not path.is_dir()):
+        raise argparse.ArgumentTypeError(f"it must be a folder, got {text!r}")
+    return path
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Runs the command line; returns the exit code."""
     parser = argparse.ArgumentParser(
@@ -58,9 +68,13 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--task", choices=TASKS, help="one task only (default: all three)")
     parser.add_argument("--seed", type=int, default=0, help="another seed makes other sets")
-    parser.add_argument("--out", type=Path, default=Path(__file__).resolve().parent, metavar="DIR")
+    parser.add_argument(
+        "--out", type=folder, default=Path(__file__).resolve().parent, metavar="DIR"
+    )
     parser.add_argument("--check", action="store_true", help="compare with the files, write none")
     options = parser.parse_args(arguments)
+    if not 0 <= options.seed < 2**32:
+        parser.error(f"--seed must be from 0 to {2**32 - 1:,}, got {options.seed}")
 
     differences = []
     print(f"{'task':<12} {'split':<11} {'records':>8} {'bytes':>10}  sha256")

@@ -23,7 +23,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from minigpt.device import pick_device
-from minigpt.files.atomic import write_text
+from minigpt.files.atomic import reason_of, write_text
+from minigpt.text.printing import print_any_text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -108,6 +109,7 @@ def start(number: int, title: str) -> Lesson:
 
     In a notebook there is no command line, and the defaults are used.
     """
+    print_any_text()
     parser = argparse.ArgumentParser(
         description=f"Lesson {number:02d}: {title}",
         epilog=f"example: python {sys.argv[0]} --seed 1",
@@ -117,22 +119,43 @@ def start(number: int, title: str) -> Lesson:
     size = parser.add_mutually_exclusive_group()
     size.add_argument("--quick", action="store_true", help="smallest settings, to see that it runs")
     size.add_argument("--full", action="store_true", help="large settings; takes much longer")
-    parser.add_argument("--out", type=Path, help=f"folder (default runs/lesson-{number:02d})")
+    parser.add_argument("--out", help=f"folder (default runs/lesson-{number:02d})")
     in_notebook = "ipykernel" in sys.modules
     arguments = parser.parse_args([] if in_notebook else None)
     try:
         device = pick_device(arguments.device)
-    except ValueError as error:
+        if not 0 <= arguments.seed < 2**32:
+            raise ValueError(
+                f"--seed must be from 0 to {2**32 - 1:,}, got {str(arguments.seed)[:40]}"
+            )
+        folder = make_folder(arguments.out, f"runs/lesson-{number:02d}")
+    except (ValueError, OSError) as error:
         parser.error(str(error))
     if "MPLBACKEND" not in os.environ and not in_notebook:
         import matplotlib
 
         matplotlib.use("agg")  # draws into files, so that no screen is needed
-    folder = arguments.out or Path("runs") / f"lesson-{number:02d}"
-    folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(arguments.seed)
     print(f"Lesson {number:02d}: {title}   (device {device}, seed {arguments.seed})\n")
     return Lesson(number, title, device, arguments.seed, arguments.quick, arguments.full, folder)
+
+
+def make_folder(given: str | None, usual: str) -> Path:
+    """Makes the folder of --out, or the usual one.
+
+    Raises:
+        OSError, ValueError: it cannot be made or written to.
+    """
+    folder = Path(usual if given is None else given)
+    try:
+        if given == "":
+            raise OSError("it has no name")
+        folder.mkdir(parents=True, exist_ok=True)
+    except (OSError, ValueError) as error:  # ValueError: NUL in the name
+        raise OSError(f"--out {given!r} cannot be made: {reason_of(error)}") from None
+    if not os.access(folder, os.W_OK):
+        raise OSError(f"--out {given!r} may not be written to")
+    return folder
 
 
 def format_table(rows: list[tuple[str, ...]], widths: tuple[int, ...]) -> str:

@@ -131,8 +131,8 @@ class PackedText:
     ) -> None:
         if block_size < 1:
             raise ValueError(f"block_size must be at least 1, got {block_size}")
-        if seed < 0:
-            raise ValueError(f"seed must be 0 or more, got {seed}")
+        if not 0 <= seed < 2**63:
+            raise ValueError(f"seed must be from 0 to 2^63 - 1, got {seed}")
         sources = [(train, 1.0)] if isinstance(train, np.ndarray) else list(train)
         if not sources:
             raise ValueError("the corpus is empty: no training source was given")

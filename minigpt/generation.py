@@ -87,6 +87,7 @@ def keep_top_p(logits: Tensor, p: float) -> Tensor:
     sorted_logits, ids = logits.sort(dim=-1, descending=True, stable=True)  # [B, V]
     probabilities = F.softmax(sorted_logits, dim=-1)  # [B, V]
     before = probabilities.cumsum(dim=-1) - probabilities  # [B, V]; 0 for the first
+    p = max(p, 1e-30)  # fp32 would round a smaller one to 0, which not even the first is below
     sorted_logits = sorted_logits.masked_fill(before >= p, float("-inf"))
     return torch.empty_like(logits).scatter(-1, ids, sorted_logits)
 

@@ -58,7 +58,7 @@ def tasks_of(number: int) -> tuple[Task, ...]:
 
 def task_of(number: str) -> Task:
     """Returns the task "8.2"; ValueError if there is none."""
-    if not re.fullmatch(r"\d+\.\d+", number):
+    if not re.fullmatch(r"\d{1,9}\.\d{1,9}", number):
         raise ValueError(f"an exercise is given as lesson and number, such as 8.2, got {number}")
     tasks = tasks_of(int(number.partition(".")[0]))
     for task in tasks:
@@ -89,7 +89,7 @@ def lesson_of(file: Path, code: str) -> int:
     Raises:
         ValueError: neither tells.
     """
-    number = re.match(r"\d+", file.name)
+    number = re.match(r"\d{1,9}", file.name)
     if number and int(number[0]) in lessons():
         return int(number[0])
     names = defined_in(code)

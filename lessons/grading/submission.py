@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from lessons.grading.notebook_cells import cells_of, solution_of
 from lessons.grading.registry import lesson_of, tasks_of
+from minigpt.files.regular_file import open_regular
 
 LARGEST = 1 << 20  # bytes
 
@@ -40,12 +41,10 @@ def read_submission(path: Path, lesson: int | None = None) -> Submission:
     if path.is_dir():
         raise IsADirectoryError(f"{path} is a folder; name the files in it: {path / '*.py'}")
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             content = file.read(LARGEST + 1)
     except FileNotFoundError:
         raise FileNotFoundError(f"{path}: no such file") from None
-    except OSError as error:
-        raise OSError(f"{path} cannot be read: {error.strerror}") from None
     code, problem = decoded(content)
     if path.suffix == ".ipynb" and not problem:
         code, problem = of_notebook(code)

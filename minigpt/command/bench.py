@@ -4,9 +4,17 @@ from __future__ import annotations
 
 import json
 from argparse import ArgumentParser, Namespace
-from pathlib import Path
 
-from minigpt.command.machine_options import add_device, add_seed
+from minigpt.command import values
+from minigpt.command.machine_options import add_device, add_seed, seed_of
+from minigpt.command.parser import refuse_idle
+
+OF_QLORA = {
+    "--layers": "leave out the model's others",
+    "--batch": "rows a step (default 8; not on a GPU: 2)",
+    "--context": "tokens a row (default 1024; not on a GPU: 256)",
+    "--rounds": "timed steps of each contender (default 5)",
+}
 
 
 def add_options(parser: ArgumentParser) -> None:
@@ -16,20 +24,21 @@ def add_options(parser: ArgumentParser) -> None:
     add_seed(parser)
     what = ["all", "training", "generation", "metrics", "qlora"]
     add("what", nargs="?", default="all", choices=what)
-    add("--json", type=Path, help="also write the figures to this file")
+    add("--json", type=values.file_to_write, help="also write the figures to this file")
     add("--preset", help="qlora: of the model (default gpt2-xl; not on a GPU: 2 layers of gpt2)")
-    add("--dtype", default="auto", help="qlora: auto (default), float32 or bfloat16")
-    for option, text in {
-        "--layers": "leave out the model's others",
-        "--batch": "rows a step (default 8; not on a GPU: 2)",
-        "--context": "tokens a row (default 1024; not on a GPU: 256)",
-        "--rounds": "timed steps of each contender (default 5)",
-    }.items():
-        add(option, type=int, metavar="N", help=f"qlora: {text}")
+    add(
+        "--dtype", choices=["auto", "float32", "bfloat16"], help="qlora: of products (default auto)"
+    )
+    for option, text in OF_QLORA.items():
+        add(option, type=values.whole(1), metavar="N", help=f"qlora: {text}")
 
 
 def run(arguments: Namespace) -> int:
     """Runs the benchmarks, prints a table, and writes it as JSON if asked to."""
+    if arguments.what not in ("all", "qlora"):
+        refuse_idle(arguments, ("--preset", "--dtype", *OF_QLORA), f"in bench {arguments.what}")
+    if arguments.what == "metrics":
+        refuse_idle(arguments, ["--device"], "in bench metrics, which only reads texts")
     from minigpt.bench.gpt2 import run_benches
     from minigpt.bench.qlora import usual_settings
     from minigpt.device import pick_device
@@ -44,13 +53,14 @@ def run(arguments: Namespace) -> int:
             n_layer=arguments.layers,
             batch_size=arguments.batch,
             context=arguments.context,
-            dtype=arguments.dtype,
+            dtype=arguments.dtype or "auto",
             rounds=arguments.rounds,
-            seed=arguments.seed,
+            seed=seed_of(arguments),
         )
     plain = ("training", "generation", "metrics")
     chosen = plain if arguments.what == "all" else (arguments.what,)
-    report = run_benches([name for name in chosen if name in plain], qlora, device, arguments.seed)
+    names = [name for name in chosen if name in plain]
+    report = run_benches(names, qlora, device, seed_of(arguments))
     if arguments.json is not None:
         write_text(arguments.json, json.dumps(report, indent=1) + "\n")
     return 0

@@ -9,13 +9,18 @@ so that help appears at once.
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 from importlib import import_module
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from minigpt import __version__
+from minigpt.command.parser import Parser, check_paths, parts_of
+from minigpt.command.values import on_one_line
+from minigpt.text.printing import print_any_text
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser
 
 
 class Command(NamedTuple):
@@ -51,9 +56,9 @@ COMMANDS = {
 }
 
 
-def make_parser(only: str | None = None) -> argparse.ArgumentParser:
+def make_parser(only: str | None = None) -> ArgumentParser:
     """Builds the parser, with the options of every subcommand or of one alone."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="minigpt",
         description="A GPT to read, train and take apart. Start with: minigpt course",
     )
@@ -67,14 +72,18 @@ def make_parser(only: str | None = None) -> argparse.ArgumentParser:
             module = import_module(f"minigpt.command.{name}")
             module.add_options(command)
             command.set_defaults(run=module.run)
+            for part in [command, *parts_of(command)]:
+                part.set_defaults(parser=part)
     return parser
 
 
 def main(argv: list[str] | None = None) -> int:
     """Runs one subcommand and returns the exit status."""
+    print_any_text()
     argv = sys.argv[1:] if argv is None else argv
-    arguments = make_parser(only=argv[0] if argv else "").parse_args(argv)
     try:
+        arguments = make_parser(only=argv[0] if argv else "").parse_args(argv)
+        check_paths(arguments.parser, arguments)
         status: int = arguments.run(arguments)
         return status
     except KeyboardInterrupt as stopped:
@@ -86,8 +95,16 @@ def main(argv: list[str] | None = None) -> int:
     except (ValueError, OSError, ImportError, RuntimeError) as error:
         if os.environ.get("MINIGPT_DEBUG") or not is_the_users(error):
             raise
-        print(f"minigpt: {error}", file=sys.stderr)
+        print(f"minigpt: {sentence_of(error)}", file=sys.stderr)
         return 2
+
+
+def sentence_of(error: Exception) -> str:
+    """Returns what an error says, on one line, without the system's error number."""
+    said = str(error)
+    if isinstance(error, OSError) and error.errno is not None:
+        said = ": ".join(str(part) for part in (error.filename, error.strerror) if part)
+    return on_one_line(said, 2000)
 
 
 def is_the_users(error: Exception) -> bool:

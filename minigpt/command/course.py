@@ -2,22 +2,40 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import time
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
+from minigpt.command import values
 from minigpt.command.lesson import lesson_scripts
-from minigpt.command.machine_options import add_device, add_seed
+from minigpt.command.machine_options import add_device, add_seed, seed_of
 
 
 def add_options(parser: ArgumentParser) -> None:
     """Adds the lesson to begin with, and the options that are passed on to the lessons."""
     add_device(parser)
     add_seed(parser)
-    parser.add_argument("--start", type=int, default=1, metavar="N", help="begin with lesson N")
+    parser.add_argument(
+        "--start", type=values.whole(1), default=1, metavar="N", help="begin with lesson N"
+    )
     parser.add_argument("--quick", action="store_true", help="smallest settings: to see it runs")
+
+
+KILLED = "killed (SIGKILL)"  # what systems do to a program when memory is short
+
+
+def outcome_of(status: int) -> str:
+    """Returns in a word or two how a process ended that returned status, or -signal."""
+    if status == 0:
+        return "done"
+    if status > 0:
+        return f"failed ({status})"
+    if -status in set(signal.Signals):
+        return f"killed ({signal.Signals(-status).name})"
+    return f"killed (signal {-status})"
 
 
 def run(arguments: Namespace) -> int:
@@ -27,21 +45,26 @@ def run(arguments: Namespace) -> int:
         raise ValueError(
             f"--start {arguments.start} is after the last lesson, {max(lesson_scripts())}"
         )
-    options = ["--device", arguments.device, "--seed", str(arguments.seed)]
+    options = ["--device", arguments.device or "auto", "--seed", str(seed_of(arguments))]
     options += ["--quick"] if arguments.quick else []
     report = []
     for number, script in scripts.items():
         started = time.perf_counter()
         folder = Path("runs") / f"lesson-{number:02d}"
         finished = subprocess.run([sys.executable, script, *options, "--out", folder], check=False)
-        if finished.returncode < 0 or finished.returncode == 130:
+        if finished.returncode in (130, -signal.SIGINT):
             print(f"\nInterrupted. Go on with: minigpt course --start {number}")
             return 130
-        outcome = "done" if finished.returncode == 0 else f"failed ({finished.returncode})"
+        outcome = outcome_of(finished.returncode)
+        if outcome == KILLED:
+            print(
+                f"\nLesson {number} was killed, probably because memory ran out; end "
+                f"other programs and run it again: minigpt lesson {number}"
+            )
         report.append((number, script.stem[3:], outcome, time.perf_counter() - started, folder))
         print()
     print("The course so far:")
     for number, name, outcome, seconds, folder in report:
-        print(f"  {number:02d} {name:<19} {outcome:<12} {seconds:4.0f} s   figures in {folder}/")
+        print(f"  {number:02d} {name:<19} {outcome:<16} {seconds:4.0f} s   figures in {folder}/")
     print(f"  {sum(row[3] for row in report):.0f} s in all")
     return int(any(row[2] != "done" for row in report))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
-from pathlib import Path
+
+from minigpt.command import values
 
 
 def add_options(parser: ArgumentParser) -> None:
@@ -11,12 +12,14 @@ def add_options(parser: ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     fetch = actions.add_parser("fetch", help="download and check a public data set")
     fetch.add_argument("name", choices=["shakespeare", "dialogsum", "gpt2"])
-    fetch.add_argument("--from", dest="source", type=Path, help="a copy you already have")
-    fetch.add_argument("--out", type=Path, help="folder (default runs/data/NAME)")
+    fetch.add_argument(
+        "--from", dest="source", type=values.file_or_folder_to_read, help="a copy you already have"
+    )
+    fetch.add_argument("--out", type=values.folder_to_write, help="folder (default runs/data/NAME)")
     show = actions.add_parser("show", help="print records of a task set")
     show.add_argument("name", choices=["translation", "dialogues", "reviews"])
     show.add_argument("--split", default="train", choices=["train", "validation", "test"])
-    show.add_argument("-n", type=int, default=5, help="how many (default 5)")
+    show.add_argument("-n", type=values.whole(1), default=5, help="how many (default 5)")
 
 
 def run(arguments: Namespace) -> int:

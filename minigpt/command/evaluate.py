@@ -13,8 +13,18 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-from minigpt.command.machine_options import add_device, add_seed
+from minigpt.command import values
+from minigpt.command.machine_options import add_device, add_seed, seed_of
+from minigpt.command.parser import refuse_idle
 from minigpt.command.task_options import add_task_options, chosen_tasks
+
+OF_ROUGE, OF_BLEU = ("--stem", "--interval"), ("--tokenize", "--lowercase")
+OF_FILES = ("--references", "--prediction-field", "--reference-field", "--metrics")
+OF_A_MODEL = (
+    "--device", "--task", "--data", "--template", "--answer", "--metric", "--max-new-tokens",
+    "--write-predictions", "--write-references",
+)  # fmt: skip
+DEFAULT_METRICS = ("rouge1", "rouge2", "rougeL", "bleu")
 
 
 def add_options(parser: ArgumentParser) -> None:
@@ -23,58 +33,73 @@ def add_options(parser: ArgumentParser) -> None:
     add_device(parser)
     add_seed(parser)
     file_help = "one segment a line, or records (JSON Lines, JSON, CSV, TSV)"
-    add("--predictions", type=Path, metavar="FILE", help=file_help)
-    add("--references", type=Path, nargs="+", metavar="FILE", help=file_help)
-    default = "rouge1,rouge2,rougeL,bleu"
+    add("--predictions", type=values.file_to_read, metavar="FILE", help=file_help)
+    add("--references", type=values.file_to_read, nargs="+", metavar="FILE", help=file_help)
     add(
-        "--metrics", default=default, metavar="LIST",
-        help=f"of rouge1 to rouge9, rougeL, rougeLsum, bleu (default {default})",
+        "--metrics", type=values.names, metavar="LIST",
+        help="of rouge1 to rouge9, rougeL, rougeLsum, bleu (default "
+        f"{','.join(DEFAULT_METRICS)})",
     )  # fmt: skip
     add(
-        "--prediction-field", default="prediction", metavar="NAME",
+        "--prediction-field", type=values.text, metavar="NAME",
         help="which field of a predicted record is the text (default prediction)",
     )  # fmt: skip
     add(
-        "--reference-field", default=["reference"], nargs="+", metavar="NAME",
+        "--reference-field", type=values.text, nargs="+", metavar="NAME",
         help="which fields of a record are references (default reference)",
     )  # fmt: skip
     add("--stem", action="store_true", help="ROUGE: compare stems (extra 'stem')")
     add("--interval", action="store_true", help="ROUGE: add a 95%% bootstrap interval of F1")
-    add("--tokenize", default="13a", help="BLEU: 13a (default), intl, char or none")
+    add("--tokenize", type=values.text, help="BLEU: 13a (default), intl, char or none")
     add("--lowercase", action="store_true", help="BLEU: ignore case")
     add("--json", action="store_true", help="print JSON instead of a table")
-    add("--model", help="judge a model instead of a file: base, or a folder of `minigpt finetune`")
-    add_task_options(parser, several=False)
-    add("--write-predictions", type=Path, metavar="FILE", help="the model's answers, one a line")
     add(
-        "--write-references", type=Path, metavar="FILE",
+        "--model", type=values.name_or_path,
+        help="judge a model instead of a file: base, or a folder of `minigpt finetune`",
+    )  # fmt: skip
+    add_task_options(parser, several=False)
+    add(
+        "--write-predictions", type=values.file_to_write, metavar="FILE",
+        help="the model's answers, one a line",
+    )  # fmt: skip
+    add(
+        "--write-references", type=values.file_to_write, metavar="FILE",
         help="the right answers, one a line; FILE.1, FILE.2, ... if a prompt has several",
     )  # fmt: skip
 
 
 def run(arguments: Namespace) -> int:
     """Reads the files or asks the model, scores, prints a table or JSON."""
-    if arguments.model:
+    if arguments.model is not None:
         return judge_model(arguments)
     if not (arguments.predictions and arguments.references):
         raise ValueError("give --predictions and --references, or --model and --task")
+    refuse_idle(arguments, OF_A_MODEL, "without --model")
+    metrics = arguments.metrics or DEFAULT_METRICS
+    if "bleu" not in metrics:
+        refuse_idle(arguments, OF_BLEU, "without the metric bleu")
+    if set(metrics) <= {"bleu"}:
+        refuse_idle(arguments, OF_ROUGE, "without a metric of ROUGE")
+    if not arguments.interval:
+        refuse_idle(arguments, ["--seed"], "without --interval: nothing else is random")
     from minigpt.tasks.scores import check_lengths, corpus_scores, read_segments
 
-    (predictions,) = read_segments(arguments.predictions, [arguments.prediction_field])
+    prediction_field = arguments.prediction_field or "prediction"
+    (predictions,) = read_segments(arguments.predictions, [prediction_field])
     texts = [(str(arguments.predictions), predictions)]
     for path in arguments.references:
-        columns = read_segments(path, arguments.reference_field)
+        columns = read_segments(path, arguments.reference_field or ["reference"])
         texts += [(str(path), segments) for segments in columns]
     check_lengths(texts)
     results = corpus_scores(
         predictions,
         [segments for _, segments in texts[1:]],
-        arguments.metrics.split(","),
+        metrics,
         use_stemmer=arguments.stem,
-        tokenize=arguments.tokenize,
+        tokenize=arguments.tokenize or "13a",
         lowercase=arguments.lowercase,
         interval=arguments.interval,
-        seed=arguments.seed,
+        seed=seed_of(arguments),
         progress=True,
     )
     if arguments.json:
@@ -89,8 +114,10 @@ def run(arguments: Namespace) -> int:
 
 def judge_model(arguments: Namespace) -> int:
     """Lets a model answer the test records of a task, or all records of --data."""
-    if arguments.predictions or arguments.references:
+    if arguments.predictions:
         raise ValueError("give --predictions and --references, or --model and --task, not both")
+    refuse_idle(arguments, (*OF_FILES, *OF_ROUGE, *OF_BLEU), "with --model: a task has its metric")
+    refuse_idle(arguments, ["--seed"], "with --model, which takes the likeliest tokens")
     from minigpt.device import pick_device
     from minigpt.finetuning.methods import load_model
     from minigpt.finetuning.run import records_file, saved_tasks
@@ -116,7 +143,7 @@ def judge_model(arguments: Namespace) -> int:
         columns = zip_longest(*(question.targets for question in asked), fillvalue="")
         write_references(arguments.write_references, list(columns))
     if arguments.json:
-        print(json.dumps({"records": len(records), **vars(result)}, ensure_ascii=False, indent=1))
+        print(json.dumps({"records": len(records), **vars(result)}, indent=1))
         return 0
     for question in asked[:3]:
         answer = result.answers[question.records[0]]

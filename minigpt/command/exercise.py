@@ -10,8 +10,8 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
 from typing import NamedTuple
 
-from minigpt.command import exercise_check, exercise_class
-from minigpt.command.exercise_options import add_folder, add_lesson, folder_option
+from minigpt.command import exercise_check, exercise_class, values
+from minigpt.command.exercise_options import add_folder, add_lesson, folder_of, folder_option
 
 
 class Action(NamedTuple):
@@ -52,7 +52,8 @@ def show_list(arguments: Namespace) -> int:
     from lessons.grading.registry import lessons, tasks_of
     from lessons.grading.report import TODO, Report
 
-    status = read_progress(arguments.dir)["status"]
+    folder = folder_of(arguments)
+    status = read_progress(folder)["status"]
     report = Report()
     following = None
     for number, lesson in lessons().items():
@@ -69,9 +70,9 @@ def show_list(arguments: Namespace) -> int:
     if following is None:
         report.line(("\nAll of them pass.", "green"))
         return 0
-    started = list(arguments.dir.glob(f"{following.lesson:02d}_*"))
+    started = list(folder.glob(f"{following.lesson:02d}_*"))
     how = f"check {following.id}" if started else f"start {following.lesson}"
-    where = folder_option(arguments.dir)
+    where = folder_option(folder)
     report.line((f"\nNext: {following.id} {following.name} (minigpt exercise {how}{where})", ""))
     return 0
 
@@ -79,7 +80,7 @@ def show_list(arguments: Namespace) -> int:
 def start_options(parser: ArgumentParser) -> None:
     """Adds the options of `start`."""
     add_lesson(parser)
-    add_folder(parser)
+    add_folder(parser, written=True)
     parser.add_argument("--notebook", action="store_true", help="a notebook instead of a script")
 
 
@@ -88,9 +89,10 @@ def start(arguments: Namespace) -> int:
     from lessons.grading.progress import record
     from lessons.grading.workbook import start
 
-    path = start(arguments.lesson, arguments.dir, arguments.notebook)
-    record(arguments.dir, [])
-    what = path if arguments.notebook else f"{arguments.lesson}{folder_option(arguments.dir)}"
+    folder = folder_of(arguments)
+    path = start(arguments.lesson, folder, arguments.notebook)
+    record(folder, [])
+    what = path if arguments.notebook else f"{arguments.lesson}{folder_option(folder)}"
     print(f"Wrote {path}. Fill in the functions, then check them: minigpt exercise check {what}")
     return 0
 
@@ -99,9 +101,9 @@ def hint_options(parser: ArgumentParser) -> None:
     """Adds the options of `hint`."""
     parser.add_argument("exercise", metavar="EXERCISE", help="such as 8.2")
     parser.add_argument(
-        "--level", type=int, metavar="N", help="1 a question, 2 the idea, 3 the line"
+        "--level", type=values.whole(1, 3), metavar="N", help="1 a question, 2 the idea, 3 the line"
     )
-    add_folder(parser)
+    add_folder(parser, written=True)
 
 
 def hint(arguments: Namespace) -> int:
@@ -110,7 +112,7 @@ def hint(arguments: Namespace) -> int:
     from lessons.grading.registry import task_of
 
     task = task_of(arguments.exercise)
-    level = next_level(arguments.dir, task.id, arguments.level)
+    level = next_level(folder_of(arguments), task.id, arguments.level)
     for number, text in enumerate(task.hints[:level], start=1):
         print(f"{number}. {text}")
     if level < N_HINTS:

@@ -9,7 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from minigpt.command.exercise_options import add_folder, add_seed, folder_option
+from minigpt.command import values
+from minigpt.command.exercise_options import add_folder, add_seed, folder_of, folder_option
+from minigpt.command.parser import refuse_idle
 
 if TYPE_CHECKING:
     from lessons.grading.check import Checked
@@ -17,37 +19,50 @@ if TYPE_CHECKING:
     from lessons.grading.submission import Submission
 
 
+DEFAULT_JOBS = 2
+
+
 def check_options(parser: ArgumentParser) -> None:
     """Adds the options of `check`."""
     add = parser.add_argument
-    add("what", nargs="+", metavar="WHAT", help="a lesson (8), an exercise (8.2) or files")
-    add("--lesson", type=int, metavar="N", help="whose exercises the files hold")
-    add("--only", metavar="IDS", help="these exercises: 8.2,8.3")
-    add("--jobs", type=int, default=2, metavar="N", help="files at once (default 2)")
+    add(
+        "what", type=values.name_or_path, nargs="+", metavar="WHAT",
+        help="a lesson (8), an exercise (8.2) or files",
+    )  # fmt: skip
+    add("--lesson", type=values.whole(0), metavar="N", help="whose exercises the files hold")
+    add("--only", type=values.names, metavar="IDS", help="these exercises: 8.2,8.3")
+    add(
+        "--jobs", type=values.whole(1, 1000), metavar="N",
+        help=f"files at once (default {DEFAULT_JOBS})",
+    )  # fmt: skip
     add_seed(parser)
     add_folder(parser)
     add("--json", action="store_true", help="print one JSON object a file, one a line")
-    add("--csv", type=Path, metavar="FILE", help="also write a table, a row a file")
-    add("--markdown", type=Path, metavar="FILE", help="also add a table in Markdown to this file")
-    add("--gradescope", type=Path, metavar="FILE", help="also write Gradescope's results.json")
+    for option, text in {
+        "--csv": "also write a table, a row a file",
+        "--markdown": "also add a table in Markdown to this file",
+        "--gradescope": "also write Gradescope's results.json",
+    }.items():
+        add(option, type=values.file_to_write, metavar="FILE", help=text)
 
 
 def check(arguments: Namespace) -> int:
     """Checks files; returns 0 if all tasks of all of them passed, else 1."""
+    refuse_idle_of_numbers_or_files(arguments, arguments.what)
     begin_early(arguments.what)
     from lessons.grading import outputs
 
     submissions, only = read_all(arguments)
     if arguments.gradescope is not None and len(submissions) != 1:
         raise ValueError(f"--gradescope is for one file, got {len(submissions)}")
-    if arguments.jobs < 1:
-        raise ValueError(f"--jobs must be at least 1, got {arguments.jobs}")
+    if len(submissions) == 1:
+        refuse_idle(arguments, ["--jobs"], "for one file")
     started = time.perf_counter()
     if len(submissions) == 1:
         files = [outputs.check_aloud(submissions[0], arguments.seed, only, arguments.json)]
     else:
         files = outputs.check_with_progress(
-            submissions, arguments.seed, only, arguments.jobs, arguments.json
+            submissions, arguments.seed, only, arguments.jobs or DEFAULT_JOBS, arguments.json
         )
     remember(arguments, files)
     outputs.write_tables(files, arguments.csv, arguments.markdown)
@@ -57,6 +72,15 @@ def check(arguments: Namespace) -> int:
     return int(not all(checked.passed for checked in files))
 
 
+def refuse_idle_of_numbers_or_files(arguments: Namespace, what: Sequence[str]) -> None:
+    """Raises ValueError for a --lesson beside a lesson's number, or a --dir beside files only."""
+    numbers = [text for text in what if is_number(text)]
+    if len(numbers) == len(what):
+        refuse_idle(arguments, ["--lesson"], f"beside {numbers[0]}, which says the lesson")
+    if not numbers:
+        refuse_idle(arguments, ["--dir"], "beside files; it is for a lesson's number")
+
+
 KERNEL_LESSONS = (10, 11)
 
 
@@ -64,7 +88,7 @@ def begin_early(what: Sequence[str]) -> None:
     """Starts the process that runs one file's exercises; torch takes both processes seconds."""
     from lessons.grading.processes import start_early
 
-    number = re.match(r"\d+", Path(what[0]).name)
+    number = re.match(r"\d{1,9}", Path(what[0]).name)
     if len(what) == 1 and number:
         start_early(triton=int(number[0]) in KERNEL_LESSONS)
 
@@ -74,7 +98,7 @@ def read_all(arguments: Namespace) -> tuple[list[Submission], list[str] | None]:
     from lessons.grading.registry import lesson, task_of
     from lessons.grading.submission import read_submission
 
-    only = None if arguments.only is None else arguments.only.split(",")
+    only = None if arguments.only is None else list(arguments.only)
     for number in only or []:
         task_of(number)
     if arguments.lesson is not None:
@@ -83,7 +107,7 @@ def read_all(arguments: Namespace) -> tuple[list[Submission], list[str] | None]:
     for text in arguments.what:
         path, number = Path(text), arguments.lesson
         if is_number(text):
-            path, number = file_of(text, arguments.dir), int(text.partition(".")[0])
+            path, number = file_of(text, folder_of(arguments)), int(text.partition(".")[0])
             if "." in text:
                 only = [*(only or []), task_of(text).id]
         found[path] = read_submission(path, number)
@@ -98,7 +122,7 @@ def read_all(arguments: Namespace) -> tuple[list[Submission], list[str] | None]:
 
 def is_number(text: str) -> bool:
     """Tells whether a word is a lesson (8) or an exercise (8.2) and not a file."""
-    return re.fullmatch(r"\d+(\.\d+)?", text) is not None and not Path(text).exists()
+    return re.fullmatch(r"\d{1,9}(\.\d{1,9})?", text) is not None and not Path(text).exists()
 
 
 def file_of(number: str, folder: Path) -> Path:
@@ -132,14 +156,19 @@ def remember(arguments: Namespace, files: Sequence[Checked]) -> None:
 
 def watch_options(parser: ArgumentParser) -> None:
     """Adds the options of `watch`."""
-    parser.add_argument("what", metavar="WHAT", help="a lesson (8) or a file")
-    parser.add_argument("--lesson", type=int, metavar="N", help="whose exercises the file holds")
+    parser.add_argument(
+        "what", type=values.name_or_path, metavar="WHAT", help="a lesson (8) or a file"
+    )
+    parser.add_argument(
+        "--lesson", type=values.whole(0), metavar="N", help="whose exercises the file holds"
+    )
     add_seed(parser)
     add_folder(parser)
 
 
 def watch(arguments: Namespace) -> int:
     """Checks a file whenever it is saved, until Ctrl-C."""
+    refuse_idle_of_numbers_or_files(arguments, [arguments.what])
     begin_early([arguments.what])
     from lessons.grading.progress import is_kept, record
     from lessons.grading.report import Report
@@ -147,7 +176,7 @@ def watch(arguments: Namespace) -> int:
 
     path, lesson = Path(arguments.what), arguments.lesson
     if is_number(arguments.what):
-        path = file_of(arguments.what, arguments.dir)
+        path = file_of(arguments.what, folder_of(arguments))
         lesson = int(arguments.what.partition(".")[0])
 
     def on_round(verdicts: list[Verdict]) -> None:

@@ -5,15 +5,19 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
+from minigpt.command import values
 from minigpt.command.exercise_options import add_lesson, add_seed
 
 
 def handout_options(parser: ArgumentParser) -> None:
     """Adds the options of `handout`."""
     add_lesson(parser)
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write")
+    parser.add_argument(
+        "--out", type=values.folder_to_write, required=True, metavar="DIR", help="folder to write"
+    )
     parser.add_argument(
         "--package",
+        type=values.text,
         metavar="SPEC",
         help="what the workflow lets pip install (default: our release)",
     )
@@ -32,8 +36,9 @@ def gradescope_options(parser: ArgumentParser) -> None:
     """Adds the options of `gradescope`."""
     add_lesson(parser)
     parser.add_argument(
-        "--out", type=Path, default=Path("autograder.zip"), metavar="FILE", help="archive to write"
-    )
+        "--out", type=values.file_to_write, default=Path("autograder.zip"), metavar="FILE",
+        help="archive to write",
+    )  # fmt: skip
     add_seed(parser)
 
 
@@ -48,7 +53,7 @@ def gradescope(arguments: Namespace) -> int:
 
 def audit_options(parser: ArgumentParser) -> None:
     """Adds the options of `audit`."""
-    parser.add_argument("--lesson", type=int, metavar="N", help="this lesson only")
+    parser.add_argument("--lesson", type=values.whole(0), metavar="N", help="this lesson only")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     add_seed(parser)
 

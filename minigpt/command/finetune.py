@@ -8,69 +8,80 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from minigpt.bpe import valid_unicode
-from minigpt.command.machine_options import add_device, add_seed
-from minigpt.command.method_options import add_size_options, names_in
+from minigpt.command import values
+from minigpt.command.machine_options import add_device, add_seed, seed_of
+from minigpt.command.method_options import (
+    add_size_options,
+    given_sizes,
+    refuse_options_of_others,
+)
+from minigpt.command.parser import refuse_idle
 from minigpt.command.task_options import add_task_options, chosen_tasks
 from minigpt.finetuning.settings import RECIPES, FinetuneSettings
 
 if TYPE_CHECKING:
     from minigpt.finetuning.run import FinetuneResult
 
+DEFAULT_SHARE = 0.05  # of a user's records, to validate on and to test
+
 
 def add_options(parser: ArgumentParser) -> None:
-    """Adds the options; one that is left out has its default in FinetuneSettings."""
+    """Adds the options; one that is left out, and None, has its default in FinetuneSettings."""
     add, default = parser.add_argument, FinetuneSettings
     add_device(parser)
     add_seed(parser)
     add("--method", default=default.method, choices=list(RECIPES), help=f"default {default.method}")
     add(
-        "--alpha", type=float, default=default.alpha,
+        "--alpha", type=values.number(above=0),
         help=f"lora, qlora: alpha (default {default.alpha:g})",
     )  # fmt: skip
+    share = values.number(0, below=1)
+    add("--lora-dropout", type=share, help="lora, qlora: dropout (default 0)")
     add(
-        "--lora-dropout", type=float, default=default.lora_dropout,
-        help="lora, qlora: dropout (default 0)",
-    )  # fmt: skip
-    layers = ",".join(default.target_modules)
-    add(
-        "--target-modules", default=layers, metavar="LIST",
-        help=f"lora, qlora: layers that get an adapter (default {layers}: all of a block)",
-    )  # fmt: skip
-    add(
-        "--init-text", type=valid_unicode, default="", metavar="TEXT",
-        help="prompt, prefix: start as this text",
+        "--init-text", type=values.text, metavar="TEXT",
+        help="prompt, prefix: start as this text (default: random)",
     )  # fmt: skip
     add_size_options(parser)
     add_task_options(parser, several=True)
-    part = "share or number of the prompts in --data (default 0.05), or files of their own"
-    add("--validation", nargs="+", default=["0.05"], metavar="PART", help=part)
-    add("--test", nargs="+", default=["0.05"], metavar="PART", help=part)
-    add("--model", default="base", help="base (shipped, default), a folder, or gpt2 to gpt2-xl")
+    part = f"share or number of the prompts in --data (default {DEFAULT_SHARE}), or files"
+    for option in ("--validation", "--test"):
+        add(option, type=values.number_or_file, nargs="+", metavar="PART", help=part)
     add(
-        "--out", dest="out_dir", metavar="OUT", type=Path, default=Path("runs/finetune"),
-        help="default runs/finetune",
+        "--model", type=values.name_or_path, default="base",
+        help="base (shipped, default), a folder, or gpt2 to gpt2-xl",
+    )  # fmt: skip
+    add(
+        "--out", dest="out_dir", metavar="OUT", type=values.folder_to_write,
+        default=Path("runs/finetune"), help="default runs/finetune",
     )  # fmt: skip
     add("--resume", action="store_true", help="go on where --out stopped")
     add(
-        "--steps", dest="max_steps", metavar="STEPS", type=int, default=default.max_steps,
+        "--steps", dest="max_steps", metavar="STEPS", type=values.whole(1),
         help=f"optimizer steps at most (default {default.max_steps})",
     )  # fmt: skip
     add(
-        "--early-stopping", type=int, default=default.early_stopping, metavar="N",
+        "--early-stopping", type=values.whole(0), metavar="N",
         help="stop after N validations without a lower loss; 0: never "
         f"(default {default.early_stopping})",
     )  # fmt: skip
-    add("--eval-every", type=int, help="steps between validations (default: an eighth of --steps)")
-    add("--row-length", type=int, help="tokens of a row of examples (default: by their length)")
-    add("--batch-size", type=int, help="rows a step (default: about 1,024 tokens, at least 4 rows)")
-    add("--micro-batch-size", type=int, help="rows at once; fewer need less memory")
+    count = values.whole(1)
+    add(
+        "--eval-every", type=values.whole(0),
+        help="steps between validations (default: an eighth of --steps; 0, with --early-stopping "
+        "0: none)",
+    )  # fmt: skip
+    add("--row-length", type=count, help="tokens of a row of examples (default: by their length)")
+    add(
+        "--batch-size", type=count,
+        help="rows a step (default: about 1,024 tokens, at least 4 rows)",
+    )  # fmt: skip
+    add("--micro-batch-size", type=count, help="rows at once; fewer need less memory")
     rates = ", ".join(f"{name} {recipe.learning_rate}" for name, recipe in RECIPES.items())
-    add("--learning-rate", type=float, help=f"default: {rates}")
-    add("--dropout", type=float, default=default.dropout, help="of the model (default 0)")
+    add("--learning-rate", type=values.number(above=0), help=f"default: {rates}")
+    add("--dropout", type=share, help="of the model (default 0)")
     add("--all-wordings", action="store_true", help="train with every wording of the prompts")
     add(
-        "--rehearse", type=float, default=default.rehearse, metavar="SHARE",
+        "--rehearse", type=share, metavar="SHARE",
         help="share of rows that are text as in pretraining, against forgetting (default 0)",
     )  # fmt: skip
     add(
@@ -87,22 +98,30 @@ def add_options(parser: ArgumentParser) -> None:
 
 def settings_of(arguments: Namespace) -> FinetuneSettings:
     """Returns the settings that the options describe; raises ValueError as FinetuneSettings."""
-    given = vars(arguments)
-    named = {f.name: given[f.name] for f in fields(FinetuneSettings) if f.name in given}
-    named["target_modules"] = names_in(arguments.target_modules)
-    named["reparametrize"] = arguments.reparametrize or None
-    return FinetuneSettings(**named)
+    given = {
+        field.name: value
+        for field in fields(FinetuneSettings)
+        if (value := getattr(arguments, field.name, None)) is not None
+    }
+    sizes = {"reparametrize": None} | given_sizes(arguments)
+    return FinetuneSettings(**{**given, **sizes, "seed": seed_of(arguments)})
 
 
 def run(arguments: Namespace) -> int:
     """Fine-tunes a model and prints the result."""
+    refuse_options_of_others(arguments, arguments.method)
+    if arguments.data is None:
+        refuse_idle(arguments, ("--validation", "--test"), "without --data")
+    chosen = chosen_tasks(arguments)
+    if arguments.template is not None:
+        refuse_idle(arguments, ["--all-wordings"], "with --template, which is the only wording")
+    held_out = [size_or_files(arguments, part) for part in ("validation", "test")]
     settings = settings_of(arguments)
     from minigpt.finetuning.run import finetune
     from minigpt.pretrained.folders import load_pretrained
     from minigpt.tasks.data import task_data
 
-    held_out = size_or_files(arguments.validation), size_or_files(arguments.test)
-    tasks = [task_data(task, arguments.data, *held_out) for task in chosen_tasks(arguments)]
+    tasks = [task_data(task, arguments.data, *held_out) for task in chosen]
     model, encoding = load_pretrained(arguments.model)
     result = finetune(model, encoding, tasks, settings)
     if result.after:  # empty on the other processes under torchrun
@@ -111,14 +130,20 @@ def run(arguments: Namespace) -> int:
     return 0
 
 
-def size_or_files(given: list[str]) -> float | list[Path]:
-    """Returns the number that an option gives, or else the files."""
-    if len(given) == 1:
-        try:
-            return float(given[0])
-        except ValueError:
-            pass
-    return [Path(name) for name in given]
+def size_or_files(arguments: Namespace, part: str) -> float | list[Path]:
+    """Returns the number that --validation or --test gives, or else the files.
+
+    Raises:
+        ValueError: it gives a number beside something else.
+    """
+    given = getattr(arguments, part)
+    if given is None:
+        return DEFAULT_SHARE
+    if len(given) == 1 and isinstance(given[0], float):
+        return given[0]
+    if any(isinstance(value, float) for value in given):
+        raise ValueError(f"--{part} takes one number or else files, got {list(map(str, given))}")
+    return given
 
 
 def print_result(result: FinetuneResult) -> None:

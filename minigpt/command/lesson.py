@@ -7,10 +7,12 @@ import sys
 from argparse import REMAINDER, ArgumentParser, Namespace
 from pathlib import Path
 
+from minigpt.command import values
+
 
 def add_options(parser: ArgumentParser) -> None:
     """Adds the lesson's number, and the options that are passed on to it."""
-    parser.add_argument("number", type=int, metavar="N")
+    parser.add_argument("number", type=values.whole(0), metavar="N")
     parser.add_argument("options", nargs=REMAINDER, help="--device, --seed, --quick, --full")
 
 

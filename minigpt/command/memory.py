@@ -10,8 +10,14 @@ import json
 from argparse import ArgumentParser, Namespace
 from typing import TYPE_CHECKING
 
-from minigpt.command.method_options import add_size_options, names_in
-from minigpt.finetuning.settings import NF4_BLOCK_SIZE, RECIPES
+from minigpt.command import values
+from minigpt.command.method_options import (
+    add_size_options,
+    given_sizes,
+    refuse_options_of_others,
+)
+from minigpt.command.parser import refuse_idle
+from minigpt.finetuning.settings import RECIPES, FinetuneSettings
 
 if TYPE_CHECKING:
     from minigpt.memory.run import TrainingRun
@@ -24,9 +30,9 @@ def add_options(parser: ArgumentParser) -> None:
     add, formats = parser.add_argument, ["float32", "bfloat16"]
     add("--preset", default="gpt2-xl", help="gpt2 to gpt3-175b, llama2-7b, -13b or -70b")
     add("--method", choices=list(RECIPES), help="default: a row for each")
-    add("--batch", type=int, default=1, help="rows a step (default 1)")
+    add("--batch", type=values.whole(1), default=1, help="rows a step (default 1)")
     add(
-        "--context", type=int, default=1024,
+        "--context", type=values.whole(1), default=1024,
         help="tokens a row, those of a soft prompt among them (default 1024)",
     )  # fmt: skip
     add("--dtype", default="bfloat16", choices=formats, help="of products (default bfloat16)")
@@ -35,11 +41,6 @@ def add_options(parser: ArgumentParser) -> None:
         help="pretrained weights that are not in 4 bits (default float32)",
     )  # fmt: skip
     add_size_options(parser)
-    parser.set_defaults(nf4_block_size=NF4_BLOCK_SIZE)
-    add(
-        "--target-modules", metavar="LIST",
-        help="lora, qlora: layers that get an adapter (default: every linear layer of a block)",
-    )  # fmt: skip
     add("--gradient-checkpointing", action="store_true", help="compute each block twice, keep less")
     add("--stored-attention", action="store_true", help="no fused kernel: keep attention weights")
     add("--json", action="store_true", help="print JSON, in bytes, instead of a table in GB")
@@ -47,19 +48,23 @@ def add_options(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     """Prints the memory that each method takes, or the one that is named."""
+    if arguments.method:
+        refuse_options_of_others(arguments, arguments.method)
+    else:
+        why = "without --method qlora: the table has a row for either"
+        refuse_idle(arguments, ["--no-double-quant"], why)
     from minigpt.memory.counts import count_trained, parameters
     from minigpt.memory.predicted import memory_of, named_shape
 
     shape = named_shape(arguments.preset)
-    if not 1 <= arguments.context <= shape.block_size:
+    if arguments.context > shape.block_size:
         raise ValueError(
             f"--context must be from 1 to {shape.block_size}, the block_size of "
             f"{arguments.preset}, got {arguments.context}"
         )
     rows: dict[str, TrainingRun] = {}
     for method in [arguments.method] if arguments.method else RECIPES:
-        plain_scales = arguments.double_quant is False and arguments.method == "qlora"
-        rows[method] = training_run(arguments, method, not plain_scales)
+        rows[method] = training_run(arguments, method, not arguments.no_double_quant)
         if method == "qlora" and not arguments.method:
             rows["qlora, fp32 scales"] = training_run(arguments, method, double_quant=False)
     table = {name: memory_of(shape, row) for name, row in rows.items()}
@@ -83,7 +88,7 @@ def run(arguments: Namespace) -> int:
         numbers = "".join(f"{getattr(memory, part) / 1e9:>12.3f}" for part in PARTS)
         print(f"{name:<19}{numbers}{trained[name] / 1e6:>11.2f}M")
     if any(row.past for row in rows.values()):
-        n = arguments.n_tokens
+        n = max(row.past for row in rows.values())
         print(f"\n{n} of the {arguments.context} tokens are the soft prompt of prompt and prefix.")
     return 0
 
@@ -96,24 +101,20 @@ def training_run(arguments: Namespace, method: str, double_quant: bool) -> Train
     """
     from minigpt.memory.run import TrainingRun
 
-    past = arguments.n_tokens if method in ("prompt", "prefix") else 0
+    names = ("r", "n_tokens", "bottleneck")
+    sizes = {name: getattr(FinetuneSettings, name) for name in names} | given_sizes(arguments)
+    sizes["double_quant"] = double_quant
+    past = sizes["n_tokens"] if method in ("prompt", "prefix") else 0
     if past >= arguments.context:
         raise ValueError(
             f"--n-tokens must be less than --context, so that there is room for a text, got "
             f"{past} and {arguments.context}"
         )
-    targets = arguments.target_modules
     return TrainingRun(
         method=method,
         batch_size=arguments.batch,
         context=arguments.context - past,
-        r=arguments.r,
-        target_modules=targets and names_in(targets),
-        double_quant=double_quant,
-        nf4_block_size=arguments.nf4_block_size,
-        n_tokens=arguments.n_tokens,
-        reparametrize=arguments.reparametrize or None,
-        bottleneck=arguments.bottleneck,
+        **sizes,
         weights=arguments.weights,
         compute=arguments.dtype,
         checkpointing=arguments.gradient_checkpointing,

@@ -5,9 +5,9 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 
-from minigpt.bpe import valid_unicode
+from minigpt.command import values
+from minigpt.command.parser import refuse_idle
 from minigpt.tasks.task import METRICS, TASKS, Task, make_task
 
 
@@ -19,18 +19,21 @@ def add_task_options(parser: ArgumentParser, several: bool) -> None:
         help="what is to be done (default translation)",
     )  # fmt: skip
     add(
-        "--data", type=Path, nargs="+", metavar="FILE",
+        "--data", type=values.file_to_read, nargs="+", metavar="FILE",
         help="records instead of the shipped ones: JSON Lines, JSON, CSV, TSV, or parallel text "
         "files (train.en train.fr: fields en and fr); gzipped or not",
     )  # fmt: skip
     add(
-        "--template", type=valid_unicode,
+        "--template", type=values.text,
         help='a task of your own: the prompt, as "{question} Answer:"; {input|} may be empty, '
         "{turns[0][text]} is a part, {0} a column without a name",
     )  # fmt: skip
-    add("--answer", type=valid_unicode, help='and its answer, as "{reply}"')
+    add("--answer", type=values.text, help='and its answer, as "{reply}"')
     add("--metric", choices=METRICS, help="how it is judged (default rouge, or the task's)")
-    add("--max-new-tokens", type=int, help="the longest answer (default 64 tokens, or the task's)")
+    add(
+        "--max-new-tokens", type=values.whole(1),
+        help="the longest answer (default 64 tokens, or the task's)",
+    )  # fmt: skip
 
 
 def chosen_tasks(arguments: Namespace, saved: Mapping[str, Task] | None = None) -> list[Task]:
@@ -43,10 +46,12 @@ def chosen_tasks(arguments: Namespace, saved: Mapping[str, Task] | None = None) 
         ValueError: the options do not go together.
     """
     saved = saved or {}
-    if arguments.template or arguments.answer:
-        if not (arguments.template and arguments.answer and arguments.data):
+    own = (arguments.template, arguments.answer)
+    if own != (None, None):
+        if None in (*own, arguments.data):
             raise ValueError("a task of your own needs --template, --answer and --data")
-        tasks = [make_task("own", arguments.template, arguments.answer)]
+        refuse_idle(arguments, ["--task"], "beside --template and --answer, a task of your own")
+        tasks = [make_task("own", *own)]
     elif arguments.task:
         known = {**TASKS, **saved}
         tasks = [known[name] for name in dict.fromkeys(arguments.task)]

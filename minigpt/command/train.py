@@ -7,8 +7,9 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from minigpt.bpe import valid_unicode
-from minigpt.command.machine_options import add_device, add_seed
+from minigpt.command import values
+from minigpt.command.machine_options import add_device, add_seed, seed_of
+from minigpt.command.parser import refuse_idle
 from minigpt.text.reading import SEPARATOR
 
 if TYPE_CHECKING:
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     import tiktoken
 
     from minigpt.text.documents import Document
+    from minigpt.training.settings import TrainConfig
+
+DEFAULT_VOCAB_SIZE = 4096
 
 
 def add_options(parser: ArgumentParser) -> None:
@@ -24,42 +28,57 @@ def add_options(parser: ArgumentParser) -> None:
     add_device(parser)
     add_seed(parser)
     add(
-        "--data", type=Path, nargs="+", default=[], metavar="FILE",
+        "--data", type=values.file_to_read, nargs="+", default=[], metavar="FILE",
         help="text or records: JSON Lines, JSON, CSV, TSV; gzipped or not (default: the "
         "documentation in this Python's own library)",
     )  # fmt: skip
     add(
-        "--field", type=valid_unicode, default="text",
+        "--field", type=values.text,
         help="which field of a record is the text (default text), as turns[0][value]; or a "
         'template of several, as "{question} {answer}"',
     )  # fmt: skip
     add(
-        "--separator", type=valid_unicode, default=SEPARATOR, metavar="TEXT",
+        "--separator", type=values.text, metavar="TEXT",
         help=f"what stands alone on a line between documents (default {SEPARATOR}); '' for nothing",
     )  # fmt: skip
     add(
-        "--tokenizer", default="new",
+        "--tokenizer", type=values.name_or_path, default="new",
         help="new (trained on the text, default), base, gpt2 or a tokenizer file",
     )  # fmt: skip
-    add("--vocab-size", type=int, default=4096, help="size of a new tokenizer")
+    count = values.whole(1)
+    add(
+        "--vocab-size", type=count, help=f"size of a new tokenizer (default {DEFAULT_VOCAB_SIZE})"
+    )  # fmt: skip
     for option, default in {"n-layer": 5, "n-head": 4, "n-embd": 256, "block-size": 256}.items():
-        add(f"--{option}", type=int, default=default, help=f"default {default}")
-    add("--dropout", type=float, default=0.1, help="default 0.1")
-    add("--steps", type=int, default=500, help="optimizer steps (default 500)")
-    add("--batch-size", type=int, default=16, help="sequences a step (default 16)")
-    add("--micro-batch-size", type=int, help="sequences at once; smaller needs less memory")
-    add("--learning-rate", type=float, default=1e-3, help="default 0.001")
-    add("--warmup-steps", type=int, help="default: 50, or a tenth of --steps if less")
-    add("--eval-every", type=int, default=100, help="steps between validations (default 100)")
-    add("--dtype", default="auto", help="auto (default), float32 or bfloat16")
+        add(f"--{option}", type=count, default=default, help=f"default {default}")
+    add("--dropout", type=values.number(0, below=1), default=0.1, help="default 0.1")
+    add("--steps", type=count, default=500, help="optimizer steps (default 500)")
+    add("--batch-size", type=count, default=16, help="sequences a step (default 16)")
+    add("--micro-batch-size", type=count, help="sequences at once; smaller needs less memory")
+    add("--learning-rate", type=values.number(above=0), default=1e-3, help="default 0.001")
+    add("--warmup-steps", type=values.whole(0), help="default: 50, or a tenth of --steps if less")
+    add(
+        "--eval-every", type=values.whole(0), default=100,
+        help="steps between validations, and between checkpoints (default 100; 0: no validation, "
+        "a checkpoint at the end)",
+    )  # fmt: skip
+    formats, modes = ["auto", "float32", "bfloat16"], ["auto", "none", "ddp", "fsdp"]
+    add("--dtype", default="auto", choices=formats, help="of products (default auto)")
     add("--compile", action="store_true", help="let torch.compile fuse the model")
-    add("--parallel", default="auto", help="under torchrun: ddp (default) or fsdp")
-    add("--out", type=Path, default=Path("runs/train"), help="default runs/train")
+    add("--parallel", default="auto", choices=modes, help="under torchrun (default auto: ddp)")
+    add("--out", type=values.folder_to_write, default=Path("runs/train"), help="default runs/train")
     add("--resume", action="store_true", help="go on where --out stopped")
 
 
 def run(arguments: Namespace) -> int:
     """Trains a model, and saves it with its tokenizer in --out."""
+    if arguments.tokenizer != "new":
+        refuse_idle(arguments, ["--vocab-size"], f"with --tokenizer {arguments.tokenizer}")
+    if not arguments.data:
+        refuse_idle(arguments, ("--field", "--separator"), "without --data")
+    config = settings_of(arguments)
+    from dataclasses import replace
+
     import torch
 
     from minigpt.config import GPTConfig, count_parameters
@@ -68,68 +87,80 @@ def run(arguments: Namespace) -> int:
     from minigpt.pretrained.folders import save_pretrained
     from minigpt.text.documents import split_documents
     from minigpt.training.loop import train
-    from minigpt.training.settings import TrainConfig
 
-    documents = read_documents(arguments.data, arguments.field, arguments.separator)
-    learn, validate = split_documents(documents)
-    saved = arguments.out / "tokenizer.json"
-    resuming = arguments.resume and saved.exists()
-    encoding = choose_encoding(
-        str(saved) if resuming else arguments.tokenizer, learn, arguments.vocab_size
-    )
-
-    def encode(part: list[Document]) -> np.ndarray:
-        return pack(
-            (encoding.encode_ordinary(document.text) for document in part), encoding.eot_token
-        )
-
-    data = PackedText(encode(learn), encode(validate), arguments.block_size, arguments.seed)
-    config = GPTConfig(
-        encoding.n_vocab,
+    vocab_size = arguments.vocab_size or DEFAULT_VOCAB_SIZE
+    shape = GPTConfig(
+        vocab_size,
         arguments.block_size,
         arguments.n_layer,
         arguments.n_head,
         arguments.n_embd,
         arguments.dropout,
     )
-    torch.manual_seed(arguments.seed)
-    model = GPT(config)
+    documents = read_documents(arguments.data, arguments.field, arguments.separator)
+    learn, validate = split_documents(documents)
+    encoding = choose_encoding(arguments.tokenizer, learn, vocab_size)
+
+    def encode(part: list[Document]) -> np.ndarray:
+        return pack(
+            (encoding.encode_ordinary(document.text) for document in part), encoding.eot_token
+        )
+
+    data = PackedText(encode(learn), encode(validate), arguments.block_size, config.seed)
+    shape = replace(shape, vocab_size=encoding.n_vocab)
+    torch.manual_seed(config.seed)
+    model = GPT(shape)
     print(f"{len(learn)} documents to learn from, {len(validate)} to validate on")
-    print(f"{count_parameters(config):,} parameters; writing to {arguments.out}/")
-    warmup_steps = arguments.warmup_steps
-    if warmup_steps is None:
-        warmup_steps = min(50, arguments.steps // 10)
-    result = train(
-        model,
-        data,
-        TrainConfig(
-            max_steps=arguments.steps,
-            batch_size=arguments.batch_size,
-            micro_batch_size=arguments.micro_batch_size,
-            learning_rate=arguments.learning_rate,
-            warmup_steps=warmup_steps,
-            eval_every=arguments.eval_every,
-            checkpoint_every=arguments.eval_every,
-            seed=arguments.seed,
-            device=arguments.device,
-            dtype=arguments.dtype,
-            compile=arguments.compile,
-            parallel=arguments.parallel,
-            out_dir=arguments.out,
-            resume=arguments.resume,
-        ),
-    )
+    print(f"{count_parameters(shape):,} parameters; writing to {arguments.out}/")
+    result = train(model, data, config)
     if int(os.environ.get("RANK", "0")) == 0:
         save_pretrained(model, encoding, arguments.out)
-        print(f"validation loss {result.validation[-1][1]:.3f} after {result.steps} steps")
+        what, loss = "loss", result.losses[-1]
+        if result.validation:
+            what, loss = "validation loss", result.validation[-1][1]
+        print(f"{what} {loss:.3f} after {result.steps} steps")
         print(f'try: minigpt generate --model {arguments.out} --prompt "Return the"')
     return 0
 
 
-def read_documents(paths: list[Path], field: str, separator: str) -> list[Document]:
+def settings_of(arguments: Namespace) -> TrainConfig:
+    """Returns the settings of the training loop; raises ValueError as TrainConfig does."""
+    from minigpt.training.settings import TrainConfig
+
+    warmup_steps = arguments.warmup_steps
+    if warmup_steps is None:
+        warmup_steps = min(50, arguments.steps // 10)
+    return TrainConfig(
+        max_steps=arguments.steps,
+        batch_size=arguments.batch_size,
+        micro_batch_size=arguments.micro_batch_size,
+        learning_rate=arguments.learning_rate,
+        warmup_steps=warmup_steps,
+        eval_every=arguments.eval_every,
+        checkpoint_every=arguments.eval_every,
+        seed=seed_of(arguments),
+        device=arguments.device,
+        dtype=arguments.dtype,
+        compile=arguments.compile,
+        parallel=arguments.parallel,
+        out_dir=arguments.out,
+        resume=arguments.resume,
+    )
+
+
+def read_documents(
+    paths: list[Path], field: str | None = None, separator: str | None = None
+) -> list[Document]:
     """Returns the text to train on: the given files, or this machine's Python library.
 
     A record whose text is blank is left out.
+
+    Args:
+        field: of records is the text; None for "text".
+        separator: stands between documents; None for the usual one.
+
+    Raises:
+        OSError, ValueError: as the readers; or there are no records for a field that was given.
     """
     from minigpt.text.documents import Document
     from minigpt.text.python_library import python_library
@@ -139,11 +170,16 @@ def read_documents(paths: list[Path], field: str, separator: str) -> list[Docume
 
     if not paths:
         return python_library()
+    separator = SEPARATOR if separator is None else separator
+    given, field = field, "text" if field is None else field
     parts = parse_template(field) if "{" in field else (named_field(field),)
     wanted = {part.name for part in parts if not isinstance(part, str)}
+    plain = [is_plain_text(path, wanted) for path in paths]
+    if given is not None and all(plain):
+        raise ValueError("--field does nothing with files of text; leave it out")
     documents = []
-    for path in paths:
-        if is_plain_text(path, wanted):
+    for path, is_text in zip(paths, plain, strict=True):
+        if is_text:
             documents += read_text(path, separator)
             continue
         before, blank = len(documents), 0

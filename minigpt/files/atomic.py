@@ -21,8 +21,12 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     last. If anything goes wrong on the way, the folder is removed and path is what it was before.
 
     Raises:
-        OSError: the disk is full or may not be written to; the error names the file.
+        OSError: the disk is full or may not be written to, or path is a folder, a pipe or a device;
+            the error names the file.
     """
+    if path.exists() and not path.is_file():  # a file would take the place of /dev/null
+        what = "a folder" if path.is_dir() else "a pipe or a device"
+        raise OSError(f"could not write {path}: it is {what}, and not a file")
     workshop = path.with_name(path.name + ".tmp")
     try:
         shutil.rmtree(workshop, ignore_errors=True)  # left by a process that was killed here

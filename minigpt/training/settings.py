@@ -11,6 +11,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+MOST = 10**9  # of steps, sequences or validations
+LARGEST_SEED = 2**63 - 1  # torch's and numpy's generators take no larger one
+
 
 @dataclass(frozen=True)
 class TrainConfig:
@@ -83,6 +86,9 @@ class TrainConfig:
                 continue
             if not isinstance(value, int) or isinstance(value, bool) or value < least:
                 raise ValueError(f"{name} must be a whole number of at least {least}, got {value}")
+            most = LARGEST_SEED if name == "seed" else MOST
+            if value > most:
+                raise ValueError(f"{name} must be at most {most:,}, got a larger number")
         for name in ("learning_rate", "min_learning_rate", "weight_decay", "eps", "grad_clip"):
             if not 0.0 <= getattr(self, name) < math.inf:
                 raise ValueError(f"{name} must be at least 0, got {getattr(self, name)}")
@@ -108,7 +114,7 @@ class TrainConfig:
 # runs, what it shows, how often it saves) may change.
 DECISIVE = (
     *("max_steps", "batch_size", "learning_rate", "min_learning_rate", "warmup_steps"),
-    *("weight_decay", "betas", "eps", "grad_clip", "seed"),
+    *("weight_decay", "betas", "eps", "grad_clip", "seed", "dtype"),
 )
 DECISIVE_WHEN_STOPPING_EARLY = ("early_stopping", "eval_every", "eval_batches")
 

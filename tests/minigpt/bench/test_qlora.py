@@ -201,8 +201,8 @@ def test_options_and_what_they_default_to() -> None:
     assert (large.batch_size, large.context) == (8, 1024)
     for options, message in [
         (["--context", "1025"], "context must be at most 1024, the model's block_size, got 1025"),
-        (["--rounds", "0"], "rounds must be at least 1, got 0"),
-        (["--layers", "0"], "n_layer must be a positive whole number|n_layer"),
+        (["--rounds", "0"], "--rounds must be a whole number from 1 to"),
+        (["--layers", "0"], "--layers must be a whole number from 1 to"),
         (["--preset", "gpt5"], "no preset is called 'gpt5'"),
     ]:
         with pytest.raises(ValueError, match=message):

@@ -106,8 +106,9 @@ def test_wrong_input_is_one_sentence(
     records.write_text('{"title": "a"}\n', encoding="utf-8")
     assert "title" in refused(capsys, "train", "--data", str(records))
     assert "temperature" in refused(capsys, "generate", "--prompt", "a", "--temperature", "-1")
-    assert "top_p" in refused(capsys, "generate", "--prompt", "a", "--top-p", "1.5")
-    assert "at least one token" in refused(capsys, "generate", "--prompt", "")
+    assert "--top-p must be a number above 0 and at most 1, got '1.5'" in refused(
+        capsys, "generate", "--prompt", "a", "--top-p", "1.5"
+    )
     assert "nowhere" in refused(
         capsys, "generate", "--prompt", "a", "--model", str(tmp_path / "nowhere")
     )

@@ -140,7 +140,7 @@ def test_missing_file_field_and_metric_are_named(
     files: dict[str, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     both = ["--predictions", files["out.txt"], "--references"]
-    assert "there is no file nowhere.txt" in refused(capsys, *both, "nowhere.txt")
+    assert "there is no 'nowhere.txt'" in refused(capsys, *both, "nowhere.txt")
     said = refused(capsys, *both, files["all.jsonl"])
     assert 'line 1: no text in the field "reference"' in said
     assert "summary1" in said

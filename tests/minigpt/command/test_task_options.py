@@ -24,7 +24,7 @@ def test_the_command_line_chooses_tasks_that_ship_or_makes_one() -> None:
     (task,) = chosen_tasks(parse(*own, "--metric", "bleu"))
     assert (task.prompt({"q": "So"}), task.completion({"a": "no"})) == ("So?", " no")
     assert (task.metric, task.max_new_tokens) == ("bleu", 9)
-    for missing in (0, 2, 4):
+    for missing in (0, 2, 4):  # --template, --answer, --data
         with pytest.raises(ValueError, match="needs --template, --answer and --data"):
             chosen_tasks(parse(*own[:missing], *own[missing + 2 :]))
     with pytest.raises(ValueError, match="--data is for one task"):

@@ -222,8 +222,10 @@ def test_a_model_with_biases_survives_full_fine_tuning(tmp_path: Path) -> None:
     make_inputs(tmp_path)
     model = GPT(replace(tiny_gpt().config, bias=True))
     save_pretrained(model, shipped_encoding(), tmp_path / "biased")
-    command = finetune_command(tmp_path / "biased", tmp_path / "sums.jsonl", tmp_path / "run")
-    run(*command, "--method", "full")
+    command = finetune_command(
+        tmp_path / "biased", tmp_path / "sums.jsonl", tmp_path / "run", "--method", "full"
+    )
+    run(*command)
     loaded = load_model(tmp_path / "run")[0]
     assert loaded.config.bias
     assert any(p.any() for name, p in loaded.named_parameters() if name.endswith(".bias"))

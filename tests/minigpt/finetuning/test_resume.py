@@ -48,7 +48,8 @@ def test_an_interrupted_run_goes_on_as_if_nothing_had_been(
     capsys: pytest.CaptureFixture[str],
     method: str,
 ) -> None:
-    options = ["--method", method, "--dropout", "0.1", "--lora-dropout", "0.1"]
+    options = ["--method", method, "--dropout", "0.1"]
+    options += ["--lora-dropout", "0.1"] if method in ("lora", "qlora") else []
     run(*finetune_command(*inputs, tmp_path / "whole", *options))
     out = tmp_path / "stopped"
     command = finetune_command(*inputs, out, *options)
@@ -92,7 +93,8 @@ def test_a_finished_run_is_resumed_without_harm(inputs: tuple[Path, Path], tmp_p
         ([], "or --resume on the command line), or choose another folder"),
         (["--resume", "--alpha", "3"], "has setting alpha=128.0, this one alpha=3.0"),
         (["--resume", "--r", "3"], "has setting r=2, this one r=3"),
-        (["--resume", "--method", "full"], "has setting method='lora', this one method='full'"),
+        (["--resume", "--method", "qlora"], "has setting method='lora', this one method='qlora'"),
+        (["--resume", "--dtype", "bfloat16"], "dtype='float32', this one dtype='bfloat16'"),
         (["--resume", "--rehearse", "0.1"], "has setting rehearse=0.0, this one rehearse=0.1"),
         (["--resume", "--lora-dropout", "0.5"], "has setting lora_dropout=0.0"),
         (["--resume", "--steps", "7"], "has setting max_steps=6, this one max_steps=7"),

@@ -90,7 +90,7 @@ def test_the_command_printed_at_the_end_gives_the_score_after(
 ) -> None:
     command = finetune_command(*inputs, tmp_path / "a run", "--method", "full")
     if kind == "shipped":
-        command = without(command, "--data", "--template", "--answer", "--metric")
+        command = without(command, *OF_OWN_RECORDS)
         command += ["--task", "sentiment", "--row-length", "128"]
     results = run(*command)
     last = capsys.readouterr().out.strip().splitlines()[-1]
@@ -98,6 +98,11 @@ def test_the_command_printed_at_the_end_gives_the_score_after(
     assert main([*shlex.split(last)[2:], "--json", "--device", "cpu"]) == 0
     (after,) = results["after"].values()
     assert json.loads(capsys.readouterr().out)["metrics"] == after
+
+
+OF_OWN_RECORDS = (
+    "--data", "--template", "--answer", "--metric", "--max-new-tokens", "--validation", "--test",
+)  # fmt: skip
 
 
 def without(command: list[str], *options: str) -> list[str]:
@@ -123,10 +128,7 @@ def test_a_task_that_is_learnt_is_answered_better(
 def test_several_tasks_are_learnt_and_judged_together(
     inputs: tuple[Path, Path], tmp_path: Path, few_shipped_records: None
 ) -> None:
-    command = without(
-        finetune_command(*inputs, tmp_path / "run"),
-        "--data", "--template", "--answer", "--metric",
-    )  # fmt: skip
+    command = without(finetune_command(*inputs, tmp_path / "run"), *OF_OWN_RECORDS)
     results = run(*command, "--task", "translation", "sentiment", "--row-length", "128")
     assert list(results["after"]) == list(results["before"]) == ["translation", "sentiment"]
     assert [s["task"] for s in results["samples"]] == ["translation"] * 3 + ["sentiment"] * 3
@@ -161,8 +163,8 @@ def test_it_says_whether_it_stopped_early_and_whose_weights_it_kept(
 def test_dialogsums_development_set_with_50_to_test(tmp_path: Path) -> None:
     save_pretrained(tiny_gpt(block_size=256), shipped_encoding(), tmp_path / "pretrained")
     command = finetune_command(tmp_path / "pretrained", DIALOGSUM, tmp_path / "run")
-    command = without(command, "--template", "--answer", "--metric", "--row-length")
-    command = without(command, "--validation", "--test")
+    command = without(command, "--template", "--answer", "--metric", "--max-new-tokens")
+    command = without(command, "--row-length", "--validation", "--test")
     results = run(*command, "--task", "summarization", "--test", "50", "--steps", "1")
     assert results["after"]["summarization"].keys() == {"rouge1", "rouge2", "rougeL"}
     test = (tmp_path / "run" / "test.jsonl").read_text("utf-8").splitlines()

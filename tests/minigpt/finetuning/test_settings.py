@@ -36,7 +36,7 @@ def test_a_setting_out_of_range_is_one_sentence(settings: dict[str, Any], messag
 
 def test_options_left_out_are_the_defaults() -> None:
     found = settings_of(make_parser(only="finetune").parse_args(["finetune"]))
-    assert found == FinetuneSettings(model="base", out_dir=Path("runs/finetune"), device="auto")
+    assert found == FinetuneSettings(model="base", out_dir=Path("runs/finetune"))
 
 
 def test_without_a_folder_a_model_learns_and_nothing_is_written(

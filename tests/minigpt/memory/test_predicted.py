@@ -273,9 +273,9 @@ def test_the_command_describes_what_finetune_does(
     [
         (["--preset", "gpt5"], "no preset is called 'gpt5'; there are gpt2, .*, llama2-70b"),
         (["--context", "1025"], "--context must be from 1 to 1024, the block_size of gpt2-xl"),
-        (["--context", "-3"], "--context must be from 1 to 1024, .* of gpt2-xl, got -3"),
+        (["--context", "-3"], "--context must be a whole number from 1 to .*, got '-3'"),
         (["--context", "20"], "--n-tokens must be less than --context, .* got 20 and 20"),
-        (["--batch", "0"], "batch_size must be a whole number of at least 1, got 0"),
+        (["--batch", "0"], "--batch must be a whole number from 1 to .*, got '0'"),
         (["--r", "5000"], "r must be from 1 to 1600"),
         (["--target-modules", "c_attn,x"], "no linear layer is called 'x'"),
     ],

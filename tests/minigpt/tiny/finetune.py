@@ -59,12 +59,16 @@ def make_inputs(folder: Path) -> tuple[Path, Path]:
 
 def finetune_command(pretrained: Path, data: Path, out: Path, *more: str) -> list[str]:
     """Returns the command for six steps on the sums; options in `more` override earlier ones."""
+    method = "lora"
+    if "--method" in more:
+        method = more[len(more) - more[::-1].index("--method")]
+    rank = ["--r", "2"] if method in ("lora", "qlora") else []
     return [
         *("finetune", "--device", "cpu", "--dtype", "float32", "--model", str(pretrained)),
         *("--data", str(data), *OWN, "--metric", "accuracy", "--max-new-tokens", "6"),
-        *("--method", "lora"),
+        *("--method", "lora", *rank),
         *("--steps", "6", "--eval-every", "2", "--batch-size", "3", "--row-length", "32"),
-        *("--validation", "6", "--test", "6", "--r", "2", "--out", str(out), *more),
+        *("--validation", "6", "--test", "6", "--out", str(out), *more),
     ]
 
 

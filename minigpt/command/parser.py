@@ -1,0 +1,72 @@
+"""Reads what was typed: a parser whose errors are one sentence, and options that go together."""
+
+from __future__ import annotations
+
+import re
+from argparse import PARSER, ArgumentParser, Namespace
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NoReturn
+
+from minigpt.command.values import PathTo, on_one_line
+
+
+class UsageError(ValueError):
+    """Says what is wrong with a command as it was typed."""
+
+
+class Parser(ArgumentParser):
+    """A parser that raises UsageError, where argparse prints its usage and ends the program."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raises UsageError with the option first: "--steps must be ...; see minigpt train --help".
+
+        argparse says "argument --steps: must be ...".
+        """
+        message = re.sub(r"^argument ([^:]+):(?= must | needs )", r"\1", message)
+        message = message.removeprefix("argument ")
+        raise UsageError(f"{on_one_line(message, 500)}; see {self.prog} --help")
+
+
+def parts_of(parser: ArgumentParser) -> list[ArgumentParser]:
+    """Returns the parsers of a command's actions: of `minigpt data fetch` for that of `data`."""
+    parts = [action.choices for action in parser._actions if action.nargs == PARSER]
+    return [part for choices in parts if isinstance(choices, dict) for part in choices.values()]
+
+
+def check_paths(parser: ArgumentParser, arguments: Namespace) -> None:
+    """Makes sure that what the options name is there, or can be written, before anything starts.
+
+    Args:
+        parser: that of the subcommand, by which the arguments were read.
+
+    Raises:
+        UsageError: it is not; the error names the option.
+    """
+    for action in parser._actions:
+        if isinstance(action.type, PathTo) and (value := getattr(arguments, action.dest)):
+            for path in value if isinstance(value, list) else [value]:
+                if isinstance(path, Path) and (problem := action.type.problem(path)):
+                    option = action.option_strings[-1] if action.option_strings else action.metavar
+                    raise UsageError(f"{option} {problem}")
+
+
+def given(arguments: Namespace, option: str) -> bool:
+    """Tells whether an option was typed, of those that are None or False otherwise."""
+    value = getattr(arguments, option.lstrip("-").replace("-", "_"), None)
+    return value is not None and value is not False
+
+
+def refuse_idle(arguments: Namespace, options: Iterable[str], why: str) -> None:
+    """Makes sure that no option was typed that would do nothing.
+
+    Args:
+        options: such as "--top-k"; without a value they are None or False.
+        why: they do nothing: "with --temperature 0".
+
+    Raises:
+        ValueError: one was; the error names it.
+    """
+    for option in options:
+        if given(arguments, option):
+            raise ValueError(f"{option} does nothing {why}; leave it out")
