@@ -7,24 +7,26 @@ adapter_model.safetensors    transformer.h.0.attn.c_proj.W_down [r, C], b_down [
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import cast
 
 from torch import Tensor
 
-from minigpt.bottlenecks.layer import check_bottleneck
 from minigpt.files.adapter_folder import (
     CONFIG_FILE,
-    WEIGHTS_FILE,
     read_config,
     read_numbers,
+    weights_file,
     write_folder,
 )
+from minigpt.files.schema import Object, OneOf, Whole, check
 
 # A file says this beside r. The word in peft_type keeps these files apart from peft's own.
 KIND = {"peft_type": "BOTTLENECK", "activation": "gelu_new", "behind": "c_proj"}
+CONFIG = Object(
+    {**{name: OneOf(ours) for name, ours in KIND.items()}, "r": Whole(1, 10**6)}, closed=True
+)
 
 Numbers = Mapping[str, Mapping[str, Tensor]]  # {layer: {"W_down": [r, C], "b_down": [r], ...}}
 
@@ -51,7 +53,7 @@ def read_bottlenecks(folder: Path, paths: Iterable[str], n_embd: int) -> tuple[i
         ValueError: a file is damaged, holds something else, or was made for another model.
     """
     r, tensors = _read_width(folder), read_numbers(folder)
-    C, file = n_embd, folder / WEIGHTS_FILE
+    C, file = n_embd, weights_file(folder)
     sizes = {"W_down": [r, C], "b_down": [r], "W_up": [C, r], "b_up": [C]}
     wanted = {(path, part): _stored(path, part) for path in paths for part in sizes}
     for stored in sorted(set(wanted.values()) ^ tensors.keys()):
@@ -79,16 +81,5 @@ def _stored(path: str, part: str) -> str:
 def _read_width(folder: Path) -> int:
     """Checks that adapter_config.json describes bottlenecks, and returns its r."""
     config, path = read_config(folder), folder / CONFIG_FILE
-    for name in {**KIND, **config}:
-        found, ours = config.get(name), KIND.get(name)
-        if name != "r" and found != ours:
-            raise ValueError(
-                f"{path}: {name} is {json.dumps(found)}, but for bottlenecks it is "
-                f"{json.dumps(ours)}"
-            )
-    r = config.get("r")
-    try:
-        check_bottleneck(r)  # type: ignore[arg-type]
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from None
-    return cast(int, r)
+    check(config, CONFIG, path)
+    return cast(int, config["r"])

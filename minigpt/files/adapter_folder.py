@@ -27,6 +27,7 @@ from minigpt.files.json_objects import parse_json_object, read_json_object
 from minigpt.files.tensors import DAMAGED, read_tensors
 
 CONFIG_FILE, WEIGHTS_FILE = "adapter_config.json", "adapter_model.safetensors"
+OLD_WEIGHTS_FILE = "adapter_model.bin"  # peft's until 2023, a pickle; only read
 HEADER = "adapter_config"
 
 
@@ -38,7 +39,7 @@ def write_folder(folder: Path, config: Mapping[str, Any], tensors: Mapping[str, 
     """
     stored = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     text = json.dumps(config, indent=2) + "\n"
-    config_file, weights_file = folder / CONFIG_FILE, folder / WEIGHTS_FILE
+    config_file, weights = folder / CONFIG_FILE, folder / WEIGHTS_FILE
     folder.mkdir(parents=True, exist_ok=True)
     before = config_file.read_bytes() if config_file.is_file() else None
 
@@ -50,7 +51,7 @@ def write_folder(folder: Path, config: Mapping[str, Any], tensors: Mapping[str, 
     def write_both(new: Path) -> None:
         new.write_text(text, encoding="utf-8")
         try:
-            write_atomically(weights_file, write_weights)
+            write_atomically(weights, write_weights)
         except OSError:
             if before is not None:
                 config_file.write_bytes(before)
@@ -66,22 +67,30 @@ def read_config(folder: Path) -> dict[str, Any]:
         FileNotFoundError: folder holds no adapter.
         ValueError: a file is damaged.
     """
-    config_file, weights_file = folder / CONFIG_FILE, folder / WEIGHTS_FILE
-    if not weights_file.is_file():
-        raise FileNotFoundError(f"{folder} holds no adapter: it has no {WEIGHTS_FILE}")
-    if config_file.is_file():
+    config_file, weights = folder / CONFIG_FILE, weights_file(folder)
+    if config_file.exists():
         return read_json_object(config_file)
-    return parse_json_object(_header(weights_file), weights_file)
+    return parse_json_object(_header(weights), weights)
 
 
-def _header(weights_file: Path) -> str:
-    try:
-        with safe_open(weights_file, framework="pt") as tensors:
-            header = tensors.metadata() or {}
-    except DAMAGED as error:
-        raise ValueError(f"{weights_file} is cut short or damaged ({error})") from None
+def weights_file(folder: Path) -> Path:
+    """Returns the file of the numbers; raises FileNotFoundError if there is none."""
+    for name in (WEIGHTS_FILE, OLD_WEIGHTS_FILE):
+        if (folder / name).is_file():
+            return folder / name
+    raise FileNotFoundError(f"{folder} holds no adapter: it has no {WEIGHTS_FILE}")
+
+
+def _header(weights: Path) -> str:
+    header: dict[str, str] = {}
+    if weights.name == WEIGHTS_FILE:
+        try:
+            with safe_open(weights, framework="pt") as tensors:
+                header = tensors.metadata() or {}
+        except DAMAGED as error:
+            raise ValueError(f"{weights} is cut short or damaged ({error})") from None
     if HEADER not in header:
-        raise FileNotFoundError(f"{weights_file.parent} holds no adapter: it has no {CONFIG_FILE}")
+        raise FileNotFoundError(f"{weights.parent} holds no adapter: it has no {CONFIG_FILE}")
     return str(header[HEADER])
 
 
@@ -91,10 +100,11 @@ def read_numbers(folder: Path) -> dict[str, Tensor]:
     Raises:
         ValueError: the file is damaged, or holds something that is not a finite number.
     """
-    file = folder / WEIGHTS_FILE
+    file = weights_file(folder)
     tensors: dict[str, Tensor] = {}
     for name, tensor in read_tensors(file):
-        if not tensor.is_floating_point() or not tensor.isfinite().all():
+        numbers = tensor.float() if tensor.is_floating_point() else None
+        if numbers is None or not numbers.isfinite().all():
             raise ValueError(f"{file} is damaged: {name} is not made of finite numbers")
-        tensors[name] = tensor.float()
+        tensors[name] = numbers
     return tensors

@@ -30,11 +30,33 @@ def read_tensors(file: Path) -> Iterator[tuple[str, Tensor]]:
     """
     try:
         if file.suffix == ".bin":
-            yield from torch.load(file, map_location="cpu", weights_only=True).items()
+            found = torch.load(file, map_location="cpu", weights_only=True)
+            if not isinstance(found, dict):
+                raise ValueError(f"it holds a {type(found).__name__} and no tensors by name")
+            for name, tensor in found.items():
+                _check_dense(name, tensor)
+                yield name, tensor
             return
         with safe_open(file, framework="pt") as tensors:
             for name in tensors.keys():  # noqa: SIM118 (it is no dictionary)
                 yield name, tensors.get_tensor(name)
+        return
+    except UnpicklingError as error:  # torch advises to let it run
+        more = "Unsupported" in str(error) or "not allowed" in str(error)
+        reason = "its pickle asks for more than tensors, which could be a program to run"
+        reason = reason if more else "it is no pickle of tensors"
     except DAMAGED as error:
         reason = str(error).split("\n")[0]
-        raise ValueError(f"{file} is cut short or damaged ({reason})") from None
+    raise ValueError(f"{file} is cut short or damaged ({reason})")
+
+
+def _check_dense(name: object, tensor: object) -> None:
+    """Raises ValueError unless a pickle's entry is a tensor each of whose numbers is stored.
+
+    A tensor that repeats one number a billion times takes no room in the file.
+    """
+    if not isinstance(name, str) or not isinstance(tensor, Tensor):
+        raise ValueError(f"{name!r:.60} is no name of a tensor")
+    dense = tensor.layout is torch.strided and tensor.device.type == "cpu"
+    if not dense or tensor.untyped_storage().nbytes() < tensor.numel() * tensor.itemsize:
+        raise ValueError(f"{name[:60]} is no plain tensor")

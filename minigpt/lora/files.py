@@ -15,7 +15,6 @@ Source: the files that peft's LoraModel writes, and peft's documentation of Lora
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -26,74 +25,111 @@ from torch import Tensor
 
 from minigpt.files.adapter_folder import (
     CONFIG_FILE,
-    WEIGHTS_FILE,
     read_config,
     read_numbers,
+    weights_file,
     write_folder,
 )
-from minigpt.layers import matches
-from minigpt.lora.layer import check_settings
+from minigpt.files.json_objects import shown
+from minigpt.files.schema import (
+    Either,
+    ListOf,
+    MapOf,
+    Number,
+    Object,
+    OneOf,
+    Switch,
+    Text,
+    Whole,
+    check,
+    or_null,
+)
+from minigpt.lora.layer import LARGEST_ALPHA
+from minigpt.lora.targets import Sizes, Targets
 
 STORED_NAME = re.compile(r"base_model\.model\.(.+)\.lora_([AB])\.weight")
 FROZEN_HEAD = "base_model.model.lm_head.base_layer.weight"  # peft adds it to an adapter of the head
 
-# What we read, and what says nothing about the computation. Anything else that is switched on
-# (DoRA, rank_pattern, modules_to_save, whatever comes next) would make another model.
-READ = {"peft_type", "r", "lora_alpha", "lora_dropout", "target_modules", "use_rslora"}
-HARMLESS = {"auto_mapping", "base_model_name_or_path", "ensure_weight_tying", "fan_in_fan_out",
-            "inference_mode", "megatron_core", "peft_version", "qalora_group_size", "revision",
+NAMES = ListOf(Text(empty=False))
+KIND = Object({"peft_type": OneOf("LORA")})
+CONFIG = Object(
+    {
+        **KIND.required,
+        "r": Whole(1, 10**6),
+        "lora_alpha": Number(above=0, high=LARGEST_ALPHA),
+        "target_modules": Either(Text(empty=False), NAMES),
+    },
+    {
+        "lora_dropout": Number(0, below=1),
+        "use_rslora": Switch(),
+        "bias": OneOf("none"),
+        "exclude_modules": or_null(Either(Text(), NAMES)),
+        "layers_to_transform": or_null(Either(Whole(), ListOf(Whole()))),
+        "layers_pattern": or_null(Either(Text(), NAMES)),
+        "rank_pattern": or_null(MapOf(Whole(1, 10**6))),
+        "alpha_pattern": or_null(MapOf(Number(above=0, high=LARGEST_ALPHA))),
+    },
+)
+# These entries say nothing about the computation: how A and B started, and the like. Any other that
+# is switched on (DoRA, modules_to_save, whatever comes next) would make another model.
+HARMLESS = {"auto_mapping", "base_model_name_or_path", "corda_config", "ensure_weight_tying",
+            "eva_config", "fan_in_fan_out", "inference_mode", "init_lora_weights", "loftq_config",
+            "lora_ga_config", "megatron_core", "peft_version", "qalora_group_size", "revision",
             "task_type"}  # fmt: skip
-PLAIN_STARTS = (True, False, "gaussian")  # others change W_0 too, or may
+# With these starts peft subtracts the first B A from W_0, which the adapter then belongs to.
+CHANGE_THE_BASE = ("corda", "loftq", "lora_ga", "olora", "pissa")
 
 Pair = tuple[Tensor, Tensor]  # A [r, in] and B [out, r] of one layer
 
 
 @dataclass(frozen=True)
 class AdapterSettings:
-    """What apply_lora was called with; target_modules may be a regular expression from peft."""
+    """What an adapter_config.json says: which layers, their r and alpha, and what all share."""
 
-    target_modules: tuple[str, ...] | str
-    r: int
-    alpha: float
+    targets: Targets
+    sizes: Sizes
     dropout: float
     rank_stabilized: bool
 
     def check_weights(
-        self, folder: Path, weights: Mapping[str, Pair], sizes: Mapping[str, tuple[int, int]]
-    ) -> None:
-        """Whether the weights are all that these settings ask for in a model of these layers.
+        self, folder: Path, weights: Mapping[str, Pair], shapes: Mapping[str, tuple[int, int]]
+    ) -> dict[str, tuple[int, float]]:
+        """Checks that the weights are all that these settings ask for in a model of these layers.
 
         Args:
             weights: by the name of the layer.
-            sizes: (out, in) of each linear layer of the model.
+            shapes: (out, in) of each linear layer of the model.
+
+        Returns:
+            r and alpha of each layer that has weights.
 
         Raises:
             ValueError: they are not; names the first layer that differs.
         """
-        file = folder / WEIGHTS_FILE
-        for name, (A, B) in weights.items():
-            if name not in sizes:
+        file = weights_file(folder)
+        for name in weights:
+            if name not in shapes:
                 raise ValueError(f"{file} was made for another model: this one has no layer {name}")
-            n_out, n_in = sizes[name]
-            found, wanted = (list(A.shape), list(B.shape)), ([self.r, n_in], [n_out, self.r])
+        try:
+            chosen, sizes = self.targets.chosen(shapes), self.sizes.of(weights)
+        except ValueError as error:
+            raise ValueError(f"{folder / CONFIG_FILE}: {error}") from None
+        for name, (A, B) in weights.items():
+            (n_out, n_in), (r, _) = shapes[name], sizes[name]
+            found, wanted = (list(A.shape), list(B.shape)), ([r, n_in], [n_out, r])
             if found != wanted:
                 raise ValueError(
                     f"{file} was made for another model: for {name} it has A {found[0]} and "
-                    f"B {found[1]}, but r={self.r} and this model's layer ask for A {wanted[0]} "
+                    f"B {found[1]}, but r={r} and this model's layer ask for A {wanted[0]} "
                     f"and B {wanted[1]}"
                 )
-        chosen = {name for name in sizes if self._targets(name)}
         for name in sorted(chosen ^ weights.keys()):
-            has, not_has = (WEIGHTS_FILE, CONFIG_FILE)[:: 1 if name in weights else -1]
+            has, not_has = (file.name, "target_modules")[:: 1 if name in weights else -1]
             raise ValueError(
-                f"{folder} was made for another model or is damaged: {has} has the layer {name}, "
-                f"{not_has} has not"
+                f"{folder / CONFIG_FILE} was made for another model or is damaged: {has} has the "
+                f"layer {name}, {not_has} has not"
             )
-
-    def _targets(self, name: str) -> bool:
-        if isinstance(self.target_modules, str):
-            return re.fullmatch(self.target_modules, name) is not None
-        return any(matches(name, target) for target in self.target_modules)
+        return sizes
 
 
 def write_adapter(
@@ -118,14 +154,16 @@ def write_adapter(
 
 def stored_config(settings: AdapterSettings, of_gpt: bool) -> dict[str, Any]:
     """peft's adapter_config.json for these settings."""
-    targets = settings.target_modules
+    targets, sizes = settings.targets.target_modules, settings.sizes
     return {
         "peft_type": "LORA",
         "task_type": "CAUSAL_LM" if of_gpt else None,
         "base_model_name_or_path": None,
         "inference_mode": True,
-        "r": settings.r,
-        "lora_alpha": settings.alpha,
+        "r": sizes.r,
+        "lora_alpha": sizes.alpha,
+        "rank_pattern": dict(sizes.rank_pattern),
+        "alpha_pattern": dict(sizes.alpha_pattern),
         "lora_dropout": settings.dropout,
         "target_modules": targets if isinstance(targets, str) else list(targets),
         "use_rslora": settings.rank_stabilized,
@@ -142,7 +180,8 @@ def read_adapter(folder: Path) -> tuple[AdapterSettings, dict[str, Pair]]:
         FileNotFoundError: folder holds no adapter.
         ValueError: a file is damaged, or asks for something that LoRALinear does not compute.
     """
-    file, settings = folder / WEIGHTS_FILE, read_settings(folder)
+    settings = read_settings(folder)
+    file = weights_file(folder)
     found: dict[str, dict[str, Tensor]] = {}
     for stored_name, tensor in read_numbers(folder).items():
         if stored_name == FROZEN_HEAD:
@@ -151,8 +190,6 @@ def read_adapter(folder: Path) -> tuple[AdapterSettings, dict[str, Pair]]:
         if parts is None:
             raise ValueError(f"{file} holds {stored_name}, which is no matrix A or B of LoRA")
         name, letter = parts.groups()
-        if name.startswith("h."):  # saved from a GPT2Model, which has no LM head
-            name = f"transformer.{name}"
         found.setdefault(name, {})[letter] = tensor
     for name, pair in found.items():
         if len(pair) < 2:
@@ -170,29 +207,35 @@ def read_settings(folder: Path) -> AdapterSettings:
         ValueError: it is damaged, or asks for something that LoRALinear does not compute.
     """
     path, stored = folder / CONFIG_FILE, read_config(folder)
-    if stored.get("peft_type") != "LORA":
-        raise ValueError(f"{path}: peft_type is {stored.get('peft_type')!r}, not 'LORA'")
-    plain = {"bias": ("none",), "init_lora_weights": PLAIN_STARTS}
+    check(stored, KIND, path)
+    known = CONFIG.required.keys() | CONFIG.optional.keys() | HARMLESS
+    start = stored.get("init_lora_weights")
+    if isinstance(start, str) and start.lower().startswith(CHANGE_THE_BASE):
+        raise ValueError(
+            f"{path}: init_lora_weights is {shown(start)}, so the adapter belongs to base weights "
+            "that peft has changed; save it with path_initial_model_for_weight_conversion"
+        )
     for name, value in stored.items():
-        known = value in plain[name] if name in plain else name in READ | HARMLESS or not value
-        if not known:
+        if (name == "bias" and value != "none") or (name not in known and value):
             raise ValueError(
-                f"{path}: {name} is {json.dumps(value)}, which LoRALinear does not compute"
+                f"{path}: {name[:60]} is {shown(value)}, which LoRALinear does not compute"
             )
-    for name in ("r", "lora_alpha", "target_modules"):
-        if name not in stored:
-            raise ValueError(f"{path} does not say {name}")
-    r, alpha, dropout = stored["r"], stored["lora_alpha"], stored.get("lora_dropout", 0.0)
-    targets, rank_stabilized = stored["target_modules"], stored.get("use_rslora", False)
+    check(stored, CONFIG, path)
+    blocks, before = stored.get("layers_to_transform"), stored.get("layers_pattern") or ()
+    patterns = (stored.get(f"{kind}_pattern") or {} for kind in ("rank", "alpha"))
     try:
-        check_settings(r, alpha, dropout)
-        if isinstance(targets, str):
-            re.compile(targets)
-        elif not isinstance(targets, list) or not all(isinstance(t, str) for t in targets):
-            raise ValueError(f"target_modules must be a list of names, got {json.dumps(targets)}")
-        if not isinstance(rank_stabilized, bool):
-            raise ValueError(f"use_rslora must be true or false, got {rank_stabilized!r}")
-    except (ValueError, re.error) as error:
+        targets = Targets(
+            _tuple(stored["target_modules"]),
+            _tuple(stored.get("exclude_modules") or ()),
+            _tuple([blocks] if isinstance(blocks, int) else blocks),
+            _tuple([before] if isinstance(before, str) else before),
+        )
+        sizes = Sizes(stored["r"], stored["lora_alpha"], *patterns)
+    except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
-    targets = targets if isinstance(targets, str) else tuple(targets)
-    return AdapterSettings(targets, r, alpha, dropout, rank_stabilized)
+    rank_stabilized = stored.get("use_rslora", False)
+    return AdapterSettings(targets, sizes, stored.get("lora_dropout", 0.0), rank_stabilized)
+
+
+def _tuple(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value

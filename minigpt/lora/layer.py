@@ -25,6 +25,7 @@ from minigpt.fast.low_rank import add_low_rank, autocast_once  # add_low_rank_pl
 from minigpt.layers import check_name
 
 INITS = ("kaiming", "gaussian", "zeros")
+LARGEST_ALPHA = 1e6  # far beyond any in use; fp32 can multiply by it
 
 
 def add_low_rank_plainly(y: Tensor, x: Tensor, A: Tensor, B: Tensor, scaling: float) -> Tensor:
@@ -218,8 +219,10 @@ def check_settings(r: int, alpha: float, dropout: float, init: str = "kaiming") 
     """
     if not isinstance(r, int) or isinstance(r, bool) or r < 1:
         raise ValueError(f"r must be a whole number of at least 1, got {r!r}")
-    if not _is_number(alpha) or not 0 < alpha < math.inf:
-        raise ValueError(f"alpha must be greater than 0, got {alpha!r}")
+    if not _is_number(alpha) or not 0 < alpha <= LARGEST_ALPHA:
+        raise ValueError(
+            f"alpha must be above 0 and at most {LARGEST_ALPHA:,.0f}, got {alpha!r:.40}"
+        )
     if not _is_number(dropout) or not 0 <= dropout < 1:
         raise ValueError(f"dropout must be at least 0 and less than 1, got {dropout!r}")
     if init not in INITS:

@@ -17,7 +17,7 @@ Source: Hu et al. 2021, "LoRA: Low-Rank Adaptation of Large Language Models" (ar
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar, cast
 
@@ -27,6 +27,7 @@ from torch import nn
 from minigpt.layers import check_name, check_not_merged, choose, linear_layers, within_block
 from minigpt.lora.files import AdapterSettings, Pair, read_adapter, write_adapter
 from minigpt.lora.layer import Adapter, LoRALinear, check_rank, check_settings
+from minigpt.lora.targets import Sizes, Targets
 from minigpt.model import GPT
 
 __all__ = [
@@ -66,14 +67,27 @@ def apply_lora(
             has an adapter of this name, or one is merged.
     """
     check_settings(r, alpha, dropout, init)
+    chosen = choose((path for path, _ in linear_layers(model)), target_modules)
+    return _add(model, name, dict.fromkeys(chosen, (r, alpha)), dropout, rank_stabilized, init)
+
+
+def _add(
+    model: Model,
+    name: str,
+    sizes: Mapping[str, tuple[int, float]],
+    dropout: float,
+    rank_stabilized: bool,
+    init: str,
+) -> Model:
+    """Puts an adapter beside the layers of these names, with an r and alpha for each."""
     _check_new_name(model, name)
     check_not_merged(model)
-    layers = dict(linear_layers(model))
-    chosen = {path: layers[path] for path in choose(layers, target_modules)}
-    for path, layer in chosen.items():
-        check_rank(r, layer.in_features, layer.out_features, path)  # type: ignore[arg-type]
+    layers = {path: layer for path, layer in linear_layers(model) if path in sizes}
+    for path, layer in layers.items():
+        check_rank(sizes[path][0], layer.in_features, layer.out_features, path)  # type: ignore[arg-type]
 
-    for path, layer in chosen.items():
+    for path, layer in layers.items():
+        r, alpha = sizes[path]
         if isinstance(layer, LoRALinear):
             layer.add_adapter(name, r, alpha, dropout, rank_stabilized, init)
         else:
@@ -220,12 +234,22 @@ def save_lora(model: nn.Module, folder: str | Path, name: str | None = None) -> 
             f"there is no adapter {name!r} to save; the model has {', '.join(adapter_names(model))}"
         )
     weights: dict[str, Pair] = {path: (a.lora_A, a.lora_B) for path, a in held.items()}
-    settings = {(a.r, a.alpha, a.dropout, a.rank_stabilized) for a in held.values()}
-    if len(settings) > 1:
-        raise ValueError(f"the layers of {name!r} differ in r, alpha or dropout; a file has one")
-    targets = _shortest_targets(model, list(held))
+    shared = {(a.dropout, a.rank_stabilized) for a in held.values()}
+    if len(shared) > 1:
+        raise ValueError(f"the layers of {name!r} differ in dropout or scale; a file has one")
+    r, alpha = Counter((a.r, a.alpha) for a in held.values()).most_common(1)[0][0]
+    sizes = Sizes(
+        r,
+        alpha,
+        {path: a.r for path, a in held.items() if a.r != r},
+        {path: a.alpha for path, a in held.items() if a.alpha != alpha},
+    )
+    targets = Targets(_shortest_targets(model, list(held)))
     write_adapter(
-        Path(folder), AdapterSettings(targets, *settings.pop()), weights, isinstance(model, GPT)
+        Path(folder),
+        AdapterSettings(targets, sizes, *shared.pop()),
+        weights,
+        isinstance(model, GPT),
     )
 
 
@@ -250,15 +274,17 @@ def load_lora(model: Model, folder: str | Path, name: str = "default") -> Model:
             that LoRALinear does not compute; or the model already has an adapter of this name.
     """
     settings, weights = read_adapter(Path(folder))
-    sizes = {p: (m.out_features, m.in_features) for p, m in linear_layers(model)}
-    settings.check_weights(Path(folder), weights, sizes)  # type: ignore[arg-type]
-    apply_lora(
-        model, settings.r, settings.alpha, settings.dropout, list(weights),
-        name=name, rank_stabilized=settings.rank_stabilized, init="zeros",
-    )  # fmt: skip
+    shapes = {p: (m.out_features, m.in_features) for p, m in linear_layers(model)}
+    before = ""  # what our names have before those in the file
+    if all(stored.startswith("h.") for stored in weights):  # saved from a GPT2Model
+        before = "transformer."
+        shapes = {p.removeprefix(before): s for p, s in shapes.items() if p.startswith(before)}
+    sizes = settings.check_weights(Path(folder), weights, shapes)  # type: ignore[arg-type]
+    here = {before + stored: size for stored, size in sizes.items()}
+    _add(model, name, here, settings.dropout, settings.rank_stabilized, init="zeros")
     with torch.no_grad():
-        for path, layer in lora_layers(model).items():
-            if path in weights:
-                layer.lora_A.copy_(weights[path][0])
-                layer.lora_B.copy_(weights[path][1])
+        layers = lora_layers(model)
+        for stored, (A, B) in weights.items():
+            layers[before + stored].lora_A.copy_(A)
+            layers[before + stored].lora_B.copy_(B)
     return model

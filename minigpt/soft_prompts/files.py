@@ -12,7 +12,6 @@ Source: the files that peft's PromptEmbedding and PrefixEncoder write.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +20,22 @@ from torch import Tensor
 from minigpt.config import GPTConfig
 from minigpt.files.adapter_folder import (
     CONFIG_FILE,
-    WEIGHTS_FILE,
     read_config,
     read_numbers,
+    weights_file,
     write_folder,
 )
+from minigpt.files.json_objects import shown
+from minigpt.files.schema import Object, OneOf, Whole, check
 
 PROMPT_TUNING, PREFIX_TUNING = "PROMPT_TUNING", "PREFIX_TUNING"
 STORED_NAME = "prompt_embeddings"
 
+KINDS = Object({"peft_type": OneOf(PROMPT_TUNING, PREFIX_TUNING)})
+SIZES = ("token_dim", "num_transformer_submodules", "num_attention_heads", "num_layers")
+CONFIG = Object(
+    {**KINDS.required, **dict.fromkeys(("num_virtual_tokens", *SIZES), Whole(1, 10**9))}
+)
 # These entries change nothing in what is computed: they tell how training started, and the like.
 HARMLESS = {"auto_mapping", "base_model_name_or_path", "encoder_hidden_size", "inference_mode",
             "init_weights", "peft_version", "prefix_projection", "prompt_tuning_init",
@@ -64,12 +70,7 @@ def write_vectors(folder: Path, peft_type: str, vectors: Tensor, config: GPTConf
 
 def model_sizes(config: GPTConfig) -> dict[str, int]:
     """Returns what adapter_config.json says about the model, under peft's names."""
-    return {
-        "token_dim": config.n_embd,
-        "num_transformer_submodules": 1,
-        "num_attention_heads": config.n_head,
-        "num_layers": config.n_layer,
-    }
+    return dict(zip(SIZES, (config.n_embd, 1, config.n_head, config.n_layer), strict=True))
 
 
 def read_vectors(folder: Path, config: GPTConfig) -> tuple[str, Tensor]:
@@ -85,7 +86,7 @@ def read_vectors(folder: Path, config: GPTConfig) -> tuple[str, Tensor]:
     """
     stored = read_config(folder)
     check_config(folder / CONFIG_FILE, stored, config)
-    tensors, file = read_numbers(folder), folder / WEIGHTS_FILE
+    tensors, file = read_numbers(folder), weights_file(folder)
     for name in sorted(tensors.keys() ^ {STORED_NAME}):
         if name in tensors:
             raise ValueError(f"{file} holds {name}, which is no part of a soft prompt")
@@ -95,7 +96,7 @@ def read_vectors(folder: Path, config: GPTConfig) -> tuple[str, Tensor]:
     shape = [stored["num_virtual_tokens"], vectors_a_token * config.n_embd]
     if list(vectors.shape) != shape:
         raise ValueError(
-            f"{folder} is damaged: {STORED_NAME} in {WEIGHTS_FILE} has shape "
+            f"{folder} is damaged: {STORED_NAME} in {file.name} has shape "
             f"{list(vectors.shape)}, but {CONFIG_FILE} asks for {shape}"
         )
     return stored["peft_type"], vectors
@@ -107,21 +108,16 @@ def check_config(path: Path, stored: dict[str, Any], config: GPTConfig) -> None:
     Raises:
         ValueError: it does not; the error names the first entry that differs.
     """
-    kind, kinds = stored.get("peft_type"), (PROMPT_TUNING, PREFIX_TUNING)
-    if kind not in kinds:
-        raise ValueError(f"{path}: peft_type is {kind!r}, not {' or '.join(map(repr, kinds))}")
-    sizes = model_sizes(config)
-    known = HARMLESS | sizes.keys() | {"peft_type", "num_virtual_tokens"}
+    check(stored, KINDS, path)
+    known = HARMLESS | CONFIG.required.keys()
     for name, value in stored.items():
         if value and name not in known:  # something that was switched on
             raise ValueError(
-                f"{path}: {name} is {json.dumps(value)}, which is no part of a soft prompt here"
+                f"{path}: {name[:60]} is {shown(value)}, which is no part of a soft prompt here"
             )
-    for name in ("num_virtual_tokens", *sizes):
-        if name not in stored:
-            raise ValueError(f"{path} does not say {name}")
-    for name, size in sizes.items():
+    check(stored, CONFIG, path)
+    for name, size in model_sizes(config).items():
         if stored[name] != size:
             raise ValueError(
-                f"{path} was made for another model: {name} is {stored[name]!r}, here it is {size}"
+                f"{path} was made for another model: {name} is {stored[name]}, here it is {size}"
             )

@@ -30,10 +30,18 @@ from torch import Tensor, nn
 
 from minigpt.files.atomic import write_atomically, write_text
 from minigpt.files.json_objects import read_json_object
+from minigpt.files.schema import Anything, MapOf, Object, OneOf, Switch, check
 from minigpt.training.distributed import gather_full, is_first_process, shard_like
 
 COMMIT_RECORD = "checkpoint.json"
 TENSOR_FILES = ("tensors-0.safetensors", "tensors-1.safetensors")
+RECORD = Object(
+    {
+        "tensors": OneOf(*TENSOR_FILES),
+        "trainable_only": Switch(),
+        "progress": MapOf(Anything()),  # run_folder.py knows what is in it
+    }
+)
 
 
 def save_checkpoint(
@@ -143,11 +151,11 @@ def read_commit_record(folder: str | Path) -> dict[str, Any]:
         ValueError: the file is damaged.
     """
     path = Path(folder) / COMMIT_RECORD
-    if not path.is_file():
-        raise FileNotFoundError(f"there is no checkpoint in {folder}: no {path.name}")
-    record = read_json_object(path)
-    if record.get("tensors") not in TENSOR_FILES:
-        raise ValueError(f"{path} is not a checkpoint of minigpt: it names no tensor file")
+    try:
+        record = read_json_object(path)
+    except FileNotFoundError:
+        raise FileNotFoundError(f"there is no checkpoint in {folder}: no {path.name}") from None
+    check(record, RECORD, path)
     return record
 
 
@@ -155,10 +163,10 @@ def _read_tensors(folder: Path) -> tuple[Path, dict[str, Any], dict[str, Tensor]
     """Returns the checkpoint's tensor file, the record that names it, and the tensors in it."""
     record = read_commit_record(folder)
     path = folder / record["tensors"]
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is missing: {folder / COMMIT_RECORD} names it")
     try:
         return path, record, load_file(path)
-    except FileNotFoundError:
-        raise FileNotFoundError(f"{path} is missing: {folder / COMMIT_RECORD} names it") from None
     except (SafetensorError, OSError) as error:
         raise ValueError(
             f"{path} is cut short or damaged ({error}); restore it from a copy, or start again in "

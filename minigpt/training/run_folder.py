@@ -26,7 +26,10 @@ from torch import Tensor, nn
 
 from minigpt.dataset import Data
 from minigpt.files.atomic import reason_of, write_text
+from minigpt.files.json_objects import parse_json_object
+from minigpt.files.regular_file import open_regular
 from minigpt.training.checkpoint import (
+    COMMIT_RECORD,
     has_checkpoint,
     load_best,
     load_checkpoint,
@@ -34,6 +37,7 @@ from minigpt.training.checkpoint import (
     save_checkpoint,
 )
 from minigpt.training.distributed import is_first_process
+from minigpt.training.progress import check_progress
 from minigpt.training.settings import TrainConfig, decisive_settings
 
 
@@ -66,6 +70,7 @@ class RunFolder:
                 "--resume on the command line), or choose another folder"
             )
         self.found = read_commit_record(self.path)["progress"]
+        check_progress(self.path / COMMIT_RECORD, self.found)
         check_identity(self.path, self.found["identity"], self.identity)
 
     def load(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
@@ -151,9 +156,11 @@ def cut_log(path: Path, step: int, validated: int) -> None:
     if not path.exists():
         return
     kept = []
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+    with open_regular(path) as file:
+        lines = file.read().decode(errors="replace").splitlines()
+    for line in lines:
         try:
-            record = json.loads(line)
+            record = parse_json_object(line, path)
             earlier = record["step"] < (validated + 1 if "validation_loss" in record else step)
         except (ValueError, KeyError, TypeError):  # the line that was being written
             continue
@@ -197,6 +204,7 @@ def check_identity(
             before, value = saved.get(part, {}).get(name), ours[part].get(name)
             if before != value:
                 raise ValueError(
-                    f"the run in {folder} has {kind} {name}={before!r}, this one {name}={value!r}; "
+                    f"the run in {folder} has {kind} {name}={before!r:.300}, this one "
+                    f"{name}={value!r:.300}; "
                     "resume with the same settings, or choose another folder"
                 )

@@ -184,21 +184,21 @@ def test_a_name_that_is_taken_is_refused(tmp_path: Path) -> None:
 
 def test_lora_is_told_apart_from_bottlenecks_both_ways(tmp_path: Path) -> None:
     save_lora(with_lora(), tmp_path / "lora")
-    refused(ours(), tmp_path / "lora", 'peft_type is "LORA", but for bottlenecks it is "BO')
+    refused(ours(), tmp_path / "lora", 'peft_type must be "BOTTLENECK", got "LORA"')
     save_bottlenecks(adapted(), tmp_path / "bottlenecks")
-    with pytest.raises(ValueError, match="peft_type is 'BOTTLENECK', not 'LORA'"):
+    with pytest.raises(ValueError, match='peft_type must be "LORA", got "BOTTLENECK"'):
         load_lora(ours(), tmp_path / "bottlenecks")
 
 
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"peft_type": None}, "peft_type is null, but for bottlenecks it is"),
-        ({"activation": "relu"}, 'activation is "relu", but .* it is "gelu_new"'),
-        ({"behind": "c_fc"}, 'behind is "c_fc", but .* it is "c_proj"'),
-        ({"dropout": 0.1}, "dropout is 0.1, but for bottlenecks it is null"),
-        ({"r": 0}, r"adapter_config\.json: r, the width of the bottleneck, must be at least 1"),
-        ({"r": None}, r"adapter_config\.json: r, the width of the bottleneck, .* got None"),
+        ({"peft_type": None}, 'peft_type must be "BOTTLENECK", got null'),
+        ({"activation": "relu"}, 'activation must be "gelu_new", got "relu"'),
+        ({"behind": "c_fc"}, 'behind must be "c_proj", got "c_fc"'),
+        ({"dropout": 0.1}, "dropout is no field here; there are peft_type, activation, behind, r"),
+        ({"r": 0}, r"adapter_config\.json: r must be a whole number from 1 to 1,000,000, got 0"),
+        ({"r": None}, r"adapter_config\.json: r must be .* got null"),
         ({"r": 3}, r"is \[4, 32\], but r=3 and the width of this model, 32, ask for \[3, 32\]"),
     ],
 )

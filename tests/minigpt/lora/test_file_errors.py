@@ -37,7 +37,7 @@ OTHER_MODEL = {
     "another width": (ours, {"n_embd": 16}, r"for transformer\.h\.0\.attn\.c_attn it has A "
                       r"\[4, 32\] and B \[96, 4\], but r=4 .* A \[4, 16\] and B \[48, 4\]"),
     "fewer layers": (ours, {"n_layer": 1}, r"has no layer transformer\.h\.1\.attn\.c_attn"),
-    "more layers": (ours, {"n_layer": 3}, r"adapter_config\.json has the layer "
+    "more layers": (ours, {"n_layer": 3}, r"target_modules has the layer "
                     r"transformer\.h\.2\.attn\.c_attn, adapter_model\.safetensors has not"),
 }  # fmt: skip
 
@@ -71,25 +71,40 @@ def test_a_name_that_is_taken_is_refused_on_loading(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"peft_type": "IA3"}, "peft_type is 'IA3', not 'LORA'"),
+        ({"peft_type": "IA3"}, 'peft_type must be "LORA", got "IA3"'),
         ({"bias": "all"}, 'bias is "all", which LoRALinear does not compute'),
         ({"use_dora": True}, "use_dora is true, which"),
         ({"lora_bias": True}, "lora_bias is true, which"),
-        ({"rank_pattern": {"c_fc": 2}}, r'rank_pattern is \{"c_fc": 2\}, which'),
-        ({"alpha_pattern": {"c_fc": 2}}, r"alpha_pattern is \{"),
+        ({"rank_pattern": {"c_fc": 2}}, r"c_fc it has A \[4, 32\] and B \[128, 4\], but r=2 and"),
+        ({"rank_pattern": {"c_fc": "2"}}, "rank_pattern.c_fc must be a whole number from 1"),
+        ({"alpha_pattern": {"c_fc": 0}}, "alpha_pattern.c_fc must be a finite number at most"),
+        ({"alpha_pattern": {"(c_fc": 1}}, r"alpha_pattern must be a regular expression, got '\(c_"),
         ({"modules_to_save": ["ln_f"]}, r'modules_to_save is \["ln_f"\], which'),
-        ({"init_lora_weights": "pissa"}, 'init_lora_weights is "pissa", which'),
-        ({"layers_to_transform": [0]}, r"layers_to_transform is \[0\], which"),
+        ({"init_lora_weights": "pissa"}, 'init_lora_weights is "pissa", so the adapter belongs'),
+        ({"init_lora_weights": "OLoRA"}, 'init_lora_weights is "OLoRA", so the adapter belongs'),
+        ({"layers_to_transform": [0]}, r"has the layer transformer\.h\.1\..*, target_modules has"),
+        ({"layers_to_transform": ["0"]}, r"layers_to_transform\[0\] must be a whole number"),
+        ({"layers_pattern": "h"}, "layers_pattern needs layers_to_transform"),
+        ({"exclude_modules": "+"}, r"exclude_modules must be a regular expression, got '\+'"),
         ({"something_new": 1}, "something_new is 1, which"),
-        ({"r": 0}, r"adapter_config\.json: r must be a whole number of at least 1, got 0"),
+        ({"r": 0}, r"adapter_config\.json: r must be a whole number from 1 to 1,000,000, got 0"),
         ({"r": 3}, r"it has A \[4, 32\] and B \[96, 4\], but r=3 and this model's layer ask"),
-        ({"lora_alpha": 0}, r"adapter_config\.json: alpha must be greater than 0"),
-        ({"lora_alpha": "6"}, "alpha must be greater than 0, got '6'"),
-        ({"lora_dropout": 1.5}, "dropout must be at least 0 and less than 1"),
-        ({"use_rslora": "no"}, "use_rslora must be true or false, got 'no'"),
-        ({"target_modules": ["c_attn"]}, r"safetensors has the layer .*c_proj, adapter_config"),
-        ({"target_modules": None}, "target_modules must be a list of names, got null"),
-        ({"target_modules": "(c_attn"}, r"adapter_config\.json: missing \)"),
+        (
+            {"lora_alpha": 0},
+            r"json: lora_alpha must be a finite number at most 1e\+06 and above",
+        ),
+        ({"lora_alpha": "6"}, 'lora_alpha must be .* above 0, got "6"'),
+        ({"lora_dropout": 1.5}, "lora_dropout must be a finite number at least 0 and below 1"),
+        ({"use_rslora": "no"}, 'use_rslora must be true or false, got "no"'),
+        ({"target_modules": ["c_attn"]}, r"safetensors has the layer .*c_proj, target_modules"),
+        (
+            {"target_modules": None},
+            "target_modules must be text .* or a list, .* got null",
+        ),
+        (
+            {"target_modules": "(c_attn"},
+            r"json: target_modules must be .* '\(c_attn' \(missing \)",
+        ),
     ],
 )
 def test_a_configuration_that_is_not_plain_lora_is_refused_by_name(
@@ -104,7 +119,6 @@ def test_switches_of_peft_that_it_saves_are_refused_as_it_writes_them(tmp_path: 
     """Not what we think peft writes, but what it does write."""
     for settings, name in (
         ({"use_dora": True}, "use_dora"),
-        ({"rank_pattern": {"attn.c_attn": 2}}, "rank_pattern"),
         ({"bias": "lora_only"}, "bias"),
         ({"modules_to_save": ["ln_f"]}, "modules_to_save"),
     ):
@@ -125,7 +139,7 @@ A_NAME = "base_model.model.transformer.h.1.attn.c_attn.lora_A.weight"
         (lambda t: t.update(extra=torch.ones(2)), "holds extra, which is no matrix A or B"),
         (
             lambda t: [t.pop(A_NAME.replace("_A", x)) for x in ("_A", "_B")],
-            r"adapter_config\.json has the layer transformer\.h\.1\.attn\.c_attn, adapter_model",
+            r"target_modules has the layer transformer\.h\.1\.attn\.c_attn, adapter_model",
         ),
     ],
 )
@@ -152,7 +166,7 @@ def test_a_folder_without_an_adapter_says_so(tmp_path: Path) -> None:
     (tmp_path / CONFIG).write_text("[]")
     _refused(ours(), tmp_path, r"adapter_config\.json should be one JSON object")
     (tmp_path / CONFIG).write_text('{"peft_type": "LORA", "lora_alpha": 1}')
-    _refused(ours(), tmp_path, r"adapter_config\.json does not say r")
+    _refused(ours(), tmp_path, r"adapter_config\.json: r is missing")
     (tmp_path / CONFIG).unlink()
     _refused(ours(), tmp_path, r"holds no adapter: it has no adapter_config", FileNotFoundError)
 
@@ -166,7 +180,7 @@ def test_what_cannot_be_saved_is_said_before_anything_is_written(tmp_path: Path)
         save_lora(model, tmp_path / "x")
     with pytest.raises(ValueError, match="the model has no adapters"):
         save_lora(ours(), tmp_path / "x")
-    next(iter(lora_layers(model).values())).adapters["french"].alpha = 1
-    with pytest.raises(ValueError, match="'french' differ in r, alpha or dropout"):
+    next(iter(lora_layers(model).values())).adapters["french"].dropout = 0.5
+    with pytest.raises(ValueError, match="'french' differ in dropout or scale"):
         save_lora(model, tmp_path / "x", name="french")
     assert not (tmp_path / "x").exists()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -13,12 +15,19 @@ from safetensors.torch import load_file, save_file
 from transformers import GPT2LMHeadModel, GPT2Model
 
 from minigpt.files import adapter_folder as adapter_files
+from minigpt.lora import targets
 from minigpt.lora.model import apply_lora, load_lora, lora_layers, save_lora, set_lora
 from minigpt.pretrained.folders import load_gpt2, save_gpt2
 from tests.minigpt.tiny.gpt2 import IDX, ours
 from tests.minigpt.tiny.lora import ALL, adapted, fill, logits
 from tests.minigpt.tiny.peft import CONFIG, WEIGHTS, peer, peers_adapter
 from tests.minigpt.tiny.run import kill_before_operation
+
+
+def edit_config(folder: Path, **changes: object) -> None:
+    config = json.loads((folder / CONFIG).read_text())
+    (folder / CONFIG).write_text(json.dumps({**config, **changes}))
+
 
 # From peft, and to peft
 
@@ -32,7 +41,17 @@ CASES = [
     {"target_modules": r".*\.1\.mlp\.c_.*", "task_type": "CAUSAL_LM"},
     {"target_modules": ["transformer.h.1.attn.c_attn"], "lora_alpha": 2.5},
     {"target_modules": ["c_attn", "lm_head"]},
-]
+    {"target_modules": ["c_attn", "c_fc"], "rank_pattern": {"h.1.attn.c_attn": 7, "c_fc": 2}},
+    {"target_modules": ["c_attn", "c_proj"], "alpha_pattern": {r"mlp\.c_proj": 30, "tra.*h.1.*": 1},
+     "rank_pattern": {"attn.c_proj": 3}, "use_rslora": True},
+    {"target_modules": ["c_attn", "c_proj"], "layers_to_transform": [1]},
+    {"target_modules": ["c_attn", "transformer.h.0.mlp.c_fc"], "layers_to_transform": 1,
+     "layers_pattern": ["g", "h"]},
+    {"target_modules": ["c_proj", "c_attn"], "exclude_modules": ["h.0.attn.c_proj", "mlp.c_proj"]},
+    {"target_modules": r".*c_.*", "exclude_modules": r"transformer\.h\.0\..*"},
+    {"target_modules": ["c_attn"], "init_lora_weights": "orthogonal"},
+    {"target_modules": ["c_attn"], "init_lora_weights": "mica"},
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("settings", CASES)
@@ -91,14 +110,77 @@ def test_our_files_are_named_and_shaped_as_pefts_are(tmp_path: Path) -> None:
     assert config.items() <= peers.items()
 
 
-def test_an_adapter_of_the_model_without_its_head_fits(tmp_path: Path) -> None:
+@pytest.mark.parametrize("targets", [["c_attn"], r"h\.1\..*c_.*"])
+def test_an_adapter_of_the_model_without_its_head_fits(
+    tmp_path: Path, targets: list[str] | str
+) -> None:
     peer(GPT2Model).save_pretrained(tmp_path / "base")
-    theirs = peers_adapter(peer(GPT2Model))
+    theirs = peers_adapter(peer(GPT2Model), target_modules=targets)
     theirs.save_pretrained(tmp_path / "adapter")
     model = load_lora(load_gpt2(tmp_path / "base"), tmp_path / "adapter")
     with torch.no_grad():
         expected = theirs(IDX).last_hidden_state @ model.lm_head.weight.t()
     assert (logits(model) - expected).abs().max() < 1e-5
+
+
+@pytest.mark.parametrize("start", [False, None, "eva", "orthogonal", "a way of tomorrow"])
+def test_how_an_adapter_started_does_not_matter(tmp_path: Path, start: object) -> None:
+    save_lora(adapted(), tmp_path)
+    edit_config(tmp_path, init_lora_weights=start, eva_config={"rho": 2.0})
+    assert torch.equal(logits(load_lora(ours(), tmp_path)), logits(adapted()))
+
+
+def test_pefts_word_for_every_linear_layer_leaves_out_the_head(tmp_path: Path) -> None:
+    save_lora(adapted(), tmp_path)
+    edit_config(tmp_path, target_modules="All-Linear")
+    assert torch.equal(logits(load_lora(ours(), tmp_path)), logits(adapted()))
+
+
+def test_an_older_pickle_loads_and_runs_no_program(tmp_path: Path) -> None:
+    theirs = peers_adapter(peer())
+    theirs.save_pretrained(tmp_path, safe_serialization=False)
+    assert sorted(path.name for path in tmp_path.glob("adapter*")) == [CONFIG, "adapter_model.bin"]
+    peer().save_pretrained(tmp_path / "base")
+    model = load_lora(load_gpt2(tmp_path / "base"), tmp_path)
+    assert (logits(model) - logits(theirs)).abs().max() < 1e-5
+
+    class Bomb:
+        def __reduce__(self) -> tuple:
+            return Path.touch, (tmp_path / "it ran",)
+
+    billion = torch.zeros(1).expand(10**9)  # four bytes in the file
+    for content, reason in (
+        ({"a": Bomb()}, "asks for more than tensors, which could be a program to run"),
+        ([torch.ones(1)], "it holds a list and no tensors by name"),
+        ({"a": [1.5]}, "'a' is no name of a tensor"),
+        ({"a": billion}, "a is no plain tensor"),
+    ):
+        torch.save(content, tmp_path / "adapter_model.bin")
+        with pytest.raises(ValueError, match=rf"adapter_model\.bin is cut .*{reason}\)$"):
+            load_lora(ours(), tmp_path)
+    assert not (tmp_path / "it ran").exists()
+
+
+ENDLESS = (r"(a|a)*(b|[a-z0-9_.])*(?:[^!]|\w)*(?:x+x+)+y", r"((.|..)+)+[^a-z0-9._]", r"(.+.*)+,$")
+
+
+@pytest.mark.parametrize("field", ["target_modules", "rank_pattern", "alpha_pattern"])
+@pytest.mark.parametrize("pattern", ENDLESS)
+def test_a_pattern_that_would_match_for_ever_is_cut_off(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, field: str, pattern: str
+) -> None:
+    """It either ends in time without a match, or is refused by name."""
+    monkeypatch.setattr(targets, "SECONDS", 0.05)
+    save_lora(adapted(), tmp_path)
+    edit_config(tmp_path, **{field: pattern if field == "target_modules" else {pattern: 5}})
+    started = time.monotonic()
+    if field == "target_modules":
+        with pytest.raises(ValueError, match=r"more than 0\.05 seconds|target_modules has not"):
+            load_lora(ours(), tmp_path)
+    else:
+        with contextlib.suppress(ValueError):
+            load_lora(ours(), tmp_path)
+    assert time.monotonic() - started < 5
 
 
 # Out and in
@@ -140,6 +222,21 @@ def test_an_adapter_that_was_loaded_can_be_saved_and_is_small(tmp_path: Path) ->
     assert all(torch.equal(tensor, again[name]) for name, tensor in saved.items())
     numbers = sum(p.numel() for p in adapted().parameters() if p.requires_grad)
     assert (tmp_path / "one" / WEIGHTS).stat().st_size < 4 * numbers + 4000
+
+
+def test_layers_of_different_r_and_alpha_are_saved_with_patterns_that_peft_reads(
+    tmp_path: Path,
+) -> None:
+    settings = {"rank_pattern": {"h.1.attn.c_attn": 7}, "alpha_pattern": {"c_fc": 30}}
+    theirs = peers_adapter(peer(), target_modules=["c_attn", "c_fc"], **settings)
+    theirs.save_pretrained(tmp_path / "theirs")
+    peer().save_pretrained(tmp_path / "base")
+    model = load_lora(load_gpt2(tmp_path / "base"), tmp_path / "theirs")
+    save_lora(model, tmp_path / "ours")
+    again = PeftModel.from_pretrained(peer(), tmp_path / "ours").eval()
+    assert (logits(again) - logits(theirs)).abs().max() < 1e-5
+    assert torch.equal(logits(load_lora(load_gpt2(tmp_path / "base"), tmp_path / "ours")),
+                       logits(model))  # fmt: skip
 
 
 def test_matrices_stored_in_half_precision_become_fp32(tmp_path: Path) -> None:

@@ -74,15 +74,15 @@ def test_a_name_that_is_taken_and_a_merged_adapter_are_refused_on_loading(tmp_pa
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"peft_type": "LORA"}, "peft_type is 'LORA', not 'PROMPT_TUNING' or 'PREFIX_TUNING'"),
-        ({"peft_type": "P_TUNING"}, "peft_type is 'P_TUNING', not 'PROMPT_TUNING'"),
+        ({"peft_type": "LORA"}, 'peft_type must be "PROMPT_TUNING" or "PREFIX_TUNING", got "LORA"'),
+        ({"peft_type": "P_TUNING"}, 'peft_type must be .*, got "P_TUNING"'),
         ({"peft_type": "PROMPT_TUNING"}, r"has shape \[5, 128\], but .*json asks for \[5, 32\]"),
         ({"modules_to_save": ["ln_f"]}, r'modules_to_save is \["ln_f"\], which is no part of a'),
         ({"something_new": 1}, "something_new is 1, which is no part of a soft prompt here"),
         ({"num_virtual_tokens": 4}, r"has shape \[5, 128\], but .* asks for \[4, 128\]"),
-        ({"num_virtual_tokens": None}, r"has shape \[5, 128\], but .* asks for \[None, 128\]"),
+        ({"num_virtual_tokens": None}, "num_virtual_tokens must be a whole number .* got null"),
         ({"num_transformer_submodules": 2}, "num_transformer_submodules is 2, here it is 1"),
-        ({"num_layers": None}, "num_layers is None, here it is 2"),
+        ({"num_layers": None}, "num_layers must be a whole number .* got null"),
     ],
 )
 def test_a_configuration_that_says_otherwise_is_refused_by_name(
@@ -125,7 +125,7 @@ def test_files_cut_anywhere_are_refused(tmp_path: Path, file: str) -> None:
 def test_a_folder_without_a_soft_prompt_says_so(tmp_path: Path) -> None:
     _refused(ours(), tmp_path, r"holds no adapter: it has no adapter_model", FileNotFoundError)
     peers_adapter(peer(), fan_in_fan_out=True).save_pretrained(tmp_path)
-    _refused(ours(), tmp_path, "peft_type is 'LORA', not 'PROMPT_TUNING' or 'PREFIX_TUNING'")
+    _refused(ours(), tmp_path, 'peft_type must be "PROMPT_TUNING" or "PREFIX_TUNING", got "LORA"')
     (tmp_path / CONFIG).write_text('{"peft_type": "PREFIX_TUNING"}')
     _refused(ours(), tmp_path, r"adapter_config\.json does not say num_virtual_tokens")
     (tmp_path / CONFIG).unlink()

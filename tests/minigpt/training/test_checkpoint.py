@@ -127,7 +127,11 @@ def test_a_file_cut_short_is_named_and_the_model_unchanged(tmp_path: Path, kept:
     [
         ('{"tensors": "tens', r"checkpoint\.json is cut short or damaged"),
         ("[]", r"checkpoint\.json should be one JSON object"),
-        ('{"tensors": "../../elsewhere.safetensors"}', r"is not a checkpoint of minigpt"),
+        (
+            '{"tensors": "../../elsewhere.safetensors"}',
+            r"checkpoint\.json: tensors must be \"tenso",
+        ),
+        ('{"tensors": "tensors-0.safetensors", "progress": {}}', "trainable_only is missing"),
     ],
 )
 def test_a_damaged_commit_record_is_one_sentence(tmp_path: Path, text: str, message: str) -> None:
