@@ -26,6 +26,7 @@ from minigpt.bottlenecks.model import (
     set_bottlenecks,
 )
 from minigpt.files.json_objects import read_json_object
+from minigpt.files.schema import Anything, MapOf, Object, OneOf, Switch, Text, check
 from minigpt.finetuning.settings import NF4_BLOCK_SIZE, FinetuneSettings
 from minigpt.lora.model import apply_lora, load_lora, save_lora, set_lora
 from minigpt.model import GPT
@@ -40,8 +41,11 @@ from minigpt.soft_prompts.model import (
 )
 
 RESULTS = "results.json"
-# Loading what a method saved takes these settings, beside the method's own files.
-NEEDED_TO_LOAD = {"qlora": ("nf4_block_size", "double_quant")}
+# Loading what qlora saved takes these settings, beside the adapter's own files.
+BLOCK_SIZE = OneOf(*(2**i for i in range(5, 13)))
+QLORA_CONTENTS = Object(
+    {"settings": Object({"nf4_block_size": BLOCK_SIZE, "double_quant": Switch()})}
+)
 
 
 @dataclass(frozen=True)
@@ -51,13 +55,14 @@ class Method:
     Attributes:
         prepare: adds what this method trains, and leaves only that trainable.
         save: writes what was trained into a folder.
-        load: puts what a folder holds into the pretrained model, by the settings in results.json.
+        load: puts what a folder holds into the pretrained model, by the settings in results.json;
+            None if the folder holds a whole model.
         switch: switches what was added on ("default") or off (None).
     """
 
     prepare: Callable[[GPT, tiktoken.Encoding, FinetuneSettings], object]
     save: Callable[[GPT, tiktoken.Encoding, Path], None]
-    load: Callable[[GPT, Path, Mapping[str, Any]], object]
+    load: Callable[[GPT, Path, Mapping[str, Any]], object] | None
     switch: Callable[[GPT, str | None], object]
 
 
@@ -91,10 +96,6 @@ def _train_everything(model: GPT, encoding: tiktoken.Encoding, settings: Finetun
             "use method qlora, or start from the model as it was"
         )
     model.requires_grad_(True)
-
-
-def _load_full(model: GPT, folder: Path, settings: Mapping[str, Any]) -> None:
-    model.load_state_dict(load_pretrained(folder)[0].state_dict())
 
 
 def _add_lora(model: GPT, encoding: tiktoken.Encoding, settings: FinetuneSettings) -> None:
@@ -131,7 +132,7 @@ METHODS: dict[str, Method] = {
     "full": Method(
         prepare=_train_everything,
         save=save_pretrained,
-        load=_load_full,
+        load=None,
         switch=lambda model, name: None,
     ),
     "lora": Method(
@@ -166,6 +167,14 @@ METHODS: dict[str, Method] = {
     ),
 }
 
+CONTENTS = Object(
+    {
+        "model": Text(empty=False, named=True),
+        "method": OneOf(*METHODS),
+        "settings": MapOf(Anything()),
+    }
+)
+
 
 def load_model(name_or_folder: str | Path) -> tuple[GPT, tiktoken.Encoding]:
     """Loads what load_pretrained loads, or what finetune() saved in a folder by any method.
@@ -177,23 +186,27 @@ def load_model(name_or_folder: str | Path) -> tuple[GPT, tiktoken.Encoding]:
     if not (folder / RESULTS).is_file():
         return load_pretrained(name_or_folder)
     results = read_results(folder)
+    load = METHODS[results["method"]].load
+    if load is None:
+        return load_pretrained(folder)
     try:
         model, encoding = load_pretrained(results["model"])
     except FileNotFoundError as error:
         raise FileNotFoundError(f"{folder} was made from a model that is gone: {error}") from None
-    METHODS[results["method"]].load(model, folder, results["settings"])
+    load(model, folder, results["settings"])
     return model.eval(), encoding
 
 
 def read_results(folder: Path) -> dict[str, Any]:
-    """Returns the contents of a run's results.json; raises ValueError if it is not one."""
+    """Returns the contents of a run's results.json, as far as loading needs them checked.
+
+    Raises:
+        ValueError: it is damaged, or was not written by `minigpt finetune`; the error names the
+            first field that is wrong.
+    """
     path = folder / RESULTS
-    try:
-        results = read_json_object(path)
-        needed = NEEDED_TO_LOAD.get(results["method"], ())
-        known = all(name in results["settings"] for name in needed)
-        if results["method"] in METHODS and isinstance(results["model"], str) and known:
-            return results
-    except (ValueError, KeyError, TypeError):
-        pass
-    raise ValueError(f"{path} is damaged, or was not written by `minigpt finetune`")
+    results = read_json_object(path)
+    check(results, CONTENTS, path)
+    if results["method"] == "qlora":
+        check({"settings": results["settings"]}, QLORA_CONTENTS, path)
+    return results

@@ -127,7 +127,7 @@ def test_a_folder_without_a_soft_prompt_says_so(tmp_path: Path) -> None:
     peers_adapter(peer(), fan_in_fan_out=True).save_pretrained(tmp_path)
     _refused(ours(), tmp_path, 'peft_type must be "PROMPT_TUNING" or "PREFIX_TUNING", got "LORA"')
     (tmp_path / CONFIG).write_text('{"peft_type": "PREFIX_TUNING"}')
-    _refused(ours(), tmp_path, r"adapter_config\.json does not say num_virtual_tokens")
+    _refused(ours(), tmp_path, r"adapter_config\.json: num_virtual_tokens is missing")
     (tmp_path / CONFIG).unlink()
     _refused(ours(), tmp_path, r"holds no adapter: it has no adapter_config", FileNotFoundError)
 
