@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from minigpt import GPT
 from minigpt.config import IGNORE
 from minigpt.dataset import overlapping_windows, pack
-from minigpt.layers import in_mode
+from minigpt.layers import evaluated
 from minigpt.text.documents import split_documents
 from minigpt.text.python_library import python_library
 
@@ -75,12 +75,12 @@ class HeldOut:
         context = model.config.block_size
         device = next(model.parameters()).device
         losses = []
-        with in_mode(model, training=False):
-            for window in overlapping_windows(self.ids, context, 3 * context // 4, batch_size=2):
-                idx, targets, _ = window.to(device)  # [B, T] each
-                counted = targets != IGNORE  # [B, T]
-                logits = model(idx)[0][counted]  # [n, V]
-                losses.append(F.cross_entropy(logits, targets[counted], reduction="none"))
+        model = evaluated(model)
+        for window in overlapping_windows(self.ids, context, 3 * context // 4, batch_size=2):
+            idx, targets, _ = window.to(device)  # [B, T] each
+            counted = targets != IGNORE  # [B, T]
+            logits = model(idx)[0][counted]  # [n, V]
+            losses.append(F.cross_entropy(logits, targets[counted], reduction="none"))
         nats = torch.cat(losses).double().cpu().numpy()  # [targets]
         return np.bincount(self.document, nats / math.log(2))
 

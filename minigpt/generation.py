@@ -26,7 +26,7 @@ from torch.nn import functional as F
 
 from minigpt.cache import KVCache, Prefix
 from minigpt.config import check_ids
-from minigpt.layers import in_mode
+from minigpt.layers import evaluated
 
 
 class LanguageModel(Protocol):
@@ -175,8 +175,8 @@ def stream(
 ) -> Iterator[Tensor]:
     """Continues idx [B, T] and yields the new ids [B] of each step as soon as they are chosen.
 
-    The model is in evaluation mode (no dropout) until the last step, then as it was before.
-    Arguments are checked when the first token is asked for.
+    The model writes as in evaluation mode, without dropout, whatever mode it is in, and is not
+    changed: several threads may share it. Arguments are checked when the first token is asked for.
 
     Args:
         model: maps ids [B, T] to logits; see GPT.forward.
@@ -201,9 +201,9 @@ def stream(
     """
     check_settings(max_new_tokens, temperature, top_k, top_p)
     check_prompt(idx, model.config.vocab_size)
+    model = evaluated(model)
     if prefix is None and hasattr(model, "prefix"):
-        with in_mode(model, training=False):  # no dropout on virtual tokens either
-            prefix = model.prefix()
+        prefix = model.prefix()
     before = 0 if prefix is None else prefix.length
     capacity = min(before + idx.size(1) + max_new_tokens, model.config.block_size)
     if before >= capacity:
@@ -215,19 +215,18 @@ def stream(
         empty = KVCache(model.config.n_layer, capacity)
         cache = empty if prefix is None else prefix.copy(len(idx), capacity)
     finished = torch.zeros(len(idx), dtype=torch.bool, device=idx.device)
-    with in_mode(model, training=False):
-        for _ in range(max_new_tokens):
-            logits = next_logits(model, idx, cache, prefix, segments)  # [B, V]
-            new = sample(logits, temperature, top_k, top_p, generator)  # [B]
-            if stop_token is not None:
-                new = new.masked_fill(finished, stop_token)
-                finished |= new == stop_token
-            yield new
-            if stop_token is not None and finished.all():
-                return
-            idx = torch.cat([idx, new[:, None]], dim=1)  # [B, T + 1]
-            if segments is not None:
-                segments = torch.cat([segments, segments[:, -1:]], dim=1)
+    for _ in range(max_new_tokens):
+        logits = next_logits(model, idx, cache, prefix, segments)  # [B, V]
+        new = sample(logits, temperature, top_k, top_p, generator)  # [B]
+        if stop_token is not None:
+            new = new.masked_fill(finished, stop_token)
+            finished |= new == stop_token
+        yield new
+        if stop_token is not None and finished.all():
+            return
+        idx = torch.cat([idx, new[:, None]], dim=1)  # [B, T + 1]
+        if segments is not None:
+            segments = torch.cat([segments, segments[:, -1:]], dim=1)
 
 
 def generate(

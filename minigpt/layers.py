@@ -1,4 +1,4 @@
-"""Finds a model's linear layers by name, checks what stands beside them, holds a model in a mode.
+"""Finds a model's linear layers by name, checks what stands beside them, and turns dropout off.
 
 The rule by which a name chooses layers is peft's, so that a file means the same in both.
 """
@@ -8,9 +8,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from torch import nn
+
+Model = TypeVar("Model")
 
 ADAPTER_NAME = re.compile(r"[A-Za-z0-9_-]+")
 
@@ -78,15 +80,44 @@ def check_not_merged(model: nn.Module) -> None:
             )
 
 
-@contextmanager
-def in_mode(model: Any, training: bool) -> Iterator[None]:
-    """Puts model into training or evaluation mode for a with-block.
+def evaluated(model: Model) -> Model:
+    """Returns model as it computes in evaluation mode, without dropout; model stays as it is.
 
-    Dropout is on in the one and off in the other. Afterwards every module is in the mode it was in:
-    a frozen part that the caller put into evaluation mode is so again.
+    `model.eval()` would change it for everyone: two threads that share a model and put it back into
+    the mode in which they found it leave it in the wrong one. So the result is made of modules of
+    its own, all in evaluation mode, which hold the same parameters, buffers and hooks: what is
+    trained, loaded or recorded in the one shows in the other.
+
+    What torch.compile made has its mode built in: it is returned if it is in evaluation mode, else
+    the module that it was compiled from is used. Anything but a module is returned as it is.
+    """
+    if not isinstance(model, nn.Module):
+        return model
+    compiled_from = model._modules.get("_orig_mod")
+    if compiled_from is not None:
+        return evaluated(compiled_from) if compiled_from.training else model  # type: ignore[return-value]
+    twins: dict[nn.Module, nn.Module] = {}  # a module may stand in two places
+
+    def twin_of(module: nn.Module) -> nn.Module:
+        if module not in twins:
+            # copy.copy would ask __new__ and __getstate__, which FSDP and parametrizations change.
+            twin = twins[module] = object.__new__(type(module))
+            children = {name: child and twin_of(child) for name, child in module._modules.items()}
+            twin.__dict__.update(module.__dict__, _modules=children, training=False)
+        return twins[module]
+
+    return twin_of(model)  # type: ignore[return-value]
+
+
+@contextmanager
+def in_training(model: Any) -> Iterator[None]:
+    """Puts model into training mode, with dropout, for a with-block.
+
+    Afterwards every module is in the mode it was in: a frozen part that the caller put into
+    evaluation mode is so again.
     """
     modes = [(module, module.training) for module in model.modules()]
-    model.train(training)
+    model.train()
     try:
         yield
     finally:

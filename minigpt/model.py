@@ -15,6 +15,7 @@ Radford et al. 2019 (GPT-2: norms before the layers, section 2.3); Hendrycks and
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -85,6 +86,15 @@ class Visible(NamedTuple):
     mask: Tensor | None = None
 
 
+class Recorded(threading.local):
+    """Holds the list that `record_attention` fills in this thread, or None."""
+
+    maps: list[Tensor] | None = None
+
+    def __reduce__(self) -> tuple[type, tuple[()]]:
+        return Recorded, ()  # a copy of the layer records for itself
+
+
 ONLY_EARLIER = Visible()  # a decoder's rule: each token sees itself and those before it
 
 
@@ -96,7 +106,7 @@ class CausalSelfAttention(nn.Module):
         self.n_head, self.dropout = config.n_head, config.dropout
         self.c_attn = Linear(config.n_embd, 3 * config.n_embd, bias=config.bias)  # q, k and v
         self.c_proj = Linear(config.n_embd, config.n_embd, bias=config.bias)
-        self.recorded: list[Tensor] | None = None  # or the list that record_attention fills
+        self.recorded = Recorded()
 
     def forward(self, x: Tensor, visible: Visible = ONLY_EARLIER) -> Tensor:
         """x [B, T, C] -> [B, T, C]."""
@@ -107,11 +117,11 @@ class CausalSelfAttention(nn.Module):
         )
         if visible.past is not None:
             k, v = visible.past.append(k, v)  # [B, H, n + T, D]
-        if self.recorded is None:
+        if self.recorded.maps is None:
             y = fused_attention(q, k, v, visible.causal, visible.mask)  # [B, H, T, D]
         else:
             y, weights = masked_attention(q, k, v, visible.causal, visible.mask)
-            self.recorded.append(weights)  # [B, H, T, n + T]
+            self.recorded.maps.append(weights)  # [B, H, T, n + T]
         y = y.transpose(1, 2).reshape(B, T, C)  # the heads side by side again
         return dropout(self.c_proj(y), self.dropout, self.training)
 
@@ -347,14 +357,16 @@ def record_attention(model: nn.Module) -> Iterator[list[Tensor]]:
         with record_attention(model) as maps:
             model(idx)  # maps now holds n_layer tensors [B, H, T, n + T], first layer first
 
-    The layers compute by masked_attention meanwhile, the readable way.
+    The layers compute by masked_attention meanwhile, the readable way. Other threads that use the
+    model are neither recorded nor slowed down.
     """
     maps: list[Tensor] = []
     layers = [module for module in model.modules() if isinstance(module, CausalSelfAttention)]
+    before = [layer.recorded.maps for layer in layers]
     for layer in layers:
-        layer.recorded = maps
+        layer.recorded.maps = maps
     try:
         yield maps
     finally:
-        for layer in layers:
-            layer.recorded = None
+        for layer, held in zip(layers, before, strict=True):
+            layer.recorded.maps = held

@@ -8,6 +8,8 @@ times both.
 from __future__ import annotations
 
 import math
+import time
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -35,7 +37,7 @@ def quantize(weight: Tensor, block_size: int, nested_block_size: int | None) -> 
     x, nested = weight.detach().reshape(-1), nested_block_size
     codes = new_tensor(math.ceil(len(x) / 2), torch.uint8, x.device)
     absmax = torch.empty(math.ceil(len(x) / block_size), dtype=torch.float32, device=x.device)
-    write = avx512.quantize if avx512.usable(x.device) else quantize_with_tables
+    write = avx512.quantize if use_machine_code(x.device) else quantize_with_tables
     write(x, block_size, absmax, codes)
     check_finite(weight, absmax)
     scales = (absmax,) if nested is None else quantize_scales_fast(absmax, nested)
@@ -44,7 +46,7 @@ def quantize(weight: Tensor, block_size: int, nested_block_size: int | None) -> 
 
 def quantize_scales_fast(absmax: Tensor, block_size: int) -> tuple[Tensor, Tensor, Tensor]:
     """Returns what `quantize_scales` returns, in machine code if possible."""
-    if not avx512.usable(absmax.device):
+    if not use_machine_code(absmax.device):
         return quantize_scales(absmax, block_size)
     offset = mean(absmax)
     scale = absmax.new_empty(math.ceil(len(absmax) / block_size))
@@ -56,9 +58,40 @@ def quantize_scales_fast(absmax: Tensor, block_size: int) -> tuple[Tensor, Tenso
 def dequantize(q: NF4Tensor, dtype: torch.dtype) -> Tensor:
     """Returns what `dequantize_plainly` returns, fast on a CPU."""
     out = recycled_tensor(q.shape, dtype, q.device)
-    write = avx512.dequantize if avx512.usable(q.device) else dequantize_with_tables
+    write = avx512.dequantize if use_machine_code(q.device) else dequantize_with_tables
     write(q, out)
     return out
+
+
+def use_machine_code(device: torch.device) -> bool:
+    """Returns whether the machine code can work on `device`, and is the faster way there."""
+    return avx512.usable(device) and machine_code_gain() >= 1.0
+
+
+@cache
+def machine_code_gain() -> float:
+    """Returns how many times as fast as the tables the machine code is here; 0 if it errs.
+
+    Both quantize and dequantize 2^18 numbers, in turn, four times, which takes some milliseconds
+    once in a process; the fastest of each counts.
+    """
+    x = torch.linspace(-1, 1, SMALL, device="cpu").cos_()
+    absmax, codes = x.new_empty(SMALL // 64), torch.empty(SMALL // 2, dtype=torch.uint8)
+    ways = (
+        (quantize_with_tables, dequantize_with_tables),
+        (avx512.quantize, avx512.dequantize),
+    )
+    fastest, results = [math.inf, math.inf], [x, x]
+    for turn in range(8):
+        way, out = turn % 2, torch.empty_like(x)
+        quantize_x, dequantize_q = ways[way]
+        started = time.perf_counter()
+        quantize_x(x, 64, absmax, codes)
+        q = NF4Tensor.from_parts([codes, absmax], x.shape, x.dtype, 64, None)
+        dequantize_q(q, out)
+        fastest[way] = min(fastest[way], time.perf_counter() - started)
+        results[way] = out
+    return fastest[0] / fastest[1] if torch.equal(*results) else 0.0
 
 
 # From tables
@@ -77,6 +110,8 @@ def cell_of(y: Tensor) -> Tensor:
     return ((y + 1) * (N_CELLS / 2)).int()
 
 
+@cache  # not at import, since torch would start threads for it
+@torch.inference_mode(False)
 def make_cells() -> Tensor:
     """Returns the code of every cell, uint8 [N_CELLS + 1], plus UNSURE where y itself decides.
 
@@ -90,14 +125,12 @@ def make_cells() -> Tensor:
     return (code + UNSURE * torch.isin(cells, of_threshold)).to(torch.uint8)
 
 
+@cache
+@torch.inference_mode(False)
 def make_pairs() -> Tensor:
     """Returns the two levels of every byte, complex64 [256]: the real part is the upper half's."""
     byte = torch.arange(256, device="cpu")
     return torch.complex(LEVELS[byte >> 4], LEVELS[byte & 15])
-
-
-CELLS = make_cells()
-PAIRS = make_pairs()
 
 
 def quantize_with_tables(x: Tensor, block_size: int, absmax: Tensor, codes: Tensor) -> None:
@@ -106,7 +139,7 @@ def quantize_with_tables(x: Tensor, block_size: int, absmax: Tensor, codes: Tens
     A block with a NaN or Inf gets that for its scale, and codes that mean nothing.
     """
     device = x.device
-    cells, thresholds = CELLS.to(device), THRESHOLDS.to(device)
+    cells, thresholds = make_cells().to(device), THRESHOLDS.to(device)
 
     def work(starts: range) -> None:
         size = min(CHUNK, block_size * len(absmax))
@@ -143,7 +176,7 @@ def quantize_with_tables(x: Tensor, block_size: int, absmax: Tensor, codes: Tens
 def dequantize_with_tables(q: NF4Tensor, out: Tensor) -> None:
     """Writes the numbers of q into out, contiguous fp32, fp16 or bf16.
 
-    Each byte, two codes, is looked up in `PAIRS`. In one thread torch.index_select does that
+    Each byte, two codes, is looked up in `make_pairs`. In one thread torch.index_select does that
     fastest, and for a small tensor a few operations on all of it are quicker than loops. In several
     threads torch.gather is the look-up that torch shares among them. (Threads of our own compete
     with torch's, which keep the cores busy for some milliseconds while they wait for more work.)
@@ -153,7 +186,7 @@ def dequantize_with_tables(q: NF4Tensor, out: Tensor) -> None:
     (`ATEN_CPU_CAPABILITY=avx2 python -m kernels.bench.cpu`).
     """
     device, block_size, scales = q.device, q.block_size, block_scales(q).detach()
-    table, out = PAIRS.to(device), out.view(-1)
+    table, out = make_pairs().to(device), out.view(-1)
     if q.numel <= SMALL:
         index = in_blocks(q.codes, block_size // 2).flatten().int()
         x = torch.index_select(table, 0, index).view(torch.float32)

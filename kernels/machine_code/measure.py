@@ -32,7 +32,6 @@ import json
 import multiprocessing
 import os
 import re
-import subprocess
 import tempfile
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -42,11 +41,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kernels.machine_code.assembly import access_bytes, count_executed, parse_amd, parse_sass
+from kernels.programs import run_program
 
 if TYPE_CHECKING:  # variants.py needs triton, and `main` says what to do without it
     from kernels.machine_code.variants import LaunchConfiguration
 
 ARCHS = ("sm_75", "sm_80", "sm_90", "sm_100", "gfx942")
+SECONDS = 60  # that a program which prints about a kernel may take
 
 
 class Row(NamedTuple):
@@ -115,8 +116,7 @@ def printed_about(cubin: bytes, tool: str, *options: str) -> str:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "kernel.cubin"
         file.write_bytes(cubin)
-        command = [getattr(knobs.nvidia, tool).path, *options, file]
-        return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+        return run_program([getattr(knobs.nvidia, tool).path, *options, str(file)], SECONDS)
 
 
 @lru_cache(maxsize=16)  # of half a second, nearly all is nvdisasm's start

@@ -119,13 +119,11 @@ def machine_code(
         return {}, sentences
     environment = {key: value for key, value in os.environ.items() if key != "TRITON_INTERPRET"}
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
+    from kernels.programs import run_program  # loads torch
+
     try:
-        done = subprocess.run(
-            [sys.executable, "-m", "lessons.grading.kernel_code", arch],
-            input=json.dumps(texts), capture_output=True, text=True, timeout=LONGEST, check=True,
-            env=environment,
-        )  # fmt: skip
-        found = json.loads(done.stdout)
+        command = [sys.executable, "-m", "lessons.grading.kernel_code", arch]
+        found = json.loads(run_program(command, LONGEST, json.dumps(texts), environment))
     except (subprocess.SubprocessError, ValueError) as error:
         return {}, [*sentences, f"The kernels could not be compiled for {arch}: {error}."]
     rows = {name: [Made(*row) for row in part] for name, part in found["rows"].items()}

@@ -33,7 +33,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from minigpt.config import GPTConfig, check_ids
-from minigpt.layers import check_name, check_not_merged, in_mode
+from minigpt.layers import check_name, check_not_merged, evaluated
 from minigpt.model import GPT
 from minigpt.soft_prompts.files import PREFIX_TUNING, PROMPT_TUNING, read_vectors, write_vectors
 from minigpt.soft_prompts.layer import (
@@ -117,8 +117,8 @@ def apply_prefix_tuning(
     if init_ids is None:
         return _add(model, name, PrefixTuning(_random_vectors(model, n_tokens, width)))
     embeddings = _embeddings_of(model, init_ids, n_tokens)
-    with torch.no_grad(), in_mode(model, training=False):
-        layers = read_embeddings(model, embeddings).layers
+    with torch.no_grad():
+        layers = read_embeddings(evaluated(model), embeddings).layers
         parts = torch.stack([part[0] for layer in layers for part in layer])  # [2 L, H, n, D]
     start = parts.permute(2, 0, 1, 3).reshape(n_tokens, width).float()  # [n, 2 L C]
     return _add(model, name, PrefixTuning(start))

@@ -39,7 +39,7 @@ from tqdm import tqdm
 from minigpt.dataset import Data
 from minigpt.device import autocast_dtype, pick_device
 from minigpt.fast.malloc import keep_freed_memory
-from minigpt.layers import in_mode
+from minigpt.layers import in_training
 from minigpt.optim.adamw import make_optimizer
 from minigpt.training.distributed import Processes, gather_full, gradient_exchange, join_processes
 from minigpt.training.interrupt import StopRequest, TrainingInterrupted
@@ -162,7 +162,7 @@ def train(
 
     with (
         torch.random.fork_rng([device] if device.type == "cuda" else []),
-        in_mode(raw_model, training=True),
+        in_training(raw_model),
         StopRequest() as interrupt,
         folder.opened(result.steps, result.last_validated),
         tqdm(

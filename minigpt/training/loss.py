@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from minigpt.config import IGNORE
 from minigpt.dataset import Batch
-from minigpt.layers import in_mode
+from minigpt.layers import evaluated
 from minigpt.model import GPT
 from minigpt.training.distributed import SINGLE, Processes
 
@@ -75,12 +75,12 @@ def evaluate_loss(
         ValueError: there are no targets.
     """
     loss_sum, total_targets = 0.0, 0
-    with in_mode(model, training=False):
-        for batch in batches:
-            total_targets += batch.n_targets
-            part = processes.share(batch).to(processes.device)
-            with autocast(processes.device, dtype):
-                loss_sum += part_of_loss(model, part, total_targets=1).item()
+    model = evaluated(model)
+    for batch in batches:
+        total_targets += batch.n_targets
+        part = processes.share(batch).to(processes.device)
+        with autocast(processes.device, dtype):
+            loss_sum += part_of_loss(model, part, total_targets=1).item()
     if total_targets == 0:
         raise ValueError("there is no validation data; give some, or set eval_every=0")
     return processes.sum(loss_sum) / total_targets

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import tiktoken
 import torch
@@ -10,9 +13,12 @@ from torch import Tensor
 from minigpt import generation
 from minigpt.cache import KVCache
 from minigpt.config import GPTConfig
+from minigpt.dataset import Batch
 from minigpt.generation import draw, keep_top_k, keep_top_p, sample, stream
-from minigpt.model import GPT
+from minigpt.lora.model import apply_lora
+from minigpt.model import GPT, record_attention
 from minigpt.tokenizer import stream_text
+from minigpt.training.loss import evaluate_loss
 
 CONFIG = GPTConfig(vocab_size=50, block_size=16, n_layer=2, n_head=2, n_embd=16, dropout=0.5)
 
@@ -130,6 +136,47 @@ def test_dropout_is_off_while_writing_and_every_module_gets_its_mode_back(model:
     for _ in stream(model, prompts(1, 2), 5):
         break  # a reader that stops early
     assert [module.training for module in model.modules()] == modes
+
+
+def test_threads_that_share_a_model_in_training_mode_write_as_in_evaluation_mode(
+    model: GPT,
+) -> None:
+    apply_lora(model, r=2, alpha=4, dropout=0.5)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if "lora_B" in name:
+                parameter.normal_(std=0.2)
+    inputs = [torch.full((1, 2), i) for i in range(6)]
+    batch = Batch(torch.cat(inputs), torch.cat(inputs), None)
+    texts = [model.eval().generate(idx, 8, temperature=0) for idx in inputs]
+    loss = evaluate_loss(model, [batch])
+    model.train()
+    model.transformer["ln_f"].eval()
+    modes = [module.training for module in model.modules()]
+
+    def work(i: int) -> bool:
+        unread = stream(model, inputs[i], 12)
+        next(unread)  # and it is left in the middle while others write
+        with record_attention(model) as maps:
+            same = torch.equal(model.generate(inputs[i], 8, temperature=0), texts[i])
+        with contextlib.suppress(ValueError):
+            model.generate(torch.full((1, 2), 50), 3)  # no such token
+        return same and len(maps) == 2 * 8 and evaluate_loss(model, [batch]) == loss
+
+    with ThreadPoolExecutor(4) as threads:
+        assert all(threads.map(work, [*range(6)] * 2))
+    assert [module.training for module in model.modules()] == modes
+    assert all(block.attn.recorded.maps is None for block in model.blocks())
+
+
+def test_a_model_that_begins_to_train_does_not_disturb_what_is_being_written(model: GPT) -> None:
+    idx = prompts(1, 2)
+    expected = model.eval().generate(idx, 8, temperature=0)[0, 2:].tolist()
+    steps = stream(model, idx, 8, temperature=0)
+    written = [int(next(steps))]
+    model.train()
+    assert written + [int(token) for token in steps] == expected
+    assert model.training
 
 
 def test_what_was_written_can_be_trained_on(model: GPT) -> None:

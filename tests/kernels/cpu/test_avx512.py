@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -33,9 +34,11 @@ needs_avx512 = pytest.mark.skipif(
 def anew(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Lets the compiler be called again, in the test and after it."""
     avx512.compiled.cache_clear()
+    cpu.machine_code_gain.cache_clear()
     yield
     monkeypatch.undo()
     avx512.compiled.cache_clear()
+    cpu.machine_code_gain.cache_clear()
 
 
 # What it computes; test_lookup_tables.py has more.
@@ -316,13 +319,18 @@ def test_a_compiler_for_cpp_compiles_c(anew: None, monkeypatch: pytest.MonkeyPat
     assert avx512.usable(CPU)
 
 
+LAST = "for file; do :; done"  # $file is then the last argument, the file to write
 WITHOUT = {
     "compiler": "/no/such/compiler",
     "closing quote": '"cc',
     "success": "false",
+    "permission to run it": "/",
     "library": "true",
     "functions": "cc -fvisibility=hidden",
+    "meaning": f"sh -c '{LAST}; echo nonsense > $file'",
+    "rest of the library": f"sh -c '{LAST}; head -c 999 /bin/sh > $file'",
     "end": "sh -c 'sleep 60'",
+    "end of what it starts": "sh -c 'sleep 60 & sleep 60 & wait'",
 }
 
 
@@ -333,7 +341,7 @@ def test_without_it_the_tables_do_the_work(
     capability = "AVX2" if missing == "AVX-512" else "AVX512"
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
     monkeypatch.setenv("CC", WITHOUT.get(missing, "cc"))
-    monkeypatch.setattr(avx512, "SECONDS", 1 if missing == "end" else 60)
+    monkeypatch.setattr(avx512, "SECONDS", 0.3 if missing.startswith("end") else 60)
     if missing == "folder":
         monkeypatch.setattr(tempfile, "tempdir", "/no/such/folder")
     assert not avx512.usable(CPU)
@@ -341,3 +349,24 @@ def test_without_it_the_tables_do_the_work(
     q, plain = quantize_nf4(x, double_quant=False), quantize_plainly(x, 64, None)
     assert torch.equal(q.codes, plain.codes)
     assert torch.equal(dequantize_nf4(q), dequantize_plainly(plain, torch.float32))
+
+
+@pytest.mark.parametrize(("fault", "gain"), [("none", 1e-9), ("slow", 1e-9), ("wrong", 0)])
+def test_machine_code_that_is_slow_or_wrong_is_not_used(
+    fault: str, gain: float, anew: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def dequantize(q: NF4Tensor, out: Tensor) -> None:
+        if fault == "slow":
+            time.sleep(0.01)
+        cpu.dequantize_with_tables(q, out)
+        if fault == "wrong":
+            out[-1] += 1
+
+    monkeypatch.setattr(avx512, "usable", lambda device: device.type == "cpu")
+    monkeypatch.setattr(avx512, "quantize", cpu.quantize_with_tables)
+    monkeypatch.setattr(avx512, "dequantize", dequantize)
+    assert cpu.machine_code_gain() >= gain
+    assert (cpu.machine_code_gain() == 0) == (fault == "wrong")
+    assert cpu.use_machine_code(CPU) == (cpu.machine_code_gain() >= 1)
+    assert fault == "none" or not cpu.use_machine_code(CPU)
+    assert not cpu.use_machine_code(torch.device("meta"))
