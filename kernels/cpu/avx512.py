@@ -11,6 +11,7 @@ import ctypes
 import os
 import shlex
 import subprocess
+import sys
 import tempfile
 from functools import cache
 from pathlib import Path
@@ -26,6 +27,7 @@ SOURCE = Path(__file__).with_name("avx512.c")
 FLAGS = ["-O2", "-mavx512f", "-mavx512bw", "-mavx512vl", "-fopenmp", "-shared", "-fPIC"]
 FLAGS += ["-ffp-contract=off"]  # a product and a sum are rounded separately, as in torch
 SECONDS = 5  # the compiler's time limit; it takes 0.4
+LOAD = ["-I", "-S", "-c", "import ctypes, sys; ctypes.CDLL(sys.argv[1])"]
 MANY = 2**16  # elements; with fewer, waking another thread takes longer than the work
 
 
@@ -35,7 +37,8 @@ def compiled() -> ctypes.CDLL | None:
 
     The compiler is `$CC`, or cc. It runs at the first use in a process, for 0.4 s (in each of
     several threads that come first together), and leaves no file that another process could find
-    half-written or out of date.
+    half-written or out of date. Another process loads the library first: one that is cut short
+    ends the process that loads it.
     """
     if torch.backends.cpu.get_cpu_capability() != "AVX512":
         return None
@@ -45,6 +48,7 @@ def compiled() -> ctypes.CDLL | None:
             compiler = shlex.split(os.environ.get("CC", "")) or ["cc"]
             command = [*compiler, *FLAGS, "-x", "c", str(SOURCE), "-o", file]
             run_program(command, SECONDS)
+            run_program([sys.executable, *LOAD, file], SECONDS)
             library = ctypes.CDLL(file)
         quantize, quantize_scales = library.quantize, library.quantize_scales
         dequantize = library.dequantize
