@@ -22,11 +22,24 @@ import tiktoken
 from torch import Tensor
 
 from minigpt.bpe import GPT2_PATTERN, count_pieces, valid_unicode, vocabulary
+from minigpt.config import LARGEST
 from minigpt.fast.merges import fast_learn_merges
 from minigpt.files.atomic import write_text
+from minigpt.files.json_objects import read_json_object
+from minigpt.files.schema import ListOf, Object, OneOf, Text, Whole, check
 
 END_OF_TEXT = "<|endoftext|>"
 FILE_FORMAT = "minigpt byte-pair encoding"
+FILE = Object(
+    {
+        "format": OneOf(FILE_FORMAT),
+        "name": Text(),
+        "vocab_size": Whole(256, LARGEST["vocab_size"]),
+        "pattern": Text(empty=False),
+        "special_tokens": ListOf(Text(empty=False)),
+        "tokens": ListOf(Text(empty=False)),
+    }
+)
 
 
 def train_bpe(
@@ -120,7 +133,7 @@ def unescape_token(text: str) -> bytes:
         text.encode("utf-8"),
     )
     if escape_token(token) != text:
-        raise ValueError(f"{text!r} is not an escaped token")
+        raise ValueError(f"tokens has {text!r:.60}, which is not an escaped token")
     return token
 
 
@@ -162,41 +175,41 @@ def load_encoding(path: str | os.PathLike[str]) -> tiktoken.Encoding:
         ValueError: the file is cut short, or holds something else.
     """
     path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"there is no tokenizer file {path}")
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(content, dict) or content.get("format") != FILE_FORMAT:
-            raise ValueError(f"it does not say {FILE_FORMAT!r}")
-        for field in ("name", "pattern"):
-            if not isinstance(content[field], str):
-                raise TypeError(f"its {field} is {content[field]!r} and not text")
+        content = read_json_object(path)
+    except (FileNotFoundError, IsADirectoryError):
+        raise FileNotFoundError(f"there is no tokenizer file {path}") from None
+    check(content, FILE, path)
+    try:
         tokens = [unescape_token(text) for text in content["tokens"]]
         specials = _checked_special_tokens(content["special_tokens"])
         if len(tokens) + len(specials) != content["vocab_size"]:
             raise ValueError(
-                f"it promises {content['vocab_size']} entries and has {len(tokens) + len(specials)}"
+                f"vocab_size is {content['vocab_size']:,}, but tokens and special_tokens have "
+                f"{len(tokens) + len(specials):,} entries"
             )
         _check_tokens(tokens)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}; save it again with save_encoding") from None
+    try:
         return _encoding(content["name"], content["pattern"], tokens, specials)
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        reason = f"it has no {error}" if isinstance(error, KeyError) else str(error)
-        raise ValueError(
-            f"{path} is cut short or not a tokenizer file ({reason}); "
-            "save it again with save_encoding"
-        ) from error
+    except ValueError as error:
+        reason = str(error).split("\n")[0]
+        raise ValueError(f"{path}: pattern is no regular expression ({reason})") from None
 
 
 def _check_tokens(tokens: Sequence[bytes]) -> None:
     """Raises ValueError unless tokens are the 256 bytes and then joins of two earlier tokens."""
     known = set(tokens[:256])
     if known != {bytes([byte]) for byte in range(256)}:
-        raise ValueError("its first 256 tokens are not the 256 bytes")
+        raise ValueError("the first 256 tokens are not the 256 bytes")
     for token in tokens[256:]:
         if token in known:
-            raise ValueError(f"token {escape_token(token)!r} is in it twice")
+            raise ValueError(f"tokens has {escape_token(token)!r:.60} twice")
         if not any(token[:i] in known and token[i:] in known for i in range(1, len(token))):
-            raise ValueError(f"token {escape_token(token)!r} does not join two earlier tokens")
+            raise ValueError(
+                f"tokens has {escape_token(token)!r:.60}, which does not join two earlier tokens"
+            )
         known.add(token)
 
 

@@ -174,23 +174,24 @@ def test_a_file_cut_short_anywhere_is_reported(
     save_encoding(ENCODING, path)
     whole = path.read_bytes()
     path.write_bytes(whole[: data.draw(st.integers(0, len(whole) - 2))])
-    with pytest.raises(ValueError, match="cut short or not a tokenizer file"):
+    with pytest.raises(ValueError, match=r"tokenizer\.json is cut short or damaged"):
         load_encoding(path)
 
 
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"format": "other"}, "does not say"),
-        ({"pattern": None}, "its pattern is None"),
-        ({"name": 5}, "its name is 5"),
-        ({"pattern": "("}, "cut short or not"),
-        ({"vocab_size": 291}, "promises 291 entries and has 290"),
+        ({"format": "other"}, 'format must be "minigpt byte-pair encoding", got "other"'),
+        ({"pattern": None}, "pattern must be text that is not empty, got null"),
+        ({"name": 5}, "name must be text, got 5"),
+        ({"pattern": "("}, "pattern is no regular expression"),
+        ({"vocab_size": 291}, "vocab_size is 291, but .* have 290 entries"),
         ({"special_tokens": [END_OF_TEXT] * 2}, "must differ"),
         ({"tokens": ["q"] * 288}, "not the 256 bytes"),
-        ({"tokens": 7}, "cut short or not"),
+        ({"tokens": 7}, "tokens must be a list, each element text that is not empty, got 7"),
         ({"tokens": ["\\xZZ"] * 288}, "not an escaped token"),
-        (None, "has no 'tokens'"),
+        ({"tokens": ["a", None]}, r"tokens\[1\] must be text that is not empty, got null"),
+        (None, "tokens is missing; it must be a list"),
     ],
 )
 def test_a_wrong_file_is_reported_with_its_name(
@@ -211,7 +212,8 @@ def test_a_wrong_file_is_reported_with_its_name(
 
 
 @pytest.mark.parametrize(
-    ("token", "reason"), [("at", "is in it twice"), ("zq~", "does not join two earlier tokens")]
+    ("token", "reason"),
+    [("at", "tokens has 'at' twice"), ("zq~", "does not join two earlier tokens")],
 )
 def test_tokens_that_could_never_be_used_are_reported(
     tmp_path: Path, token: str, reason: str
@@ -227,7 +229,9 @@ def test_tokens_that_could_never_be_used_are_reported(
 
 def test_binary_files_and_missing_files_are_reported(tmp_path: Path) -> None:
     (tmp_path / "binary").write_bytes(bytes(range(256)))
-    with pytest.raises(ValueError, match="not a tokenizer file"):
+    with pytest.raises(
+        ValueError, match=r"binary is cut short or damaged \(byte 128 is not UTF-8\)"
+    ):
         load_encoding(tmp_path / "binary")
     with pytest.raises(FileNotFoundError, match="no tokenizer file"):
         load_encoding(tmp_path / "missing.json")
