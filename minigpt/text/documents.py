@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 MIN_LEAK = 60  # a validation paragraph of this many characters must not be in the training text
+LONG_BEGINNING = 1000
 
 
 class Document(NamedTuple):
@@ -58,18 +59,24 @@ def split_documents(
 
     # Comparing whole paragraphs would miss one that is quoted inside a longer one. Therefore the
     # first 60 characters of every validation paragraph are looked up wherever a word begins in a
-    # training paragraph.
-    openings: dict[str, list[str]] = {}
+    # training paragraph, and then its first 1,000: many may begin alike.
+    held_out: dict[str, set[str]] = {}  # paragraphs by their beginnings
+    lengths: dict[str, set[int]] = {}  # of the beginnings that open so
     for document in validation:
         for paragraph in map(squeezed, paragraphs(document.text)):
             if len(paragraph) >= MIN_LEAK:
-                openings.setdefault(paragraph[:MIN_LEAK], []).append(paragraph)
+                beginning = paragraph[:LONG_BEGINNING]
+                held_out.setdefault(beginning, set()).add(paragraph)
+                lengths.setdefault(paragraph[:MIN_LEAK], set()).add(len(beginning))
 
     def leaks(paragraph: str) -> bool:
         text = squeezed(paragraph)
-        starts = [0] + [space.end() for space in re.finditer(" ", text)]
-        windows = (text[start : start + MIN_LEAK] for start in starts)
-        return any(held in text for w in windows if w in openings for held in openings[w])
+        found = set()  # each beginning once, however often it is repeated
+        for start in [0] + [space.end() for space in re.finditer(" ", text)]:
+            for length in lengths.get(text[start : start + MIN_LEAK], ()):
+                if (beginning := text[start : start + length]) in held_out:
+                    found.add(beginning)
+        return any(held in text for beginning in found for held in held_out[beginning])
 
     kept = []
     for name, text in train:
@@ -81,5 +88,5 @@ def split_documents(
 
 def name_hash(name: str) -> float:
     """Returns a number in [0, 1) that looks random but is always the same for the same name."""
-    digest = hashlib.md5(name.encode(), usedforsecurity=False).digest()
+    digest = hashlib.md5(name.encode("utf-8", "surrogatepass"), usedforsecurity=False).digest()
     return int.from_bytes(digest[:8], "big") / 2**64

@@ -138,7 +138,6 @@ TYPOGRAPHIC = str.maketrans("“”„‘’‚–—…\u00a0", "\"\"\"'''--. "
 CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u200b-\u200f\ufeff\ufffd]")
 LETTERS = re.compile(r"[A-Za-z]+")
 DOCTEST = re.compile(r"\s*(>>>|\.\.\. )")
-RULE = re.compile(r"[\s+|]*([-=*~^_+|#.])(\1|[\s+|])*")  # a line that only underlines or frames
 
 
 def clean(text: str) -> str:
@@ -152,11 +151,17 @@ def clean(text: str) -> str:
     text = unicodedata.normalize("NFC", text).translate(TYPOGRAPHIC)
     text = CONTROL.sub("", text)
     lines = ["" if not line.strip() else line.rstrip() for line in text.split("\n")]
-    text = "\n".join(line for line in lines if not line or not RULE.fullmatch(line))
+    text = "\n".join(line for line in lines if not only_draws(line))
     kept = [paragraph for paragraph in paragraphs(text) if mostly_letters(paragraph)]
     if all(DOCTEST.match(paragraph) for paragraph in kept):
         return ""
     return "\n\n".join(kept)
+
+
+def only_draws(line: str) -> bool:
+    """Returns whether a line only underlines or frames: one sign, with spaces, + and |."""
+    signs = set("".join(line.split())) - set("+|")
+    return bool(line) and len(signs) <= 1 and signs <= set("-=*~^_#.")
 
 
 def mostly_letters(paragraph: str) -> bool:
