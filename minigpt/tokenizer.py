@@ -1,12 +1,12 @@
 """Trains tokenizers, saves and loads them, and fetches GPT-2's.
 
-Every encoding is a `tiktoken.Encoding`, which does in compiled code what `bpe.py` spells out.
+Every encoding is a `tiktoken.Encoding`, which does in compiled code what `bpe.py` spells out; ours
+(fast/encoding.py) takes any text.
 Special tokens such as `END_OF_TEXT` have ids that no ordinary text can produce: `encode` refuses
 text that contains one unless `allowed_special` names it, and `encode_ordinary` reads it as plain
 letters.
 
-Any text survives encoding and decoding, except lone surrogates (see `bpe.valid_unicode`) and runs
-of more than a million spaces, which tiktoken cannot split.
+Any text survives encoding and decoding, except lone surrogates (see `bpe.valid_unicode`).
 """
 
 import codecs
@@ -23,6 +23,7 @@ from torch import Tensor
 
 from minigpt.bpe import GPT2_PATTERN, count_pieces, valid_unicode, vocabulary
 from minigpt.config import LARGEST
+from minigpt.fast.encoding import Encoding, any_of
 from minigpt.fast.merges import fast_learn_merges
 from minigpt.files.atomic import write_text
 from minigpt.files.json_objects import read_json_object
@@ -82,11 +83,11 @@ def _documents(text: str | Iterable[str], special_tokens: Sequence[str]) -> Iter
     """Yields the stretches of text between special tokens."""
     if isinstance(text, bytes) or not isinstance(text, Iterable):
         raise TypeError(f"the text to train on must be str, got {type(text).__name__}")
-    separator = "|".join(map(regex.escape, special_tokens))
+    separator = any_of(frozenset(special_tokens))
     for document in [text] if isinstance(text, str) else text:
         if not isinstance(document, str):
             raise TypeError(f"the text to train on must be str, got {type(document).__name__}")
-        yield from regex.split(separator, document) if separator else [document]
+        yield from separator.split(document)
 
 
 def _checked_special_tokens(special_tokens: Sequence[str]) -> list[str]:
@@ -106,7 +107,7 @@ def _checked_special_tokens(special_tokens: Sequence[str]) -> list[str]:
 def _encoding(
     name: str, pattern: str, tokens: Sequence[bytes], special_tokens: Sequence[str]
 ) -> tiktoken.Encoding:
-    return tiktoken.Encoding(
+    return Encoding(
         name,
         pat_str=pattern,
         mergeable_ranks={token: rank for rank, token in enumerate(tokens)},
@@ -172,7 +173,8 @@ def load_encoding(path: str | os.PathLike[str]) -> tiktoken.Encoding:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file is cut short, or holds something else.
+        ValueError: the file is cut short, or holds something else; or its pattern is one that
+            pieces.check_pattern refuses.
     """
     path = Path(path)
     try:
@@ -194,8 +196,7 @@ def load_encoding(path: str | os.PathLike[str]) -> tiktoken.Encoding:
     try:
         return _encoding(content["name"], content["pattern"], tokens, specials)
     except ValueError as error:
-        reason = str(error).split("\n")[0]
-        raise ValueError(f"{path}: pattern is no regular expression ({reason})") from None
+        raise ValueError(f"{path}: {error}") from None
 
 
 def _check_tokens(tokens: Sequence[bytes]) -> None:
@@ -203,14 +204,17 @@ def _check_tokens(tokens: Sequence[bytes]) -> None:
     known = set(tokens[:256])
     if known != {bytes([byte]) for byte in range(256)}:
         raise ValueError("the first 256 tokens are not the 256 bytes")
+    lengths = {1}  # of the known tokens: few, where a token of a megabyte could be cut anywhere
     for token in tokens[256:]:
         if token in known:
             raise ValueError(f"tokens has {escape_token(token)!r:.60} twice")
-        if not any(token[:i] in known and token[i:] in known for i in range(1, len(token))):
+        cuts = (i for i in lengths if len(token) - i in lengths)
+        if not any(token[:i] in known and token[i:] in known for i in cuts):
             raise ValueError(
                 f"tokens has {escape_token(token)!r:.60}, which does not join two earlier tokens"
             )
         known.add(token)
+        lengths.add(len(token))
 
 
 GPT2_FILES = tuple(
@@ -235,13 +239,19 @@ def gpt2_encoding() -> tiktoken.Encoding:
         # An empty TIKTOKEN_CACHE_DIR turns tiktoken's cache off.
         if chosen == "" or not all(file.exists() for file in cached.values()):
             _check_reachable(GPT2_FILES[0])
-        return tiktoken.get_encoding("gpt2")
+        gpt2 = tiktoken.get_encoding("gpt2")
     except Exception as error:  # whatever went wrong, the advice is the same
         steps = " and ".join(f"{url} as {file}" for url, file in cached.items())
         raise FileNotFoundError(
             f"GPT-2's vocabulary could not be fetched ({type(error).__name__}): download {steps}, "
             f"set the environment variable TIKTOKEN_CACHE_DIR to {folder}, and try again"
         ) from error
+    return Encoding(
+        gpt2.name,
+        pat_str=GPT2_PATTERN,
+        mergeable_ranks=gpt2._mergeable_ranks,
+        special_tokens=gpt2._special_tokens,
+    )
 
 
 def _check_reachable(url: str) -> None:
@@ -275,7 +285,7 @@ def stream_text(
             break
         try:
             piece = decoder.decode(encoding.decode_single_token_bytes(int(token)))
-        except KeyError:
+        except (KeyError, OverflowError):
             raise ValueError(
                 f"the tokenizer {encoding.name!r} has no token {int(token)}; "
                 "use the one that the model was trained with"
