@@ -5,13 +5,14 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 
 from minigpt.command import values
+from minigpt.text.data_sets import DATASETS, TERMS
 
 
 def add_options(parser: ArgumentParser) -> None:
     """Adds the two actions with their options."""
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     fetch = actions.add_parser("fetch", help="download and check a public data set")
-    fetch.add_argument("name", choices=["shakespeare", "dialogsum", "gpt2"])
+    fetch.add_argument("name", choices=list(DATASETS))
     fetch.add_argument(
         "--from", dest="source", type=values.file_or_folder_to_read, help="a copy you already have"
     )
@@ -27,7 +28,11 @@ def run(arguments: Namespace) -> int:
     from minigpt.text import fetch, task_sets
 
     if arguments.action == "fetch":
-        print(fetch.fetch(arguments.name, arguments.out, arguments.source))
+        print(f"{arguments.name}: {TERMS[arguments.name]}")
+        folder = fetch.fetch(arguments.name, arguments.out, arguments.source)
+        for file in fetch.missing_files(arguments.name, folder):
+            print(f"{arguments.source} has no {file.name}, which is at {file.url}")
+        print(folder)
         return 0
     for record in task_sets.task_set(arguments.name, arguments.split)[: arguments.n]:
         print("\n".join(f"{field}: {text}" for field, text in record.items()), end="\n\n")

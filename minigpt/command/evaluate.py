@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
-from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -140,8 +139,7 @@ def judge_model(arguments: Namespace) -> int:
     if arguments.write_predictions:
         write_lines(arguments.write_predictions, [result.answers[q.records[0]] for q in asked])
     if arguments.write_references:
-        columns = zip_longest(*(question.targets for question in asked), fillvalue="")
-        write_references(arguments.write_references, list(columns))
+        write_references(arguments.write_references, [question.targets for question in asked])
     if arguments.json:
         print(json.dumps({"records": len(records), **vars(result)}, indent=1))
         return 0
@@ -153,10 +151,15 @@ def judge_model(arguments: Namespace) -> int:
     return 0
 
 
-def write_references(path: Path, columns: Sequence[Sequence[str]]) -> None:
-    """Writes the references into path, or several of each into path with .1, .2, ... behind."""
-    for n, column in enumerate(columns, start=1):
-        write_lines(path if len(columns) == 1 else path.with_name(f"{path.name}.{n}"), column)
+def write_references(path: Path, targets: Sequence[Sequence[str]]) -> None:
+    """Writes the references into path, or several of each into path with .1, .2, ... behind.
+
+    A prompt that has fewer than another gets its first one again, which changes no score.
+    """
+    most = max(map(len, targets))
+    for n in range(most):
+        column = [several[n] if n < len(several) else several[0] for several in targets]
+        write_lines(path if most == 1 else path.with_name(f"{path.name}.{n + 1}"), column)
 
 
 def write_lines(path: Path, segments: Sequence[str]) -> None:

@@ -99,6 +99,10 @@ def run(arguments: Namespace) -> int:
     )
     documents = read_documents(arguments.data, arguments.field, arguments.separator)
     learn, validate = split_documents(documents)
+    before, after = (sum(len(d.text) for d in some) for some in (documents, learn + validate))
+    if after < 0.9 * before:
+        repeated = f"{1 - after / before:.0%} of the text"
+        print(f"{repeated} repeats what it is validated with, and is left out of training")
     encoding = choose_encoding(arguments.tokenizer, learn, vocab_size)
 
     def encode(part: list[Document]) -> np.ndarray:
@@ -165,7 +169,7 @@ def read_documents(
     from minigpt.text.documents import Document
     from minigpt.text.python_library import python_library
     from minigpt.text.reading import read_text, split_text
-    from minigpt.text.records import is_plain_text, read_records
+    from minigpt.text.records import is_plain_text, language, read_records
     from minigpt.text.template import named_field, parse_template
 
     if not paths:
@@ -175,15 +179,19 @@ def read_documents(
     parts = parse_template(field) if "{" in field else (named_field(field),)
     wanted = {part.name for part in parts if not isinstance(part, str)}
     plain = [is_plain_text(path, wanted) for path in paths]
+    files: list[list[Path]] = [[path] for path in paths]
     if given is not None and all(plain):
-        raise ValueError("--field does nothing with files of text; leave it out")
+        if not wanted <= {language(path) for path in paths}:
+            raise ValueError("--field does nothing with files of text; leave it out")
+        files, plain = [paths], [False]  # parallel files: each line is a record
     documents = []
-    for path, is_text in zip(paths, plain, strict=True):
+    for together, is_text in zip(files, plain, strict=True):
+        path = together[0]
         if is_text:
             documents += read_text(path, separator)
             continue
         before, blank = len(documents), 0
-        for record in read_records(path, wanted):
+        for record in read_records(together, wanted):
             with record.blamed():
                 text = "".join(p if isinstance(p, str) else p.text_in(record) for p in parts)
             texts = split_text(text.split("\n"), separator)

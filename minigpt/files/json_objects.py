@@ -80,7 +80,7 @@ def parse_json(text: str | bytes, where: str | Path) -> Any:
         if not text.strip():
             raise ValueError("it is empty")
         check_depth(text)
-        return json.loads(text, parse_int=whole_number, object_pairs_hook=_without_repetition)
+        return json.loads(text, parse_int=whole_number, object_pairs_hook=without_repetition)
     except UnicodeDecodeError as error:
         reason = f"byte {error.start} is not UTF-8"
     except (ValueError, RecursionError) as error:
@@ -105,7 +105,8 @@ def whole_number(digits: str) -> int | TooManyDigits:
     return int(digits) if len(digits) <= LONGEST_INTEGER else TooManyDigits(digits)
 
 
-def _without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Returns the object with these fields; raises ValueError if one is there twice."""
     found = dict(pairs)
     if len(found) < len(pairs):
         names = [name for name, _ in pairs]

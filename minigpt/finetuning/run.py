@@ -183,6 +183,9 @@ def finetune(
         for part in parts:
             sizes = f"{len(part.train):,} to train, {len(part.validation)} to validate"
             print(f"{part.task.name}: {sizes}, {len(part.test)} to test")
+            for purpose, records in (("validate", part.validation), ("test", part.test)):
+                if learnt := part.learnt(records):
+                    print(f"{learnt} of the prompts to {purpose} are among those to train")
         writing = "" if folder is None else f"; writing to {folder}/"
         print(f"{n_rows:,} rows of {T} tokens, {batch_size} a step{writing}")
         share = f"{trained / every:.1%}"

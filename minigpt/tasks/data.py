@@ -42,6 +42,11 @@ class TaskData:
     test: list[dict]
     source: str = "given"
 
+    def learnt(self, records: Sequence[dict]) -> int:
+        """Returns how many different prompts of records are among those to train with."""
+        prompts, train = ({self.task.prompt(r) for r in rs} for rs in (records, self.train))
+        return len(prompts & train)
+
 
 Files = Path | Sequence[Path]
 

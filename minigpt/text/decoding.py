@@ -81,8 +81,10 @@ def text_chunks(path: str | Path) -> Iterator[str]:
 def open_bytes(path: Path) -> IO[bytes]:
     """Opens a regular file, or what gzip has compressed in it, whatever its name ends in."""
     stream = open_regular(path)
-    compressed = stream.read(2) == GZIP
-    stream.seek(0)
+    try:
+        compressed = stream.peek(2)[:2] == GZIP  # type: ignore[attr-defined]
+    except OSError as error:
+        raise OSError(f"{path} cannot be read: {reason_of(error)}") from None
     return gzip.GzipFile(fileobj=stream) if compressed else stream  # type: ignore[return-value]
 
 

@@ -42,12 +42,13 @@ def split_documents(
     however its lines are wrapped.
 
     Raises:
-        ValueError: validation_fraction is not between 0 and 1, or there are fewer than two
-            documents.
+        ValueError: validation_fraction is not between 0 and 1; there are fewer than two documents
+            that are not blank; or the training text has nothing that is not in the validation text.
     """
     if not 0 < validation_fraction < 1:
         raise ValueError(f"validation_fraction must be between 0 and 1, got {validation_fraction}")
-    ranked = sorted(documents, key=lambda document: name_hash(document.name))
+    written = [document for document in documents if document.text.strip()]
+    ranked = sorted(written, key=lambda document: name_hash(document.name))
     if len(ranked) < 2:
         raise ValueError(
             f"a corpus of {len(ranked)} documents cannot be split into training and validation "
@@ -83,6 +84,11 @@ def split_documents(
         clean_text = "\n\n".join(part for part in paragraphs(text) if not leaks(part))
         if clean_text:
             kept.append(Document(name, clean_text))
+    if not kept:
+        raise ValueError(
+            "the text repeats itself: every paragraph of the documents to train on stands in those "
+            "to validate with as well, so nothing is left to learn; give text that says more"
+        )
     return kept, validation
 
 

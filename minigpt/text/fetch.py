@@ -14,95 +14,18 @@ import shutil
 import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from tqdm import tqdm
 
+from minigpt.text.data_sets import DATASETS, RemoteFile
 from minigpt.text.records import read_records
 from minigpt.text.template import named_field
 
 CHUNK = 1 << 18  # bytes read at a time
 TIMEOUT = 30  # seconds without an answer from the server
-
-
-@dataclass(frozen=True)
-class RemoteFile:
-    """A file on the internet, and how to recognise it once it is downloaded.
-
-    A SHA-256 decides if one is known. For files without a published one, `records` and `fields`
-    say how many JSON lines there are and which text fields each has: enough to notice a truncated
-    or a wrong file, but not a changed word.
-    """
-
-    name: str  # the file's name in our folder; `url` may end in another
-    url: str
-    size: int | None = None  # bytes
-    sha256: str | None = None
-    records: int | None = None
-    fields: tuple[str, ...] = ()
-
-    @property
-    def names(self) -> set[str]:
-        """Returns the names that a local copy may have: ours, or the one it is published under."""
-        return {self.name, self.url.rsplit("/", 1)[-1]}
-
-
-CHAR_RNN = "https://raw.githubusercontent.com/karpathy/char-rnn/master/data"
-DIALOGSUM = "https://raw.githubusercontent.com/cylnlp/dialogsum/main/DialogSum_Data"
-GPT2 = (
-    "https://huggingface.co/openai-community/gpt2/resolve/607a30d783dfa663caf39e06633721c8d4cfcd7e"
-)
-
-DATASETS: dict[str, tuple[RemoteFile, ...]] = {
-    "shakespeare": (
-        RemoteFile(
-            "input.txt",
-            f"{CHAR_RNN}/tinyshakespeare/input.txt",
-            size=1_115_394,
-            sha256="86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed",
-        ),
-    ),
-    # Chen et al. 2021, "DialogSum: A Real-Life Scenario Dialogue Summarization Dataset". The
-    # authors publish no checksums, so the paper's counts are checked. The test set has three
-    # summaries of every dialogue.
-    "dialogsum": (
-        RemoteFile(
-            "train.jsonl",
-            f"{DIALOGSUM}/dialogsum.train.jsonl",
-            records=12_460,
-            fields=("fname", "dialogue", "summary", "topic"),
-        ),
-        RemoteFile(
-            "dev.jsonl",
-            f"{DIALOGSUM}/dialogsum.dev.jsonl",
-            records=500,
-            fields=("fname", "dialogue", "summary", "topic"),
-        ),
-        RemoteFile(
-            "test.jsonl",
-            f"{DIALOGSUM}/dialogsum.test.jsonl",
-            records=500,
-            fields=("fname", "dialogue", "summary1", "summary2", "summary3"),
-        ),
-    ),
-    "gpt2": (
-        RemoteFile(
-            "config.json",
-            f"{GPT2}/config.json",
-            size=665,
-            sha256="0daed7749b4f02b8f76240d5444551d7b08712dab4d0adb8239c56ba823bb7b4",
-        ),
-        RemoteFile(
-            "model.safetensors",
-            f"{GPT2}/model.safetensors",
-            size=548_105_171,
-            sha256="248dfc3911869ec493c76e65bf2fcf7f615828b0254c12b473182f0f81d3a707",
-        ),
-    ),
-}
 
 
 def fetch(
@@ -116,16 +39,16 @@ def fetch(
     """Downloads the files of `name` that are not there yet, and returns the folder they are in.
 
     Args:
-        name: "shakespeare", "dialogsum" or "gpt2".
+        name: "shakespeare", "dialogsum", "multi30k", "e2e" or "gpt2".
         folder: the folder to download into; None is `runs/data/NAME`.
         source: a file or folder to copy from instead of downloading. A file is recognised by its
-            name; a folder must hold all files of the set.
+            name; of a folder that lacks some files of the set, the others are copied.
         datasets: the data sets that can be fetched.
         progress: show a progress bar.
 
     Raises:
         ValueError: the name is unknown, or a file fails its checks (it is not kept).
-        FileNotFoundError: `source` does not hold the files.
+        FileNotFoundError: `source` holds none of the files.
         ConnectionError: there is no network, or the server does not send the file; the error says
             what to do by hand.
     """
@@ -169,12 +92,17 @@ def find_copies(name: str, source: Path, files: Sequence[RemoteFile]) -> dict[Re
     found = {}
     for file in files:
         candidates = [source / known for known in sorted(file.names) if (source / known).is_file()]
-        if not candidates:
-            raise FileNotFoundError(
-                f"{source} has no file {' or '.join(sorted(file.names))}: {name} is {expected}"
-            )
-        found[file] = candidates[0]
+        if candidates:
+            found[file] = candidates[0]
+    if not found:
+        names = " or ".join(sorted(set().union(*(file.names for file in files))))
+        raise FileNotFoundError(f"{source} has no file {names}: {name} is {expected}")
     return found
+
+
+def missing_files(name: str, folder: Path) -> list[RemoteFile]:
+    """Returns the files of a set that are not in folder."""
+    return [file for file in DATASETS[name] if not (folder / file.name).is_file()]
 
 
 def check(path: Path, file: RemoteFile) -> None:

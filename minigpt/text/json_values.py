@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterator
 from typing import Any
 
 from minigpt.bpe import valid_unicode
-from minigpt.files.json_objects import DEEPEST, check_depth, whole_number
+from minigpt.files.json_objects import DEEPEST, check_depth, whole_number, without_repetition
 from minigpt.text.decoding import LONGEST
 
 HALF_CHARACTER = re.compile(r"\\u[dD][89a-fA-F]")  # how JSON writes a surrogate
@@ -29,20 +29,40 @@ class JsonError(ValueError):
         self.line = line
 
 
-DECODER = json.JSONDecoder(parse_int=whole_number)
+DECODER = json.JSONDecoder(parse_int=whole_number, object_pairs_hook=without_repetition)
 
 
 def parse(text: str, line: int = 1) -> Any:
     """Returns the value of a whole text; half characters in its strings become U+FFFD.
 
     Raises:
-        JsonError: it is not JSON, or nested too deeply.
+        JsonError: it is not JSON, names a field twice, or is nested too deeply.
     """
-    stream = JsonStream(iter([text]), line)
-    value = stream.value()
-    if stream.next_character():
-        raise JsonError(stream.line, "not valid JSON: something follows the value")
-    return value
+    try:
+        return checked(DECODER.decode(text), text)
+    except json.JSONDecodeError as error:
+        line += error.lineno - 1
+        raise JsonError(line, f"not valid JSON: {error.msg} at column {error.colno}") from None
+    except (RecursionError, ValueError) as error:
+        raise JsonError(line, reason_of(error)) from None
+
+
+def reason_of(error: Exception) -> str:
+    """Returns why a text that is JSON is refused."""
+    return TOO_DEEP if isinstance(error, RecursionError) else str(error)
+
+
+def checked(value: Any, text: str) -> Any:
+    """Returns a value that was parsed from text, with its half characters replaced.
+
+    Raises:
+        RecursionError: it is nested too deeply.
+    """
+    try:
+        check_depth(text)
+    except ValueError:
+        raise RecursionError from None
+    return without_halves(value) if HALF_CHARACTER.search(text) else value
 
 
 def without_halves(value: Any) -> Any:
@@ -63,8 +83,8 @@ class JsonStream:
         line: the line that comes next, from 1.
     """
 
-    def __init__(self, chunks: Iterator[str], line: int = 1) -> None:
-        self.chunks, self.text, self.at, self.line = chunks, "", 0, line
+    def __init__(self, chunks: Iterator[str]) -> None:
+        self.chunks, self.text, self.at, self.line = chunks, "", 0, 1
 
     def next_character(self) -> str:
         """Returns the next character that is no white space, which stays; "" at the end."""
@@ -101,16 +121,14 @@ class JsonStream:
                     continue
                 line = self.line + self.text.count("\n", self.at, error.pos)
                 raise JsonError(line, f"not valid JSON: {error.msg}") from None
-            except RecursionError:
-                raise JsonError(self.line, TOO_DEEP) from None
-        try:
-            check_depth(self.text[self.at : end])
-        except ValueError:
-            raise JsonError(self.line, TOO_DEEP) from None
-        if HALF_CHARACTER.search(self.text, self.at, end):
-            value = without_halves(value)
+            except (RecursionError, ValueError) as error:
+                raise JsonError(self.line, reason_of(error)) from None
+        text, line = self.text[self.at : end], self.line
         self.advance(end)
-        return value
+        try:
+            return checked(value, text)
+        except RecursionError as error:
+            raise JsonError(line, reason_of(error)) from None
 
     def read(self) -> bool:
         """Adds the next chunk, or as much again as is held; returns False if there is none."""
@@ -121,7 +139,8 @@ class JsonStream:
             size += len(chunk)
             if size >= len(held):  # doubling keeps the work linear for a value of many chunks
                 break
-        self.text, self.at = "".join(pieces), 0
+        if size:
+            self.text, self.at = "".join(pieces), 0
         return size > 0
 
     def advance(self, to: int) -> None:

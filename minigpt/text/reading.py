@@ -51,23 +51,27 @@ def pieces(lines: Iterable[str]) -> Iterator[str]:
     """Yields pieces of a text of 4,000 to 8,000 characters, except the last, that are not blank."""
     begun: list[str] = []
     size = 0
-
-    def piece() -> str:
-        return "\n".join(begun).strip("\n")
-
-    for line in short_lines(lines):
-        begun.append(line)
-        size += len(line) + 1
-        if size > TOO_LONG or (size > LONG and not line.strip()):
-            if piece().strip():
-                yield piece()
+    for part in short_parts(lines):
+        begun.append(part)
+        size += len(part)
+        ends = not part.strip() or not part.endswith("\n")
+        if size > TOO_LONG or (size > LONG and ends):
+            yield from whole(begun)
             begun, size = [], 0
-    if piece().strip():
-        yield piece()
+    yield from whole(begun)
 
 
-def short_lines(lines: Iterable[str]) -> Iterator[str]:
-    """Cuts lines of more than 8,000 characters after a space, or anywhere if there is none."""
+def whole(parts: list[str]) -> list[str]:
+    """Returns the text of parts in a list, which is empty if the text is blank."""
+    text = "".join(parts).strip("\n")
+    return [text] if text.strip() else []
+
+
+def short_parts(lines: Iterable[str]) -> Iterator[str]:
+    r"""Yields lines with a "\n", those of more than 8,000 characters in parts that end in a space.
+
+    Where there is no space, a part ends anywhere.
+    """
     for line in lines:
         start = 0
         while len(line) - start > TOO_LONG:
@@ -75,4 +79,4 @@ def short_lines(lines: Iterable[str]) -> Iterator[str]:
             end = end if end > start else start + TOO_LONG
             yield line[start:end]
             start = end
-        yield line[start:]
+        yield line[start:] + "\n"

@@ -19,9 +19,10 @@ from itertools import chain, zip_longest
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from minigpt.files.json_objects import shown
 from minigpt.text.decoding import read_lines, split_lines, text_chunks
 from minigpt.text.json_values import JsonError, parse, read_array, read_objects
-from minigpt.text.tables import TableError, by_number, header_of, layout_of, read_table
+from minigpt.text.tables import SEPARATORS, TableError, by_number, header_of, layout_of, read_table
 
 HEAD = 1 << 20  # characters that decide what a file is
 JSON_LINES, JSON_ARRAY, JSON_OBJECTS = "JSON Lines", "a JSON array", "JSON objects"
@@ -34,20 +35,22 @@ class Record(dict[str, Any]):
     """One record: {field: value}.
 
     Attributes:
-        source, line: the file and the line that it begins in, for errors.
+        source, line, kind: the file and the line that it begins in and the format, for errors.
     """
 
-    def __init__(self, fields: dict[str, Any], source: str, line: int) -> None:
+    def __init__(self, fields: dict[str, Any], source: str, line: int, kind: str) -> None:
         super().__init__(fields)
-        self.source, self.line = source, line
+        self.source, self.line, self.kind = source, line, kind
 
     @contextmanager
     def blamed(self) -> Iterator[None]:
-        """Adds the file and the line to a ValueError in a with-block."""
+        """Adds the file, the line and the format to a ValueError in a with-block."""
         try:
             yield
         except ValueError as error:
-            raise ValueError(f"{self.source}, line {self.line}: {error}") from None
+            raise ValueError(
+                f"{self.source}, line {self.line}: {error} (read as {self.kind})"
+            ) from None
 
 
 class Opening(NamedTuple):
@@ -78,6 +81,10 @@ def read_records(paths: Path | Sequence[Path], wanted: Collection[str]) -> Itera
     wanted = frozenset(wanted)
     openings = [opening_of(Path(path), wanted) for path in paths]
     plain = [opening.kind == TEXT for opening in openings]
+    if any(plain):  # a line of text may look like a header
+        plain = [
+            p or (o.kind == TABLE and not o.ending) for p, o in zip(plain, openings, strict=True)
+        ]
     if all(plain):
         return parallel_records(paths, wanted)
     if any(plain):
@@ -131,6 +138,11 @@ def opening_of(path: Path, wanted: Collection[str], may_be_blank: bool = False) 
         kind = JSON_ARRAY
     if not kind and (ending or is_header(first_line, wanted)):
         kind = TABLE
+        if "\n" not in head and "\r" in first_line.rstrip("\r"):
+            raise ValueError(
+                f"{path}, line 1: a table whose lines end with carriage returns alone; save it "
+                "with lines that end with line feeds"
+            )
     return Opening(kind or TEXT, first_line.removesuffix("\r"), ending)
 
 
@@ -174,7 +186,9 @@ def file_records(path: Path, opening: Opening, wanted: Collection[str]) -> Itera
     elif kind == JSON_OBJECTS:
         found = read_objects(text_chunks(path), wanted)
     else:
-        found = read_table(split_lines(path), layout_of(first_line, ending, wanted), wanted)
+        layout = layout_of(first_line, ending, wanted)
+        kind = f"a table with {SEPARATORS[layout.separator]} between its cells"
+        found = read_table(split_lines(path), layout, wanted)
     empty = True
     try:
         for line, value in found:
@@ -182,9 +196,9 @@ def file_records(path: Path, opening: Opening, wanted: Collection[str]) -> Itera
                 raise JsonError(
                     line,
                     'every record must be a JSON object such as {"text": "..."}, got '
-                    f"{str(value)[:40]}",
+                    f"{shown(value, 40)}",
                 )
-            yield Record(value, str(path), line)
+            yield Record(value, str(path), line, kind)
             empty = False
     except (JsonError, TableError) as error:
         raise ValueError(f"{path}, line {error.line}: {error} (read as {kind})") from None
@@ -211,7 +225,7 @@ def parallel_records(paths: Sequence[Path], wanted: Collection[str]) -> Iterator
         for i, line in enumerate(lines):
             counts[i] += line is not None
         if min(counts) == number:
-            yield Record(dict(zip(names, lines, strict=True)), source, number)
+            yield Record(dict(zip(names, lines, strict=True)), source, number, TEXT)
     if min(counts) < max(counts):
         raise ValueError(
             " and ".join(f"{path} has {n} lines" for path, n in zip(paths, counts, strict=True))

@@ -80,57 +80,74 @@ def rows(
     Raises:
         TableError: a quote is not closed, or something follows the quote that closes a cell.
     """
-    separator, quoted = layout
     cells: list[str] = []
-    pieces: list[str] | None = None  # of a cell in quotes whose end is still to come
+    quoted: list[str] | None = None  # the pieces of a cell in quotes whose end is still to come
     start, size = 1, 0
     for number, line in enumerate(lines, start=1):
-        if pieces is None:
-            line_end = line.removesuffix("\r")
-            if not line_end.strip(" " if separator == "\t" else None):
+        if quoted is None:
+            whole = line.removesuffix("\r")
+            if not whole.strip(" " if layout.separator == "\t" else None):
                 continue
-            start = number
-            if not quoted or '"' not in line:
-                yield number, line_end.split(separator)
+            if not layout.quoted or '"' not in line:
+                yield number, whole.split(layout.separator)
                 continue
-        at, end = 0, len(line.removesuffix("\r"))
-        while at <= len(line):
-            if pieces is None:
-                if line[at : at + 1] == '"':
-                    pieces, at, size = [], at + 1, 0
-                    continue
-                stop = line.find(separator, at)
-                cells.append(line[at : end if stop < 0 else stop])
-                at = len(line) + 1 if stop < 0 else stop + 1
-                continue
-            stop = line.find('"', at)
-            pieces.append(line[at:] + "\n" if stop < 0 else line[at:stop])
-            size += len(pieces[-1])
-            if stop < 0:
+            start, size = number, 0
+        elif '"' not in line:
+            quoted.append(line + "\n")
+            size += len(line) + 1
+            if size > LONGEST:
                 break
-            at = stop + 1
-            if line[at : at + 1] == '"':
-                pieces.append('"')
-                at += 1
-                continue
-            cells.append("".join(pieces))
-            pieces = None
-            if at < end and not line.startswith(separator, at):
-                raise TableError(
-                    number,
-                    f"after the quote that closes a cell comes {line[at : at + 10]!r}; inside a "
-                    "cell in quotes a quote is written twice",
-                )
-            at = at + 1 if at < end else len(line) + 1
-        if pieces is None:
+            continue
+        quoted = add_cells(cells, quoted, line, layout.separator, number)
+        if quoted is None:
             yield start, cells
             cells = []
-        elif size > LONGEST:
-            break
-    if pieces is not None and strict:
-        raise TableError(start, "a cell begins with a quote that is never closed")
-    if pieces is not None:
+    if quoted is not None:
+        if strict:
+            raise TableError(start, "a cell begins with a quote that is never closed")
         yield start, cells
+
+
+def add_cells(
+    cells: list[str], quoted: list[str] | None, line: str, separator: str, number: int
+) -> list[str] | None:
+    """Adds the cells of a line that has quotes in it; returns the pieces of one that goes on.
+
+    Args:
+        quoted: the pieces of the cell that goes on from the line before; None if there is none.
+    """
+    at, end = 0, len(line.removesuffix("\r"))
+    while True:
+        if quoted is None and line[at : at + 1] == '"':
+            quoted, at = [], at + 1
+        if quoted is None:
+            stop = line.find(separator, at)
+            cells.append(line[at : end if stop < 0 else stop])
+            if stop < 0:
+                return None
+            at = stop + 1
+            continue
+        stop = line.find('"', at)
+        if stop < 0:
+            quoted.append(line[at:] + "\n")
+            return quoted
+        quoted.append(line[at:stop])
+        at = stop + 1
+        if line[at : at + 1] == '"':  # two quotes are one of the text
+            quoted.append('"')
+            at += 1
+            continue
+        cells.append("".join(quoted))
+        quoted = None
+        if at == end:
+            return None
+        if not line.startswith(separator, at):
+            raise TableError(
+                number,
+                f"after the quote that closes a cell comes {line[at : at + 10]!r}; inside a cell "
+                "in quotes a quote is written twice",
+            )
+        at += 1
 
 
 def read_table(

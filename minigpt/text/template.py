@@ -69,7 +69,7 @@ MISSING = object()
 
 def member(value: Any, part: str) -> Any:
     """Returns value[part] of an object or a list, or MISSING."""
-    if isinstance(value, Mapping):
+    if isinstance(value, (dict, Mapping)):  # the first is found sooner
         return value.get(part, MISSING)
     if isinstance(value, list) and re.fullmatch(r"-?[0-9]{1,9}", part):
         return value[int(part)] if -len(value) <= int(part) < len(value) else MISSING

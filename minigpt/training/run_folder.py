@@ -157,7 +157,7 @@ def cut_log(path: Path, step: int, validated: int) -> None:
         return
     kept = []
     with open_regular(path) as file:
-        lines = file.read().decode(errors="replace").splitlines()
+        lines = file.read().decode(errors="replace").split("\n")
     for line in lines:
         try:
             record = parse_json_object(line, path)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from pathlib import Path
 
 import pytest
 import sacrebleu
 from rouge_score import rouge_scorer
+from sacrebleu.utils import smart_open
 
 from minigpt.command.cli import main
 from minigpt.pretrained.folders import load_pretrained, save_pretrained
@@ -104,6 +106,55 @@ def test_last_line_may_lack_its_line_end_and_empty_lines_count(tmp_path: Path) -
     assert read_segments(path, []) == [["un", "", "trois\u2028quatre"]]
 
 
+LINES = (
+    "the cat\rsat on\x0c the\x85 mat\r\nit is\u2028 cold\x1c outside\x0b today\n\r\nlast\r".encode()
+)
+
+
+def test_lines_end_where_they_end_for_sacrebleu(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, content in (("out.txt", LINES), ("ref.txt.gz", gzip.compress(LINES))):
+        (tmp_path / name).write_bytes(content)
+    with smart_open(str(tmp_path / "out.txt")) as file:
+        theirs = [line.rstrip() for line in file]
+    assert [s.rstrip() for s in read_segments(tmp_path / "out.txt", [])[0]] == theirs
+    assert len(theirs) == 4
+    (tmp_path / "ref.en").write_text("\n".join(REFERENCES) + "\nend")
+    for references in ("ref.txt.gz", "ref.en"):
+        found = scores(
+            capsys, "--predictions", str(tmp_path / "out.txt"),
+            "--references", str(tmp_path / references), "--metrics", "bleu",
+        )  # fmt: skip
+        texts = theirs if references == "ref.txt.gz" else [*REFERENCES, "end"]
+        expected = sacrebleu.corpus_bleu(theirs, [texts]).score
+        assert (found["segments"], found["metrics"]["bleu"]["score"]) == (4, expected)
+
+
+@pytest.mark.parametrize("name", ["p.JSONL", "p.json", "p.Csv.GZ", "p.tsv", "p.out", "p"])
+def test_records_are_scored_as_records_whatever_their_file_is_called(
+    files: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    rows = [{"prediction": text, "id": i} for i, text in enumerate(REFERENCES)]
+    texts = {
+        "p.json": json.dumps(rows, indent=1), "p.Csv.GZ": "id,prediction\n",
+        "p.tsv": "prediction\tid\n", "p": json.dumps({"model": "m", "answers": rows}),
+    }  # fmt: skip
+    if name == "p.Csv.GZ":
+        texts[name] += "".join(f'{row["id"]},"{row["prediction"]}"\r\n' for row in rows)
+    if name == "p.tsv":
+        texts[name] += "".join(f"{row['prediction']}\t{row['id']}\n" for row in rows)
+    content = texts.get(name, "".join(json.dumps(row) + "\n" for row in rows)).encode()
+    (tmp_path / name).write_bytes(gzip.compress(content) if name.endswith("GZ") else content)
+    for references in (["ref.txt"], ["all.jsonl", "--reference-field", "summary1"]):
+        found = scores(
+            capsys, "--predictions", str(tmp_path / name),
+            "--references", files[references[0]], *references[1:], "--metrics", "rougeL,bleu",
+        )  # fmt: skip
+        assert found["segments"] == 3
+        assert found["metrics"]["bleu"]["score"] == pytest.approx(100)
+
+
 def test_unequal_lengths_name_files_lengths_and_line(
     files: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -195,6 +246,35 @@ def test_a_file_of_a_users_own_is_judged_whole(
     found = scores(capsys, *arguments, "--max-new-tokens", "5", "--device", "cpu")
     assert found["metrics"] == {"accuracy": 6 / 7}
     assert found["answers"] == right
+
+
+def test_records_with_one_prompt_are_references_of_one_another(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pretrained, _ = make_inputs(tmp_path)
+    model, encoding = load_pretrained(pretrained)
+    right = answer(model, encoding, ["b and 1 =", "a and 0 ="], 5)
+    replies = {"b and 1": [right[0], "two"], "a and 0": ["un", "un deux", right[1] + " of it"]}
+    order = ["b and 1", "a and 0", "a and 0", "b and 1", "a and 0"]
+    records = [{"question": q, "reply": replies[q].pop(0)} for q in order]
+    data = write_jsonl(tmp_path / "own.jsonl", records)
+    out = [tmp_path / name for name in ("out.txt", "ref.txt")]
+    found = scores(
+        capsys, "--model", str(pretrained), "--data", str(data), *OWN, "--metric", "bleu",
+        "--max-new-tokens", "5", "--device", "cpu",
+        "--write-predictions", str(out[0]), "--write-references", str(out[1]),
+    )  # fmt: skip
+    assert found["answers"] == [right[i] for i in (0, 1, 1, 0, 1)]
+    references = [[right[0], "un"], ["two", "un deux"], [None, right[1] + " of it"]]
+    theirs = sacrebleu.corpus_bleu(right, references)  # type: ignore[arg-type]
+    assert found["metrics"]["bleu"] == theirs.score
+    assert not out[1].exists()
+    columns = [
+        [line.rstrip() for line in smart_open(str(tmp_path / name))]
+        for name in ("out.txt", "ref.txt.1", "ref.txt.2", "ref.txt.3")
+    ]
+    assert [len(column) for column in columns] == [2] * 4
+    assert sacrebleu.corpus_bleu(columns[0], columns[1:]).score == theirs.score
 
 
 def test_a_wrong_choice_of_model_or_task_is_one_sentence(

@@ -80,6 +80,34 @@ def test_the_records_of_the_samples_and_of_the_test_were_not_learnt(
     assert [s["right"] for s in results["samples"]] == [r["reply"] for r in test[:3]]
 
 
+def test_half_characters_and_parts_in_files_of_their_own_go_all_the_way(
+    inputs: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    half = [
+        {"question": f"{r['question']} \ud83d", "reply": f"\ude00{i}"}
+        for i, r in enumerate(RECORDS)
+    ]
+    data = tmp_path / "halves.json"
+    data.write_text(json.dumps(half[:30]))
+    (tmp_path / "val.csv").write_text("reply,question\n1,one\n2,two\n")
+    test = tmp_path / "test.JSONL"
+    test.write_text("".join(json.dumps(record) + "\n" for record in half[25:]))
+    out = tmp_path / "run"
+    command = finetune_command(inputs[0], data, out, "--validation", str(tmp_path / "val.csv"))
+    command += ["--test", str(test)]
+    results = run(*command)
+    assert "5 of the prompts to test are among those to train" in capsys.readouterr().out
+    (sizes,) = results["tasks"].values()
+    assert [sizes[part] for part in ("train", "validation", "test")] == [30, 2, 15]
+    assert results["samples"][0]["prompt"] == "5 plus 0 \ufffd ="
+    assert results["samples"][0]["right"] == "\ufffd25"
+    assert run(*command, "--resume")["after"] == results["after"]
+    capsys.readouterr()
+    for more in (["--data", str(test)], []):  # the task and its records are those of the run
+        assert main(["evaluate", "--model", str(out), *more, "--json", "--device", "cpu"]) == 0
+        assert json.loads(capsys.readouterr().out)["metrics"] == results["after"]["own"]
+
+
 @pytest.mark.parametrize("kind", ["own", "shipped"])
 def test_the_command_printed_at_the_end_gives_the_score_after(
     inputs: tuple[Path, Path],

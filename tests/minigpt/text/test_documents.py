@@ -48,3 +48,16 @@ def test_no_side_of_a_split_is_empty() -> None:
             split_documents(documents)
     with pytest.raises(ValueError, match="between 0 and 1, got 1"):
         split_documents([Document("a", "x"), Document("b", "y")], 1)
+
+
+def test_text_that_only_repeats_itself_is_said_to_and_blank_documents_do_not_count() -> None:
+    once = "A sentence of more than sixty characters, which stands in every one of the documents."
+    with pytest.raises(ValueError, match="the text repeats itself: every paragraph"):
+        split_documents([Document(f"d{i}", f"{once}\n\n{once}") for i in range(99)])
+    blank = [Document(f"b{i}", " \n") for i in range(99)]
+    assert split_documents([Document("x", once), *blank, Document("y", "Other.")]) == (
+        [Document("x", once)],
+        [Document("y", "Other.")],
+    )
+    with pytest.raises(ValueError, match="a corpus of 1 documents cannot be split"):
+        split_documents([Document("x\udcff", once), *blank])

@@ -14,8 +14,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from minigpt.command.cli import main
 from minigpt.text import fetch as fetch_module
-from minigpt.text.fetch import DATASETS, RemoteFile, fetch
+from minigpt.text.data_sets import DATASETS, TERMS, RemoteFile
+from minigpt.text.fetch import fetch, missing_files
+from minigpt.text.records import read_records
 
 CONTENT = np.random.default_rng(0).bytes(700_000)
 
@@ -226,8 +229,9 @@ def test_one_file_of_a_set_can_be_brought_alone(tmp_path: Path) -> None:
         for name, data in (("a.txt", b"A"), ("b.txt", b"B"))
     ]
     (tmp_path / "b.txt").write_bytes(b"B")
-    fetch("pair", tmp_path / "to", tmp_path / "b.txt", datasets={"pair": parts})
-    assert [path.name for path in (tmp_path / "to").iterdir()] == ["b.txt"]
+    for source in (tmp_path / "b.txt", tmp_path):
+        fetch("pair", tmp_path / "to" / "it", source, datasets={"pair": parts})
+        assert [path.name for path in (tmp_path / "to" / "it").iterdir()] == ["b.txt"]
     (tmp_path / "other.txt").write_bytes(b"B")
     with pytest.raises(
         ValueError, match=r"other.txt is not .* give a.txt and b.txt, or the folder"
@@ -248,21 +252,37 @@ def test_interrupted_copy_leaves_nothing(server: Server, tmp_path: Path, monkeyp
 
 
 def test_unknown_name_lists_the_known() -> None:
-    with pytest.raises(ValueError, match=r'"imagenet": .* is shakespeare, dialogsum, gpt2'):
+    with pytest.raises(
+        ValueError, match=r'"imagenet": .* is shakespeare, dialogsum, multi30k, e2e, gpt2'
+    ):
         fetch("imagenet")
 
 
 def test_every_published_address_is_encrypted_and_every_file_can_be_recognised() -> None:
+    assert TERMS.keys() == DATASETS.keys()
     for files in DATASETS.values():
         for file in files:
             assert file.url.startswith("https://")
             assert re.fullmatch(r"[0-9a-f]{64}", file.sha256 or "") or file.records
 
 
-def test_real_files_pass_their_checks(shared_data: Path, tmp_path: Path, monkeypatch) -> None:
+def test_real_files_pass_their_checks(
+    shared_data: Path, tmp_path: Path, monkeypatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.chdir(tmp_path)
     folder = fetch("shakespeare", source=shared_data / "tinyshakespeare")
     assert folder == Path("runs/data/shakespeare")
     assert (folder / "input.txt").read_bytes().startswith(b"First Citizen:\nBefore we proceed")
     folder = fetch("dialogsum", source=shared_data / "dialogsum" / "dev.jsonl")
     assert len((folder / "dev.jsonl").read_text("utf-8").splitlines()) == 500
+    folder = fetch("multi30k", source=shared_data / "multi30k")
+    assert [file.name for file in missing_files("multi30k", folder)] == []
+    assert (
+        len(list(read_records([folder / f"train.{x}.gz" for x in ("en", "fr")], ["en"]))) == 29_000
+    )
+    assert main(["data", "fetch", "e2e", "--from", str(shared_data / "e2e")]) == 0
+    printed = capsys.readouterr().out
+    assert "licence CC BY-SA 4.0" in printed
+    assert "has no trainset.csv, which is at https://" in printed
+    test = list(read_records(Path("runs/data/e2e/testset_w_refs.csv"), ["mr", "ref"]))
+    assert (len(test), len({record["mr"] for record in test})) == (4693, 630)

@@ -50,3 +50,40 @@ def test_unreadable_files_are_one_sentence_with_file_and_line(tmp_path: Path) ->
     path.write_bytes("un\ndéjà".encode("latin-1"))
     with pytest.raises(ValueError, match=r"text.txt, line 2: byte 0xe9 is not UTF-8"):
         read_text(path)
+
+
+STORIES = [
+    "Once upon a time.\n\nThe end.",
+    "x " * 3000 + "\n\n" + "y " * 3000,
+    "<|endoftext|> is a token.",
+]
+
+
+@pytest.mark.parametrize("end", ["\n<|endoftext|>\n", "\r\n <|endoftext|>\t\r\n\n"])
+def test_lines_with_nothing_but_the_separator_part_documents(tmp_path: Path, end: str) -> None:
+    path = tmp_path / "stories.txt"
+    path.write_bytes((end.join(STORIES) + end + end).encode())
+    assert [document.text for document in read_text(path)] == [s.strip("\n") for s in STORIES]
+    assert [document.name for document in read_text(path)] == [
+        f"stories.txt:{i}" for i in (1, 2, 3)
+    ]
+    whole = "\n".join(document.text for document in read_text(path, separator=""))
+    assert whole.count("<|endoftext|>") == 5
+    path.write_text("\n***\n".join(STORIES))
+    assert [document.text for document in read_text(path, "***")] == STORIES
+
+
+def test_one_separator_at_the_end_leaves_a_text_to_be_cut(tmp_path: Path) -> None:
+    path = tmp_path / "book.txt"
+    path.write_text("A line of a book.\n\n" * 1000 + "<|endoftext|>\n")
+    assert len(read_text(path)) == 5
+
+
+def test_a_text_of_one_line_is_cut_after_spaces_and_loses_nothing(tmp_path: Path) -> None:
+    text = "word " * 9000 + "z" * 20_000
+    path = tmp_path / "text8"
+    path.write_text(text)
+    documents = read_text(path)
+    assert "".join(document.text for document in documents) == text
+    assert all(len(document.text) <= 8000 for document in documents)
+    assert documents[0].text.endswith(" ")
