@@ -84,7 +84,7 @@ def free_memory(device: torch.device = CPU) -> int | None:
     (ulimit -v) has a limit.
     """
     if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0]
+        return torch.cuda.mem_get_info(device)[0] if torch.cuda.is_available() else None
     rooms = [_free_in_machine(), _free_in_container(), _free_in_address_space()]
     return min((room for room in rooms if room is not None), default=None)
 

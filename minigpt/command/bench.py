@@ -41,8 +41,10 @@ def run(arguments: Namespace) -> int:
         refuse_idle(arguments, ["--device"], "in bench metrics, which only reads texts")
     from minigpt.bench.gpt2 import run_benches
     from minigpt.bench.qlora import usual_settings
-    from minigpt.device import pick_device
+    from minigpt.device import check_room, pick_device
     from minigpt.files.atomic import write_text
+    from minigpt.memory.predicted import memory_of
+    from minigpt.memory.run import TrainingRun
 
     device = pick_device(arguments.device)
     qlora = None
@@ -57,6 +59,9 @@ def run(arguments: Namespace) -> int:
             rounds=arguments.rounds,
             seed=seed_of(arguments),
         )
+        step = TrainingRun("lora", qlora.batch_size, qlora.context)
+        n_bytes = memory_of(qlora.config, step).total
+        check_room(n_bytes, "the step of bench qlora", "take smaller sizes", device)
     plain = ("training", "generation", "metrics")
     chosen = plain if arguments.what == "all" else (arguments.what,)
     names = [name for name in chosen if name in plain]

@@ -10,6 +10,7 @@ so that help appears at once.
 from __future__ import annotations
 
 import os
+import re
 import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, NamedTuple
@@ -56,6 +57,15 @@ COMMANDS = {
 }
 
 
+SMALLER = {  # what to do when there is not enough memory
+    "train": "take a smaller --micro-batch-size, --block-size, --n-embd or --n-layer",
+    "finetune": "take a smaller --micro-batch-size or --row-length, or --gradient-checkpointing",
+    "generate": "take a smaller model or a shorter prompt",
+    "evaluate": "take a smaller model or fewer records",
+    "bench": "take a smaller --preset, --batch or --context",
+}
+
+
 def make_parser(only: str | None = None) -> ArgumentParser:
     """Builds the parser, with the options of every subcommand or of one alone."""
     parser = Parser(
@@ -92,10 +102,14 @@ def main(argv: list[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of our output has stopped reading, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except (ValueError, OSError, ImportError, RuntimeError) as error:
+    except (ValueError, OSError, ImportError, RuntimeError, MemoryError) as error:
         if os.environ.get("MINIGPT_DEBUG") or not is_the_users(error):
             raise
-        print(f"minigpt: {sentence_of(error)}", file=sys.stderr)
+        said = sentence_of(error)
+        if is_out_of_memory(error):
+            smaller = SMALLER.get(arguments.command, "take something smaller")
+            said = f"there is not enough memory ({said[:200].rstrip('.')}); {smaller}"
+        print(f"minigpt: {said}", file=sys.stderr)
         return 2
 
 
@@ -107,9 +121,17 @@ def sentence_of(error: Exception) -> str:
     return on_one_line(said, 2000)
 
 
+def is_out_of_memory(error: Exception) -> bool:
+    """Returns whether Python, numpy or torch could not allocate something, on whatever device."""
+    if not isinstance(error, RuntimeError):
+        return isinstance(error, MemoryError)
+    words = r"out of memory|not enough memory|allocate memory|size calculation overflowed"
+    return re.search(words, str(error)) is not None
+
+
 def is_the_users(error: Exception) -> bool:
     """Returns whether an error tells the user what to do differently, and is not a bug of ours."""
-    if not isinstance(error, RuntimeError):
+    if not isinstance(error, RuntimeError) or is_out_of_memory(error):
         return True
     from minigpt.training.loop import TrainingDivergedError  # loads torch
 

@@ -20,6 +20,7 @@ from minigpt.command.task_options import add_task_options, chosen_tasks
 from minigpt.finetuning.settings import RECIPES, FinetuneSettings
 
 if TYPE_CHECKING:
+    from minigpt.config import GPTConfig
     from minigpt.finetuning.run import FinetuneResult
 
 DEFAULT_SHARE = 0.05  # of a user's records, to validate on and to test
@@ -123,11 +124,41 @@ def run(arguments: Namespace) -> int:
 
     tasks = [task_data(task, arguments.data, *held_out) for task in chosen]
     model, encoding = load_pretrained(arguments.model)
+    check_memory(model.config, settings)
     result = finetune(model, encoding, tasks, settings)
     if result.after:  # empty on the other processes under torchrun
         print_result(result)
         print(f"try: {evaluate_command(arguments)}")
     return 0
+
+
+def check_memory(shape: GPTConfig, settings: FinetuneSettings) -> None:
+    """Makes sure that there is memory for a step, with the shortest rows there can be.
+
+    Raises:
+        ValueError: there is too little.
+    """
+    from minigpt.memory.room import check_step_fits, rows_at_once
+    from minigpt.memory.run import TrainingRun
+
+    config = settings.train_config(settings.batch_size or 4)
+    n_tokens = min(settings.n_tokens, shape.block_size - 1)  # finetune() refuses more
+    room = shape.block_size - (n_tokens if settings.method in ("prompt", "prefix") else 0)
+    step = TrainingRun(
+        settings.method,
+        rows_at_once(config),
+        min(settings.row_length or 128, room),
+        r=settings.r,
+        target_modules=settings.target_modules,
+        n_tokens=max(1, n_tokens),
+        reparametrize=settings.reparametrize,
+        bottleneck=settings.bottleneck,
+        checkpointing=settings.gradient_checkpointing,
+    )
+    smaller = "take --gradient-checkpointing, or a smaller --micro-batch-size or --row-length"
+    if settings.method == "bottleneck" or settings.reparametrize:
+        smaller = "take a smaller --bottleneck, --reparametrize or --micro-batch-size"
+    check_step_fits(shape, step, config, smaller)
 
 
 def size_or_files(arguments: Namespace, part: str) -> float | list[Path]:

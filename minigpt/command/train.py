@@ -83,6 +83,8 @@ def run(arguments: Namespace) -> int:
 
     from minigpt.config import GPTConfig, count_parameters
     from minigpt.dataset import PackedText, pack
+    from minigpt.memory.room import check_step_fits, rows_at_once
+    from minigpt.memory.run import TrainingRun
     from minigpt.model import GPT
     from minigpt.pretrained.folders import save_pretrained
     from minigpt.text.documents import split_documents
@@ -97,6 +99,9 @@ def run(arguments: Namespace) -> int:
         arguments.n_embd,
         arguments.dropout,
     )
+    step = TrainingRun("full", rows_at_once(config), shape.block_size)
+    smaller = "take a smaller --micro-batch-size, --block-size, --n-embd or --n-layer"
+    check_step_fits(shape, step, config, smaller)
     documents = read_documents(arguments.data, arguments.field, arguments.separator)
     learn, validate = split_documents(documents)
     before, after = (sum(len(d.text) for d in some) for some in (documents, learn + validate))

@@ -46,6 +46,8 @@ def read_tensors(file: Path) -> Iterator[tuple[str, Tensor]]:
         reason = "its pickle asks for more than tensors, which could be a program to run"
         reason = reason if more else "it is no pickle of tensors"
     except DAMAGED as error:
+        if "memory" in str(error):  # there is too little of it
+            raise
         reason = str(error).split("\n")[0]
     raise ValueError(f"{file} is cut short or damaged ({reason})")
 
