@@ -28,6 +28,7 @@ import torch
 from minigpt.config import IGNORE, check_ids
 from minigpt.dataset import Batch
 from minigpt.tasks.task import Task
+from minigpt.text.records import Record
 
 
 class Example(NamedTuple):
@@ -81,7 +82,8 @@ def encode_examples(
                     "or leave the record out"
                 )
         except ValueError as error:
-            raise ValueError(f"record {i + 1} of {len(records)}: {error}") from None
+            origin = f" ({record.source}, line {record.line})" if isinstance(record, Record) else ""
+            raise ValueError(f"record {i + 1} of {len(records)}{origin}: {error}") from None
         examples.append(Example(prompt[-room:], completion))
     return examples
 

@@ -188,6 +188,7 @@ def file_records(path: Path, opening: Opening, wanted: Collection[str]) -> Itera
     else:
         layout = layout_of(first_line, ending, wanted)
         kind = f"a table with {SEPARATORS[layout.separator]} between its cells"
+        kind += "" if by_number(wanted) else " and their names in its first row"
         found = read_table(split_lines(path), layout, wanted)
     empty = True
     try:

@@ -139,10 +139,15 @@ def named_field(written: str) -> Field:
     Raises:
         ValueError: it is not one field.
     """
-    parts = parse_template("{" + written + "}")
-    if len(parts) == 1 and isinstance(parts[0], Field):
-        return parts[0]
-    raise ValueError(f"a field must be a name, as text or messages[0][content], got {written!r}")
+    try:
+        (field,) = parse_template("{" + written + "}")
+    except ValueError:
+        field = ""
+    if not isinstance(field, Field):
+        raise ValueError(
+            f"a field must be a name, as text or messages[0][content], got {written!r}"
+        )
+    return field
 
 
 def fill(template: str, record: Mapping[str, Any]) -> str:

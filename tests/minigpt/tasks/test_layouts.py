@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 
 from minigpt.command.train import read_documents
+from minigpt.tasks.rows import encode_examples
 from minigpt.tasks.scores import read_segments
 from minigpt.tasks.task import make_task, read_records
+from tests.minigpt.tiny.finetune import shipped_encoding
 
 ALPACA = [
     {"instruction": "Add.", "input": "1 and 2", "output": "3"},
@@ -127,3 +129,13 @@ def test_numbers_are_text_and_an_answer_needs_some(tmp_path: Path) -> None:
     assert read_segments(path, ["a", "q"]) == [["3.5", ""], ["5", ""]]
     with pytest.raises(ValueError, match="line 2: the answer is empty"):
         read_records(path, make_task("quiz", "Q: {q|}", "{a|}"))
+
+
+def test_an_answer_that_is_too_long_is_found_in_its_file(tmp_path: Path) -> None:
+    path = tmp_path / "x.json"
+    path.write_text('[{"q": "Q", "a": "A"},\n\n{"q": "Q", "a": "one two three four five six"}]')
+    task = make_task("quiz", "{q}", "{a}")
+    with pytest.raises(
+        ValueError, match=r"record 2 of 2 \(.*x.json, line 3\): the answer has 7 tok"
+    ):
+        encode_examples(read_records(path, task), task, shipped_encoding(), 5)
