@@ -122,14 +122,14 @@ def opening_of(path: Path, wanted: Collection[str], may_be_blank: bool = False) 
     """
     head = ""
     for chunk in text_chunks(path):
-        head += chunk
-        if len(head) >= HEAD:
+        head = chunk if head.isspace() else head + chunk  # a blank beginning tells nothing
+        if len(head) >= HEAD and not head.isspace():
             break
     if not (head if may_be_blank else head.strip()):
         raise ValueError(f"{path} is empty: there is no text to read in it")
-    found = re.search(r"[^\n]*\S[^\n]*", head)  # the first line that is not blank
-    first_line = found.group() if found else ""
-    alone = len(head) < HEAD and not head[found.end() if found else 0 :].strip()
+    n_blank = len(head) - len(head.lstrip())
+    first_line, _, rest = head[head.rfind("\n", 0, n_blank) + 1 :].partition("\n")
+    alone = len(head) < HEAD and not rest.strip()
     ending = ending_of(path)
     kind = json_kind(head, first_line, ending, alone)
     if not kind and ending == "jsonl":

@@ -208,3 +208,12 @@ def test_half_characters_become_one_replacement_character_each(tmp_path: Path) -
     expected = {"a": "�", "b": ["��", "🙂".replace("🙂", "\U0001f600")], "�": {"c": "�."}}
     for name, content in {"x.jsonl": text + "\n" + text, "x.json": f"[{text},\n{text}]"}.items():
         assert list(read_records(write(tmp_path / name, content), ["a"])) == [expected] * 2
+
+
+@pytest.mark.parametrize("blank", [" ", "\n", "\t \n"])
+def test_a_million_blank_characters_before_the_first_record_are_passed_over(
+    tmp_path: Path, blank: str
+) -> None:
+    text = blank * (1_100_000 // len(blank)) + "\n" + FORMATS["JSON Lines"]
+    path = write(tmp_path / "a", text.encode())
+    assert list(read_records(path, ["en", "fr"])) == PAIRS
