@@ -41,11 +41,11 @@ def add_options(parser: ArgumentParser) -> None:
     )  # fmt: skip
     add(
         "--prediction-field", type=values.text, metavar="NAME",
-        help="which field of a predicted record is the text (default prediction)",
+        help="which field of a predicted record is the text (default prediction); '' for its line",
     )  # fmt: skip
     add(
         "--reference-field", type=values.text, nargs="+", metavar="NAME",
-        help="which fields of a record are references (default reference)",
+        help="which fields of a record are references (default reference); '' for its line",
     )  # fmt: skip
     add("--stem", action="store_true", help="ROUGE: compare stems (extra 'stem')")
     add("--interval", action="store_true", help="ROUGE: add a 95%% bootstrap interval of F1")
@@ -83,7 +83,9 @@ def run(arguments: Namespace) -> int:
         refuse_idle(arguments, ["--seed"], "without --interval: nothing else is random")
     from minigpt.tasks.scores import check_lengths, corpus_scores, read_segments
 
-    prediction_field = arguments.prediction_field or "prediction"
+    prediction_field = arguments.prediction_field
+    if prediction_field is None:  # "" is the whole line
+        prediction_field = "prediction"
     (predictions,) = read_segments(arguments.predictions, [prediction_field])
     texts = [(str(arguments.predictions), predictions)]
     for path in arguments.references:

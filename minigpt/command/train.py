@@ -199,7 +199,7 @@ def read_documents(
         for record in read_records(together, wanted):
             with record.blamed():
                 text = "".join(p if isinstance(p, str) else p.text_in(record) for p in parts)
-            texts = split_text(text.split("\n"), separator)
+            texts = split_text(text, separator)
             blank += not texts
             documents += [
                 Document(f"{path.name}:{record.line}:{i}", t) for i, t in enumerate(texts)

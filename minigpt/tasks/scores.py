@@ -20,15 +20,16 @@ CORPUS_METRICS = (*(f"rouge{n}" for n in range(1, 10)), "rougeL", "rougeLsum", "
 def read_segments(path: Path, fields: Sequence[str]) -> list[list[str]]:
     """Returns the segments of a file: the lines of a text, or each of these fields of its records.
 
-    The file's content and ending tell records from text (text/records.py).
+    The file's content and ending tell records from text (text/records.py). The field "" stands for
+    the whole line of a text that looks like records.
 
     Raises:
         OSError: there is no such file, or it may not be read.
         ValueError: the file is empty or not text, or a record lacks a field; an empty one is text.
     """
-    columns = [named_field(field) for field in fields]
+    columns = [named_field(field) for field in fields if field]
     wanted = {column.name for column in columns}
-    if is_plain_text(path, wanted):
+    if is_plain_text(path, wanted) or "" in fields:
         return [list(read_lines(path))]
     segments: list[list[str]] = [[] for _ in columns]
     for record in read_records(path, wanted):

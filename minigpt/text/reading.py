@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import groupby
 from pathlib import Path
 
 from minigpt.text.decoding import read_lines
@@ -27,28 +28,32 @@ def read_text(path: str | Path, separator: str = SEPARATOR) -> list[Document]:
         ValueError: the file is empty or not UTF-8.
     """
     path = Path(path)
-    texts = split_text(read_lines(path, longest=None), separator)
+    parts = list(between(read_lines(path, longest=None), separator))
+    if len(parts) == 1:
+        parts = [[piece] for piece in parts[0]]
+    texts = ["".join(part).strip("\n") for part in parts]
+    texts = [text for text in texts if text.strip()]
     if not texts:
         raise ValueError(f"{path} is empty: there is no text to read in it")
-    if len(texts) == 1:
-        texts = list(pieces(texts[0].split("\n")))
     return [Document(f"{path.name}:{i}", text) for i, text in enumerate(texts, start=1)]
 
 
-def split_text(lines: Iterable[str], separator: str = SEPARATOR) -> list[str]:
+def split_text(text: str, separator: str = SEPARATOR) -> list[str]:
     """Returns the texts between lines that hold nothing but the separator, without blank ones."""
-    parts: list[list[str]] = [[]]
-    for line in lines:
-        if separator and line.strip() == separator:
-            parts.append([])
-        else:
-            parts[-1].append(line)
-    texts = ["\n".join(part).strip("\n") for part in parts]
-    return [text for text in texts if text.strip()]
+    return ["".join(part).strip("\n") for part in between(text.split("\n"), separator)]
+
+
+def between(lines: Iterable[str], separator: str) -> Iterator[list[str]]:
+    """Yields the parts of a text between separators that are not blank, each in pieces."""
+    groups = groupby(lines, lambda line: separator != "" and line.strip() == separator)
+    for is_separator, group in groups:
+        part = [] if is_separator else list(pieces(group))
+        if any(piece.strip() for piece in part):
+            yield part
 
 
 def pieces(lines: Iterable[str]) -> Iterator[str]:
-    """Yields pieces of a text of 4,000 to 8,000 characters, except the last, that are not blank."""
+    """Cuts lines into pieces of 4,000 to 8,000 characters, except the last."""
     begun: list[str] = []
     size = 0
     for part in short_parts(lines):
@@ -56,15 +61,9 @@ def pieces(lines: Iterable[str]) -> Iterator[str]:
         size += len(part)
         ends = not part.strip() or not part.endswith("\n")
         if size > TOO_LONG or (size > LONG and ends):
-            yield from whole(begun)
+            yield "".join(begun)
             begun, size = [], 0
-    yield from whole(begun)
-
-
-def whole(parts: list[str]) -> list[str]:
-    """Returns the text of parts in a list, which is empty if the text is blank."""
-    text = "".join(parts).strip("\n")
-    return [text] if text.strip() else []
+    yield "".join(begun)
 
 
 def short_parts(lines: Iterable[str]) -> Iterator[str]:

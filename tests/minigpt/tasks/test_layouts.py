@@ -127,6 +127,7 @@ def test_numbers_are_text_and_an_answer_needs_some(tmp_path: Path) -> None:
     path = tmp_path / "x.jsonl"
     path.write_text('{"q": 5, "a": 3.5}\n{"q": "", "a": ""}')
     assert read_segments(path, ["a", "q"]) == [["3.5", ""], ["5", ""]]
+    assert read_segments(path, [""]) == [['{"q": 5, "a": 3.5}', '{"q": "", "a": ""}']]
     with pytest.raises(ValueError, match="line 2: the answer is empty"):
         read_records(path, make_task("quiz", "Q: {q|}", "{a|}"))
 
