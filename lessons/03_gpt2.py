@@ -319,7 +319,7 @@ assert difference == 0.0
 try:
     from transformers import GPT2LMHeadModel
 except ImportError:
-    print("(transformers is not installed: pip install 'minigpt-course[test]' to compare with it)")
+    print("(transformers is not installed: pip install transformers to compare with it)")
 else:
     with tempfile.TemporaryDirectory() as folder:
         save_gpt2(published_model, folder)

@@ -37,7 +37,7 @@ def porter_stemmer() -> Any:
     try:
         from nltk.stem.porter import PorterStemmer
     except ImportError as error:
-        message = "use_stemmer=True needs nltk: pip install 'minigpt-course[stem]'"
+        message = "use_stemmer=True needs nltk: pip install nltk"
         raise ImportError(message) from error
     return PorterStemmer()
 

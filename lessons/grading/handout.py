@@ -42,10 +42,12 @@ def write_handout(number: int, folder: Path, package: str | None = None) -> list
 
     Raises:
         FileExistsError: one of the files is there already; none is written.
-        ValueError: the lesson has no exercises.
+        ValueError: the lesson has no exercises, or package is nothing that stands between quotes.
     """
     stem = lesson(number).stem
-    wanted = package or f"minigpt-course=={__version__}"
+    wanted = f"minigpt-course=={__version__}" if package is None else package
+    if not wanted.strip() or not wanted.isprintable() or set(wanted) & set('"$`\\'):
+        raise ValueError(f"a package is a name or an address for pip, got {wanted[:80]!r}")
     texts = {
         f"{stem}.md": sheet_text(number),
         f"{stem}.py": script_text(number),

@@ -59,7 +59,9 @@ def tasks_of(number: int) -> tuple[Task, ...]:
 def task_of(number: str) -> Task:
     """Returns the task "8.2"; ValueError if there is none."""
     if not re.fullmatch(r"\d{1,9}\.\d{1,9}", number):
-        raise ValueError(f"an exercise is given as lesson and number, such as 8.2, got {number}")
+        raise ValueError(
+            f"an exercise is given as lesson and number, such as 8.2, got {number[:40]!r}"
+        )
     tasks = tasks_of(int(number.partition(".")[0]))
     for task in tasks:
         if task.id == number:

@@ -57,7 +57,7 @@ def bench_metrics(seed: int, rounds: int = 5) -> list[Ratio]:
         import sacrebleu
         from rouge_score import rouge_scorer
     except ImportError:
-        print("  needs rouge_score and sacrebleu: pip install 'minigpt-course[test]'")
+        print("  needs rouge_score and sacrebleu: pip install rouge-score sacrebleu")
         return []
 
     words = [word for document in python_library() for word in document.text.split()]

@@ -12,13 +12,15 @@ the contender is not installed, whose name is then not in `ask`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from typing import Any
 
 Work = Callable[[Any], Any]
+KILLED = 9  # SIGKILL, which Windows does not have
 
 
 class ContenderError(RuntimeError):
@@ -58,8 +60,8 @@ def contenders(makers: Mapping[str, tuple[Any, ...]]) -> Iterator[dict[str, Work
             theirs.close()  # otherwise recv would wait for a process that has died
             pipes.append(pipe)
             processes.append(process)
-            if _answer(pipe, name):
-                ask[name] = partial(_ask, pipe, name)
+            if _answer(pipe, name, process):
+                ask[name] = partial(_ask, pipe, name, process)
         yield ask
     finally:
         for pipe in pipes:
@@ -68,16 +70,21 @@ def contenders(makers: Mapping[str, tuple[Any, ...]]) -> Iterator[dict[str, Work
             process.join()
 
 
-def _ask(pipe: Connection, name: str, what: Any) -> Any:
-    pipe.send(what)
-    return _answer(pipe, name)
+def _ask(pipe: Connection, name: str, process: BaseProcess, what: Any) -> Any:
+    with suppress(OSError):  # it has died since its last answer
+        pipe.send(what)
+    return _answer(pipe, name, process)
 
 
-def _answer(pipe: Connection, name: str) -> Any:
+def _answer(pipe: Connection, name: str, process: BaseProcess) -> Any:
     try:
         answer = pipe.recv()
-    except EOFError:
-        raise ContenderError(f"the process of {name!r} ended before it answered") from None
+    except (EOFError, OSError):
+        process.join()
+        why = f"with exit status {process.exitcode}"
+        if process.exitcode == -KILLED:
+            why = "because it was killed, as systems do when memory runs out"
+        raise ContenderError(f"the process of {name!r} ended before it answered, {why}") from None
     if isinstance(answer, ContenderError):
         raise ContenderError(f"{name}: {answer}")
     return answer

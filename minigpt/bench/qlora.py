@@ -262,7 +262,7 @@ def compare(
         row = {"contender": name, "checkpointing": checkpointing, "seconds": each, **found}
         rows.append({**row, "losses": losses[name]})
     if THEIRS not in ask:
-        print("  to compare, install the peers: pip install 'minigpt-course[test]'")
+        print("  to compare, install the peers: pip install bitsandbytes peft transformers")
         return rows, []
     check_losses(losses[OURS], losses[THEIRS], SAME_LOSS[settings.dtype])
     on_gpu = settings.device.type == "cuda"

@@ -16,7 +16,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, NamedTuple
 
 from minigpt import __version__
-from minigpt.command.parser import Parser, check_paths, parts_of
+from minigpt.command.parser import Parser, check_values, parts_of
 from minigpt.command.values import on_one_line
 from minigpt.text.printing import print_any_text
 
@@ -93,7 +93,7 @@ def main(argv: list[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else argv
     try:
         arguments = make_parser(only=argv[0] if argv else "").parse_args(argv)
-        check_paths(arguments.parser, arguments)
+        check_values(arguments.parser, arguments)
         status: int = arguments.run(arguments)
         return status
     except KeyboardInterrupt as stopped:

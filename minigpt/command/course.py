@@ -45,6 +45,10 @@ def run(arguments: Namespace) -> int:
         raise ValueError(
             f"--start {arguments.start} is after the last lesson, {max(lesson_scripts())}"
         )
+    if arguments.device is not None:
+        from minigpt.device import pick_device  # loads torch
+
+        pick_device(arguments.device)
     options = ["--device", arguments.device or "auto", "--seed", str(seed_of(arguments))]
     options += ["--quick"] if arguments.quick else []
     report = []

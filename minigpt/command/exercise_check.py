@@ -100,7 +100,10 @@ def read_all(arguments: Namespace) -> tuple[list[Submission], list[str] | None]:
 
     only = None if arguments.only is None else list(arguments.only)
     for number in only or []:
-        task_of(number)
+        try:
+            task_of(number)
+        except ValueError as error:
+            raise ValueError(f"--only: {error}") from None
     if arguments.lesson is not None:
         lesson(arguments.lesson)
     found: dict[Path, Submission] = {}

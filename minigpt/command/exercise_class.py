@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
@@ -19,7 +20,8 @@ def handout_options(parser: ArgumentParser) -> None:
         "--package",
         type=values.text,
         metavar="SPEC",
-        help="what the workflow lets pip install (default: our release)",
+        help="what the workflow lets pip install: git+https://... of your copy (default: "
+        "minigpt-course from PyPI, if it is there)",
     )
 
 
@@ -29,6 +31,12 @@ def handout(arguments: Namespace) -> int:
 
     for path in write_handout(arguments.lesson, arguments.out, arguments.package):
         print(path)
+    if arguments.package is None:
+        print(
+            "The workflow installs minigpt-course from PyPI. If this version is not there, write "
+            "it anew with --package git+https://... and the address of your copy.",
+            file=sys.stderr,
+        )
     return 0
 
 

@@ -118,10 +118,12 @@ def run(arguments: Namespace) -> int:
         refuse_idle(arguments, ["--all-wordings"], "with --template, which is the only wording")
     held_out = [size_or_files(arguments, part) for part in ("validation", "test")]
     settings = settings_of(arguments)
+    from minigpt.device import pick_device
     from minigpt.finetuning.run import finetune
     from minigpt.pretrained.folders import load_pretrained
     from minigpt.tasks.data import task_data
 
+    pick_device(arguments.device)  # refuses one that is not here before the records are read
     tasks = [task_data(task, arguments.data, *held_out) for task in chosen]
     model, encoding = load_pretrained(arguments.model)
     check_memory(model.config, settings)

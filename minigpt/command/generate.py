@@ -24,7 +24,7 @@ def add_options(parser: ArgumentParser) -> None:
         "--model", type=values.name_or_path, default="base",
         help="base (shipped, default), a folder, or gpt2 to gpt2-xl",
     )  # fmt: skip
-    add("--max-new-tokens", type=values.whole(0), default=120, help="default 120")
+    add("--max-new-tokens", type=values.whole(0, 10**6), default=120, help="default 120")
     add("--temperature", type=values.number(0), default=0.8, help="0 is greedy (default 0.8)")
     add(
         "--top-k", type=values.whole(0),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from argparse import PARSER, ArgumentParser, Namespace
+from argparse import PARSER, REMAINDER, ArgumentParser, Namespace
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NoReturn
@@ -34,8 +34,10 @@ def parts_of(parser: ArgumentParser) -> list[ArgumentParser]:
     return [part for choices in parts if isinstance(choices, dict) for part in choices.values()]
 
 
-def check_paths(parser: ArgumentParser, arguments: Namespace) -> None:
+def check_values(parser: ArgumentParser, arguments: Namespace) -> None:
     """Makes sure that what the options name is there, or can be written, before anything starts.
+
+    argparse takes "--" away also where it is a value, and leaves an empty list.
 
     Args:
         parser: that of the subcommand, by which the arguments were read.
@@ -44,10 +46,13 @@ def check_paths(parser: ArgumentParser, arguments: Namespace) -> None:
         UsageError: it is not; the error names the option.
     """
     for action in parser._actions:
-        if isinstance(action.type, PathTo) and (value := getattr(arguments, action.dest)):
+        value = getattr(arguments, action.dest, None)
+        option = action.option_strings[-1] if action.option_strings else action.metavar
+        if value == [] and action.nargs != REMAINDER:
+            raise UsageError(f"{option} needs a value, and -- is none")
+        if isinstance(kind := action.type, PathTo):
             for path in value if isinstance(value, list) else [value]:
-                if isinstance(path, Path) and (problem := action.type.problem(path)):
-                    option = action.option_strings[-1] if action.option_strings else action.metavar
+                if isinstance(path, Path) and (problem := kind.problem(path)):
                     raise UsageError(f"{option} {problem}")
 
 

@@ -28,7 +28,7 @@ def add_options(parser: ArgumentParser) -> None:
     add_device(parser)
     add_seed(parser)
     add(
-        "--data", type=values.file_to_read, nargs="+", default=[], metavar="FILE",
+        "--data", type=values.file_to_read, nargs="+", metavar="FILE",
         help="text or records: JSON Lines, JSON, CSV, TSV; gzipped or not (default: the "
         "documentation in this Python's own library)",
     )  # fmt: skip
@@ -83,6 +83,7 @@ def run(arguments: Namespace) -> int:
 
     from minigpt.config import GPTConfig, count_parameters
     from minigpt.dataset import PackedText, pack
+    from minigpt.device import pick_device
     from minigpt.memory.room import check_step_fits, rows_at_once
     from minigpt.memory.run import TrainingRun
     from minigpt.model import GPT
@@ -90,6 +91,7 @@ def run(arguments: Namespace) -> int:
     from minigpt.text.documents import split_documents
     from minigpt.training.loop import train
 
+    pick_device(arguments.device)  # refuses one that is not here before the text is read
     vocab_size = arguments.vocab_size or DEFAULT_VOCAB_SIZE
     shape = GPTConfig(
         vocab_size,
@@ -102,7 +104,7 @@ def run(arguments: Namespace) -> int:
     step = TrainingRun("full", rows_at_once(config), shape.block_size)
     smaller = "take a smaller --micro-batch-size, --block-size, --n-embd or --n-layer"
     check_step_fits(shape, step, config, smaller)
-    documents = read_documents(arguments.data, arguments.field, arguments.separator)
+    documents = read_documents(arguments.data or [], arguments.field, arguments.separator)
     learn, validate = split_documents(documents)
     before, after = (sum(len(d.text) for d in some) for some in (documents, learn + validate))
     if after < 0.9 * before:

@@ -46,7 +46,7 @@ def load_gpt2(name_or_folder: str | Path) -> GPT:
     Args:
         name_or_folder: a folder that transformers or save_gpt2 wrote; or "gpt2", "gpt2-medium",
             "gpt2-large" or "gpt2-xl", which is looked for in runs/data (where `minigpt data fetch`
-            puts it) and then downloaded with huggingface_hub (`pip install "minigpt-course[hub]"`).
+            puts it) and then downloaded with huggingface_hub (`pip install huggingface_hub`).
 
     Raises:
         FileNotFoundError: there is no such folder, a file of it is missing, or the weights of that
