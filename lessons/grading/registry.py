@@ -60,7 +60,7 @@ def task_of(number: str) -> Task:
     """Returns the task "8.2"; ValueError if there is none."""
     if not re.fullmatch(r"\d{1,9}\.\d{1,9}", number):
         raise ValueError(
-            f"an exercise is given as lesson and number, such as 8.2, got {number[:40]!r}"
+            f"an exercise is given as lesson and number, such as 8.2, got {number[:40]}"
         )
     tasks = tasks_of(int(number.partition(".")[0]))
     for task in tasks:

@@ -97,7 +97,7 @@ def run(arguments: Namespace) -> int:
         [segments for _, segments in texts[1:]],
         metrics,
         use_stemmer=arguments.stem,
-        tokenize=arguments.tokenize or "13a",
+        tokenize="13a" if arguments.tokenize is None else arguments.tokenize,
         lowercase=arguments.lowercase,
         interval=arguments.interval,
         seed=seed_of(arguments),

@@ -78,7 +78,7 @@ def add_options(parser: ArgumentParser) -> None:
     )  # fmt: skip
     add("--micro-batch-size", type=count, help="rows at once; fewer need less memory")
     rates = ", ".join(f"{name} {recipe.learning_rate}" for name, recipe in RECIPES.items())
-    add("--learning-rate", type=values.number(above=0), help=f"default: {rates}")
+    add("--learning-rate", type=values.learning_rate, help=f"default: {rates}")
     add("--dropout", type=share, help="of the model (default 0)")
     add("--all-wordings", action="store_true", help="train with every wording of the prompts")
     add(

@@ -55,7 +55,7 @@ def add_options(parser: ArgumentParser) -> None:
     add("--steps", type=count, default=500, help="optimizer steps (default 500)")
     add("--batch-size", type=count, default=16, help="sequences a step (default 16)")
     add("--micro-batch-size", type=count, help="sequences at once; smaller needs less memory")
-    add("--learning-rate", type=values.number(above=0), default=1e-3, help="default 0.001")
+    add("--learning-rate", type=values.learning_rate, default=1e-3, help="default 0.001")
     add("--warmup-steps", type=values.whole(0), help="default: 50, or a tenth of --steps if less")
     add(
         "--eval-every", type=values.whole(0), default=100,

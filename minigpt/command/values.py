@@ -64,6 +64,7 @@ def number(
     return read
 
 
+learning_rate = number(above=0, most=1e38)  # fp32 cannot hold more
 seed = whole(0, LARGEST_SEED)
 
 

@@ -86,6 +86,16 @@ def corpus_scores(
                 f"no metric is called {metric!r}; there are {', '.join(CORPUS_METRICS)}"
             )
     results: dict[str, dict[str, Any]] = {}
+    if "bleu" in metrics:  # first, since it is quick to refuse a tokenizer
+        bleu = corpus_bleu(predictions, references, tokenize=tokenize, lowercase=lowercase)
+        results["bleu"] = {
+            "score": bleu.score,
+            "precisions": bleu.precisions,
+            "bp": bleu.bp,
+            "sys_len": bleu.sys_len,
+            "ref_len": bleu.ref_len,
+            "signature": bleu.signature,
+        }
     rouge_types = [metric for metric in metrics if metric != "bleu"]
     if rouge_types:
         scorer = RougeScorer(rouge_types, use_stemmer=use_stemmer)
@@ -97,14 +107,4 @@ def corpus_scores(
         if interval:
             for name, range_ in bootstrap_interval(scores, seed=seed).items():
                 results[name]["interval"] = [range_.low.fmeasure, range_.high.fmeasure]
-    if "bleu" in metrics:
-        bleu = corpus_bleu(predictions, references, tokenize=tokenize, lowercase=lowercase)
-        results["bleu"] = {
-            "score": bleu.score,
-            "precisions": bleu.precisions,
-            "bp": bleu.bp,
-            "sys_len": bleu.sys_len,
-            "ref_len": bleu.ref_len,
-            "signature": bleu.signature,
-        }
     return {metric: results[metric] for metric in metrics}

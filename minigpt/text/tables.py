@@ -65,7 +65,7 @@ def header_of(first_line: str, layout: Layout) -> list[str]:
 
 def by_number(wanted: Collection[str]) -> bool:
     """Returns whether fields are wanted by the number of their column, from 0: no header then."""
-    return bool(wanted) and all(name.isascii() and name.isdigit() for name in wanted)
+    return bool(wanted) and all(re.fullmatch("[0-9]{1,9}", name) for name in wanted)
 
 
 def rows(

@@ -41,12 +41,10 @@ def test_else_the_names_decide_also_where_the_number_is_no_lesson() -> None:
     assert lesson_of(Path("anna.py"), f"{code}\ndef broken(:\n") == 8
 
 
-def test_a_file_of_two_lessons_alike_or_of_none_is_refused(
-    monkeypatch: pytest.MonkeyPatch, small_course: None
-) -> None:
+def test_a_file_of_two_lessons_alike_or_of_none_is_refused(small_course: None) -> None:
     with pytest.raises(ValueError, match="of no exercise; say which lesson it is for with --less"):
         lesson_of(Path("anna.py"), "def unheard_of(): pass")
-    monkeypatch.setitem(registry.lessons(), 8, registry.Lesson(8, "LoRA", "08_lora"))
+    registry.lessons()[8] = registry.Lesson(8, "LoRA", "08_lora")  # small_course takes it out
     with pytest.raises(ValueError, match="of lessons 99 and 8 alike"):
         lesson_of(Path("anna.py"), "def double(): pass\ndef merge(): pass")
 

@@ -153,7 +153,7 @@ UNFIT: list[tuple[list[str], str]] = [
     ([*TUNE, "--method", "lora", "--target-modules", "("], "("),
     ([*TUNE, "--template", "{0!r}"], "{0!r}"),
     ([*TUNE, "--test", "7", "text.txt"], "--test takes one number or else files"),
-    ([*JUDGE, "--answer", ""], "''"),
+    ([*JUDGE, "--answer", ""], "names no field"),
     ([*JUDGE, "--max-new-tokens", "1000000000"], "max_new_tokens"),
     ([*SCORE, "--metrics", "bleu,bleu,rouge0"], "rouge0"),
     ([*SCORE, "--tokenize", ""], "tokenize"),

@@ -37,7 +37,10 @@ BAD: dict[str, tuple[list[str], str]] = {
     "steps": (["--steps", "0"], "--steps must be a whole number from 1 to 1,000,000,000, got '0'"),
     "batch 0": (["--batch-size", "0"], "--batch-size must be a whole number from 1 to"),
     "big batch": (["--batch-size", "99"], "a batch of 99 rows is more than the training data"),
-    "rate": (["--learning-rate", "-1"], "--learning-rate must be a number above 0, got '-1'"),
+    "rate": (
+        ["--learning-rate", "-1"],
+        "--learning-rate must be a number above 0 and at most 1e+38, got",
+    ),
     "nan rate": (["--learning-rate", "nan"], "--learning-rate must be a number above 0"),
     "no eval": (["--eval-every", "0"], "early_stopping=3 needs validations"),
     "eval": (["--eval-every", "-1"], "--eval-every must be"),
