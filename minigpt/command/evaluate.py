@@ -121,7 +121,7 @@ def judge_model(arguments: Namespace) -> int:
     refuse_idle(arguments, ["--seed"], "with --model, which takes the likeliest tokens")
     from minigpt.device import pick_device
     from minigpt.finetuning.methods import load_model
-    from minigpt.finetuning.run import records_file, saved_tasks
+    from minigpt.finetuning.saved_tasks import records_file, saved_tasks
     from minigpt.tasks.answers import evaluate_task, questions
     from minigpt.tasks.data import task_data
     from minigpt.tasks.task import read_records

@@ -28,25 +28,19 @@ from minigpt.config import count_parameters
 from minigpt.device import pick_device
 from minigpt.files.adapter_folder import WEIGHTS_FILE
 from minigpt.files.atomic import write_text
-from minigpt.files.schema import MapOf, Object, OneOf, Text, Whole, check
-from minigpt.finetuning.methods import METHODS, RESULTS, read_results, settle_nf4
+from minigpt.finetuning.methods import METHODS, RESULTS, settle_nf4
+from minigpt.finetuning.saved_tasks import records_file
 from minigpt.finetuning.settings import FinetuneSettings
 from minigpt.model import GPT
 from minigpt.pretrained.layout import MODEL_WEIGHTS
 from minigpt.tasks.answers import TaskResult, evaluate_task
 from minigpt.tasks.data import SHIPPED, TaskData, instruction_data, task_data
-from minigpt.tasks.task import METRICS, TASKS, Task, named_task
+from minigpt.tasks.task import named_task
 from minigpt.training.checkpoint import has_checkpoint
 from minigpt.training.loop import TrainingDivergedError, train
 from minigpt.training.result import TrainResult
 from minigpt.training.run_folder import RunFolder, identity_of
 from minigpt.training.settings import TrainConfig
-
-TEST = "test.jsonl"
-SAVED_TASK = Object(
-    {"prompt": Text(), "answer": Text(), "metric": OneOf(*METRICS), "max_new_tokens": Whole(1)}
-)
-SAVED_TASKS = Object({"tasks": MapOf(SAVED_TASK)})
 
 
 @dataclass
@@ -273,27 +267,3 @@ def write_test_records(folder: Path, parts: Sequence[TaskData]) -> None:
             path = records_file(folder, part.task.name, len(parts))
             records = [json.dumps(record, ensure_ascii=False) + "\n" for record in part.test]
             write_text(path, valid_unicode("".join(records)))
-
-
-def saved_tasks(folder: Path) -> dict[str, Task]:
-    """Returns the tasks of the run in a folder, by name; {} if no run of finetune() is there.
-
-    Raises:
-        ValueError: results.json is damaged.
-    """
-    if not (folder / RESULTS).is_file():
-        return {}
-    found = read_results(folder)
-    check(found, SAVED_TASKS, folder / RESULTS)
-    return {
-        name: Task(
-            name, (task["prompt"],), task["answer"], task["metric"],
-            TASKS[name].task_set if name in TASKS else "", task["max_new_tokens"],
-        )
-        for name, task in found["tasks"].items()
-    }  # fmt: skip
-
-
-def records_file(folder: Path, task: str, n_tasks: int) -> Path:
-    """Returns the file with a task's test records in the folder of a run with so many tasks."""
-    return folder / (TEST if n_tasks == 1 else f"test-{task}.jsonl")

@@ -39,6 +39,7 @@ NOT_TEXT: tuple[tuple[bytes, str, str], ...] = (
     (rb"Obj\x01|ORC", "a binary table (Avro or ORC)", EXPORT),
     (rb"\x89HDF|\xd0\xcf\x11\xe0", "a binary table (HDF5 or Excel)", EXPORT),
     (rb"SQLite format 3\x00", "an SQLite database", "write the table as CSV first"),
+    (rb"version https://git-lfs", "a pointer of Git LFS", "fetch the file that it stands for"),
     (rb"%PDF-", "a PDF document", "save it as plain text first"),
     (rb"\{\\rtf", "a document in RTF", "save it as plain text first"),
     (rb"\x80[\x02-\x05]", "a pickle of Python objects", "write it as JSON Lines first"),

@@ -22,7 +22,16 @@ from typing import Any, NamedTuple
 from minigpt.files.json_objects import shown
 from minigpt.text.decoding import read_lines, split_lines, text_chunks
 from minigpt.text.json_values import JsonError, parse, read_array, read_objects
-from minigpt.text.tables import SEPARATORS, TableError, by_number, header_of, layout_of, read_table
+from minigpt.text.tables import (
+    SEPARATORS,
+    Layout,
+    TableError,
+    by_number,
+    header_of,
+    layout_of,
+    read_table,
+    tabs_are_quoted,
+)
 
 HEAD = 1 << 20  # characters that decide what a file is
 JSON_LINES, JSON_ARRAY, JSON_OBJECTS = "JSON Lines", "a JSON array", "JSON objects"
@@ -54,11 +63,11 @@ class Record(dict[str, Any]):
 
 
 class Opening(NamedTuple):
-    """What the beginning of a file tells: its kind, its first line, and its name's ending."""
+    """What the beginning of a file tells: its kind, and how it is laid out if it is a table."""
 
     kind: str
-    first_line: str
     ending: str
+    layout: Layout
 
 
 def read_records(paths: Path | Sequence[Path], wanted: Collection[str]) -> Iterator[Record]:
@@ -136,14 +145,17 @@ def opening_of(path: Path, wanted: Collection[str], may_be_blank: bool = False) 
         kind = JSON_LINES
     if not kind and ending == "json":
         kind = JSON_ARRAY
-    if not kind and (ending or is_header(first_line, wanted)):
+    first_lines = head.split("\n") if "\t" in first_line else []
+    quoted_tabs = tabs_are_quoted(first_lines if len(head) < HEAD else first_lines[:-1])
+    layout = layout_of(first_line, ending, wanted, quoted_tabs)
+    if not kind and (ending or is_header(first_line, layout, wanted)):
         kind = TABLE
         if "\n" not in head and "\r" in first_line.rstrip("\r"):
             raise ValueError(
                 f"{path}, line 1: a table whose lines end with carriage returns alone; save it "
                 "with lines that end with line feeds"
             )
-    return Opening(kind or TEXT, first_line.removesuffix("\r"), ending)
+    return Opening(kind or TEXT, ending, layout)
 
 
 def json_kind(head: str, first_line: str, ending: str, alone: bool) -> str:
@@ -163,20 +175,20 @@ def json_kind(head: str, first_line: str, ending: str, alone: bool) -> str:
     return JSON_OBJECTS if alone else JSON_LINES
 
 
-def is_header(first_line: str, wanted: Collection[str]) -> bool:
+def is_header(first_line: str, layout: Layout, wanted: Collection[str]) -> bool:
     """Returns whether the first line of a file without a telling ending makes it a table.
 
     It names all wanted fields and others, or it has as many tabs as fields wanted by number need.
     """
     if by_number(wanted):
         return first_line.count("\t") >= max(map(int, wanted)) > 0
-    names = header_of(first_line, layout_of(first_line, "", wanted))
+    names = header_of(first_line, layout)
     return len(names) > 1 and bool(wanted) and set(wanted) <= set(names)
 
 
 def file_records(path: Path, opening: Opening, wanted: Collection[str]) -> Iterator[Record]:
     """Yields the records of a file in JSON or of a table."""
-    kind, first_line, ending = opening
+    kind, _, layout = opening
     found: Iterator[tuple[int, Any]]
     if kind == JSON_LINES:
         lines = enumerate(split_lines(path), start=1)
@@ -186,7 +198,6 @@ def file_records(path: Path, opening: Opening, wanted: Collection[str]) -> Itera
     elif kind == JSON_OBJECTS:
         found = read_objects(text_chunks(path), wanted)
     else:
-        layout = layout_of(first_line, ending, wanted)
         kind = f"a table with {SEPARATORS[layout.separator]} between its cells"
         kind += "" if by_number(wanted) else " and their names in its first row"
         found = read_table(split_lines(path), layout, wanted)

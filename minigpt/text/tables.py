@@ -1,8 +1,8 @@
 """Tables as text: CSV (RFC 4180), and values separated by tabs, row by row.
 
 In CSV a cell may stand in quotes, and then hold the separator, line breaks, and quotes written
-twice. Values separated by tabs have no such rule: a quote is a letter like any other, as in the
-sentence pairs of WMT.
+twice. Values separated by tabs usually have no such rule: a quote is a letter like any other, as in
+the sentence pairs of WMT. But some programs write them by CSV's, which shows in the first cells.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import NamedTuple
 from minigpt.text.decoding import LONGEST
 
 SEPARATORS = {",": "commas", "\t": "tabs", ";": "semicolons", "|": "bars"}
-QUOTED_NAMES = re.compile(r'"[^"]*"(\t"[^"]*")+\r?')
+IN_QUOTES = re.compile(r'"(?:[^"]|"")*"')
 
 
 class TableError(ValueError):
@@ -25,6 +25,19 @@ class TableError(ValueError):
         self.line = line
 
 
+def tabs_are_quoted(lines: Iterable[str]) -> bool:
+    """Returns whether a table with tabs puts its cells in quotes, judging by its first lines.
+
+    It does if every cell with a quote stands in quotes, with those inside it written twice, and if
+    there is such a quote inside one, or no cell without quotes.
+    """
+    cells = [cell for line in lines for cell in line.removesuffix("\r").split("\t") if cell]
+    quoted = [cell for cell in cells if '"' in cell]
+    if not all(IN_QUOTES.fullmatch(cell) for cell in quoted):
+        return False
+    return any('""' in cell[1:-1] for cell in quoted) or 0 < len(quoted) == len(cells)
+
+
 class Layout(NamedTuple):
     """How a table is written: what separates its cells, and whether quotes have a meaning."""
 
@@ -32,18 +45,21 @@ class Layout(NamedTuple):
     quoted: bool
 
 
-def layout_of(first_line: str, ending: str, wanted: Collection[str]) -> Layout:
+def layout_of(
+    first_line: str, ending: str, wanted: Collection[str], quoted_tabs: bool = False
+) -> Layout:
     """Returns how a table is written, judging by its first line.
 
     The separator is the one by which the header has all wanted fields. If none does, or fields are
     wanted by number, it is the one that the file's ending promises if it divides the line often
-    enough, or else the one that makes the most cells. Tabs go with quotes in files called .csv and
-    under a header that is all in quotes.
+    enough, or else the one that makes the most cells.
+
+    Args:
+        quoted_tabs: whether quotes have a meaning between tabs (tabs_are_quoted).
     """
     usual = "\t" if ending == "tsv" else ","
     order = sorted(SEPARATORS, key=lambda separator: separator != usual)
-    in_quotes = not by_number(wanted) and QUOTED_NAMES.fullmatch(first_line) is not None
-    layouts = [Layout(s, s != "\t" or ending == "csv" or in_quotes) for s in order]
+    layouts = [Layout(separator, separator != "\t" or quoted_tabs) for separator in order]
     headers = [header_of(first_line, layout) for layout in layouts]
     needed = max(map(int, wanted)) + 1 if by_number(wanted) else 2
 

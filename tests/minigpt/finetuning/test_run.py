@@ -106,6 +106,10 @@ def test_half_characters_and_parts_in_files_of_their_own_go_all_the_way(
     for more in (["--data", str(test)], []):  # the task and its records are those of the run
         assert main(["evaluate", "--model", str(out), *more, "--json", "--device", "cpu"]) == 0
         assert json.loads(capsys.readouterr().out)["metrics"] == results["after"]["own"]
+    damaged = (out / "results.json").read_text("utf-8").replace('"{question} ="', '"{question ="')
+    (out / "results.json").write_text(damaged, "utf-8")
+    assert main(["evaluate", "--model", str(out)]) == 2
+    assert "results.json: the template '{question =' cannot be read" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("kind", ["own", "shipped"])
