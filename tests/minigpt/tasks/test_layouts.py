@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from minigpt.command.train import read_documents
+from minigpt.dataset import pack
 from minigpt.tasks.rows import encode_examples
 from minigpt.tasks.scores import read_segments
 from minigpt.tasks.task import make_task, read_records
@@ -140,3 +141,17 @@ def test_an_answer_that_is_too_long_is_found_in_its_file(tmp_path: Path) -> None
         ValueError, match=r"record 2 of 2 \(.*x.json, line 3\): the answer has 7 tok"
     ):
         encode_examples(read_records(path, task), task, shipped_encoding(), 5)
+
+
+@pytest.mark.parametrize("inside", [False, True])
+def test_every_story_of_tinystories_ends_with_the_end_token(tmp_path: Path, inside: bool) -> None:
+    stories = "".join(f"Once there was a {i}.\n\nIt grew.\n<|endoftext|>\n" for i in range(400))
+    path = tmp_path / "TinyStories-valid.txt"
+    path.write_text(json.dumps({"text": stories}) if inside else stories)
+    encoding = shipped_encoding()
+    documents = read_documents([path])
+    ids = pack((encoding.encode_ordinary(d.text) for d in documents), encoding.eot_token)
+    assert (ids == encoding.eot_token).sum() == 400
+    assert "<|" not in "".join(document.text for document in documents)
+    (whole,) = read_documents([path], separator="") if inside else [None]
+    assert whole is None or whole.text == stories.strip("\n")
