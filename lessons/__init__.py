@@ -1,8 +1,8 @@
 """The course: each lesson is a numbered script that imports the library and shows it at work.
 
-Importing it, before torch, sets how long torch's threads wait for each other.
+Importing it, before torch, sets how many threads torch starts, and how long they wait.
 """
 
-from minigpt.fast.threads import wait_briefly
+from minigpt.fast.threads import share_cores
 
-wait_briefly()
+share_cores()

@@ -1,11 +1,11 @@
 """`python -m minigpt` is the `minigpt` command; `torchrun -m minigpt train` uses many GPUs."""
 
-from minigpt.fast.threads import wait_briefly
+from minigpt.fast.threads import share_cores
 
 
 def main() -> int:
-    """Runs the command, whose threads do not take each other's time."""
-    wait_briefly()  # before torch is loaded
+    """Runs the command, with as many threads as it may use cores."""
+    share_cores()  # before torch is loaded
     from minigpt.command.cli import main
 
     return main()
