@@ -26,6 +26,7 @@ from torch.nn import functional as F
 
 from minigpt.cache import KVCache, Prefix
 from minigpt.config import check_ids
+from minigpt.fast.linear import choose_for_one_row
 from minigpt.layers import evaluated
 
 
@@ -202,6 +203,8 @@ def stream(
     check_settings(max_new_tokens, temperature, top_k, top_p)
     check_prompt(idx, model.config.vocab_size)
     model = evaluated(model)
+    if use_cache and idx.device.type == "cpu":
+        choose_for_one_row(model)
     if prefix is None and hasattr(model, "prefix"):
         prefix = model.prefix()
     before = 0 if prefix is None else prefix.length

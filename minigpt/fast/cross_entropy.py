@@ -31,6 +31,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
+from minigpt.fast.linear import ONEDNN, PRODUCTS, linear_by_onednn
+
 CHUNK = 2**25  # logits at once: 128 MiB in fp32
 
 
@@ -98,10 +100,11 @@ class _LinearCrossEntropy(torch.autograd.Function):
         loss_sum = torch.zeros((), dtype=exact, device=x.device)
         with torch.autocast(x.device.type, enabled=False):
             w = weight.to(dtype)
+            by_onednn = dtype == torch.float32 and PRODUCTS.get() == ONEDNN
             for start in range(0, len(x), rows):
                 part = slice(start, start + rows)
                 x_part = x[part].to(dtype)  # [m, C]
-                logits = x_part @ w.t()  # [m, V]
+                logits = linear_by_onednn(x_part, w, None) if by_onednn else x_part @ w.t()
                 p = F.log_softmax(logits, dim=-1, dtype=exact)  # [m, V]
                 del logits
                 loss_sum -= p.gather(1, column[part])[counted[part]].sum()
@@ -110,7 +113,9 @@ class _LinearCrossEntropy(torch.autograd.Function):
                 p.exp_()  # the logarithms become the probabilities
                 p.scatter_add_(1, column[part], -torch.ones_like(share[part]))
                 grad = p.mul_(share[part]).to(dtype)  # [m, V] gradient of the logits
-                if grad_x is not None:
+                if grad_x is not None and by_onednn:
+                    grad_x[part] = linear_by_onednn(grad, w.t(), None)
+                elif grad_x is not None:
                     torch.mm(grad, w, out=grad_x[part])
                 if grad_weight is not None and dtype == exact:
                     torch.addmm(grad_weight, grad.t(), x_part, out=grad_weight)

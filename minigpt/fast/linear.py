@@ -1,45 +1,73 @@
-"""`nn.Linear`, fast on a CPU when a model generates text and multiplies one row at a time.
+"""`nn.Linear`, sooner on a CPU: by the way to multiply that was found to be fastest there.
 
-Generating a token with a KV cache multiplies every weight matrix by a single vector. That is little
-arithmetic: the time goes into reading the weights from memory, once a token. For this product torch
-calls a routine that runs on one core. Two others use all cores: a batched product of the matrix cut
-into pieces, one for each core; and oneDNN, which is part of torch. On two cores they take a third
-to two thirds of nn.Linear's time, oneDNN the least for large matrices that are taller than wide
-(`minigpt bench generation` times whole models).
+Besides the product that nn.Linear calls there are two more in torch. Which one is fastest depends
+on the processor and on the shape, so they are timed where they are used (fast/measured.py), in two
+situations:
+
+- One row: generating a token with a KV cache multiplies every weight matrix by a single vector.
+  That is little arithmetic. Where a matrix is large, the time goes into reading it from memory, and
+  torch's routine for it runs on one core. oneDNN, which is part of torch, uses all of them, and so
+  does a batched product of the matrix cut into pieces, one for each core. (On two cores of an AMD
+  EPYC, pieces take 0.6 of the time for GPT-2's layers, and twice the time for those of a model 192
+  wide, which stay in the cache.)
+- Training: many rows, forward and backward. oneDNN can take the place of the library that torch
+  was built with, for x W^T and for the gradient of x.
+
+`minigpt bench generation` and `minigpt bench training` time whole models.
 """
 
 from __future__ import annotations
 
-from functools import cache
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import cache, partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from minigpt.fast.measured import choose
+
 FEW_ROWS = 8  # with more rows the usual matrix product is as fast
-LARGE = 2**20  # weights; from this size oneDNN is faster for matrices that are taller than wide
+SMALL = 2**18  # weights; a smaller matrix is multiplied before a second core has woken up
+NARROW = 128  # a layer less wide than this takes no time that is worth measuring
+ENOUGH = 2**24  # weights to time, 64 MiB: more than a cache holds
+PLAIN, PIECES, ONEDNN = "plain", "pieces", "onednn"
 HAS_ONEDNN = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+ONE_ROW: dict[torch.Size, str] = {}  # the way for a weight of this shape; none is plain
+PRODUCTS = ContextVar("PRODUCTS", default=PLAIN)  # the way to multiply with gradients
 
 
 class Linear(nn.Linear):
-    """Computes x W^T + b, with a fast path for a few rows in fp32 on a CPU, without gradients."""
+    """Computes x W^T + b: as nn.Linear does, or in fp32 on a CPU in the way that is chosen."""
 
     def forward(self, input: Tensor) -> Tensor:
         """Maps input [..., in] to [..., out]."""
         weight = self.weight
-        if (
-            torch.is_grad_enabled()
-            or not 0 < input.numel() <= FEW_ROWS * self.in_features
-            or input.device.type != "cpu"
-            or not input.dtype == weight.dtype == torch.float32
-            or not weight.is_contiguous()
-            or torch.is_autocast_enabled("cpu")
-            or torch.compiler.is_compiling()
-        ):
+        if torch.compiler.is_compiling():
             return F.linear(input, weight, self.bias)
-        if HAS_ONEDNN and weight.numel() >= LARGE and self.out_features > self.in_features:
-            return torch.ops.mkldnn._linear_pointwise(input, weight, self.bias, "none", [], "")
-        return linear_in_pieces(input, weight, self.bias)
+        if torch.is_grad_enabled():
+            if PRODUCTS.get() == ONEDNN and can_choose(input, weight):
+                return Product.apply(input, weight, self.bias)
+        elif (way := ONE_ROW.get(weight.shape, PLAIN)) != PLAIN and (
+            0 < input.numel() <= FEW_ROWS * self.in_features and can_choose(input, weight)
+        ):
+            return WAYS[way](input, weight, self.bias)
+        return F.linear(input, weight, self.bias)
+
+
+def can_choose(x: Tensor, weight: Tensor) -> bool:
+    """Returns whether the product of x and weight is one of those that were timed."""
+    return (
+        x.device.type == "cpu"
+        and x.dtype == weight.dtype == torch.float32
+        and type(x) is Tensor
+        and weight.is_contiguous()
+        and not torch.is_autocast_enabled("cpu")
+        and not torch._C._are_functorch_transforms_active()
+    )
 
 
 def linear_in_pieces(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -59,3 +87,105 @@ def linear_in_pieces(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
 def pieces(n_out: int, n_threads: int) -> int:
     """Returns the smallest number of equal pieces of n_out rows that gives each thread one."""
     return next((n for n in range(n_threads, n_out) if n_out % n == 0), 1)
+
+
+def linear_by_onednn(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """Computes x W^T + b with oneDNN, for x [..., in] and W [out, in] in any order in memory."""
+    y: Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
+    return y
+
+
+WAYS: dict[str, Callable[..., Tensor]] = {
+    PLAIN: F.linear,
+    PIECES: linear_in_pieces,
+    ONEDNN: linear_by_onednn,
+}
+
+
+class Product(torch.autograd.Function):
+    """x W^T + b, and the gradient of x, by oneDNN; it keeps what F.linear keeps."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """Returns [..., out] for x [..., in]."""
+        x_needed, weight_needed = ctx.needs_input_grad[:2]
+        ctx.save_for_backward(x if weight_needed else None, weight if x_needed else None)
+        return linear_by_onednn(x, weight, bias)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        """Returns the gradients of x [..., in], weight [out, in] and bias [out]."""
+        x, weight = ctx.saved_tensors
+        grad_x = grad_weight = grad_bias = None
+        rows = grad.reshape(-1, grad.size(-1))  # [R, out]
+        if ctx.needs_input_grad[0]:
+            # With create_graph, gradients have gradients too, for which torch's product is asked.
+            again = torch.is_grad_enabled()
+            grad_x = grad @ weight if again else linear_by_onednn(grad, weight.t(), None)
+        if ctx.needs_input_grad[1]:
+            grad_weight = rows.t() @ x.reshape(-1, x.size(-1))
+        if ctx.needs_input_grad[2]:
+            grad_bias = rows.sum(0)
+        return grad_x, grad_weight, grad_bias
+
+
+def choose_for_one_row(model: object) -> None:
+    """Chooses the way to multiply one row by each Linear of the model, once for each shape.
+
+    The layers of a shape are timed one after the other, as a token goes through them, so that a
+    matrix is in the cache if it would be there when the model writes. It takes as long as some
+    tokens.
+    """
+    n_threads = torch.get_num_threads()
+    if n_threads == 1 or not isinstance(model, nn.Module):  # nobody to share the work with
+        return
+    by_shape: dict[torch.Size, list[Tensor]] = {}
+    for module in model.modules():
+        if isinstance(module, Linear):
+            weight = module.weight.detach()
+            held = by_shape.setdefault(weight.shape, [])
+            if can_choose(weight, weight) and len(held) * weight.numel() < ENOUGH:
+                held.append(weight)
+    for shape, weights in by_shape.items():
+        n_out, n_in = shape
+        if shape in ONE_ROW or not weights or n_out * n_in < SMALL:
+            continue
+        x = torch.ones(1, n_in, device="cpu")
+        names = [PLAIN, *([PIECES] if pieces(n_out, n_threads) > 1 else [])]
+        names += [ONEDNN] if HAS_ONEDNN else []
+        ways = {name: partial(through, WAYS[name], x, weights) for name in names}
+        where = f"one row, weights of {n_out} x {n_in}, {n_threads} threads"
+        ONE_ROW[shape] = choose("rows", where, ways)
+
+
+def through(way: Any, x: Tensor, weights: list[Tensor]) -> None:
+    """Multiplies x by each of weights."""
+    for weight in weights:
+        way(x, weight, None)
+
+
+def choose_products(width: int) -> str:
+    """Returns the way to multiply in training, for layers of this width, for multiply_by."""
+    if width < NARROW:
+        return PLAIN
+    n_rows = max(128, min(2048, 2**28 // width**2))  # not more than takes some milliseconds
+    x, weight = torch.ones(n_rows, width, device="cpu"), torch.ones(4 * width, width, device="cpu")
+    grad = torch.ones(n_rows, 4 * width, device="cpu")
+    ways = {PLAIN: lambda: (F.linear(x, weight), grad @ weight)}
+    if HAS_ONEDNN:
+        ways[ONEDNN] = lambda: (
+            linear_by_onednn(x, weight, None),
+            linear_by_onednn(grad, weight.t(), None),
+        )
+    where = f"products in training, width {width}, {torch.get_num_threads()} threads"
+    return choose("products", where, ways, rounds=5)
+
+
+@contextmanager
+def multiply_by(way: str) -> Iterator[None]:
+    """Lets this thread multiply in this way where gradients are wanted, for a with-block."""
+    token = PRODUCTS.set(way)
+    try:
+        yield
+    finally:
+        PRODUCTS.reset(token)

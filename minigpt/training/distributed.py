@@ -21,7 +21,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -31,6 +31,8 @@ from torch.nn.parallel import DistributedDataParallel
 from minigpt.config import IGNORE
 from minigpt.dataset import Batch
 from minigpt.model import Block
+
+T = TypeVar("T")
 
 MODES = ("auto", "none", "ddp", "fsdp")
 
@@ -69,6 +71,13 @@ class Processes:
         total = torch.tensor(value, dtype=torch.float64, device=self.device)
         dist.all_reduce(total)
         return float(total)
+
+    def that_of_the_first(self, value: T) -> T:
+        """Returns the value that rank 0 has, on every process."""
+        values = [value]
+        if self.count > 1:
+            dist.broadcast_object_list(values, src=0, device=self.device)
+        return values[0]
 
     def spread(self, model: nn.Module, compiled: bool = False) -> tuple[nn.Module, nn.Module]:
         """Returns raw_model, which has the parameters to train, and wrapped_model, to be called.

@@ -37,7 +37,8 @@ from torch import nn
 from tqdm import tqdm
 
 from minigpt.dataset import Data
-from minigpt.device import autocast_dtype, pick_device
+from minigpt.device import pick_device
+from minigpt.fast.linear import multiply_by
 from minigpt.fast.malloc import keep_freed_memory
 from minigpt.layers import in_training
 from minigpt.optim.adamw import make_optimizer
@@ -47,6 +48,7 @@ from minigpt.training.loss import autocast, count_targets, evaluate_loss, part_o
 from minigpt.training.result import BestWeights, StepResult, TrainResult
 from minigpt.training.run_folder import RunFolder, identity_of
 from minigpt.training.settings import TrainConfig, learning_rate_at
+from minigpt.training.ways import DTYPES, choose_ways
 
 
 def training_step(
@@ -145,9 +147,11 @@ def train(
         TrainingInterrupted: Ctrl-C or SIGTERM came; the step was finished and saved.
     """
     processes = join_processes(config.parallel, pick_device(config.device))
-    device, dtype = processes.device, autocast_dtype(processes.device, config.dtype)
+    device = processes.device
     check_batches(data, config, processes)
     folder = RunFolder(config.out_dir, identity_of(model, data, config, identity), config.resume)
+    ways = choose_ways(model, config, processes, folder.ways)
+    dtype = DTYPES[ways["dtype"]]
     if device.type == "cpu":
         keep_freed_memory()  # or every step asks the system for it anew
 
@@ -157,18 +161,20 @@ def train(
         raw_model, config.learning_rate, config.weight_decay, config.betas, config.eps, config.paged
     )
     progress = folder.load(raw_model, optimizer)  # weights and moments; {} if the run is new
-    result = TrainResult(**progress, out_dir=folder.path)
+    result = TrainResult(**{**progress, "ways": ways}, out_dir=folder.path)
     best = BestWeights(config.early_stopping, folder.load_best(raw_model))
 
     with (
         torch.random.fork_rng([device] if device.type == "cuda" else []),
         in_training(raw_model),
+        multiply_by(ways["products"]),
         StopRequest() as interrupt,
         folder.opened(result.steps, result.last_validated),
         tqdm(
             total=config.max_steps,
             initial=result.steps,
             unit="step",
+            desc=f"{torch.get_num_threads()} threads" if device.type == "cpu" else None,
             disable=not config.progress or processes.rank > 0,
         ) as bar,
     ):

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from minigpt.files.schema import Anything, ListOf, MapOf, Number, Object, Row, Whole, check
+from minigpt.training.ways import FIELDS as WAYS
 
 FIELDS = Object(  # TrainResult.progress(), and the identity that RunFolder adds
     {
@@ -21,6 +22,7 @@ FIELDS = Object(  # TrainResult.progress(), and the identity that RunFolder adds
         "seconds": Number(0),
         "identity": Object(dict.fromkeys(("run", "setting", "model", "data"), MapOf(Anything()))),
     },
+    optional={"ways": WAYS},
     closed=True,
 )
 

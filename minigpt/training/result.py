@@ -47,6 +47,7 @@ class TrainResult:
         steps: updates made.
         tokens: positions trained on, padding included.
         seconds: spent in training steps.
+        ways: how it computed, see ways.py; {} before it began.
         out_dir: where log and checkpoint are; None if nothing was written.
     """
 
@@ -55,6 +56,7 @@ class TrainResult:
     steps: int = 0
     tokens: int = 0
     seconds: float = 0.0
+    ways: dict[str, str] = field(default_factory=dict)
     out_dir: Path | None = None
 
     def __post_init__(self) -> None:

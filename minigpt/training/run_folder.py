@@ -73,6 +73,12 @@ class RunFolder:
         check_progress(self.path / COMMIT_RECORD, self.found)
         check_identity(self.path, self.found["identity"], self.identity)
 
+    @property
+    def ways(self) -> dict[str, str]:
+        """How the run there computes, see ways.py; {} for a new run."""
+        found: dict[str, str] = (self.found or {}).get("ways", {})
+        return found
+
     def load(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
         """Fills model and optimizer, and returns the checkpoint's progress; {} for a new run."""
         if self.path is None or self.found is None:

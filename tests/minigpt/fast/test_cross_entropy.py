@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from minigpt.config import GPTConfig
 from minigpt.fast.cross_entropy import linear_cross_entropy
+from minigpt.fast.linear import HAS_ONEDNN, ONEDNN, multiply_by
 from minigpt.memory.measured import KeptTensors
 from minigpt.model import GPT
 
@@ -63,6 +65,16 @@ def test_loss_and_gradients_are_those_of_cross_entropy(
         for found, right in zip(loss_and_gradients(ours, *batch, factor), expected, strict=True):
             assert found.dtype == dtype
             torch.testing.assert_close(found, right, rtol=0, atol=tolerance * 4)
+
+
+@pytest.mark.skipif(not HAS_ONEDNN, reason="this torch is built without oneDNN")
+@pytest.mark.parametrize("chunk", [1, 999])
+def test_by_onednn_it_is_the_same(chunk: int) -> None:
+    x, weight, targets = example(torch.float32)
+    with multiply_by(ONEDNN):
+        found = loss_and_gradients(partial(linear_cross_entropy, chunk=chunk), x, weight, targets)
+    expected = loss_and_gradients(plain, x, weight, targets)
+    torch.testing.assert_close(found, expected)
 
 
 def test_torch_finds_the_gradients_to_be_slopes_of_the_loss() -> None:

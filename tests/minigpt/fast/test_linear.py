@@ -1,12 +1,33 @@
 """The fast paths of Linear compute what torch's own layer does."""
 
+from __future__ import annotations
+
 import math
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from minigpt.fast.linear import FEW_ROWS, HAS_ONEDNN, LARGE, Linear, linear_in_pieces, pieces
+from minigpt.fast import linear, measured
+from minigpt.fast.linear import (
+    FEW_ROWS,
+    HAS_ONEDNN,
+    ONEDNN,
+    PIECES,
+    PLAIN,
+    WAYS,
+    Linear,
+    Product,
+    choose_for_one_row,
+    choose_products,
+    linear_in_pieces,
+    multiply_by,
+    pieces,
+)
 
 
 @pytest.mark.parametrize("bias", [True, False])
@@ -21,6 +42,8 @@ def test_equals_float64_as_closely_as_fp32_allows(
     exact = theirs.double()(x.double())
     with torch.no_grad():
         results = [ours(x), linear_in_pieces(x, ours.weight, ours.bias)]
+        if HAS_ONEDNN:
+            results.append(WAYS[ONEDNN](x, ours.weight, ours.bias))
     for y in results:
         assert y.shape == exact.shape
         error = (y.double() - exact).norm() / exact.norm()
@@ -35,19 +58,103 @@ def test_gradients_are_those_of_a_linear_layer() -> None:
     torch.testing.assert_close(layer.weight.grad, x.sum(0).expand(32, 64))
 
 
-@pytest.mark.parametrize(("size", "name"), [((768, 1400), "mkldnn::_linear_pointwise"),
-                                            ((64, 32), "aten::bmm")])  # fmt: skip
-def test_one_row_takes_a_fast_path_and_training_does_not(size: tuple[int, int], name: str) -> None:
-    if "mkldnn" in name and not HAS_ONEDNN:
-        name = "aten::bmm"
-    layer, x = Linear(*size), torch.randn(1, size[0])
-    assert (layer.weight.numel() >= LARGE) == (size[0] == 768)
-    with torch.profiler.profile() as fast, torch.no_grad():
-        layer(x)
-    with torch.profiler.profile() as usual:
-        layer(x)
-    seen = [{event.name for event in profile.events()} for profile in (fast, usual)]
-    assert [name in names for names in seen] == [True, False]
+needs_onednn = pytest.mark.skipif(not HAS_ONEDNN, reason="this torch is built without oneDNN")
+
+
+@pytest.fixture
+def nothing_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets two threads be there, and no choice be made yet."""
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    monkeypatch.setattr(linear, "ONE_ROW", {})
+    monkeypatch.setattr(measured, "MADE", {})
+    monkeypatch.delenv("MINIGPT_WAYS", raising=False)
+
+
+@needs_onednn
+@pytest.mark.parametrize("learning", ["weight", "x", "both"])
+def test_trained_by_onednn_a_layer_learns_the_same(learning: str) -> None:
+    layer, x = Linear(48, 32), torch.randn(2, 3, 48, requires_grad=learning != "weight")
+    layer.requires_grad_(learning != "x")
+    with torch.profiler.profile() as profile, multiply_by(ONEDNN):
+        ours = layer(x)
+    theirs = nn.functional.linear(x, layer.weight, layer.bias)
+    assert "mkldnn::_linear_pointwise" in {event.name for event in profile.events()}
+    torch.testing.assert_close(ours, theirs)
+    learners = [p for p in (x, *layer.parameters()) if p.requires_grad]
+    grad = torch.randn_like(theirs)
+    found, expected = (torch.autograd.grad(y, learners, grad) for y in (ours, theirs))
+    torch.testing.assert_close(found, expected)
+
+
+@needs_onednn
+def test_trained_by_onednn_gradients_have_gradients() -> None:
+    x, weight, bias = (torch.randn(shape, requires_grad=True) for shape in ((4, 6), (5, 6), (5,)))
+
+    def second(product: Callable[..., Tensor]) -> tuple[Tensor, ...]:
+        y = product(x, weight, bias).sin().sum()
+        (slope,) = torch.autograd.grad(y, x, create_graph=True)
+        return torch.autograd.grad(slope.pow(2).sum(), (x, weight, bias))
+
+    torch.testing.assert_close(second(Product.apply), second(nn.functional.linear))
+
+
+@pytest.mark.parametrize("elsewhere", ["autocast", "another format", "another thread", "after it"])
+def test_no_other_product_is_by_onednn(elsewhere: str) -> None:
+    dtype = torch.float64 if elsewhere == "another format" else torch.float32
+    layer, x = Linear(8, 8, dtype=dtype), torch.randn(2, 8, dtype=dtype)
+
+    def kind_of_result() -> str:
+        with torch.autocast("cpu", torch.bfloat16, enabled=elsewhere == "autocast"):
+            return str(layer(x).grad_fn)
+
+    with multiply_by(ONEDNN):
+        if elsewhere == "another thread":
+            with ThreadPoolExecutor(1) as threads:
+                found = threads.submit(kind_of_result).result()
+        else:
+            found = kind_of_result()
+    if elsewhere == "after it":
+        found = kind_of_result()
+    assert "Product" not in found
+
+
+@pytest.mark.parametrize("way", [PLAIN, PIECES, pytest.param(ONEDNN, marks=needs_onednn)])
+def test_one_row_goes_the_chosen_way_and_training_does_not(
+    way: str, nothing_chosen: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = nn.Sequential(Linear(512, 520), nn.ReLU(), Linear(520, 512), Linear(512, 8))
+    seen: list[str] = []
+
+    def spy(name: str, function: Callable[..., Tensor], *arguments: Any) -> Tensor:
+        seen.append(name)
+        return function(*arguments)
+
+    for name, function in WAYS.items():
+        monkeypatch.setitem(WAYS, name, partial(spy, name, function))
+    monkeypatch.setenv("MINIGPT_WAYS", f"rows={way}")
+    choose_for_one_row(model)
+    assert not seen  # what was asked for is not measured
+    x = torch.randn(1, 512)
+    expected = model(x)
+    with torch.no_grad():
+        torch.testing.assert_close(model(x), expected)
+        model(x.expand(FEW_ROWS + 1, 512))
+    assert seen == ([] if way == PLAIN else [way, way])  # not in the small layer
+
+
+def test_each_shape_is_measured_once_and_no_random_number_is_drawn(nothing_chosen: None) -> None:
+    layers = [Linear(512, 520) for _ in range(3)]
+    state = torch.random.get_rng_state()
+    for _ in range(2):
+        choose_for_one_row(nn.Sequential(*layers))
+    choose_for_one_row("no module")
+    (choice,) = measured.MADE.values()
+    assert choice.where == "one row, weights of 520 x 512, 2 threads"
+    assert choice.chosen == linear.ONE_ROW[layers[0].weight.shape]
+    assert choose_products(16) == PLAIN  # too narrow to measure
+    assert choose_products(128) in (PLAIN, ONEDNN)
+    assert len(measured.MADE) == 2
+    assert torch.equal(torch.random.get_rng_state(), state)
 
 
 @pytest.mark.parametrize(("n_out", "n_threads", "n"), [(768, 2, 2), (50257, 2, 29), (13, 4, 1)])

@@ -14,5 +14,10 @@ from minigpt.training.distributed import join_processes
 if __name__ == "__main__":
     processes = join_processes("auto", torch.device("cpu"))
     total = processes.sum(processes.rank + 1)
+    first = processes.sum(processes.that_of_the_first(processes.rank + 5))
     if processes.rank == 0:
-        print(json.dumps({"mode": processes.mode, "count": processes.count, "sum": total}))
+        print(
+            json.dumps(
+                {"mode": processes.mode, "count": processes.count, "sum": total, "first": first}
+            )
+        )

@@ -134,7 +134,7 @@ def test_processes_that_torchrun_starts_find_each_other() -> None:
     skip_without_gloo()
     printed = run_python(*TORCHRUN, "-m", "tests.minigpt.tiny.ranks")
     found = json.loads(printed.splitlines()[-1])
-    assert found == {"mode": "ddp", "count": 2, "sum": 3.0}
+    assert found == {"mode": "ddp", "count": 2, "sum": 3.0, "first": 10.0}
 
 
 def test_rows_are_shared_out_without_overlap() -> None:

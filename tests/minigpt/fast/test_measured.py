@@ -1,0 +1,89 @@
+"""minigpt.fast.measured: the plain way stays unless another is clearly faster."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from functools import partial
+
+import pytest
+import torch
+
+from minigpt.fast import measured
+from minigpt.fast.measured import choose
+
+
+@pytest.fixture(autouse=True)
+def nothing_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(measured, "MADE", {})
+    monkeypatch.delenv("MINIGPT_WAYS", raising=False)
+
+
+class Clock:
+    """A clock that ways move on by so many seconds, another number at each call."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 0.0
+        monkeypatch.setattr(time, "perf_counter", lambda: self.now)
+
+    def way(self, *seconds: float) -> Callable[[], None]:
+        left = list(seconds)
+
+        def move_on() -> None:
+            self.now += left.pop(0)
+
+        return move_on
+
+
+@pytest.mark.parametrize(
+    ("seconds", "margin", "chosen", "gain"),
+    [
+        ((50, 50, 50), 0.03, "other", 2.0),
+        ((300, 80, 300), 0.03, "other", 1.25),  # the shortest time counts
+        ((98, 98, 98), 0.03, "plain", 1.0),
+        ((96, 96, 96), 0.03, "other", 100 / 96),
+        ((96, 96, 96), 0.1, "plain", 1.0),
+        ((400, 400, 400), 0.03, "plain", 1.0),
+    ],
+)
+def test_another_way_must_be_clearly_faster(
+    seconds: tuple[float, ...],
+    margin: float,
+    chosen: str,
+    gain: float,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = Clock(monkeypatch)
+    ways = {"plain": clock.way(100, 900, 100), "other": clock.way(*seconds)}
+    assert choose("thing", "here", ways, margin=margin) == chosen
+    assert measured.MADE["thing", "here"].gain == pytest.approx(gain)
+    assert choose("thing", "here", {}) == chosen  # and it is not measured again
+
+
+def test_a_choice_is_made_for_each_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock(monkeypatch)
+    for where, seconds in (("here", 1), ("there", 3)):
+        choose("thing", where, {"plain": clock.way(2), "other": clock.way(seconds)}, rounds=1)
+    assert [choice.chosen for choice in measured.MADE.values()] == ["other", "plain"]
+
+
+def test_the_environment_can_choose(monkeypatch: pytest.MonkeyPatch) -> None:
+    ways = dict.fromkeys(("plain", "other"), partial(pytest.fail, "it was called"))
+    monkeypatch.setenv("MINIGPT_WAYS", "thing=other rows=plain")
+    assert choose("thing", "here", ways) == "other"
+    assert measured.MADE["thing", "here"].gain == 1
+    assert choose("rows", "here", ways) == "plain"
+    assert choose("unasked", "here", {"plain": ways["plain"]}) == "plain"  # there is no choice
+    monkeypatch.setenv("MINIGPT_WAYS", "thing=faster")
+    with pytest.raises(ValueError, match="MINIGPT_WAYS must ask for plain or other, got thing=fas"):
+        choose("thing", "there", ways)
+
+
+def test_ways_are_timed_without_gradients_and_autocast() -> None:
+    def look() -> None:
+        assert not torch.is_grad_enabled()
+        assert not torch.is_autocast_enabled("cpu")
+
+    with torch.autocast("cpu", torch.bfloat16):
+        choose("thing", "here", {"plain": look, "other": look})
+    assert torch.is_grad_enabled()
