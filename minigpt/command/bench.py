@@ -22,7 +22,7 @@ def add_options(parser: ArgumentParser) -> None:
     add = parser.add_argument
     add_device(parser)
     add_seed(parser)
-    what = ["all", "training", "generation", "metrics", "qlora"]
+    what = ["all", "training", "generation", "choices", "metrics", "qlora"]
     add("what", nargs="?", default="all", choices=what)
     add("--json", type=values.file_to_write, help="also write the figures to this file")
     add("--preset", help="qlora: of the model (default gpt2-xl; not on a GPU: 2 layers of gpt2)")
@@ -39,6 +39,8 @@ def run(arguments: Namespace) -> int:
         refuse_idle(arguments, ("--preset", "--dtype", *OF_QLORA), f"in bench {arguments.what}")
     if arguments.what == "metrics":
         refuse_idle(arguments, ["--device"], "in bench metrics, which only reads texts")
+    if arguments.what == "choices":
+        refuse_idle(arguments, ["--device"], "in bench choices, which are made for processors")
     from minigpt.bench.gpt2 import run_benches
     from minigpt.bench.qlora import usual_settings
     from minigpt.device import check_room, pick_device
@@ -62,7 +64,7 @@ def run(arguments: Namespace) -> int:
         step = TrainingRun("lora", qlora.batch_size, qlora.context)
         n_bytes = memory_of(qlora.config, step).total
         check_room(n_bytes, "the step of bench qlora", "take smaller sizes", device)
-    plain = ("training", "generation", "metrics")
+    plain = ("training", "generation", "choices", "metrics")
     chosen = plain if arguments.what == "all" else (arguments.what,)
     names = [name for name in chosen if name in plain]
     report = run_benches(names, qlora, device, seed_of(arguments))

@@ -92,7 +92,11 @@ class _LinearCrossEntropy(torch.autograd.Function):
         ctx.formats = x.dtype, weight.dtype
         exact = torch.promote_types(dtype, torch.float32)  # for the softmax and the sums
         grad_x = torch.empty_like(x, dtype=dtype) if for_x else None  # [n, C]
-        grad_weight = torch.zeros_like(weight, dtype=exact) if for_weight else None  # [V, C]
+        grad_weight: Tensor | None = None  # [V, C]
+        if for_weight and dtype == exact and len(x):
+            grad_weight = torch.empty_like(weight, dtype=exact)
+        elif for_weight:
+            grad_weight = torch.zeros_like(weight, dtype=exact)
         counted = targets != ignore_index  # [n]
         n_counted = counted.sum()
         share = torch.where(counted, 1 / n_counted.to(exact), 0.0)[:, None]  # [n, 1] in the mean
@@ -105,12 +109,15 @@ class _LinearCrossEntropy(torch.autograd.Function):
                 part = slice(start, start + rows)
                 x_part = x[part].to(dtype)  # [m, C]
                 logits = linear_by_onednn(x_part, w, None) if by_onednn else x_part @ w.t()
-                p = F.log_softmax(logits, dim=-1, dtype=exact)  # [m, V]
+                top = logits.amax(dim=-1, keepdim=True).to(exact)  # [m, 1]
+                below = top - logits.gather(1, column[part])  # [m, 1] how far the target's is
+                p = F.softmax(logits, dim=-1, dtype=exact)  # [m, V]
                 del logits
-                loss_sum -= p.gather(1, column[part])[counted[part]].sum()
+                # -log p of the target: p itself may round to 0, that of the largest logit cannot.
+                nats = below - p.amax(dim=-1, keepdim=True).log()  # [m, 1]
+                loss_sum += nats[counted[part]].sum()
                 if not for_x and not for_weight:
                     continue
-                p.exp_()  # the logarithms become the probabilities
                 p.scatter_add_(1, column[part], -torch.ones_like(share[part]))
                 grad = p.mul_(share[part]).to(dtype)  # [m, V] gradient of the logits
                 if grad_x is not None and by_onednn:
@@ -118,7 +125,8 @@ class _LinearCrossEntropy(torch.autograd.Function):
                 elif grad_x is not None:
                     torch.mm(grad, w, out=grad_x[part])
                 if grad_weight is not None and dtype == exact:
-                    torch.addmm(grad_weight, grad.t(), x_part, out=grad_weight)
+                    beta = 0 if start == 0 else 1  # times what is there
+                    torch.addmm(grad_weight, grad.t(), x_part, beta=beta, out=grad_weight)
                 elif grad_weight is not None:
                     grad_weight += grad.t() @ x_part
         ctx.save_for_backward(grad_x, grad_weight)
@@ -129,5 +137,8 @@ class _LinearCrossEntropy(torch.autograd.Function):
     def backward(ctx: Any, grad_loss: Tensor) -> tuple[Tensor | None, ...]:
         """Returns both gradients, times that of the loss."""
         x_and_weight = zip(ctx.saved_tensors, ctx.formats, strict=True)
-        grads = [g if g is None else (g * grad_loss).to(dtype) for g, dtype in x_and_weight]
+        if grad_loss.is_cpu and grad_loss == 1:  # as usual; a GPU would wait for the answer
+            grads = [g if g is None else g.to(dtype) for g, dtype in x_and_weight]
+        else:
+            grads = [g if g is None else (g * grad_loss).to(dtype) for g, dtype in x_and_weight]
         return (*grads, None, None, None, None, None)

@@ -155,7 +155,7 @@ def choose_for_one_row(model: object) -> None:
         names += [ONEDNN] if HAS_ONEDNN else []
         ways = {name: partial(through, WAYS[name], x, weights) for name in names}
         where = f"one row, weights of {n_out} x {n_in}, {n_threads} threads"
-        ONE_ROW[shape] = choose("rows", where, ways)
+        ONE_ROW[shape] = choose("rows", where, ways, margin=0.1)
 
 
 def through(way: Any, x: Tensor, weights: list[Tensor]) -> None:
@@ -178,7 +178,7 @@ def choose_products(width: int) -> str:
             linear_by_onednn(grad, weight.t(), None),
         )
     where = f"products in training, width {width}, {torch.get_num_threads()} threads"
-    return choose("products", where, ways, rounds=5)
+    return choose("products", where, ways)
 
 
 @contextmanager

@@ -23,7 +23,8 @@ from threading import RLock
 import torch
 
 VARIABLE = "MINIGPT_WAYS"
-MARGIN = 0.03  # of the plain way's time that another has to save
+LEAST, ENOUGH = 3, 0.02  # rounds and seconds of a measurement
+MARGIN = 0.05  # of the plain way's time that another has to save
 LOCK = RLock()  # two measurements at once would disturb each other
 
 
@@ -58,14 +59,13 @@ def choose(
     what: str,
     where: str,
     ways: Mapping[str, Callable[[], object]],
-    rounds: int = 3,
     margin: float = MARGIN,
 ) -> str:
     """Returns the name of the fastest way; the next call with the same what and where, the same.
 
     Args:
-        ways: by name, the plain one first. Each is called `rounds` times, in turn, without
-            gradients or autocast, and its shortest time counts.
+        ways: by name, the plain one first. They are called in turn, without gradients or autocast,
+            at least LEAST times and for ENOUGH seconds, and the shortest time of each counts.
         margin: the share of the plain way's time that another must save.
 
     Raises:
@@ -76,7 +76,7 @@ def choose(
             asked = asked_for(what)
             if asked is not None and asked not in ways:
                 raise ValueError(f"{VARIABLE} must ask for {' or '.join(ways)}, got {what}={asked}")
-            seconds = {} if asked or len(ways) == 1 else time_in_turn(ways, rounds)
+            seconds = {} if asked or len(ways) == 1 else time_in_turn(ways)
             plain = next(iter(ways))
             chosen = asked or min(seconds, key=seconds.__getitem__, default=plain)
             if seconds and seconds[chosen] > (1 - margin) * seconds[plain]:
@@ -91,11 +91,13 @@ def asked_for(what: str) -> str | None:
     return {name: way for name, _, way in pairs}.get(what)
 
 
-def time_in_turn(ways: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, float]:
+def time_in_turn(ways: Mapping[str, Callable[[], object]]) -> dict[str, float]:
     """Returns the shortest time of each way in seconds."""
     seconds = dict.fromkeys(ways, float("inf"))
     with torch.no_grad(), torch.autocast("cpu", enabled=False):
-        for _ in range(rounds):
+        begun, rounds = time.perf_counter(), 0
+        while rounds < LEAST or time.perf_counter() - begun < ENOUGH:
+            rounds += 1
             for name, way in ways.items():
                 started = time.perf_counter()
                 way()
