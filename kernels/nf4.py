@@ -251,15 +251,16 @@ class NF4Tensor:
             kind, shape = settings["quant_type"], torch.Size(settings["shape"])
             dtype, block_size = getattr(torch, settings["dtype"]), settings["blocksize"]
             if not isinstance(dtype, torch.dtype):
-                raise ValueError(f"dtype is {settings['dtype']!r}")
+                raise ValueError(f"dtype is {settings['dtype']!r:.60}")
             nested = settings.get("nested_blocksize")
             offset = float(settings["nested_offset"] if nested is not None else 0)
             if not abs(offset) <= torch.finfo(torch.float32).max:
                 raise ValueError(f"nested_offset is {offset}")
-        except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
+        except (ArithmeticError, LookupError, RecursionError, TypeError, ValueError,
+                AttributeError) as error:  # fmt: skip
             raise ValueError(
                 f"the settings in {prefix + SETTINGS!r} are damaged ({type(error).__name__}: "
-                f"{error}); save the weight anew"
+                f"{str(error)[:200]}); save the weight anew"
             ) from error
         if kind != "nf4" or not torch.equal(part(".quant_map").cpu(), LEVELS):
             raise ValueError(f"{prefix!r} does not use the 16 levels of NF4")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from minigpt.files.atomic import write_text
 from minigpt.files.json_objects import read_json_object
+from minigpt.files.schema import Text, Whole, is_of
 
 if TYPE_CHECKING:
     from lessons.grading.judge import Verdict
@@ -20,14 +21,24 @@ N_HINTS = 3
 def read_progress(folder: Path) -> dict[str, dict[str, Any]]:
     """Returns {"status": {"8.1": "passed"}, "hints": {"8.2": 1}}.
 
-    What is not there is empty; so is a file that is damaged, which costs some ticks and no work.
+    What is not there is empty; so is what is damaged, which costs some ticks and no work.
+
+    Raises:
+        OSError: in the place of the file is something that cannot be read.
     """
     try:
         found = read_json_object(folder / FILE)
     except (FileNotFoundError, ValueError):
         found = {}
-    parts = {name: found.get(name) for name in ("status", "hints")}
-    return {name: part if isinstance(part, dict) else {} for name, part in parts.items()}
+    kept: dict[str, dict[str, Any]] = {}
+    for part, kind in {"status": Text(), "hints": Whole(0, N_HINTS)}.items():
+        entries = found.get(part)
+        kept[part] = {
+            name: value
+            for name, value in (entries if isinstance(entries, dict) else {}).items()
+            if is_of(value, kind)
+        }
+    return kept
 
 
 def make_folder(folder: Path) -> None:
@@ -73,7 +84,6 @@ def next_level(folder: Path, number: str, level: int | None = None) -> int:
         raise ValueError(f"there are hints of level 1 to {N_HINTS}, got {level}")
     progress = read_progress(folder)
     given = progress["hints"].get(number, 0)
-    given = given if isinstance(given, int) else 0
     shown = min(given + 1, N_HINTS) if level is None else level
     progress["hints"][number] = max(given, shown)
     write_progress(folder, progress)

@@ -24,6 +24,7 @@ from typing import Any, Protocol
 
 from minigpt.files.json_objects import shown
 
+LONGEST_NAME = 4096  # a path in Linux
 MOST = 2**63 - 1  # the largest whole number that torch can hold
 
 
@@ -62,6 +63,15 @@ def check(found: Any, kind: Kind, where: str | Path) -> None:
         kind.check(found)
     except WrongFieldError as wrong:
         raise ValueError(f"{where}: {wrong.path or 'its content'} {wrong.problem}") from None
+
+
+def is_of(value: Any, kind: Kind) -> bool:
+    """Returns whether a value is of a kind."""
+    try:
+        kind.check(value)
+    except WrongFieldError:
+        return False
+    return True
 
 
 def _refuse(kind: Kind, value: object) -> WrongFieldError:
@@ -133,7 +143,8 @@ class Text:
 
     Args:
         empty: whether it may be empty.
-        named: it is the name of something, which no control character (such as NUL) may be in.
+        named: it is the name of something, of at most 4,096 characters, none of which is a control
+            character (such as NUL).
     """
 
     empty: bool = True
@@ -141,14 +152,15 @@ class Text:
 
     def __str__(self) -> str:
         words = "text" if self.empty else "text that is not empty"
-        return f"{words} without control characters" if self.named else words
+        short = f" of at most {LONGEST_NAME:,} characters, none a control character"
+        return words + short * self.named
 
     def check(self, value: Any) -> None:
         if not isinstance(value, str) or not (value or self.empty):
             raise _refuse(self, value)
         if re.search("[\ud800-\udfff]", value):
             raise WrongFieldError(f"must be {self} without half characters, got {shown(value)}")
-        if self.named and re.search("[\0-\x1f]", value):
+        if self.named and (len(value) > LONGEST_NAME or re.search("[\0-\x1f]", value)):
             raise _refuse(self, value)
 
 

@@ -25,7 +25,7 @@ from minigpt.bottlenecks.model import (
     save_bottlenecks,
     set_bottlenecks,
 )
-from minigpt.files.json_objects import read_json_object
+from minigpt.files.json_objects import read_json_object, shown
 from minigpt.files.schema import Anything, MapOf, Object, OneOf, Switch, Text, check
 from minigpt.finetuning.settings import NF4_BLOCK_SIZE, FinetuneSettings
 from minigpt.lora.model import apply_lora, load_lora, save_lora, set_lora
@@ -192,7 +192,9 @@ def load_model(name_or_folder: str | Path) -> tuple[GPT, tiktoken.Encoding]:
     try:
         model, encoding = load_pretrained(results["model"])
     except FileNotFoundError as error:
-        raise FileNotFoundError(f"{folder} was made from a model that is gone: {error}") from None
+        raise FileNotFoundError(
+            f"{folder / RESULTS}: model is {shown(results['model'])}, which is gone: {error}"
+        ) from None
     load(model, folder, results["settings"])
     return model.eval(), encoding
 

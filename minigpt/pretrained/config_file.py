@@ -125,6 +125,12 @@ def check_sizes(folder: Path, config: GPTConfig, weights: Mapping[str, Stored]) 
     Raises:
         ValueError: a size differs, or the model does not fit into this machine's memory.
     """
+    for name in weights:
+        if ".quant_state." in name:
+            raise ValueError(
+                f"{folder / MODEL_CONFIG}: quantization_config is missing, but "
+                f"{weights[name].file.name} holds {name}"
+            )
     sizes: dict[str, tuple[int, str]] = {}
     for name, (first, second) in {
         "transformer.wte.weight": ("vocab_size", "n_embd"),

@@ -143,21 +143,22 @@ def weight_files(folder: Path) -> list[Path]:
         ValueError: the index is damaged.
     """
     for name in (MODEL_WEIGHTS, OLD_WEIGHTS):
-        index = folder / f"{name}.index.json"
         if (folder / name).is_file():
-            files = [folder / name]
-            break
+            return [folder / name]
+        index = folder / f"{name}.index.json"
         if index.is_file():
             found = read_json_object(index)
             check(found, WEIGHT_INDEX, index)
-            files = [folder / file for file in sorted(set(found["weight_map"].values()))]
-            break
-    else:
-        files = [folder / MODEL_WEIGHTS]
-    for file in files:
-        if not file.is_file():
-            raise FileNotFoundError(f"{file} is missing; it holds weights of this model")
-    return files
+            tensor_in = {folder / file: tensor for tensor, file in found["weight_map"].items()}
+            for file, tensor in tensor_in.items():
+                if not file.is_file():
+                    raise FileNotFoundError(
+                        f"{file} is missing, in which {index.name} has weight_map.{tensor}"
+                    )
+            return sorted(tensor_in)
+    raise FileNotFoundError(
+        f"{folder / MODEL_WEIGHTS} is missing; it holds the weights of this model"
+    )
 
 
 def stored_tensors(

@@ -20,6 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from minigpt.files.json_objects import shown
 from minigpt.files.tensors import Stored
 from minigpt.layers import linear_layers
 from minigpt.qlora.layer import NF4Linear
@@ -63,16 +64,19 @@ def check_quantization(path: Path, settings: Any) -> None:
     """
     if not isinstance(settings, dict):
         raise ValueError(f"{path} has no quantization_config, so no weights are in 4 bits")
-    kind = str(settings.get("quant_method", "bitsandbytes"))
-    if kind == "bitsandbytes":
-        kind = "8 bits" if settings.get("load_in_8bit") else "no format it names"
-        if settings.get("load_in_4bit"):
-            kind = settings.get("bnb_4bit_quant_type", "fp4")
-    if kind != "nf4":
-        raise ValueError(
-            f"{path}: the weights are in {kind}; of quantized models only those in nf4, by "
-            "bitsandbytes, can be loaded"
-        )
+    wanted = {
+        "quant_method": ("bitsandbytes", "bitsandbytes"),  # what it must be, and is if not said
+        "load_in_8bit": (False, False),
+        "load_in_4bit": (True, False),
+        "bnb_4bit_quant_type": ("nf4", "fp4"),
+    }
+    for name, (ours, default) in wanted.items():
+        found = settings.get(name, default)
+        if found != ours:
+            raise ValueError(
+                f"{path}: quantization_config.{name} is {shown(found)}, not {shown(ours)}; of "
+                "quantized models only those in nf4, by bitsandbytes, can be loaded"
+            )
 
 
 def take_parts(weights: dict[str, Stored]) -> dict[str, dict[str, Stored]]:

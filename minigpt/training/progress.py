@@ -15,8 +15,8 @@ from minigpt.training.ways import FIELDS as WAYS
 
 FIELDS = Object(  # TrainResult.progress(), and the identity that RunFolder adds
     {
-        "losses": ListOf(Number()),
-        "validation": ListOf(Row(Whole(), Number())),
+        "losses": ListOf(Number(0)),
+        "validation": ListOf(Row(Whole(), Number(0))),
         "steps": Whole(),
         "tokens": Whole(),
         "seconds": Number(0),

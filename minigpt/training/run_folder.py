@@ -210,7 +210,6 @@ def check_identity(
             before, value = saved.get(part, {}).get(name), ours[part].get(name)
             if before != value:
                 raise ValueError(
-                    f"the run in {folder} has {kind} {name}={before!r:.300}, this one "
-                    f"{name}={value!r:.300}; "
-                    "resume with the same settings, or choose another folder"
+                    f"the run in {folder}, by its {COMMIT_RECORD}, has {kind} "
+                    f"{name}={before!r:.300}, this one {name}={value!r:.300}; resume with the same settings, or choose another folder"
                 )

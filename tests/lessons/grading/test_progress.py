@@ -31,8 +31,15 @@ def test_the_last_status_is_remembered_beside_the_hints(tmp_path: Path) -> None:
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"status": 3, "hints": {"8.2": "x"}}'])
-def test_a_damaged_file_costs_ticks_and_nothing_else(content: str, tmp_path: Path) -> None:
-    (tmp_path / FILE).write_text(content, encoding="utf-8")
+@pytest.mark.parametrize(
+    "content",
+    ["", "{", "[]", '{"status": 3, "hints": {"8.2": "x"}}', "[" * 10**5, b"\xff",
+     '{"status": {"8.1": ["passed"], "8.2": null, "8.3": {}}, "hints": {"8.2": -7}}',
+     '{"hints": {"8.2": true}}', '{"hints": {"8.2": 1e400}}',
+     f'{{"hints": {{"8.2": {"9" * 5000}}}}}'],
+    ids=range(10),
+)  # fmt: skip
+def test_a_damaged_file_costs_ticks_and_nothing_else(content: str | bytes, tmp_path: Path) -> None:
+    (tmp_path / FILE).write_bytes(content if isinstance(content, bytes) else content.encode())
     assert read_progress(tmp_path)["status"] == {}
     assert next_level(tmp_path, "8.2") == 1

@@ -62,10 +62,10 @@ def in_state(old: str, new: str) -> Callable[[Path], None]:
 
 
 DAMAGE: list[tuple[Callable[[Path], None], str]] = [
-    (settings(bnb_4bit_quant_type="fp4"), "weights are in fp4; of quantized models only"),
-    (settings(load_in_4bit=False, load_in_8bit=True), "weights are in 8 bits; of quantized"),
-    (settings(quant_method="gptq"), "weights are in gptq; of quantized models only"),
-    (settings(load_in_4bit=False), "weights are in no format it names"),
+    (settings(bnb_4bit_quant_type="fp4"), 'quant_type is "fp4", not "nf4"; of quantized'),
+    (settings(load_in_4bit=False, load_in_8bit=True), "load_in_8bit is true, not false; of"),
+    (settings(quant_method="gptq"), 'quant_method is "gptq", not "bitsandbytes"; of'),
+    (settings(load_in_4bit=False), "load_in_4bit is false, not true"),
     (in_state('"nf4"', '"fp4"'), f"{W} is not in NF4, .*16 levels"),
     (in_state('"nf4"', "nf4"), f"{W} is not in NF4, or damaged"),
     (in_state("[256, 64]", "[64, 256]"), rf"{W} has the shape \[64, 256\], .* \[256, 64\]"),
