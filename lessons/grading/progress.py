@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from minigpt.files.atomic import write_text
 from minigpt.files.json_objects import read_json_object
-from minigpt.files.schema import Text, Whole, is_of
+from minigpt.files.schema import Kind, Text, Whole, is_of
 
 if TYPE_CHECKING:
     from lessons.grading.judge import Verdict
@@ -31,7 +31,8 @@ def read_progress(folder: Path) -> dict[str, dict[str, Any]]:
     except (FileNotFoundError, ValueError):
         found = {}
     kept: dict[str, dict[str, Any]] = {}
-    for part, kind in {"status": Text(), "hints": Whole(0, N_HINTS)}.items():
+    kinds: dict[str, Kind] = {"status": Text(), "hints": Whole(0, N_HINTS)}
+    for part, kind in kinds.items():
         entries = found.get(part)
         kept[part] = {
             name: value

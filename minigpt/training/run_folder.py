@@ -211,5 +211,6 @@ def check_identity(
             if before != value:
                 raise ValueError(
                     f"the run in {folder}, by its {COMMIT_RECORD}, has {kind} "
-                    f"{name}={before!r:.300}, this one {name}={value!r:.300}; resume with the same settings, or choose another folder"
+                    f"{name}={before!r:.300}, this one {name}={value!r:.300}; "
+                    "resume with the same settings, or choose another folder"
                 )
