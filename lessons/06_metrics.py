@@ -26,7 +26,7 @@ course = lesson.start(6, "Metrics")
 
 import matplotlib.pyplot as plt
 
-from minigpt.bleu import brevity_penalty, clipped_matches, corpus_bleu, sentence_bleu
+from minigpt.bleu import brevity_penalty, clipped_matches, corpus_bleu
 from minigpt.rouge import (
     RougeScorer,
     Score,
@@ -186,7 +186,7 @@ slides = {
 print(f"{'white space':>12} {'13a':>6}")
 measured = {}
 for text in slides:
-    pair = [sentence_bleu(text, [tea], tokenize=t, effective_order=False) for t in ("none", "13a")]
+    pair = [corpus_bleu([text], [[tea]], tokenize=name) for name in ("none", "13a")]
     measured[text] = [score.score / 100 for score in pair]
     print(f"{measured[text][0]:>12.3f} {measured[text][1]:>6.3f}  {text}")
 for tokenizer in ("none", "13a"):

@@ -12,25 +12,28 @@ than the references, because saying little is an easy way to say nothing wrong:
 BLEU = 55.78 85.7/66.7/60.0/50.0 (BP = 0.867 ratio = 0.875 hyp_len = 7 ref_len = 8)
 
 The file builds up: the matches of a segment, the penalty, the precisions, the formula `bleu`; then
-`BLEU`, which returns sacrebleu 2.6's scores to the last bit; last the two functions most people
-call. Matches are counted with fast/matches.py, which is tested to find what `count_matches` finds.
+a drop-in for sacrebleu 2.6 (`from minigpt import bleu as sacrebleu`): `BLEU`, which returns its
+scores to the last bit, and the functions most people call. Matches are counted with
+fast/matches.py, which is tested to find what `count_matches` finds.
 
 Sources: Papineni et al. 2002 (BLEU); Chen and Cherry 2014 (smoothing, W14-3346); Post 2018.
 """
 
 import math
+import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from copy import copy
 from functools import lru_cache
-from typing import NamedTuple
 
-import minigpt
+from minigpt import metric_tokens
+from minigpt.bleu_score import SMOOTHING, BLEUScore, BLEUSettings
+from minigpt.corpus_metric import CorpusMetric, References, Statistics
 from minigpt.fast.matches import LONGEST_MASK, fast_count_matches
-from minigpt.metric_tokens import TOKENIZERS, Tokens
+from minigpt.metric_tokens import Tokens
 from minigpt.rouge import ngrams
 
-Sums = Sequence[float]  # one for each order; whole numbers, unless "add-k" has added to them
+Sums = list[float]  # one for each order; whole numbers, unless "add-k" has added to them
 
 
 def clipped_matches(hypothesis: Counter, references: Sequence[Counter]) -> int:
@@ -67,9 +70,6 @@ def brevity_penalty(sys_len: int, ref_len: int) -> float:
     return math.exp(1 - ref_len / sys_len) if sys_len > 0 else 0.0
 
 
-SMOOTHING = {"none": None, "floor": 0.1, "add-k": 1, "exp": None}  # method: default value
-
-
 def smooth(
     counts: Sums, totals: Sums, method: str = "none", value: float | None = None
 ) -> tuple[list[float], list[float], list[float]]:
@@ -87,22 +87,22 @@ def smooth(
     """
     if value is None:
         value = SMOOTHING[method] or 0
-    counts, totals = list(counts), list(totals)
-    if method == "add-k":
-        counts = [*counts[:1], *(count + value for count in counts[1:])]
-        totals = [*totals[:1], *(total + value for total in totals[1:])]
+    counts, totals = copy(counts), copy(totals)
     precisions = [0.0] * len(totals)
     power = 1.0
-    for n, total in enumerate(totals):
-        if total == 0:
+    for n in range(len(totals)):
+        if method == "add-k" and n > 0:
+            counts[n] += value
+            totals[n] += value
+        if totals[n] == 0:
             break
         if counts[n] > 0:
-            precisions[n] = 100 * counts[n] / total
+            precisions[n] = 100 * counts[n] / totals[n]
         elif method == "floor":
-            precisions[n] = 100 * value / total
+            precisions[n] = 100 * value / totals[n]
         elif method == "exp":
             power *= 2
-            precisions[n] = 100 / (power * total)
+            precisions[n] = 100 / (power * totals[n])
     return counts, totals, precisions
 
 
@@ -122,211 +122,119 @@ def bleu(counts: Sums, totals: Sums, sys_len: int, ref_len: int) -> float:
     return brevity_penalty(sys_len, ref_len) * geometric_mean(precisions)
 
 
-class BLEUScore(NamedTuple):
-    """A score from 0 to 100 and its parts; lists are by order, lengths in tokens.
+class BLEU(CorpusMetric):
+    """Scores texts as `sacrebleu.metrics.BLEU` does; `CorpusMetric` explains the settings."""
 
-    Compare scores only if their signatures are equal. A perfect match gets 100.00000000000004, as
-    in sacrebleu: the mean is computed from logarithms.
-    """
+    SMOOTH_DEFAULTS = SMOOTHING
+    TOKENIZERS = metric_tokens.TOKENIZERS.keys()
+    TOKENIZER_DEFAULT = "13a"
 
-    score: float
-    counts: list[float]
-    totals: list[float]
-    precisions: list[float]
-    bp: float
-    sys_len: int
-    ref_len: int
-    signature: str = ""
+    def _segment_statistics(self, hypothesis: Tokens, references: list[Tokens]) -> list[int]:
+        """Returns the two lengths, the matches of each order, and the n-grams of each order."""
+        order, sys_len = self.settings.max_ngram_order, len(hypothesis)
+        ref_lens = list(map(len, references))
+        short = sys_len + sum(ref_lens) <= LONGEST_MASK
+        count = fast_count_matches if short else count_matches
+        totals = [sys_len - n if n < sys_len else 0 for n in range(order)]
+        ref_len = closest_length(sys_len, ref_lens) if len(ref_lens) > 1 else ref_lens[0]
+        return [sys_len, ref_len, *count(hypothesis, references, order), *totals]
 
-    def format(self, width: int = 2) -> str:
-        """Returns the line that sacrebleu prints, the score with `width` decimals."""
-        precisions = "/".join(f"{precision:.1f}" for precision in self.precisions)
-        ratio = self.sys_len / self.ref_len if self.ref_len else 0
-        return (
-            f"BLEU = {self.score:.{width}f} {precisions} (BP = {self.bp:.3f} ratio = {ratio:.3f} "
-            f"hyp_len = {self.sys_len} ref_len = {self.ref_len})"
+    def _compute_score_from_stats(self, stats: Statistics) -> BLEUScore:
+        order = self.settings.max_ngram_order
+        return _score_of_sums(
+            stats[2 : 2 + order], stats[2 + order :], int(stats[0]), int(stats[1]), self.settings
         )
 
-    def __repr__(self) -> str:
-        return self.format()
+    @staticmethod
+    def compute_bleu(
+        correct: Sums,
+        total: Sums,
+        sys_len: int,
+        ref_len: int,
+        smooth_method: str = "none",
+        smooth_value: float | None = None,
+        effective_order: bool = False,
+        max_ngram_order: int = 4,
+    ) -> BLEUScore:
+        """Returns `bleu`, smoothed, and its parts; ValueError unless there is a sum an order."""
+        settings = BLEUSettings(
+            *(False, False, "none", smooth_method, smooth_value, max_ngram_order, effective_order)
+        )
+        if not len(correct) == len(total) == max_ngram_order:
+            raise ValueError(
+                f"correct has {len(correct)} orders and total {len(total)}, but max_ngram_order is "
+                f"{max_ngram_order}: give one number for each order"
+            )
+        return _score_of_sums(correct, total, sys_len, ref_len, settings)
 
 
-def bleu_score(
-    counts: Sums,
-    totals: Sums,
-    sys_len: int,
-    ref_len: int,
-    smooth_method: str = "none",
-    smooth_value: float | None = None,
-    effective_order: bool = False,
-    signature: str = "",
+def _score_of_sums(
+    counts: Sums, totals: Sums, sys_len: int, ref_len: int, settings: BLEUSettings
 ) -> BLEUScore:
-    """Returns `bleu` with smoothing, and the parts it is made of.
+    """Returns `bleu` with smoothing; without a match of any order it is 0, whatever the smoothing.
 
-    Without a match of any order it is 0, whatever the smoothing. effective_order averages over
-    only those orders that have n-grams, so that a text of three tokens can score.
+    effective_order averages over only those orders that have n-grams.
     """
     bp = brevity_penalty(sys_len, ref_len)
     if not any(counts):
         zeros = [0.0] * len(totals)
-        return BLEUScore(0.0, list(counts), list(totals), zeros, bp, sys_len, ref_len, signature)
-    counts, totals, precisions = smooth(counts, totals, smooth_method, smooth_value)
-    n_orders = len(totals) - totals.count(0) if effective_order else len(totals)
+        return BLEUScore(0.0, copy(counts), copy(totals), zeros, bp, sys_len, ref_len)
+    counts, totals, precisions = smooth(
+        counts, totals, settings.smooth_method, settings.smooth_value
+    )
+    n_orders = len(totals)
+    if settings.effective_order:
+        n_orders = [*totals, 0].index(0) or n_orders
     score = bp * geometric_mean(precisions[:n_orders])
-    return BLEUScore(score, counts, totals, precisions, bp, sys_len, ref_len, signature)
+    return BLEUScore(score, counts, totals, precisions, bp, sys_len, ref_len)
 
 
-@dataclass
-class BLEU:
-    """Scores texts; settings are named as in `sacrebleu.metrics.BLEU`, ValueError if unknown.
+def corpus_bleu(
+    hypotheses: Sequence[str],
+    references: References,
+    smooth_method: str = "exp",
+    smooth_value: float | None = None,
+    force: bool = False,
+    lowercase: bool = False,
+    tokenize: str | None = "13a",
+    use_effective_order: bool = False,
+) -> BLEUScore:
+    """Returns the BLEU of a corpus, 0 to 100.
 
-    tokenize: "13a", "intl" (any script), "char" (without spaces) or "none" (at white space alone).
-    smooth_method: "exp", "floor" (smooth_value None is 0.1), "add-k" (None is 1) or "none".
-    effective_order: as in `bleu_score`. Leave it off for a corpus.
+    references is [reference set][segment]. `CorpusMetric` explains the settings, its method
+    `corpus_score` the texts and the errors.
     """
+    settings = (smooth_method, smooth_value, 4, use_effective_order)
+    return BLEU(lowercase, force, tokenize, *settings).corpus_score(hypotheses, references)
 
-    lowercase: bool = False
-    tokenize: str = "13a"
-    smooth_method: str = "exp"
-    smooth_value: float | None = None
-    max_ngram_order: int = 4
-    effective_order: bool = False
 
-    def __post_init__(self) -> None:
-        self._settings = _checked_settings(
-            self.lowercase,
-            self.tokenize,
-            self.smooth_method,
-            self.smooth_value,
-            self.max_ngram_order,
-            self.effective_order,
-        )
-        self._signature = ""  # the last score's
-
-    def corpus_score(
-        self, hypotheses: Iterable[str], references: Iterable[Iterable[str | None]]
-    ) -> BLEUScore:
-        """Returns the score of a corpus; arguments and errors are those of `corpus_bleu`."""
-        hypotheses = _texts(hypotheses, "hypotheses", none_allowed=False)
-        reference_sets = [_texts(texts, f"references[{i}]") for i, texts in enumerate(references)]
-        for i, texts in enumerate(reference_sets):
-            if len(texts) != len(hypotheses):
-                raise ValueError(
-                    f"references[{i}] has {len(texts)} segments, but there are {len(hypotheses)} "
-                    "hypotheses: references are [reference set][segment], None where one is missing"
-                )
-        if not hypotheses or not reference_sets:
-            raise ValueError(
-                f"nothing to score: {len(hypotheses)} segments, {len(reference_sets)} reference "
-                "sets; give at least one of each"
-            )
-        return self._score(hypotheses, zip(*reference_sets, strict=True))
-
-    def sentence_score(self, hypothesis: str, references: Iterable[str | None]) -> BLEUScore:
-        """Returns the score of one text; arguments and errors are those of `sentence_bleu`."""
-        if not isinstance(hypothesis, str):
-            raise TypeError(f"hypothesis must be a string, got {hypothesis!r:.60}")
-        return self._score([hypothesis], [_texts(references, "references")])
-
-    def _score(self, hypotheses: list[str], references: Iterable[Sequence]) -> BLEUScore:
-        """Sums matches, n-grams and lengths over the corpus; references is [segment][reference]."""
-        tokenize, order = TOKENIZERS[self.tokenize], self.max_ngram_order
-        counts, totals = [0] * order, [0] * order
-        sys_len = ref_len = 0
-        n_refs = set()
-        for i, (hypothesis, refs) in enumerate(zip(hypotheses, references, strict=True)):
-            texts = [text for text in (hypothesis, *refs) if text is not None]
-            if self.lowercase:
-                texts = [text.lower() for text in texts]
-            hyp_tokens, *ref_tokens = [tokenize(text.rstrip()) for text in texts]
-            if not ref_tokens:
-                raise ValueError(f"segment {i} has no reference: give it at least one")
-            hyp_len, ref_lens = len(hyp_tokens), list(map(len, ref_tokens))
-            short = hyp_len + sum(ref_lens) <= LONGEST_MASK
-            count = fast_count_matches if short else count_matches
-            matches = count(hyp_tokens, ref_tokens, order)
-            for n in range(min(order, hyp_len)):
-                counts[n] += matches[n]
-                totals[n] += hyp_len - n
-            sys_len += hyp_len
-            ref_len += closest_length(hyp_len, ref_lens) if len(ref_lens) > 1 else ref_lens[0]
-            n_refs.add(len(ref_lens))
-        self._signature = f"nrefs:{'var' if len(n_refs) > 1 else max(n_refs)}|{self._settings}"
-        smoothing = self.smooth_method, self.smooth_value, self.effective_order
-        return bleu_score(counts, totals, sys_len, ref_len, *smoothing, self._signature)
-
-    def get_signature(self) -> str:
-        """Returns the last score's settings in sacrebleu's format; ValueError before the first."""
-        if not self._signature:
-            raise ValueError("the signature holds the number of references: score something first")
-        return self._signature
+def raw_corpus_bleu(
+    hypotheses: Sequence[str], references: References, smooth_value: float | None = 0.1
+) -> BLEUScore:
+    """Returns the BLEU of texts cut at white space alone, floor smoothing, effective order."""
+    return corpus_bleu(hypotheses, references, "floor", smooth_value, True, False, "none", True)
 
 
 _scorer = lru_cache(maxsize=64)(BLEU)  # so that the settings of many sentences are checked once
 
 
-def corpus_bleu(
-    hypotheses: Iterable[str],
-    references: Iterable[Iterable[str | None]],
-    smooth_method: str = "exp",
-    smooth_value: float | None = None,
-    lowercase: bool = False,
-    tokenize: str = "13a",
-    max_order: int = 4,
-    effective_order: bool = False,
-) -> BLEUScore:
-    """Returns the BLEU of a corpus, 0 to 100; `BLEU` explains the settings.
-
-    references is [reference set][segment], None where a set has nothing for a segment. Raises
-    TypeError for what is not a list of texts; ValueError if a set is not as long as the hypotheses
-    (sacrebleu scores what it has) or a segment has no reference.
-    """
-    settings = (lowercase, tokenize, smooth_method, smooth_value, max_order, effective_order)
-    return _scorer(*settings).corpus_score(hypotheses, references)
-
-
 def sentence_bleu(
     hypothesis: str,
-    references: Iterable[str | None],
+    references: Sequence[str | None],
     smooth_method: str = "exp",
     smooth_value: float | None = None,
     lowercase: bool = False,
-    tokenize: str = "13a",
-    max_order: int = 4,
-    effective_order: bool = True,
+    tokenize: str | None = "13a",
+    use_effective_order: bool = True,
 ) -> BLEUScore:
     """Returns the BLEU of one text. The mean of such scores is not the corpus's BLEU."""
-    settings = (lowercase, tokenize, smooth_method, smooth_value, max_order, effective_order)
-    return _scorer(*settings).sentence_score(hypothesis, references)
+    settings = (lowercase, False, tokenize, smooth_method, smooth_value, 4, use_effective_order)
+    try:
+        metric = _scorer(*settings)
+    except TypeError:  # of a list, say, which no dictionary takes; BLEU itself says what is wrong
+        metric = None
+    return (metric or BLEU(*settings)).sentence_score(hypothesis, references)
 
 
-def _checked_settings(
-    lowercase: bool, tokenize: str, method: str, value: float | None, order: int, effective: bool
-) -> str:
-    """Returns the settings as a signature has them, the order only if not 4; or a ValueError."""
-    if tokenize not in TOKENIZERS:
-        raise ValueError(f"tokenize must be one of {[*TOKENIZERS]}, got {tokenize!r}")
-    if method not in SMOOTHING:
-        raise ValueError(f"smooth_method must be one of {[*SMOOTHING]}, got {method!r}")
-    if value is not None and not value >= 0:
-        raise ValueError(f"smooth_value must be 0 or more, got {value}")
-    if order not in range(1, 10):
-        raise ValueError(f"the order must be from 1 to 9, got {order}")
-    default = SMOOTHING[method]
-    smoothing = f"{method}[{default if value is None else value:.2f}]" if default else method
-    return (
-        f"case:{'lc' if lowercase else 'mixed'}|eff:{'yes' if effective else 'no'}"
-        f"|tok:{tokenize}|smooth:{smoothing}"
-        f"{f'|order:{order}' if order != 4 else ''}|version:minigpt-{minigpt.__version__}"
-    )
-
-
-def _texts(texts: Iterable, name: str, none_allowed: bool = True) -> list:
-    """Returns texts as a list; TypeError if it is one text or holds something else."""
-    if isinstance(texts, (str, bytes)) or not hasattr(texts, "__iter__"):
-        raise TypeError(f"{name} must be a list of strings, got {texts!r:.60}")
-    texts = list(texts)
-    for i, text in enumerate(texts):
-        if not isinstance(text, str) and not (text is None and none_allowed):
-            raise TypeError(f"{name}[{i}] must be a string, got {text!r:.60}")
-    return texts
+# So that sacrebleu.metrics.BLEU and sacrebleu.compat.corpus_bleu are found under this name too.
+metrics = compat = sys.modules[__name__]

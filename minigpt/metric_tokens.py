@@ -1,7 +1,8 @@
 """What counts as a word: a score depends on it, so ROUGE and BLEU each fix it to the character.
 
 ROUGE knows only runs of a-z and 0-9, or the stems of such words (`rouge.tokenize` is the
-definition). BLEU has the rules of NIST's scripts, which sacrebleu made the standard:
+definition), unless it is given a tokenizer. BLEU has the rules of NIST's scripts, which sacrebleu
+made the standard:
 
 >>> tokenize_13a('for "$1,000."')
 ['for', '"', '$', '1,000', '.', '"']
@@ -11,11 +12,14 @@ Post 2018 (sacrebleu, arXiv 1804.08771).
 """
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from functools import lru_cache
 from typing import Any
 
 import regex
+
+from minigpt.fast.porter import porter_stem
 
 Tokens = Sequence[Hashable]  # words, nearly always; a tokenizer of your own may return ids
 
@@ -31,35 +35,54 @@ def fast_tokenize(text: str) -> list[str]:
     return ascii_bytes.translate(SPACE_UNLESS_WORD).decode("ascii").split()
 
 
-@lru_cache(maxsize=1)
-def porter_stemmer() -> Any:
-    """Returns nltk's PorterStemmer, which is rouge_score's; ImportError where there is no nltk."""
-    try:
-        from nltk.stem.porter import PorterStemmer
-    except ImportError as error:
-        message = "use_stemmer=True needs nltk: pip install nltk"
-        raise ImportError(message) from error
-    return PorterStemmer()
-
-
-# Every word that one of Porter's rules could change ends in one of these.
-STEMMED_ENDINGS = (
-    *("s", "ed", "ing", "y", "i", "e", "al", "ll", "ful", "er", "ator", "ic"),
-    *("ant", "ent", "ion", "ou", "ism"),
-)
-
-
 @lru_cache(maxsize=2**16)
 def stem(word: str) -> str:
-    """Returns Porter's stem of an English word, "run" of "running"; remembers the last 65,536."""
-    if len(word) <= 3 or not word.endswith(STEMMED_ENDINGS):
-        return word
-    return porter_stemmer().stem(word)
+    """Returns Porter's stem of a word above 3 letters, "run" of "running"; remembers 65,536."""
+    return porter_stem(word) if len(word) > 3 else word
 
 
 def tokenize_and_stem(text: str) -> list[str]:
     """Returns the stems of the words of a text."""
     return list(map(stem, fast_tokenize(text)))
+
+
+class Tokenizer(ABC):
+    """Cuts a text into tokens for `minigpt.rouge.RougeScorer`."""
+
+    @abstractmethod
+    def tokenize(self, text: str) -> Tokens:
+        """Returns the tokens of a text."""
+
+
+class DefaultTokenizer(Tokenizer):
+    """ROUGE's words, or with use_stemmer their stems."""
+
+    def __init__(self, use_stemmer: bool = False) -> None:
+        self._stems = bool(use_stemmer)
+        self.signature = f"stem:{'porter' if use_stemmer else 'no'}|tok:ascii"
+
+    def tokenize(self, text: str) -> list[str]:
+        """Returns the words of a text; TypeError if it is not a str."""
+        return tokenize_and_stem(text) if self._stems else fast_tokenize(text)
+
+
+def split_at_line_breaks(text: str) -> list[str]:
+    """Returns the lines of a text."""
+    return text.split("\n")
+
+
+def sentence_splitter() -> Callable[[str], list[str]]:
+    """Returns nltk's sent_tokenize; ValueError where nltk or its sentence model is missing."""
+    try:
+        from nltk import sent_tokenize
+
+        sent_tokenize("It needs its model.")
+    except (ImportError, LookupError) as error:
+        raise ValueError(
+            "split_summaries needs nltk and its sentence model (pip install nltk; python -m "
+            "nltk.downloader punkt_tab): get them, or put each sentence on a line of its own"
+        ) from error
+    return sent_tokenize
 
 
 ENTITIES = (("&quot;", '"'), ("&amp;", "&"), ("&lt;", "<"), ("&gt;", ">"))  # undone in this order
@@ -103,7 +126,8 @@ NEEDS_RULES = re.compile("[.,]{2}[0-9]")
 def fast_tokenize_13a(line: str) -> list[str]:
     """Same as `tokenize_13a`, in one pass over the line instead of four."""
     joined = line.replace("<skipped>", "").replace("-\n", "")
-    if "&" in joined or NEEDS_RULES.search(joined):
+    two_points = ".." in joined or ".," in joined or ",." in joined or ",," in joined
+    if "&" in joined or (two_points and NEEDS_RULES.search(joined)):
         return tokenize_13a(line)
     return " ".join(CUTS_13A.split(joined)).split()
 

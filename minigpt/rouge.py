@@ -28,23 +28,22 @@ Source: Lin 2004, "ROUGE: a Package for Automatic Evaluation of Summaries".
 """
 
 import re
+import sys
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 import minigpt
 from minigpt.fast.matches import fast_lcs_length, fast_ngram_hits, fast_union_hits
-from minigpt.metric_tokens import Tokens, fast_tokenize, porter_stemmer, tokenize_and_stem
-
-
-class Score(NamedTuple):
-    """Precision, recall and F, each from 0 to 1."""
-
-    precision: float
-    recall: float
-    fmeasure: float
+from minigpt.metric_tokens import (
+    DefaultTokenizer,
+    Tokens,
+    sentence_splitter,
+    split_at_line_breaks,
+)
+from minigpt.scoring import AggregateScore, BaseScorer, Score
 
 
 def score_from_hits(hits: int, n_target: int, n_prediction: int) -> Score:
@@ -55,9 +54,16 @@ def score_from_hits(hits: int, n_target: int, n_prediction: int) -> Score:
     return Score(precision, recall, 2 * precision * recall / (precision + recall))
 
 
-def tokenize(text: str) -> list[str]:
-    """Returns ROUGE's words, lower-cased runs of a-z and 0-9: "It's 3." -> ["it", "s", "3"]."""
-    return re.findall("[a-z0-9]+", text.lower())
+def tokenize(text: str, stemmer: Any = None) -> list[str]:
+    """Returns ROUGE's words, lower-cased runs of a-z and 0-9: "It's 3." -> ["it", "s", "3"].
+
+    An object with a method `stem`, such as nltk's PorterStemmer, stems the words above 3 letters.
+    """
+    words = re.findall("[a-z0-9]+", text.lower())
+    if stemmer:
+        words = [stemmer.stem(word) if len(word) > 3 else word for word in words]
+        words = [word for word in words if re.match("[a-z0-9]+$", word)]
+    return words
 
 
 def ngrams(tokens: Tokens, n: int) -> list[tuple[Hashable, ...]]:
@@ -124,17 +130,20 @@ def lcs_positions(target: Tokens, prediction: Tokens) -> list[int]:
     return positions[::-1]
 
 
+def union_lcs(target: Tokens, prediction_lines: Iterable[Tokens]) -> list[Hashable]:
+    """Returns the tokens of a target line that lie on its LCS with at least one prediction line."""
+    positions = [lcs_positions(target, written) for written in prediction_lines]
+    return [target[i] for i in sorted(set().union(*positions))]
+
+
 def rouge_lsum(target_lines: Sequence[Tokens], prediction_lines: Sequence[Tokens]) -> Score:
     """Returns ROUGE-Lsum, ROUGE-L for summaries: the order of the lines does not matter.
 
-    Each target line collects its tokens that lie on its LCS with at least one prediction line.
-    Several target lines may have matched the same prediction token, so the collected tokens are
-    clipped by the prediction's counts; they cannot exceed the target's.
+    Each target line collects its `union_lcs`. Several of them may have matched the same prediction
+    token, so the collected tokens are clipped by the prediction's counts; they cannot exceed the
+    target's.
     """
-    collected: list[Hashable] = []
-    for wanted in target_lines:
-        positions = [lcs_positions(wanted, written) for written in prediction_lines]
-        collected += [wanted[i] for i in set().union(*positions)]
+    collected = [token for wanted in target_lines for token in union_lcs(wanted, prediction_lines)]
     prediction = [token for written in prediction_lines for token in written]
     n_target = sum(map(len, target_lines))
     return score_from_hits(overlap(collected, prediction), n_target, len(prediction))
@@ -144,14 +153,19 @@ ROUGE_N = {f"rouge{n}": n for n in range(1, 10)}
 ROUGE_TYPES = (*ROUGE_N, "rougeL", "rougeLsum")
 
 
-class RougeScorer:
+class RougeScorer(BaseScorer):
     """Scores texts as rouge_score's RougeScorer does, to the last bit.
 
     Args:
-        rouge_types: any of "rouge1" to "rouge9", "rougeL", "rougeLsum"; ValueError for others.
-        use_stemmer: compares Porter's stems, which are for English; ImportError without nltk.
-        split_summaries: must be False; for rougeLsum, put each sentence on a line of its own.
+        rouge_types: any of "rouge1" to "rouge9", "rougeL", "rougeLsum".
+        use_stemmer: compares Porter's stems, which are for English.
+        split_summaries: rougeLsum has nltk cut texts into sentences; otherwise they end with lines.
         tokenizer: an object with a method tokenize(text); use_stemmer has no effect with it.
+
+    Raises:
+        ValueError: a type is unknown, rouge_types is no list, or nltk or its sentence model is not
+            there to split with.
+        TypeError: the tokenizer has no method tokenize.
 
     `signature` names these settings and the version: print it beside every score.
     """
@@ -163,24 +177,27 @@ class RougeScorer:
         split_summaries: bool = False,
         tokenizer: Any = None,
     ) -> None:
-        self.rouge_types = [rouge_types] if isinstance(rouge_types, str) else list(rouge_types)
+        if isinstance(rouge_types, str):
+            raise ValueError(f"rouge_types must be a list, got {rouge_types!r:.60}: put it in []")
+        self.rouge_types = list(rouge_types)
         for name in self.rouge_types:
             if name not in ROUGE_TYPES:
                 raise ValueError(f"a ROUGE type must be {', '.join(ROUGE_TYPES)}; got {name!r}")
-        if split_summaries:
-            raise ValueError(
-                f"split_summaries must be False, got {split_summaries}: "
-                "put each sentence on a line of its own instead"
-            )
-        self._tokenize: Callable[[str], Tokens] = fast_tokenize
-        stemming, tok = "no", "ascii"
-        if tokenizer is not None:
-            self._tokenize, tok = tokenizer.tokenize, type(tokenizer).__name__
-        elif use_stemmer:
-            porter_stemmer()  # raises here, not at the first score, if nltk is missing
-            self._tokenize, stemming = tokenize_and_stem, "porter"
-        settings = f"types:{','.join(self.rouge_types)}|stem:{stemming}|tok:{tok}"
-        self.signature = f"rouge|{settings}|version:{minigpt.__version__}"
+        if tokenizer and not callable(getattr(tokenizer, "tokenize", None)):
+            raise TypeError(f"tokenizer must have a method tokenize(text), got {tokenizer!r:.60}")
+        tokenizer = tokenizer or DefaultTokenizer(use_stemmer)
+        self._tokenize: Callable[[str], Tokens] = tokenizer.tokenize
+        self._split: Callable[[str], list[str]] = split_at_line_breaks
+        settings = [
+            f"types:{','.join(self.rouge_types)}",
+            f"stem:no|tok:{type(tokenizer).__name__}",
+        ]
+        if isinstance(tokenizer, DefaultTokenizer):
+            settings[1] = tokenizer.signature
+        if split_summaries and "rougeLsum" in self.rouge_types:
+            self._split = sentence_splitter()
+            settings.append("split:nltk")
+        self.signature = "|".join(["rouge", *settings, f"version:{minigpt.__version__}"])
 
     def score(self, target: str, prediction: str) -> dict[str, Score]:
         """Returns {type: Score} of a prediction against a target; TypeError if one is not a str."""
@@ -208,7 +225,7 @@ class RougeScorer:
     def _lines(self, text: str) -> list[Tokens]:
         if not isinstance(text, str):
             raise TypeError(f"rougeLsum cuts texts of type str into lines, got {text!r:.60}")
-        return [self._tokenize(line) for line in text.split("\n") if line]
+        return [self._tokenize(line) for line in self._split(text) if line]
 
     def score_multi(self, targets: Iterable[str], prediction: str) -> dict[str, Score]:
         """Returns for each type the Score with the highest F, on ties the first target's."""
@@ -221,14 +238,6 @@ class RougeScorer:
             name: max((scores[name] for scores in candidates), key=lambda score: score.fmeasure)
             for name in self.rouge_types
         }
-
-
-class Interval(NamedTuple):
-    """The mean over a corpus, `mid`, between the ends of its bootstrap interval."""
-
-    low: Score
-    mid: Score
-    high: Score
 
 
 def mean_scores(scores: Iterable[Mapping[str, Score]]) -> dict[str, Score]:
@@ -247,8 +256,8 @@ def bootstrap_interval(
     seed: int,
     confidence: float = 0.95,
     n_samples: int = 1000,
-) -> dict[str, Interval]:
-    """Returns {type: Interval}, which says how much the mean depends on the choice of the texts.
+) -> dict[str, AggregateScore]:
+    """Returns {type: AggregateScore}: how much the mean depends on the choice of the texts.
 
     Drawing as many texts as there are, with replacement, makes another corpus of the same kind. The
     interval holds the means of n_samples such corpora, but for (1 - confidence) / 2 of them at
@@ -265,7 +274,7 @@ def bootstrap_interval(
     ends = np.quantile(means, [(1 - confidence) / 2, (1 + confidence) / 2], axis=0)
     rows = np.stack([ends[0], array.mean(axis=0), ends[1]], axis=1).tolist()  # [types][3][3]
     named = zip(scores[0], rows, strict=True)
-    return {name: Interval(*(Score(*mean) for mean in row)) for name, row in named}
+    return {name: AggregateScore(*(Score(*mean) for mean in row)) for name, row in named}
 
 
 def _as_array(scores: Sequence[Mapping[str, Score]]) -> np.ndarray:
@@ -275,3 +284,17 @@ def _as_array(scores: Sequence[Mapping[str, Score]]) -> np.ndarray:
     if len(types := {tuple(sorted(each)) for each in scores}) > 1:
         raise ValueError(f"scores of different types have no mean: {sorted(types)}")
     return np.array([[each[name] for name in scores[0]] for each in scores])
+
+
+# The modules of rouge_score by their names, and what its own tests call.
+rouge_scorer = sys.modules[__name__]
+scoring, tokenizers = sys.modules["minigpt.scoring"], sys.modules["minigpt.metric_tokens"]
+_lcs_table, _union_lcs, _summary_level_lcs = lcs_table, union_lcs, rouge_lsum
+
+
+def _find_union(positions: Iterable[Iterable[int]]) -> list[int]:
+    return sorted(set().union(*positions))
+
+
+def _backtrack_norec(table: object, target: Tokens, prediction: Tokens) -> list[int]:
+    return lcs_positions(target, prediction)

@@ -47,7 +47,7 @@ def add_options(parser: ArgumentParser) -> None:
         "--reference-field", type=values.text, nargs="+", metavar="NAME",
         help="which fields of a record are references (default reference); '' for its line",
     )  # fmt: skip
-    add("--stem", action="store_true", help="ROUGE: compare stems (needs nltk)")
+    add("--stem", action="store_true", help="ROUGE: compare stems, of English words")
     add("--interval", action="store_true", help="ROUGE: add a 95%% bootstrap interval of F1")
     add("--tokenize", type=values.text, help="BLEU: 13a (default), intl, char or none")
     add("--lowercase", action="store_true", help="BLEU: ignore case")

@@ -11,7 +11,6 @@ Source: Hyyrö 2004, "Bit-parallel LCS-length computation revisited".
 
 from collections.abc import Hashable, Iterable, Sequence
 from itertools import accumulate, pairwise, repeat
-from operator import and_, rshift
 
 from minigpt.metric_tokens import Tokens
 
@@ -125,41 +124,55 @@ def fast_union_hits(target_lines: Sequence[Tokens], prediction_lines: Sequence[T
     return fast_overlap(collected, [token for written in prediction_lines for token in written])
 
 
-LONGEST_MASK = 1024  # tokens of all texts; beyond, `bleu.count_matches` is the faster one
+LONGEST_MASK = 2048  # tokens of all texts; beyond, `bleu.count_matches` is the faster one
 
 
 def fast_count_matches(hypothesis: Tokens, references: Sequence[Tokens], order: int) -> list[int]:
-    """Same as `bleu.count_matches`: the clipped matches for n = 1 to order, from bit masks.
+    """Same as `bleu.count_matches`: the clipped matches for n = 1 to order, from one integer.
 
-    The references are joined into one text, with a None after each. In round n, places[i] has a bit
-    for each place where this text has the n-gram that starts at token i of the hypothesis, so equal
-    n-grams have equal masks. The n-gram is one token longer at every place whose next one is in
-    places[i + 1].
+    The references are joined into one text, with a None after each. The integer is a matrix of
+    bits: in round n, row i has a bit for each place of that text where the n-gram starts that
+    starts at token i of the hypothesis; equal n-grams have equal rows. The n-gram is one token
+    longer at every place whose next one is in row i + 1: the matrix is shifted by a row and a bit.
+    A row has whole bytes, and its last bit is 0. Adding ones to all bits but the last sets the last
+    one in every row that is not empty.
     """
-    joined: Iterable[Hashable] = references[0]
+    joined: Sequence[Hashable] = references[0]
     spans = [-1]  # the bits of each reference
     if len(references) > 1:
         joined = [token for reference in references for token in (*reference, None)]
         ends = accumulate(len(reference) + 1 for reference in references)
         spans = [(1 << end) - (1 << start) for start, end in pairwise([0, *ends])]
-    places = list(map(position_masks(joined).get, hypothesis, repeat(0)))
+    rows = list(map(position_masks(joined).get, hypothesis, repeat(0)))
+    n_rows, width = len(rows), len(joined) // 8 + 1  # width in bytes
+    rows_as_bytes = map(int.to_bytes, rows, repeat(width), repeat("little"))
+    matrix = int.from_bytes(b"".join(rows_as_bytes), "little")
+    last_bits = int.from_bytes((bytes(width - 1) + b"\x80") * n_rows, "little")
+    other_bits = last_bits - (last_bits >> (8 * width - 1))
     matches = [0] * order
-    repeats = len(set(hypothesis)) < len(hypothesis)
+    suspects: Sequence[int] = range(n_rows)  # rows whose n-gram may come twice
+    if len(set(hypothesis)) == n_rows:
+        suspects = ()
     for n in range(order):
         if n > 0:
-            places = list(map(and_, places, map(rshift, places[1:], repeat(1))))
-        matches[n] = len(places) - places.count(0)
-        if matches[n] == 0:
+            matrix &= matrix >> (8 * width + 1)
+        if matrix == 0:
             break
-        if repeats:  # where no n-gram repeats, no longer one does
+        matches[n] = ((matrix + other_bits) & last_bits).bit_count()
+        if suspects:
+            if n > 0:
+                data = matrix.to_bytes(width * n_rows, "little")
+                suspect_rows = [data[width * i : width * (i + 1)] for i in suspects]
+                rows = [int.from_bytes(row, "little") for row in suspect_rows]
             seen: set[int] = set()
             times: dict[int, int] = {}  # of the n-grams that repeat; a Counter takes twice as long
-            for mask in filter(None, places):
-                if mask in seen:
-                    times[mask] = times.get(mask, 1) + 1
-                seen.add(mask)
-            for mask, count in times.items():  # clip
-                best = max([(mask & span).bit_count() for span in spans])
+            for row in rows:
+                if row in seen:
+                    times[row] = times.get(row, 1) + 1
+                elif row:
+                    seen.add(row)
+            for row, count in times.items():  # clip
+                best = max([(row & span).bit_count() for span in spans])
                 matches[n] -= max(0, count - best)
-            repeats = len(times) > 0
+            suspects = [i for i, row in zip(suspects, rows, strict=True) if row in times]
     return matches

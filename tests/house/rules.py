@@ -20,7 +20,8 @@ CHAPTERS = [
     f"minigpt/{name}.py"
     for name in (
         "config", "model", "cache", "layers", "generation", "bpe", "tokenizer", "dataset",
-        "metric_tokens", "rouge", "bleu", "float_formats", "quantization", "device",
+        "metric_tokens", "scoring", "rouge", "bleu_score", "corpus_metric", "bleu",
+        "float_formats", "quantization", "device",
     )
 ]  # fmt: skip
 # The workshops from the ground up: what a workshop needs stands on a line above its own.

@@ -20,7 +20,7 @@ PRINTED = "BLEU = 48.53 82.4/50.0/45.5/37.5 (BP = 0.943 ratio = 0.944 hyp_len = 
 def test_readme_example_prints_its_line() -> None:
     metric = BLEU()
     assert repr(metric.corpus_score(SYSTEM, REFERENCES)) == PRINTED
-    settings, version = metric.get_signature().rsplit("|", 1)
+    settings, version = str(metric.get_signature()).rsplit("|", 1)
     assert settings == "nrefs:2|case:mixed|eff:no|tok:13a|smooth:exp"
     assert version.startswith("version:minigpt-")
     assert str(corpus_bleu(SYSTEM, REFERENCES)) == PRINTED
@@ -67,7 +67,7 @@ def test_raw_cases_of_sacrebleu(
     system: list[str], references: list[str], floor: float, expected: float
 ) -> None:
     score = corpus_bleu(
-        system, [references], "floor", floor, tokenize="none", effective_order=True
+        system, [references], "floor", floor, tokenize="none", use_effective_order=True
     ).score
     assert score / 100 == pytest.approx(expected, abs=1e-8)
 

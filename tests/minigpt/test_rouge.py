@@ -1,6 +1,5 @@
 """The definitions of ROUGE by hand, the fast way against them, and what surrounds the scores."""
 
-import builtins
 import doctest
 import pickle
 import statistics
@@ -14,7 +13,7 @@ from rouge_score.scoring import BootstrapAggregator
 from minigpt import rouge
 from minigpt import rouge as rouge_scorer
 from minigpt.fast import matches
-from minigpt.metric_tokens import STEMMED_ENDINGS, fast_tokenize, porter_stemmer, stem
+from minigpt.metric_tokens import fast_tokenize, stem
 from minigpt.rouge import RougeScorer, Score, bootstrap_interval, mean_scores
 
 seeded = settings(max_examples=500, deadline=None, derandomize=True)
@@ -154,43 +153,12 @@ def test_what_cannot_be_scored_is_refused_in_words():
     for target, prediction in ((None, "a"), ("a", b"a")):
         with pytest.raises(TypeError, match="rougeLsum cuts texts of type str into lines, got"):
             RougeScorer(["rougeLsum"]).score(target, prediction)
-    with pytest.raises(ValueError, match=r"must be False, got True.*sentence on a line of its own"):
-        RougeScorer(["rougeLsum"], split_summaries=True)
-
-
-def test_stemming_without_nltk_names_the_extra(monkeypatch):
-    plain_import = builtins.__import__
-
-    def no_nltk(name, *args, **kwargs):
-        if name.startswith("nltk"):
-            raise ModuleNotFoundError(f"No module named {name!r}")
-        return plain_import(name, *args, **kwargs)
-
-    monkeypatch.setattr(builtins, "__import__", no_nltk)
-    porter_stemmer.cache_clear()
-    with pytest.raises(ImportError, match=r"pip install nltk"):
-        RougeScorer(["rouge1"], use_stemmer=True)
-    assert RougeScorer(["rouge1"]).score("a", "a")["rouge1"].fmeasure == 1.0
-
-
-def test_words_that_are_not_looked_at_are_their_own_stems():
-    from nltk.stem.porter import PorterStemmer
-
-    random, nltk_stem = np.random.default_rng(0), PorterStemmer().stem
-    letters = list("aaeeiioouuylstnrcdgbkpzvm19")
-    endings = [*"abfhjkopqvwxzmntldrgcu0", "op", "at", "an", "il", "ol", "ad", "or", "um", "en"]
-    words = ["".join(random.choice(letters, 6)) + str(random.choice(endings)) for _ in range(4000)]
-    unchanged = [word for word in words if not word.endswith(STEMMED_ENDINGS)]
-    assert len(unchanged) > 2000
-    assert [nltk_stem(word) for word in unchanged] == unchanged
-    # The suffixes of Porter's paper (steps 1 to 5), and those that nltk adds.
-    suffixes = (
-        "sses ies ss s eed ed ing y ational tional enci anci izer abli bli alli entli eli ousli "
-        "ization ation ator alism iveness fulness ousness aliti iviti biliti fulli logi icate "
-        "ative alize iciti ical ful ness al ance ence er ic able ible ant ement ment ent ion ou "
-        "ism ate iti ous ive ize e ll ied"
-    )
-    assert all(suffix.endswith(STEMMED_ENDINGS) for suffix in suffixes.split())
+    with pytest.raises(
+        ValueError, match=r"rouge_types must be a list, got 'rouge1': put it in \[\]"
+    ):
+        RougeScorer("rouge1")
+    with pytest.raises(TypeError, match=r"must have a method tokenize\(text\), got <class 'str'>"):
+        RougeScorer(["rouge1"], tokenizer=str)
 
 
 def test_the_memory_for_stems_is_bounded():
