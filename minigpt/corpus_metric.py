@@ -20,7 +20,7 @@ from minigpt.bleu_score import BLEUScore, BLEUSettings, Signature, tokenizer_for
 from minigpt.metric_tokens import TOKENIZERS, Tokens
 
 References = Sequence[Sequence[str | None]]  # [reference set][segment]
-Statistics = Sequence[Any]  # of a segment, or summed over segments; ints, or float32 if drawn
+Statistics = list[Any]  # of a segment, or sums of them; an array of float32 where drawn
 
 
 class CorpusMetric(ABC):

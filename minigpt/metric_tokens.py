@@ -30,7 +30,9 @@ SPACE_UNLESS_WORD = bytes(byte if byte in WORD_BYTES else ord(" ") for byte in r
 def fast_tokenize(text: str) -> list[str]:
     """Same as `rouge.tokenize`, by way of bytes; TypeError if text is not a str."""
     if not isinstance(text, str):
-        raise TypeError(f"ROUGE compares texts of type str, got {type(text).__name__}: {text!r}")
+        raise TypeError(
+            f"ROUGE compares texts of type str, got {type(text).__name__}: {text!r:.60}"
+        )
     ascii_bytes = text.lower().encode("ascii", "replace")  # a "?" for every other character
     return ascii_bytes.translate(SPACE_UNLESS_WORD).decode("ascii").split()
 

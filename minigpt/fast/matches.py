@@ -12,7 +12,7 @@ Source: Hyyrö 2004, "Bit-parallel LCS-length computation revisited".
 from collections.abc import Hashable, Iterable, Sequence
 from itertools import accumulate, pairwise, repeat
 
-from minigpt.metric_tokens import Tokens
+Tokens = Sequence[Hashable]  # as in metric_tokens.py
 
 
 def fast_overlap(target: Tokens, prediction: Tokens) -> int:
@@ -145,8 +145,7 @@ def fast_count_matches(hypothesis: Tokens, references: Sequence[Tokens], order: 
         spans = [(1 << end) - (1 << start) for start, end in pairwise([0, *ends])]
     rows = list(map(position_masks(joined).get, hypothesis, repeat(0)))
     n_rows, width = len(rows), len(joined) // 8 + 1  # width in bytes
-    rows_as_bytes = map(int.to_bytes, rows, repeat(width), repeat("little"))
-    matrix = int.from_bytes(b"".join(rows_as_bytes), "little")
+    matrix = int.from_bytes(b"".join([row.to_bytes(width, "little") for row in rows]), "little")
     last_bits = int.from_bytes((bytes(width - 1) + b"\x80") * n_rows, "little")
     other_bits = last_bits - (last_bits >> (8 * width - 1))
     matches = [0] * order

@@ -7,7 +7,7 @@ here `str.translate` draws the shape and a dictionary finds the suffix.
 
 `python -m minigpt bench metrics` measures what that gains (ROUGE-1/2/L, stemmed).
 
-Sources: Porter 1980, "An algorithm for suffix stripping"; nltk 3.9, nltk/stem/porter.py.
+Sources: Porter 1980, "An algorithm for suffix stripping"; nltk 3.9, module stem.porter.
 """
 
 import re

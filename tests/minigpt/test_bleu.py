@@ -289,7 +289,13 @@ def test_missing_texts_are_value_errors(hypotheses: Any, references: Any, messag
     [
         ("a b", [["a b"]], "hypotheses must be a list of strings, got 'a b'"),
         (["a b"], ["a b"], r"references\[0\] must be a list of strings, got 'a b'"),
-        (["a b"], "a b", r"references\[0\] must be a list of strings, got 'a'"),
+        (["a b"], "a b", "references must be a list of lists of strings, got 'a b'"),
+        (
+            (text for text in ("a", "b")),
+            [["a", "b"]],
+            "hypotheses must be a list of strings, got <g",
+        ),
+        (["a"], [iter(["a"])], r"references\[0\] must be a list of strings, got <list_iterator"),
         (["a b"], [[b"a b"]], r"references\[0\]\[0\] must be a string, got b'a b'"),
         (["a", None], [["a", "b"]], r"hypotheses\[1\] must be a string, got None"),
         (["a"], [[3]], r"references\[0\]\[0\] must be a string, got 3"),
