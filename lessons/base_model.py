@@ -19,7 +19,9 @@ from minigpt.files.atomic import write_text
 from minigpt.text.records import read_records
 from minigpt.text.task_sets import TASK_FIELDS, task_texts
 from minigpt.tokenizer import END_OF_TEXT
+from minigpt.training.checkpoint import has_checkpoint
 from minigpt.training.loop import train
+from minigpt.training.run_folder import check_free
 from minigpt.training.settings import TrainConfig
 
 CONFIG = GPTConfig(vocab_size=4096, block_size=512, n_layer=5, n_head=4, n_embd=256, dropout=0.1)
@@ -78,7 +80,12 @@ def make_base_model(
         held_out: the documents to validate on.
         device: as in TrainConfig.
         seed: the seed of the initial weights, the batches and the dropout.
+
+    Raises:
+        ValueError: folder holds another model.
     """
+    if not has_checkpoint(folder / "stage-1"):
+        check_free(folder, resume=False)
     texts = {task: task_texts(task, "train") for task in TASK_FIELDS}
     sample = [text for task in texts.values() for text in task[::TOKENIZER_SHARE]]
     encoding = train_bpe(library + sample, CONFIG.vocab_size, special_tokens=[END_OF_TEXT])

@@ -17,7 +17,7 @@ Story Generation" (top-k); Holtzman et al. 2020, "The Curious Case of Neural Tex
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
 import torch
@@ -34,7 +34,7 @@ class LanguageModel(Protocol):
     """What this file needs to know of a model: its sizes, and that it turns ids into logits.
 
     A model may also have a method prefix(), which returns keys and values that stand before every
-    text, or None.
+    text, or None, and an attribute unused, ids that are never to be written.
     """
 
     @property
@@ -108,9 +108,13 @@ def draw(probabilities: Tensor, generator: torch.Generator | None = None) -> Ten
     u = 1.0 - torch.rand(len(probabilities), 1, generator=generator, device=device)  # [B, 1]
     exact = torch.float32 if probabilities.device.type == "mps" else torch.float64
     line = probabilities.to(exact).cumsum(dim=-1)  # [B, V]; its end is 1 but for rounding
-    if not (line[:, -1] > 0).all():
-        raise ValueError("the model's scores are not numbers (NaN); its weights are damaged")
+    _check_numbers((line[:, -1] > 0).all())
     return torch.searchsorted(line, u.to(line) * line[:, -1:]).squeeze(-1)  # [B]
+
+
+def _check_numbers(fine: Tensor | bool) -> None:
+    if not fine:
+        raise ValueError("the model's scores are not numbers (NaN); its weights are damaged")
 
 
 def sample(
@@ -124,9 +128,14 @@ def sample(
 
     Temperature is applied first, then top-k, then top-p. A temperature of 0 takes the largest
     logit (the first one, if several are equal) and draws no random number.
+
+    Raises:
+        ValueError: as draw.
     """
     if temperature == 0:
-        return logits.argmax(dim=-1)
+        best = logits.argmax(dim=-1, keepdim=True)  # [B, 1]; NaN counts as the largest
+        _check_numbers(not logits.gather(-1, best).isnan().any())
+        return best.squeeze(-1)
     logits = apply_temperature(logits.float(), temperature)
     if top_k is not None:
         logits = keep_top_k(logits, top_k)
@@ -173,6 +182,7 @@ def stream(
     generator: torch.Generator | None = None,
     prefix: KVCache | Prefix | None = None,
     segments: Tensor | None = None,
+    unused: Sequence[int] | None = None,
 ) -> Iterator[Tensor]:
     """Continues idx [B, T] and yields the new ids [B] of each step as soon as they are chosen.
 
@@ -195,6 +205,8 @@ def stream(
         segments: [B, T] for prompts of different lengths: fill them up on the left with any id, and
             give 0 for what was filled up and 1 for what is prompt. Each row gets the tokens it
             would get alone.
+        unused: ids that are never chosen, since the tokenizer has no token for them (see
+            tokenizer.unused_ids); None takes those that the model has in its attribute unused.
 
     Raises:
         ValueError: an argument is outside what is said above, or idx is empty or holds ids that
@@ -217,9 +229,13 @@ def stream(
     if use_cache:
         empty = KVCache(model.config.n_layer, capacity)
         cache = empty if prefix is None else prefix.copy(len(idx), capacity)
+    unused = getattr(model, "unused", ()) if unused is None else unused
+    never = torch.tensor(unused, dtype=torch.long, device=idx.device)
     finished = torch.zeros(len(idx), dtype=torch.bool, device=idx.device)
     for _ in range(max_new_tokens):
         logits = next_logits(model, idx, cache, prefix, segments)  # [B, V]
+        if len(never):
+            logits = logits.index_fill(-1, never, float("-inf"))
         new = sample(logits, temperature, top_k, top_p, generator)  # [B]
         if stop_token is not None:
             new = new.masked_fill(finished, stop_token)
@@ -244,13 +260,14 @@ def generate(
     generator: torch.Generator | None = None,
     prefix: KVCache | Prefix | None = None,
     segments: Tensor | None = None,
+    unused: Sequence[int] | None = None,
 ) -> Tensor:
     """Returns the prompts idx [B, T] with their continuations, [B, T + n], n <= max_new_tokens.
 
     n is smaller only where stop_token has ended every row. Arguments and errors are stream's.
     """
-    settings = (temperature, top_k, top_p, stop_token, use_cache, generator, prefix, segments)
-    steps = stream(model, idx, max_new_tokens, *settings)
+    sampling = (temperature, top_k, top_p, stop_token, use_cache, generator)
+    steps = stream(model, idx, max_new_tokens, *sampling, prefix, segments, unused)
     return torch.cat([idx, *(new[:, None] for new in steps)], dim=1)
 
 

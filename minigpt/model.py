@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
@@ -162,6 +162,7 @@ class GPT(nn.Module):
 
     Attributes:
         soft_prompts: trained vectors before every text, which soft_prompts/ puts there; or None.
+        unused: ids without a token, which generation never chooses; load_pretrained fills it in.
         gradient_checkpointing: in training, keep only what goes into each block and compute the
             block once more in the backward pass (Chen et al. 2016, "Training Deep Nets with
             Sublinear Memory Cost"). The gradients are the same, activations need far less memory,
@@ -187,6 +188,7 @@ class GPT(nn.Module):
         self.lm_head.weight = self.transformer["wte"].weight  # type: ignore[assignment]
         self.register_module("soft_prompts", None)
         self.gradient_checkpointing = False
+        self.unused: Sequence[int] = ()
 
     def forward(
         self,
@@ -273,6 +275,7 @@ class GPT(nn.Module):
         generator: torch.Generator | None = None,
         prefix: KVCache | Prefix | None = None,
         segments: Tensor | None = None,
+        unused: Sequence[int] | None = None,
     ) -> Tensor:
         """Returns the prompts idx [B, T] with their continuations, [B, T + n]; see generation.py.
 
@@ -281,7 +284,7 @@ class GPT(nn.Module):
         from minigpt.generation import generate
 
         sampling = (temperature, top_k, top_p, stop_token, use_cache, generator)
-        return generate(self, idx, max_new_tokens, *sampling, prefix, segments)
+        return generate(self, idx, max_new_tokens, *sampling, prefix, segments, unused)
 
     def blocks(self) -> Iterator[Block]:
         """Yields the blocks, first to last."""

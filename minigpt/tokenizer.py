@@ -121,6 +121,15 @@ def mergeable_ranks(encoding: tiktoken.Encoding) -> dict[bytes, int]:
     return dict(sorted(encoding._mergeable_ranks.items(), key=lambda item: item[1]))
 
 
+def unused_ids(encoding: tiktoken.Encoding, vocab_size: int) -> list[int]:
+    """Returns the ids below vocab_size that stand for no token of encoding.
+
+    A model's vocabulary is often padded to a round number, and a tokenizer may have gaps.
+    """
+    used = {*encoding._mergeable_ranks.values(), *encoding._special_tokens.values()}
+    return [id for id in range(vocab_size) if id not in used]
+
+
 def escape_token(token: bytes) -> str:
     r"""Returns a token as readable text: UTF-8 if it is valid, \xNN for other bytes, \\ for \."""
     return token.replace(b"\\", b"\\\\").decode("utf-8", "backslashreplace")

@@ -122,7 +122,9 @@ def run(arguments: Namespace) -> int:
     from minigpt.finetuning.run import finetune
     from minigpt.pretrained.folders import load_pretrained
     from minigpt.tasks.data import task_data
+    from minigpt.training.run_folder import check_free
 
+    check_free(settings.out_dir, settings.resume)
     pick_device(arguments.device)  # refuses one that is not here before the records are read
     tasks = [task_data(task, arguments.data, *held_out) for task in chosen]
     model, encoding = load_pretrained(arguments.model)

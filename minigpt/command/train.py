@@ -71,12 +71,21 @@ def add_options(parser: ArgumentParser) -> None:
 
 
 def run(arguments: Namespace) -> int:
-    """Trains a model, and saves it with its tokenizer in --out."""
+    """Trains a model, and saves it with its tokenizer in --out, where no other run may write."""
     if arguments.tokenizer != "new":
         refuse_idle(arguments, ["--vocab-size"], f"with --tokenizer {arguments.tokenizer}")
     if not arguments.data:
         refuse_idle(arguments, ("--field", "--separator"), "without --data")
     config = settings_of(arguments)
+    from minigpt.training.run_folder import check_free, claimed
+
+    with claimed(arguments.out):
+        check_free(arguments.out, arguments.resume)
+        return train_and_save(arguments, config)
+
+
+def train_and_save(arguments: Namespace, config: TrainConfig) -> int:
+    """Reads the text, makes or loads the tokenizer, trains and saves."""
     from dataclasses import replace
 
     import torch

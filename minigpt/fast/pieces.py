@@ -47,7 +47,7 @@ MOST_COMPILED = 100_000  # its length times its counts, {1,3} and the like: what
 ESCAPE = r"\\(?:[pP](?:\w|\{\^?[\w=]+\})|[sSdDwWrntfv]|x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|[^\w\s])"
 ATOM = re.compile(
     rf"(?P<set>\[\^?(?:[^\[\]\\]|{ESCAPE})+\])|\{{(?P<count>\d{{1,3}})(?:,(?P<most>\d{{0,3}}))?\}}"
-    rf"|{ESCAPE}|\\[bB]|\((?:\?(?:[:=!>]|<[=!]|i:))?(?![?*])|[^\\\[\]{{}}(]",
+    rf"|{ESCAPE}|\\[bB]|\((?:\?(?:[:=!>]|<[=!]|[is]:))?(?![?*])|[^\\\[\]{{}}(]",
     re.DOTALL,
 )
 SET_OPERATORS = ("&&", "--", "||", "~~")  # engines differ in what they mean

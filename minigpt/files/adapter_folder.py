@@ -1,12 +1,10 @@
 """What a method trained beside a frozen model, stored as a folder of two files.
 
     adapter_config.json          the configuration: the method and its settings
-    adapter_model.safetensors    the trained numbers; their header repeats the configuration
+    adapter_model.safetensors    the trained numbers
 
-Two files cannot be replaced in one step, which is why the header repeats the configuration: while
-the numbers are being replaced there is no adapter_config.json (unless the new one is the same), and
-a reader takes the header's. A save that is killed at any point therefore leaves all of the old or
-all of the new, never the settings of one with the numbers of the other.
+A save that is killed leaves all of the old or all of the new (together.py says how), never the
+settings of one with the numbers of the other.
 
 The names of the files are those of peft.
 """
@@ -18,80 +16,64 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from minigpt.files.atomic import write_atomically
-from minigpt.files.json_objects import parse_json_object, read_json_object
-from minigpt.files.tensors import DAMAGED, read_tensors
+from minigpt.files.json_objects import read_json_object
+from minigpt.files.model_files import ADAPTER, MODEL, OTHER_WEIGHTS, matching
+from minigpt.files.tensors import check_finite, is_finite, read_tensors
+from minigpt.files.together import newest, replace_together
 
 CONFIG_FILE, WEIGHTS_FILE = "adapter_config.json", "adapter_model.safetensors"
 OLD_WEIGHTS_FILE = "adapter_model.bin"  # peft's until 2023, a pickle; only read
-HEADER = "adapter_config"
 
 
 def write_folder(folder: Path, config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
     """Writes both files; the ones that were there stay until both are on the disk.
 
     Raises:
+        ValueError: something is not a finite number, so that no loader would take it; another
+            process is writing to folder; or it holds a model, which is no part of an adapter.
         OSError: the disk is full or may not be written to; what was there before is kept.
     """
+    check_finite(tensors, f"the adapter cannot be saved in {folder}")
+    if strange := matching(folder, MODEL, OTHER_WEIGHTS):
+        raise ValueError(
+            f"{folder} holds a model ({strange[0]}), and loaders would take the adapter for a part "
+            "of it; choose another folder"
+        )
     stored = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     text = json.dumps(config, indent=2) + "\n"
-    config_file, weights = folder / CONFIG_FILE, folder / WEIGHTS_FILE
-    folder.mkdir(parents=True, exist_ok=True)
-    before = config_file.read_bytes() if config_file.is_file() else None
 
-    def write_weights(new: Path) -> None:
-        save_file(stored, new, metadata={HEADER: text})  # one entry: the order of two is not fixed
-        if before != text.encode():
-            config_file.unlink(missing_ok=True)
+    def write(new: Path) -> None:
+        save_file(stored, new / WEIGHTS_FILE)
+        (new / CONFIG_FILE).write_text(text, encoding="utf-8")
 
-    def write_both(new: Path) -> None:
-        new.write_text(text, encoding="utf-8")
-        try:
-            write_atomically(weights, write_weights)
-        except OSError:
-            if before is not None:
-                config_file.write_bytes(before)
-            raise
+    def obsolete(name: str) -> bool:
+        return ADAPTER.fullmatch(name) is not None
 
-    write_atomically(config_file, write_both)
+    replace_together(folder, CONFIG_FILE, write, obsolete)
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """Reads the configuration from its file or, if a save was killed half-way, from the header.
+    """Reads the configuration.
 
     Raises:
         FileNotFoundError: folder holds no adapter.
-        ValueError: a file is damaged.
+        ValueError: the file is damaged.
     """
-    config_file, weights = folder / CONFIG_FILE, weights_file(folder)
-    if config_file.exists():
-        return read_json_object(config_file)
-    return parse_json_object(_header(weights), weights)
+    weights_file(folder)
+    return read_json_object(newest(folder, CONFIG_FILE) / CONFIG_FILE)
 
 
 def weights_file(folder: Path) -> Path:
-    """Returns the file of the numbers; raises FileNotFoundError if there is none."""
-    for name in (WEIGHTS_FILE, OLD_WEIGHTS_FILE):
-        if (folder / name).is_file():
-            return folder / name
-    raise FileNotFoundError(f"{folder} holds no adapter: it has no {WEIGHTS_FILE}")
-
-
-def _header(weights: Path) -> str:
-    header: dict[str, str] = {}
-    if weights.name == WEIGHTS_FILE:
-        try:
-            with safe_open(weights, framework="pt") as tensors:
-                header = tensors.metadata() or {}
-        except DAMAGED as error:
-            raise ValueError(f"{weights} is cut short or damaged ({error})") from None
-    if HEADER not in header:
-        raise FileNotFoundError(f"{weights.parent} holds no adapter: it has no {CONFIG_FILE}")
-    return str(header[HEADER])
+    """Returns the file of the numbers; raises FileNotFoundError if folder holds no adapter."""
+    there = newest(folder, CONFIG_FILE)
+    found = [there / name for name in (WEIGHTS_FILE, OLD_WEIGHTS_FILE) if (there / name).is_file()]
+    if not found or not (there / CONFIG_FILE).exists():
+        missing = CONFIG_FILE if found else WEIGHTS_FILE
+        raise FileNotFoundError(f"{folder} holds no adapter: it has no {missing}")
+    return found[0]
 
 
 def read_numbers(folder: Path) -> dict[str, Tensor]:
@@ -103,8 +85,7 @@ def read_numbers(folder: Path) -> dict[str, Tensor]:
     file = weights_file(folder)
     tensors: dict[str, Tensor] = {}
     for name, tensor in read_tensors(file):
-        numbers = tensor.float() if tensor.is_floating_point() else None
-        if numbers is None or not numbers.isfinite().all():
+        if not tensor.is_floating_point() or not is_finite(tensor):
             raise ValueError(f"{file} is damaged: {name} is not made of finite numbers")
-        tensors[name] = numbers
+        tensors[name] = tensor.float()
     return tensors

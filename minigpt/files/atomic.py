@@ -34,10 +34,9 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
         new = workshop / path.name
         write(new)
         os.chmod(new, workshop.stat().st_mode & 0o666)  # safetensors makes its files private
-        _to_disk(new, os.O_RDWR)
+        to_disk(new)
         os.replace(new, path)
-        if os.name == "posix":
-            _to_disk(path.parent, os.O_RDONLY)  # the folder records the new name
+        to_disk(path.parent)  # the folder records the new name
     except (OSError, SafetensorError) as error:
         raise OSError(
             f"could not write {path}: {reason_of(error)}; what was there before is kept"
@@ -55,8 +54,11 @@ def write_text(path: Path, text: str) -> None:
     write_atomically(path, lambda new: new.write_bytes(text.encode()))
 
 
-def _to_disk(path: Path, flags: int) -> None:
-    descriptor = os.open(path, flags)
+def to_disk(path: Path) -> None:
+    """Waits until a file, or the names in a folder, are on the disk (Windows does the latter)."""
+    if path.is_dir() and os.name != "posix":
+        return
+    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
     try:
         os.fsync(descriptor)
     finally:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import NamedTuple
@@ -62,3 +62,30 @@ def _check_dense(name: object, tensor: object) -> None:
     dense = tensor.layout is torch.strided and tensor.device.type == "cpu"
     if not dense or tensor.untyped_storage().nbytes() < tensor.numel() * tensor.itemsize:
         raise ValueError(f"{name[:60]} is no plain tensor")
+
+
+class NotFiniteError(ValueError):
+    """A tensor holds NaN or an infinity."""
+
+
+def check_finite(tensors: Mapping[str, Tensor], problem: str) -> None:
+    """Makes sure that tensors hold numbers only: neither NaN nor an infinity.
+
+    Args:
+        problem: begins the sentence of the error.
+
+    Raises:
+        NotFiniteError: one does not; the error names it.
+    """
+    for name, tensor in tensors.items():
+        if not is_finite(tensor.detach()):
+            raise NotFiniteError(f"{problem}: {name} is not made of finite numbers")
+
+
+def is_finite(tensor: Tensor) -> bool:
+    """Tells whether a tensor holds neither NaN nor an infinity, in one pass and without a copy."""
+    if not tensor.is_floating_point() or not tensor.numel():
+        return True
+    if tensor.element_size() == 1:  # torch finds no extremes of numbers in 8 bits
+        tensor = tensor.float()
+    return all(bool(bound.isfinite()) for bound in tensor.aminmax())

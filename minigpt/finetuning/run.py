@@ -26,20 +26,17 @@ import torch
 from minigpt.bpe import valid_unicode
 from minigpt.config import count_parameters
 from minigpt.device import pick_device
-from minigpt.files.adapter_folder import WEIGHTS_FILE
 from minigpt.files.atomic import write_text
 from minigpt.finetuning.methods import METHODS, RESULTS, settle_nf4
 from minigpt.finetuning.saved_tasks import records_file
 from minigpt.finetuning.settings import FinetuneSettings
 from minigpt.model import GPT
-from minigpt.pretrained.layout import MODEL_WEIGHTS
 from minigpt.tasks.answers import TaskResult, evaluate_task
 from minigpt.tasks.data import SHIPPED, TaskData, instruction_data, task_data
 from minigpt.tasks.task import named_task
-from minigpt.training.checkpoint import has_checkpoint
 from minigpt.training.loop import TrainingDivergedError, train
 from minigpt.training.result import TrainResult
-from minigpt.training.run_folder import RunFolder, identity_of
+from minigpt.training.run_folder import RunFolder, check_free, claimed, identity_of
 from minigpt.training.settings import TrainConfig
 
 
@@ -137,11 +134,21 @@ def finetune(
 
     Raises:
         ValueError: the settings do not fit each other, the model, the tasks or the run in out_dir;
-            or out_dir holds a model that is not of this run.
+            out_dir holds a model that is not of this run; or another run is writing there.
         OSError, TrainingDivergedError, TrainingInterrupted: as train.
     """
+    with claimed(settings.out_dir):
+        check_free(settings.out_dir, settings.resume)
+        return _finetune(model, encoding, tasks, settings)
+
+
+def _finetune(
+    model: GPT,
+    encoding: tiktoken.Encoding,
+    tasks: Sequence[TaskData | str],
+    settings: FinetuneSettings,
+) -> FinetuneResult:
     folder = None if settings.out_dir is None else Path(settings.out_dir)
-    check_free(folder)
     if isinstance(tasks, str):
         raise ValueError(f"tasks must be a list, got {tasks!r}; write [{tasks!r}]")
     parts = [task_data(named_task(t)) if isinstance(t, str) else t for t in tasks]
@@ -197,14 +204,6 @@ def finetune(
         text = json.dumps(result.report(), ensure_ascii=False, allow_nan=False, indent=1)
         write_text(folder / RESULTS, valid_unicode(text) + "\n")
     return result
-
-
-def check_free(folder: Path | None) -> None:
-    """Raises ValueError if folder holds a model but no run that could continue and replace it."""
-    if folder is None or has_checkpoint(folder):
-        return
-    if any((folder / name).exists() for name in (MODEL_WEIGHTS, WEIGHTS_FILE, RESULTS)):
-        raise ValueError(f"{folder} holds a model; choose another folder for this run")
 
 
 def records_of(parts: Sequence[TaskData]) -> dict[str, Any]:

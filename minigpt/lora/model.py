@@ -24,6 +24,7 @@ from typing import TypeVar, cast
 import torch
 from torch import nn
 
+from minigpt.files.tensors import check_finite
 from minigpt.layers import check_name, check_not_merged, choose, linear_layers, within_block
 from minigpt.lora.files import AdapterSettings, Pair, read_adapter, write_adapter
 from minigpt.lora.layer import Adapter, LoRALinear, check_rank, check_settings
@@ -154,10 +155,12 @@ def merge_lora(model: nn.Module) -> None:
     Raises:
         ValueError: an adapter is merged already, none is active, a soft prompt is, or a layer
             cannot be merged into: its weight is used elsewhere too (the LM head's is the token
-            embedding), or is not stored as plain numbers (4 bits). The model is then unchanged.
+            embedding), is not stored as plain numbers (4 bits), or would become NaN or infinite.
+            The model is then unchanged.
     """
     layers = _mergeable_layers(model)
     weights = {path: layer.merged_weight() for path, layer in layers.items()}
+    check_finite(weights, "merging the adapter would spoil the weights")
     for path, layer in layers.items():
         layer.merge(weights[path])
 

@@ -2,25 +2,29 @@
 
     config.json          the sizes, and the switches that say which kind of GPT-2 this is
     model.safetensors    the weights; or several files, listed in model.safetensors.index.json
-    tokenizer.json       only with our own tokenizer: see minigpt.tokenizer.save_encoding
+    tokenizer.json       the tokenizer, ours (minigpt.tokenizer.save_encoding) or transformers'
 
-layout.py describes how the weights are laid out in the file.
+tokenizer_files.py reads transformers' tokenizers, also those of several files.
+
+layout.py describes how the weights are laid out.
 """
 
 from __future__ import annotations
 
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 
+from minigpt.files.json_objects import read_json_object
+from minigpt.files.together import newest
 from minigpt.model import GPT
 from minigpt.pretrained.config_file import MODEL_CONFIG, read_config, read_config_file
 from minigpt.pretrained.layout import (
     MODEL_WEIGHTS,
     STORED_DTYPES,
-    TOKENIZER_FILE,
     assemble,
     check_vocabulary,
     read_weights,
@@ -28,8 +32,15 @@ from minigpt.pretrained.layout import (
     stored_tensors,
     write_model,
 )
+from minigpt.pretrained.tokenizer_files import (
+    TOKENIZER_FILE,
+    VOCAB_FILE,
+    end_of,
+    read_tokenizer,
+    tokenizer_writer,
+)
 from minigpt.text.task_sets import data_folder
-from minigpt.tokenizer import END_OF_TEXT, gpt2_encoding, load_encoding, save_encoding
+from minigpt.tokenizer import gpt2_encoding, load_encoding, unused_ids
 
 if TYPE_CHECKING:
     import tiktoken
@@ -70,21 +81,32 @@ def save_gpt2(model: GPT, folder: str | Path, dtype: torch.dtype | None = None) 
     Args:
         dtype: float32, bfloat16 or float16; None keeps the model's own.
 
+    A model that was in folder is replaced, whatever library wrote it.
+
     Raises:
-        ValueError: dtype is another one, or the model has other weights than a GPT's (merge or
-            remove adapters first, and save layers in 4 bits with quantized.save_quantized).
-        OSError: the disk is full or may not be written to; no file is left half-written.
+        ValueError: dtype is another one or too narrow for a weight; the model has other weights
+            than a GPT's (merge or remove adapters first, and save layers in 4 bits with
+            quantized.save_quantized), or one that is NaN or infinite; or folder holds what would be
+            taken for a part of the model (see layout.write_model).
+        OSError: the disk is full or may not be written to; what was there before is kept.
     """
     # With GPT-2's tokenizer, as with ours, <|endoftext|> is the last id.
     _save(model, Path(folder), dtype, end_of_text=model.config.vocab_size - 1)
 
 
-def _save(model: GPT, folder: Path, dtype: torch.dtype | None, end_of_text: int | None) -> None:
+def _save(
+    model: GPT,
+    folder: Path,
+    dtype: torch.dtype | None,
+    end_of_text: int | None,
+    write_tokenizer: Callable[[Path], object] | None = None,
+) -> None:
     dtype = next(model.parameters()).dtype if dtype is None else dtype
     if dtype not in STORED_DTYPES:
         raise ValueError(f"dtype must be one of {', '.join(STORED_DTYPES.values())}, got {dtype}")
     tensors = stored_tensors(model, dtype)
-    write_model(folder, tensors, stored_config(model.config, dtype, end_of_text))
+    config = stored_config(model.config, dtype, end_of_text)
+    write_model(folder, tensors, config, write_tokenizer)
 
 
 def save_pretrained(
@@ -97,43 +119,47 @@ def save_pretrained(
 
     Raises:
         ValueError: the tokenizer has more tokens than the model; or what save_gpt2 raises.
-        OSError: the disk is full or may not be written to; no file is left half-written.
+        OSError: the disk is full or may not be written to; what was there before is kept.
     """
     check_vocabulary(model.config, encoding)
-    folder = Path(folder)
-    has_end = END_OF_TEXT in encoding.special_tokens_set
-    _save(model, folder, dtype, end_of_text=encoding.eot_token if has_end else None)
-    save_encoding(encoding, folder / TOKENIZER_FILE)
+    _save(model, Path(folder), dtype, end_of(encoding), tokenizer_writer(encoding))
 
 
 def load_pretrained(name_or_folder: str | Path) -> tuple[GPT, tiktoken.Encoding]:
     """Loads a model, in fp32 and evaluation mode, and its tokenizer.
 
+    The model then writes no id for which the tokenizer has no token.
+
     Args:
-        name_or_folder: "base", the small model that comes with minigpt; a folder that
-            save_pretrained wrote; or whatever load_gpt2 takes, together with GPT-2's tokenizer.
+        name_or_folder: "base", the small model that comes with minigpt; or whatever load_gpt2
+            takes. A folder without a tokenizer gets GPT-2's, if its vocabulary is large enough.
 
     Raises:
-        FileNotFoundError, ValueError: as load_gpt2; or the tokenizer is missing or does not fit.
+        FileNotFoundError, ValueError: as load_gpt2; or the tokenizer is missing, does not fit, or
+            is not byte-level BPE (tokenizer_files.py).
     """
     folder = find_folder(name_or_folder)
     model = load_gpt2(folder)
-    if (folder / TOKENIZER_FILE).is_file() and not is_of_transformers(folder / TOKENIZER_FILE):
-        encoding = load_encoding(folder / TOKENIZER_FILE)
-    elif model.config.vocab_size >= 50257:
-        encoding = gpt2_encoding()
-    else:
-        raise FileNotFoundError(
-            f"{folder} has no {TOKENIZER_FILE} of minigpt, and its vocabulary of "
-            f"{model.config.vocab_size} is not GPT-2's; save the model with save_pretrained"
-        )
+    encoding = _encoding_of(folder, model.config.vocab_size)
     check_vocabulary(model.config, encoding)
+    model.unused = unused_ids(encoding, model.config.vocab_size)
     return model, encoding
 
 
-def is_of_transformers(path: Path) -> bool:
-    """Returns whether a tokenizer.json is GPT-2's own, as transformers writes it."""
-    return '"added_tokens"' in path.read_text(encoding="utf-8", errors="replace")[:2000]
+def _encoding_of(folder: Path, vocab_size: int) -> tiktoken.Encoding:
+    path = folder / TOKENIZER_FILE
+    if path.is_file() and "model" not in read_json_object(path):  # transformers' has one
+        return load_encoding(path)
+    end_id = read_config_file(folder).get("eos_token_id")
+    encoding = read_tokenizer(folder, vocab_size, end_id)
+    if encoding is None and vocab_size >= 50257:
+        return gpt2_encoding()
+    if encoding is None:
+        raise FileNotFoundError(
+            f"{folder} has no {TOKENIZER_FILE} or {VOCAB_FILE}, and its vocabulary of {vocab_size} "
+            "is not GPT-2's; save the model with save_pretrained"
+        )
+    return encoding
 
 
 def find_folder(name_or_folder: str | Path) -> Path:
@@ -144,7 +170,7 @@ def find_folder(name_or_folder: str | Path) -> Path:
     """
     folder, name = Path(name_or_folder), str(name_or_folder)
     if folder.is_dir():
-        return folder
+        return newest(folder, MODEL_CONFIG)
     if name == "base":
         return data_folder() / "base"
     name = name.removeprefix("openai-community/")

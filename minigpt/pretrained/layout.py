@@ -16,7 +16,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,10 +26,11 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from minigpt.config import GPTConfig
-from minigpt.files.atomic import write_atomically, write_text
 from minigpt.files.json_objects import read_json_object
+from minigpt.files.model_files import ADAPTER, MODEL, OTHER_WEIGHTS, TOKENIZER, matching
 from minigpt.files.schema import FileName, MapOf, Object, check
-from minigpt.files.tensors import Stored, read_tensors
+from minigpt.files.tensors import Stored, check_finite, read_tensors
+from minigpt.files.together import replace_together
 from minigpt.model import GPT
 from minigpt.pretrained.config_file import MODEL_CONFIG, OUR_SWITCHES, check_sizes
 
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
 
 MODEL_WEIGHTS, OLD_WEIGHTS = "model.safetensors", "pytorch_model.bin"
 WEIGHT_INDEX = Object({"weight_map": MapOf(FileName(), least=1)})
-TOKENIZER_FILE = "tokenizer.json"
 
 TRANSPOSED = re.compile(r"(attn\.c_attn|attn\.c_proj|mlp\.c_fc|mlp\.c_proj)\.weight$")
 MASK = re.compile(r"\.attn\.(bias|masked_bias)$")  # the causal mask, which older versions stored
@@ -51,7 +51,8 @@ def match_weights(
     """Returns fp32 copies of the stored weights for the names in wanted, transposed where needed.
 
     Raises:
-        ValueError: a tensor is missing, has another shape, or is one that a GPT does not have.
+        ValueError: a tensor is missing, has another shape, holds NaN or an infinity, or is one that
+            a GPT does not have.
     """
     state: dict[str, Tensor] = {}
     head = weights.pop("lm_head.weight", None)
@@ -70,6 +71,7 @@ def match_weights(
                 f"{file}: {name} is {tensor.dtype} of shape {list(tensor.shape)}, but "
                 f"{MODEL_CONFIG} asks for floating point of shape {shape}"
             )
+        check_finite({name: tensor}, f"{file} is damaged")
         state[name] = torch.empty(parameter.shape).copy_(tensor.t() if transposed else tensor)
     state["lm_head.weight"] = state["transformer.wte.weight"]
     if head is not None and not torch.equal(head.tensor.float(), state["lm_head.weight"]):
@@ -140,21 +142,29 @@ def weight_files(folder: Path) -> list[Path]:
 
     Raises:
         FileNotFoundError: one of them is missing.
-        ValueError: the index is damaged.
+        ValueError: the index is damaged, or there is a whole file as well, of another save.
     """
     for name in (MODEL_WEIGHTS, OLD_WEIGHTS):
-        if (folder / name).is_file():
-            return [folder / name]
-        index = folder / f"{name}.index.json"
+        whole, index = folder / name, folder / f"{name}.index.json"
+        tensor_in: dict[Path, str] = {}
         if index.is_file():
             found = read_json_object(index)
             check(found, WEIGHT_INDEX, index)
             tensor_in = {folder / file: tensor for tensor, file in found["weight_map"].items()}
-            for file, tensor in tensor_in.items():
-                if not file.is_file():
-                    raise FileNotFoundError(
-                        f"{file} is missing, in which {index.name} has weight_map.{tensor}"
-                    )
+        missing = [file for file in tensor_in if not file.is_file()]
+        if whole.is_file():
+            if tensor_in and not missing and whole not in tensor_in:
+                raise ValueError(
+                    f"{folder} holds two models, {name} and the files named in {index.name}; "
+                    "delete the one that is not meant"
+                )
+            return [whole]
+        if missing:
+            raise FileNotFoundError(
+                f"{missing[0]} is missing, in which {index.name} has "
+                f"weight_map.{tensor_in[missing[0]]}"
+            )
+        if tensor_in:
             return sorted(tensor_in)
     raise FileNotFoundError(
         f"{folder / MODEL_WEIGHTS} is missing; it holds the weights of this model"
@@ -235,15 +245,43 @@ def check_vocabulary(config: GPTConfig, encoding: tiktoken.Encoding) -> None:
         )
 
 
-def write_model(folder: Path, tensors: dict[str, Tensor], config: dict[str, Any]) -> None:
-    """Writes the weights and then config.json, each completely or not at all.
+def write_model(
+    folder: Path,
+    tensors: dict[str, Tensor],
+    config: dict[str, Any],
+    write_tokenizer: Callable[[Path], object] | None = None,
+) -> None:
+    """Writes the weights, config.json and the tokenizer, all of them or none.
+
+    The files of a model that was there go, down to its shards and its tokenizer.
+
+    Args:
+        write_tokenizer: called with the folder that its files are to be in; None if there are none.
 
     Raises:
-        OSError: the disk is full or may not be written to; no file is left half-written.
+        ValueError: a weight is not a finite number; another process is writing to folder; or it
+            holds files that loaders would take for parts of this model and that cannot go: an
+            adapter, weights of other libraries, or a tokenizer while none is written.
+        OSError: the disk is full or may not be written to; what was there before is kept.
     """
-    text = json.dumps(config, indent=2) + "\n"
-    folder.mkdir(parents=True, exist_ok=True)
-    write_atomically(
-        folder / MODEL_WEIGHTS, lambda path: save_file(tensors, path, metadata={"format": "pt"})
-    )
-    write_text(folder / MODEL_CONFIG, text)
+    check_finite(tensors, f"the model cannot be saved in {folder}")
+    kept = (ADAPTER, OTHER_WEIGHTS) if write_tokenizer else (ADAPTER, OTHER_WEIGHTS, TOKENIZER)
+    if strange := matching(folder, *kept):
+        advice = "choose another folder"
+        if write_tokenizer is None and TOKENIZER.fullmatch(strange[0]):
+            advice += ", or save the tokenizer as well with save_pretrained"
+        raise ValueError(
+            f"{folder} holds {strange[0]}, which loaders would take for a part of this model; "
+            f"{advice}"
+        )
+
+    def write(new: Path) -> None:
+        save_file(tensors, new / MODEL_WEIGHTS, metadata={"format": "pt"})
+        if write_tokenizer is not None:
+            write_tokenizer(new)
+        (new / MODEL_CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+
+    def obsolete(name: str) -> bool:
+        return any(kind.fullmatch(name) for kind in (MODEL, TOKENIZER))
+
+    replace_together(folder, MODEL_CONFIG, write, obsolete)

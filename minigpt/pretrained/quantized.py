@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING
 
 from torch import nn
 
+from minigpt.files.together import newest
 from minigpt.layers import linear_layers
 from minigpt.model import GPT
 from minigpt.pretrained.config_file import MODEL_CONFIG, read_config, read_config_file
 from minigpt.pretrained.layout import (
     STORED_DTYPES,
-    TOKENIZER_FILE,
     assemble,
     check_vocabulary,
     read_weights,
@@ -28,6 +28,7 @@ from minigpt.pretrained.layout import (
     stored_tensors,
     write_model,
 )
+from minigpt.pretrained.tokenizer_files import end_of, tokenizer_writer
 from minigpt.qlora.files import (
     check_quantization,
     read_layer,
@@ -37,7 +38,6 @@ from minigpt.qlora.files import (
 )
 from minigpt.qlora.layer import NF4Linear
 from minigpt.qlora.model import quantized_layers
-from minigpt.tokenizer import END_OF_TEXT, save_encoding
 
 if TYPE_CHECKING:
     import tiktoken
@@ -56,8 +56,8 @@ def save_quantized(model: GPT, encoding: tiktoken.Encoding | None, folder: str |
 
     Raises:
         ValueError: nothing in the model is in 4 bits; it has adapters; or the tokenizer has more
-            tokens than the model.
-        OSError: the disk is full or may not be written to; no file is left half-written.
+            tokens than the model; or what layout.write_model raises.
+        OSError: the disk is full or may not be written to; what was there before is kept.
     """
     folder, layers = Path(folder), quantized_layers(model)
     if not layers:
@@ -74,8 +74,7 @@ def save_quantized(model: GPT, encoding: tiktoken.Encoding | None, folder: str |
     end_of_text: int | None = model.config.vocab_size - 1  # as in GPT-2's tokenizer
     if encoding is not None:
         check_vocabulary(model.config, encoding)
-        has_end = END_OF_TEXT in encoding.special_tokens_set
-        end_of_text = encoding.eot_token if has_end else None
+        end_of_text = end_of(encoding)
     dtype = next(model.parameters()).dtype
     tensors = stored_tensors(model, dtype, elsewhere=layers)
     tensors |= stored_layers(layers)
@@ -83,9 +82,7 @@ def save_quantized(model: GPT, encoding: tiktoken.Encoding | None, folder: str |
         TIED: "lm_head" not in layers,
         "quantization_config": stored_quantization(model, STORED_DTYPES[dtype]),
     }
-    write_model(folder, tensors, config)
-    if encoding is not None:
-        save_encoding(encoding, folder / TOKENIZER_FILE)
+    write_model(folder, tensors, config, None if encoding is None else tokenizer_writer(encoding))
 
 
 def load_quantized(folder: str | Path) -> GPT:
@@ -99,7 +96,7 @@ def load_quantized(folder: str | Path) -> GPT:
         ValueError: a file is damaged, holds another kind of model, or holds weights in another
             format than NF4; the error names the layer.
     """
-    folder = Path(folder)
+    folder = newest(Path(folder), MODEL_CONFIG)
     check_quantization(folder / MODEL_CONFIG, read_config_file(folder).get("quantization_config"))
     # transformers unties an LM head in 4 bits; another must equal the embedding (match_weights).
     config = read_config(folder, ignoring=(TIED,))

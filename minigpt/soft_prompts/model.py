@@ -44,6 +44,7 @@ from minigpt.soft_prompts.layer import (
     read_embeddings,
     token_embeddings,
 )
+from minigpt.tokenizer import unused_ids
 
 if TYPE_CHECKING:
     import tiktoken
@@ -288,9 +289,12 @@ def nearest_tokens(
         )
     if not _is_count(k):
         raise ValueError(f"k must be a whole number of at least 1, got {k!r}")
-    table = token_embeddings(model).detach()[: encoding.n_vocab].float()  # [V, C]
+    table = token_embeddings(model).detach().float()  # [V, C]
     vectors = F.normalize(prompt.embeddings.detach().float(), dim=-1)  # [n, C]
-    cosines, ids = (vectors @ F.normalize(table, dim=-1).t()).topk(min(k, len(table)))  # [n, k]
+    cosines = vectors @ F.normalize(table, dim=-1).t()  # [n, V]
+    unused = unused_ids(encoding, len(table))
+    cosines[:, unused] = -math.inf
+    cosines, ids = cosines.topk(min(k, len(table) - len(unused)))  # [n, k]
     return [
         [(encoding.decode([token]), cosine) for token, cosine in zip(*row, strict=True)]
         for row in zip(ids.tolist(), cosines.tolist(), strict=True)

@@ -20,6 +20,7 @@ from minigpt.bleu import corpus_bleu
 from minigpt.model import GPT
 from minigpt.rouge import RougeScorer, mean_scores
 from minigpt.tasks.task import Task
+from minigpt.tokenizer import unused_ids
 
 REPORTED_ROUGE = ("rouge1", "rouge2", "rougeL")
 
@@ -71,7 +72,7 @@ def answer(
 
     Raises:
         ValueError: a prompt is empty, max_new_tokens leaves no room in the context, batch_size is
-            not above 0, or the model writes an id that the tokenizer does not have.
+            not above 0, or the tokenizer has no token for most of the model's ids.
     """
     if batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, got {batch_size}")
@@ -89,6 +90,7 @@ def answer(
         raise ValueError(f"prompt {encoded.index([]) + 1} of {len(prompts)} is empty")
     device = next(model.parameters()).device
     end = encoding.eot_token
+    unused = _unused(model, encoding)
     answers = [""] * len(prompts)
     by_length = sorted(range(len(prompts)), key=lambda i: len(encoded[i]))
     with tqdm(total=len(prompts), desc="answers", unit="prompt", disable=not progress) as bar:
@@ -100,7 +102,7 @@ def answer(
             )  # [B, T]
             lengths = torch.tensor([len(encoded[i]) for i in which])
             segments = (torch.arange(T) >= T - lengths[:, None]).long()  # [B, T]
-            settings = {"temperature": 0.0, "stop_token": end, **generation}
+            settings = {"temperature": 0.0, "stop_token": end, "unused": unused, **generation}
             written = model.generate(
                 idx.to(device), max_new_tokens, segments=segments.to(device), **settings
             )
@@ -109,6 +111,17 @@ def answer(
                 answers[i] = decode(encoding, text).strip()
             bar.update(len(which))
     return answers
+
+
+def _unused(model: GPT, encoding: tiktoken.Encoding) -> list[int]:
+    """Returns the ids that have no token, unless those are so many that they cannot be padding."""
+    unused, V = unused_ids(encoding, model.config.vocab_size), model.config.vocab_size
+    if 2 * len(unused) > V and unused != model.unused:
+        raise ValueError(
+            f"the tokenizer {encoding.name!r} has no token for {len(unused):,} of the {V:,} ids of "
+            "the model; use the one that it was trained with"
+        )
+    return unused
 
 
 def decode(encoding: tiktoken.Encoding, ids: list[int]) -> str:

@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 
 from tqdm import tqdm
 
+from minigpt.files.model_files import ADAPTER, MODEL, OTHER_WEIGHTS, matching
 from minigpt.text.data_sets import DATASETS, RemoteFile
 from minigpt.text.records import read_records
 from minigpt.text.template import named_field
@@ -47,7 +48,8 @@ def fetch(
         progress: show a progress bar.
 
     Raises:
-        ValueError: the name is unknown, or a file fails its checks (it is not kept).
+        ValueError: the name is unknown, a file fails its checks (it is not kept), or a model would
+            get among the files of another.
         FileNotFoundError: `source` holds none of the files.
         ConnectionError: there is no network, or the server does not send the file; the error says
             what to do by hand.
@@ -55,6 +57,7 @@ def fetch(
     if name not in datasets:
         raise ValueError(f'unknown data "{name}": what can be fetched is {", ".join(datasets)}')
     folder = Path("runs/data") / name if folder is None else Path(folder)
+    keep_models(folder, datasets[name])
     if source is not None:
         local_copies = find_copies(name, Path(source), datasets[name])
         folder.mkdir(parents=True, exist_ok=True)
@@ -72,6 +75,16 @@ def fetch(
             )
             download(file, folder / file.name, by_hand, progress)
     return folder
+
+
+def keep_models(folder: Path, files: Sequence[RemoteFile]) -> None:
+    """Raises ValueError if files are those of a model, and folder holds another one."""
+    wanted = {file.name: file for file in files}
+    if not any(MODEL.fullmatch(name) for name in wanted):
+        return
+    for name in matching(folder, MODEL, OTHER_WEIGHTS, ADAPTER):
+        if name not in wanted or not is_right(folder / name, wanted[name]):
+            raise ValueError(f"{folder} holds another model ({name}); choose another folder")
 
 
 def find_copies(name: str, source: Path, files: Sequence[RemoteFile]) -> dict[RemoteFile, Path]:

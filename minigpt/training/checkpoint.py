@@ -31,6 +31,7 @@ from torch import Tensor, nn
 from minigpt.files.atomic import write_atomically, write_text
 from minigpt.files.json_objects import read_json_object
 from minigpt.files.schema import Anything, MapOf, Object, OneOf, Switch, check
+from minigpt.files.tensors import check_finite
 from minigpt.training.distributed import gather_full, is_first_process, shard_like
 
 COMMIT_RECORD = "checkpoint.json"
@@ -63,7 +64,8 @@ def save_checkpoint(
         best: by parameter name, the trainable weights that load_best should give back.
 
     Raises:
-        OSError: the files cannot be written. The checkpoint that was there is whole.
+        NotFiniteError: a weight or a moment is NaN or infinite, with which no run can go on.
+        OSError: the files cannot be written. In both cases the checkpoint that was there is whole.
     """
     tensors: dict[str, Tensor] = {}
     for name, tensor in {
@@ -78,6 +80,7 @@ def save_checkpoint(
         return
 
     folder = Path(folder)
+    check_finite(numbers_of(model, tensors), f"no checkpoint can be saved in {folder}")
     folder.mkdir(parents=True, exist_ok=True)
     current = read_commit_record(folder)["tensors"] if has_checkpoint(folder) else None
     free, used = TENSOR_FILES if current != TENSOR_FILES[0] else TENSOR_FILES[::-1]
@@ -107,6 +110,7 @@ def load_checkpoint(
     compare_tensors(path, saved, expected)
     trainable = {name: p for name, p in model.named_parameters() if p.requires_grad}
     _compare_moments(path, moments, trainable)
+    check_finite(numbers_of(model, tensors), f"{path} is damaged")
 
     with torch.no_grad():
         for name, tensor in expected.items():
@@ -132,6 +136,7 @@ def load_best(folder: str | Path, model: nn.Module) -> dict[str, Tensor]:
         return {}
     trainable = {name: p.detach() for name, p in model.named_parameters() if p.requires_grad}
     compare_tensors(path, saved, {f"best.{name}": tensor for name, tensor in trainable.items()})
+    check_finite(saved, f"{path} is damaged")
     return {
         name: shard_like(tensor, saved[f"best.{name}"].to(tensor.device))
         for name, tensor in trainable.items()
@@ -185,6 +190,12 @@ def model_tensors(model: nn.Module, trainable_only: bool = False) -> dict[str, T
         if name not in second_names
         and (not trainable_only or (name in parameters and parameters[name].requires_grad))
     }
+
+
+def numbers_of(model: nn.Module, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Returns a checkpoint's tensors without the buffers, which may hold -inf, as masks do."""
+    buffers = {f"model.{name}" for name, _ in model.named_buffers()}
+    return {name: tensor for name, tensor in tensors.items() if name not in buffers}
 
 
 def optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:

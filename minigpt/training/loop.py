@@ -40,13 +40,14 @@ from minigpt.dataset import Data
 from minigpt.device import pick_device
 from minigpt.fast.linear import multiply_by
 from minigpt.fast.malloc import keep_freed_memory
+from minigpt.files.tensors import NotFiniteError
 from minigpt.layers import in_training
 from minigpt.optim.adamw import make_optimizer
 from minigpt.training.distributed import Processes, gather_full, gradient_exchange, join_processes
 from minigpt.training.interrupt import StopRequest, TrainingInterrupted
 from minigpt.training.loss import autocast, count_targets, evaluate_loss, part_of_loss
 from minigpt.training.result import BestWeights, StepResult, TrainResult
-from minigpt.training.run_folder import RunFolder, identity_of
+from minigpt.training.run_folder import RunFolder, claimed, identity_of
 from minigpt.training.settings import TrainConfig, learning_rate_at
 from minigpt.training.ways import DTYPES, choose_ways
 
@@ -140,13 +141,25 @@ def train(
             the checkpoint, and a run that is resumed must have the same.
 
     Raises:
-        ValueError: the settings do not fit each other, the data, or the run in out_dir.
+        ValueError: the settings do not fit each other, the data, or the run in out_dir; out_dir
+            holds a model that is not of a run; or another run is writing there.
         OSError: the disk is full; the checkpoint before is whole.
         TrainingDivergedError: the loss or the gradient became NaN or infinite; nothing was saved
             since.
         TrainingInterrupted: Ctrl-C or SIGTERM came; the step was finished and saved.
     """
     processes = join_processes(config.parallel, pick_device(config.device))
+    with claimed(config.out_dir):
+        return _train(processes, model, data, config, identity)
+
+
+def _train(
+    processes: Processes,
+    model: nn.Module,
+    data: Data,
+    config: TrainConfig,
+    identity: Mapping[str, Any] | None,
+) -> TrainResult:
     device = processes.device
     check_batches(data, config, processes)
     folder = RunFolder(config.out_dir, identity_of(model, data, config, identity), config.resume)
@@ -209,14 +222,14 @@ def train(
             interrupted = processes.sum(interrupt.requested) > 0
             checkpoint_due = config.checkpoint_every and result.steps % config.checkpoint_every == 0
             if checkpoint_due or interrupted or result.steps == config.max_steps:
-                folder.save(raw_model, optimizer, result.progress(), best.weights)
+                save_or_stop(folder, raw_model, optimizer, result, best, config)
             if interrupted and result.steps < config.max_steps:
                 processes.gather(raw_model, model)
                 made = f"{result.steps} of {config.max_steps} steps"
                 message = f"stopped after {made} ({folder.describe()})"
                 raise TrainingInterrupted(result.steps, message)
         if config.early_stopping:  # the last validation decides whether a resumed run would go on
-            folder.save(raw_model, optimizer, result.progress(), best.weights)
+            save_or_stop(folder, raw_model, optimizer, result, best, config)
     best.restore(raw_model)
     processes.gather(raw_model, model)
     return result
@@ -243,6 +256,29 @@ def check_batches(data: Data, config: TrainConfig, processes: Processes) -> None
 
 class TrainingDivergedError(RuntimeError):
     """The loss or the gradient is no longer a finite number; the last checkpoint is still good."""
+
+
+def save_or_stop(
+    folder: RunFolder,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    result: TrainResult,
+    best: BestWeights,
+    config: TrainConfig,
+) -> None:
+    """Writes a checkpoint, or ends a run whose weights are no longer numbers, as check_finite.
+
+    After the last step no checkpoint is written then, and the last validation loss tells.
+    """
+    try:
+        folder.save(model, optimizer, result.progress(), best.weights)
+    except NotFiniteError as error:
+        last = best.should_stop(result.validation) or result.steps == config.max_steps
+        if not last:
+            raise TrainingDivergedError(
+                f"at step {result.steps - 1} the run has diverged ({error}); start it again with a "
+                f"lower learning rate or a longer warm-up ({folder.describe()})"
+            ) from None
 
 
 def check_finite(step: int, done: StepResult, folder: RunFolder) -> None:

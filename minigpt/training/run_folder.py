@@ -16,7 +16,7 @@ import json
 import os
 import zlib
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Any, TextIO
@@ -27,7 +27,10 @@ from torch import Tensor, nn
 from minigpt.dataset import Data
 from minigpt.files.atomic import reason_of, write_text
 from minigpt.files.json_objects import parse_json_object
+from minigpt.files.lock import held
+from minigpt.files.model_files import ADAPTER, MODEL, OTHER_WEIGHTS, RESULTS, TOKENIZER, matching
 from minigpt.files.regular_file import open_regular
+from minigpt.files.together import NEW
 from minigpt.training.checkpoint import (
     COMMIT_RECORD,
     has_checkpoint,
@@ -51,7 +54,7 @@ class RunFolder:
         resume: go on from the checkpoint in path, if there is one.
 
     Raises:
-        ValueError: the folder holds a run and resume is False, or the run there has another
+        ValueError: the folder is not free for this run (check_free), or the run there has another
             identity; the message names the first difference.
     """
 
@@ -62,13 +65,9 @@ class RunFolder:
         self.identity = json.loads(json.dumps(identity))  # tuples become lists, as in the file
         self.log_file: TextIO | None = None
         self.found: dict[str, Any] | None = None  # the progress of the checkpoint there
+        check_free(self.path, resume)
         if self.path is None or not has_checkpoint(self.path):
             return
-        if not resume:
-            raise ValueError(
-                f"{self.path} already holds a training run; go on with it (resume=True, or "
-                "--resume on the command line), or choose another folder"
-            )
         self.found = read_commit_record(self.path)["progress"]
         check_progress(self.path / COMMIT_RECORD, self.found)
         check_identity(self.path, self.found["identity"], self.identity)
@@ -155,6 +154,39 @@ class RunFolder:
             return f"no checkpoint was saved in {self.path} yet"
         step = read_commit_record(self.path)["progress"]["steps"]
         return f"the checkpoint in {self.path} is of step {step}"
+
+
+@contextmanager
+def claimed(path: str | Path | None) -> Iterator[None]:
+    """Keeps every other run out of path for a with-block; of several processes, rank 0 does so.
+
+    Raises:
+        ValueError: another run is writing to path.
+        OSError: path cannot be written to.
+    """
+    first = int(os.environ.get("RANK", "0")) == 0
+    with nullcontext() if path is None or not first else held(Path(path)):
+        yield
+
+
+def check_free(path: str | Path | None, resume: bool) -> None:
+    """Makes sure that a run may write to path, where nothing may get lost.
+
+    Raises:
+        ValueError: it holds a run and resume is False, or a model that is not of a run, which
+            nothing could bring back.
+    """
+    if path is None:
+        return
+    if has_checkpoint(path) and not resume:
+        raise ValueError(
+            f"{path} already holds a training run; go on with it (resume=True, or --resume on the "
+            "command line), or choose another folder"
+        )
+    if not has_checkpoint(path):
+        kinds = (MODEL, OTHER_WEIGHTS, TOKENIZER, ADAPTER, RESULTS)
+        if (Path(path) / NEW).exists() or matching(Path(path), *kinds):
+            raise ValueError(f"{path} holds a model; choose another folder for this run")
 
 
 def cut_log(path: Path, step: int, validated: int) -> None:

@@ -326,9 +326,10 @@ def test_top_k_of_one_equals_greedy_and_settings_apply_in_the_documented_order()
     assert set(sample(three.expand(500, -1), top_k=2, top_p=0.55).tolist()) == {0}
 
 
-def test_scores_that_are_not_numbers_are_reported() -> None:
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_scores_that_are_not_numbers_are_reported(temperature: float) -> None:
     with pytest.raises(ValueError, match="NaN"):
-        sample(torch.tensor([[0.0, float("nan")]]))
+        sample(torch.tensor([[0.0, 1.0], [0.0, float("nan")]]), temperature)
 
 
 # Bad input

@@ -54,6 +54,23 @@ def test_the_tied_head_takes_an_adapter_but_is_not_merged() -> None:
     assert not any(layer.merged for layer in lora_layers(model).values())
 
 
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), 3e38])
+def test_an_adapter_that_would_spoil_a_weight_is_not_merged(bad: float) -> None:
+    model = adapted()
+    with torch.no_grad():
+        list(lora_layers(model).values())[-1].lora_B[1] = bad
+    before = everything(model)
+    with pytest.raises(
+        ValueError, match=r"spoil the weights: transformer\.h\.1\.\S+ is not made of"
+    ):
+        merge_lora(model)
+    after = everything(model)
+    assert all(
+        torch.equal(after[n][0].nan_to_num(), t.nan_to_num()) for n, (t, _) in before.items()
+    )
+    assert not any(layer.merged for layer in lora_layers(model).values())
+
+
 def test_what_makes_no_sense_while_merged_is_an_error() -> None:
     model = adapted()
     with pytest.raises(ValueError, match="no adapter is merged, so there is nothing to unmerge"):

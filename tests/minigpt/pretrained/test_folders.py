@@ -12,10 +12,14 @@ import pytest
 import tiktoken
 import torch
 
+from minigpt import generation
+from minigpt.command.cli import main
 from minigpt.config import GPTConfig
 from minigpt.model import GPT
 from minigpt.pretrained import layout
 from minigpt.pretrained.folders import load_gpt2, load_pretrained, save_gpt2, save_pretrained
+from minigpt.tasks.answers import answer
+from minigpt.tokenizer import gpt2_encoding, unused_ids
 from tests.minigpt.tiny.gpt2 import IDX, ours
 
 
@@ -82,6 +86,47 @@ def test_a_model_and_its_tokenizer_come_back_together(
     assert json.loads((tmp_path / "config.json").read_text())["eos_token_id"] == 256
 
 
+def wanting(model: GPT, ids: list[int]) -> GPT:
+    """Makes these ids by far the likeliest after every text."""
+    model.transformer["wte"].weight.data[:, 0] = torch.arange(model.config.vocab_size) * 1e-3
+    model.transformer["wte"].weight.data[ids, 0] = 99.0
+    model.transformer["ln_f"].weight.data[0] = 0.0
+    model.transformer["ln_f"].bias.data[0] = 9.0
+    return model
+
+
+@pytest.mark.parametrize("special", [256, 280])  # the last id, or behind a gap
+def test_ids_without_a_token_are_never_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], special: int
+) -> None:
+    ranks = {bytes([byte]): byte for byte in range(256)}
+    gapped = tiktoken.Encoding(
+        "gapped",
+        pat_str=r"(?s:.)",
+        mergeable_ranks=ranks,
+        special_tokens={"<|endoftext|>": special},
+    )
+    unused = [id for id in range(320) if id > 255 and id != special]
+    assert unused_ids(gapped, 320) == unused
+    model = wanting(ours(vocab_size=320), unused)
+    assert int(model.generate(IDX[:1], 1, temperature=0)[0, -1]) in unused
+    for settings in ({"temperature": 0}, {"temperature": 9.0}, {"top_k": 3}, {"top_p": 0.5}):
+        for written in (
+            model.generate(IDX, 12, **settings, unused=unused),
+            generation.generate(model, IDX[:, :1], 12, **settings, unused=unused, use_cache=False),
+        ):
+            assert not set(written.flatten().tolist()) & {*unused}
+    prompts = ["a", "bc", ""][:2]
+    assert answer(model, gapped, prompts, 6) == answer(model, gapped, prompts, 6, unused=unused)
+    if special == 256:
+        save_pretrained(model, gapped, tmp_path)
+        again = load_pretrained(tmp_path)[0]
+        assert not set(again.generate(IDX, 12, 9.0).flatten().tolist()) & {*unused}
+        options = ["--max-new-tokens", "9", "--prompt", "x", "--device", "cpu"]
+        assert main(["generate", "--model", str(tmp_path), *options]) == 0
+        assert capsys.readouterr().out.startswith("x")
+
+
 def test_a_tokenizer_with_more_tokens_than_the_model_is_refused(
     tmp_path: Path, encoding: tiktoken.Encoding
 ) -> None:
@@ -99,9 +144,15 @@ def test_a_folder_without_a_tokenizer_says_so(tmp_path: Path) -> None:
 def test_gpt2s_vocabulary_comes_with_gpt2s_tokenizer(tmp_path: Path, shared_data: Path) -> None:
     save_gpt2(GPT(GPTConfig(50257, 8, 1, 1, 2)), tmp_path)
     assert load_pretrained(tmp_path)[1].encode("Hello world") == [15496, 995]
-    # The file that transformers keeps beside GPT-2 has the same name as ours.
-    (tmp_path / "tokenizer.json").write_text('{"version": "1.0", "added_tokens": [], "model": {}}')
-    assert load_pretrained(tmp_path)[1].encode("Hello world") == [15496, 995]
+    gpt2 = gpt2_encoding()
+    files = sorted((shared_data / "tiktoken_cache").iterdir(), key=lambda file: file.stat().st_size)
+    for file, name in zip(files, ("merges.txt", "vocab.json"), strict=True):
+        (tmp_path / name).write_bytes(file.read_bytes())
+    encoding = load_pretrained(tmp_path)[1]
+    for text in ("Taylor Swift is a singer", " don't\n\n  naïve 日本語 🙂", "<|endoftext|>"):
+        ids = gpt2.encode(text, allowed_special="all")
+        assert encoding.encode(text, allowed_special="all") == ids
+    assert encoding.eot_token == 50256
 
 
 # Names

@@ -182,6 +182,11 @@ def test_the_nearest_tokens_are_those_of_the_largest_cosines(encoding: tiktoken.
     assert len(nearest_tokens(model, encoding)[0]) == 5
     wider = apply_prompt_tuning(ours(vocab_size=120), 2)  # ids that the encoding does not have
     assert len(nearest_tokens(wider, encoding, k=120)[0]) == 100
+    gapped = tiktoken.Encoding(
+        "gapped", pat_str=".", mergeable_ranks={bytes([i]): i for i in range(60)},
+        special_tokens={"<|endoftext|>": 99},
+    )  # fmt: skip
+    assert len(nearest_tokens(wider, gapped, k=120)[0]) == 61
 
 
 def test_keys_and_values_resemble_no_tokens(encoding: tiktoken.Encoding) -> None:
