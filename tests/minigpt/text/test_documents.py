@@ -61,3 +61,22 @@ def test_text_that_only_repeats_itself_is_said_to_and_blank_documents_do_not_cou
     )
     with pytest.raises(ValueError, match="a corpus of 1 documents cannot be split"):
         split_documents([Document("x\udcff", once), *blank])
+
+
+def test_paragraphs_that_begin_alike_are_told_apart_however_long_they_are() -> None:
+    assert name_hash("collections") < 0.05 < name_hash("json")
+    same = "the cat sat on the mat and looked at the dog " * 2000  # 90,000 characters
+    kept = [f"{same}it slept.", same[: len(same) // 2], f"{same[:900]}it woke."]
+    held = [f"{same}it ran.", f"{same[:900]}it ate."]
+    train, validation = split_documents(
+        [
+            Document("collections", "\n\n".join(held)),
+            Document("json", "\n\n".join([kept[0], f"x {held[0]} y", *kept[1:], f"{held[1]} z"])),
+        ]
+    )
+    assert [document.name for document in validation] == ["collections"]
+    assert train == [Document("json", "\n\n".join(kept))]
+
+
+def test_a_name_that_is_no_valid_unicode_has_a_side() -> None:
+    assert 0 <= name_hash("caf\udce9.txt:1") < 1  # as Python names a file in Latin-1

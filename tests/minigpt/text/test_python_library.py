@@ -132,6 +132,14 @@ def test_cleaning_keeps_prose_and_its_examples() -> None:
     )
 
 
+def test_lines_that_nearly_draw_are_kept_and_cost_no_more_than_others() -> None:
+    nearly = ["+" * 60 + "x", "-+|" * 20 + "=", "| + | + " * 8 + "- ="]
+    words = "Some words, so that this is prose and not a drawing. " * 10
+    text = "\n".join([words.strip(), *nearly, "The end."])
+    drawn = "\n+--+  --|\n   ~~~~\n| + |\n"
+    assert clean(f"{drawn}{text}{drawn}") == text
+
+
 @pytest.mark.parametrize(
     "junk",
     [
