@@ -126,10 +126,10 @@ class Row:
         stands = (self.ids[here] == left) & (there != NONE) & (self.ids[there] == right)
         here, there = here[stands], there[stands]
         if left == right:  # of a run of n the first two are merged, then the next two, ...
-            place = np.arange(len(here))
+            number = np.arange(len(here), dtype=here.dtype)
             begins = np.append(True, there[:-1] != here[1:])[: len(here)]
-            in_run = place - np.maximum.accumulate(np.where(begins, place, 0))
-            here, there = here[in_run % 2 == 0], there[in_run % 2 == 0]
+            in_run = number - np.maximum.accumulate(number * begins)
+            here, there = here[in_run & 1 == 0], there[in_run & 1 == 0]
         first, last = self.before[here], self.after[there]
         preceded = first != NONE
         old_left = one_number(self.ids[first], left)[preceded]
@@ -159,11 +159,12 @@ def grouped(pairs: np.ndarray, places: np.ndarray, times: np.ndarray) -> tuple[C
     """Returns the sum of times and the places of each different pair."""
     if not len(pairs):
         return {}, {}
-    order = np.argsort(pairs, kind="stable")  # stable: the places of a pair stay in order
-    pairs, places = pairs[order], places[order]
+    if (pairs[1:] < pairs[:-1]).any():
+        order = np.argsort(pairs, kind="stable")  # stable: the places of a pair stay in order
+        pairs, places, times = pairs[order], places[order], times[order]
     begins = np.flatnonzero(np.append(True, pairs[1:] != pairs[:-1]))
     different = pairs[begins].tolist()
-    counts = dict(zip(different, np.add.reduceat(times[order], begins).tolist(), strict=True))
+    counts = dict(zip(different, np.add.reduceat(times, begins).tolist(), strict=True))
     cuts = pairwise([*begins.tolist(), len(pairs)])
     return counts, {
         pair: places[start:end] for pair, (start, end) in zip(different, cuts, strict=True)
