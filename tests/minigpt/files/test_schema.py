@@ -59,7 +59,7 @@ def refusal(value: Any, kind: Kind) -> str:
         (Object({}, {"b": Whole()}, closed=True), [{}]),
         (Anything(), NUMBERS + OTHERS),
     ],
-    ids=str,
+    ids=lambda given: type(given).__name__,
 )
 def test_a_kind_takes_its_values_and_no_others(kind: Kind, taken: list[Any]) -> None:
     for value in NUMBERS + OTHERS:
