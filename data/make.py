@@ -15,7 +15,8 @@ import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-sys.path.insert(1, str(Path(__file__).resolve().parents[1]))  # a checkout need not be installed
+DATA = Path(__file__).resolve().parent
+sys.path[:0] = [str(DATA), str(DATA.parent)]  # a checkout need not be installed
 
 from minigpt.files.atomic import write_atomically
 
@@ -68,9 +69,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--task", choices=TASKS, help="one task only (default: all three)")
     parser.add_argument("--seed", type=int, default=0, help="another seed makes other sets")
-    parser.add_argument(
-        "--out", type=folder, default=Path(__file__).resolve().parent, metavar="DIR"
-    )
+    parser.add_argument("--out", type=folder, default=DATA, metavar="DIR")
     parser.add_argument("--check", action="store_true", help="compare with the files, write none")
     options = parser.parse_args(arguments)
     if not 0 <= options.seed < 2**32:

@@ -14,6 +14,7 @@ import argparse
 import json
 import os
 import sys
+import sysconfig
 import textwrap
 import time
 from dataclasses import dataclass, field, replace
@@ -110,6 +111,7 @@ def start(number: int, title: str) -> Lesson:
     In a notebook there is no command line, and the defaults are used.
     """
     print_any_text()
+    show_children_the_checkout()
     parser = argparse.ArgumentParser(
         description=f"Lesson {number:02d}: {title}",
         epilog=f"example: python {sys.argv[0]} --seed 1",
@@ -138,6 +140,14 @@ def start(number: int, title: str) -> Lesson:
     torch.manual_seed(arguments.seed)
     print(f"Lesson {number:02d}: {title}   (device {device}, seed {arguments.seed})\n")
     return Lesson(number, title, device, arguments.seed, arguments.quick, arguments.full, folder)
+
+
+def show_children_the_checkout() -> None:
+    """Lets the processes that a lesson starts import our packages, if nobody has installed them."""
+    root = str(Path(__file__).resolve().parents[1])
+    before = os.environ.get("PYTHONPATH", "")
+    if root != sysconfig.get_path("purelib") and root not in before.split(os.pathsep):
+        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [root, before]))
 
 
 def make_folder(given: str | None, usual: str) -> Path:

@@ -168,7 +168,7 @@ def _no_new_file(found: Path) -> str:
 
 
 class NumberOrFile(PathTo):
-    """Reads a number of at least 0, or else the name of a file."""
+    """Reads a number above 0, or else the name of a file."""
 
     def __call__(self, given: str) -> Any:
         """Returns the number or the path."""
@@ -176,7 +176,7 @@ class NumberOrFile(PathTo):
             float(given)
         except ValueError:
             return path(given)
-        return number(0, MOST)(given)
+        return number(above=0, most=MOST)(given)
 
 
 number_or_file = NumberOrFile(_no_file)
