@@ -56,9 +56,12 @@ def difference(path: Path, content: bytes) -> str | None:
 def folder(text: str) -> Path:
     """Returns the folder called text, which need not be there."""
     path = Path(text)
-    if not text or "\0" in text or (path.exists() and not path.is_dir()):
-        raise argparse.ArgumentTypeError(f"it must be a folder, got {text!r}")
-    return path
+    try:
+        if text and "\0" not in text and (path.is_dir() or not path.exists()):
+            return path
+    except OSError:  # its name is too long
+        pass
+    raise argparse.ArgumentTypeError(f"it must be a folder, got {text[:80]!r}")
 
 
 def main(arguments: list[str] | None = None) -> int:

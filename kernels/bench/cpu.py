@@ -26,6 +26,7 @@ import torch
 from kernels import dequantize_nf4, quantize_nf4
 from kernels.cpu import avx512
 
+LARGEST = 2**30  # weights: 4 GiB in fp32
 GOALS = {"dequantize": 1.0, "quantize": 1.5}
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # parameters of mallopt, from glibc's malloc.h
 
@@ -98,9 +99,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--columns", type=int, help="of the weight, default as many as rows")
     parser.add_argument("--keep-memory", action="store_true", help="no page faults (glibc only)")
     chosen = parser.parse_args(arguments)
-    for name in ("rounds", "size", "columns"):
-        if (number := getattr(chosen, name)) is not None and number < 1:
-            parser.error(f"--{name} must be at least 1, got {number}")
+    for name, most in {"rounds": 1000, "size": LARGEST, "columns": LARGEST}.items():
+        if (number := getattr(chosen, name)) is not None and not 1 <= number <= most:
+            parser.error(f"--{name} must be at least 1 and at most {most:,}, got {number}")
+    if (weights := chosen.size * (chosen.columns or chosen.size)) > LARGEST:
+        parser.error(f"--size times --columns must be at most {LARGEST:,}, got {weights:,}")
     if chosen.keep_memory:
         libc = ctypes.CDLL(None)
         libc.mallopt(M_MMAP_MAX, 0)

@@ -260,6 +260,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )  # fmt: skip
     parser.add_argument("--json", type=Path, help="where to write (default runs/kernels/GPU.json)")
     path = parser.parse_args(arguments).json
+    if path is not None and (not path.name or (path.exists() and not path.is_file())):
+        parser.error(f"--json must be a file to write, got {str(path)!r}")
     if not torch.cuda.is_available():
         print(
             "kernels.bench needs a CUDA GPU, and torch finds none here. What can be told without "

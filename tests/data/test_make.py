@@ -1,6 +1,7 @@
 """data/make.py: the files in the repository are what the generators make, to the byte."""
 
 import json
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -64,6 +65,22 @@ def test_files_are_compact_json_lines_within_the_byte_budget(task: str) -> None:
     assert records["train"] >= LEAST_TRAINING_RECORDS[task]
     assert records["validation"] == records["test"] == 500
     assert size <= BUDGETS[task]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--seed=-1"],
+        ["--seed", str(2**32)],
+        ["--out", ""],
+        ["--out", __file__],
+        ["--out", "x" * 5000],
+    ],
+)
+def test_nonsense_is_refused_before_anything_is_written(options: list[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        runpy.run_path(str(DATA / "make.py"))["main"](["--task", "reviews", *options])
+    assert stopped.value.code == 2
 
 
 def test_nothing_but_the_three_files_is_written(made: Path) -> None:

@@ -70,6 +70,14 @@ def test_windows_are_stretches_of_the_text() -> None:
     assert torch.equal(targets, idx + 1)
 
 
+@pytest.mark.parametrize("seed", [-1, 2**63, 10**30])
+def test_a_seed_that_no_generator_takes_is_refused(seed: int) -> None:
+    ids = np.arange(50)
+    with pytest.raises(ValueError, match=r"seed must be from 0 to 2\^63 - 1, got -?\d+"):
+        PackedText(ids, ids, 8, seed)
+    PackedText(ids, ids, 8, 2**63 - 1).train_batch(2**31, 2)
+
+
 def test_a_batch_depends_on_nothing_but_seed_and_step() -> None:
     ids = np.random.default_rng(0).integers(0, 500, 5000).astype(np.uint16)
     data = PackedText(ids, ids[:50], 32, seed=7)

@@ -289,6 +289,12 @@ def test_the_nucleus_is_the_smallest_set_that_reaches_p(
     assert keep_top_p(logits, p)[0].isfinite().nonzero().flatten().tolist() == kept
 
 
+@pytest.mark.parametrize("p", [1e-320, 1e-46, 1e-30])
+def test_a_nucleus_too_small_for_fp32_is_the_likeliest_token(p: float) -> None:
+    logits = torch.tensor([[1.0, 3.0, 2.0], [0.0, 0.0, 0.0]])
+    assert keep_top_p(logits, p).isfinite().tolist() == [[False, True, False], [True, False, False]]
+
+
 def test_top_p_of_one_keeps_tokens_that_rounding_would_drop() -> None:
     logits = torch.cat([torch.zeros(1, 1000), torch.full((1, 1000), -30.0)], dim=-1)
     assert torch.equal(keep_top_p(logits, 1.0), logits)

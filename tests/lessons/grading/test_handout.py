@@ -57,6 +57,15 @@ def test_the_workflow_checks_the_script_and_shows_a_table(tmp_path: Path) -> Non
     assert f'pip install "{package}"' in text
 
 
+@pytest.mark.parametrize("package", ["", " ", 'x" && "y', "a\nb", "$(y)", "`y`", "\ud83d"])
+def test_a_package_that_is_none_is_refused_and_nothing_is_written(
+    tmp_path: Path, package: str
+) -> None:
+    with pytest.raises(ValueError, match="a package is a name or an address for pip, got"):
+        write_handout(8, tmp_path, package)
+    assert not list(tmp_path.iterdir())
+
+
 def test_the_workflow_is_yaml_with_the_keys_that_github_asks_for(tmp_path: Path) -> None:
     yaml = pytest.importorskip("yaml")
     workflow = yaml.safe_load(write_handout(8, tmp_path)[-1].read_text(encoding="utf-8"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,11 @@ def test_what_cannot_be_opened_is_an_error_of_the_call(tmp_path: Path) -> None:
         read_submission(tmp_path / "nowhere.py")
     with pytest.raises(IsADirectoryError, match="is a folder; name the files in it"):
         read_submission(tmp_path)
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(tmp_path / "08_lora.py")
+        for other in (tmp_path / "08_lora.py", Path("/dev/zero"), Path("/dev/stdin")):
+            with pytest.raises(OSError, match="pipe or a device"):  # nobody waits for it
+                read_submission(other)
 
 
 def notebook(*cells: str) -> bytes:

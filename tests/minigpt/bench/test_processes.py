@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from multiprocessing import get_context
+from types import SimpleNamespace
 
 import pytest
 
-from minigpt.bench.processes import ContenderError, contenders
+from minigpt.bench.processes import ContenderError, _ask, contenders
 
 
 def adder(number: int) -> Callable[[int], tuple[int, int]]:
@@ -46,3 +48,15 @@ def test_what_goes_wrong_there_is_told_here() -> None:
     ended = pytest.raises(ContenderError, match="the process of 'ours' ended before it answered")
     with ended, contenders({"ours": (dies,)}):
         pass
+
+
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [(-9, "because it was killed, as systems do when memory runs out"), (-11, "status -11")],
+)
+def test_one_that_was_killed_is_said_to_be(status: int, said: str) -> None:
+    pipe, theirs = get_context("spawn").Pipe()
+    theirs.close()
+    dead = SimpleNamespace(join=lambda: None, exitcode=status)
+    with pytest.raises(ContenderError, match=f"'theirs' ended before it answered, .*{said}"):
+        _ask(pipe, "theirs", dead, "step")  # type: ignore[arg-type]

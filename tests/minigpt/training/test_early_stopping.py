@@ -233,6 +233,11 @@ def test_what_decides_when_to_stop_must_be_the_same_on_resume(tmp_path: Path) ->
         ({"early_stopping": 2}, "early_stopping=2 needs validations: set eval_every to at least 1"),
         ({"early_stopping": -1}, "early_stopping must be a whole number of at least 0, got -1"),
         ({"early_stopping": True}, "early_stopping must be a whole number of at least 0, got True"),
+        ({"eval_every": -1}, "eval_every must be a whole number of at least 0, got -1"),
+        ({"eval_every": 10**30}, "eval_every must be at most 1,000,000,000"),
+        ({"eval_batches": 10**5000}, "eval_batches must be at most 1,000,000,000"),
+        ({"checkpoint_every": 10**12}, "checkpoint_every must be at most 1,000,000,000"),
+        ({"seed": 2**63}, "seed must be at most 9,223,372,036,854,775,807"),
     ],
 )
 def test_settings_that_do_not_fit_are_one_sentence(changes: dict[str, Any], message: str) -> None:
