@@ -55,10 +55,10 @@ class LayerCache:
             raise ValueError(
                 f"the cache holds a batch of {self.keys.size(0)}, got keys for a batch of {B}"
             )
-        self.keys[:, :, self.length : end] = k
-        self.values[:, :, self.length : end] = v
+        self.keys.narrow(2, self.length, T).copy_(k)
+        self.values.narrow(2, self.length, T).copy_(v)
         self.length = end
-        return self.keys[:, :, :end], self.values[:, :, :end]
+        return self.keys.narrow(2, 0, end), self.values.narrow(2, 0, end)
 
 
 class KVCache:

@@ -34,7 +34,9 @@ class LanguageModel(Protocol):
     """What this file needs to know of a model: its sizes, and that it turns ids into logits.
 
     A model may also have a method prefix(), which returns keys and values that stand before every
-    text, or None, and an attribute unused, ids that are never to be written.
+    text, or None; an attribute unused, ids that are never to be written; and a method
+    for_writing(), which returns a function that computes the same as the model, sooner where a
+    single token is new.
     """
 
     @property
@@ -217,6 +219,7 @@ def stream(
     model = evaluated(model)
     if use_cache and idx.device.type == "cpu":
         choose_for_one_row(model)
+    read = model.for_writing() if hasattr(model, "for_writing") else model
     if prefix is None and hasattr(model, "prefix"):
         prefix = model.prefix()
     before = 0 if prefix is None else prefix.length
@@ -233,7 +236,7 @@ def stream(
     never = torch.tensor(unused, dtype=torch.long, device=idx.device)
     finished = torch.zeros(len(idx), dtype=torch.bool, device=idx.device)
     for _ in range(max_new_tokens):
-        logits = next_logits(model, idx, cache, prefix, segments)  # [B, V]
+        logits = next_logits(read, idx, cache, prefix, segments)  # [B, V]
         if len(never):
             logits = logits.index_fill(-1, never, float("-inf"))
         new = sample(logits, temperature, top_k, top_p, generator)  # [B]

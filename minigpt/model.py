@@ -32,6 +32,7 @@ from minigpt.fast.attention import fused_attention  # masked_attention's values,
 from minigpt.fast.cross_entropy import linear_cross_entropy  # in little memory
 from minigpt.fast.dropout import dropout  # F.dropout, faster on a CPU
 from minigpt.fast.linear import Linear  # nn.Linear, faster for a few rows
+from minigpt.fast.one_token import OneToken, are_plain  # GPT.forward, faster for one token
 
 if TYPE_CHECKING:
     from minigpt.cache import KVCache, LayerPast, Prefix
@@ -112,8 +113,8 @@ class CausalSelfAttention(nn.Module):
         """x [B, T, C] -> [B, T, C]."""
         B, T, C = x.shape
         q, k, v = (
-            part.view(B, T, self.n_head, -1).transpose(1, 2)  # [B, H, T, D]; a head owns D columns
-            for part in self.c_attn(x).split(C, dim=-1)  # [B, T, C] each
+            part.transpose(1, 2)  # [B, H, T, D]
+            for part in self.c_attn(x).view(B, T, 3, self.n_head, -1).unbind(2)  # [B, T, H, D]
         )
         if visible.past is not None:
             k, v = visible.past.append(k, v)  # [B, H, n + T, D]
@@ -285,6 +286,16 @@ class GPT(nn.Module):
 
         sampling = (temperature, top_k, top_p, stop_token, use_cache, generator)
         return generate(self, idx, max_new_tokens, *sampling, prefix, segments, unused)
+
+    def for_writing(self) -> GPT | OneToken:
+        """Returns what computes forward(idx, cache=..., last_only=True), sooner for one new token.
+
+        It is the model itself if a layer is of another kind than above, or has a hook.
+        """
+        kinds = {GPT, Block, CausalSelfAttention, MLP, Linear}
+        kinds |= {nn.LayerNorm, nn.Embedding, nn.ModuleDict, nn.ModuleList}
+        layers = [self, *self.transformer.modules(), self.lm_head]
+        return OneToken(self) if are_plain(layers, kinds) else self
 
     def blocks(self) -> Iterator[Block]:
         """Yields the blocks, first to last."""
