@@ -25,6 +25,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from copy import copy
 from functools import lru_cache
+from operator import index
 
 from minigpt import metric_tokens
 from minigpt.bleu_score import SMOOTHING, BLEUScore, BLEUSettings
@@ -96,7 +97,7 @@ def smooth(
             totals[n] += value
         if totals[n] == 0:
             break
-        if counts[n] > 0:
+        if counts[n] != 0:
             precisions[n] = 100 * counts[n] / totals[n]
         elif method == "floor":
             precisions[n] = 100 * value / totals[n]
@@ -125,6 +126,7 @@ def bleu(counts: Sums, totals: Sums, sys_len: int, ref_len: int) -> float:
 class BLEU(CorpusMetric):
     """Scores texts as `sacrebleu.metrics.BLEU` does; `CorpusMetric` explains the settings."""
 
+    __slots__ = ()
     SMOOTH_DEFAULTS = SMOOTHING
     TOKENIZERS = metric_tokens.TOKENIZERS.keys()
     TOKENIZER_DEFAULT = "13a"
@@ -156,7 +158,7 @@ class BLEU(CorpusMetric):
         effective_order: bool = False,
         max_ngram_order: int = 4,
     ) -> BLEUScore:
-        """Returns `bleu`, smoothed, and its parts; ValueError unless there is a sum an order."""
+        """Returns `bleu`, smoothed, and its parts; ValueError unless each order has its sums."""
         settings = BLEUSettings(
             *(False, False, "none", smooth_method, smooth_value, max_ngram_order, effective_order)
         )
@@ -165,7 +167,7 @@ class BLEU(CorpusMetric):
                 f"correct has {len(correct)} orders and total {len(total)}, but max_ngram_order is "
                 f"{max_ngram_order}: give one number for each order"
             )
-        return _score_of_sums(correct, total, sys_len, ref_len, settings)
+        return _score_of_sums(correct, total, index(sys_len), index(ref_len), settings)
 
 
 def _score_of_sums(

@@ -12,6 +12,7 @@ import logging
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -43,6 +44,14 @@ class CorpusMetric(ABC):
         ValueError: a setting or a number of texts is not as above.
         TypeError: a setting or a text is of another type.
     """
+
+    __slots__ = ("_cached", "_last", "_tokenize", "settings")  # to set another is an error
+    lowercase = property(attrgetter("settings.lowercase"))
+    tokenizer_signature = property(attrgetter("settings.tokenize"))
+    smooth_method = property(attrgetter("settings.smooth_method"))
+    smooth_value = property(attrgetter("settings.smooth_value"))
+    max_ngram_order = property(attrgetter("settings.max_ngram_order"))
+    effective_order = property(attrgetter("settings.effective_order"))
 
     def __init__(
         self,

@@ -134,9 +134,19 @@ def fast_tokenize_13a(line: str) -> list[str]:
     return " ".join(CUTS_13A.split(joined)).split()
 
 
+def tokenize_intl(line: str) -> list[str]:
+    """Cuts a line into tokens as NIST's mteval-v14 does, in any script."""
+    return tokenize_by_rules(line, RULES_INTL)
+
+
+def tokenize_characters(line: str) -> list[str]:
+    """Returns the characters of a line that are no white space, for scripts without spaces."""
+    return list("".join(line.split()))
+
+
 TOKENIZERS: dict[str, Callable[[str], list[str]]] = {
     "13a": fast_tokenize_13a,
-    "intl": lambda line: tokenize_by_rules(line, RULES_INTL),
-    "char": lambda line: list("".join(line.split())),  # for scripts without spaces
+    "intl": tokenize_intl,
+    "char": tokenize_characters,
     "none": str.split,  # at white space alone
 }

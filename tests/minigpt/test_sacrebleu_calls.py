@@ -6,6 +6,7 @@ import collections
 import inspect
 import json
 import logging
+import pickle
 import random
 from collections.abc import Callable
 from typing import Any
@@ -328,3 +329,37 @@ def test_texts_that_look_tokenized_are_warned_of_unless_forced(
     assert not caplog.records
     corpus_bleu(texts, [texts])
     assert "100 of 101 hypotheses end in a point after a blank" in caplog.text
+
+
+@pytest.mark.parametrize("tokenize", CUT)
+def test_a_metric_can_be_copied_into_another_process(tokenize: str) -> None:
+    metric = BLEU(True, tokenize=tokenize, references=REFERENCES)
+    copy = pickle.loads(pickle.dumps(metric))
+    score = copy.corpus_score(SYSTEM, None)
+    assert score == metric.corpus_score(SYSTEM, None)
+    assert pickle.loads(pickle.dumps(score)) == score
+
+
+def test_settings_can_be_read_and_not_changed_without_effect() -> None:
+    metric = BLEU(True, False, "char", "floor", 0.2, 3, True)
+    for name in (
+        "lowercase",
+        "smooth_method",
+        "smooth_value",
+        "max_ngram_order",
+        "effective_order",
+    ):
+        theirs = sacrebleu.BLEU(True, False, "char", "floor", 0.2, 3, True)
+        assert getattr(metric, name) == getattr(theirs, name)
+        with pytest.raises(AttributeError, match=name):
+            setattr(metric, name, None)
+    with pytest.raises(AttributeError, match="tokenizer"):
+        metric.tokenizer = str.split  # type: ignore[attr-defined]
+
+
+def test_sums_that_no_text_has_are_refused_as_by_sacrebleu() -> None:
+    for module in (bleu, sacrebleu):
+        with pytest.raises((TypeError, ValueError)):  # lengths are whole numbers
+            module.BLEU.compute_bleu([1, 1, 1, 1], [4, 3, 2, 1], 4.5, 4)
+        with pytest.raises(ValueError, match=r"math domain error|positive input"):
+            module.BLEU.compute_bleu([1, -1, 1, 1], [4, 3, 2, 1], 4, 4)
