@@ -20,13 +20,15 @@ import tiktoken
 from minigpt.bpe import GPT2_PATTERN, valid_unicode
 from minigpt.fast.pieces import KNOWN_PATTERNS, check_pattern, cut_text, has_long_white_space
 
+LONGEST_SPECIAL = 100_000  # characters of all special tokens; tiktoken makes one pattern of them
+
 
 class Encoding(tiktoken.Encoding):
     """A tiktoken.Encoding with the same arguments and methods, which encodes any text.
 
     Raises:
-        ValueError: a byte has no token, two tokens have one id, a special token is empty, or the
-            pattern is one that check_pattern refuses.
+        ValueError: a byte has no token, two tokens have one id, a special token is empty, all of
+            them together are too long, or the pattern is one that check_pattern refuses.
     """
 
     def __init__(
@@ -152,6 +154,11 @@ def _check_tokens(
     for token in special_tokens:
         if not token or token != valid_unicode(token):
             raise ValueError(f"a special token must be text that is not empty, got {token!r}")
+    if (length := sum(map(len, special_tokens))) > LONGEST_SPECIAL:
+        raise ValueError(
+            f"the special tokens have {length:,} characters, more than {LONGEST_SPECIAL:,}: to "
+            "look for them would take too long"
+        )
     ids = [*ranks.values(), *special_tokens.values()]
     if not all(0 <= id < 2**32 - 1 for id in ids) or b"" in ranks:
         raise ValueError("a token has no bytes, or an id that is not from 0 to 2^32 - 2")

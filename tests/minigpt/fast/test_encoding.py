@@ -111,6 +111,7 @@ def test_a_pattern_of_ones_own_never_reaches_tiktoken_and_loses_nothing() -> Non
         ({"special_tokens": {"<a>": 256}}, "two tokens have the same id, 256"),
         ({"special_tokens": {"": 280}}, "not empty, got ''"),
         ({"special_tokens": {"\udc00": 280}}, "must be text"),
+        ({"special_tokens": {"x" * 99_999: 280, "yy": 281}}, "have 100,001 characters, more than"),
         ({"special_tokens": {"<a>": 2**32 - 1}}, "an id that is not from 0 to"),
         ({"special_tokens": {"<a>": -1}}, "an id that is not from 0 to"),
         ({"mergeable_ranks": RANKS | {b"": 300}}, "has no bytes"),
