@@ -23,7 +23,6 @@ import math
 import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from copy import copy
 from functools import lru_cache
 from operator import index
 
@@ -88,7 +87,7 @@ def smooth(
     """
     if value is None:
         value = SMOOTHING[method] or 0
-    counts, totals = copy(counts), copy(totals)
+    counts, totals = list(counts), list(totals)
     precisions = [0.0] * len(totals)
     power = 1.0
     for n in range(len(totals)):
@@ -180,7 +179,7 @@ def _score_of_sums(
     bp = brevity_penalty(sys_len, ref_len)
     if not any(counts):
         zeros = [0.0] * len(totals)
-        return BLEUScore(0.0, copy(counts), copy(totals), zeros, bp, sys_len, ref_len)
+        return BLEUScore(0.0, list(counts), list(totals), zeros, bp, sys_len, ref_len)
     counts, totals, precisions = smooth(
         counts, totals, settings.smooth_method, settings.smooth_value
     )

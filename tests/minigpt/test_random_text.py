@@ -114,7 +114,7 @@ def test_a_file_of_any_text_is_read_whole(
 class Parrot:
     """Stands for a model: it has learned the answer to each prompt by heart, {ids: ids}."""
 
-    config = SimpleNamespace(block_size=20_000)
+    config = SimpleNamespace(vocab_size=280, block_size=20_000)
 
     def __init__(self, answers: dict[tuple[int, ...], list[int]]) -> None:
         self.answers = answers
