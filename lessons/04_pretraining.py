@@ -42,6 +42,7 @@ from minigpt.text.documents import split_documents
 from minigpt.text.python_library import python_library
 from minigpt.text.task_sets import data_folder
 from minigpt.tokenizer import END_OF_TEXT
+from minigpt.training.checkpoint import has_checkpoint
 from minigpt.training.interrupt import TrainingInterrupted
 from minigpt.training.loop import train
 from minigpt.training.loss import evaluate_loss
@@ -129,7 +130,8 @@ settings = TrainConfig(
     device=str(course.device),
     out_dir=course.folder / "small",
 )
-shutil.rmtree(course.folder / "small", ignore_errors=True)
+if has_checkpoint(course.folder / "small"):  # of an earlier visit to this lesson
+    shutil.rmtree(course.folder / "small")
 result = train(model, data, settings)
 print(f"{result.tokens / result.seconds:,.0f} tokens a second; loss {result.losses[0]:.2f} at the")
 print(f"start (ln V = {math.log(config.vocab_size):.2f}), {result.losses[-1]:.2f} at the end")
