@@ -87,7 +87,7 @@ def smooth(
     """
     if value is None:
         value = SMOOTHING[method] or 0
-    counts, totals = list(counts), list(totals)
+    counts, totals = counts.copy(), totals.copy()
     precisions = [0.0] * len(totals)
     power = 1.0
     for n in range(len(totals)):
@@ -179,7 +179,7 @@ def _score_of_sums(
     bp = brevity_penalty(sys_len, ref_len)
     if not any(counts):
         zeros = [0.0] * len(totals)
-        return BLEUScore(0.0, list(counts), list(totals), zeros, bp, sys_len, ref_len)
+        return BLEUScore(0.0, counts.copy(), totals.copy(), zeros, bp, sys_len, ref_len)
     counts, totals, precisions = smooth(
         counts, totals, settings.smooth_method, settings.smooth_value
     )
