@@ -7,12 +7,15 @@ constants that they reach. A plot or a print beside them is nobody's business.
 from __future__ import annotations
 
 import ast
-import json
 from collections.abc import Iterable
-from typing import Any
 
 from lessons.grading.needs import needed
 from lessons.grading.task import first_line
+from minigpt.files.json_objects import parse_json
+from minigpt.files.schema import Either, ListOf, Object, Text, check
+
+CELL = Object({"cell_type": Text(), "source": Either(Text(), ListOf(Text()))})
+NOTEBOOK = Object({"cells": ListOf(CELL)})
 
 
 def without_magics(cell: str) -> str:
@@ -52,9 +55,7 @@ def cells_of(text: str) -> list[str]:
     Raises:
         ValueError: it is no notebook.
     """
-    try:
-        book: Any = json.loads(text)
-        found = [cell for cell in book["cells"] if cell["cell_type"] == "code"]
-        return ["".join(cell["source"]) for cell in found]
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise ValueError(f"it is no notebook that Jupyter could read ({error})") from None
+    book = parse_json(text, "the notebook")
+    check(book, NOTEBOOK, "the notebook")
+    found = [cell["source"] for cell in book["cells"] if cell["cell_type"] == "code"]
+    return ["".join(source) for source in found]

@@ -88,8 +88,24 @@ def test_of_a_notebook_only_what_the_exercises_need_counts(tmp_path: Path) -> No
 def test_a_notebook_that_does_not_parse_is_told_so(tmp_path: Path) -> None:
     found = read(tmp_path, notebook("def double(x:"), "99_sums.ipynb")
     assert all("not Python" in verdict.message for verdict in check_submission(found).verdicts)
-    broken = read(tmp_path, b'{"cells": 3}', "99_sums.ipynb")
-    assert "no notebook that Jupyter could read" in broken.problem
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (b'{"cells": 3}', "the notebook: cells must be a list"),
+        (b'{"cells": [{"cell_type": "code"}]}', "the notebook: cells[0].source is missing"),
+        (
+            notebook("x = 1").replace(b'"x = 1"', b'"\\ud83d"'),
+            "cells[1].source[0] must be text",
+        ),
+        (b"[" * 100_000, "the notebook is cut short or damaged (in line 1 it is nested more than"),
+        (notebook("x = 1")[:50], "the notebook is cut short or damaged (Unterminated string"),
+    ],
+    ids=range(5),
+)
+def test_what_is_no_notebook_says_why(tmp_path: Path, content: bytes, problem: str) -> None:
+    assert problem in read(tmp_path, content, "99_sums.ipynb").problem
 
 
 def test_decorators_stay_with_their_function() -> None:
