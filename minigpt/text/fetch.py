@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 
 from tqdm import tqdm
 
+from minigpt.files.atomic import reason_of
 from minigpt.files.model_files import ADAPTER, MODEL, OTHER_WEIGHTS, matching
 from minigpt.text.data_sets import DATASETS, RemoteFile
 from minigpt.text.records import read_records
@@ -191,7 +192,7 @@ def download(file: RemoteFile, target: Path, by_hand: str, progress: bool) -> No
         ConnectionError,
         TimeoutError,
     ) as error:
-        reason = getattr(error, "reason", None) or error
+        reason = reason_of(getattr(error, "reason", None) or error)
         have = part.stat().st_size if part.exists() else 0
         resume = f" {have} bytes are here; the same command goes on from there." if have else ""
         raise ConnectionError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -70,6 +71,23 @@ def test_train_then_generate_from_the_folder(
     assert f"minigpt generate --model {out}" in capfd.readouterr().out
     assert main(["generate", "--model", str(out), "--prompt", "the cat", "--temperature", "0"]) == 0
     assert capfd.readouterr().out.startswith("the cat")
+
+
+def test_without_validations_a_run_ends_with_its_loss_and_a_checkpoint(
+    tmp_path: Path, text_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    command = ["train", "--data", str(text_file), "--out", str(out), "--steps", "2", *TINY]
+    assert main([*command, "--eval-every", "0"]) == 0
+    lines = (out / "log.jsonl").read_text(encoding="utf-8").splitlines()
+    losses = [json.loads(line)["loss"] for line in lines]
+    assert f"\nloss {losses[-1]:.3f} after 2 steps\n" in capsys.readouterr().out
+    assert len(losses) == 2
+    assert (out / "checkpoint.json").exists()
+    before = {path: path.read_bytes() for path in out.iterdir()}
+    for other, said in ((["--dtype", "bfloat16"], "dtype='auto'"), (["--vocab-size", "271"], "")):
+        assert said in refused(capsys, *command, "--eval-every", "0", "--resume", *other)
+    assert {path: path.read_bytes() for path in out.iterdir()} == before
 
 
 @pytest.mark.skipif(not forked.POSSIBLE, reason="runs the command in a fork")
