@@ -234,6 +234,8 @@ def stream(
         cache = empty if prefix is None else prefix.copy(len(idx), capacity)
     unused = getattr(model, "unused", ()) if unused is None else unused
     never = torch.tensor(unused, dtype=torch.long, device=idx.device)
+    if len(never):
+        check_ids(never, model.config.vocab_size)
     finished = torch.zeros(len(idx), dtype=torch.bool, device=idx.device)
     for _ in range(max_new_tokens):
         logits = next_logits(read, idx, cache, prefix, segments)  # [B, V]

@@ -38,4 +38,5 @@ RESULTS = re.compile(r"results\.json")  # of fine-tuning: says which model an ad
 def matching(folder: Path, *kinds: re.Pattern[str]) -> list[str]:
     """Returns the names of the files in folder that are of one of these kinds, in order."""
     names = sorted(os.listdir(folder)) if folder.is_dir() else []
-    return [name for name in names if any(kind.fullmatch(name) for kind in kinds)]
+    named = [name for name in names if any(kind.fullmatch(name) for kind in kinds)]
+    return [name for name in named if not (folder / name).is_dir()]

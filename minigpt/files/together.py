@@ -78,7 +78,8 @@ def _move_up(folder: Path, key: str, obsolete: Callable[[str], bool]) -> None:
     new = folder / NEW
     names = sorted(os.listdir(new), key=lambda name: (name == key, name))  # the key is last
     changed = [name for name in names if not _same(folder / name, new / name)]
-    gone = [name for name in os.listdir(folder) if obsolete(name) and name not in names]
+    others = (name for name in os.listdir(folder) if name not in names)
+    gone = [name for name in others if obsolete(name) and not (folder / name).is_dir()]
     try:
         if len(changed) + len(gone) > 1 and (folder / key).exists():
             os.unlink(folder / key)  # from here on the new files count

@@ -164,16 +164,16 @@ def read_tokenizer(folder: Path, vocab_size: int, end_id: Any = None) -> ByteLev
         listed += more_added(folder, config, named)
         added = number_added(vocab, listed, vocab_size)
         end = end_of_text(vocab, added, named, end_id)
+        return ByteLevelEncoding(
+            folder.name,
+            pat_str=pattern,
+            mergeable_ranks=ranks,
+            added=added,
+            end_of_text=end,
+            files={name: read_bytes(folder / name, LARGEST) for name in there},
+        )
     except ValueError as error:
         raise ValueError(f"{file} cannot be read as byte-level BPE: {error}") from None
-    return ByteLevelEncoding(
-        folder.name,
-        pat_str=pattern,
-        mergeable_ranks=ranks,
-        added=added,
-        end_of_text=end,
-        files={name: read_bytes(folder / name, LARGEST) for name in there},
-    )
 
 
 def _merge(merge: str | list[str], file: Path, line: int | None = None) -> tuple[str, str]:
