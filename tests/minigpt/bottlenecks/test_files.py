@@ -26,9 +26,9 @@ from minigpt.model import GPT
 from minigpt.soft_prompts.model import save_soft_prompt
 from tests.minigpt.tiny.bottlenecks import adapted, both, randomized
 from tests.minigpt.tiny.gpt2 import ours
+from tests.minigpt.tiny.killed import killed_before
 from tests.minigpt.tiny.lora import adapted as with_lora
 from tests.minigpt.tiny.lora import everything, logits, same
-from tests.minigpt.tiny.run import kill_before_operation
 from tests.minigpt.tiny.soft_prompts import prompted
 
 # Out and in
@@ -125,7 +125,6 @@ def test_a_full_disk_leaves_the_bottlenecks_that_were_there(
     assert {file: (tmp_path / file).read_bytes() for file in before} == before
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="kills a copy of this process")
 @pytest.mark.parametrize("r", [4, 7])
 def test_a_save_killed_anywhere_leaves_the_old_or_the_new(tmp_path: Path, r: int) -> None:
     old, new = adapted(), randomized(adapted(r), seed=1)
@@ -134,11 +133,9 @@ def test_a_save_killed_anywhere_leaves_the_old_or_the_new(tmp_path: Path, r: int
     while not finished:
         folder, n = tmp_path / str(n), n + 1
         save_bottlenecks(old, folder)
-        if (child := os.fork()) == 0:
-            kill_before_operation(n, adapter_files)
-            save_bottlenecks(new, folder)
-            os._exit(0)
-        finished = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        finished = not killed_before(
+            n, adapter_files, lambda folder=folder: save_bottlenecks(new, folder)
+        )
         found = logits(load_bottlenecks(ours(), folder))
         which = [name for name, expected in logits_of.items() if torch.equal(found, expected)]
         assert len(which) == 1, f"killed before step {n}"

@@ -19,9 +19,9 @@ from minigpt.lora import targets
 from minigpt.lora.model import apply_lora, load_lora, lora_layers, save_lora, set_lora
 from minigpt.pretrained.folders import load_gpt2, save_gpt2
 from tests.minigpt.tiny.gpt2 import IDX, ours
+from tests.minigpt.tiny.killed import killed_before
 from tests.minigpt.tiny.lora import ALL, adapted, fill, logits
 from tests.minigpt.tiny.peft import CONFIG, WEIGHTS, peer, peers_adapter
-from tests.minigpt.tiny.run import kill_before_operation
 
 
 def edit_config(folder: Path, **changes: object) -> None:
@@ -272,7 +272,6 @@ def test_a_full_disk_leaves_the_adapter_that_was_there(
     assert {file: (tmp_path / file).read_bytes() for file in (CONFIG, WEIGHTS)} == before
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="kills a copy of this process")
 def test_a_save_killed_anywhere_leaves_the_old_or_the_new_adapter(tmp_path: Path) -> None:
     old, new = adapted(), adapted(alpha=99)  # the same shapes: a mixture would go unnoticed
     fill(new, seed=1)
@@ -281,11 +280,7 @@ def test_a_save_killed_anywhere_leaves_the_old_or_the_new_adapter(tmp_path: Path
     while not finished:
         folder, n = tmp_path / str(n), n + 1
         save_lora(old, folder)
-        if (child := os.fork()) == 0:
-            kill_before_operation(n, adapter_files)
-            save_lora(new, folder)
-            os._exit(0)
-        finished = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        finished = not killed_before(n, adapter_files, lambda folder=folder: save_lora(new, folder))
         model = load_lora(ours(), folder)
         alpha = next(iter(lora_layers(model).values())).adapter().alpha
         seen.add(alpha)

@@ -21,8 +21,8 @@ from minigpt.soft_prompts.model import (
     set_soft_prompt,
 )
 from tests.minigpt.tiny.gpt2 import ours
+from tests.minigpt.tiny.killed import killed_before
 from tests.minigpt.tiny.peft import CONFIG, WEIGHTS, peer
-from tests.minigpt.tiny.run import kill_before_operation
 from tests.minigpt.tiny.soft_prompts import KINDS, N, apply, fill, logits, prompted
 
 NAME = "prompt_embeddings"
@@ -140,7 +140,6 @@ def test_vectors_stored_in_half_precision_become_fp32(tmp_path: Path) -> None:
     assert torch.equal(loaded, halves[NAME].float())
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="kills a copy of this process")
 def test_a_save_killed_anywhere_leaves_the_old_or_the_new_prompt(tmp_path: Path) -> None:
     old, new = prompted("prefix", 4), prompted("prompt", 4)
     expected = [logits(old), logits(new)]
@@ -148,11 +147,9 @@ def test_a_save_killed_anywhere_leaves_the_old_or_the_new_prompt(tmp_path: Path)
     while not finished:
         folder, n = tmp_path / str(n), n + 1
         save_soft_prompt(old, folder)
-        if (child := os.fork()) == 0:
-            kill_before_operation(n, adapter_files)
-            save_soft_prompt(new, folder)
-            os._exit(0)
-        finished = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        finished = not killed_before(
+            n, adapter_files, lambda folder=folder: save_soft_prompt(new, folder)
+        )
         found = logits(load_soft_prompt(ours(), folder))
         which = [torch.equal(found, one) for one in expected]
         assert sum(which) == 1, f"killed before step {n}"
