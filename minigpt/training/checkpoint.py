@@ -228,15 +228,23 @@ def compare_tensors(path: Path, saved: dict[str, Tensor], expected: dict[str, Te
 
 
 def _compare_moments(path: Path, moments: dict[str, Tensor], trainable: dict[str, Any]) -> None:
+    """Raises ValueError unless the moments are those of trainable parameters, and all of theirs."""
+    kinds: dict[str, set[str]] = {}
     for key, value in moments.items():
-        _, kind, name = key.split(".", 2)
+        kind, _, name = key.removeprefix("optimizer.").partition(".")
         if name not in trainable:
             raise ValueError(f"{path} is of another run: {name} was trained there, not here")
-        if kind != "step" and value.shape != trainable[name].shape:
+        shape = torch.Size() if kind == "step" else trainable[name].shape
+        if value.shape != shape or not value.is_floating_point():
             raise ValueError(
-                f"{path} is damaged: {key} has shape {list(value.shape)}, its parameter "
-                f"{list(trainable[name].shape)}"
+                f"{path} is damaged: {key} is {value.dtype} of shape {list(value.shape)}, and for "
+                f"its parameter should be floating point of shape {list(shape)}"
             )
+        kinds.setdefault(name, set()).add(kind)
+    every = set().union(*kinds.values())
+    for name, found in kinds.items():
+        for kind in sorted(every - found):
+            raise ValueError(f"{path} is damaged: it has no optimizer.{kind}.{name}")
 
 
 def _load_moments(

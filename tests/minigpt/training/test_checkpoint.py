@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
 
 from minigpt.files.atomic import write_atomically
 from minigpt.model import GPT
@@ -138,6 +139,36 @@ def test_a_damaged_commit_record_is_one_sentence(tmp_path: Path, text: str, mess
     (tmp_path / "checkpoint.json").write_text(text)
     with pytest.raises(ValueError, match=message):
         load_checkpoint(tmp_path, tiny_model())
+
+
+WEIGHT = "transformer.ln_f.weight"
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        (
+            f"optimizer.exp_avg.{WEIGHT}",
+            None,
+            r"it has no optimizer\.exp_avg\.transformer",
+        ),
+        (f"optimizer.step.{WEIGHT}", None, r"it has no optimizer\.step\.transformer\.ln_f\.weight"),
+        (f"optimizer.exp_avg.{WEIGHT}", torch.ones(3), r"shape \[3\], and .* of shape \[16\]"),
+        (f"optimizer.step.{WEIGHT}", torch.ones(2), r"of shape \[2\], and .* of shape \[\]"),
+        (f"optimizer.exp_avg_sq.{WEIGHT}", torch.ones(16, dtype=torch.int8), "is torch.int8"),
+        ("optimizer.exp_avg", torch.ones(1), "is of another run:  was trained there"),
+        ("optimizer.exp_avg.x", torch.ones(1), "is of another run: x was trained there"),
+    ],
+)
+def test_damaged_moments_are_named(
+    tmp_path: Path, key: str, value: torch.Tensor | None, message: str
+) -> None:
+    save_checkpoint(tmp_path, *trained(), {})
+    tensors = load_file(tensors_in(tmp_path))
+    tensors = {name: t for name, t in tensors.items() if name != key}
+    save_file(tensors | ({} if value is None else {key: value}), tensors_in(tmp_path))
+    with pytest.raises(ValueError, match=message):
+        load_checkpoint(tmp_path, *trained())
 
 
 def test_missing_files_are_named(tmp_path: Path) -> None:
