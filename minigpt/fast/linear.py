@@ -168,7 +168,7 @@ def choose_products(width: int) -> str:
     """Returns the way to multiply in training, for layers of this width, for multiply_by."""
     if width < NARROW:
         return PLAIN
-    n_rows = max(128, min(2048, 2**28 // width**2))  # not more than takes some milliseconds
+    n_rows = max(128, min(4096, 2**28 // width**2))  # not more than takes some milliseconds
     x, weight = torch.ones(n_rows, width, device="cpu"), torch.ones(4 * width, width, device="cpu")
     grad = torch.ones(n_rows, 4 * width, device="cpu")
     ways = {PLAIN: lambda: (F.linear(x, weight), grad @ weight)}
@@ -178,7 +178,7 @@ def choose_products(width: int) -> str:
             linear_by_onednn(grad, weight.t(), None),
         )
     where = f"products in training, width {width}, {torch.get_num_threads()} threads"
-    return choose("products", where, ways)
+    return choose("products", where, ways, enough=0.3)
 
 
 @contextmanager

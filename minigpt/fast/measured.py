@@ -23,6 +23,7 @@ from threading import RLock
 import torch
 
 VARIABLE = "MINIGPT_WAYS"
+KINDS = ("products", "rows", "dtype")  # linear.py, linear.py, device.py
 LEAST, ENOUGH = 3, 0.02  # rounds and seconds of a measurement
 MARGIN = 0.05  # of the plain way's time that another has to save
 LOCK = RLock()  # two measurements at once would disturb each other
@@ -60,23 +61,24 @@ def choose(
     where: str,
     ways: Mapping[str, Callable[[], object]],
     margin: float = MARGIN,
+    enough: float = ENOUGH,
 ) -> str:
     """Returns the name of the fastest way; the next call with the same what and where, the same.
 
     Args:
         ways: by name, the plain one first. They are called in turn, without gradients or autocast,
-            at least LEAST times and for ENOUGH seconds, and the shortest time of each counts.
+            at least LEAST times and for `enough` seconds, and the shortest time of each counts.
         margin: the share of the plain way's time that another must save.
 
     Raises:
-        ValueError: MINIGPT_WAYS asks for a way that there is not.
+        ValueError: MINIGPT_WAYS asks for a way or a choice that there is not.
     """
     with LOCK:
         if (what, where) not in MADE:
             asked = asked_for(what)
             if asked is not None and asked not in ways:
                 raise ValueError(f"{VARIABLE} must ask for {' or '.join(ways)}, got {what}={asked}")
-            seconds = {} if asked or len(ways) == 1 else time_in_turn(ways)
+            seconds = {} if asked or len(ways) == 1 else time_in_turn(ways, enough)
             plain = next(iter(ways))
             chosen = asked or min(seconds, key=seconds.__getitem__, default=plain)
             if seconds and seconds[chosen] > (1 - margin) * seconds[plain]:
@@ -86,17 +88,27 @@ def choose(
 
 
 def asked_for(what: str) -> str | None:
-    """Returns the way that MINIGPT_WAYS asks for, or None."""
+    """Returns the way that MINIGPT_WAYS asks for, or None.
+
+    Raises:
+        ValueError: it asks for a choice that there is not.
+    """
     pairs = (pair.partition("=") for pair in os.environ.get(VARIABLE, "").split())
-    return {name: way for name, _, way in pairs}.get(what)
+    asked = {name: way for name, _, way in pairs}
+    for name in asked:
+        if name not in KINDS:
+            raise ValueError(
+                f"{VARIABLE} chooses {', '.join(KINDS)}, each as NAME=WAY, got {name!r}"
+            )
+    return asked.get(what)
 
 
-def time_in_turn(ways: Mapping[str, Callable[[], object]]) -> dict[str, float]:
+def time_in_turn(ways: Mapping[str, Callable[[], object]], enough: float) -> dict[str, float]:
     """Returns the shortest time of each way in seconds."""
     seconds = dict.fromkeys(ways, float("inf"))
     with torch.no_grad(), torch.autocast("cpu", enabled=False):
         begun, rounds = time.perf_counter(), 0
-        while rounds < LEAST or time.perf_counter() - begun < ENOUGH:
+        while rounds < LEAST or time.perf_counter() - begun < enough:
             rounds += 1
             for name, way in ways.items():
                 started = time.perf_counter()

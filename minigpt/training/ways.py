@@ -15,20 +15,30 @@ import torch
 from torch import nn
 
 from minigpt.device import autocast_dtype
-from minigpt.fast.linear import PLAIN, choose_products
+from minigpt.fast.linear import HAS_ONEDNN, ONEDNN, PLAIN, choose_products
 from minigpt.files.schema import Object, OneOf
 from minigpt.training.distributed import Processes
 from minigpt.training.settings import TrainConfig
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-FIELDS = Object({"dtype": OneOf(*DTYPES), "products": OneOf("plain", "onednn")}, closed=True)
+FIELDS = Object({"dtype": OneOf(*DTYPES), "products": OneOf(PLAIN, ONEDNN)}, closed=True)
 
 
 def choose_ways(
     model: nn.Module, config: TrainConfig, processes: Processes, earlier: Mapping[str, str]
 ) -> dict[str, str]:
-    """Returns the ways in which a run computes: the earlier ones, if it is resumed."""
+    """Returns the ways in which a run computes: the earlier ones, if it is resumed.
+
+    Raises:
+        ValueError: the run began with oneDNN, which this torch lacks.
+    """
     if earlier:
+        if earlier["products"] == ONEDNN and not HAS_ONEDNN:
+            raise ValueError(
+                f"the run in {config.out_dir} multiplies by oneDNN, which torch "
+                f"{torch.__version__} lacks here; resume it with a torch that has it, or start "
+                "anew in another folder"
+            )
         return dict(earlier)
     width = getattr(getattr(model, "config", None), "n_embd", 256)
     dtype = autocast_dtype(processes.device, config.dtype, width)

@@ -70,14 +70,19 @@ def test_a_choice_is_made_for_each_place(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_the_environment_can_choose(monkeypatch: pytest.MonkeyPatch) -> None:
     ways = dict.fromkeys(("plain", "other"), partial(pytest.fail, "it was called"))
-    monkeypatch.setenv("MINIGPT_WAYS", "thing=other rows=plain")
-    assert choose("thing", "here", ways) == "other"
-    assert measured.MADE["thing", "here"].gain == 1
+    monkeypatch.setenv("MINIGPT_WAYS", "products=other rows=plain")
+    assert choose("products", "here", ways) == "other"
+    assert measured.MADE["products", "here"].gain == 1
     assert choose("rows", "here", ways) == "plain"
     assert choose("unasked", "here", {"plain": ways["plain"]}) == "plain"  # there is no choice
-    monkeypatch.setenv("MINIGPT_WAYS", "thing=faster")
-    with pytest.raises(ValueError, match="MINIGPT_WAYS must ask for plain or other, got thing=fas"):
-        choose("thing", "there", ways)
+    for asked, message in (
+        ("products=faster", "must ask for plain or other, got products=faster"),
+        ("products", "must ask for plain or other, got products=$"),
+        ("colour=red", "chooses products, rows, dtype, each as NAME=WAY, got 'colour'"),
+    ):
+        monkeypatch.setenv("MINIGPT_WAYS", asked)
+        with pytest.raises(ValueError, match=f"MINIGPT_WAYS {message}"):
+            choose("products", "there", ways)
 
 
 def test_ways_are_timed_without_gradients_and_autocast() -> None:

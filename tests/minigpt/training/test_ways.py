@@ -11,6 +11,7 @@ import torch
 from minigpt import device
 from minigpt.fast.linear import HAS_ONEDNN, ONEDNN, PLAIN, PRODUCTS
 from minigpt.training import checkpoint, ways
+from minigpt.training.distributed import SINGLE
 from minigpt.training.loop import train
 from tests.minigpt.tiny.run import StoppedError, TinyData, crash_at, tiny_config, tiny_model
 
@@ -42,6 +43,15 @@ def test_a_resumed_run_computes_as_it_began(
     assert result.losses == uninterrupted.losses
     for name, tensor in whole.state_dict().items():
         assert torch.equal(model.state_dict()[name], tensor), name
+
+
+def test_a_run_that_needs_what_this_torch_lacks_is_not_taken_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ways, "HAS_ONEDNN", False)
+    earlier = {"dtype": "float32", "products": ONEDNN}
+    with pytest.raises(ValueError, match=r"by oneDNN, which torch .* lacks here; resume"):
+        ways.choose_ways(tiny_model(), tiny_config(out_dir=tmp_path), SINGLE, earlier)
 
 
 @pytest.mark.parametrize(
@@ -77,21 +87,22 @@ def test_ways_that_there_are_not_are_refused(
 def test_bf16_is_chosen_where_it_was_faster(chosen: str, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 
-    def choose(what: str, where: str, candidates: dict, margin: float) -> str:
+    def choose(what: str, where: str, candidates: dict, margin: float, enough: float) -> str:
         asked.append((what, list(candidates), where))
         for multiply in candidates.values():
             multiply()
         assert margin > 0.05
+        assert enough <= 0.2
         return chosen
 
     monkeypatch.setattr(device, "choose", choose)
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True)
     assert device.autocast_dtype(CPU, "auto", 24) == getattr(torch, chosen)
-    (question,) = asked
-    assert question[:2] == ("dtype", ["float32", "bfloat16"])
-    assert "width 24" in question[2]
+    assert asked[0][:2] == ("dtype", ["float32", "bfloat16"])
+    assert "width 24" in asked[0][2]
     for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"):
         monkeypatch.setattr(torch.cpu, name, lambda: False)
-    assert device.autocast_dtype(CPU) == torch.float32  # emulated, it is not worth a question
+    device.autocast_dtype(CPU)
+    assert asked[1][1] == ["float32"]  # emulated, the other is not worth a question
     assert device.autocast_dtype(CPU, "bfloat16") == torch.bfloat16
-    assert len(asked) == 1
+    assert len(asked) == 2
