@@ -50,8 +50,8 @@ def has_fast_bfloat16(device: torch.device, width: int = 256) -> bool:
     if device.type != "cpu":
         return False
     n_rows = max(128, min(2048, 2**26 // width**2))  # not more than takes some milliseconds
-    x, weight = torch.ones(n_rows, width, device="cpu"), torch.ones(4 * width, width, device="cpu")
-    grad = torch.ones(n_rows, 4 * width, device="cpu")
+    shapes = ((n_rows, width), (4 * width, width), (n_rows, 4 * width))
+    x, weight, grad = (torch.ones(shape, dtype=torch.float32, device="cpu") for shape in shapes)
 
     def multiply(dtype: torch.dtype) -> None:
         w, inputs, grads = (tensor.to(dtype) for tensor in (weight, x, grad))

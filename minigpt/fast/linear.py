@@ -31,9 +31,12 @@ from torch.nn import functional as F
 from minigpt.fast.measured import choose
 
 FEW_ROWS = 8  # with more rows the usual matrix product is as fast
-SMALL = 2**18  # weights; a smaller matrix is multiplied before a second core has woken up
+SMALL = (
+    2**21
+)  # weights of a shape in a model, 8 MiB; fewer stay in a cache, where one core is quick
 NARROW = 128  # a layer less wide than this takes no time that is worth measuring
 ENOUGH = 2**24  # weights to time, 64 MiB: more than a cache holds
+FP32: dict[str, Any] = {"dtype": torch.float32, "device": "cpu"}  # as defaults may differ
 PLAIN, PIECES, ONEDNN = "plain", "pieces", "onednn"
 HAS_ONEDNN = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
 ONE_ROW: dict[torch.Size, str] = {}  # the way for a weight of this shape; none is plain
@@ -141,16 +144,16 @@ def choose_for_one_row(model: object) -> None:
         return
     by_shape: dict[torch.Size, list[Tensor]] = {}
     for module in model.modules():
-        if isinstance(module, Linear):
+        if isinstance(module, Linear) and module.weight.shape not in ONE_ROW:
             weight = module.weight.detach()
-            held = by_shape.setdefault(weight.shape, [])
-            if can_choose(weight, weight) and len(held) * weight.numel() < ENOUGH:
-                held.append(weight)
+            if can_choose(weight, weight):
+                by_shape.setdefault(weight.shape, []).append(weight)
     for shape, weights in by_shape.items():
         n_out, n_in = shape
-        if shape in ONE_ROW or not weights or n_out * n_in < SMALL:
+        if len(weights) * n_out * n_in < SMALL:
             continue
-        x = torch.ones(1, n_in, device="cpu")
+        weights = weights[: 1 + ENOUGH // (n_out * n_in)]
+        x = torch.ones(1, n_in, **FP32)
         names = [PLAIN, *([PIECES] if pieces(n_out, n_threads) > 1 else [])]
         names += [ONEDNN] if HAS_ONEDNN else []
         ways = {name: partial(through, WAYS[name], x, weights) for name in names}
@@ -169,8 +172,8 @@ def choose_products(width: int) -> str:
     if width < NARROW:
         return PLAIN
     n_rows = max(128, min(4096, 2**28 // width**2))  # not more than takes some milliseconds
-    x, weight = torch.ones(n_rows, width, device="cpu"), torch.ones(4 * width, width, device="cpu")
-    grad = torch.ones(n_rows, 4 * width, device="cpu")
+    x, weight = torch.ones(n_rows, width, **FP32), torch.ones(4 * width, width, **FP32)
+    grad = torch.ones(n_rows, 4 * width, **FP32)
     ways = {PLAIN: lambda: (F.linear(x, weight), grad @ weight)}
     if HAS_ONEDNN:
         ways[ONEDNN] = lambda: (

@@ -65,6 +65,7 @@ needs_onednn = pytest.mark.skipif(not HAS_ONEDNN, reason="this torch is built wi
 def nothing_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lets two threads be there, and no choice be made yet."""
     monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    monkeypatch.setattr(linear, "SMALL", 2**18)
     monkeypatch.setattr(linear, "ONE_ROW", {})
     monkeypatch.setattr(measured, "MADE", {})
     monkeypatch.delenv("MINIGPT_WAYS", raising=False)
