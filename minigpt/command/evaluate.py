@@ -81,15 +81,19 @@ def run(arguments: Namespace) -> int:
         refuse_idle(arguments, OF_ROUGE, "without a metric of ROUGE")
     if not arguments.interval:
         refuse_idle(arguments, ["--seed"], "without --interval: nothing else is random")
-    from minigpt.tasks.scores import check_lengths, corpus_scores, read_segments
+    from minigpt.tasks.scores import check_lengths, corpus_scores, read_segments, refuse_text
 
-    prediction_field = arguments.prediction_field
-    if prediction_field is None:  # "" is the whole line
-        prediction_field = "prediction"
-    (predictions,) = read_segments(arguments.predictions, [prediction_field])
+    field, fields = arguments.prediction_field, arguments.reference_field
+    if field is not None:  # "" is the whole line
+        refuse_text([arguments.predictions], [field], "--prediction-field")
+    if fields is not None:
+        refuse_text(arguments.references, fields, "--reference-field")
+    (predictions,) = read_segments(
+        arguments.predictions, ["prediction" if field is None else field]
+    )
     texts = [(str(arguments.predictions), predictions)]
     for path in arguments.references:
-        columns = read_segments(path, arguments.reference_field or ["reference"])
+        columns = read_segments(path, fields or ["reference"])
         texts += [(str(path), segments) for segments in columns]
     check_lengths(texts)
     results = corpus_scores(

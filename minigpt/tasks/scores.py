@@ -39,6 +39,13 @@ def read_segments(path: Path, fields: Sequence[str]) -> list[list[str]]:
     return segments
 
 
+def refuse_text(paths: Sequence[Path], fields: Sequence[str], option: str) -> None:
+    """Raises ValueError if all files are text, whose fields an option cannot choose."""
+    wanted = {named_field(field).name for field in fields if field}
+    if "" not in fields and all(is_plain_text(path, wanted) for path in paths):
+        raise ValueError(f"{option} does nothing with {paths[0]}, which is text; leave it out")
+
+
 def check_lengths(texts: Sequence[tuple[str, list[str]]]) -> None:
     """Raises ValueError unless all (name, segments) have as many segments as the first."""
     (first, predictions), *references = texts

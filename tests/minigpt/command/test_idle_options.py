@@ -23,6 +23,7 @@ IDLE = [
     [*GREEDY, "--top-k", "5"], [*GREEDY, "--top-p", "0.5"], [*GREEDY, "--seed", "1"],
     [*SCORE, "--seed", "1"], [*SCORE, "--device", "cpu"], [*SCORE, "--max-new-tokens", "3"],
     [*SCORE, "--task", "sentiment"], [*SCORE, "--write-predictions", "new.txt"],
+    [*SCORE, "--prediction-field", "x"], [*SCORE, "--reference-field", "x", "y"],
     [*SCORE, "--metrics", "bleu", "--stem"], [*SCORE, "--metrics", "bleu", "--interval"],
     [*SCORE, "--metrics", "rougeL", "--tokenize", "char"],
     [*SCORE, "--metrics", "rougeL,rouge1", "--lowercase"],
