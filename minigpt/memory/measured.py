@@ -19,6 +19,7 @@ from torch.profiler import ProfilerActivity, profile
 
 from minigpt.config import IGNORE
 from minigpt.dataset import Batch
+from minigpt.layers import in_training
 from minigpt.memory.predicted import Memory
 from minigpt.model import GPT, Visible
 from minigpt.training.loss import autocast, part_of_loss
@@ -67,6 +68,8 @@ def measure_memory(
 ) -> Memory:
     """Counts the bytes that one training step takes. It is a real step: it trains the model.
 
+    Afterwards every module is in the mode it was in.
+
     Args:
         model: a GPT, or another module that returns (logits, loss) for (idx, targets).
         batch: the step's batch, on the model's device.
@@ -86,7 +89,13 @@ def measure_memory(
     if batch.n_targets == 0:
         n = batch.targets.numel()
         raise ValueError(f"there is no target to learn from: all {n} are {IGNORE}")
-    model.train()
+    with in_training(model):
+        return _measure(model, optimizer, batch, dtype)
+
+
+def _measure(
+    model: nn.Module, optimizer: torch.optim.Optimizer, batch: Batch, dtype: torch.dtype
+) -> Memory:
     optimizer.zero_grad(set_to_none=True)
     device = batch.idx.device
     if device.type == "cuda":

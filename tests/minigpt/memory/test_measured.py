@@ -173,7 +173,10 @@ def test_what_is_measured_is_a_training_step() -> None:
     models = [prepared(TINY, "lora", "float32", {"r": 8}) for _ in range(2)]
     models[1].load_state_dict(models[0].state_dict())
     optimizers = [make_optimizer(model, 1e-2) for model in models]
+    models[0].eval().lm_head.train()
+    modes = [module.training for module in models[0].modules()]
     measure_memory(models[0], optimizers[0], Batch(idx, targets))
+    assert [module.training for module in models[0].modules()] == modes
     models[1](idx, targets, loss_only=True)[1].backward()
     optimizers[1].step()
     for mine, plain in zip(models[0].parameters(), models[1].parameters(), strict=True):
