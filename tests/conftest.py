@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import random
 import sys
@@ -76,3 +77,12 @@ def small_course(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield
     known.clear()
     known.update(whole)  # in their order
+
+
+def pytest_collection_finish() -> None:
+    """Takes everything that is imported by now out of Python's garbage collection.
+
+    None of it is ever freed, and each full collection would look at all of it: millions of objects.
+    """
+    gc.collect()
+    gc.freeze()

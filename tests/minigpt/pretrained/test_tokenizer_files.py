@@ -76,7 +76,8 @@ def texts(n: int = 60) -> list[str]:
             return dice.choice("etaoin shrdlu'sSlL  \n\r\t0123456789<|>_")
         if kind < 0.6:
             return dice.choice(parts)
-        return chr(dice.choice([*range(0xD800), *range(0xE000, 0x110000)][:: dice.choice([1, 99])]))
+        point = dice.randrange(0x110000 - 0x800)  # any character but half a one, of D800 to DFFF
+        return chr(point if point < 0xD800 else point + 0x800)
 
     return ["".join(part() for _ in range(dice.randrange(1, 40))) for _ in range(n)]
 
