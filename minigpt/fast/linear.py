@@ -31,9 +31,7 @@ from torch.nn import functional as F
 from minigpt.fast.measured import choose
 
 FEW_ROWS = 8  # with more rows the usual matrix product is as fast
-SMALL = (
-    2**21
-)  # weights of a shape in a model, 8 MiB; fewer stay in a cache, where one core is quick
+SMALL = 2**21  # weights of a shape in a model, 8 MiB; fewer stay in a cache: one core is quick
 NARROW = 128  # a layer less wide than this takes no time that is worth measuring
 ENOUGH = 2**24  # weights to time, 64 MiB: more than a cache holds
 FP32: dict[str, Any] = {"dtype": torch.float32, "device": "cpu"}  # as defaults may differ

@@ -165,6 +165,7 @@ def _train(
     folder = RunFolder(config.out_dir, identity_of(model, data, config, identity), config.resume)
     ways = choose_ways(model, config, processes, folder.ways)
     dtype = DTYPES[ways["dtype"]]
+    n_threads = torch.get_num_threads()
     if device.type == "cpu":
         keep_freed_memory()  # or every step asks the system for it anew
 
@@ -187,7 +188,7 @@ def _train(
             total=config.max_steps,
             initial=result.steps,
             unit="step",
-            desc=f"{torch.get_num_threads()} threads" if device.type == "cpu" else None,
+            desc=f"{n_threads} thread{'s' * (n_threads > 1)}" if device.type == "cpu" else None,
             disable=not config.progress or processes.rank > 0,
         ) as bar,
     ):
