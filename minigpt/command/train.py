@@ -130,7 +130,7 @@ def train_and_save(arguments: Namespace, config: TrainConfig) -> int:
     shape = replace(shape, vocab_size=encoding.n_vocab)
     torch.manual_seed(config.seed)
     model = GPT(shape)
-    print(f"{len(learn)} documents to learn from, {len(validate)} to validate on")
+    print(f"{len(learn):,} documents to learn from, {len(validate):,} to validate on")
     print(f"{count_parameters(shape):,} parameters; writing to {arguments.out}/")
     result = train(model, data, config)
     if int(os.environ.get("RANK", "0")) == 0:

@@ -182,11 +182,11 @@ def _finetune(
 
     if settings.progress:
         for part in parts:
-            sizes = f"{len(part.train):,} to train, {len(part.validation)} to validate"
-            print(f"{part.task.name}: {sizes}, {len(part.test)} to test")
+            sizes = f"{len(part.train):,} to train, {len(part.validation):,} to validate"
+            print(f"{part.task.name}: {sizes}, {len(part.test):,} to test")
             for purpose, records in (("validate", part.validation), ("test", part.test)):
                 if learnt := part.learnt(records):
-                    print(f"{learnt} of the prompts to {purpose} are among those to train")
+                    print(f"among the prompts to train are {learnt:,} of those to {purpose}")
         writing = "" if folder is None else f"; writing to {folder}/"
         print(f"{n_rows:,} rows of {T} tokens, {batch_size} a step{writing}")
         share = f"{trained / every:.1%}"

@@ -96,7 +96,7 @@ def test_half_characters_and_parts_in_files_of_their_own_go_all_the_way(
     command = finetune_command(inputs[0], data, out, "--validation", str(tmp_path / "val.csv"))
     command += ["--test", str(test)]
     results = run(*command)
-    assert "5 of the prompts to test are among those to train" in capsys.readouterr().out
+    assert "among the prompts to train are 5 of those to test" in capsys.readouterr().out
     (sizes,) = results["tasks"].values()
     assert [sizes[part] for part in ("train", "validation", "test")] == [30, 2, 15]
     assert results["samples"][0]["prompt"] == "5 plus 0 \ufffd ="
