@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from argparse import ArgumentParser, Namespace
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,7 +36,7 @@ def add_options(parser: ArgumentParser) -> None:
     add(
         "--field", type=values.text,
         help="which field of a record is the text (default text), as turns[0][value]; or a "
-        'template of several, as "{question} {answer}"',
+        """template of several, as "{question} {answer}"; '' reads records as plain text""",
     )  # fmt: skip
     add(
         "--separator", type=values.text, metavar="TEXT",
@@ -115,6 +116,8 @@ def train_and_save(arguments: Namespace, config: TrainConfig) -> int:
     check_step_fits(shape, step, config, smaller)
     documents = read_documents(arguments.data or [], arguments.field, arguments.separator)
     learn, validate = split_documents(documents)
+    if beside := sum(SEPARATOR in document.text for document in documents):
+        print(f"{beside} documents have {SEPARATOR} beside other text, where it ends nothing")
     before, after = (sum(len(d.text) for d in some) for some in (documents, learn + validate))
     if after < 0.9 * before:
         repeated = f"{1 - after / before:.0%} of the text"
@@ -176,7 +179,7 @@ def read_documents(
     A record whose text is blank is left out.
 
     Args:
-        field: of records is the text; None for "text".
+        field: of records is the text; None for "text"; "" for files that are all plain text.
         separator: stands between documents; None for the usual one.
 
     Raises:
@@ -191,6 +194,8 @@ def read_documents(
     if not paths:
         return python_library()
     separator = SEPARATOR if separator is None else separator
+    if field == "":
+        return [document for path in paths for document in read_text(path, separator)]
     given, field = field, "text" if field is None else field
     parts = parse_template(field) if "{" in field else (named_field(field),)
     wanted = {part.name for part in parts if not isinstance(part, str)}
@@ -206,15 +211,16 @@ def read_documents(
         if is_text:
             documents += read_text(path, separator)
             continue
-        before, blank = len(documents), 0
+        before, blank, in_line = len(documents), 0, Counter[int]()
         for record in read_records(together, wanted):
             with record.blamed():
                 text = "".join(p if isinstance(p, str) else p.text_in(record) for p in parts)
             texts = split_text(text, separator)
             blank += not texts
-            documents += [
-                Document(f"{path.name}:{record.line}:{i}", t) for i, t in enumerate(texts)
-            ]
+            for text in texts:
+                i = in_line[record.line]  # a whole array may stand in one line
+                in_line[record.line] += 1
+                documents.append(Document(f"{path.name}:{record.line}:{i}", text))
         if blank:
             print(f"{path}: {blank} records without text are left out")
         if len(documents) == before:

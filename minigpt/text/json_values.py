@@ -13,7 +13,7 @@ from typing import Any
 
 from minigpt.bpe import valid_unicode
 from minigpt.files.json_objects import DEEPEST, check_depth, whole_number, without_repetition
-from minigpt.text.decoding import LONGEST
+from minigpt.text.decoding import CHUNK, LONGEST
 
 HALF_CHARACTER = re.compile(r"\\u[dD][89a-fA-F]")  # how JSON writes a surrogate
 SPACE = re.compile(r"[ \t\n\r]*")
@@ -45,6 +45,15 @@ def parse(text: str, line: int = 1) -> Any:
         raise JsonError(line, f"not valid JSON: {error.msg} at column {error.colno}") from None
     except (RecursionError, ValueError) as error:
         raise JsonError(line, reason_of(error)) from None
+
+
+def rest_of_line(line: str) -> str | None:
+    """Returns what follows the value that a line begins with; None if it begins with no value."""
+    try:
+        _, end = DECODER.raw_decode(line, len(line) - len(line.lstrip()))
+    except (RecursionError, ValueError):
+        return None
+    return line[end:].strip()
 
 
 def reason_of(error: Exception) -> str:
@@ -130,6 +139,15 @@ class JsonStream:
         except RecursionError as error:
             raise JsonError(line, reason_of(error)) from None
 
+    def peek(self) -> Any:
+        """Returns the next value, which stays, or None if it is damaged or more than a chunk."""
+        if len(self.text) - self.at < CHUNK:
+            self.read()
+        try:
+            return DECODER.raw_decode(self.text, self.at)[0]
+        except (RecursionError, ValueError):
+            return None
+
     def read(self) -> bool:
         """Adds the next chunk, or as much again as is held; returns False if there is none."""
         held = self.text[self.at :]
@@ -173,11 +191,18 @@ def read_objects(chunks: Iterator[str], wanted: Collection[str]) -> Iterator[tup
     """Yields the records of a text of JSON objects that are spread over lines.
 
     If one of them has none of the wanted fields and holds one array of objects, as {"version": 1,
-    "data": [{...}, ...]} does, the records are the objects in the array.
+    "data": [{...}, ...]} does, the records are the objects in the array; if there are several
+    arrays, it is the one whose objects have a wanted field.
     """
     stream = JsonStream(chunks)
     while stream.next_character():
         line = stream.line
+        whole = stream.peek()
+        fields = whole if isinstance(whole, dict) else {}
+        if not wanted.isdisjoint(fields):  # type: ignore[attr-defined]
+            yield line, stream.value()
+            continue
+        holders = [name for name, value in fields.items() if holds(value, wanted)]
         record: dict[str, Any] = {}
         holder = ""  # the field that holds the records
         stream.expect("{")
@@ -188,7 +213,8 @@ def read_objects(chunks: Iterator[str], wanted: Collection[str]) -> Iterator[tup
                 raise JsonError(stream.line, "not valid JSON: a field's name in quotes should come")
             name = stream.value()
             stream.expect(":")
-            if wanted.isdisjoint({name, *record}) and holds_objects(stream):  # type: ignore[attr-defined]
+            others = len(holders) == 1 and name not in holders
+            if not others and wanted.isdisjoint({name, *record}) and holds_objects(stream):  # type: ignore[attr-defined]
                 if holder:
                     raise JsonError(
                         stream.line,
@@ -202,6 +228,12 @@ def read_objects(chunks: Iterator[str], wanted: Collection[str]) -> Iterator[tup
         stream.expect("}")
         if not holder:
             yield line, record
+
+
+def holds(value: Any, wanted: Collection[str]) -> bool:
+    """Returns whether a value is a list whose first item has a wanted field."""
+    first = value[0] if isinstance(value, list) and value else None
+    return isinstance(first, dict) and not wanted.isdisjoint(first)  # type: ignore[attr-defined]
 
 
 def holds_objects(stream: JsonStream) -> bool:

@@ -10,6 +10,7 @@ from minigpt.text.decoding import read_lines
 from minigpt.text.documents import Document
 
 SEPARATOR = "<|endoftext|>"  # stands alone on a line between documents, in TinyStories for one
+BLANKS = " \t\r\n"  # may stand beside it
 LONG, TOO_LONG = 4000, 8000  # characters of a piece of a text without separators
 
 
@@ -25,7 +26,7 @@ def read_text(path: str | Path, separator: str = SEPARATOR) -> list[Document]:
 
     Raises:
         OSError: there is no such file, or it may not be read.
-        ValueError: the file is empty or not UTF-8.
+        ValueError: the file is empty or not UTF-8, or no line can hold the separator.
     """
     path = Path(path)
     parts = list(between(read_lines(path, longest=None), separator))
@@ -44,8 +45,17 @@ def split_text(text: str, separator: str = SEPARATOR) -> list[str]:
 
 
 def between(lines: Iterable[str], separator: str) -> Iterator[list[str]]:
-    """Yields the parts of a text between separators that are not blank, each in pieces."""
-    groups = groupby(lines, lambda line: separator != "" and line.strip() == separator)
+    """Yields the parts of a text between separators that are not blank, each in pieces.
+
+    Raises:
+        ValueError: no line can hold the separator.
+    """
+    alone = separator.strip(BLANKS)
+    if separator and (not alone or "\n" in alone):
+        raise ValueError(
+            f"a separator must be text on one line, or empty for none, got {separator!r}"
+        )
+    groups = groupby(lines, lambda line: alone != "" and line.strip(BLANKS) == alone)
     for is_separator, group in groups:
         part = [] if is_separator else list(pieces(group))
         if any(piece.strip() for piece in part):

@@ -1,7 +1,8 @@
 """One reader for files of records, whatever wrote them: JSON, CSV, tabs, or parallel text.
 
     JSON Lines       {"en": "Yes.", "fr": "Oui."}                 one object a line
-    JSON             [{"en": "Yes.", "fr": "Oui."}, ...]          or {"data": [...]}, on any lines
+    JSON             [{"en": "Yes.", "fr": "Oui."}, ...]          or {"data": [...]}, on any lines;
+                     ["Yes.", "No."], [["Yes.", "Oui."], ...]     the one field; fields 0, 1
     CSV, TSV         en,fr                                        the first row names the fields, or
                      Yes.,Oui.                                    they are wanted by number: 0, 1
     parallel text    train.en: Yes.      train.fr: Oui.           line by line; fields en and fr
@@ -21,14 +22,15 @@ from typing import Any, NamedTuple
 
 from minigpt.files.json_objects import shown
 from minigpt.text.decoding import read_lines, split_lines, text_chunks
-from minigpt.text.json_values import JsonError, parse, read_array, read_objects
+from minigpt.text.json_values import JsonError, parse, read_array, read_objects, rest_of_line
 from minigpt.text.tables import (
     SEPARATORS,
     Layout,
     TableError,
     by_number,
-    header_of,
+    is_table,
     layout_of,
+    promised_separator,
     read_table,
     tabs_are_quoted,
 )
@@ -38,6 +40,10 @@ JSON_LINES, JSON_ARRAY, JSON_OBJECTS = "JSON Lines", "a JSON array", "JSON objec
 TABLE, TEXT = "a table", "lines of text"
 ENDINGS = {"jsonl": "jsonl", "ndjson": "jsonl", "json": "json", "csv": "csv"}
 ENDINGS |= {"tsv": "tsv", "tab": "tsv"}
+# How JSON begins: an object, up to its first field; an array of such, or of texts.
+OBJECT = re.compile(r'\{\s*("[^"\n]*"\s*:|\}|$)')
+OBJECTS = re.compile(rf"\[\s*{OBJECT.pattern}")
+TEXTS = re.compile(r'\[\s*"(?:[^"\\\n]|\\.)*"\s*(,\s*["\]]|\])')
 
 
 class Record(dict[str, Any]):
@@ -137,20 +143,20 @@ def opening_of(path: Path, wanted: Collection[str], may_be_blank: bool = False) 
     if not (head if may_be_blank else head.strip()):
         raise ValueError(f"{path} is empty: there is no text to read in it")
     n_blank = len(head) - len(head.lstrip())
-    first_line, _, rest = head[head.rfind("\n", 0, n_blank) + 1 :].partition("\n")
-    alone = len(head) < HEAD and not rest.strip()
+    lines = head[head.rfind("\n", 0, n_blank) + 1 :].split("\n")
+    whole = len(head) < HEAD
     ending = ending_of(path)
-    kind = json_kind(head, first_line, ending, alone)
+    kind = json_kind(lines[0], head.lstrip(), ending, whole and not "".join(lines[1:]).strip())
     if not kind and ending == "jsonl":
         kind = JSON_LINES
     if not kind and ending == "json":
         kind = JSON_ARRAY
-    first_lines = head.split("\n") if "\t" in first_line else []
-    quoted_tabs = tabs_are_quoted(first_lines if len(head) < HEAD else first_lines[:-1])
-    layout = layout_of(first_line, ending, wanted, quoted_tabs)
-    if not kind and (ending or is_header(first_line, layout, wanted)):
+    promised = promised_separator(lines[0])
+    lines = lines[1 if promised else 0 : None if whole else -1] or lines
+    layout = layout_of(lines[0], ending, wanted, tabs_are_quoted(lines), promised)
+    if not kind and (ending or promised or is_table(lines, layout, wanted)):
         kind = TABLE
-        if "\n" not in head and "\r" in first_line.rstrip("\r"):
+        if "\n" not in head and "\r" in lines[0].rstrip("\r"):
             raise ValueError(
                 f"{path}, line 1: a table whose lines end with carriage returns alone; save it "
                 "with lines that end with line feeds"
@@ -158,32 +164,25 @@ def opening_of(path: Path, wanted: Collection[str], may_be_blank: bool = False) 
     return Opening(kind or TEXT, ending, layout)
 
 
-def json_kind(head: str, first_line: str, ending: str, alone: bool) -> str:
+def json_kind(first_line: str, head: str, ending: str, alone: bool) -> str:
     """Returns which form of JSON begins here, or "" for something else.
 
     Args:
+        head: what follows the white space at the beginning.
         alone: whether nothing follows the first line.
     """
-    if re.match(r"\s*\[\s*\{", head) or (head.lstrip()[:1] == "[" and ending in ("json", "jsonl")):
-        return JSON_ARRAY
-    if not re.match(r'\s*\{\s*("[^"\n]*"\s*:|\}|$)', head):
-        return ""
-    try:
-        parse(first_line)
-    except JsonError:  # damaged, or spread over lines
+    rest = rest_of_line(first_line)
+    if head[:1] == "[":
+        if OBJECTS.match(head) or (ending in ("json", "jsonl") and (rest is None or alone)):
+            return JSON_ARRAY
+        if ending in ("json", "jsonl"):
+            return JSON_LINES
+        return JSON_ARRAY if TEXTS.match(head) and (rest is None or (not rest and alone)) else ""
+    if not OBJECT.match(head) or (rest and rest[0] not in "{," and not ending):
+        return ""  # a sentence may begin with an object
+    if rest != "":  # damaged, or spread over lines
         return JSON_LINES if ending == "jsonl" and first_line.strip() != "{" else JSON_OBJECTS
     return JSON_OBJECTS if alone else JSON_LINES
-
-
-def is_header(first_line: str, layout: Layout, wanted: Collection[str]) -> bool:
-    """Returns whether the first line of a file without a telling ending makes it a table.
-
-    It names all wanted fields and others, or it has as many tabs as fields wanted by number need.
-    """
-    if by_number(wanted):
-        return first_line.count("\t") >= max(map(int, wanted)) > 0
-    names = header_of(first_line, layout)
-    return len(names) > 1 and bool(wanted) and set(wanted) <= set(names)
 
 
 def file_records(path: Path, opening: Opening, wanted: Collection[str]) -> Iterator[Record]:
@@ -204,18 +203,27 @@ def file_records(path: Path, opening: Opening, wanted: Collection[str]) -> Itera
     empty = True
     try:
         for line, value in found:
-            if not isinstance(value, dict):
-                raise JsonError(
-                    line,
-                    'every record must be a JSON object such as {"text": "..."}, got '
-                    f"{shown(value, 40)}",
-                )
-            yield Record(value, str(path), line, kind)
+            yield Record(fields_of(value, wanted, line), str(path), line, kind)
             empty = False
     except (JsonError, TableError) as error:
         raise ValueError(f"{path}, line {error.line}: {error} (read as {kind})") from None
     if empty:
         raise ValueError(f"{path} holds no records (read as {kind})")
+
+
+def fields_of(value: Any, wanted: Collection[str], line: int) -> dict[str, Any]:
+    """Returns the fields of a record; a text alone is the one that is wanted."""
+    if isinstance(value, dict):
+        return value
+    if isinstance(value, str) and len(wanted) == 1:
+        return dict.fromkeys(wanted, value)
+    if isinstance(value, list) and by_number(wanted):
+        return {str(i): part for i, part in enumerate(value)}
+    raise JsonError(
+        line,
+        'every record must be a JSON object such as {"text": "..."}, a text if one field is '
+        f"wanted, or a list if they are wanted by number, got {shown(value, 40)}",
+    )
 
 
 def parallel_records(paths: Sequence[Path], wanted: Collection[str]) -> Iterator[Record]:

@@ -13,7 +13,9 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
+from decimal import Decimal
 from functools import lru_cache
+from numbers import Real
 from typing import Any, NamedTuple
 
 from minigpt.bpe import valid_unicode
@@ -49,7 +51,8 @@ class Field(NamedTuple):
         for part in (self.name, *self.parts):
             value = member(value, part)
         text = text_of(value)
-        blank = not (text or "").strip() and not isinstance(value, (bool, list, Mapping))
+        nothing = value is None or value is MISSING or isinstance(value, NUMBER)
+        blank = not text.strip() if text is not None else nothing and not isinstance(value, bool)
         if blank and self.default is not None:
             return self.default
         if text is None:
@@ -65,13 +68,14 @@ class Field(NamedTuple):
 
 
 MISSING = object()
+NUMBER = (Real, Decimal)  # numpy's are Real too
 
 
 def member(value: Any, part: str) -> Any:
     """Returns value[part] of an object or a list, or MISSING."""
     if isinstance(value, (dict, Mapping)):  # the first is found sooner
         return value.get(part, MISSING)
-    if isinstance(value, list) and re.fullmatch(r"-?[0-9]{1,9}", part):
+    if isinstance(value, (list, tuple)) and re.fullmatch(r"-?[0-9]{1,9}", part):
         return value[int(part)] if -len(value) <= int(part) < len(value) else MISSING
     return MISSING
 
@@ -80,8 +84,8 @@ def text_of(value: Any) -> str | None:
     """Returns a text as it is and a finite number in digits; None for anything else."""
     if isinstance(value, str):
         return value
-    if isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value):
-        return str(value)
+    if isinstance(value, NUMBER) and not isinstance(value, bool):
+        return str(value) if isinstance(value, int) or math.isfinite(value) else None
     return None
 
 
@@ -91,9 +95,12 @@ def described(value: Any) -> str:
         return ""
     if isinstance(value, bool) or value is None:
         return f" (it is {'null' if value is None else str(value).lower()})"
-    if isinstance(value, (int, float)):
+    if isinstance(value, NUMBER):
         return f" (it is {'NaN' if math.isnan(value) else 'infinite'})"
-    return f" (it is {'a list' if isinstance(value, list) else 'an object'}; name a part of it)"
+    if isinstance(value, (list, tuple, Mapping)):
+        kind = "an object" if isinstance(value, Mapping) else "a list"
+        return f" (it is {kind}; name a part of it)"
+    return f" (it is of the type {type(value).__name__})"
 
 
 @lru_cache(maxsize=256)

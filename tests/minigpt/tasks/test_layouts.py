@@ -108,6 +108,8 @@ def test_parallel_files_are_a_task_and_text_to_train_on(tmp_path: Path) -> None:
         ("x.jsonl", '{"q": "Q", "a": null}', 'no text in the field "a" (it is null)'),
         ("x", '{"q": false, "a": "A"}\n' * 2, 'no text in the field "q" (it is false)'),
         ("x.jsonl", '{"q": "Q", "a": ["A"]}', 'no text in the field "a" (it is a list'),
+        ("x.csv", "q,a\nQ,NaN", 'no text in the field "a" (it is null)'),
+        ("x.tsv", "q\ta\nNULL\tA", 'no text in the field "q" (it is null)'),
         ("x.csv", 'q,a\nQ," "', 'no text in the field "a" (it is empty)'),
         ("x.tsv", "q\ta\nQ\t", 'no text in the field "a" (it is empty)'),
         ("x.jsonl", '{"q": "Q"}', 'no text in the field "a"; the fields there are q'),
@@ -141,6 +143,16 @@ def test_an_answer_that_is_too_long_is_found_in_its_file(tmp_path: Path) -> None
         ValueError, match=r"record 2 of 2 \(.*x.json, line 3\): the answer has 7 tok"
     ):
         encode_examples(read_records(path, task), task, shipped_encoding(), 5)
+
+
+def test_documents_of_one_line_have_different_names_and_records_can_be_read_as_text(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "x.json"
+    path.write_text('["one\\n<|endoftext|>\\ntwo", "three"]')
+    names = [f"x.json:1:{i}" for i in range(3)]  # a name decides on a document's side of the split
+    assert read_documents([path]) == list(zip(names, ("one", "two", "three"), strict=True))
+    assert [d.text for d in read_documents([path], "")] == [path.read_text()]
 
 
 @pytest.mark.parametrize("inside", [False, True])

@@ -73,6 +73,18 @@ def test_lines_with_nothing_but_the_separator_part_documents(tmp_path: Path, end
     assert [document.text for document in read_text(path, "***")] == STORIES
 
 
+def test_a_separator_may_be_a_form_feed_or_be_given_with_blanks_but_not_be_blank(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "pages.txt"
+    path.write_bytes(b"one\n\x0c\ntwo\r\n --- \r\nthree\n")
+    assert [d.text for d in read_text(path, "\x0c")] == ["one", "two\n --- \nthree"]
+    assert [d.text for d in read_text(path, " ---\n")] == ["one\n\x0c\ntwo", "three"]
+    for nothing in (" ", "\n\n", "a\nb"):
+        with pytest.raises(ValueError, match="a separator must be text on one line"):
+            read_text(path, nothing)
+
+
 def test_one_separator_at_the_end_leaves_a_text_to_be_cut(tmp_path: Path) -> None:
     path = tmp_path / "book.txt"
     path.write_text("A line of a book.\n\n" * 1000 + "<|endoftext|>\n")

@@ -104,6 +104,91 @@ def test_tabs_with_quotes_as_in_csv_are_recognised_by_them(
     assert list(read_records(write(tmp_path / name, text.getvalue()), ["en", "fr"])) == PAIRS[::2]
 
 
+@pytest.mark.parametrize("quoting", [csv.QUOTE_MINIMAL, csv.QUOTE_NONNUMERIC])
+def test_cells_in_quotes_may_hold_line_ends_and_tabs_between_tabs(
+    tmp_path: Path, quoting: int
+) -> None:
+    text = io.StringIO()
+    writer = csv.writer(text, dialect="excel-tab", quoting=quoting)
+    rows = [["id", "en", "fr"], [1, "two\nlines", "a\ttab"], [2, "plain", 'a "quote"\n']]
+    writer.writerows(rows)
+    found = list(read_records(write(tmp_path / "a.tsv", text.getvalue()), ["en", "fr"]))
+    assert [list(record.values())[1:] for record in found] == [row[1:] for row in rows[1:]]
+
+
+@pytest.mark.parametrize("first", ["sep=;\r\n", '"sep=;"\n', "\ufeffSEP=;\n"])
+@pytest.mark.parametrize("name", ["a.csv", "a"])
+def test_a_first_line_that_tells_excel_the_separator_is_no_row(
+    tmp_path: Path, first: str, name: str
+) -> None:
+    path = write(tmp_path / name, first + "en;fr\n1,5;x, y\n")
+    assert list(read_records(path, ["fr"])) == [{"en": "1,5", "fr": "x, y"}]
+    (header, row) = read_records(path, ["0", "1"])
+    assert (header.line, row["1"]) == (2, "x, y")
+
+
+def test_cells_that_say_that_there_is_no_value_are_null_unless_in_quotes(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", 'a,b\nNaN,"NaN"\nNULL,None\n\\N,"""nan"""\n<NA>,NA\n')
+    found = [(record["a"], record["b"]) for record in read_records(path, ["a"])]
+    assert found == [(None, "NaN"), (None, "None"), (None, '"nan"'), (None, "NA")]
+    path = write(tmp_path / "a.tsv", "x\tnan\n")
+    assert next(read_records(path, ["0", "1"])) == {"0": "x", "1": None}
+
+
+TEXTS = ["[One], {two}", 'Th"r\nee', ""]
+
+
+@pytest.mark.parametrize("name", ["a.json", "a.txt", "a.JSONL.gz"])
+def test_texts_and_lists_in_json_are_records_of_one_field_or_of_numbered_ones(
+    tmp_path: Path, name: str
+) -> None:
+    for indent in (None, 2):
+        path = write(tmp_path / name, dumps(TEXTS, indent))
+        assert list(read_records(path, ["said"])) == [{"said": text} for text in TEXTS]
+    rows = [["Yes.", "Oui."], ["No.", "Non."]]
+    path = write(tmp_path / ("a.json" if name == "a.txt" else name), dumps(rows))
+    assert list(read_records(path, ["0", "1"])) == [{"0": a, "1": b} for a, b in rows]
+    lines = write(tmp_path / "b.jsonl", "\n".join(map(dumps, rows + TEXTS)))
+    assert [r["0"] for r in read_records(lines, ["0"])] == ["Yes.", "No.", *TEXTS]
+    with pytest.raises(ValueError, match="a text if one field is wanted, or a list if they are"):
+        list(read_records(lines, ["en"]))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "text, and then\nA sentence with one, two, three.\nBye.\n",
+        "No; text; it is.\nYes.\n",
+        '{"text": 1} is an object.\n{"text": 2} too.\n',
+        '["Hello", "you"] she said\n',
+        '["a"]\n["b"]\n',
+        "[{laughing}] Hello\n",
+        "| id | text |\n|----|------|\n| 1  | x    |\n",
+    ],
+)
+def test_text_that_begins_like_records_is_text(tmp_path: Path, text: str) -> None:
+    assert is_plain_text(write(tmp_path / "a.txt", text), ["text"])
+    paths = [write(tmp_path / f"a.{language}", text) for language in ("text", "fr")]
+    assert [record["text"] for record in read_records(paths, ["text", "fr"])] == (text.splitlines())
+
+
+def test_columns_by_number_are_those_between_tabs_whatever_else_is_in_the_line(
+    tmp_path: Path,
+) -> None:
+    path = write(tmp_path / "pairs.txt", "Go, now, you.\tVa.\nHi.\tSalut.\n")
+    assert [r["1"] for r in read_records(path, ["0", "1"])] == ["Va.", "Salut."]
+
+
+def test_an_objects_own_fields_count_before_those_of_a_list_in_it(tmp_path: Path) -> None:
+    printed = [{"tags": [{"id": 1}], "text": "x"}, {"tags": [{"id": 2}], "text": "y"}]
+    path = write(tmp_path / "a", "\n".join(dumps(record, 2) for record in printed))
+    assert list(read_records(path, ["text"])) == printed
+    features, rows = [{"name": "text"}], [{"row": {"text": "x"}}, {"row": {"text": "y"}}]
+    for content in ({"features": features, "rows": rows}, {"rows": rows, "features": features}):
+        path = write(tmp_path / "a.json", dumps(content))
+        assert list(read_records(path, ["row"])) == rows
+
+
 def test_parallel_files_are_read_side_by_side(tmp_path: Path) -> None:
     en = write(tmp_path / "train.en.GZ", gzip.compress(b"[x]\r\n{y}\n\nlast"))
     fr = write(tmp_path / "train.fr", "a\u2028b\nc\rd\n\te\x0c\nf\n")
@@ -182,7 +267,7 @@ REFUSED: dict[str, tuple[str, str | bytes, str]] = {
     "NUL": ("a.csv", "a,b\nx,\0y\n", "line 2: a NUL byte"),
     "two names": ("a.csv", "a,b, a\nx,y,z\n", 'line 1: two columns are called "a"'),
     "short row": ("a.csv", 'a,b\n"x\n",y\n\nx\n', "line 5: 1 cells, separated by commas, where"),
-    "long row": ("a.tsv", 'a\tb\n"x\ty"\tz\n', "line 2: 3 cells, separated by tabs"),
+    "long row": ("a.tsv", 'a\tb\nx"\ty"\tz\n', "line 2: 3 cells, separated by tabs"),
     "open quote": ("a.csv", 'a,b\nx,y\n"x,y\nz,w\n', "line 3: a cell begins with a quote that is"),
     "stray quote": ("a.csv", 'a,b\n"he "said",y\n', "line 2: after the quote that closes a cell"),
     "old Mac": ("a.csv", "a,b\rx,y\r", "carriage returns alone"),

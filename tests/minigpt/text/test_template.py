@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import re
+from decimal import Decimal
 
+import numpy as np
 import pytest
 
 from minigpt.text.template import Field, fields_of, fill, named_field
@@ -68,6 +70,18 @@ def test_the_text_of_a_field_is_kept_as_it_is_unless_it_fills_a_template() -> No
         Field("a", "a", (), "b"),
         Field("c[1][d]", "c", ("1", "d")),
     ]
+
+
+def test_numbers_of_other_libraries_and_tuples_are_understood() -> None:
+    record = {"n": np.int64(7), "x": np.float32(2.5), "d": Decimal("1.50"), "t": (10**400, "b")}
+    assert fill("{n} {x} {d} {t[1]} {t[0]}", record) == f"7 2.5 1.50 b 1{'0' * 400}"
+    for value in (np.float32("nan"), Decimal("nan"), np.float64("nan")):
+        assert fill("{n|none}", {"n": value}) == "none"
+        with pytest.raises(ValueError, match="it is NaN"):
+            fill("{n}", {"n": value})
+    for other, said in ((b"x", "of the type bytes"), (("a",), "a list; name a part")):
+        with pytest.raises(ValueError, match=said):
+            fill("{n|}", {"n": other})
 
 
 def test_half_characters_of_template_and_record_become_the_replacement_character() -> None:
