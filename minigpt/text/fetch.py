@@ -61,9 +61,10 @@ def fetch(
     keep_models(folder, datasets[name])
     if source is not None:
         local_copies = find_copies(name, Path(source), datasets[name])
-        folder.mkdir(parents=True, exist_ok=True)
         for file, path in local_copies.items():
             check(path, file)
+        folder.mkdir(parents=True, exist_ok=True)
+        for file, path in local_copies.items():
             copy(path, folder / file.name)
         return folder
     folder.mkdir(parents=True, exist_ok=True)
