@@ -212,7 +212,7 @@ def records_of(parts: Sequence[TaskData]) -> dict[str, Any]:
     for part in parts:
         sides = (part.train, part.validation, part.test)
         sizes = "{} to train, {} to validate, {} to test".format(*map(len, sides))
-        text = json.dumps(sides, ensure_ascii=False)
+        text = json.dumps(sides, ensure_ascii=False, default=str)
         checksum = zlib.crc32(text.encode("utf-8", "surrogatepass"))
         wordings[part.task.name] = part.task.templates[0] + part.task.answer
         records[part.task.name] = f"{sizes}, checksum {checksum:08x}"
@@ -264,5 +264,6 @@ def write_test_records(folder: Path, parts: Sequence[TaskData]) -> None:
     for part in parts:
         if part.source != SHIPPED:
             path = records_file(folder, part.task.name, len(parts))
-            records = [json.dumps(record, ensure_ascii=False) + "\n" for record in part.test]
-            write_text(path, valid_unicode("".join(records)))
+            # What JSON does not have, a date for one, is written as a template would show it.
+            lines = [json.dumps(r, ensure_ascii=False, default=str) + "\n" for r in part.test]
+            write_text(path, valid_unicode("".join(lines)))

@@ -150,16 +150,17 @@ class JsonStream:
 
     def read(self) -> bool:
         """Adds the next chunk, or as much again as is held; returns False if there is none."""
-        held = self.text[self.at :]
-        pieces, size = [held], 0
+        pieces, missing = [""], len(self.text) - self.at
         for chunk in self.chunks:
             pieces.append(chunk)
-            size += len(chunk)
-            if size >= len(held):  # doubling keeps the work linear for a value of many chunks
+            missing -= len(chunk)
+            if missing <= 0:  # doubling keeps the work linear for a value of many chunks
                 break
-        if size:
-            self.text, self.at = "".join(pieces), 0
-        return size > 0
+        if len(pieces) == 1:
+            return False
+        pieces[0] = self.text[self.at :]
+        self.text, self.at = "".join(pieces), 0
+        return True
 
     def advance(self, to: int) -> None:
         self.line += self.text.count("\n", self.at, to)

@@ -5,14 +5,19 @@ from __future__ import annotations
 import json
 import shlex
 from dataclasses import fields
+from datetime import date
+from decimal import Decimal
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from minigpt.command.cli import main
 from minigpt.finetuning import FinetuneSettings
+from minigpt.finetuning.run import records_of, write_test_records
 from minigpt.pretrained.folders import save_pretrained
-from minigpt.tasks.task import make_task, split_records
+from minigpt.tasks.data import TaskData
+from minigpt.tasks.task import make_task, read_records, split_records
 from minigpt.text import task_sets
 from tests.minigpt.tiny.finetune import (
     OWN,
@@ -66,6 +71,22 @@ def test_results_say_everything_about_the_run(inputs: tuple[Path, Path], tmp_pat
     assert results["settings"].keys() == names - {"resume", "progress"}
     assert results["settings"]["r"] == 2
     assert results["tasks"]["own"]["source"] == str(inputs[1])
+
+
+def test_records_from_a_program_are_kept_with_what_json_does_not_have(tmp_path: Path) -> None:
+    task = make_task("own", "{q}", "{n}")
+    record = {
+        "q": "How many?\ud83d",
+        "n": np.int64(7),
+        "x": Decimal("1.50"),
+        "day": date(2024, 2, 29),
+    }
+    part = TaskData(task, [record], [record], [record])
+    assert records_of([part]) == records_of([part])
+    write_test_records(tmp_path, [part])
+    (again,) = read_records(tmp_path / "test.jsonl", task)
+    assert again == {"q": "How many?\ufffd", "n": "7", "x": "1.50", "day": "2024-02-29"}
+    assert (task.prompt(again), task.target(again)) == (task.prompt(record), task.target(record))
 
 
 def test_the_records_of_the_samples_and_of_the_test_were_not_learnt(
