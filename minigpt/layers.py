@@ -5,11 +5,15 @@ The rule by which a name chooses layers is peft's, so that a file means the same
 
 from __future__ import annotations
 
+import copy
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
+from types import CellType, FunctionType, MethodType
 from typing import Any, TypeVar
 
+import torch
 from torch import nn
 
 Model = TypeVar("Model")
@@ -88,25 +92,97 @@ def evaluated(model: Model) -> Model:
     its own, all in evaluation mode, which hold the same parameters, buffers and hooks: what is
     trained, loaded or recorded in the one shows in the other.
 
-    What torch.compile made has its mode built in: it is returned if it is in evaluation mode, else
-    the module that it was compiled from is used. Anything but a module is returned as it is.
+    What torch.compile made has its mode built in: it is used if it is in evaluation mode, else the
+    module that it was compiled from is. What torch.jit made is copied. Anything but a module is
+    returned as it is.
     """
     if not isinstance(model, nn.Module):
         return model
-    compiled_from = model._modules.get("_orig_mod")
-    if compiled_from is not None:
-        return evaluated(compiled_from) if compiled_from.training else model  # type: ignore[return-value]
     twins: dict[nn.Module, nn.Module] = {}  # a module may stand in two places
+    copied: list[nn.Module] = []
 
     def twin_of(module: nn.Module) -> nn.Module:
         if module not in twins:
-            # copy.copy would ask __new__ and __getstate__, which FSDP and parametrizations change.
-            twin = twins[module] = object.__new__(type(module))
-            children = {name: child and twin_of(child) for name, child in module._modules.items()}
-            twin.__dict__.update(module.__dict__, _modules=children, training=False)
+            twins[module] = new_twin(module)
         return twins[module]
 
-    return twin_of(model)  # type: ignore[return-value]
+    def new_twin(module: nn.Module) -> nn.Module:
+        if isinstance(module, torch.jit.ScriptModule):
+            return copy.deepcopy(module).eval()
+        compiled_from = module._modules.get("_orig_mod")
+        if compiled_from is not None:
+            return twin_of(compiled_from) if trains(module) else module
+        # copy.copy would ask __new__ and __getstate__, which FSDP and parametrizations change.
+        twin = object.__new__(type(module))
+        children = {
+            name: None if child is None else twin_of(child)  # its truth would be its length
+            for name, child in module._modules.items()
+        }
+        twin.__dict__.update(module.__dict__, _modules=children, training=False)
+        if module._compiled_call_impl is not None and trains(module):
+            twin.__dict__["_compiled_call_impl"] = None
+        copied.append(module)
+        return twin
+
+    result = twin_of(model)
+    for module in copied:
+        functions = {n: f for n, f in vars(module).items() if type(f) in WITH_OWNERS}
+        for name, function in functions.items():
+            twins[module].__dict__[name] = with_twins(function, twins, set())
+    return result  # type: ignore[return-value]
+
+
+def trains(module: nn.Module) -> bool:
+    """Returns whether a part of module is in training mode."""
+    return any(part.training for part in module.modules())
+
+
+WITH_OWNERS = {MethodType, FunctionType, partial}
+
+
+def with_twins(value: Any, twins: Mapping[nn.Module, nn.Module], seen: set[int]) -> Any:
+    """Returns what a function does that was put in the place of forward, with the modules' twins.
+
+    Such a function calls the old forward, which belongs to the module itself. It may be a method,
+    a partial, or hold what it calls in its defaults or its closure.
+
+    Args:
+        seen: the functions that are looked at already: one may hold itself.
+    """
+    if isinstance(value, nn.Module):
+        return twins.get(value, value)
+    if type(value) not in WITH_OWNERS or id(value) in seen:
+        return value
+    seen.add(id(value))
+
+    def anew(part: Any) -> Any:
+        return with_twins(part, twins, seen)
+
+    if isinstance(value, MethodType):
+        return MethodType(anew(value.__func__), anew(value.__self__))
+    if isinstance(value, partial):
+        keywords = {name: anew(part) for name, part in value.keywords.items()}
+        return partial(anew(value.func), *map(anew, value.args), **keywords)
+    function = FunctionType(
+        value.__code__,
+        value.__globals__,
+        value.__name__,
+        value.__defaults__ and tuple(map(anew, value.__defaults__)),
+        value.__closure__ and tuple(cell_with(cell, anew) for cell in value.__closure__),
+    )
+    defaults = value.__kwdefaults__ or {}
+    function.__kwdefaults__ = {name: anew(part) for name, part in defaults.items()}
+    return function
+
+
+def cell_with(cell: CellType, anew: Callable[[Any], Any]) -> CellType:
+    """Returns a closure's cell, or another one if anew changes what it holds."""
+    try:
+        held = cell.cell_contents
+    except ValueError:  # nothing yet
+        return cell
+    changed = anew(held)
+    return cell if changed is held else CellType(changed)
 
 
 @contextmanager

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import copy
+import functools
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from minigpt.layers import evaluated, in_training
@@ -51,3 +54,81 @@ def test_an_evaluated_model_has_no_dropout_and_shares_all_else() -> None:
 def test_what_is_no_module_is_evaluated_as_it_is() -> None:
     function = torch.tanh
     assert evaluated(function) is function
+
+
+class Halved(nn.Module):
+    """Half of what a layer with dropout gives."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Sequential(nn.Linear(3, 3), nn.Dropout(0.5))
+
+    def forward(self, x: Tensor, factor: float = 0.5) -> Tensor:
+        return factor * self.layer(x)
+
+
+def compiled_in_place(part: Halved) -> nn.Module:
+    part._compiled_call_impl = part._call_impl  # as part.compile(), without the compiler
+    return part
+
+
+class Compiled(nn.Module):
+    """As torch.compile returns it, without the compiler."""
+
+    def __init__(self, part: Halved) -> None:
+        super().__init__()
+        self._orig_mod = part
+        self.forward = part.forward
+
+    def __len__(self) -> int:
+        raise TypeError("Halved does not support len()")
+
+
+def method(part: Halved) -> nn.Module:
+    part.forward = part.forward  # type: ignore[method-assign]
+    return part
+
+
+def partial(part: Halved) -> nn.Module:  # as accelerate's hooks
+    part.forward = functools.partial(Halved.forward, part, factor=0.5)  # type: ignore[method-assign]
+    return part
+
+
+def closure(part: Halved) -> nn.Module:
+    before = part.forward
+    part.forward = lambda x: before(x)  # type: ignore[method-assign]
+    return part
+
+
+def default(part: Halved) -> nn.Module:
+    def forward(x: Tensor, *, before: Any = part.forward) -> Tensor:
+        return before(x)
+
+    part.forward = forward  # type: ignore[method-assign]
+    return part
+
+
+def scripted(part: Halved) -> nn.Module:
+    return torch.jit.script(part)  # type: ignore[no-any-return]
+
+
+def without_children(part: Halved) -> nn.Module:
+    part.empty = nn.ModuleList()
+    return part
+
+
+WAYS = (compiled_in_place, Compiled, method, partial, closure, default, scripted, without_children)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize("way", WAYS)
+def test_what_stands_in_the_place_of_forward_has_no_dropout_either(
+    way: Callable[[Halved], nn.Module],
+) -> None:
+    plain = Halved()
+    x, expected = torch.randn(20, 3), copy.deepcopy(plain).eval()
+    model = nn.Sequential(way(plain), nn.Dropout(0.5))
+    with torch.no_grad():
+        assert torch.equal(evaluated(model)(x), expected(x))
+    assert all(module.training for module in model.modules())
+    assert not torch.equal(model(x), expected(x))
