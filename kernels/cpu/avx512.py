@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from kernels.checks import DTYPES
+from kernels.cpu import first_call
 from kernels.nf4 import DYNAMIC_MAP, LEVELS, MIDPOINTS, THRESHOLDS, NF4Tensor
 from kernels.programs import run_program
 
@@ -27,7 +28,7 @@ SOURCE = Path(__file__).with_name("avx512.c")
 FLAGS = ["-O2", "-mavx512f", "-mavx512bw", "-mavx512vl", "-fopenmp", "-shared", "-fPIC"]
 FLAGS += ["-ffp-contract=off"]  # a product and a sum are rounded separately, as in torch
 SECONDS = 5  # the compiler's time limit; it takes 0.4
-LOAD = ["-I", "-S", "-c", "import ctypes, sys; ctypes.CDLL(sys.argv[1])"]
+FIRST_CALL = ["-I", "-S", str(first_call.__file__)]
 MANY = 2**16  # elements; with fewer, waking another thread takes longer than the work
 
 
@@ -37,8 +38,8 @@ def compiled() -> ctypes.CDLL | None:
 
     The compiler is `$CC`, or cc. It runs at the first use in a process, for 0.4 s (in each of
     several threads that come first together), and leaves no file that another process could find
-    half-written or out of date. Another process loads the library first: one that is cut short
-    ends the process that loads it.
+    half-written or out of date. Another process loads the library and calls its functions first: a
+    bad one may end the process, or never return (first_call.py).
     """
     if torch.backends.cpu.get_cpu_capability() != "AVX512":
         return None
@@ -48,18 +49,10 @@ def compiled() -> ctypes.CDLL | None:
             compiler = shlex.split(os.environ.get("CC", "")) or ["cc"]
             command = [*compiler, *FLAGS, "-x", "c", str(SOURCE), "-o", file]
             run_program(command, SECONDS)
-            run_program([sys.executable, *LOAD, file], SECONDS)
-            library = ctypes.CDLL(file)
-        quantize, quantize_scales = library.quantize, library.quantize_scales
-        dequantize = library.dequantize
+            run_program([sys.executable, *FIRST_CALL, file], SECONDS)
+            return first_call.load(file)
     except (OSError, ValueError, AttributeError, subprocess.SubprocessError):
         return None
-    pointer, int, int64 = ctypes.c_void_p, ctypes.c_int, ctypes.c_int64
-    quantize.argtypes = [pointer, int, int64, pointer, int, pointer, pointer, int]
-    quantize_scales.argtypes = [pointer, int64, pointer, pointer, int, pointer, pointer, int]
-    dequantize.argtypes = [pointer, int, int64, pointer, pointer, int, *5 * [pointer], int, int]
-    quantize.restype = quantize_scales.restype = dequantize.restype = None
-    return library
 
 
 def usable(device: torch.device) -> bool:

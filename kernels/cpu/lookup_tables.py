@@ -14,7 +14,7 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from kernels.checks import check_finite
+from kernels.checks import DTYPES, check_finite
 from kernels.cpu import avx512
 from kernels.cpu.memory import new_tensor, recycled_tensor
 from kernels.cpu.threads import share
@@ -46,8 +46,12 @@ def quantize(weight: Tensor, block_size: int, nested_block_size: int | None) -> 
 
 def quantize_scales_fast(absmax: Tensor, block_size: int) -> tuple[Tensor, Tensor, Tensor]:
     """Returns what `quantize_scales` returns, in machine code if possible."""
-    if not use_machine_code(absmax.device):
-        return quantize_scales(absmax, block_size)
+    here = use_machine_code(absmax.device)
+    return (machine_code_scales if here else quantize_scales)(absmax, block_size)
+
+
+def machine_code_scales(absmax: Tensor, block_size: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Returns what `quantize_scales` returns, in machine code."""
     offset = mean(absmax)
     scale = absmax.new_empty(math.ceil(len(absmax) / block_size))
     codes = torch.empty_like(absmax, dtype=torch.uint8)
@@ -73,10 +77,12 @@ def machine_code_gain() -> float:
     """Returns how many times as fast as the tables the machine code is here; 0 if it errs.
 
     Both quantize and dequantize 2^18 numbers, in turn, four times, which takes some milliseconds
-    once in a process; the fastest of each counts.
+    once in a process; the fastest of each counts. What else they do is compared in samples.
     """
-    x = torch.linspace(-1, 1, SMALL, device="cpu").cos_()
-    absmax, codes = x.new_empty(SMALL // 64), torch.empty(SMALL // 2, dtype=torch.uint8)
+    if not all(same_results(dtype, nested) for dtype in DTYPES for nested in (None, 64)):
+        return 0.0
+    x = torch.linspace(-1, 1, SMALL, device="cpu", dtype=torch.float32).cos_()
+    absmax, codes = x.new_empty(SMALL // 64), x.new_empty(SMALL // 2, dtype=torch.uint8)
     ways = (
         (quantize_with_tables, dequantize_with_tables),
         (avx512.quantize, avx512.dequantize),
@@ -92,6 +98,39 @@ def machine_code_gain() -> float:
         fastest[way] = min(fastest[way], time.perf_counter() - started)
         results[way] = out
     return fastest[0] / fastest[1] if torch.equal(*results) else 0.0
+
+
+def same_results(dtype: torch.dtype, nested_block_size: int | None) -> bool:
+    """Returns whether machine code and tables agree, bit for bit, on a sample in this format.
+
+    It has an odd number of elements, a block of zeros, one of numbers so small that 1 / absmax is
+    infinite, and at the end one with a NaN, for which the scale alone matters.
+    """
+    n, block_size = 2**13 + 33, 32
+    x = torch.linspace(-3, 3, n, device="cpu", dtype=torch.float32).sin_()
+    x *= torch.linspace(1e-3, 2, n, device="cpu", dtype=torch.float32)
+    x[:32], x[32:64] = 0, 1e-40
+    x = x.to(dtype)
+    results = []
+    for machine in (False, True):
+        codes, absmax = x.new_empty((n + 1) // 2, dtype=torch.uint8), x.new_empty(0).float()
+        absmax = absmax.new_empty(math.ceil(n / block_size))
+        (avx512.quantize if machine else quantize_with_tables)(x, block_size, absmax, codes)
+        scales: tuple[Tensor, ...] = (absmax,)
+        if nested_block_size is not None:
+            write = machine_code_scales if machine else quantize_scales
+            scales = write(absmax, nested_block_size)
+        parts = [codes, *scales]
+        q = NF4Tensor.from_parts(parts, x.shape, dtype, block_size, nested_block_size)
+        out = torch.empty_like(x)
+        (avx512.dequantize if machine else dequantize_with_tables)(q, out)
+        bad = x[-block_size:].clone()
+        bad[5] = math.nan
+        found = absmax.new_empty(1)
+        write_codes = avx512.quantize if machine else quantize_with_tables
+        write_codes(bad, block_size, found, codes.new_empty(block_size // 2))
+        results.append([*parts, out.view(torch.uint8), found.isfinite()])
+    return all(map(torch.equal, *results))
 
 
 # From tables

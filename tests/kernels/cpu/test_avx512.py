@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import shutil
 import subprocess
 import sys
@@ -351,22 +352,74 @@ def test_without_it_the_tables_do_the_work(
     assert torch.equal(dequantize_nf4(q), dequantize_plainly(plain, torch.float32))
 
 
-@pytest.mark.parametrize(("fault", "gain"), [("none", 1e-9), ("slow", 1e-9), ("wrong", 0)])
-def test_machine_code_that_is_slow_or_wrong_is_not_used(
-    fault: str, gain: float, anew: None, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="needs the x86 processor's registers")
+@pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler")
+@pytest.mark.parametrize(
+    ("deed", "taken"),
+    [
+        ("", True),
+        ("__builtin_trap();", False),  # as an instruction that the processor lacks
+        ("for (;;) ;", False),
+        ("__builtin_ia32_ldmxcsr(0x9fc0);", False),  # numbers near zero are zero: -ffast-math
+    ],
+)
+def test_a_library_that_would_end_hold_or_change_the_process_is_not_used(
+    deed: str, taken: bool, anew: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    source, compiler = tmp_path / "strange.c", tmp_path / "compiler"
+    empty = "void quantize_scales(void) {} void dequantize(void) {}"
+    source.write_text(f"void quantize(void) {{ {deed} }} {empty}")
+    compiler.write_text(f"#!/bin/sh\n{LAST}\nexec cc -shared -fPIC {source} -o $file\n")
+    compiler.chmod(0o755)
+    run = avx512.run_program
+
+    def run_shortly(command: list[str], seconds: float) -> str:
+        hangs = "for" in deed and command[0] == sys.executable
+        return run(command, 0.5 if hangs else 60)
+
+    monkeypatch.setattr(avx512, "run_program", run_shortly)
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX512")
+    monkeypatch.setenv("CC", str(compiler))
+    assert avx512.usable(CPU) == taken
+
+
+WRONG = ("wrong", "wrong in bf16", "wrong in fp16", "wrong scales", "blind to NaN", "wrong near 0")
+
+
+@pytest.mark.parametrize("fault", ["none", "slow", *WRONG])
+def test_machine_code_that_is_slow_or_wrong_is_not_used(
+    fault: str, anew: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def quantize(x: Tensor, block_size: int, absmax: Tensor, codes: Tensor) -> None:
+        cpu.quantize_with_tables(x, block_size, absmax, codes)
+        if fault == "blind to NaN":
+            absmax.nan_to_num_()
+        if fault == "wrong near 0":
+            absmax[absmax < 1e-38] = 0
+
+    def write_scales(absmax: Tensor, size: int, *written: Tensor) -> None:
+        codes, scale, _ = quantize_scales(absmax, size)
+        _, target, target_codes = written
+        target.copy_(scale)
+        target_codes.copy_(codes ^ (fault == "wrong scales"))
+
     def dequantize(q: NF4Tensor, out: Tensor) -> None:
         if fault == "slow":
             time.sleep(0.01)
         cpu.dequantize_with_tables(q, out)
-        if fault == "wrong":
+        formats = {"wrong": torch.float32, "wrong in bf16": torch.bfloat16}
+        if out.dtype == {**formats, "wrong in fp16": torch.float16}.get(fault):
             out[-1] += 1
 
     monkeypatch.setattr(avx512, "usable", lambda device: device.type == "cpu")
-    monkeypatch.setattr(avx512, "quantize", cpu.quantize_with_tables)
+    monkeypatch.setattr(avx512, "quantize", quantize)
+    monkeypatch.setattr(avx512, "quantize_scales", write_scales)
     monkeypatch.setattr(avx512, "dequantize", dequantize)
-    assert cpu.machine_code_gain() >= gain
-    assert (cpu.machine_code_gain() == 0) == (fault == "wrong")
+    torch.set_default_dtype(torch.float64)  # which a notebook may do
+    try:
+        assert (cpu.machine_code_gain() == 0) == (fault in WRONG)
+    finally:
+        torch.set_default_dtype(torch.float32)
     assert cpu.use_machine_code(CPU) == (cpu.machine_code_gain() >= 1)
     assert fault == "none" or not cpu.use_machine_code(CPU)
     assert not cpu.use_machine_code(torch.device("meta"))
