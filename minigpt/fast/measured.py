@@ -26,7 +26,7 @@ VARIABLE = "MINIGPT_WAYS"
 KINDS = ("products", "rows", "dtype")  # linear.py, linear.py, device.py
 LEAST, ENOUGH = 3, 0.02  # rounds and seconds of a measurement
 MARGIN = 0.05  # of the plain way's time that another has to save
-LOCK = RLock()  # two measurements at once would disturb each other
+LOCKS = {os.getpid(): RLock()}  # by process: a fork would inherit one that nobody can open
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def choose(
     Raises:
         ValueError: MINIGPT_WAYS asks for a way or a choice that there is not.
     """
-    with LOCK:
+    with LOCKS.setdefault(os.getpid(), RLock()):  # two at once would disturb each other
         if (what, where) not in MADE:
             asked = asked_for(what)
             if asked is not None and asked not in ways:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from pathlib import Path
+from threading import Event
 
 import pytest
 import torch
 
 from minigpt.fast import measured
 from minigpt.fast.measured import choose
+from tests.minigpt.tiny import forked
 
 
 @pytest.fixture(autouse=True)
@@ -100,3 +104,21 @@ def test_ways_that_take_no_time_are_timed_more_often() -> None:
     choose("thing", "here", {name: partial(calls.append, name) for name in ("plain", "other")})
     assert len(calls) > 100
     assert calls[:4] == ["plain", "other", "plain", "other"]  # in turn
+
+
+@pytest.mark.skipif(not forked.POSSIBLE, reason="needs Linux")
+def test_a_fork_measures_while_its_parent_does(tmp_path: Path) -> None:
+    begun, done = Event(), Event()
+
+    def wait() -> None:
+        begun.set()
+        done.wait()
+
+    with ThreadPoolExecutor(1) as other:
+        other.submit(choose, "rows", "here", {"plain": wait, "other": wait})
+        begun.wait()
+        ways = dict.fromkeys(("plain", "other"), lambda: None)
+        printed = tmp_path / "printed"
+        child = forked.start(lambda: choose("rows", "there", ways) not in ways, printed, limit=20)
+        done.set()
+        assert forked.wait_for({child: printed}) == {printed: 0}
