@@ -7,6 +7,7 @@ you name one, the fastest that is present is used.
 from __future__ import annotations
 
 import os
+import re
 from functools import partial
 from pathlib import Path
 
@@ -36,6 +37,27 @@ def pick_device(name: str | None = None) -> torch.device:
         best = pick_device()
         raise ValueError(f"device {name!r} is not on this machine; leave it out to use {best}")
     return device
+
+
+def rank_and_count() -> tuple[int, int]:
+    """Returns this process's number and how many train together, as torchrun says; else (0, 1).
+
+    Raises:
+        ValueError: the environment's RANK or WORLD_SIZE cannot be one.
+    """
+    said = os.environ.get("RANK", "0"), os.environ.get("WORLD_SIZE", "1")
+    if not all(re.fullmatch("[0-9]{1,9}", number) for number in said) or int(said[1]) == 0:
+        raise ValueError(
+            "RANK and WORLD_SIZE in the environment must be numbers, as torchrun sets them, got "
+            f"{said[0]!r} and {said[1]!r}; start with torchrun, or unset them"
+        )
+    rank, count = map(int, said)
+    if rank >= count:
+        raise ValueError(
+            f"RANK in the environment must be below WORLD_SIZE, got {rank} and {count}; start with "
+            "torchrun, or unset them"
+        )
+    return rank, count
 
 
 def has_fast_bfloat16(device: torch.device, width: int = 256) -> bool:

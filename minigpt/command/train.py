@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from argparse import ArgumentParser, Namespace
 from collections import Counter
 from pathlib import Path
@@ -34,7 +33,7 @@ def add_options(parser: ArgumentParser) -> None:
         "documentation in this Python's own library)",
     )  # fmt: skip
     add(
-        "--field", type=values.text,
+        "--field", type=values.field_or_template,
         help="which field of a record is the text (default text), as turns[0][value]; or a "
         """template of several, as "{question} {answer}"; '' reads records as plain text""",
     )  # fmt: skip
@@ -93,7 +92,7 @@ def train_and_save(arguments: Namespace, config: TrainConfig) -> int:
 
     from minigpt.config import GPTConfig, count_parameters
     from minigpt.dataset import PackedText, pack
-    from minigpt.device import pick_device
+    from minigpt.device import pick_device, rank_and_count
     from minigpt.memory.room import check_step_fits, rows_at_once
     from minigpt.memory.run import TrainingRun
     from minigpt.model import GPT
@@ -136,7 +135,7 @@ def train_and_save(arguments: Namespace, config: TrainConfig) -> int:
     print(f"{len(learn):,} documents to learn from, {len(validate):,} to validate on")
     print(f"{count_parameters(shape):,} parameters; writing to {arguments.out}/")
     result = train(model, data, config)
-    if int(os.environ.get("RANK", "0")) == 0:
+    if rank_and_count()[0] == 0:
         save_pretrained(model, encoding, arguments.out)
         what, loss = "loss", result.losses[-1]
         if result.validation:

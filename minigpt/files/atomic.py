@@ -54,6 +54,21 @@ def write_text(path: Path, text: str) -> None:
     write_atomically(path, lambda new: new.write_bytes(text.encode()))
 
 
+def check_utf8(path: Path) -> None:
+    """Makes sure that safetensors can open a path, which it can only if its bytes are UTF-8.
+
+    Raises:
+        ValueError: they are not.
+    """
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        raise ValueError(
+            f"the name {path} is not in UTF-8, and no tensors can be read from there; choose or "
+            "give it another name"
+        ) from None
+
+
 def to_disk(path: Path) -> None:
     """Waits until a file, or the names in a folder, are on the disk (Windows does the latter)."""
     if path.is_dir() and os.name != "posix":

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from minigpt.files.atomic import reason_of
+from minigpt.files.atomic import check_utf8, reason_of
 
 LOCK = "minigpt.lock"
 
@@ -33,9 +33,11 @@ def held(folder: Path) -> Iterator[None]:
     the end, it goes again.
 
     Raises:
-        ValueError: another process, or another thread of this one, is writing to folder.
+        ValueError: another process, or another thread of this one, is writing to folder; or its
+            name is not in UTF-8.
         OSError: the folder cannot be made or written to.
     """
+    check_utf8(folder)
     new = [path for path in (folder, *folder.parents) if not os.path.lexists(path)]
     try:
         try:

@@ -11,6 +11,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from minigpt.files.atomic import check_utf8
+
 DAMAGED = (SafetensorError, UnpicklingError, OSError, EOFError, RuntimeError, ValueError,
            KeyError, AttributeError)  # what the readers raise for a damaged file  # fmt: skip
 
@@ -26,8 +28,10 @@ def read_tensors(file: Path) -> Iterator[tuple[str, Tensor]]:
     """Yields the names and tensors in a file.
 
     Raises:
-        ValueError: the file is cut short or damaged, or its pickle asks for more than tensors.
+        ValueError: the file is cut short or damaged, or its pickle asks for more than tensors; or
+            its name is not in UTF-8.
     """
+    check_utf8(file)
     try:
         if file.suffix == ".bin":
             found = torch.load(file, map_location="cpu", weights_only=True)

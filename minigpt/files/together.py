@@ -59,6 +59,8 @@ def replace_together(
             workshop.mkdir()
             write(workshop)
             for path in workshop.iterdir():
+                if (folder / path.name).is_dir():
+                    raise OSError(f"{path.name} there is a folder, and not a file")
                 os.chmod(path, workshop.stat().st_mode & 0o666)  # safetensors makes them private
                 to_disk(path)
             to_disk(workshop)

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -25,7 +24,7 @@ import torch
 
 from minigpt.bpe import valid_unicode
 from minigpt.config import count_parameters
-from minigpt.device import pick_device
+from minigpt.device import pick_device, rank_and_count
 from minigpt.files.atomic import write_text
 from minigpt.finetuning.methods import METHODS, RESULTS, settle_nf4
 from minigpt.finetuning.saved_tasks import records_file
@@ -176,7 +175,7 @@ def _finetune(
     every = count_parameters(model.config)  # includes those in 4 bits
     every += 0 if settings.method == "full" else trained
     model.to(pick_device(config.device))
-    if int(os.environ.get("RANK", "0")):  # the first process does the rest
+    if rank_and_count()[0]:  # the first process does the rest
         training = train(model, data, config, identity)
         return FinetuneResult(settings, config, training, parts, trained, every)
 

@@ -6,11 +6,10 @@ that the system kills without a word, when the text has been read and the model 
 
 from __future__ import annotations
 
-import os
 from math import ceil
 from typing import TYPE_CHECKING
 
-from minigpt.device import check_room, pick_device
+from minigpt.device import check_room, pick_device, rank_and_count
 from minigpt.memory.counts import count_trained, parameters
 from minigpt.memory.predicted import memory_of
 from minigpt.memory.run import Shape, TrainingRun
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 
 def rows_at_once(config: TrainConfig) -> int:
     """Returns how many rows are in a process's forward pass."""
-    share = ceil(config.batch_size / int(os.environ.get("WORLD_SIZE", "1")))
+    share = ceil(config.batch_size / rank_and_count()[1])
     return min(config.micro_batch_size or share, share)
 
 

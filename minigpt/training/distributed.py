@@ -30,6 +30,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from minigpt.config import IGNORE
 from minigpt.dataset import Batch
+from minigpt.device import rank_and_count
 from minigpt.model import Block
 
 T = TypeVar("T")
@@ -138,7 +139,7 @@ def join_processes(mode: str, device: torch.device) -> Processes:
     """
     if mode not in MODES:
         raise ValueError(f"parallel must be one of {', '.join(MODES)}, got {mode!r}")
-    count = int(os.environ.get("WORLD_SIZE", "1"))
+    count = rank_and_count()[1]
     if mode == "auto":
         mode = "ddp" if count > 1 else "none"
     if mode == "none":
@@ -148,7 +149,7 @@ def join_processes(mode: str, device: torch.device) -> Processes:
                 f"{count} processes; use parallel='ddp' or 'fsdp', or start without torchrun"
             )
         return Processes("none", 0, 1, device)
-    if "RANK" not in os.environ:
+    if not {"RANK", "MASTER_ADDR", "MASTER_PORT"} <= os.environ.keys():
         raise ValueError(
             f"parallel={mode!r} needs several processes: start the program with "
             "torchrun --nproc-per-node N"

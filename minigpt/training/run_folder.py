@@ -16,7 +16,7 @@ import json
 import os
 import zlib
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Any, TextIO
@@ -25,6 +25,7 @@ import torch
 from torch import Tensor, nn
 
 from minigpt.dataset import Data
+from minigpt.device import rank_and_count
 from minigpt.files.atomic import reason_of, write_text
 from minigpt.files.json_objects import parse_json_object
 from minigpt.files.lock import held
@@ -111,7 +112,8 @@ class RunFolder:
         try:
             yield
         finally:
-            self.log_file.close()
+            with suppress(OSError):  # each line is out already, or its error has been raised
+                self.log_file.close()
             self.log_file = None
 
     def log(self, record: dict[str, Any]) -> None:
@@ -164,9 +166,15 @@ def claimed(path: str | Path | None) -> Iterator[None]:
         ValueError: another run is writing to path.
         OSError: path cannot be written to.
     """
-    first = int(os.environ.get("RANK", "0")) == 0
+    first = rank_and_count()[0] == 0
     with nullcontext() if path is None or not first else held(Path(path)):
         yield
+
+
+WRITTEN = (
+    "log.jsonl", "config.json", "model.safetensors", "tokenizer.json", "adapter_config.json",
+    "adapter_model.safetensors", "results.json",
+)  # fmt: skip
 
 
 def check_free(path: str | Path | None, resume: bool) -> None:
@@ -174,7 +182,7 @@ def check_free(path: str | Path | None, resume: bool) -> None:
 
     Raises:
         ValueError: it holds a run and resume is False, or a model that is not of a run, which
-            nothing could bring back.
+            nothing could bring back; or a folder or a pipe has the name of a file to be written.
     """
     if path is None:
         return
@@ -183,6 +191,10 @@ def check_free(path: str | Path | None, resume: bool) -> None:
             f"{path} already holds a training run; go on with it (resume=True, or --resume on the "
             "command line), or choose another folder"
         )
+    for name in WRITTEN:
+        there = Path(path) / name
+        if os.path.lexists(there) and not there.is_file():
+            raise ValueError(f"{there} is no file, and the run has to write one; move it away")
     if not has_checkpoint(path):
         kinds = (MODEL, OTHER_WEIGHTS, TOKENIZER, ADAPTER, RESULTS)
         if (Path(path) / NEW).exists() or matching(Path(path), *kinds):

@@ -13,6 +13,7 @@ import pytest
 
 from minigpt.files.adapter_folder import write_folder
 from minigpt.files.lock import LOCK, held
+from minigpt.files.tensors import read_tensors
 from minigpt.pretrained.folders import save_gpt2
 from minigpt.training.loop import train
 from tests.minigpt.tiny.gpt2 import ours
@@ -110,3 +111,19 @@ def test_a_folder_that_cannot_be_is_named(tmp_path: Path) -> None:
         held(tmp_path / "file" / "x"),
     ):
         pass
+
+
+@pytest.mark.parametrize("name", ["\udcff", "run/\udc80\udcfe"])
+def test_a_folder_from_which_nothing_could_be_read_again_is_refused(
+    tmp_path: Path, name: str
+) -> None:
+    for write in (
+        lambda: train(tiny_model(), TinyData(), tiny_config(out_dir=tmp_path / name)),
+        lambda: save_gpt2(ours(), tmp_path / name),
+    ):
+        with pytest.raises(ValueError, match="is not in UTF-8, and no tensors can be read from"):
+            write()
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "\udcff").mkdir()
+    with pytest.raises(ValueError, match="is not in UTF-8"):
+        list(read_tensors(tmp_path / "\udcff" / "model.safetensors"))

@@ -164,3 +164,25 @@ def test_a_mode_that_does_not_fit_is_one_sentence(
     monkeypatch.delenv("RANK", raising=False)
     with pytest.raises(ValueError, match=message):
         join_processes(mode, torch.device("cpu"))
+
+
+@pytest.mark.parametrize(
+    ("rank", "count"), [("one", "2"), ("0", "0"), ("0", "-1"), ("2", "2"), ("0", ""), ("0", "1e3")]
+)
+def test_what_torchrun_cannot_have_said_is_one_sentence(
+    monkeypatch: pytest.MonkeyPatch, rank: str, count: str
+) -> None:
+    monkeypatch.setenv("RANK", rank)
+    monkeypatch.setenv("WORLD_SIZE", count)
+    with pytest.raises(ValueError, match=r"WORLD_SIZE.* start with torchrun, or unset them"):
+        join_processes("auto", torch.device("cpu"))
+
+
+def test_processes_that_do_not_know_where_to_meet_are_told_of_torchrun(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("RANK", "0")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.delenv("MASTER_ADDR", raising=False)
+    with pytest.raises(ValueError, match="start the program with torchrun"):
+        join_processes("auto", torch.device("cpu"))

@@ -16,6 +16,7 @@ from minigpt.text.data_sets import RemoteFile
 from minigpt.text.fetch import fetch
 from minigpt.training.checkpoint import load_best, save_checkpoint
 from minigpt.training.loop import TrainingDivergedError, train
+from minigpt.training.run_folder import check_free
 from tests.minigpt.tiny.run import TinyData, tiny_config, tiny_model
 
 MODELS = ["config.json", "model-00002-of-00003.safetensors", "pytorch_model.bin", "vocab.json",
@@ -49,6 +50,19 @@ def test_a_model_that_is_not_of_a_run_is_not_written_over(
         assert sentence in refused(capsys, *command, *more)
     assert os.listdir(out) == [name]
     assert (out / name).read_text() == "mine"
+
+
+@pytest.mark.parametrize("name", ["results.json", "adapter_config.json", "log.jsonl"])
+@pytest.mark.parametrize("what", ["folder", "link to nothing"])
+def test_what_cannot_be_written_over_is_refused_before_the_training(
+    name: str, what: str, tmp_path: Path
+) -> None:
+    if what == "folder":
+        (tmp_path / name).mkdir()
+    else:
+        (tmp_path / name).symlink_to("nowhere")
+    with pytest.raises(ValueError, match=rf"{name} is no file, and the run has to write one"):
+        check_free(tmp_path, resume=True)
 
 
 def test_a_folder_with_a_run_is_refused_before_the_text_is_read(
