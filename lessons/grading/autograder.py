@@ -14,6 +14,7 @@ from pathlib import Path
 
 from lessons.grading.progress import make_folder
 from lessons.grading.registry import lesson
+from minigpt.files.atomic import write_atomically
 
 PACKAGES = ("minigpt", "kernels", "lessons")
 NEEDS = ("torch", "triton", "numpy", "regex", "tiktoken", "safetensors", "tqdm", "rich")
@@ -54,12 +55,16 @@ def write_autograder(number: int, out: Path, seed: int) -> Path:
     if out.exists():
         raise FileExistsError(f"{out} is there already and stays as it is; name another with --out")
     make_folder(out.parent)
-    with zipfile.ZipFile(out, "x", zipfile.ZIP_DEFLATED) as archive:
-        add(archive, "setup.sh", SETUP, executable=True)
-        add(archive, "run_autograder", RUN.format(lesson=number, seed=seed), executable=True)
-        add(archive, "requirements.txt", requirements())
-        for name, file in sorted(sources().items()):
-            add(archive, f"packages/{name}", file.read_bytes())
+
+    def write(new: Path) -> None:
+        with zipfile.ZipFile(new, "x", zipfile.ZIP_DEFLATED) as archive:
+            add(archive, "setup.sh", SETUP, executable=True)
+            add(archive, "run_autograder", RUN.format(lesson=number, seed=seed), executable=True)
+            add(archive, "requirements.txt", requirements())
+            for name, file in sorted(sources().items()):
+                add(archive, f"packages/{name}", file.read_bytes())
+
+    write_atomically(out, write)
     return out
 
 

@@ -63,7 +63,12 @@ def run(arguments: Namespace) -> int:
         )
         step = TrainingRun("lora", qlora.batch_size, qlora.context)
         n_bytes = memory_of(qlora.config, step).total
-        check_room(n_bytes, "the step of bench qlora", "take smaller sizes", device)
+        check_room(
+            n_bytes,
+            "the step of bench qlora",
+            "take a smaller --batch, --context, --layers or --preset",
+            device,
+        )
     plain = ("training", "generation", "choices", "metrics")
     chosen = plain if arguments.what == "all" else (arguments.what,)
     names = [name for name in chosen if name in plain]

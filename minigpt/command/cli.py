@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+from contextlib import suppress
 from importlib import import_module
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -97,7 +98,7 @@ def main(argv: list[str] | None = None) -> int:
         status: int = arguments.run(arguments)
         return status
     except KeyboardInterrupt as stopped:
-        print(f"\nminigpt: {str(stopped) or 'interrupted'}", file=sys.stderr)
+        complain(f"\nminigpt: {str(stopped) or 'interrupted'}")
         return 130
     except BrokenPipeError:  # the reader of our output has stopped reading, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -109,8 +110,14 @@ def main(argv: list[str] | None = None) -> int:
         if is_out_of_memory(error):
             smaller = SMALLER.get(arguments.command, "take something smaller")
             said = f"there is not enough memory ({said[:200].rstrip('.')}); {smaller}"
-        print(f"minigpt: {said}", file=sys.stderr)
+        complain(f"minigpt: {said}")
         return 2
+
+
+def complain(said: str) -> None:
+    """Prints a sentence for the user, if that is possible: the disk of a log may be full."""
+    with suppress(OSError):
+        print(said, file=sys.stderr, flush=True)
 
 
 def sentence_of(error: Exception) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 
 from minigpt.command import values
 from minigpt.command.machine_options import add_device, add_seed, seed_of
-from minigpt.command.parser import refuse_idle
+from minigpt.command.parser import about, refuse_idle
 from minigpt.command.task_options import add_task_options, chosen_tasks
 
 OF_ROUGE, OF_BLEU = ("--stem", "--interval"), ("--tokenize", "--lowercase")
@@ -40,11 +40,11 @@ def add_options(parser: ArgumentParser) -> None:
         f"{','.join(DEFAULT_METRICS)})",
     )  # fmt: skip
     add(
-        "--prediction-field", type=values.text, metavar="NAME",
+        "--prediction-field", type=values.field, metavar="NAME",
         help="which field of a predicted record is the text (default prediction); '' for its line",
     )  # fmt: skip
     add(
-        "--reference-field", type=values.text, nargs="+", metavar="NAME",
+        "--reference-field", type=values.field, nargs="+", metavar="NAME",
         help="which fields of a record are references (default reference); '' for its line",
     )  # fmt: skip
     add("--stem", action="store_true", help="ROUGE: compare stems, of English words")
@@ -81,7 +81,16 @@ def run(arguments: Namespace) -> int:
         refuse_idle(arguments, OF_ROUGE, "without a metric of ROUGE")
     if not arguments.interval:
         refuse_idle(arguments, ["--seed"], "without --interval: nothing else is random")
-    from minigpt.tasks.scores import check_lengths, corpus_scores, read_segments, refuse_text
+    from minigpt.tasks.scores import (
+        check_lengths,
+        check_metrics,
+        corpus_scores,
+        read_segments,
+        refuse_text,
+    )
+
+    with about("--metrics"):
+        check_metrics(metrics)
 
     field, fields = arguments.prediction_field, arguments.reference_field
     if field is not None:  # "" is the whole line

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from argparse import PARSER, REMAINDER, ArgumentParser, Namespace
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
 
@@ -54,6 +55,15 @@ def check_values(parser: ArgumentParser, arguments: Namespace) -> None:
             for path in value if isinstance(value, list) else [value]:
                 if isinstance(path, Path) and (problem := kind.problem(path)):
                     raise UsageError(f"{option} {problem}")
+
+
+@contextmanager
+def about(option: str) -> Iterator[None]:
+    """Puts the name of an option before what an error says of its value, in a with-block."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"{option}: {error}") from None
 
 
 def given(arguments: Namespace, option: str) -> bool:

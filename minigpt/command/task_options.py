@@ -24,11 +24,11 @@ def add_task_options(parser: ArgumentParser, several: bool) -> None:
         "files (train.en train.fr: fields en and fr); gzipped or not",
     )  # fmt: skip
     add(
-        "--template", type=values.text,
+        "--template", type=values.template,
         help='a task of your own: the prompt, as "{question} Answer:"; {input|} may be empty, '
         "{turns[0][text]} is a part, {0} a column without a name",
     )  # fmt: skip
-    add("--answer", type=values.text, help='and its answer, as "{reply}"')
+    add("--answer", type=values.template, help='and its answer, as "{reply}"')
     add("--metric", choices=METRICS, help="how it is judged (default rouge, or the task's)")
     add(
         "--max-new-tokens", type=values.whole(1),

@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from minigpt.text.template import fields_of, named_field
+
 MOST = 10**9  # of whatever is counted: steps, rows, tokens
 LARGEST_SEED = 2**32 - 1  # every generator takes it, and a lesson can count on from it
 LONGEST_PATH, LONGEST_NAME = 4096, 255  # bytes: limits of Linux, and of most file systems
@@ -86,6 +88,38 @@ def names(given: str) -> tuple[str, ...]:
     if not all(found):
         raise ArgumentTypeError(f"must be names with commas between them, got {shown(given)}")
     return found
+
+
+def template(given: str) -> str:
+    """Returns a template that names fields, as "{question} Answer:"."""
+    written = text(given)
+    try:
+        fields = fields_of(written)
+    except ValueError as error:
+        raise ArgumentTypeError(f"must be text with fields in braces: {error}") from None
+    if not fields:
+        raise ArgumentTypeError(
+            f"must name a field of the records, as {{text}}, got {shown(given)}"
+        )
+    return written
+
+
+def field(given: str) -> str:
+    """Returns the name of a field, as text or messages[0][content]; "" is one too."""
+    written = text(given)
+    if written:
+        try:
+            named_field(written)
+        except ValueError:
+            raise ArgumentTypeError(
+                f"must be a field's name, as text or messages[0][content], got {shown(given)}"
+            ) from None
+    return written
+
+
+def field_or_template(given: str) -> str:
+    """Returns the name of a field, or a template if there is a brace."""
+    return template(given) if "{" in given else field(given)
 
 
 def path(given: str) -> Path:

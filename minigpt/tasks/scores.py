@@ -59,6 +59,15 @@ def check_lengths(texts: Sequence[tuple[str, list[str]]]) -> None:
             )
 
 
+def check_metrics(metrics: Sequence[str]) -> None:
+    """Raises ValueError if one of metrics is not in CORPUS_METRICS."""
+    for metric in metrics:
+        if metric not in CORPUS_METRICS:
+            raise ValueError(
+                f"no metric is called {metric!r}; there are {', '.join(CORPUS_METRICS)}"
+            )
+
+
 def corpus_scores(
     predictions: Sequence[str],
     references: Sequence[Sequence[str]],
@@ -87,11 +96,7 @@ def corpus_scores(
         For a ROUGE metric its mean precision, recall and fmeasure; for BLEU its score (0 to 100)
         and the numbers it is made of; for both the signature, the settings of the metric.
     """
-    for metric in metrics:
-        if metric not in CORPUS_METRICS:
-            raise ValueError(
-                f"no metric is called {metric!r}; there are {', '.join(CORPUS_METRICS)}"
-            )
+    check_metrics(metrics)
     results: dict[str, dict[str, Any]] = {}
     if "bleu" in metrics:  # first, since it is quick to refuse a tokenizer
         bleu = corpus_bleu(predictions, references, tokenize=tokenize, lowercase=lowercase)

@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 from tqdm import tqdm
 
 from minigpt.files.atomic import reason_of
+from minigpt.files.lock import held
 from minigpt.files.model_files import ADAPTER, MODEL, OTHER_WEIGHTS, matching
 from minigpt.text.data_sets import DATASETS, RemoteFile
 from minigpt.text.records import read_records
@@ -63,19 +64,20 @@ def fetch(
         local_copies = find_copies(name, Path(source), datasets[name])
         for file, path in local_copies.items():
             check(path, file)
-        folder.mkdir(parents=True, exist_ok=True)
-        for file, path in local_copies.items():
-            copy(path, folder / file.name)
+        with held(folder):
+            for file, path in local_copies.items():
+                copy(path, folder / file.name)
         return folder
-    folder.mkdir(parents=True, exist_ok=True)
-    for file in datasets[name]:
-        if not is_right(folder / file.name, file):
-            by_hand = (
-                f"To do it by hand, download {file.url} with another program or on another "
-                f"machine, then run: minigpt data fetch {name} --from PATH (or put it at "
-                f"{folder / file.name})."
-            )
-            download(file, folder / file.name, by_hand, progress)
+    missing = [file for file in datasets[name] if not is_right(folder / file.name, file)]
+    if missing:
+        with held(folder):
+            for file in missing:
+                by_hand = (
+                    f"To do it by hand, download {file.url} with another program or on another "
+                    f"machine, then run: minigpt data fetch {name} --from PATH (or put it at "
+                    f"{folder / file.name})."
+                )
+                download(file, folder / file.name, by_hand, progress)
     return folder
 
 
@@ -170,6 +172,8 @@ def copy(path: Path, target: Path) -> None:
     try:
         shutil.copyfile(path, temporary)
         os.replace(temporary, target)
+    except OSError as error:
+        raise OSError(f"could not copy {path} to {target}: {reason_of(error)}") from None
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -200,6 +204,8 @@ def download(file: RemoteFile, target: Path, by_hand: str, progress: bool) -> No
             f"cannot download {file.name} from {urlsplit(file.url).hostname} ({reason}).{resume} "
             f"{by_hand}"
         ) from None
+    except OSError as error:
+        raise OSError(f"could not write {part}: {reason_of(error)}") from None
     try:
         check(part, file)
     except ValueError as error:

@@ -11,8 +11,24 @@ def print_any_text() -> None:
     A terminal or a file may be set to an encoding of 256 characters, or to ASCII. Python would stop
     the program at the first character that is not among them.
     """
+    open_standard_streams()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a notebook has streams of its own
             stream.reconfigure(errors="replace")
     encoding = os.environ.get("PYTHONIOENCODING", "").partition(":")[0]
     os.environ["PYTHONIOENCODING"] = f"{encoding}:replace"
+
+
+def open_standard_streams() -> None:
+    """Puts the null device in the place of standard streams that were closed (`minigpt ... 2>&-`).
+
+    Otherwise the next file that is opened would get the number of a closed one, and all that is
+    printed there.
+    """
+    while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass  # the lowest free number is taken
+    os.close(number)
+    if sys.stdout is None:
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from lessons.grading import autograder
 from lessons.grading.autograder import NEEDS, requirements, write_autograder
 from lessons.grading.check import Checked, check_text
 from lessons.grading.gradescope import grade, handed_in, main, results
@@ -102,6 +103,18 @@ def test_results_are_written_whatever_happens(
     found = json.loads(file.read_text(encoding="utf-8"))
     assert_valid(found)
     assert "tell your teacher" in found["output"]
+
+
+def test_an_archive_for_which_there_is_no_room_is_not_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_room(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(autograder, "requirements", no_room)
+    with pytest.raises(OSError, match=r"could not write .*one\.zip: No space left"):
+        write_autograder(8, tmp_path / "one.zip", seed=7)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_archive_holds_what_an_upload_needs_and_is_the_same_each_time(tmp_path: Path) -> None:

@@ -65,6 +65,11 @@ def nonsense_for(action: Action) -> list[str]:
         return ["", ",", "a,,b", " , "]
     if action.choices is not None and kind is None:
         return ["", "x", "x" * 10**6, "\ud83d"]
+    if kind in (values.template, values.field_or_template):
+        broken = ["{", "{}", "{0!r}", "}"]
+        return broken[:3] if kind is values.field_or_template else ["", "\ud83d", "%s", *broken]
+    if kind is values.field:
+        return ["a:b", "a[", "[0]", "{a}", "a!r"]
     if kind is values.text or kind is None:
         return []  # any text can be meant
     return NUMBERS[1:] if getattr(kind, "__qualname__", "").startswith("number.") else NUMBERS
@@ -153,9 +158,9 @@ UNFIT: list[tuple[list[str], str]] = [
     ([*TUNE, "--method", "lora", "--target-modules", "("], "("),
     ([*TUNE, "--template", "{0!r}"], "{0!r}"),
     ([*TUNE, "--test", "7", "text.txt"], "--test takes one number or else files"),
-    ([*JUDGE, "--answer", ""], "names no field"),
+    ([*JUDGE, "--answer", "reply"], "--answer must name a field"),
     ([*JUDGE, "--max-new-tokens", "1000000000"], "max_new_tokens"),
-    ([*SCORE, "--metrics", "bleu,bleu,rouge0"], "rouge0"),
+    ([*SCORE, "--metrics", "bleu,bleu,rouge0"], "--metrics: no metric is called 'rouge0'"),
     ([*SCORE, "--tokenize", ""], "tokenize"),
     (["memory", "--preset", ""], "preset"),
     (["memory", "--context", "1025"], "--context"),
@@ -164,6 +169,7 @@ UNFIT: list[tuple[list[str], str]] = [
     (["course", "--start", "14"], "--start"),
     (["lesson", "0"], "no lesson 0"),
     (["data", "fetch", "shakespeare", "--from", "folder"], "folder"),
+    (["data", "fetch", "shakespeare", "--from", "text.txt", "--out", "new"], "text.txt"),
     (["exercise", "check", "fifo"], "fifo"),
     (["exercise", "check", "1" * 5000], "1111"),
     (["exercise", "check", "9.99999999999999999999"], "9.99"),

@@ -6,6 +6,7 @@ import re
 import shutil
 import socket
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -15,6 +16,7 @@ import numpy as np
 import pytest
 
 from minigpt.command.cli import main
+from minigpt.files.lock import held
 from minigpt.text import fetch as fetch_module
 from minigpt.text.data_sets import DATASETS, TERMS, RemoteFile
 from minigpt.text.fetch import fetch, missing_files
@@ -249,7 +251,27 @@ def test_interrupted_copy_leaves_nothing(server: Server, tmp_path: Path, monkeyp
     monkeypatch.setattr(fetch_module.shutil, "copyfile", half)
     with pytest.raises(KeyboardInterrupt):
         get(tmp_path / "to", described(server), source=tmp_path / "thing")
-    assert list((tmp_path / "to").iterdir()) == []
+    assert not (tmp_path / "to").exists()
+
+
+def test_a_refused_copy_and_a_failed_download_leave_no_folder(tmp_path: Path) -> None:
+    files = [RemoteFile("a.txt", "http://127.0.0.1:9/a.txt", 1), RemoteFile("b.txt", "", 5)]
+    for name in ("a.txt", "b.txt"):  # the second has another size
+        (tmp_path / name).write_text("x", encoding="utf-8")
+    with pytest.raises(ValueError, match=r"1 bytes, but b\.txt should have 5"):
+        fetch("set", tmp_path / "new/deep", tmp_path, datasets={"set": files})
+    with pytest.raises(ConnectionError):
+        fetch("set", tmp_path / "new/deep", datasets={"set": files}, progress=False)
+    assert not (tmp_path / "new").exists()
+
+
+def test_two_that_fetch_into_one_folder_do_not_mix_their_bytes(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("x", encoding="utf-8")
+    sets = {"set": [RemoteFile("a.txt", "", 1)]}
+    with ThreadPoolExecutor(1) as other, held(tmp_path / "new"):
+        done = other.submit(fetch, "set", tmp_path / "new", tmp_path / "a.txt", datasets=sets)
+        with pytest.raises(ValueError, match="another run is writing to"):
+            done.result()
 
 
 def test_unknown_name_lists_the_known() -> None:

@@ -78,3 +78,26 @@ def test_streams_that_are_no_files_are_left_alone(monkeypatch: pytest.MonkeyPatc
     for other in (io.StringIO(), None):
         monkeypatch.setattr(sys, "stdout", other)
         print_any_text()
+
+
+def test_closed_streams_lose_what_is_printed_and_nothing_else(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    words = tmp_path / "words.txt"
+    words.write_text("a b c\nd e f\n", encoding="utf-8")
+    command = ["evaluate", "--predictions", str(words), "--references", str(words)]
+    for closed in ("stdout", "stderr"):
+        with monkeypatch.context() as patch:
+            patch.setattr(sys, closed, None)  # as Python does for `minigpt ... 2>&-`
+            assert main(command) == 0  # with a bar of progress
+            assert main(["train", "--steps", "0"]) == 2
+            assert not getattr(sys, closed).isatty()
+
+
+def test_a_log_on_a_full_disk_does_not_hide_the_status(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Full(io.StringIO):
+        def write(self, _: str) -> int:
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(sys, "stderr", Full())
+    assert main(["train", "--steps", "0"]) == 2
