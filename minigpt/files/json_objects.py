@@ -22,7 +22,10 @@ LONGEST_INTEGER = 1000  # digits; Python itself refuses to convert more than 4,3
 
 # A string, whole so that its brackets do not count, or a bracket. It also takes a string without
 # an end, as otherwise each of many quotes would look for one again.
-STRING_OR_BRACKET = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?|[\[\]{}]', re.DOTALL)
+STRING = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?', re.DOTALL)
+STRING_OR_BRACKET = re.compile(rf"{STRING.pattern}|[\[\]{{}}]", re.DOTALL)
+ALL_ALIKE = bytes.maketrans(b"{}", b"[]")
+NO_BRACKETS = bytes({*range(256)} - {*b"[]{}"})
 
 
 class TooManyDigits(float):
@@ -92,6 +95,11 @@ def check_depth(text: str) -> None:
     """Raises ValueError if lists and objects are nested deeper than DEEPEST."""
     if text.count("[") + text.count("{") <= DEEPEST:
         return
+    brackets = STRING.sub("", text).encode("ascii", "ignore").translate(ALL_ALIKE, NO_BRACKETS)
+    for _ in range(DEEPEST):  # takes the innermost pairs away, of which there may be millions
+        brackets = brackets.replace(b"[]", b"")
+    if not brackets:
+        return
     depth = 0
     for match in STRING_OR_BRACKET.finditer(text):
         depth += {"[": 1, "{": 1, "]": -1, "}": -1}.get(match[0], 0)
@@ -109,9 +117,11 @@ def without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Returns the object with these fields; raises ValueError if one is there twice."""
     found = dict(pairs)
     if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"it has the field {shown(twice)} twice")
+        seen: set[str] = set()
+        for name, _ in pairs:
+            if name in seen:
+                raise ValueError(f"it has the field {shown(name)} twice")
+            seen.add(name)
     return found
 
 

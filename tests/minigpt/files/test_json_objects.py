@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import random
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,43 @@ def test_damaged_json_is_refused_with_the_reason(
     path = tmp_path / "settings.json"
     path.write_bytes(content)
     assert reason in refusal(path)
+
+
+def test_a_field_that_is_there_twice_among_many_is_found_at_once(tmp_path: Path) -> None:
+    """Comparing each of the names with all others would take minutes."""
+    path = tmp_path / "settings.json"
+    names = [f'"{i}":0' for i in range(60_000)]
+    path.write_text(f'{{"a":[{{{",".join(names)},"59999":1}}]}}')
+    assert 'it has the field "59999" twice' in refusal(path)
+
+
+def test_depth_is_counted_in_any_order_of_brackets_and_quotes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(json_objects, "DEEPEST", 3)
+    dice = random.Random(0)
+    for _ in range(3000):
+        text = "".join(dice.choice('[]{}[]{}"\\1,é') for _ in range(dice.randrange(30)))
+        depth = deepest = 0
+        inside = escaped = False  # a string
+        for character in text:
+            if inside:
+                inside = character != '"' or escaped
+                escaped = character == "\\" and not escaped
+            elif character == '"':
+                inside, escaped = True, False
+            else:
+                depth += (character in "[{") - (character in "]}")
+                deepest = max(deepest, depth)
+        if deepest > 3:
+            with pytest.raises(ValueError, match="nested more than 3 deep"):
+                json_objects.check_depth(text)
+        else:
+            json_objects.check_depth(text)
+
+
+def test_millions_of_lists_beside_each_other_are_not_deep() -> None:
+    json_objects.check_depth('{"a": [' + "[]," * 2_000_000 + "[]]}")
 
 
 def test_brackets_in_text_are_not_nesting(tmp_path: Path) -> None:
