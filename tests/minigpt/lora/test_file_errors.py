@@ -101,6 +101,16 @@ def test_a_name_that_is_taken_is_refused_on_loading(tmp_path: Path) -> None:
             {"target_modules": None},
             "target_modules must be text .* or a list, .* got null",
         ),
+        ({"alpha_pattern": {"c_attn{e<=1}": 4}}, "alpha_pattern must be .* '{' that begins no"),
+        ({"alpha_pattern": {"c_[[:alpha:]]+": 4}}, r"alpha_pattern must be .*'\[:' and"),
+        ({"rank_pattern": {"(?x)c_attn # all": 4}}, "rank_pattern must be .*global flags not at"),
+        ({"rank_pattern": {r"(c)_attn\2": 4}}, "rank_pattern must be .*invalid group reference 2"),
+        ({"exclude_modules": "(((a{99}){99}){99}){99}"}, "counts multiply to more than 10,000"),
+        ({"target_modules": ".{4000000000}c_attn"}, "counts multiply to more than 10,000"),
+        (
+            {"rank_pattern": {f"x{i}": 4 for i in range(1001)}},
+            "rank_pattern may have 1,000 patterns, got 1,001",
+        ),
         (
             {"target_modules": "(c_attn"},
             r"json: target_modules must be .* '\(c_attn' \(missing \)",

@@ -49,6 +49,9 @@ CASES = [
      "layers_pattern": ["g", "h"]},
     {"target_modules": ["c_proj", "c_attn"], "exclude_modules": ["h.0.attn.c_proj", "mlp.c_proj"]},
     {"target_modules": r".*c_.*", "exclude_modules": r"transformer\.h\.0\..*"},
+    {"target_modules": "(?x) .* c_attn   # attention", "layers_pattern": None},
+    {"target_modules": r".*c_.*", "exclude_modules": "(?x) .* c_attn # (not this one"},
+    {"target_modules": ["c_attn"], "layers_to_transform": [1], "layers_pattern": ["(?P<index>h)"]},
     {"target_modules": ["c_attn"], "init_lora_weights": "orthogonal"},
     {"target_modules": ["c_attn"], "init_lora_weights": "mica"},
 ]  # fmt: skip
