@@ -38,7 +38,9 @@ FLAGS = dict.fromkeys(("special", "normalized"), Switch()) | dict.fromkeys(
 NAMED = Either(or_null(Text()), Object({"content": Text(False)}, FLAGS))
 NAMES = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
 LISTS = ("additional_special_tokens", "extra_special_tokens")
-NAMED_TOKENS = dict.fromkeys(NAMES, NAMED) | dict.fromkeys(LISTS, or_null(ListOf(NAMED)))
+NAMED_TOKENS = dict.fromkeys(NAMES, NAMED) | dict.fromkeys(
+    LISTS, Either(or_null(ListOf(NAMED)), OneOf({}))
+)
 
 
 class Added(NamedTuple):
@@ -57,6 +59,23 @@ def read_optional(path: Path, kind: Kind) -> dict[str, Any]:
     found = read_json_object(path)
     check(found, kind, path)
     return found
+
+
+def check_named(path: Path, named: Mapping[str, Any]) -> None:
+    """Makes sure that every token a file names is one of NAMES or in one of LISTS.
+
+    Raises:
+        ValueError: transformers would add another one, such as its "image_token".
+    """
+    others = [name for name in named if name.endswith("_token") and name not in NAMES]
+    for name in ("model_specific_special_tokens", *others):
+        if named.get(name) and not isinstance(named[name], bool):  # add_bos_token is no token
+            raise ValueError(
+                f"{path}: {name} names a token that minigpt does not read, got "
+                f"{shown(named[name])}; it reads {', '.join((*NAMES, *LISTS))}"
+            )
+    if all(named.get(name) for name in LISTS):
+        raise ValueError(f"{path}: of {' and '.join(LISTS)} transformers reads one; leave one out")
 
 
 def as_added(token: Mapping[str, Any] | str, id: int | None = None, special: bool = True) -> Added:

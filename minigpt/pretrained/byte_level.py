@@ -73,7 +73,7 @@ class ByteLevelEncoding(Encoding):
             special_tokens={
                 text: token.id
                 for text, token in added.items()
-                if text.encode() not in mergeable_ranks
+                if mergeable_ranks.get(text.encode()) != token.id
             },
         )
         self.added, self.end_of_text, self.files = dict(added), end_of_text, dict(files)

@@ -14,8 +14,10 @@ from minigpt.config import LARGEST, GPTConfig, count_parameters
 from minigpt.device import check_room
 from minigpt.files.json_objects import read_json_object, shown
 from minigpt.files.schema import (
+    ListOf,
     Number,
     Object,
+    OneOf,
     Switch,
     Text,
     Whole,
@@ -55,6 +57,9 @@ CONFIG = Object(
         "resid_pdrop": Number(0, below=1),
         "bias": Switch(),  # ours alone: GPT-2 always has biases
         "quantization_config": or_null(QUANTIZATION),
+        # transformers reads the files that these name instead of the usual ones.
+        "transformers_weights": or_null(OneOf("model.safetensors")),
+        "configuration_files": ListOf(OneOf(MODEL_CONFIG)),
     },
 )
 BLOCK = re.compile(r"transformer\.h\.(\d+)\.")

@@ -14,7 +14,7 @@ Source: the files that transformers' save_pretrained and tokenizers' Tokenizer.s
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +42,9 @@ from minigpt.pretrained.added_tokens import (
     CONFIG_FILE,
     FLAGS,
     NAMED_TOKENS,
+    Added,
     as_added,
+    check_named,
     end_of_text,
     more_added,
     number_added,
@@ -84,6 +86,7 @@ CONFIG = Object(
         **NAMED_TOKENS,
         "tokenizer_class": or_null(OneOf(*CLASSES)),
         "added_tokens_decoder": MapOf(Object({"content": Text(empty=False)}, FLAGS)),
+        "fast_tokenizer_files": ListOf(OneOf(TOKENIZER_FILE)),  # others are of other versions
         **dict.fromkeys(
             ("add_prefix_space", "add_bos_token", "add_eos_token", "split_special_tokens"),
             OneOf(False, None),
@@ -135,9 +138,11 @@ def read_tokenizer(folder: Path, vocab_size: int, end_id: Any = None) -> ByteLev
                 )
         return None
     config = read_optional(folder / CONFIG_FILE, CONFIG)
+    check_named(folder / CONFIG_FILE, config)
     named = dict(config)
     if "added_tokens_decoder" not in config:
         named |= read_optional(folder / SPECIAL_FILE, Object({}, NAMED_TOKENS))
+        check_named(folder / SPECIAL_FILE, named)
     file = folder / TOKENIZER_FILE
     if TOKENIZER_FILE in there:
         found = read_json_object(file)
@@ -161,7 +166,10 @@ def read_tokenizer(folder: Path, vocab_size: int, end_id: Any = None) -> ByteLev
         if len({*vocab.values()}) < len(vocab):
             raise ValueError("two of its tokens have the same id")
         ranks = merged_ranks(vocab, merges, ignore_merges)
-        listed += more_added(folder, config, named)
+        more = [*more_added(folder, config, named)]
+        if own_class in GPT2_CLASSES and "added_tokens_decoder" in config:
+            _check_listed(listed, {token.content for token in more})
+        listed += more
         added = number_added(vocab, listed, vocab_size)
         end = end_of_text(vocab, added, named, end_id)
         return ByteLevelEncoding(
@@ -174,6 +182,16 @@ def read_tokenizer(folder: Path, vocab_size: int, end_id: Any = None) -> ByteLev
         )
     except ValueError as error:
         raise ValueError(f"{file} cannot be read as byte-level BPE: {error}") from None
+
+
+def _check_listed(listed: list[Added], others: Collection[str]) -> None:
+    """Raises ValueError if tokenizer.json adds a token that its class would not take from there."""
+    for token in listed:
+        if token.content not in others:
+            raise ValueError(
+                f"it adds the token {shown(token.content)}, which added_tokens_decoder in "
+                f"{CONFIG_FILE} lacks"
+            )
 
 
 def _merge(merge: str | list[str], file: Path, line: int | None = None) -> tuple[str, str]:
@@ -257,8 +275,8 @@ def _adds_nothing(step: Any) -> bool:
         steps = step.get("processors", step.get("decoders"))
         return isinstance(steps, list) and all(map(_adds_nothing, steps))
     if _type(step) == "TemplateProcessing":
-        single = step.get("single")
-        return isinstance(single, list) and all(
-            isinstance(part, dict) and "Sequence" in part for part in single
-        )
+        match step.get("single"):
+            case [{"Sequence": {"id": "A"}}]:  # the text, once and alone
+                return True
+        return False
     return step is None or _type(step) == "ByteLevel"

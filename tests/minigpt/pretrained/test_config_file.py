@@ -52,6 +52,8 @@ def test_a_size_that_cannot_be_is_refused_by_name(
         ({"quantization_config": {"load_in_4bit": 1}}, "load_in_4bit must be true or false, got 1"),
         ({"model_type": ["gpt2"]}, r'model_type is \["gpt2"\], but GPT computes only "gpt2"'),
         ({"layer_norm_epsilon": None}, "layer_norm_epsilon is null, but GPT computes only 1e-05"),
+        ({"transformers_weights": "other.safetensors"}, "transformers_weights must be "),
+        ({"configuration_files": ["config.4.0.0.json"]}, r"configuration_files\[0\] must be "),
         ({"n_inner": "128"}, 'n_inner must be a whole number of at least 1 or null, got "128"'),
     ],
 )

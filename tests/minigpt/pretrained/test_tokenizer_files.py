@@ -138,6 +138,24 @@ def test_vocabulary_and_merges_of_gpt2s_kind_are_read_with_the_tokens_added_to_t
     assert encoding.eot_token == n + 2
 
 
+def test_an_added_token_that_spells_one_of_the_vocabulary_has_an_id_of_its_own(
+    folder: Path, plain: Tokenizer
+) -> None:
+    theirs = Tokenizer.from_str(plain.to_str())
+    theirs.add_tokens([AddedToken(" the", normalized=False), "the"])
+    PreTrainedTokenizerFast(tokenizer_object=theirs, eos_token="</s>").save_pretrained(folder)
+    config = json.loads((folder / "tokenizer_config.json").read_text())
+    config["extra_special_tokens"] = {}  # as transformers 4 writes
+    (folder / "tokenizer_config.json").write_text(json.dumps(config))
+    model, encoding = load_pretrained(folder)
+    assert theirs.token_to_id(" the") > theirs.token_to_id("Ġthe")  # both are there
+    assert theirs.token_to_id(" the") not in model.unused
+    for text in ("on the mat", "the the", "other then"):
+        ids = encoding.encode(text, allowed_special="all")
+        assert ids == theirs.encode(text).ids
+        assert encoding.decode(ids) == text
+
+
 def test_a_special_token_in_a_users_text_stays_letters_and_an_added_one_is_a_token(
     folder: Path, plain: Tokenizer
 ) -> None:
@@ -194,6 +212,7 @@ def another_split(pattern: str) -> Callable[[dict], None]:
 
 
 BOS = {"type": "TemplateProcessing", "single": [{"SpecialToken": {"id": "</s>", "type_id": 0}}]}
+TWICE = {"type": "TemplateProcessing", "single": [{"Sequence": {"id": "A", "type_id": 0}}] * 2}
 REFUSED: dict[str, tuple[Callable[[dict], object], str]] = {
     "Unigram": (lambda t: t["model"].update(type="Unigram"), 'model.type must be "BPE", got "Uni'),
     "WordPiece": (lambda t: t.update(model={"type": "WordPiece", "vocab": {}}), '"WordPiece"'),
@@ -205,6 +224,8 @@ REFUSED: dict[str, tuple[Callable[[dict], object], str]] = {
     "another pattern": (another_split(r"\w+|\W+"), "known are the patterns of GPT-2"),
     "another engine": (another_split(max(KNOWN_PATTERNS - {*PATTERNS})), "cuts text by"),
     "a start": (lambda t: t.update(post_processor=BOS), "post_processor must be ByteLevel or null"),
+    "the text twice": (lambda t: t.update(post_processor=TWICE), "post_processor must be"),
+    "no text": (lambda t: t.update(post_processor={**TWICE, "single": []}), "post_processor must"),
     "dropout": (lambda t: t["model"].update(dropout=0.1), "model.dropout must be null"),
     "a suffix": (lambda t: t["model"].update(end_of_word_suffix="</w>"), "end_of_word_suffix"),
     "lstrip": (lambda t: t["added_tokens"][2].update(lstrip=True), r"added_tokens\[2\].lstrip"),
@@ -262,6 +283,33 @@ def test_what_would_give_other_ids_is_refused_in_one_sentence(
         ({"tokenizer_config.json": '{"tokenizer_class": "BertTokenizer"}'}, "got .BertTokenizer"),
         ({"tokenizer_config.json": '{"add_bos_token": true}'}, "add_bos_token must be false"),
         ({"tokenizer_config.json": '{"split_special_tokens": true}'}, "split_special_tokens must"),
+        ({"tokenizer_config.json": '{"image_token": "<b>"}'}, "image_token names a token that min"),
+        (
+            {"special_tokens_map.json": '{"image_token": {"content": "<b>"}}'},
+            "special_tokens_map.json: image_token names a token",
+        ),
+        (
+            {"tokenizer_config.json": '{"model_specific_special_tokens": {"a": "<b>"}}'},
+            "model_specific_special_tokens names a token",
+        ),
+        (
+            {
+                "tokenizer_config.json": '{"extra_special_tokens": ["<b>"], '
+                '"additional_special_tokens": ["<c>"]}'
+            },
+            "transformers reads one",
+        ),
+        (
+            {"tokenizer_config.json": '{"fast_tokenizer_files": ["tokenizer.4.0.json"]}'},
+            r"fast_tokenizer_files\[0\] must be .tokenizer.json., got .tokenizer.4.0.json",
+        ),
+        (
+            {
+                "tokenizer_config.json": '{"tokenizer_class": "GPT2Tokenizer", '
+                '"added_tokens_decoder": {"0": {"content": "</s>"}}}'
+            },
+            r'it adds the token "<pad>", which added_tokens_decoder in tokenizer_config.json lacks',
+        ),
         ({"tokenizer.json": '{"format": "something else"}'}, "format must be"),
         ({"tokenizer.json": "[]"}, "one JSON object"),
     ],
