@@ -20,7 +20,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from minigpt.files.json_objects import read_json_object
-from minigpt.files.model_files import ADAPTER, MODEL, OTHER_WEIGHTS, matching
+from minigpt.files.model_files import ADAPTER, MODEL, OTHER_WEIGHTS, RESULTS, matching
 from minigpt.files.tensors import check_finite, is_finite, read_tensors
 from minigpt.files.together import newest, replace_together
 
@@ -50,7 +50,7 @@ def write_folder(folder: Path, config: Mapping[str, Any], tensors: Mapping[str, 
         (new / CONFIG_FILE).write_text(text, encoding="utf-8")
 
     def obsolete(name: str) -> bool:
-        return ADAPTER.fullmatch(name) is not None
+        return any(kind.fullmatch(name) for kind in (ADAPTER, RESULTS))
 
     replace_together(folder, CONFIG_FILE, write, obsolete)
 

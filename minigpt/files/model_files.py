@@ -33,6 +33,8 @@ ADAPTER = re.compile(
     r"|adapter_model\.(safetensors|bin)\.index\.json"
 )
 RESULTS = re.compile(r"results\.json")  # of fine-tuning: says which model an adapter belongs to
+RUN = re.compile(r"checkpoint\.json|tensors-[01]\.safetensors|log\.jsonl")  # of training
+TESTS = re.compile(r"test(-.+)?\.jsonl")  # of fine-tuning: records of one's own
 
 
 def matching(folder: Path, *kinds: re.Pattern[str]) -> list[str]:

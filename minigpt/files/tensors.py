@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import NamedTuple
@@ -11,8 +12,10 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from minigpt.files.atomic import check_utf8
+from minigpt.files.atomic import check_utf8, reason_of
+from minigpt.files.regular_file import open_regular
 
+LFS = b"version https://git-lfs.github.com/"
 DAMAGED = (SafetensorError, UnpicklingError, OSError, EOFError, RuntimeError, ValueError,
            KeyError, AttributeError)  # what the readers raise for a damaged file  # fmt: skip
 
@@ -45,15 +48,28 @@ def read_tensors(file: Path) -> Iterator[tuple[str, Tensor]]:
             for name in tensors.keys():  # noqa: SIM118 (it is no dictionary)
                 yield name, tensors.get_tensor(name)
         return
-    except UnpicklingError as error:  # torch advises to let it run
-        more = "Unsupported" in str(error) or "not allowed" in str(error)
-        reason = "its pickle asks for more than tensors, which could be a program to run"
-        reason = reason if more else "it is no pickle of tensors"
     except DAMAGED as error:
         if "memory" in str(error):  # there is too little of it
             raise
-        reason = str(error).split("\n")[0]
+        reason = _why(file, error)
     raise ValueError(f"{file} is cut short or damaged ({reason})")
+
+
+def _why(file: Path, error: Exception) -> str:
+    """Returns what is wrong with a file that raised error; torch advises to let a pickle run."""
+    with suppress(OSError), open_regular(file) as opened:
+        if opened.read(len(LFS)) == LFS:
+            return "it is a pointer of Git LFS, and not what that points to: run `git lfs pull`"
+    said = str(error).split("\n")[0]
+    if "TorchScript" in said:
+        return "it holds a program in TorchScript and no tensors by name"
+    if isinstance(error, UnpicklingError):
+        if "Unsupported" in str(error) or "not allowed" in str(error):
+            return "its pickle asks for more than tensors, which could be a program to run"
+        return "it is no pickle of tensors"
+    if isinstance(error, OSError):
+        said = reason_of(error)
+    return said or "it ends too soon"
 
 
 def _check_dense(name: object, tensor: object) -> None:

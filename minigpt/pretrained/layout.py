@@ -27,7 +27,14 @@ from torch.overrides import TorchFunctionMode
 
 from minigpt.config import GPTConfig
 from minigpt.files.json_objects import read_json_object
-from minigpt.files.model_files import ADAPTER, MODEL, OTHER_WEIGHTS, TOKENIZER, matching
+from minigpt.files.model_files import (
+    ADAPTER,
+    MODEL,
+    OTHER_WEIGHTS,
+    RESULTS,
+    TOKENIZER,
+    matching,
+)
 from minigpt.files.schema import FileName, MapOf, Object, check
 from minigpt.files.tensors import Stored, check_finite, read_tensors
 from minigpt.files.together import replace_together
@@ -127,14 +134,22 @@ def read_weights(folder: Path) -> Iterator[tuple[str, Stored]]:
 
     Raises:
         FileNotFoundError: there are no weights, or one file of several is missing.
-        ValueError: a file is damaged.
+        ValueError: a file is damaged, or a tensor is there twice.
     """
+    files: dict[str, Path] = {}
     for file in weight_files(folder):
-        for name, tensor in read_tensors(file):
-            if MASK.search(name):
+        for stored_name, tensor in read_tensors(file):
+            if MASK.search(stored_name):
                 continue
-            known = name.startswith(("transformer.", "lm_head."))
-            yield (name if known else f"transformer.{name}"), Stored(tensor, file)
+            known = stored_name.startswith(("transformer.", "lm_head."))
+            name = stored_name if known else f"transformer.{stored_name}"
+            if name in files:
+                raise ValueError(
+                    f"{file} holds {stored_name}, which {files[name].name} holds too; delete the "
+                    "file that is of another save"
+                )
+            files[name] = file
+            yield name, Stored(tensor, file)
 
 
 def weight_files(folder: Path) -> list[Path]:
@@ -253,7 +268,7 @@ def write_model(
 ) -> None:
     """Writes the weights, config.json and the tokenizer, all of them or none.
 
-    The files of a model that was there go, down to its shards and its tokenizer.
+    The files of a model that was there go, down to its shards, its tokenizer and its scores.
 
     Args:
         write_tokenizer: called with the folder that its files are to be in; None if there are none.
@@ -282,6 +297,6 @@ def write_model(
         (new / MODEL_CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
 
     def obsolete(name: str) -> bool:
-        return any(kind.fullmatch(name) for kind in (MODEL, TOKENIZER))
+        return any(kind.fullmatch(name) for kind in (MODEL, TOKENIZER, RESULTS))
 
     replace_together(folder, MODEL_CONFIG, write, obsolete)

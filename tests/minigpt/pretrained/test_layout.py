@@ -290,3 +290,40 @@ def test_a_model_without_memory_has_the_names_and_shapes_of_one_with_it() -> Non
     assert {t.device.type for t in empty.values()} == {"meta"}
     whole = GPT(config).state_dict()
     assert [(n, t.shape) for n, t in empty.items()] == [(n, t.shape) for n, t in whole.items()]
+
+
+def test_a_tensor_that_two_files_hold_is_not_guessed_at(tmp_path: Path) -> None:
+    peer().save_pretrained(tmp_path, max_shard_size="20KB")
+    first, last = (sorted(tmp_path.glob("*.safetensors"))[i] for i in (0, -1))
+    (name, *_) = load_file(first)
+    others = load_file(last)
+    for stored in (name, name.removeprefix("transformer.")):
+        save_file({**others, stored: torch.zeros(2)}, last)
+        with pytest.raises(ValueError, match=rf"{last.name} holds {stored}, which {first.name} h"):
+            load_gpt2(tmp_path)
+
+
+LFS = "version https://git-lfs.github.com/spec/v1\noid sha256:aa\nsize 12\n"
+NO_WEIGHTS: dict[str, tuple[Callable[[Path], object], str]] = {
+    "a pointer": (lambda path: path.write_text(LFS), "it is a pointer of Git LFS, .*git lfs pull`"),
+    "nothing": (lambda path: path.write_bytes(b""), "it ends too soon"),
+    "a head": (lambda path: path.write_bytes(Path(path).read_bytes()[:600]), "it ends too soon"),
+    "half": (lambda path: path.write_bytes(Path(path).read_bytes()[:5000]), r"[^\[\]]*"),
+    "a program": (
+        lambda path: torch.jit.save(torch.jit.script(torch.nn.Linear(1, 1)), path),
+        "it holds a program in TorchScript and no tensors by name",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", NO_WEIGHTS)
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+def test_a_pickle_that_is_none_says_what_it_is(tmp_path: Path, case: str) -> None:
+    edit, reason = NO_WEIGHTS[case]
+    model = peer()
+    model.config.save_pretrained(tmp_path)
+    path = tmp_path / "pytorch_model.bin"
+    torch.save(model.state_dict(), path, _use_new_zipfile_serialization=case != "a head")
+    edit(path)
+    with pytest.raises(ValueError, match=rf"pytorch_model\.bin is cut .* \({reason}\)$"):
+        load_gpt2(tmp_path)

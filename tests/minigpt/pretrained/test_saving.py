@@ -153,6 +153,18 @@ def test_an_adapter_replaces_all_files_of_the_one_before(tmp_path: Path) -> None
     assert torch.equal(logits(load_lora(ours(), tmp_path)), logits(adapted()))
 
 
+def test_scores_of_a_model_that_is_replaced_go_with_it(tmp_path: Path) -> None:
+    results = '{"model": "base", "method": "lora", "settings": {}}'
+    for name, save in (
+        ("a", lambda folder: save_lora(adapted(), folder)),
+        ("b", lambda folder: save_pretrained(ours(vocab_size=300), encoding("new"), folder)),
+    ):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "results.json").write_text(results)
+        save(tmp_path / name)
+        assert not (tmp_path / name / "results.json").exists()
+
+
 def test_a_folder_with_two_models_is_not_guessed_at(tmp_path: Path) -> None:
     save_gpt2(ours(), tmp_path)
     shards(tmp_path)  # transformers leaves the whole file, and would load that
