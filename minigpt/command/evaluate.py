@@ -146,7 +146,11 @@ def judge_model(arguments: Namespace) -> int:
     if arguments.data is None and task.task_set:
         records = task_data(task).test
     else:
-        records = read_records(arguments.data or records_file(folder, task.name, len(saved)), task)
+        files = arguments.data or records_file(folder, task.name, len(saved))
+        for option in ("write_predictions", "write_references"):
+            if getattr(arguments, option) == files:
+                raise ValueError(f"{files} has the records to judge with; write to another file")
+        records = read_records(files, task)
     asked = questions(task, records)
     model, encoding = load_model(arguments.model)
     model.to(pick_device(arguments.device))

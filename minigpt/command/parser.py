@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from argparse import PARSER, REMAINDER, ArgumentParser, Namespace
 from collections.abc import Iterable, Iterator
@@ -44,8 +45,9 @@ def check_values(parser: ArgumentParser, arguments: Namespace) -> None:
         parser: that of the subcommand, by which the arguments were read.
 
     Raises:
-        UsageError: it is not; the error names the option.
+        UsageError: it is not, or a file to write is one to read; the error names the option.
     """
+    used: dict[str, tuple[str, bool]] = {}
     for action in parser._actions:
         value = getattr(arguments, action.dest, None)
         option = action.option_strings[-1] if action.option_strings else action.metavar
@@ -55,6 +57,15 @@ def check_values(parser: ArgumentParser, arguments: Namespace) -> None:
             for path in value if isinstance(value, list) else [value]:
                 if isinstance(path, Path) and (problem := kind.problem(path)):
                     raise UsageError(f"{option} {problem}")
+                if isinstance(path, Path):
+                    _take(used, str(option), os.path.realpath(path), kind.written)
+
+
+def _take(used: dict[str, tuple[str, bool]], option: str, path: str, written: bool) -> None:
+    """Notes that an option reads or writes a file; one that is written may have no other use."""
+    other, other_written = used.setdefault(path, (option, written))
+    if other != option and (written or other_written):
+        raise UsageError(f"{option} and {other} name the same file, which would be lost; take two")
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from minigpt.files.model_files import ADAPTER, MODEL, OTHER_WEIGHTS, RESULTS, RUN, TOKENIZER
 from minigpt.text.template import fields_of, named_field
 
 MOST = 10**9  # of whatever is counted: steps, rows, tokens
@@ -151,9 +152,11 @@ class PathTo:
 
     Attributes:
         problem: says why it cannot be used: "must be ...", or "" if it can.
+        written: the file will be written.
     """
 
     problem: Callable[[Path], str]
+    written: bool = False
 
     def __call__(self, given: str) -> Path:
         """Returns the path; see `path`."""
@@ -198,6 +201,9 @@ def _no_new_file(found: Path) -> str:
         return f"must be a file to write, and {shown(found)} is a folder"
     if os.path.lexists(found) and not os.path.isfile(found):
         return f"must be a file, and {shown(found)} is a pipe, a device or a link to nothing"
+    kinds = (MODEL, OTHER_WEIGHTS, TOKENIZER, ADAPTER, RESULTS, RUN)
+    if os.path.lexists(found) and any(kind.fullmatch(found.name) for kind in kinds):
+        return f"must not be a file of a model or of a run, got {shown(found)}; take another name"
     return _no_new_folder(found.parent)
 
 
@@ -216,7 +222,7 @@ class NumberOrFile(PathTo):
 number_or_file = NumberOrFile(_no_file)
 file_to_read = PathTo(_no_file)
 file_or_folder_to_read = PathTo(_no_file_or_folder)
-file_to_write = PathTo(_no_new_file)  # it may be there
+file_to_write = PathTo(_no_new_file, written=True)  # it may be there
 folder = PathTo(_no_folder)  # it need not be there
 folder_to_write = PathTo(_no_new_folder)  # nor need this
 

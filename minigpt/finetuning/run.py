@@ -26,6 +26,7 @@ from minigpt.bpe import valid_unicode
 from minigpt.config import count_parameters
 from minigpt.device import pick_device, rank_and_count
 from minigpt.files.atomic import write_text
+from minigpt.files.model_files import TESTS, matching
 from minigpt.finetuning.methods import METHODS, RESULTS, settle_nf4
 from minigpt.finetuning.saved_tasks import records_file
 from minigpt.finetuning.settings import FinetuneSettings
@@ -33,6 +34,7 @@ from minigpt.model import GPT
 from minigpt.tasks.answers import TaskResult, evaluate_task
 from minigpt.tasks.data import SHIPPED, TaskData, instruction_data, task_data
 from minigpt.tasks.task import named_task
+from minigpt.training.checkpoint import has_checkpoint
 from minigpt.training.loop import TrainingDivergedError, train
 from minigpt.training.result import TrainResult
 from minigpt.training.run_folder import RunFolder, check_free, claimed, identity_of
@@ -138,6 +140,8 @@ def finetune(
     """
     with claimed(settings.out_dir):
         check_free(settings.out_dir, settings.resume)
+        if settings.out_dir is not None:
+            check_tests(Path(settings.out_dir))
         return _finetune(model, encoding, tasks, settings)
 
 
@@ -256,6 +260,15 @@ def judge(
         part.task.name: evaluate_task(model, encoding, part.task, part.test, progress=progress)
         for part in parts
     }
+
+
+def check_tests(folder: Path) -> None:
+    """Raises ValueError if folder holds test records that are not of a run: they would be lost."""
+    if not has_checkpoint(folder) and (names := matching(folder, TESTS)):
+        raise ValueError(
+            f"{folder} holds {names[0]}, in whose place this run's test records would be; choose "
+            "another folder for this run"
+        )
 
 
 def write_test_records(folder: Path, parts: Sequence[TaskData]) -> None:

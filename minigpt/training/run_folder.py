@@ -44,6 +44,8 @@ from minigpt.training.distributed import is_first_process
 from minigpt.training.progress import check_progress
 from minigpt.training.settings import TrainConfig, decisive_settings
 
+LOG, LOG_STARTS = "log.jsonl", b'{"step": '
+
 
 class RunFolder:
     """The folder of one run; with path=None every method does nothing.
@@ -105,8 +107,8 @@ class RunFolder:
             return
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            cut_log(self.path / "log.jsonl", step, validated)
-            self.log_file = open(self.path / "log.jsonl", "a", encoding="utf-8")  # noqa: SIM115
+            cut_log(self.path / LOG, step, validated)
+            self.log_file = open(self.path / LOG, "a", encoding="utf-8")  # noqa: SIM115
         except OSError as error:
             raise OSError(f"cannot write the run to {self.path}: {reason_of(error)}") from error
         try:
@@ -181,8 +183,9 @@ def check_free(path: str | Path | None, resume: bool) -> None:
     """Makes sure that a run may write to path, where nothing may get lost.
 
     Raises:
-        ValueError: it holds a run and resume is False, or a model that is not of a run, which
-            nothing could bring back; or a folder or a pipe has the name of a file to be written.
+        ValueError: it holds a run and resume is False, or a model or a log that is not of a run,
+            which nothing could bring back; or a folder or a pipe has the name of a file to be
+            written.
     """
     if path is None:
         return
@@ -199,6 +202,16 @@ def check_free(path: str | Path | None, resume: bool) -> None:
         kinds = (MODEL, OTHER_WEIGHTS, TOKENIZER, ADAPTER, RESULTS)
         if (Path(path) / NEW).exists() or matching(Path(path), *kinds):
             raise ValueError(f"{path} holds a model; choose another folder for this run")
+        check_log(Path(path) / LOG)
+
+
+def check_log(path: Path) -> None:
+    """Raises ValueError if a log is not of a run: it would be lost."""
+    if path.exists():
+        with open_regular(path) as file:
+            start = file.read(len(LOG_STARTS))
+        if not LOG_STARTS.startswith(start):
+            raise ValueError(f"{path} is not the log of a run; choose another folder for this run")
 
 
 def cut_log(path: Path, step: int, validated: int) -> None:

@@ -277,6 +277,36 @@ def test_records_with_one_prompt_are_references_of_one_another(
     assert sacrebleu.corpus_bleu(columns[0], columns[1:]).score == theirs.score
 
 
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        (["--write-predictions", "own.jsonl"], "--write-predictions and --data name the same"),
+        (["--write-references", "a/../own.jsonl"], "--write-references and --data name the same"),
+        (
+            ["--write-predictions", "new.txt", "--write-references", "new.txt"],
+            "--write-references and --write-predictions name the same",
+        ),
+        (["--write-predictions", "a/model.safetensors"], "must not be a file of a model or of a r"),
+        (["--write-references", "a/checkpoint.json"], "must not be a file of a model or of a run"),
+    ],
+)
+def test_answers_are_not_written_over_what_is_read_or_a_model(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    given: list[str],
+    reason: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_jsonl(Path("own.jsonl"), [{"question": "a", "reply": "b"}])
+    Path("a").mkdir()
+    for name in ("model.safetensors", "checkpoint.json"):
+        (Path("a") / name).write_text("mine")
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*.*")}
+    assert reason in refused(capsys, "--model", "a", "--data", "own.jsonl", *OWN, *given)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*.*")} == before
+
+
 def test_a_wrong_choice_of_model_or_task_is_one_sentence(
     files: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

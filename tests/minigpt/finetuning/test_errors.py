@@ -74,11 +74,11 @@ BAD: dict[str, tuple[list[str], str]] = {
     "answers": (["--max-new-tokens", "128"], "max_new_tokens=128 leaves no room for a prompt"),
     "field": (["--answer", "{solution}"], 'sums.jsonl, line 1: no text in the field "solution"'),
     "template": (["--template", "{question"], "cannot be read"),
-    "no field": (["--template", "question"], "names no field"),
+    "no field": (["--template", "question"], "must name a field of the records"),
     "device": (["--device", "mars"], "mars"),
     "data": (["--data", "nowhere.jsonl"], "nowhere.jsonl"),
-    "empty template": (["--template", ""], "names no field"),
-    "empty answer": (["--answer", ""], "names no field"),
+    "empty template": (["--template", ""], "must name a field of the records"),
+    "empty answer": (["--answer", ""], "must name a field of the records"),
     "two": (
         ["--task", "sentiment", "translation"],
         "--task does nothing beside --template and --answer",
@@ -187,3 +187,19 @@ def test_a_folder_with_a_model_is_not_written_over(
         message = refused(capsys, *finetune_command(pretrained, data, pretrained, *more))
         assert f"{pretrained} holds a model; choose another folder" in message
     assert {path: path.read_bytes() for path in pretrained.iterdir()} == before
+
+
+def test_records_of_ones_own_are_not_written_over(
+    inputs: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pretrained, data = inputs
+    out = tmp_path / "mine"
+    for name in ("test.jsonl", "test-sums.jsonl"):
+        mine = out / name
+        out.mkdir(exist_ok=True)
+        mine.write_bytes(data.read_bytes())
+        message = refused(capsys, *finetune_command(pretrained, mine, out))
+        assert f"{out} holds {name}, in whose place this run's test records would be" in message
+        assert [path.name for path in out.iterdir()] == [name]
+        assert mine.read_bytes() == data.read_bytes()
+        mine.unlink()

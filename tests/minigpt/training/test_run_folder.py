@@ -65,6 +65,17 @@ def test_what_cannot_be_written_over_is_refused_before_the_training(
         check_free(tmp_path, resume=True)
 
 
+def test_a_log_of_something_else_is_not_written_over(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = tmp_path / "log.jsonl"
+    for mine in ('{"epoch": 1}\n', "started\n"):
+        log.write_text(mine)
+        said = refused(capsys, "train", "--out", tmp_path)
+        assert f"{log} is not the log of a run; choose another folder" in said
+        assert log.read_text() == mine
+
+
 def test_a_folder_with_a_run_is_refused_before_the_text_is_read(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
