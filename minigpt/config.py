@@ -9,7 +9,9 @@ table 2); Brown et al. 2020, "Language Models are Few-Shot Learners" (GPT-3, tab
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
+from numbers import Real
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -83,7 +85,7 @@ class GPTConfig:
                 f"n_embd must be divisible by n_head, got n_embd={self.n_embd} and "
                 f"n_head={self.n_head}; the nearest n_head that fits is {nearest}"
             )
-        if not isinstance(self.dropout, (int, float)) or not 0.0 <= self.dropout < 1.0:
+        if not is_number(self.dropout) or not 0.0 <= self.dropout < 1.0:
             raise ValueError(f"dropout must be at least 0 and below 1, got {self.dropout!r:.40}")
 
     @classmethod
@@ -121,6 +123,13 @@ def count_parameters(config: GPTConfig) -> int:
     norm = width + biases
     embeddings = (config.vocab_size + config.block_size) * width
     return embeddings + config.n_layer * (attention + mlp + 2 * norm) + norm
+
+
+def is_number(value: object) -> bool:
+    """Returns whether a setting is a finite number, whole or not, that a float can hold."""
+    if not isinstance(value, Real) or isinstance(value, bool):
+        return False
+    return bool(abs(value) <= sys.float_info.max)  # false for NaN too
 
 
 def check_ids(idx: Tensor, vocab_size: int) -> None:

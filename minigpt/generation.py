@@ -16,7 +16,6 @@ Story Generation" (top-k); Holtzman et al. 2020, "The Curious Case of Neural Tex
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
@@ -25,7 +24,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from minigpt.cache import KVCache, Prefix
-from minigpt.config import check_ids
+from minigpt.config import check_ids, is_number
 from minigpt.fast.linear import choose_for_one_row
 from minigpt.layers import evaluated
 
@@ -286,12 +285,12 @@ def check_settings(
     """
     if max_new_tokens < 0:
         raise ValueError(f"max_new_tokens must be at least 0, got {max_new_tokens}")
-    if not 0 <= temperature < math.inf:
-        raise ValueError(f"temperature must be 0 (greedy) or above, got {temperature}")
+    if not is_number(temperature) or temperature < 0:
+        raise ValueError(f"temperature must be 0 (greedy) or above, got {temperature!r:.40}")
     if top_k is not None and top_k < 1:
         raise ValueError(f"top_k must be at least 1, got {top_k}; leave it out to keep all tokens")
-    if top_p is not None and not 0 < top_p <= 1:
-        raise ValueError(f"top_p must be above 0 and at most 1, got {top_p}")
+    if top_p is not None and not (is_number(top_p) and 0 < top_p <= 1):
+        raise ValueError(f"top_p must be above 0 and at most 1, got {top_p!r:.40}")
 
 
 def check_segments(idx: Tensor, segments: Tensor, others: int, block_size: int) -> None:

@@ -5,10 +5,11 @@ FinetuneSettings(method="lora", r=8, max_steps=300, model="base", out_dir="runs/
 
 from __future__ import annotations
 
-import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+from minigpt.config import is_number
 
 if TYPE_CHECKING:
     from minigpt.training.settings import TrainConfig
@@ -123,11 +124,12 @@ class FinetuneSettings:
                 continue
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 raise ValueError(f"{name} must be a whole number of at least 1, got {value}")
-        if not 0.0 < self.alpha < math.inf:
-            raise ValueError(f"alpha must be above 0, got {self.alpha}")
+        if not is_number(self.alpha) or self.alpha <= 0:
+            raise ValueError(f"alpha must be above 0, got {self.alpha!r:.40}")
         for name in ("lora_dropout", "rehearse", "dropout"):
-            if not 0.0 <= getattr(self, name) < 1.0:
-                raise ValueError(f"{name} must be from 0 to below 1, got {getattr(self, name)}")
+            value = getattr(self, name)
+            if not is_number(value) or not 0 <= value < 1:
+                raise ValueError(f"{name} must be from 0 to below 1, got {value!r:.40}")
         if self.method == "prefix" and self.init_text and self.reparametrize:
             raise ValueError(
                 "init_text cannot be given along with reparametrize, since the network makes what "

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from minigpt.config import is_number
 from minigpt.fast.low_rank import add_low_rank, autocast_once  # add_low_rank_plainly, faster
 from minigpt.layers import check_name
 
@@ -219,18 +220,14 @@ def check_settings(r: int, alpha: float, dropout: float, init: str = "kaiming") 
     """
     if not isinstance(r, int) or isinstance(r, bool) or r < 1:
         raise ValueError(f"r must be a whole number of at least 1, got {r!r}")
-    if not _is_number(alpha) or not 0 < alpha <= LARGEST_ALPHA:
+    if not is_number(alpha) or not 0 < alpha <= LARGEST_ALPHA:
         raise ValueError(
             f"alpha must be above 0 and at most {LARGEST_ALPHA:,.0f}, got {alpha!r:.40}"
         )
-    if not _is_number(dropout) or not 0 <= dropout < 1:
-        raise ValueError(f"dropout must be at least 0 and less than 1, got {dropout!r}")
+    if not is_number(dropout) or not 0 <= dropout < 1:
+        raise ValueError(f"dropout must be at least 0 and less than 1, got {dropout!r:.40}")
     if init not in INITS:
         raise ValueError(f"init must be one of {', '.join(INITS)}, got {init!r}")
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def check_rank(r: int, in_features: int, out_features: int, where: str) -> None:

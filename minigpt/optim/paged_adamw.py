@@ -35,7 +35,6 @@ Sources: Loshchilov and Hutter 2019 (AdamW); Rajbhandari et al. 2021, "ZeRO-Infi
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -44,6 +43,7 @@ import torch
 from torch import Tensor
 from torch.optim.adamw import adamw
 
+from minigpt.config import is_number
 from minigpt.optim.paging import Bucket, Piece, cut, into_buckets, open_queues, stream_through
 
 MOMENTS = ("exp_avg", "exp_avg_sq")
@@ -235,8 +235,9 @@ def check_settings(settings: dict[str, Any]) -> None:
         ValueError: one is not; the error says which and what is allowed.
     """
     for name in ("lr", "eps", "weight_decay"):
-        if not 0.0 <= settings[name] < math.inf:
-            raise ValueError(f"{name} must be at least 0 and finite, got {settings[name]}")
+        value = settings[name]
+        if not is_number(value) or value < 0:
+            raise ValueError(f"{name} must be at least 0 and finite, got {value!r:.40}")
     betas = settings["betas"]
     if len(betas) != 2 or not all(0.0 <= beta < 1.0 for beta in betas):
         raise ValueError(f"betas must be two numbers from 0 to below 1, got {betas}")

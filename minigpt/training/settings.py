@@ -11,6 +11,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from minigpt.config import is_number
+
 MOST = 10**9  # of steps, sequences or validations
 LARGEST_SEED = 2**63 - 1  # torch's and numpy's generators take no larger one
 
@@ -76,8 +78,6 @@ class TrainConfig:
     progress: bool = True
 
     def __post_init__(self) -> None:
-        if self.min_learning_rate is None:
-            object.__setattr__(self, "min_learning_rate", self.learning_rate / 10)
         lowest = {"max_steps": 1, "batch_size": 1, "micro_batch_size": 1, "eval_batches": 1}
         zero = ("warmup_steps", "eval_every", "early_stopping", "checkpoint_every", "seed")
         for name, least in {**lowest, **dict.fromkeys(zero, 0)}.items():
@@ -90,8 +90,12 @@ class TrainConfig:
             if value > most:
                 raise ValueError(f"{name} must be at most {most:,}, got a larger number")
         for name in ("learning_rate", "min_learning_rate", "weight_decay", "eps", "grad_clip"):
-            if not 0.0 <= getattr(self, name) < math.inf:
-                raise ValueError(f"{name} must be at least 0, got {getattr(self, name)}")
+            value = getattr(self, name)
+            if value is None and name == "min_learning_rate":
+                value = self.learning_rate / 10
+                object.__setattr__(self, name, value)
+            if not is_number(value) or value < 0:
+                raise ValueError(f"{name} must be at least 0, got {value!r:.40}")
         if self.min_learning_rate > self.learning_rate:  # type: ignore[operator]
             raise ValueError(
                 f"min_learning_rate must be at most learning_rate={self.learning_rate}, "
@@ -106,7 +110,9 @@ class TrainConfig:
                 f"early_stopping={self.early_stopping} needs validations: set eval_every to at "
                 "least 1, got 0"
             )
-        if len(self.betas) != 2 or not all(0.0 <= beta < 1.0 for beta in self.betas):
+        if len(self.betas) != 2 or not all(
+            is_number(beta) and 0 <= beta < 1 for beta in self.betas
+        ):
             raise ValueError(f"betas must be two numbers from 0 to below 1, got {self.betas}")
 
 

@@ -348,6 +348,8 @@ def test_scores_that_are_not_numbers_are_reported(temperature: float) -> None:
         ({"temperature": -0.1}, "temperature must be 0 .* got -0.1"),
         ({"temperature": float("nan")}, "temperature must be 0 .* got nan"),
         ({"temperature": float("inf")}, "temperature must be 0 .* got inf"),
+        ({"temperature": 10**400}, "temperature must be 0 .* got 1000"),
+        ({"top_p": "0.9"}, "top_p must be above 0 .* got '0.9'"),
         ({"top_k": 0}, "top_k must be at least 1, got 0"),
         ({"top_p": 0.0}, r"top_p must be above 0 and at most 1, got 0\.0"),
         ({"top_p": 1.5}, r"top_p must be above 0 and at most 1, got 1\.5"),

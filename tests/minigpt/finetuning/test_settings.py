@@ -23,6 +23,8 @@ from tests.minigpt.tiny.finetune import OWN, RECORDS, shipped_encoding, tiny_gpt
         ({"bottleneck": 1.5}, "bottleneck must be a whole number of at least 1, got 1.5"),
         ({"row_length": 0}, "row_length must be a whole number of at least 1, got 0"),
         ({"alpha": float("nan")}, "alpha must be above 0, got nan"),
+        ({"alpha": "8"}, "alpha must be above 0, got '8'"),
+        ({"dropout": True}, "dropout must be from 0 to below 1, got True"),
         ({"dropout": 1.0}, "dropout must be from 0 to below 1, got 1.0"),
         ({"max_steps": 0}, "max_steps must be a whole number of at least 1, got 0"),
         ({"eval_every": 0}, "early_stopping=3 needs validations"),

@@ -272,6 +272,8 @@ def test_data_of_the_wrong_size_is_one_sentence() -> None:
         ({"warmup_steps": 11}, "warmup_steps must be at most max_steps=10, got 11"),
         ({"learning_rate": -1.0}, "learning_rate must be at least 0, got -1.0"),
         ({"learning_rate": math.nan}, "learning_rate must be at least 0, got nan"),
+        ({"learning_rate": 10**400}, "learning_rate must be at least 0, got 1000"),
+        ({"weight_decay": None}, "weight_decay must be at least 0, got None"),
         ({"min_learning_rate": 1.0}, "min_learning_rate must be at most learning_rate=0.001"),
         ({"betas": (0.9, 1.0)}, "betas must be two numbers from 0 to below 1"),
         ({"eval_every": -1}, "eval_every must be a whole number of at least 0, got -1"),
