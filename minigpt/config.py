@@ -9,7 +9,7 @@ table 2); Brown et al. 2020, "Language Models are Few-Shot Learners" (GPT-3, tab
 
 from __future__ import annotations
 
-import sys
+import math
 from dataclasses import dataclass
 from numbers import Real
 from typing import TYPE_CHECKING
@@ -129,7 +129,10 @@ def is_number(value: object) -> bool:
     """Returns whether a setting is a finite number, whole or not, that a float can hold."""
     if not isinstance(value, Real) or isinstance(value, bool):
         return False
-    return bool(abs(value) <= sys.float_info.max)  # false for NaN too
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number above 1.8e308
+        return False
 
 
 def check_ids(idx: Tensor, vocab_size: int) -> None:
