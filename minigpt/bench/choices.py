@@ -39,6 +39,7 @@ from minigpt.model import GPT, masked_attention
 
 LEAST = 0.97  # of the plain way's speed
 WIDTHS = (192, 256, 768)
+N_TOKENS = 2048  # in a training step: four rows of 512, as in finetune
 CPU = torch.device("cpu")
 
 
@@ -77,14 +78,14 @@ def one_row(width: int) -> Iterator[Switch]:
 
 def training(width: int) -> Iterator[Switch]:
     """Yields the products of a training step, its number format and its other fast forms."""
-    x, grad = torch.randn(1024, width, requires_grad=True), torch.randn(1024, 4 * width)
+    x, grad = torch.randn(N_TOKENS, width, requires_grad=True), torch.randn(N_TOKENS, 4 * width)
     layer = Linear(width, 4 * width)
 
     def learn(way: str = PLAIN, dtype: torch.dtype = torch.float32) -> None:
         with multiply_by(way), torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
             layer(x).backward(grad.to(dtype))
 
-    way, dtype = choose_products(width), autocast_dtype(CPU, "auto", width)
+    way, dtype = choose_products(width, N_TOKENS), autocast_dtype(CPU, "auto", width)
     what = f"products in training, width {width}"
     yield Switch(what, way, learn, partial(learn, way)) if way != PLAIN else Switch(what, way)
     what, name = f"their format, width {width}", str(dtype).removeprefix("torch.")

@@ -141,7 +141,7 @@ def training_contender(name: str, device: torch.device, seed: int) -> Work | Non
         dtype = torch.bfloat16 if name == BF16 else torch.float32
         if device.type == "cpu":  # all this as our training loop does
             keep_freed_memory()
-            way = choose_products(SMALL.n_embd) if dtype == torch.float32 else PLAIN
+            way = choose_products(SMALL.n_embd, idx.numel()) if dtype == torch.float32 else PLAIN
         model = start.to(device)
         step = training_step(
             lambda idx, y: model(idx, y, loss_only=True)[1],

@@ -165,11 +165,16 @@ def through(way: Any, x: Tensor, weights: list[Tensor]) -> None:
         way(x, weight, None)
 
 
-def choose_products(width: int) -> str:
-    """Returns the way to multiply in training, for layers of this width, for multiply_by."""
+def choose_products(width: int, n_rows: int) -> str:
+    """Returns the way to multiply in training, for multiply_by.
+
+    Args:
+        width: of the layers.
+        n_rows: tokens in a forward pass; with few of them another way may be the fastest.
+    """
     if width < NARROW:
         return PLAIN
-    n_rows = max(128, min(4096, 2**28 // width**2))  # not more than takes some milliseconds
+    n_rows = max(128, min(n_rows, 4096, 2**28 // width**2))  # no more than some milliseconds
     x, weight = torch.ones(n_rows, width, **FP32), torch.ones(4 * width, width, **FP32)
     grad = torch.ones(n_rows, 4 * width, **FP32)
     ways = {PLAIN: lambda: (F.linear(x, weight), grad @ weight)}
@@ -178,8 +183,9 @@ def choose_products(width: int) -> str:
             linear_by_onednn(x, weight, None),
             linear_by_onednn(grad, weight.t(), None),
         )
-    where = f"products in training, width {width}, {torch.get_num_threads()} threads"
-    return choose("products", where, ways, enough=0.3)
+    threads = f"{torch.get_num_threads()} threads"
+    where = f"products in training, width {width}, {n_rows} tokens, {threads}"
+    return choose("products", where, ways, margin=0.08, enough=0.5)
 
 
 @contextmanager

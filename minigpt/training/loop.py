@@ -161,9 +161,9 @@ def _train(
     identity: Mapping[str, Any] | None,
 ) -> TrainResult:
     device = processes.device
-    check_batches(data, config, processes)
+    n_tokens = check_batches(data, config, processes)
     folder = RunFolder(config.out_dir, identity_of(model, data, config, identity), config.resume)
-    ways = choose_ways(model, config, processes, folder.ways)
+    ways = choose_ways(model, config, processes, folder.ways, n_tokens)
     dtype = DTYPES[ways["dtype"]]
     n_threads = torch.get_num_threads()
     if device.type == "cpu":
@@ -236,8 +236,11 @@ def _train(
     return result
 
 
-def check_batches(data: Data, config: TrainConfig, processes: Processes) -> None:
+def check_batches(data: Data, config: TrainConfig, processes: Processes) -> int:
     """Makes sure that the batches are of the size asked for and can be shared by the processes.
+
+    Returns:
+        the tokens in a forward pass of one process.
 
     Raises:
         ValueError: they are not, or cannot.
@@ -253,6 +256,8 @@ def check_batches(data: Data, config: TrainConfig, processes: Processes) -> None
             f"train_batch must give idx and targets of one shape [{config.batch_size}, T], got "
             f"{list(idx.shape)} and {list(targets.shape)}"
         )
+    share = config.batch_size // processes.count
+    return min(config.micro_batch_size or share, share) * idx.size(1)
 
 
 class TrainingDivergedError(RuntimeError):

@@ -25,9 +25,16 @@ FIELDS = Object({"dtype": OneOf(*DTYPES), "products": OneOf(PLAIN, ONEDNN)}, clo
 
 
 def choose_ways(
-    model: nn.Module, config: TrainConfig, processes: Processes, earlier: Mapping[str, str]
+    model: nn.Module,
+    config: TrainConfig,
+    processes: Processes,
+    earlier: Mapping[str, str],
+    n_tokens: int,
 ) -> dict[str, str]:
     """Returns the ways in which a run computes: the earlier ones, if it is resumed.
+
+    Args:
+        n_tokens: in a forward pass of one process.
 
     Raises:
         ValueError: the run began with oneDNN, which this torch lacks.
@@ -46,6 +53,6 @@ def choose_ways(
     plain = dtype != torch.float32 or not on_cpu or config.compile
     ways = {
         "dtype": str(dtype).removeprefix("torch."),
-        "products": PLAIN if plain else choose_products(width),
+        "products": PLAIN if plain else choose_products(width, n_tokens),
     }
     return processes.that_of_the_first(ways)

@@ -152,8 +152,8 @@ def test_each_shape_is_measured_once_and_no_random_number_is_drawn(nothing_chose
     (choice,) = measured.MADE.values()
     assert choice.where == "one row, weights of 520 x 512, 2 threads"
     assert choice.chosen == linear.ONE_ROW[layers[0].weight.shape]
-    assert choose_products(16) == PLAIN  # too narrow to measure
-    assert choose_products(128) in (PLAIN, ONEDNN)
+    assert choose_products(16, 512) == PLAIN  # too narrow to measure
+    assert choose_products(128, 512) in (PLAIN, ONEDNN)
     assert len(measured.MADE) == 2
     assert torch.equal(torch.random.get_rng_state(), state)
 

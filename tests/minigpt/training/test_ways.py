@@ -22,7 +22,7 @@ CPU = torch.device("cpu")
 def test_a_resumed_run_computes_as_it_began(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ways, "choose_products", lambda width: ONEDNN)
+    monkeypatch.setattr(ways, "choose_products", lambda width, n_rows: ONEDNN)
     whole = tiny_model()
     uninterrupted = train(whole, TinyData(), tiny_config())
     assert uninterrupted.ways == {"dtype": "float32", "products": ONEDNN}
@@ -51,7 +51,7 @@ def test_a_run_that_needs_what_this_torch_lacks_is_not_taken_up(
     monkeypatch.setattr(ways, "HAS_ONEDNN", False)
     earlier = {"dtype": "float32", "products": ONEDNN}
     with pytest.raises(ValueError, match=r"by oneDNN, which torch .* lacks here; resume"):
-        ways.choose_ways(tiny_model(), tiny_config(out_dir=tmp_path), SINGLE, earlier)
+        ways.choose_ways(tiny_model(), tiny_config(out_dir=tmp_path), SINGLE, earlier, 24)
 
 
 @pytest.mark.parametrize(
