@@ -32,6 +32,7 @@ from minigpt.fast.linear import (
     choose_for_one_row,
     choose_products,
     multiply_by,
+    through,
 )
 from minigpt.fast.low_rank import add_low_rank
 from minigpt.lora.layer import add_low_rank_plainly
@@ -56,24 +57,21 @@ class Switch(NamedTuple):
 
 
 def one_row(width: int) -> Iterator[Switch]:
-    """Yields a row of numbers times the weights of a model of this width, for each shape."""
+    """Yields the products of a new token with the weights of a model of this width."""
     model = GPT(GPTConfig(n_layer=4, n_head=4, n_embd=width, vocab_size=16 * width)).eval()
     choose_for_one_row(model)
-    layers = [module for module in model.modules() if isinstance(module, Linear)]
-    for shape in dict.fromkeys(layer.weight.shape for layer in layers):
-        weights = [layer.weight.detach() for layer in layers if layer.weight.shape == shape]
-        chosen, x = ONE_ROW.get(shape, PLAIN), torch.ones(1, shape[1])
+    weights = [m.weight.detach() for m in model.modules() if isinstance(m, Linear)]
+    rows = {n_in: torch.ones(1, n_in) for n_in in (width, 4 * width)}
 
-        def multiply(way: str, x: Tensor = x, weights: list[Tensor] = weights) -> None:
-            with torch.no_grad():
-                for weight in weights:
-                    WAYS[way](x, weight, None)
+    def multiply(way: str) -> None:
+        with torch.no_grad():
+            through(WAYS[way], rows, weights)
 
-        what = f"one row times {shape[0]} x {shape[1]}"
-        if chosen == PLAIN:
-            yield Switch(what, chosen)
-        else:
-            yield Switch(what, chosen, partial(multiply, PLAIN), partial(multiply, chosen))
+    what, chosen = f"products of a token, width {width}", ONE_ROW.get(weights[0].shape, PLAIN)
+    if chosen == PLAIN:
+        yield Switch(what, chosen)
+    else:
+        yield Switch(what, chosen, partial(multiply, PLAIN), partial(multiply, chosen))
 
 
 def training(width: int) -> Iterator[Switch]:

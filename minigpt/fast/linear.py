@@ -18,6 +18,7 @@ situations:
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -31,9 +32,9 @@ from torch.nn import functional as F
 from minigpt.fast.measured import choose
 
 FEW_ROWS = 8  # with more rows the usual matrix product is as fast
-SMALL = 2**21  # weights of a shape in a model, 8 MiB; fewer stay in a cache: one core is quick
+SMALL = 2**20  # weights of a model, 4 MiB; fewer take no time that is worth measuring
 NARROW = 128  # a layer less wide than this takes no time that is worth measuring
-ENOUGH = 2**24  # weights to time, 64 MiB: more than a cache holds
+ENOUGH = 2**24  # weights of a shape to time, 64 MiB: more than a cache holds
 FP32: dict[str, Any] = {"dtype": torch.float32, "device": "cpu"}  # as defaults may differ
 PLAIN, PIECES, ONEDNN = "plain", "pieces", "onednn"
 HAS_ONEDNN = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
@@ -131,38 +132,36 @@ class Product(torch.autograd.Function):
 
 
 def choose_for_one_row(model: object) -> None:
-    """Chooses the way to multiply one row by each Linear of the model, once for each shape.
+    """Chooses the way to multiply one row by the Linear layers of the model, once for their shapes.
 
-    The layers of a shape are timed one after the other, as a token goes through them, so that a
-    matrix is in the cache if it would be there when the model writes. It takes as long as some
-    tokens.
+    All of them are timed one after the other, as a token goes through them, so that a matrix is in
+    the cache if it would be there when the model writes. It takes as long as some tokens.
     """
     n_threads = torch.get_num_threads()
     if n_threads == 1 or not isinstance(model, nn.Module):  # nobody to share the work with
         return
-    by_shape: dict[torch.Size, list[Tensor]] = {}
+    weights: list[Tensor] = []
+    sizes: Counter[torch.Size] = Counter()  # weights of each shape
     for module in model.modules():
-        if isinstance(module, Linear) and module.weight.shape not in ONE_ROW:
-            weight = module.weight.detach()
-            if can_choose(weight, weight):
-                by_shape.setdefault(weight.shape, []).append(weight)
-    for shape, weights in by_shape.items():
-        n_out, n_in = shape
-        if len(weights) * n_out * n_in < SMALL:
-            continue
-        weights = weights[: 1 + ENOUGH // (n_out * n_in)]
-        x = torch.ones(1, n_in, **FP32)
-        names = [PLAIN, *([PIECES] if pieces(n_out, n_threads) > 1 else [])]
-        names += [ONEDNN] if HAS_ONEDNN else []
-        ways = {name: partial(through, WAYS[name], x, weights) for name in names}
-        where = f"one row, weights of {n_out} x {n_in}, {n_threads} threads"
-        ONE_ROW[shape] = choose("rows", where, ways, margin=0.1)
+        if isinstance(module, Linear) and can_choose(weight := module.weight.detach(), weight):
+            if sizes[weight.shape] < ENOUGH:
+                weights.append(weight)
+            sizes[weight.shape] += weight.numel()
+    if sizes.total() < SMALL or sizes.keys() <= ONE_ROW.keys():
+        return
+    rows = {n_in: torch.ones(1, n_in, **FP32) for _, n_in in sizes}
+    names = [name for name in WAYS if name != ONEDNN or HAS_ONEDNN]
+    ways = {name: partial(through, WAYS[name], rows, weights) for name in names}
+    where = f"one row, {sizes.total():,} weights, {n_threads} threads"
+    way = choose("rows", where, ways, margin=0.12, enough=0.15)
+    for shape in sizes:
+        ONE_ROW.setdefault(shape, way)
 
 
-def through(way: Any, x: Tensor, weights: list[Tensor]) -> None:
-    """Multiplies x by each of weights."""
+def through(way: Any, rows: dict[int, Tensor], weights: list[Tensor]) -> None:
+    """Multiplies each of weights by the row that fits."""
     for weight in weights:
-        way(x, weight, None)
+        way(rows[weight.size(1)], weight, None)
 
 
 def choose_products(width: int, n_rows: int) -> str:
