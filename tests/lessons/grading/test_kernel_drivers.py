@@ -77,7 +77,7 @@ def test_programs_run_in_the_order_that_is_asked_for() -> None:
          f"{LOADS} (program 0 reads codes_ptr - 1, but the first is codes_ptr + 0)"),
         (STORE, STORE.replace("<", "<="),
          f"{STORES} (program 2 writes out_ptr + 66, but the last is out_ptr + 65)"),
-        (STORE, STORE.replace("+ i", "- i * 100000"),
+        (STORE, STORE.replace("+ i", "+ i.to(tl.int64) * 10**10"),
          f"{STORES} (program 0 writes at an address that is in none of them)"),
         (STORE, STORE + "\n    tl.store(absmax_ptr + 1, 2.0)",
          f"{OUTPUTS} (program 0 writes absmax_ptr + 1)"),
