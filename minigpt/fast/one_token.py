@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from torch.nn.modules.module import _has_any_global_hook
 
 from minigpt.fast.attention import fused_attention
-from minigpt.fast.linear import FEW_ROWS, ONE_ROW, PLAIN, WAYS, can_choose
+from minigpt.fast.linear import FEW_ROWS, ONE_ROW, PIECES, PLAIN, WAYS, can_choose, pieces
 
 Map = Callable[[Tensor], Tensor]  # [B, 1, in] -> [B, 1, out]
 
@@ -92,9 +92,26 @@ def norm(layer: nn.LayerNorm) -> Map:
 def linear(layer: nn.Linear) -> Map:
     """Returns the layer as a function for a few rows, in the way that is chosen for its shape."""
     weight, bias = layer.weight, layer.bias
-    chosen = ONE_ROW.get(weight.shape, PLAIN)
-    way = WAYS[chosen] if can_choose(weight.detach(), weight) else WAYS[PLAIN]
+    chosen = ONE_ROW.get(weight.shape, PLAIN) if can_choose(weight.detach(), weight) else PLAIN
+    if chosen == PIECES:
+        return linear_cut_once(weight, bias)
+    way = WAYS[chosen]
     return lambda x: way(x, weight, bias)
+
+
+def linear_cut_once(weight: Tensor, bias: Tensor | None) -> Map:
+    """Returns linear_in_pieces for this layer, with the weight [out, in] cut into n pieces here."""
+    n_out, n_in = weight.shape
+    n = pieces(n_out, torch.get_num_threads())
+    cut = weight.view(n, n_out // n, n_in).transpose(1, 2)  # [n, in, out / n]
+
+    def multiply(x: Tensor) -> Tensor:
+        B = len(x)
+        y = torch.bmm(x.reshape(1, B, n_in).expand(n, B, n_in), cut)  # [n, B, out / n]
+        y = y.view(1, 1, n_out) if B == 1 else y.transpose(0, 1).reshape(B, 1, n_out)
+        return y if bias is None else y + bias
+
+    return multiply
 
 
 def are_plain(layers: Iterable[nn.Module], kinds: set[type]) -> bool:

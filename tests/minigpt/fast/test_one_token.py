@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from minigpt.cache import KVCache
 from minigpt.config import GPTConfig
+from minigpt.fast.linear import PIECES
 from minigpt.fast.one_token import OneToken
 from minigpt.layers import evaluated
 from minigpt.lora.model import apply_lora
@@ -46,6 +47,21 @@ def test_it_gives_the_scores_of_the_model(dtype: torch.dtype, bias: bool, rows: 
     for found, right in zip(scores(fast, rows), scores(model, rows), strict=True):
         assert torch.equal(found, right)
         assert found.shape == (rows, 1, 50)
+
+
+@pytest.mark.parametrize("rows", [1, 3])
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("n_threads", [2, 3])
+def test_pieces_that_are_cut_once_give_the_same_scores(
+    n_threads: int, bias: bool, rows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch, "get_num_threads", lambda: n_threads)
+    model = model_with(bias)
+    shapes = {p.shape: PIECES for p in model.parameters() if p.dim() == 2}
+    monkeypatch.setattr("minigpt.fast.linear.ONE_ROW", shapes)
+    monkeypatch.setattr("minigpt.fast.one_token.ONE_ROW", shapes)
+    for found, right in zip(scores(model.for_writing(), rows), scores(model, rows), strict=True):
+        assert torch.equal(found, right)
 
 
 def test_it_sees_weights_that_are_loaded_later() -> None:
