@@ -1,15 +1,15 @@
 """`nn.Linear`, sooner on a CPU: by the way to multiply that was found to be fastest there.
 
 Besides the product that nn.Linear calls there are two more in torch. Which one is fastest depends
-on the processor and on the shape, so they are timed where they are used (fast/measured.py), in two
+on the processor and on the model, so they are timed where they are used (fast/measured.py), in two
 situations:
 
 - One row: generating a token with a KV cache multiplies every weight matrix by a single vector.
   That is little arithmetic. Where a matrix is large, the time goes into reading it from memory, and
   torch's routine for it runs on one core. oneDNN, which is part of torch, uses all of them, and so
   does a batched product of the matrix cut into pieces, one for each core. (On two cores of an AMD
-  EPYC, pieces take 0.6 of the time for GPT-2's layers, and twice the time for those of a model 192
-  wide, which stay in the cache.)
+  EPYC, pieces take 0.6 to 0.8 of the time for a model 768 wide, and a tenth more for one 192 wide,
+  much of which stays in the cache.)
 - Training: many rows, forward and backward. oneDNN can take the place of the library that torch
   was built with, for x W^T and for the gradient of x.
 
