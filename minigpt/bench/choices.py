@@ -19,7 +19,8 @@ from kernels import dequantize_nf4, quantize_nf4
 from kernels.cpu.lookup_tables import use_machine_code
 from kernels.reference import dequantize_plainly, quantize_plainly
 from minigpt.bench.timing import Ratio, time_in_turn
-from minigpt.config import GPTConfig
+from minigpt.cache import KVCache
+from minigpt.config import GPTConfig, count_parameters
 from minigpt.device import autocast_dtype
 from minigpt.fast.attention import fused_attention
 from minigpt.fast.cross_entropy import linear_cross_entropy
@@ -35,11 +36,13 @@ from minigpt.fast.linear import (
     through,
 )
 from minigpt.fast.low_rank import add_low_rank
+from minigpt.fast.one_token import OneToken, fastest
 from minigpt.lora.layer import add_low_rank_plainly
 from minigpt.model import GPT, masked_attention
 
 LEAST = 0.97  # of the plain way's speed
 WIDTHS = (192, 256, 768)
+LARGE_ENOUGH = GPTConfig(n_layer=5, n_embd=768, n_head=12)  # for C
 N_TOKENS = 2048  # in a training step: four rows of 512, as in finetune
 CPU = torch.device("cpu")
 
@@ -72,6 +75,29 @@ def one_row(width: int) -> Iterator[Switch]:
         yield Switch(what, chosen)
     else:
         yield Switch(what, chosen, partial(multiply, PLAIN), partial(multiply, chosen))
+
+
+def one_token() -> Iterator[Switch]:
+    """Yields a token of a model that is large enough for C."""
+    config = LARGE_ENOUGH
+    model, cache = GPT(config).eval(), KVCache(config.n_layer, capacity=2)
+    choose_for_one_row(model)
+    fast, x = OneToken(model), torch.randn(1, 1, config.n_embd)
+    with torch.inference_mode():
+        in_c = fastest(fast)
+        fast.step(x, cache)
+
+    def write(step: Callable[[Tensor, KVCache], Tensor]) -> None:
+        for layer in cache.layers:
+            layer.length = 1
+        with torch.inference_mode():
+            step(x.clone(), cache)
+
+    what = f"a token, {count_parameters(config) // 10**6}M weights"
+    if in_c is None:
+        yield Switch(what, PLAIN)
+    else:
+        yield Switch(what, "in C", partial(write, fast.step), partial(write, in_c.step))
 
 
 def training(width: int) -> Iterator[Switch]:
@@ -140,6 +166,7 @@ def switches() -> Iterator[Switch]:
     for width in WIDTHS:
         yield from one_row(width)
         yield from training(width)
+    yield from one_token()
     yield from always()
 
 

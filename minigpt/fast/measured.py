@@ -7,7 +7,7 @@ milliseconds, and the plain way stays unless another is clearly faster.
 The ways round in different orders, so their results differ in the last bits. A training run
 therefore keeps its choices (training/loop.py), and
 
-    MINIGPT_WAYS="products=onednn rows=plain dtype=float32" minigpt train
+    MINIGPT_WAYS="products=onednn rows=plain token=plain dtype=float32" minigpt train
 
 makes choices itself. `minigpt bench` prints what is chosen here, beside the plain way.
 """
@@ -23,7 +23,7 @@ from threading import RLock
 import torch
 
 VARIABLE = "MINIGPT_WAYS"
-KINDS = ("products", "rows", "dtype")  # linear.py, linear.py, device.py
+KINDS = ("products", "rows", "token", "dtype")  # linear.py twice, one_token.py, device.py
 LEAST, ENOUGH = 3, 0.02  # rounds and seconds of a measurement
 MARGIN = 0.05  # of the plain way's time that another has to save
 LOCKS = {os.getpid(): RLock()}  # by process: a fork would inherit one that nobody can open

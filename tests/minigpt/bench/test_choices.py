@@ -7,7 +7,8 @@ import torch
 
 from kernels import NF4Tensor
 from minigpt.bench import choices
-from minigpt.fast import linear, measured
+from minigpt.config import GPTConfig
+from minigpt.fast import linear, measured, one_token
 
 
 def tensors_of(result: object) -> list[torch.Tensor]:
@@ -36,9 +37,11 @@ def test_the_ways_of_each_row_agree() -> None:
 def test_a_row_whose_choice_is_plain_is_not_timed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(measured, "MADE", {})
     monkeypatch.setattr(linear, "ONE_ROW", {})
+    monkeypatch.setattr(one_token, "CHOSEN", {})
     monkeypatch.setattr(choices, "WIDTHS", (128,))
+    monkeypatch.setattr(choices, "LARGE_ENOUGH", GPTConfig(n_layer=1, n_head=1, n_embd=8))
     monkeypatch.setattr(choices, "always", lambda: iter(()))
-    monkeypatch.setenv("MINIGPT_WAYS", "rows=plain products=plain dtype=float32")
+    monkeypatch.setenv("MINIGPT_WAYS", "rows=plain products=plain token=plain dtype=float32")
     rows = choices.bench_choices(seed=0, rounds=1)
     assert {gain for _, gain, _ in rows} == {1.0}
     assert all(what.endswith((": plain", ": float32")) for what, _, _ in rows)

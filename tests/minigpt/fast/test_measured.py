@@ -82,7 +82,7 @@ def test_the_environment_can_choose(monkeypatch: pytest.MonkeyPatch) -> None:
     for asked, message in (
         ("products=faster", "must ask for plain or other, got products=faster"),
         ("products", "must ask for plain or other, got products=$"),
-        ("colour=red", "chooses products, rows, dtype, each as NAME=WAY, got 'colour'"),
+        ("colour=red", "chooses products, rows, token, dtype, each as NAME=WAY, got 'colour'"),
     ):
         monkeypatch.setenv("MINIGPT_WAYS", asked)
         with pytest.raises(ValueError, match=f"MINIGPT_WAYS {message}"):
