@@ -215,17 +215,20 @@ COUNT_THREADS = """
 import os, sys, torch
 from kernels.cpu import avx512
 from tests.kernels.tiny import random_nf4
-torch.set_num_threads(8)
 def dequantize(n):
-    avx512.dequantize(random_nf4(n, 64, None), torch.empty(n))
+    return avx512.dequantize, random_nf4(n, 64, None), torch.empty(n)
 def quantize(n):
-    avx512.quantize(torch.empty(n), 64, torch.empty(n), torch.empty(n, dtype=torch.uint8))
+    codes = torch.empty(n, dtype=torch.uint8)
+    return avx512.quantize, torch.empty(n), 64, torch.empty(n), codes
 def quantize_scales(n):
     codes = torch.empty(n, dtype=torch.uint8)
-    avx512.quantize_scales(torch.empty(n), 256, torch.zeros(()), torch.empty(n), codes)
+    return avx512.quantize_scales, torch.empty(n), 256, torch.zeros(()), torch.empty(n), codes
 counts = []
 for n in (8, avx512.MANY - 1, avx512.MANY):
-    globals()[sys.argv[1]](n)
+    torch.set_num_threads(1)  # making the arguments starts none
+    function, *arguments = globals()[sys.argv[1]](n)
+    torch.set_num_threads(8)
+    function(*arguments)
     counts.append(len(os.listdir("/proc/self/task")))
 print(counts[1] - counts[0], counts[2] - counts[1])
 """
