@@ -98,16 +98,22 @@ def pack(documents: Iterable[Sequence[int]], end_token: int) -> np.ndarray:
     Raises:
         ValueError: there are no documents or only empty ones, or an id is below 0 or above 2^32.
     """
-    rows = []
+    ids, n = np.empty(2**16, dtype=np.uint16), 0
     for document in documents:
-        if len(document):
-            row = np.append(np.asarray(document, dtype=np.int64), end_token)
-            check_ids(torch.from_numpy(row), 2**32)
-            rows.append(row.astype(np.uint32))  # half the memory, while there are many
-    if not rows:
+        if not len(document):
+            continue
+        row = np.append(np.asarray(document, dtype=np.int64), end_token)
+        check_ids(torch.from_numpy(row), 2**32)
+        if row.max() >= 2**16 and ids.dtype == np.uint16:
+            ids = ids.astype(np.uint32)
+        if n + len(row) > len(ids):
+            ids.resize(n + len(row) + n // 8, refcheck=False)  # in place, if there is room behind
+        ids[n : n + len(row)] = row
+        n += len(row)
+    if not n:
         raise ValueError("the corpus is empty: there is not a single token in it to train on")
-    ids = np.concatenate(rows)  # (N,)
-    return ids.astype(np.uint16) if ids.max() < 2**16 else ids
+    ids.resize(n, refcheck=False)
+    return ids
 
 
 class PackedText:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 from collections import Counter
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -97,7 +98,7 @@ def train_and_save(arguments: Namespace, config: TrainConfig) -> int:
     from minigpt.memory.run import TrainingRun
     from minigpt.model import GPT
     from minigpt.pretrained.folders import save_pretrained
-    from minigpt.text.documents import split_documents
+    from minigpt.text.documents import divide
     from minigpt.training.loop import train
 
     pick_device(arguments.device)  # refuses one that is not here before the text is read
@@ -113,26 +114,40 @@ def train_and_save(arguments: Namespace, config: TrainConfig) -> int:
     step = TrainingRun("full", rows_at_once(config), shape.block_size)
     smaller = "take a smaller --micro-batch-size, --block-size, --n-embd or --n-layer"
     check_step_fits(shape, step, config, smaller)
-    documents = read_documents(arguments.data or [], arguments.field, arguments.separator)
-    learn, validate = split_documents(documents)
-    if beside := sum(SEPARATOR in document.text for document in documents):
+    blank, before, beside = Counter[Path](), 0, 0  # found in reading, which is done several times
+
+    def read() -> Iterator[Document]:
+        nonlocal before, beside
+        before = beside = 0
+        blank.clear()
+        paths = arguments.data or []
+        for document in read_documents(paths, arguments.field, arguments.separator, blank):
+            before += len(document.text)
+            beside += SEPARATOR in document.text
+            yield document
+
+    learn, validate = divide(read)
+    for path, n in blank.items():
+        print(f"{path}: {n} records without text are left out")
+    if beside:
         print(f"{beside} documents have {SEPARATOR} beside other text, where it ends nothing")
-    before, after = (sum(len(d.text) for d in some) for some in (documents, learn + validate))
-    if after < 0.9 * before:
-        repeated = f"{1 - after / before:.0%} of the text"
-        print(f"{repeated} repeats what it is validated with, and is left out of training")
     encoding = choose_encoding(arguments.tokenizer, learn, vocab_size)
 
-    def encode(part: list[Document]) -> np.ndarray:
+    def encode(part: Iterable[Document]) -> np.ndarray:
         return pack(
             (encoding.encode_ordinary(document.text) for document in part), encoding.eot_token
         )
 
-    data = PackedText(encode(learn), encode(validate), arguments.block_size, config.seed)
+    ids = encode(learn)
+    after = learn.n_characters + sum(len(document.text) for document in validate)
+    if after < 0.9 * before:
+        repeated = f"{1 - after / before:.0%} of the text"
+        print(f"{repeated} repeats what it is validated with, and is left out of training")
+    data = PackedText(ids, encode(validate), arguments.block_size, config.seed)
     shape = replace(shape, vocab_size=encoding.n_vocab)
     torch.manual_seed(config.seed)
     model = GPT(shape)
-    print(f"{len(learn):,} documents to learn from, {len(validate):,} to validate on")
+    print(f"{learn.n_documents:,} documents to learn from, {len(validate):,} to validate on")
     print(f"{count_parameters(shape):,} parameters; writing to {arguments.out}/")
     result = train(model, data, config)
     if rank_and_count()[0] == 0:
@@ -171,15 +186,19 @@ def settings_of(arguments: Namespace) -> TrainConfig:
 
 
 def read_documents(
-    paths: list[Path], field: str | None = None, separator: str | None = None
-) -> list[Document]:
-    """Returns the text to train on: the given files, or this machine's Python library.
+    paths: list[Path],
+    field: str | None = None,
+    separator: str | None = None,
+    blank: Counter[Path] | None = None,
+) -> Iterator[Document]:
+    """Yields the text to train on: the given files, or this machine's Python library.
 
     A record whose text is blank is left out.
 
     Args:
         field: of records is the text; None for "text"; "" for files that are all plain text.
         separator: stands between documents; None for the usual one.
+        blank: is told how many records each file has without text.
 
     Raises:
         OSError, ValueError: as the readers; or there are no records for a field that was given.
@@ -191,10 +210,13 @@ def read_documents(
     from minigpt.text.template import named_field, parse_template
 
     if not paths:
-        return python_library()
+        yield from sorted(python_library())
+        return
     separator = SEPARATOR if separator is None else separator
     if field == "":
-        return [document for path in paths for document in read_text(path, separator)]
+        for path in paths:
+            yield from read_text(path, separator)
+        return
     given, field = field, "text" if field is None else field
     parts = parse_template(field) if "{" in field else (named_field(field),)
     wanted = {part.name for part in parts if not isinstance(part, str)}
@@ -204,36 +226,34 @@ def read_documents(
         if not wanted <= {language(path) for path in paths}:
             raise ValueError("--field does nothing with files of text; leave it out")
         files, plain = [paths], [False]  # parallel files: each line is a record
-    documents = []
     for together, is_text in zip(files, plain, strict=True):
-        path = together[0]
+        path, n = together[0], 0
         if is_text:
-            documents += read_text(path, separator)
+            yield from read_text(path, separator)
             continue
-        before, blank, in_line = len(documents), 0, Counter[int]()
+        in_line = (0, 0)  # a line, and how many documents it has given: an array may stand in one
         for record in read_records(together, wanted):
             with record.blamed():
                 text = "".join(p if isinstance(p, str) else p.text_in(record) for p in parts)
             texts = split_text(text, separator)
-            blank += not texts
+            if not texts and blank is not None:
+                blank[path] += 1
             for text in texts:
-                i = in_line[record.line]  # a whole array may stand in one line
-                in_line[record.line] += 1
-                documents.append(Document(f"{path.name}:{record.line}:{i}", text))
-        if blank:
-            print(f"{path}: {blank} records without text are left out")
-        if len(documents) == before:
+                i = in_line[1] if in_line[0] == record.line else 0
+                in_line = record.line, i + 1
+                n += 1
+                yield Document(f"{path.name}:{record.line}:{i}", text)
+        if not n:
             raise ValueError(f'{path} has no text in the field "{field}" of any record')
-    return documents
 
 
-def choose_encoding(name: str, documents: list[Document], vocab_size: int) -> tiktoken.Encoding:
+def choose_encoding(name: str, documents: Iterable[Document], vocab_size: int) -> tiktoken.Encoding:
     """Trains a tokenizer on the documents ("new"), or loads one: "base", "gpt2" or a file."""
     from minigpt import tokenizer
     from minigpt.text.task_sets import data_folder
 
     if name == "new":
-        texts = [document.text for document in documents]
+        texts = (document.text for document in documents)
         return tokenizer.train_bpe(texts, vocab_size, special_tokens=(tokenizer.END_OF_TEXT,))
     if name == "gpt2":
         return tokenizer.gpt2_encoding()

@@ -14,12 +14,12 @@ BLANKS = " \t\r\n"  # may stand beside it
 LONG, TOO_LONG = 4000, 8000  # characters of a piece of a text without separators
 
 
-def read_text(path: str | Path, separator: str = SEPARATOR) -> list[Document]:
-    """Reads a text file as documents, named `FILE:1`, `FILE:2` and so on.
+def read_text(path: str | Path, separator: str = SEPARATOR) -> Iterator[Document]:
+    """Yields the documents in a text file, named `FILE:1`, `FILE:2` and so on.
 
     They are the parts between the lines that hold nothing but the separator. A file without such
     lines is cut into pieces of about 4,000 characters, on blank lines if it has any, else on line
-    ends or, inside long lines, on spaces, so that `split_documents` has something to divide.
+    ends or, inside long lines, on spaces, so that `divide` has something to divide.
 
     Args:
         separator: "" for none.
@@ -28,24 +28,27 @@ def read_text(path: str | Path, separator: str = SEPARATOR) -> list[Document]:
         OSError: there is no such file, or it may not be read.
         ValueError: the file is empty or not UTF-8, or no line can hold the separator.
     """
-    path = Path(path)
-    parts = list(between(read_lines(path, longest=None), separator))
-    if len(parts) == 1:
-        parts = [[piece] for piece in parts[0]]
-    texts = ["".join(part).strip("\n") for part in parts]
-    texts = [text for text in texts if text.strip()]
-    if not texts:
+    path, n = Path(path), 0
+    parts = between(read_lines(path, longest=None), separator)
+    written = sum(1 for part in parts if any(line.strip() for line in part))
+    for part in between(read_lines(path, longest=None), separator):
+        texts = pieces(part) if written == 1 else ["\n".join(part)]
+        for text in (text.strip("\n") for text in texts):
+            if text.strip():
+                n += 1
+                yield Document(f"{path.name}:{n}", text)
+    if not n:
         raise ValueError(f"{path} is empty: there is no text to read in it")
-    return [Document(f"{path.name}:{i}", text) for i, text in enumerate(texts, start=1)]
 
 
 def split_text(text: str, separator: str = SEPARATOR) -> list[str]:
     """Returns the texts between lines that hold nothing but the separator, without blank ones."""
-    return ["".join(part).strip("\n") for part in between(text.split("\n"), separator)]
+    parts = ("\n".join(part).strip("\n") for part in between(text.split("\n"), separator))
+    return [part for part in parts if part.strip()]
 
 
-def between(lines: Iterable[str], separator: str) -> Iterator[list[str]]:
-    """Yields the parts of a text between separators that are not blank, each in pieces.
+def between(lines: Iterable[str], separator: str) -> Iterator[Iterator[str]]:
+    """Yields the lines between separators, part after part; each must be read before the next.
 
     Raises:
         ValueError: no line can hold the separator.
@@ -56,10 +59,7 @@ def between(lines: Iterable[str], separator: str) -> Iterator[list[str]]:
             f"a separator must be text on one line, or empty for none, got {separator!r}"
         )
     groups = groupby(lines, lambda line: alone != "" and line.strip(BLANKS) == alone)
-    for is_separator, group in groups:
-        part = [] if is_separator else list(pieces(group))
-        if any(piece.strip() for piece in part):
-            yield part
+    return (part for is_separator, part in groups if not is_separator)
 
 
 def pieces(lines: Iterable[str]) -> Iterator[str]:

@@ -72,7 +72,7 @@ def test_running_out_of_memory_ends_in_one_sentence_that_says_what_to_make_small
     def fail(*_: Any, **__: Any) -> None:
         raise error
 
-    monkeypatch.setattr("minigpt.text.documents.split_documents", fail)
+    monkeypatch.setattr("minigpt.text.documents.divide", fail)
     said = refused(capsys, *TRAIN)
     assert said.startswith("minigpt: there is not enough memory (")
     assert said.endswith("take a smaller --micro-batch-size, --block-size, --n-embd or --n-layer\n")
@@ -84,7 +84,7 @@ def test_other_runtime_errors_are_bugs_and_show_where(
     def fail(*_: Any, **__: Any) -> None:
         raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
 
-    monkeypatch.setattr("minigpt.text.documents.split_documents", fail)
+    monkeypatch.setattr("minigpt.text.documents.divide", fail)
     with pytest.raises(RuntimeError, match="mat1"):
         main(TRAIN)
 

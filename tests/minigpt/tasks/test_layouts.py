@@ -94,7 +94,7 @@ def test_parallel_files_are_a_task_and_text_to_train_on(tmp_path: Path) -> None:
         read_records(paths, task)
     records = read_records(paths, make_task("own", "{en|?} ->", "{fr}"))
     assert [record["fr"] for record in records] == ["Un.", "Deux.", "Trois."]
-    pages = read_documents(paths, "{en|?} / {fr}")
+    pages = list(read_documents(paths, "{en|?} / {fr}"))
     assert [page.text for page in pages] == ["One. / Un.", "? / Deux.", "Three. / Trois."]
     assert [page.text for page in read_documents(paths)] == ["One.\n\nThree.", "Un.\nDeux.\nTrois."]
 
@@ -151,7 +151,7 @@ def test_documents_of_one_line_have_different_names_and_records_can_be_read_as_t
     path = tmp_path / "x.json"
     path.write_text('["one\\n<|endoftext|>\\ntwo", "three"]')
     names = [f"x.json:1:{i}" for i in range(3)]  # a name decides on a document's side of the split
-    assert read_documents([path]) == list(zip(names, ("one", "two", "three"), strict=True))
+    assert list(read_documents([path])) == list(zip(names, ("one", "two", "three"), strict=True))
     assert [d.text for d in read_documents([path], "")] == [path.read_text()]
 
 
@@ -161,7 +161,7 @@ def test_every_story_of_tinystories_ends_with_the_end_token(tmp_path: Path, insi
     path = tmp_path / "TinyStories-valid.txt"
     path.write_text(json.dumps({"text": stories}) if inside else stories)
     encoding = shipped_encoding()
-    documents = read_documents([path])
+    documents = list(read_documents([path]))
     ids = pack((encoding.encode_ordinary(d.text) for d in documents), encoding.eot_token)
     assert (ids == encoding.eot_token).sum() == 400
     assert "<|" not in "".join(document.text for document in documents)

@@ -2,10 +2,12 @@
 
 import random
 import textwrap
+import tracemalloc
+from collections.abc import Iterator
 
 import pytest
 
-from minigpt.text.documents import Document, name_hash, split_documents
+from minigpt.text.documents import Document, divide, name_hash, split_documents
 
 
 def test_leaks_are_found_through_other_line_breaks_and_inside_longer_paragraphs() -> None:
@@ -80,3 +82,28 @@ def test_paragraphs_that_begin_alike_are_told_apart_however_long_they_are() -> N
 
 def test_a_name_that_is_no_valid_unicode_has_a_side() -> None:
     assert 0 <= name_hash("caf\udce9.txt:1") < 1  # as Python names a file in Latin-1
+
+
+def test_a_corpus_that_does_not_fit_into_memory_is_divided_as_one_that_does() -> None:
+    def read() -> Iterator[Document]:
+        for i in range(2000):
+            numbers = random.Random(i).choices(range(1000), k=300)
+            text = " word ".join(map(str, numbers))
+            yield Document(f"d{i}", f"{text[:1200]}\n\n{text[1200:]}" if i % 7 else " \n")
+            if name_hash(f"d{i}") < 0.05:
+                yield Document(f"copy of d{i}", f"Kept.\n\n{text[:1200]}")
+
+    lists = split_documents(read())
+    part, validation = divide(read)
+    assert (sorted(part), validation) == lists
+    n_characters = sum(len(document.text) for document in lists[0])
+    assert (part.n_documents, part.n_characters) == (len(lists[0]), n_characters)
+    assert sum(document.text == "Kept." for document in lists[0]) > 50
+    assert sorted(part) == lists[0]  # once more
+    tracemalloc.start()
+    try:
+        part, _ = divide(read)
+        assert sum(len(document.text) for document in part) == n_characters
+        assert tracemalloc.get_traced_memory()[1] < 0.4 * n_characters
+    finally:
+        tracemalloc.stop()
