@@ -99,6 +99,7 @@ def train_and_save(arguments: Namespace, config: TrainConfig) -> int:
     from minigpt.model import GPT
     from minigpt.pretrained.folders import save_pretrained
     from minigpt.text.documents import divide
+    from minigpt.text.python_library import python_library
     from minigpt.training.loop import train
 
     pick_device(arguments.device)  # refuses one that is not here before the text is read
@@ -114,14 +115,15 @@ def train_and_save(arguments: Namespace, config: TrainConfig) -> int:
     step = TrainingRun("full", rows_at_once(config), shape.block_size)
     smaller = "take a smaller --micro-batch-size, --block-size, --n-embd or --n-layer"
     check_step_fits(shape, step, config, smaller)
+    library = [] if arguments.data else sorted(python_library())
     blank, before, beside = Counter[Path](), 0, 0  # found in reading, which is done several times
 
     def read() -> Iterator[Document]:
         nonlocal before, beside
         before = beside = 0
         blank.clear()
-        paths = arguments.data or []
-        for document in read_documents(paths, arguments.field, arguments.separator, blank):
+        files = read_documents(arguments.data or [], arguments.field, arguments.separator, blank)
+        for document in library or files:
             before += len(document.text)
             beside += SEPARATOR in document.text
             yield document
@@ -191,7 +193,7 @@ def read_documents(
     separator: str | None = None,
     blank: Counter[Path] | None = None,
 ) -> Iterator[Document]:
-    """Yields the text to train on: the given files, or this machine's Python library.
+    """Yields the documents in files of text or of records.
 
     A record whose text is blank is left out.
 
@@ -204,14 +206,10 @@ def read_documents(
         OSError, ValueError: as the readers; or there are no records for a field that was given.
     """
     from minigpt.text.documents import Document
-    from minigpt.text.python_library import python_library
     from minigpt.text.reading import read_text, split_text
     from minigpt.text.records import is_plain_text, language, read_records
     from minigpt.text.template import named_field, parse_template
 
-    if not paths:
-        yield from sorted(python_library())
-        return
     separator = SEPARATOR if separator is None else separator
     if field == "":
         for path in paths:
