@@ -10,6 +10,7 @@ Source: Hyyrö 2004, "Bit-parallel LCS-length computation revisited".
 """
 
 from collections.abc import Hashable, Iterable, Sequence
+from functools import lru_cache
 from itertools import accumulate, pairwise, repeat
 
 Tokens = Sequence[Hashable]  # as in metric_tokens.py
@@ -38,6 +39,9 @@ def fast_overlap(target: Tokens, prediction: Tokens) -> int:
 def fast_ngram_hits(target: Tokens, prediction: Tokens, n: int) -> int:
     """Same as `rouge.overlap` of two `rouge.ngrams`, without tuples where n is 1."""
     if n == 2:
+        units = set(pairwise(target))
+        if len(units) == len(target) - 1:  # none repeats, so no list of them is needed
+            return len(units.intersection(pairwise(prediction)))
         return fast_overlap(list(pairwise(target)), list(pairwise(prediction)))
     if n > 2:
         target, prediction = (
@@ -143,13 +147,14 @@ def fast_count_matches(hypothesis: Tokens, references: Sequence[Tokens], order: 
         joined = [token for reference in references for token in (*reference, None)]
         ends = accumulate(len(reference) + 1 for reference in references)
         spans = [(1 << end) - (1 << start) for start, end in pairwise([0, *ends])]
-    rows = list(map(position_masks(joined).get, hypothesis, repeat(0)))
-    n_rows, width = len(rows), len(joined) // 8 + 1  # width in bytes
-    matrix = int.from_bytes(b"".join([row.to_bytes(width, "little") for row in rows]), "little")
-    last_bits = int.from_bytes((bytes(width - 1) + b"\x80") * n_rows, "little")
-    other_bits = last_bits - (last_bits >> (8 * width - 1))
+    n_rows, width = len(hypothesis), len(joined) // 8 + 1  # width in bytes
+    masks = map(position_masks(joined).get, hypothesis, repeat(0))
+    rows = [mask.to_bytes(width, "little") for mask in masks]
+    matrix = int.from_bytes(b"".join(rows), "little")
+    last_bits, other_bits = bits_of_rows(n_rows, width)
     matches = [0] * order
-    suspects: Sequence[int] = range(n_rows)  # rows whose n-gram may come twice
+    # Where rows begin whose n-gram may come twice.
+    suspects: Sequence[int] = range(0, n_rows * width, width)
     if len(set(hypothesis)) == n_rows:
         suspects = ()
     for n in range(order):
@@ -161,17 +166,28 @@ def fast_count_matches(hypothesis: Tokens, references: Sequence[Tokens], order: 
         if suspects:
             if n > 0:
                 data = matrix.to_bytes(width * n_rows, "little")
-                suspect_rows = [data[width * i : width * (i + 1)] for i in suspects]
-                rows = [int.from_bytes(row, "little") for row in suspect_rows]
-            seen: set[int] = set()
-            times: dict[int, int] = {}  # of the n-grams that repeat; a Counter takes twice as long
+                rows = [data[start : start + width] for start in suspects]
+            seen: set[bytes] = set()
+            times: dict[bytes, int] = {}  # of those that repeat; a Counter takes twice as long
             for row in rows:
                 if row in seen:
                     times[row] = times.get(row, 1) + 1
-                elif row:
+                else:
                     seen.add(row)
+            times.pop(bytes(width), None)  # n-grams without a match
             for row, count in times.items():  # clip
-                best = max([(row & span).bit_count() for span in spans])
-                matches[n] -= max(0, count - best)
-            suspects = [i for i, row in zip(suspects, rows, strict=True) if row in times]
+                places = int.from_bytes(row, "little")
+                best = places.bit_count()
+                if len(spans) > 1:
+                    best = max([(places & span).bit_count() for span in spans])
+                if count > best:
+                    matches[n] -= count - best
+            suspects = [start for start, row in zip(suspects, rows, strict=True) if row in times]
     return matches
+
+
+@lru_cache(maxsize=2**12)
+def bits_of_rows(n_rows: int, width: int) -> tuple[int, int]:
+    """Returns the last bit of each row, of so many bytes, and all other bits."""
+    last_bits = int.from_bytes((bytes(width - 1) + b"\x80") * n_rows, "little")
+    return last_bits, last_bits - (last_bits >> (8 * width - 1))
