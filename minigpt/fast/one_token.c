@@ -73,9 +73,10 @@ static void normalize(float *y, const float *x, layer norm, int64_t n, float eps
         y[i] = (x[i] - mean) * scale * norm.weight[i] + (norm.bias ? norm.bias[i] : 0);
 }
 
-/* The tanh form of GELU (Hendrycks and Gimpel 2016). */
+/* The tanh form of GELU (Hendrycks and Gimpel 2016). With u = sqrt(2 / pi) (x + 0.044715 x^3) it is
+x (1 + tanh(u)) / 2 = x / (1 + exp(-2 u)), and exp takes a fraction of tanh's time. */
 static float gelu(float x) {
-    return 0.5f * x * (1 + tanhf(0.79788456f * (x + 0.044715f * x * x * x)));
+    return x / (1 + expf(-1.59576912f * (x + 0.044715f * x * x * x)));
 }
 
 /* One head: y [D] = softmax(q k^T / sqrt(D)) v over n keys and values [n, D]. */
