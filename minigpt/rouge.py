@@ -36,7 +36,13 @@ from typing import Any
 import numpy as np
 
 import minigpt
-from minigpt.fast.matches import fast_lcs_length, fast_ngram_hits, fast_union_hits
+from minigpt.fast.matches import (
+    LONGEST_MASK,
+    Places,
+    fast_lcs_length,
+    fast_ngram_hits,
+    fast_union_hits,
+)
 from minigpt.metric_tokens import (
     DefaultTokenizer,
     Tokens,
@@ -152,6 +158,13 @@ def rouge_lsum(target_lines: Sequence[Tokens], prediction_lines: Sequence[Tokens
 ROUGE_N = {f"rouge{n}": n for n in range(1, 10)}
 ROUGE_TYPES = (*ROUGE_N, "rougeL", "rougeLsum")
 
+# What a short text's Places give: how many fewer units there are than tokens, and the hits.
+PLACES_GIVE: dict[str, tuple[int, Callable[[Places], int]]] = {
+    "rouge1": (0, Places.overlap),
+    "rouge2": (1, Places.bigram_overlap),
+    "rougeL": (0, Places.lcs_length),
+}
+
 
 class RougeScorer(BaseScorer):
     """Scores texts as rouge_score's RougeScorer does, to the last bit.
@@ -204,9 +217,15 @@ class RougeScorer(BaseScorer):
         if self.rouge_types == ["rougeLsum"]:  # needs no tokens but those of the lines
             return {"rougeLsum": self._score_lines(target, prediction)}
         wanted, written = self._tokenize(target), self._tokenize(prediction)
+        short = len(wanted) + len(written) <= LONGEST_MASK
+        places = Places(wanted, written) if short and "rougeL" in self.rouge_types else None
         scores = {}
         for name in self.rouge_types:
-            if name == "rougeL":
+            if places is not None and name in PLACES_GIVE:
+                short_by, hits_in = PLACES_GIVE[name]
+                n_wanted, n_written = len(wanted) - short_by, len(written) - short_by
+                scores[name] = score_from_hits(hits_in(places), n_wanted, n_written)
+            elif name == "rougeL":
                 hits = fast_lcs_length(wanted, written)
                 scores[name] = score_from_hits(hits, len(wanted), len(written))
             elif name == "rougeLsum":

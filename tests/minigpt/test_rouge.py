@@ -82,6 +82,11 @@ def test_the_fast_way_is_the_definition(target, prediction):
     assert matches.fast_lcs_positions(target, prediction) == positions
     length = rouge.lcs_table(target, prediction)[-1][-1]
     assert matches.fast_lcs_length(target, prediction) == length
+    places = matches.Places(target, prediction)
+    assert places.lcs_length() == length
+    assert places.overlap() == rouge.overlap(target, prediction)
+    bigrams = rouge.ngrams(target, 2), rouge.ngrams(prediction, 2)
+    assert places.bigram_overlap() == rouge.overlap(*bigrams)
     for n in (1, 2, 3, 9):
         hits = rouge.overlap(rouge.ngrams(target, n), rouge.ngrams(prediction, n))
         assert matches.fast_ngram_hits(target, prediction, n) == hits
