@@ -83,10 +83,10 @@ class Places:
         """Same as fast_lcs_length, which explains how."""
         column = full = (1 << self.n_target) - 1
         for mask in self.masks:
-            if mask:
+            if mask:  # any other token leaves the column as it is
                 matched = column & mask
                 column = (column + matched) | (column ^ matched)
-        return self.n_target - (column & full).bit_count()
+        return self.n_target - (column & full).bit_count()  # a carry may go beyond the last bit
 
 
 def clipped(masks: list[int]) -> int:
@@ -118,13 +118,7 @@ def fast_lcs_length(target: Tokens, prediction: Tokens) -> int:
     bit 0). A match above all zeros gets a zero of its own ("c": bit 2), and the LCS is one longer.
     One addition does it everywhere: the carry runs from the match through the ones to the zero.
     """
-    masks = position_masks(target)
-    column = full = (1 << len(target)) - 1
-    for mask in map(masks.get, prediction):
-        if mask:  # any other token leaves the column as it is
-            matched = column & mask
-            column = (column + matched) | (column ^ matched)
-    return len(target) - (column & full).bit_count()  # a carry may have gone beyond the last bit
+    return Places(target, prediction).lcs_length()
 
 
 def fast_lcs_positions(target: Tokens, prediction: Tokens) -> list[int]:
