@@ -134,9 +134,9 @@ def sample(
         ValueError: as draw.
     """
     if temperature == 0:
-        best = logits.argmax(dim=-1, keepdim=True)  # [B, 1]; NaN counts as the largest
-        _check_numbers(not logits.gather(-1, best).isnan().any())
-        return best.squeeze(-1)
+        largest, ids = logits.max(dim=-1)  # [B] each; NaN counts as the largest
+        _check_numbers(not largest.isnan().any())
+        return ids
     logits = apply_temperature(logits.float(), temperature)
     if top_k is not None:
         logits = keep_top_k(logits, top_k)
