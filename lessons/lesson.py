@@ -4,25 +4,32 @@ from lessons import lesson
 
 course = lesson.start(3, "GPT-2, assembled")      # reads --device, --seed, --quick, --full, --out
 course.save_figure(figure, "parameters")          # runs/lesson-03/parameters.png
-course.compare("GPT-2 small", "117M", "124.4M", "the published figure is wrong because ...")
-course.finish()                                   # prints published | measured here | verdict
+course.published("GPT-2, parameters in millions", "Radford et al. 2019, table 2", "117", "124.4",
+                 same_figure("117", 124.4, "...", kind=Kind.WRONG))
+course.checked("scores with and without a cache", "equal to the bit", holds(same))
+course.finish()                                   # prints both tables and writes table.json
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
+import platform
 import sys
 import sysconfig
 import textwrap
 import time
 from dataclasses import dataclass, field, replace
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
+import minigpt
+from lessons.verdicts import Verdict
 from minigpt.device import pick_device
 from minigpt.files.atomic import reason_of, write_text
 from minigpt.text.printing import print_any_text
@@ -31,6 +38,36 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from minigpt.tasks.data import TaskData
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of the closing tables; source and published are None where nobody has published it."""
+
+    what: str
+    source: str | None
+    published: str | None
+    measured: str
+    verdict: Verdict
+
+    def cells(self, judges: bool) -> list[str]:
+        """Returns what the tables print."""
+        found = [self.what, self.measured]
+        if self.source is not None and self.published is not None:
+            found[1:1] = [self.source, self.published]
+        return [*found, str(self.verdict)] if judges else found
+
+    def as_json(self, judges: bool, quick: bool) -> dict[str, str | None]:
+        """Returns what table.json holds; `turned` only for the tests."""
+        row: dict[str, str | None] = {
+            "what": self.what, "source": self.source, "published": self.published,
+            "measured here": self.measured, "kind": None, "verdict": None,
+        }  # fmt: skip
+        if judges:
+            row |= {"kind": self.verdict.kind.value, "verdict": str(self.verdict)}
+        if judges and quick:
+            row["turned"] = self.verdict.turned().value
+        return row
 
 
 @dataclass
@@ -43,6 +80,7 @@ class Lesson:
         seed: the seed that was set.
         quick: whether to use the smallest settings, with which the numbers mean nothing.
         full: whether to use the large settings, which take time.
+        judges: whether to give verdicts; a quick run gives none.
         folder: where figures and the table are written.
     """
 
@@ -52,9 +90,10 @@ class Lesson:
     seed: int
     quick: bool
     full: bool
+    judges: bool
     folder: Path
     started: float = field(default_factory=time.perf_counter)
-    rows: list[tuple[str, str, str, str]] = field(default_factory=list)
+    rows: list[Row] = field(default_factory=list)
 
     def choose(self, quick: Any, normal: Any, full: Any = None) -> Any:
         """Returns quick under --quick, full (if it is given) under --full, else normal."""
@@ -85,23 +124,47 @@ class Lesson:
         print(f"[figure] {path}")
         return path
 
-    def compare(self, what: str, published: object, measured: object, verdict: str) -> None:
-        """Adds a row to the closing table."""
-        self.rows.append((what, str(published), str(measured), verdict))
+    def published(
+        self, what: str, source: str, published: object, measured: object, verdict: Verdict
+    ) -> None:
+        """Adds a figure or a claim that stands in a source to the closing table.
+
+        Args:
+            what: the figure in a few words; different for each row of a lesson.
+            source: where it stands: paper and table or equation, "slides 001", "notes 003".
+            published: as it is printed there.
+            measured: what came out here.
+            verdict: computed from what came out; see lessons/verdicts.py.
+        """
+        self.rows.append(Row(what, source, str(published), str(measured), verdict))
+
+    def checked(self, what: str, measured: object, verdict: Verdict) -> None:
+        """Adds a property that was shown on this machine, and that no source has published."""
+        self.rows.append(Row(what, None, None, str(measured), verdict))
 
     def finish(self) -> None:
-        """Prints the closing table and writes it as table.json beside the figures."""
-        header = ("", "published", "measured here", "verdict")
-        print(f"\nLesson {self.number:02d}: published figures, measured again\n")
-        print(format_table([header, *self.rows], widths=(34, 24, 24, 44)))
-        table = [dict(zip(("what", *header[1:]), row, strict=True)) for row in self.rows]
-        text = json.dumps(table, ensure_ascii=False, indent=1)
+        """Prints the closing tables and writes them as table.json beside the figures."""
+        published = [row for row in self.rows if row.source is not None]
+        checked = [row for row in self.rows if row.source is None]
+        if published:
+            print(f"\nLesson {self.number:02d}: published figures, measured again\n")
+            print_rows(("", "source", "published", "measured here"), published, self.judges)
+        if checked:
+            print(f"\nLesson {self.number:02d}: checked on this machine\n")
+            print_rows(("", "measured here"), checked, self.judges)
+        report = {
+            "lesson": self.number, "title": self.title, "seed": self.seed, "quick": self.quick,
+            "full": self.full, "device": str(self.device), "versions": versions(),
+            "rows": [row.as_json(self.judges, self.quick) for row in self.rows],
+        }  # fmt: skip
+        text = json.dumps(report, ensure_ascii=False, indent=1)
         write_text(self.folder / "table.json", text + "\n")
         seconds = time.perf_counter() - self.started
         print(f"\nLesson {self.number:02d} took {seconds:.0f} s. Figures are in {self.folder}/")
         if self.quick:
             print(
-                "This was a --quick run: it shows that everything works, its numbers mean nothing."
+                "This was a --quick run: it shows that everything works, its numbers mean nothing, "
+                "and so it gives no verdicts."
             )
 
 
@@ -121,6 +184,8 @@ def start(number: int, title: str) -> Lesson:
     size = parser.add_mutually_exclusive_group()
     size.add_argument("--quick", action="store_true", help="smallest settings, to see that it runs")
     size.add_argument("--full", action="store_true", help="large settings; takes much longer")
+    # For the tests, which see whether each verdict of a quick run could come out otherwise.
+    parser.add_argument("--verdicts", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--out", help=f"folder (default runs/lesson-{number:02d})")
     in_notebook = "ipykernel" in sys.modules
     arguments = parser.parse_args([] if in_notebook else None)
@@ -139,7 +204,9 @@ def start(number: int, title: str) -> Lesson:
         matplotlib.use("agg")  # draws into files, so that no screen is needed
     torch.manual_seed(arguments.seed)
     print(f"Lesson {number:02d}: {title}   (device {device}, seed {arguments.seed})\n")
-    return Lesson(number, title, device, arguments.seed, arguments.quick, arguments.full, folder)
+    judges = arguments.verdicts or not arguments.quick
+    sizes = arguments.quick, arguments.full
+    return Lesson(number, title, device, arguments.seed, *sizes, judges, folder)
 
 
 def show_children_the_checkout() -> None:
@@ -166,6 +233,26 @@ def make_folder(given: str | None, usual: str) -> Path:
     if not os.access(folder, os.W_OK):
         raise OSError(f"--out {given!r} may not be written to")
     return folder
+
+
+def versions() -> dict[str, str]:
+    """Returns the versions of Python and of the packages that decide what comes out."""
+    found = {"python": platform.python_version(), "minigpt": minigpt.__version__}
+    for package in ("torch", "triton", "numpy", "tiktoken"):
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            found[package] = metadata.version(package)
+    return found
+
+
+WIDTHS = {"": 30, "source": 20, "published": 20, "measured here": 24, "verdict": 40}
+
+
+def print_rows(header: tuple[str, ...], rows: list[Row], judges: bool) -> None:
+    """Prints rows under a header, with their verdicts if there are to be any."""
+    if judges:
+        header = (*header, "verdict")
+    table = [header, *(tuple(row.cells(judges)) for row in rows)]
+    print(format_table(table, tuple(WIDTHS[name] for name in header)))
 
 
 def format_table(rows: list[tuple[str, ...]], widths: tuple[int, ...]) -> str:

@@ -74,13 +74,17 @@ def run_script(script: Path, arguments: list[str], folder: Path) -> tuple[int, s
 
 @pytest.fixture
 def run_lesson(tmp_path: Path) -> Callable[..., Finished]:
-    """run_lesson(3, "--quick") runs lesson 03 in an empty folder."""
+    """run_lesson(3) runs a quick lesson 03 in an empty folder. Each of its verdicts can turn."""
 
     def run(number: int, *options: str) -> Finished:
         (script,) = LESSONS.glob(f"{number:02d}_*.py")
-        status, output = run_script(script, [*options, "--out", str(tmp_path / "out")], tmp_path)
+        arguments = ["--quick", "--verdicts", *options, "--out", str(tmp_path / "out")]
+        status, output = run_script(script, arguments, tmp_path)
         assert status == 0, output[-4000:]
-        rows = json.loads((tmp_path / "out" / "table.json").read_text(encoding="utf-8"))
+        rows = json.loads((tmp_path / "out" / "table.json").read_text(encoding="utf-8"))["rows"]
+        assert len({row["what"] for row in rows}) == len(rows), "two rows have one name"
+        for row in rows:
+            assert row["turned"] != row["kind"], f"{row['what']}: nothing turns this verdict"
         figures = {path.name: path.read_bytes() for path in (tmp_path / "out").glob("*.png")}
         assert all(png.startswith(b"\x89PNG") and len(png) > 5000 for png in figures.values())
         return Finished(output, {row["what"]: row for row in rows}, figures)

@@ -17,7 +17,7 @@ SIZE_OF_GPT2 = "GPT-2's vocabulary: bytes + merges + special"
 def test_lesson_01(run_lesson: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TIKTOKEN_CACHE_DIR", str(tmp_path / "empty"))
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")  # a network that refuses at once
-    lesson = run_lesson(1, "--quick")
+    lesson = run_lesson(1)
     assert set(lesson.figures) == {"token_lengths.png", "bytes_per_token.png"}
 
     # low, lower, lowest, slow, slower, slowest: worked out on paper
@@ -97,7 +97,7 @@ def check_packing(output: str) -> None:
 
 
 def test_lesson_01_with_gpt2s_vocabulary(run_lesson: Callable, shared_data: Path) -> None:
-    lesson = run_lesson(1, "--quick")
+    lesson = run_lesson(1)
     row = lesson.table[SIZE_OF_GPT2]
     assert row["measured here"] == row["published"] == "256 + 50,000 + 1 = 50,257"
     assert row["verdict"] == "reproduced"

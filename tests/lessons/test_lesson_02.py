@@ -18,7 +18,7 @@ SMALL = GPTConfig(vocab_size=20, block_size=12, n_layer=2, n_head=2, n_embd=16)
 
 
 def test_lesson_02(run_lesson: Callable) -> None:
-    lesson = run_lesson(2, "--quick", "--device", "cpu")
+    lesson = run_lesson(2, "--device", "cpu")
     names = {"mask.png", "attention_maps.png", "cost.png", "encoder_decoder.png"}
     assert set(lesson.figures) == names
     measured = {what: row["measured here"] for what, row in lesson.table.items()}

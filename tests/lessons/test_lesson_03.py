@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 
 def test_lesson_03(run_lesson: Callable) -> None:
-    lesson = run_lesson(3, "--quick")
+    lesson = run_lesson(3)
     assert "by hand equals the model: True" in lesson.output
     assert set(lesson.figures) == {"residual_stream.png", "first_loss.png", "parameters.png"}
     # 50257 * 768 + 1024 * 768 + 12 * (12 * 768^2 + 13 * 768) + 2 * 768 = 124,439,808

@@ -23,7 +23,7 @@ def percentages(scores: list[float]) -> list[str]:
 
 
 def test_lesson_05(run_lesson: Callable) -> None:
-    lesson = run_lesson(5, "--quick")
+    lesson = run_lesson(5)
     assert set(lesson.figures) == {
         "next_token.png", "temperature.png", "nucleus_size.png", "repetition.png", "kv_cache.png",
         "few_shot.png",

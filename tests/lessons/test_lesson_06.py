@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 
 def test_lesson_06(run_lesson: Callable) -> None:
-    lesson = run_lesson(6, "--quick")
+    lesson = run_lesson(6)
     assert set(lesson.figures) == {"corruption.png"}
     rouge_l = lesson.table["ROUGE-L"]
     assert rouge_l["measured here"] == "1.00, 0.80, 0.89 (LCS 4)"

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 
 def test_lesson_07(run_lesson: Callable) -> None:
-    lesson = run_lesson(7, "--quick", "--device", "cpu")
+    lesson = run_lesson(7, "--device", "cpu")
     assert set(lesson.figures) == {"forgetting.png"}
     gradient = lesson.table["gradient at a prompt's position"]
     assert float(gradient["measured here"]) == 0

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 
 def test_lesson_08(run_lesson: Callable) -> None:
-    lesson = run_lesson(8, "--quick", "--device", "cpu")
+    lesson = run_lesson(8, "--device", "cpu")
     assert set(lesson.figures) == {"rank.png"}
     table = {what: row["measured here"] for what, row in lesson.table.items()}
     assert table["512 x 64 at rank 8"] == "32,768 -> 4,608"

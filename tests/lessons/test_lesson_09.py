@@ -10,7 +10,7 @@ import torch
 
 
 def test_lesson_09(run_lesson: Callable) -> None:
-    lesson = run_lesson(9, "--quick", "--device", "cpu")
+    lesson = run_lesson(9, "--device", "cpu")
     assert set(lesson.figures) == {"float_bits.png", "outlier.png", "ptq_qat.png"}
     measured = {what: row["measured here"] for what, row in lesson.table.items()}
     verdict = {what: row["verdict"] for what, row in lesson.table.items()}

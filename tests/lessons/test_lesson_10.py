@@ -62,7 +62,7 @@ def interpreted(run_code: Callable[[str], str]) -> Callable[[str], str]:
 
 
 def test_lesson_10(run_lesson: Callable) -> None:
-    lesson = run_lesson(10, "--quick", "--device", "cpu")
+    lesson = run_lesson(10, "--device", "cpu")
     assert set(lesson.figures) == {"buckets.png", "levels.png", "errors.png"}
     measured = {what: row["measured here"] for what, row in lesson.table.items()}
     verdict = {what: row["verdict"] for what, row in lesson.table.items()}

@@ -42,7 +42,7 @@ def scale_errors(scales: np.ndarray) -> dict[str, float]:
 
 
 def test_lesson_11(run_lesson: Callable) -> None:
-    lesson = run_lesson(11, "--quick", "--device", "cpu")
+    lesson = run_lesson(11, "--device", "cpu")
     assert set(lesson.figures) == {"bits_per_parameter.png", "dynamic_map.png"}
     measured = {what: numbers(row["measured here"]) for what, row in lesson.table.items()}
     verdict = {what: row["verdict"] for what, row in lesson.table.items()}

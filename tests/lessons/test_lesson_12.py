@@ -12,7 +12,7 @@ from minigpt.memory.llama import LLAMA_2
 
 
 def test_lesson_12(run_lesson: Callable) -> None:
-    lesson = run_lesson(12, "--quick", "--device", "cpu")
+    lesson = run_lesson(12, "--device", "cpu")
     assert set(lesson.figures) == {"memory.png"}
     table = {what: row["measured here"] for what, row in lesson.table.items()}
     assert all(row["verdict"] for row in lesson.table.values())

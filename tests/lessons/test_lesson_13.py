@@ -20,7 +20,7 @@ from minigpt.training.settings import TrainConfig
 
 
 def test_lesson_13(run_lesson: Callable) -> None:
-    lesson = run_lesson(13, "--quick", "--device", "cpu")
+    lesson = run_lesson(13, "--device", "cpu")
     assert set(lesson.figures) == {"methods.png", "sizes.png"}
 
     d, layers = 12288, 96  # GPT-3
