@@ -17,7 +17,7 @@ from minigpt.command.method_options import (
 )
 from minigpt.command.parser import refuse_idle
 from minigpt.command.task_options import add_task_options, chosen_tasks
-from minigpt.finetuning.settings import RECIPES, FinetuneSettings
+from minigpt.finetuning.settings import BIASES_RATE, RECIPES, FinetuneSettings
 
 if TYPE_CHECKING:
     from minigpt.config import GPTConfig
@@ -78,6 +78,7 @@ def add_options(parser: ArgumentParser) -> None:
     )  # fmt: skip
     add("--micro-batch-size", type=count, help="rows at once; fewer need less memory")
     rates = ", ".join(f"{name} {recipe.learning_rate}" for name, recipe in RECIPES.items())
+    rates += f", biases {BIASES_RATE}"
     add("--learning-rate", type=values.learning_rate, help=f"default: {rates}")
     add("--dropout", type=share, help="of the model (default 0)")
     add("--all-wordings", action="store_true", help="train with every wording of the prompts")
@@ -157,6 +158,8 @@ def check_memory(shape: GPTConfig, settings: FinetuneSettings) -> None:
         n_tokens=max(1, n_tokens),
         reparametrize=settings.reparametrize,
         bottleneck=settings.bottleneck,
+        last_blocks=settings.last_blocks,
+        biases_only=settings.biases_only,
         checkpointing=settings.gradient_checkpointing,
     )
     smaller = "take --gradient-checkpointing, or a smaller --micro-batch-size or --row-length"

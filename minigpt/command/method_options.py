@@ -16,6 +16,7 @@ METHODS_WITH = {
     **dict.fromkeys(("--n-tokens", "--init-text"), ("prompt", "prefix")),
     "--reparametrize": ("prefix",),
     "--bottleneck": ("bottleneck",),
+    **dict.fromkeys(("--last-blocks", "--biases-only"), ("selective",)),
 }
 
 
@@ -51,6 +52,12 @@ def add_size_options(parser: ArgumentParser) -> None:
         "--bottleneck", type=values.whole(1),
         help=f"bottleneck: its width (default {default.bottleneck})",
     )  # fmt: skip
+    add(
+        "--last-blocks", type=values.whole(1), metavar="N",
+        help="selective: how many of the last blocks learn, with the final norm (default 1, or all "
+        "with --biases-only)",
+    )  # fmt: skip
+    add("--biases-only", action="store_true", help="selective: only their biases learn (BitFit)")
 
 
 def refuse_options_of_others(arguments: Namespace, method: str) -> None:
@@ -63,6 +70,9 @@ def refuse_options_of_others(arguments: Namespace, method: str) -> None:
 
 def given_sizes(arguments: Namespace) -> dict[str, Any]:
     """Returns the options of add_size_options that were typed, as FinetuneSettings names them."""
-    names = ("r", "target_modules", "nf4_block_size", "n_tokens", "reparametrize", "bottleneck")
+    names = (
+        *("r", "target_modules", "nf4_block_size", "n_tokens", "reparametrize", "bottleneck"),
+        *("last_blocks", "biases_only"),
+    )
     sizes = {name: value for name in names if (value := getattr(arguments, name))}
     return {**sizes, "double_quant": False} if arguments.no_double_quant else sizes

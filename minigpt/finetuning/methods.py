@@ -8,6 +8,7 @@ All are trained by the same loop (training/loop.py) on the same rows (tasks/rows
     prompt      vectors that stand before every text               soft_prompts/
     prefix      keys and values that stand there, in every layer   soft_prompts/
     bottleneck  small layers behind attention and MLP              bottlenecks/
+    selective   the model's own last blocks, or its biases         selective/
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from minigpt.lora.model import apply_lora, load_lora, save_lora, set_lora
 from minigpt.model import GPT
 from minigpt.pretrained.folders import load_pretrained, save_pretrained
 from minigpt.qlora.model import is_quantized, quantize_model, quantized_layers
+from minigpt.selective.model import apply_selective, load_selective, save_selective
 from minigpt.soft_prompts.model import (
     apply_prefix_tuning,
     apply_prompt_tuning,
@@ -53,11 +55,11 @@ class Method:
     """What a method of fine-tuning does to a model; settings.RECIPES says how it is trained.
 
     Attributes:
-        prepare: adds what this method trains, and leaves only that trainable.
+        prepare: adds or chooses what this method trains, and leaves only that trainable.
         save: writes what was trained into a folder.
         load: puts what a folder holds into the pretrained model, by the settings in results.json;
             None if the folder holds a whole model.
-        switch: switches what was added on ("default") or off (None).
+        switch: switches what was added on ("default") or off (None), if something was.
     """
 
     prepare: Callable[[GPT, tiktoken.Encoding, FinetuneSettings], object]
@@ -90,12 +92,21 @@ def settle_nf4(model: GPT, settings: FinetuneSettings) -> FinetuneSettings:
 
 
 def _train_everything(model: GPT, encoding: tiktoken.Encoding, settings: FinetuneSettings) -> None:
+    _check_trainable(model, "full")
+    model.requires_grad_(True)
+
+
+def _train_part(model: GPT, encoding: tiktoken.Encoding, settings: FinetuneSettings) -> None:
+    _check_trainable(model, "selective")
+    apply_selective(model, settings.last_blocks, settings.biases_only)
+
+
+def _check_trainable(model: GPT, method: str) -> None:
     if is_quantized(model):
         raise ValueError(
-            "method full trains every weight, but those of this model are frozen in 4 bits; "
-            "use method qlora, or start from the model as it was"
+            f"method {method} trains the model's own weights, but those of this model are frozen "
+            "in 4 bits; use method qlora, or start from the model as it was"
         )
-    model.requires_grad_(True)
 
 
 def _add_lora(model: GPT, encoding: tiktoken.Encoding, settings: FinetuneSettings) -> None:
@@ -164,6 +175,12 @@ METHODS: dict[str, Method] = {
         save=lambda model, encoding, folder: save_bottlenecks(model, folder),
         load=lambda model, folder, settings: load_bottlenecks(model, folder),
         switch=set_bottlenecks,
+    ),
+    "selective": Method(
+        prepare=_train_part,
+        save=lambda model, encoding, folder: save_selective(model, folder),
+        load=lambda model, folder, settings: load_selective(model, folder),
+        switch=lambda model, name: None,
     ),
 }
 

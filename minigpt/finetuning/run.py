@@ -29,7 +29,7 @@ from minigpt.files.atomic import write_text
 from minigpt.files.model_files import TESTS, matching
 from minigpt.finetuning.methods import METHODS, RESULTS, settle_nf4
 from minigpt.finetuning.saved_tasks import records_file
-from minigpt.finetuning.settings import FinetuneSettings
+from minigpt.finetuning.settings import IN_PLACE, FinetuneSettings
 from minigpt.model import GPT
 from minigpt.tasks.answers import TaskResult, evaluate_task
 from minigpt.tasks.data import SHIPPED, TaskData, instruction_data, task_data
@@ -177,7 +177,7 @@ def _finetune(
     RunFolder(config.out_dir, identity_of(model, data, config, identity), config.resume)
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
     every = count_parameters(model.config)  # includes those in 4 bits
-    every += 0 if settings.method == "full" else trained
+    every += 0 if settings.method in IN_PLACE else trained
     model.to(pick_device(config.device))
     if rank_and_count()[0]:  # the first process does the rest
         training = train(model, data, config, identity)

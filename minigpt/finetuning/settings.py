@@ -36,14 +36,19 @@ RECIPES = {
     "prompt": Recipe(1e-1),
     "prefix": Recipe(1e-1),
     "bottleneck": Recipe(6e-3),
+    "selective": Recipe(1e-3),
 }
+BIASES_RATE = 1e-2  # of selective with biases_only
+IN_PLACE = ("full", "selective")  # train what the model has; the others add to it
 
 # These settings decide what is learnt, besides those that the training loop itself compares.
 DECISIVE = (
     *("model", "method", "r", "alpha", "lora_dropout", "target_modules"),
     *("nf4_block_size", "double_quant", "n_tokens", "init_text", "reparametrize", "bottleneck"),
+    *("last_blocks", "biases_only"),
     *("all_wordings", "rehearse"),
 )
+OR_NONE = ("reparametrize", "last_blocks", "row_length")  # whole numbers, which may be left out
 
 
 @dataclass(frozen=True)
@@ -51,7 +56,7 @@ class FinetuneSettings:
     """The settings of a fine-tuning run. The defaults are those of `minigpt finetune`.
 
     Attributes:
-        method: "full", "lora", "qlora", "prompt", "prefix" or "bottleneck".
+        method: "full", "lora", "qlora", "prompt", "prefix", "bottleneck" or "selective".
         r, alpha, lora_dropout: rank, scale and dropout of the adapters of lora and qlora.
         target_modules: names of the linear layers that get an adapter.
         nf4_block_size: how many weights share a scale in qlora; None is 64, or the block size of a
@@ -62,6 +67,9 @@ class FinetuneSettings:
         reparametrize: hidden width of a network that makes the prefix; None for no network. The
             network needs a learning rate near 0.01.
         bottleneck: width of a bottleneck.
+        last_blocks: how many blocks learn in selective, with the final norm; None is 1, or all of
+            them with biases_only.
+        biases_only: whether only their biases do.
         max_steps: the largest number of updates.
         batch_size: rows a step; None takes about 1,024 tokens, at least 4 rows.
         micro_batch_size: rows in one forward pass; None takes all of them.
@@ -95,6 +103,8 @@ class FinetuneSettings:
     init_text: str = ""
     reparametrize: int | None = None
     bottleneck: int = 16
+    last_blocks: int | None = None
+    biases_only: bool = False
     max_steps: int = 500
     batch_size: int | None = None
     micro_batch_size: int | None = None
@@ -118,9 +128,9 @@ class FinetuneSettings:
     def __post_init__(self) -> None:
         if self.method not in RECIPES:
             raise ValueError(f"method must be one of {', '.join(RECIPES)}, got {self.method!r}")
-        for name in ("r", "n_tokens", "bottleneck", "reparametrize", "row_length"):
+        for name in ("r", "n_tokens", "bottleneck", *OR_NONE):
             value = getattr(self, name)
-            if value is None and name in ("reparametrize", "row_length"):
+            if value is None and name in OR_NONE:
                 continue
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 raise ValueError(f"{name} must be a whole number of at least 1, got {value}")
@@ -148,6 +158,8 @@ class FinetuneSettings:
         from minigpt.training.settings import TrainConfig  # loads torch
 
         recipe = RECIPES[self.method]
+        if self.method == "selective" and self.biases_only:
+            recipe = recipe._replace(learning_rate=BIASES_RATE)
         eval_every = self.eval_every
         if eval_every is None:
             eval_every = max(1, self.max_steps // 8)

@@ -4,7 +4,8 @@ Gradients need numbers from the forward pass: in y = W x, the gradient of W need
 needs W. Each operation keeps what its gradients will need, if it has any to compute. For N = B T
 tokens:
 
-    norm                its input; mean and 1 / deviation of each token in fp32 (RMSNorm: one)
+    norm                its input; mean and 1 / deviation of each token in fp32 (RMSNorm: one), also
+                        if only its bias learns
     linear layer        its input, if its weight learns or LoRA's A reads it too. A frozen weight
                         needs no input, which is most of what LoRA saves here
     autocast to bf16    a rounded copy of every fp32 weight; a weight in 4 bits is expanded again
@@ -19,7 +20,8 @@ tokens:
                         pass. Other losses keep the logarithms of V probabilities in fp32
 
 A tensor that two operations keep is counted once. Operations before the first trained parameter
-keep nothing, as no gradient gets that far: a frozen model's first block keeps less than the others.
+keep nothing, as no gradient gets that far: a frozen model's first block keeps less than the others,
+and where only the last blocks learn those below them keep nothing.
 
 Sources: the model, line by line (model.py and the layer.py of lora/, bottlenecks/ and
 soft_prompts/), and torch's formulas of gradients (derivatives.yaml). Korthikanti et al. 2022,
@@ -38,6 +40,7 @@ from minigpt.memory.run import (
     block_layers,
     head_layer,
     kv_width,
+    live_blocks,
     lora_layers,
     width,
 )
@@ -77,6 +80,7 @@ class Tape(dict[str, int]):
         self.rounds = run.weights != run.compute
         self.layers = {layer.name: layer for layer in [*block_layers(shape), head_layer(shape)]}
         self.lora = {layer.name for layer in lora_layers(shape, run)}
+        self.learns = run.trains_weights or run.trains_biases_only  # in blocks and norms
 
     def block(self, live: bool) -> bool:
         """Runs a whole block."""
@@ -96,7 +100,7 @@ class Tape(dict[str, int]):
 
     def norm(self, name: str, live: bool) -> bool:
         """Runs LayerNorm or RMSNorm."""
-        live = live or self.run.method == "full"
+        live = live or self.learns
         if live:
             self[f"input of {name}"] = self.n_rows * self.width * self.stream_size
             self[f"statistics of {name}"] = self.n_rows * (8 if self.gpt else 4)
@@ -105,8 +109,8 @@ class Tape(dict[str, int]):
     def linear(self, name: str, live: bool, reads: str) -> bool:
         """Runs a linear layer, with LoRA beside it or not; `reads` names its input."""
         layer, run, lora = self.layers[name], self.run, name in self.lora
-        learns = run.method == "full"
-        if learns or lora:
+        frozen = name == HEAD and run.method != "full"
+        if (run.trains_weights and not frozen) or lora:
             self[reads] = self.n_rows * layer.n_in * self.size
         if live and self.rounds and (run.method != "qlora" or name == HEAD):
             self[f"{name}, rounded"] = layer.n_in * layer.n_out * self.size
@@ -116,7 +120,7 @@ class Tape(dict[str, int]):
                 self[f"B^T of {name}"] = run.r * layer.n_out * self.size
             if live and self.size != 4:  # A is fp32
                 self[f"A of {name}, rounded"] = run.r * layer.n_in * self.size
-        return live or learns or lora
+        return live or (self.learns and not frozen) or lora
 
     def attention(self, q: bool, k: bool, v: bool) -> bool:
         """Runs softmax(q k^T) v, for queries, keys and values that are live or not."""
@@ -198,16 +202,17 @@ def activation_bytes(shape: Shape, run: TrainingRun) -> int:
     )
     live = first.block(live)
     other.block(live)
+    depth = live_blocks(shape, run)  # the blocks below keep nothing
     before = sum(embedding_tensors(shape, run, first, live).values()) + soft_prompt_bytes(
         shape, run
     )
     head = sum(head_tensors(shape, run, live).values())
     if not (run.checkpointing and live):
-        return before + sum(first.values()) + (shape.n_layer - 1) * sum(other.values()) + head
-    inputs = shape.n_layer * first.n_rows * first.width * first.stream_size
+        return before + sum(first.values()) + (depth - 1) * sum(other.values()) + head
+    inputs = depth * first.n_rows * first.width * first.stream_size
     if run.packed:
         inputs += first.mask  # bool, the same for all blocks
-    last = first if shape.n_layer == 1 else other
+    last = first if depth == 1 else other
     inside = sum(last.values()) - last.get("input of norm 1", 0)  # counted among the inputs
     return before + inputs + max(head, inside)
 

@@ -7,9 +7,12 @@ With width C, L blocks and n virtual tokens:
     prefix tuning    n 2 L C, keys and values of every block; made by a network of hidden width h,
                      n C + (C + 1) h + (h + 1) 2 L C, of which n 2 L C numbers are saved
     bottlenecks      2 L (2 C r + r + C), two matrices and two biases behind every sublayer
+    last N blocks    N (12 C^2 + 13 C) + 2 C, with the final norm
+    biases           11 L C + C, in four linear layers and two norms a block and the final norm
 
 Sources: Hu et al. 2021 (arXiv 2106.09685), section 4.2 and table 4; Houlsby et al. 2019 (arXiv
-1902.00751), section 2.1; Li and Liang 2021 (arXiv 2101.00190), section 4.
+1902.00751), section 2.1; Li and Liang 2021 (arXiv 2101.00190), section 4; Ben Zaken et al. 2022
+(arXiv 2106.10199), section 3.
 """
 
 from __future__ import annotations
@@ -23,8 +26,10 @@ from minigpt.memory.run import (
     LinearLayer,
     Shape,
     TrainingRun,
+    block_layers,
     chosen_layers,
     kv_width,
+    live_blocks,
     lora_layers,
     width,
 )
@@ -78,6 +83,28 @@ def count_bottlenecks(shape: Shape, r: int) -> int:
     return 2 * shape.n_layer * (2 * C * r + r + C)
 
 
+def count_selective(shape: Shape, last_blocks: int | None = None, biases_only: bool = False) -> int:
+    """Counts the parameters of the last blocks with the final norm, or of their biases alone.
+
+    Raises:
+        ValueError: the shape has fewer blocks, or no biases.
+    """
+    run = TrainingRun("selective", 1, 1, last_blocks=last_blocks, biases_only=biases_only)
+    return _selective(shape, run)[0]
+
+
+def _selective(shape: Shape, run: TrainingRun) -> tuple[int, int]:
+    """Counts the numbers that selective fine-tuning trains, and the tensors that they are in."""
+    n_blocks, C = live_blocks(shape, run), width(shape)
+    layers = block_layers(shape)
+    weights = sum(layer.n_in * layer.n_out for layer in layers) + 2 * C  # and the gains of norms
+    has_bias = isinstance(shape, GPTConfig) and shape.bias
+    biases = sum(layer.n_out for layer in layers) + 2 * C if has_bias else 0
+    kinds = ([] if run.biases_only else [(weights, C)]) + ([(biases, C)] if has_bias else [])
+    numbers = sum(n_blocks * block + last for block, last in kinds)
+    return numbers, len(kinds) * (n_blocks * (len(layers) + 2) + 1)
+
+
 def count_trained(shape: Shape, run: TrainingRun) -> tuple[int, int]:
     """Counts the numbers that a described step trains, and the tensors that they are in."""
     if run.method == "full":
@@ -87,6 +114,8 @@ def count_trained(shape: Shape, run: TrainingRun) -> tuple[int, int]:
         return low_rank_numbers(run.r, layers), 2 * len(layers)
     if run.method == "prompt":
         return count_prompt_tuning(shape, run.n_tokens), 1
+    if run.method == "selective":
+        return _selective(shape, run)
     if run.method == "bottleneck":
         return count_bottlenecks(shape, run.bottleneck), 8 * shape.n_layer
     tensors = 1 if run.reparametrize is None else 5

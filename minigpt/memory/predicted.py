@@ -86,7 +86,7 @@ def memory_of(shape: Shape, run: TrainingRun) -> Memory:
     """Returns what the described step takes; raises ValueError if it does not fit the shape."""
     check_run(shape, run)
     numbers, tensors = count_trained(shape, run)
-    size = FORMATS[run.weights] if run.method == "full" else 4
+    size = FORMATS[run.weights] if run.adds_nothing else 4
     return Memory(
         weights=weight_bytes(shape, run),
         gradients=size * numbers,
@@ -98,7 +98,7 @@ def memory_of(shape: Shape, run: TrainingRun) -> Memory:
 def weight_bytes(shape: Shape, run: TrainingRun) -> int:
     """Returns the bytes of all parameters, with the scales of those in NF4."""
     size, total = FORMATS[run.weights], parameters(shape)
-    if run.method == "full":
+    if run.adds_nothing:
         return size * total
     added = 4 * count_trained(shape, run)[0]
     if run.method != "qlora":

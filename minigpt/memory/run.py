@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from minigpt.config import GPTConfig
-from minigpt.finetuning.settings import RECIPES
+from minigpt.finetuning.settings import IN_PLACE, RECIPES
 from minigpt.layers import choose
 from minigpt.lora.layer import check_rank, check_settings
 from minigpt.memory.llama import LlamaShape
+from minigpt.selective.part import trained_blocks
 
 HEAD = "lm_head"
 FORMATS = {"float32": 4, "bfloat16": 2}  # bytes a number
@@ -34,8 +35,10 @@ class TrainingRun:
         n_tokens: number of virtual tokens of prompt and prefix tuning.
         reparametrize: hidden width of the network that makes the prefix; None if there is none.
         bottleneck: width of a bottleneck.
-        weights: number format of the pretrained weights. With "full" these are trained, and their
-            gradients and moments are in the same format; what other methods add is float32.
+        last_blocks, biases_only: what selective fine-tuning trains (selective/part.py).
+        weights: number format of the pretrained weights. With "full" and "selective" these are
+            trained, and their gradients and moments are in the same format; what other methods add
+            is float32.
         compute: number format of matrix products; float32 weights are rounded on use (autocast).
         checkpointing: only the blocks' inputs are kept, and the backward pass computes them again.
         stored_attention: attention is written out and keeps its weights [T, T], as on a CPU in
@@ -57,6 +60,8 @@ class TrainingRun:
     n_tokens: int = 20
     reparametrize: int | None = None
     bottleneck: int = 16
+    last_blocks: int | None = None
+    biases_only: bool = False
     weights: str = "float32"
     compute: str = "float32"
     checkpointing: bool = False
@@ -65,10 +70,10 @@ class TrainingRun:
     def __post_init__(self) -> None:
         if self.method not in RECIPES:
             raise ValueError(f"method must be one of {', '.join(RECIPES)}, got {self.method!r}")
-        counts = ("batch_size", "context", "n_targets", "n_tokens", "reparametrize", "bottleneck")
-        for name in counts:
+        or_none = ("n_targets", "reparametrize", "last_blocks")
+        for name in ("batch_size", "context", "n_tokens", "bottleneck", *or_none):
             value = getattr(self, name)
-            if value is None and name in ("n_targets", "reparametrize"):
+            if value is None and name in or_none:
                 continue
             whole = isinstance(value, int) and not isinstance(value, bool)
             if not (whole and value >= 1):
@@ -101,6 +106,21 @@ class TrainingRun:
     def adds_lora(self) -> bool:
         """Returns whether LoRA stands beside linear layers."""
         return self.method in ("lora", "qlora")
+
+    @property
+    def adds_nothing(self) -> bool:
+        """Returns whether the model's own parameters are trained."""
+        return self.method in IN_PLACE
+
+    @property
+    def trains_weights(self) -> bool:
+        """Returns whether matrices and gains of the model itself learn, with their biases."""
+        return self.adds_nothing and not self.trains_biases_only
+
+    @property
+    def trains_biases_only(self) -> bool:
+        """Returns whether the biases of the model itself learn, and nothing else."""
+        return self.method == "selective" and self.biases_only
 
 
 class LinearLayer(NamedTuple):
@@ -173,6 +193,18 @@ def lora_layers(shape: Shape, run: TrainingRun) -> list[LinearLayer]:
     return chosen_layers(shape, run.r, targets)
 
 
+def live_blocks(shape: Shape, run: TrainingRun) -> int:
+    """Returns through how many blocks, counted from the head, gradients go.
+
+    Raises:
+        ValueError: the shape has fewer blocks than are to be trained, or no biases.
+    """
+    if run.method != "selective":
+        return shape.n_layer
+    bias = isinstance(shape, GPTConfig) and shape.bias
+    return trained_blocks(shape.n_layer, bias, run.last_blocks, run.biases_only)
+
+
 def width(shape: Shape) -> int:
     """Returns C, how many numbers the residual stream has for a token."""
     return shape.n_embd if isinstance(shape, GPTConfig) else shape.dim
@@ -187,9 +219,11 @@ def check_run(shape: Shape, run: TrainingRun) -> None:
     """Checks that a model of this shape can be trained with these settings.
 
     Raises:
-        ValueError: the tokens do not fit the context, or LoRA's settings do not fit the layers.
+        ValueError: the tokens do not fit the context, LoRA's settings do not fit the layers, or the
+            part to train is not there.
     """
     lora_layers(shape, run)
+    live_blocks(shape, run)
     if run.past + run.context > shape.block_size:
         virtual = f" and {run.past} of the soft prompt" if run.past else ""
         raise ValueError(

@@ -11,8 +11,8 @@ from minigpt.command.method_options import METHODS_WITH, refuse_options_of_other
 from minigpt.finetuning.settings import RECIPES
 
 VALUES = {
-    "--no-double-quant": [], "--target-modules": ["c_attn"], "--nf4-block-size": ["64"],
-    "--lora-dropout": ["0"], "--init-text": ["What"],
+    "--no-double-quant": [], "--biases-only": [], "--target-modules": ["c_attn"],
+    "--nf4-block-size": ["64"], "--lora-dropout": ["0"], "--init-text": ["What"],
 }  # fmt: skip
 
 GREEDY = ["generate", "--prompt", "a", "--temperature", "0"]

@@ -28,6 +28,8 @@ from minigpt.lora.model import save_lora
 from minigpt.pretrained.config_file import check_sizes, read_config, read_config_file
 from minigpt.pretrained.folders import save_pretrained
 from minigpt.pretrained.layout import read_weights, weight_files
+from minigpt.selective.files import read_selective
+from minigpt.selective.model import apply_selective, save_selective
 from minigpt.soft_prompts.files import read_vectors
 from minigpt.soft_prompts.model import save_soft_prompt
 from minigpt.tokenizer import END_OF_TEXT, load_encoding, train_bpe
@@ -104,6 +106,12 @@ def files(folder: Path) -> Iterator[File]:
     yield File(
         folder / "bottleneck" / "adapter_config.json",
         lambda: read_bottlenecks(folder / "bottleneck", paths, 32)[0],
+    )
+    own_shapes = {name: p.shape for name, p in ours().named_parameters()}
+    save_selective(apply_selective(ours()), folder / "selective")
+    yield File(
+        folder / "selective" / "adapter_config.json",
+        lambda: sorted(read_selective(folder / "selective", ours().config, own_shapes)[2]),
     )
     for kind in ("prompt", "prefix"):
         prompt = prompted(kind)

@@ -65,6 +65,14 @@ BAD: dict[str, tuple[list[str], str]] = {
         ["--method", "prefix", "--init-text", "Translate", "--reparametrize", "8"],
         "init_text cannot be given along with reparametrize",
     ),
+    "blocks": (
+        ["--method", "selective", "--last-blocks", "2"],
+        "last_blocks must be from 1 to 1, the blocks of this model, got 2",
+    ),
+    "blocks 0": (
+        ["--method", "selective", "--last-blocks", "0"],
+        "--last-blocks must be a whole number from 1 to",
+    ),
     "short row": (["--row-length", "1"], "record 1 of 28"),
     "seed": (["--seed", "-1"], "seed"),
     "test": (["--test", "1.5"], "test must be a fraction below 1 or a whole number, got 1.5"),

@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from minigpt.command.cli import main
 from minigpt.finetuning import run as finetuning
 from minigpt.finetuning.methods import METHODS, load_model, read_results
-from minigpt.finetuning.settings import RECIPES, FinetuneSettings
+from minigpt.finetuning.settings import BIASES_RATE, IN_PLACE, RECIPES, FinetuneSettings
 from minigpt.model import GPT
 from minigpt.pretrained import folders
 from minigpt.pretrained.folders import save_pretrained
@@ -42,6 +43,7 @@ OPTIONS = {
     "prompt": ["--n-tokens", "3", "--init-text", "What is it?"],
     "prefix": ["--n-tokens", "3", "--reparametrize", "8"],
     "bottleneck": ["--bottleneck", "3", "--dropout", "0.1"],
+    "selective": ["--biases-only", "--dropout", "0.1"],
 }
 ADAPTER = {"adapter_config.json", "adapter_model.safetensors"}
 FILES = dict.fromkeys(METHODS, ADAPTER) | {
@@ -109,7 +111,11 @@ def test_only_what_the_method_trains_is_changed(finished: Finished) -> None:
         assert finished.results["parameters"] == {"trained": every, "all": every}
         assert all(not torch.equal(after[name], p) for name, p in before.items())
         return
-    assert finished.results["parameters"] == {"trained": trained, "all": every + trained}
+    added = 0 if finished.results["method"] == "selective" else trained
+    assert finished.results["parameters"] == {"trained": trained, "all": every + added}
+    if not added:
+        assert sizes.keys() == {name for name in before if name.endswith(".bias")}
+        before = {name: p for name, p in before.items() if name not in sizes}
     frozen = {name.replace(".base.", "."): p for name, p in after.items() if name not in sizes}
     assert all(torch.equal(p, before[name]) for name, p in frozen.items())
     in_four_bits = {name for name in before.keys() - frozen.keys() if name.endswith(".weight")}
@@ -121,7 +127,8 @@ def test_the_options_of_a_method_are_what_it_trains_with(finished: Finished) -> 
     model, method = finished.trained, finished.results["method"]
     assert model.gradient_checkpointing == (method == "qlora")
     assert finished.config.paged == (method == "qlora")
-    assert finished.config.learning_rate == RECIPES[method].learning_rate
+    rate = BIASES_RATE if method == "selective" else RECIPES[method].learning_rate
+    assert finished.config.learning_rate == rate
     assert finished.config.weight_decay == RECIPES[method].weight_decay
     four_bits = quantized_layers(model).values()
     assert {(q.block_size, q.nested_block_size) for q in four_bits} == (
@@ -249,7 +256,24 @@ def test_a_model_with_biases_survives_full_fine_tuning(tmp_path: Path) -> None:
     assert any(p.any() for name, p in loaded.named_parameters() if name.endswith(".bias"))
 
 
-def test_a_model_in_4_bits_learns_by_every_method_but_full(
+def test_the_last_blocks_alone_are_saved_and_loaded_on_top_of_the_model(tmp_path: Path) -> None:
+    make_inputs(tmp_path)
+    deep = GPT(replace(tiny_gpt().config, n_layer=3))
+    save_pretrained(deep, shipped_encoding(), tmp_path / "deep")
+    options = ["--method", "selective", "--last-blocks", "2"]
+    inputs = tmp_path / "deep", tmp_path / "sums.jsonl"
+    results = run(*finetune_command(*inputs, tmp_path / "run", *options))
+    blocks = ("transformer.h.1.", "transformer.h.2.", "transformer.ln_f.")
+    before = dict(load_model(tmp_path / "deep")[0].named_parameters())
+    after = dict(load_model(tmp_path / "run")[0].named_parameters())
+    changed = {name for name, p in after.items() if not torch.equal(p, before[name])}
+    assert changed == {name for name in before if name.startswith(blocks)}
+    assert load_file(tmp_path / "run" / "adapter_model.safetensors").keys() == changed
+    assert results["settings"]["last_blocks"] == 2
+    assert results["training"]["learning_rate"] == RECIPES["selective"].learning_rate
+
+
+def test_a_model_in_4_bits_learns_by_every_method_that_adds_something(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     _, data = make_inputs(tmp_path)
@@ -257,7 +281,7 @@ def test_a_model_in_4_bits_learns_by_every_method_but_full(
     save_quantized(quantized, shipped_encoding(), tmp_path / "4bit")
     for method in METHODS:
         command = finetune_command(tmp_path / "4bit", data, tmp_path / method, "--method", method)
-        if method == "full":
+        if method in IN_PLACE:
             assert main(command) == 2
             assert "frozen in 4 bits; use method qlora" in capsys.readouterr().err
             continue

@@ -97,6 +97,7 @@ def test_a_finished_run_is_resumed_without_harm(inputs: tuple[Path, Path], tmp_p
         (["--resume", "--dtype", "bfloat16"], "dtype='float32', this one dtype='bfloat16'"),
         (["--resume", "--rehearse", "0.1"], "has setting rehearse=0.0, this one rehearse=0.1"),
         (["--resume", "--lora-dropout", "0.5"], "has setting lora_dropout=0.0"),
+        (["--resume", "--method", "selective"], "method='lora', this one method='selective'"),
         (["--resume", "--steps", "7"], "has setting max_steps=6, this one max_steps=7"),
         (["--resume", "--model", "base"], "this one model='base'"),
         (

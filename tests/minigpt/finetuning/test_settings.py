@@ -18,9 +18,11 @@ from tests.minigpt.tiny.finetune import OWN, RECORDS, shipped_encoding, tiny_gpt
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"method": "prayer"}, "method must be one of full, lora, .* bottleneck, got 'prayer'"),
+        ({"method": "prayer"}, "method must be one of full, lora, .* selective, got 'prayer'"),
         ({"r": 0}, "r must be a whole number of at least 1, got 0"),
         ({"bottleneck": 1.5}, "bottleneck must be a whole number of at least 1, got 1.5"),
+        ({"last_blocks": 0}, "last_blocks must be a whole number of at least 1, got 0"),
+        ({"last_blocks": True}, "last_blocks must be a whole number of at least 1, got True"),
         ({"row_length": 0}, "row_length must be a whole number of at least 1, got 0"),
         ({"alpha": float("nan")}, "alpha must be above 0, got nan"),
         ({"alpha": "8"}, "alpha must be above 0, got '8'"),

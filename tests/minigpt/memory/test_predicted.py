@@ -71,6 +71,26 @@ def test_a_block_keeps_what_adds_up_by_hand() -> None:
     assert one_block("full", 3, 100, checkpointing=True) == 4 * N * C
 
 
+def test_blocks_below_the_last_ones_keep_nothing_and_biases_need_no_inputs() -> None:
+    N = 3 * 100
+    # The same blocks learn in a deeper model; a block that learns keeps what it does in full.
+    assert one_block("selective", 3, 100, last_blocks=2) == 0
+    more, fewer = (predict_memory(XL, "selective", 3, 100, last_blocks=n) for n in (5, 4))
+    full = 4 * N * (2 * C + 7 * C + 3 * C + 4 * C) + 4 * N * (4 + H)
+    assert more.activations - fewer.activations == full
+    # Where only biases do: norms, q, k, v, the attention's output, the input of GELU.
+    biases = 4 * N * (2 * C + 3 * C + C + 4 * C) + 4 * N * (4 + H)
+    assert one_block("selective", 3, 100, biases_only=True) == biases
+
+
+def test_a_llama_has_blocks_but_no_biases() -> None:
+    whole = predict_memory(LLAMA_7B, "selective", 1, 64, last_blocks=2, weights="float32")
+    block = LLAMA_7B.linear_parameters // 32 + 2 * 4096  # matrices, gains of two norms
+    assert whole.gradients == 4 * (2 * block + 4096)
+    with pytest.raises(ValueError, match="this model has no biases; take last_blocks"):
+        predict_memory(LLAMA_7B, "selective", 1, 64, biases_only=True)
+
+
 def test_the_logits_of_a_large_vocabulary_are_not_kept() -> None:
     larger = replace(XL, vocab_size=V + 1000)
     for compute, size in (("float32", 4), ("bfloat16", 2)):
@@ -102,8 +122,10 @@ def test_what_is_trained_is_what_the_methods_say() -> None:
         "prompt": count_prompt_tuning(XL, 7),
         "prefix": count_prefix_tuning(XL, 7),
         "bottleneck": count_bottlenecks(XL, 3),
+        "selective": 2 * (12 * C**2 + 13 * C) + 2 * C,
     }
     settings: dict[str, Any] = {"r": 5, "target_modules": targets, "n_tokens": 7, "bottleneck": 3}
+    settings["last_blocks"] = 2
     for method, count in trained.items():
         assert predict_memory(XL, method, 1, 64, **settings).gradients == 4 * count
     network = predict_memory(XL, "prefix", 1, 64, n_tokens=7, reparametrize=512)
@@ -164,6 +186,8 @@ def test_the_7b_figures_beside_the_published_ones_are_computed() -> None:
         ({"compute": "float16"}, "compute must be float32 or bfloat16, got 'float16'"),
         ({"weights": "bfloat16"}, "weights in bfloat16 cannot be multiplied in float32"),
         ({"bottleneck": True}, "bottleneck must be .* got True"),
+        ({"last_blocks": 0}, "last_blocks must be a whole number of at least 1, got 0"),
+        ({"method": "selective", "last_blocks": 49}, "last_blocks must be from 1 to 48, .* got 49"),
     ],
 )
 def test_settings_out_of_range_are_refused(settings: dict[str, Any], message: str) -> None:
@@ -203,6 +227,7 @@ def test_the_command_has_a_row_for_every_method_and_says_it_in_json(
     rows = result["methods"]
     assert list(rows) == [
         *("full", "lora", "qlora", "qlora, fp32 scales", "prompt", "prefix", "bottleneck"),
+        "selective",
     ]
     for row in rows.values():
         expected = predict_memory(LLAMA_7B, **row["settings"])
@@ -235,6 +260,8 @@ OPTIONS: dict[str, tuple[str, list[str], dict[str, Any]]] = {
     "virtual tokens": ("prompt", ["--n-tokens", "7"], {"n_tokens": 7, "context": 1024 - 7}),
     "network": ("prefix", ["--reparametrize", "512"], {"reparametrize": 512}),
     "bottleneck": ("bottleneck", ["--bottleneck", "5"], {"bottleneck": 5}),
+    "last blocks": ("selective", ["--last-blocks", "3"], {"last_blocks": 3}),
+    "biases": ("selective", ["--biases-only"], {"biases_only": True}),
     "checkpointing": ("full", ["--gradient-checkpointing"], {"checkpointing": True}),
     "attention": ("lora", ["--stored-attention"], {"stored_attention": True}),
 }

@@ -21,6 +21,7 @@ from minigpt.pretrained import layout
 from minigpt.pretrained.folders import load_gpt2, load_pretrained, save_gpt2, save_pretrained
 from minigpt.pretrained.quantized import save_quantized
 from minigpt.qlora.model import quantize_model
+from minigpt.selective.model import apply_selective, save_selective
 from minigpt.soft_prompts.model import apply_prefix_tuning, save_soft_prompt
 from tests.minigpt.tiny.gpt2 import IDX, SIZES, ours, randomize
 from tests.minigpt.tiny.killed import killed_before
@@ -224,7 +225,12 @@ def bottlenecks(model: GPT) -> Callable[[Path], None]:
     return lambda folder: save_bottlenecks(model, folder)
 
 
-@pytest.mark.parametrize("method", [lora, soft_prompt, bottlenecks])
+def selective(model: GPT) -> Callable[[Path], None]:
+    apply_selective(model, last_blocks=2)
+    return lambda folder: save_selective(model, folder)
+
+
+@pytest.mark.parametrize("method", [lora, soft_prompt, bottlenecks, selective])
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
 def test_an_adapter_that_no_loader_would_take_is_not_saved(
     tmp_path: Path, method: Callable[[GPT], Callable[[Path], None]], bad: float
