@@ -68,9 +68,11 @@ def read_selective(
     tensors, file = read_numbers(folder), weights_file(folder)
     wanted = part_names(config, last_blocks, biases_only)
     for name in sorted(set(wanted) ^ tensors.keys()):
-        has, has_not = ("it", "this model's part") if name in tensors else ("the part", "it")
+        has = "has" if name in tensors else "lacks"
         raise ValueError(
-            f"{file} was made for another model or is damaged: {has} has {name}, {has_not} has not"
+            f"{file} was made for another model or is damaged: it {has} {name}, unlike what "
+            f"{CONFIG_FILE} chooses of this model by last_blocks {last_blocks} and biases_only "
+            f"{str(biases_only).lower()}"
         )
     for name in wanted:
         if list(tensors[name].shape) != list(shapes[name]):

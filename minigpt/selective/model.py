@@ -7,22 +7,22 @@
     save_selective(model, "runs/french")          # they alone, a small folder
     load_selective(load_pretrained("base")[0], "runs/french")
 
-Nothing is added to the model, so that it is no slower afterwards. On the other hand what is trained
-takes the place of what was there: the base model comes back only by loading it again.
+Nothing is added to the model, so it is as fast afterwards as before. But what is trained takes the
+place of what was there: to get the base model back, load it again.
 
-Of the *last blocks*, those near the input read what the frozen ones below give them. No gradient
-has to go further down than them, which saves most of the time and memory of a backward pass. Of the
-*biases* there are fewer than one in a thousand parameters of GPT-2, yet they sit in every layer, so
-that gradients go all the way down. (Those of the layer norms are among them.)
+If only the *last blocks* learn, no gradient is needed in the blocks below them, which saves those
+blocks' share of the time and memory of a backward pass. The *biases*, those of the layer norms
+among them, are fewer than one in a thousand of GPT-2's parameters, but they sit in every layer, so
+that gradients go all the way down.
 
-The token embedding is the LM head too. It is in no part, so that both stay as they were; the paper
-on biases trains a new head beside them, which a language model does not need.
+The token embedding, which is the LM head too, belongs to no part: both stay as they were. (The
+paper on biases also trains a new layer that classifies; a language model needs none.)
 
-Which parameters belong to a part says part.py; the files are in files.py.
-Sources: Ben Zaken et al. 2022, "BitFit: Simple Parameter-efficient
-Fine-tuning for Transformer-based Masked Language-models" (arXiv 2106.10199, section 3); Howard and
-Ruder 2018, "Universal Language Model Fine-tuning for Text Classification" (arXiv 1801.06146,
-section 3.3: the last layers hold the least general knowledge).
+part.py says which parameters belong to a part, files.py how they are stored.
+Sources: Ben Zaken et al. 2022, "BitFit: Simple Parameter-efficient Fine-tuning for
+Transformer-based Masked Language-models" (arXiv 2106.10199, section 3); Howard and Ruder 2018,
+"Universal Language Model Fine-tuning for Text Classification" (arXiv 1801.06146, section 3.3: the
+last layer contains the least general knowledge).
 """
 
 from __future__ import annotations

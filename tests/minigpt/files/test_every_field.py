@@ -200,7 +200,7 @@ def every_file(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[File]]
         yield list(files(tmp_path_factory.mktemp("files")))
 
 
-@pytest.mark.parametrize("which", range(9))
+@pytest.mark.parametrize("which", range(10))
 def test_nonsense_in_any_field_is_refused_by_name_or_changes_nothing(
     every_file: list[File], monkeypatch: pytest.MonkeyPatch, which: int
 ) -> None:

@@ -97,7 +97,6 @@ def test_a_finished_run_is_resumed_without_harm(inputs: tuple[Path, Path], tmp_p
         (["--resume", "--dtype", "bfloat16"], "dtype='float32', this one dtype='bfloat16'"),
         (["--resume", "--rehearse", "0.1"], "has setting rehearse=0.0, this one rehearse=0.1"),
         (["--resume", "--lora-dropout", "0.5"], "has setting lora_dropout=0.0"),
-        (["--resume", "--method", "selective"], "method='lora', this one method='selective'"),
         (["--resume", "--steps", "7"], "has setting max_steps=6, this one max_steps=7"),
         (["--resume", "--model", "base"], "this one model='base'"),
         (
@@ -124,6 +123,15 @@ def test_another_run_in_the_same_folder_is_refused_and_nothing_changed(
     assert captured.err.startswith("minigpt: ")  # before any answer was written
     assert captured.err.count("\n") == 1
     assert {path: path.read_bytes() for path in out.iterdir()} == before
+
+
+def test_a_run_that_trained_another_part_is_not_resumed(
+    inputs: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = finetune_command(*inputs, tmp_path / "run", "--method", "selective", "--resume")
+    run(*command)
+    assert main([*command, "--biases-only"]) == 2
+    assert "has setting biases_only=False, this one biases_only=True" in capsys.readouterr().err
 
 
 def test_resume_in_an_empty_folder_begins(inputs: tuple[Path, Path], tmp_path: Path) -> None:
