@@ -1,4 +1,4 @@
-"""How good are answers that are right or wrong, and how sure may a model be of them?
+"""Scores of answers that are right or wrong, and of how sure a model is of them.
 
 ROUGE and BLEU judge texts. Where the answer is a label, a number or an exact string, simpler
 measures do, each of which tells something that the others hide:
@@ -47,7 +47,7 @@ def f1(predictions: Iterable[Hashable], labels: Iterable[Hashable], positive: Ha
 
     Args:
         predictions, labels: as many of each.
-        positive: the label to be found; that others are told apart does not count.
+        positive: the label to be found; mistakes among the others do not count.
 
     Raises:
         ValueError: as in `accuracy`; or positive occurs nowhere, but two other labels do.

@@ -36,7 +36,7 @@ RECIPES = {
     "prompt": Recipe(1e-1),
     "prefix": Recipe(1e-1),
     "bottleneck": Recipe(6e-3),
-    "selective": Recipe(1e-3),
+    "selective": Recipe(2e-3),
 }
 BIASES_RATE = 1e-2  # of selective with biases_only
 IN_PLACE = ("full", "selective")  # train what the model has; the others add to it

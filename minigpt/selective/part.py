@@ -27,7 +27,9 @@ def trained_blocks(n_layer: int, bias: bool, last_blocks: int | None, biases_onl
         ValueError: the model has fewer blocks, or no biases.
     """
     if biases_only and not bias:
-        raise ValueError("biases_only: this model has no biases; take last_blocks")
+        raise ValueError(
+            "biases_only has nothing to train: this model has no biases; take last_blocks"
+        )
     if last_blocks is None:
         return n_layer if biases_only else 1
     whole = isinstance(last_blocks, int) and not isinstance(last_blocks, bool)

@@ -239,7 +239,7 @@ def test_a_part_of_another_model_is_refused(
 
 def test_biases_are_refused_by_a_model_without_them(tmp_path: Path) -> None:
     save_selective(trained(biases_only=True), tmp_path)
-    sentence = "another model: biases_only: this model has no biases"
+    sentence = "another model: biases_only has nothing to train: this model has no b"
     refused(ours(bias=False), tmp_path, sentence)
 
 
