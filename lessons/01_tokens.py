@@ -62,10 +62,10 @@ for character in "a", "é", "語", "🙂":
 #
 # ## Six merges by hand
 #
-# **Byte-pair encoding** (BPE) has an answer. Count which two ids stand side by side most often, give
-# that pair a new id, replace it everywhere, and start again. Each round is called a **merge**. When
-# two pairs are equally frequent we take the one with the smaller ids, so that the same text always
-# gives the same vocabulary.
+# **Byte-pair encoding** (BPE) has an answer. Count which two ids stand side by side most often,
+# give that pair a new id, replace it everywhere, and start again. Each round is called a **merge**.
+# When two pairs are equally frequent we take the one with the smaller ids, so that the same text
+# always gives the same vocabulary.
 
 # %%
 tiny_text = "low lower lowest slow slower slowest"
@@ -130,7 +130,7 @@ print("   ", glued[:15])
 # ## Now 4,096 entries
 #
 # The size of the vocabulary is our choice. GPT-2's has 50,257 entries; we take 4,096, because the
-# models of this course are small (the last section on sizes says why that matters). They are the
+# models of this course are small ("How many entries?" below says why that matters). They are the
 # 256 bytes, one special token, whose turn comes below, and merges for the rest.
 
 # %%
@@ -300,13 +300,13 @@ for question, difference in questions.items():
 
 # %% [markdown]
 # If the second number is positive, the same French sentences got shorter without a letter of them
-# changing: then the corpus was to blame, not the language. (The sentences of our translation set use
-# a small dictionary, which flatters a vocabulary that has seen it.)
+# changing: then the corpus was to blame, not the language. (The sentences of our translation set
+# use a small dictionary, which flatters a vocabulary that has seen it.)
 #
 # ## How many entries?
 #
-# More entries make sequences shorter, but each doubling gains less than the one before. Every entry
-# also needs a vector of numbers in the model; lesson 3 counts them, and for a small model with
+# More entries make sequences shorter, and the figure shows how much each doubling gains. But every
+# entry needs a vector of numbers in the model; lesson 3 counts them, and for a small model with
 # GPT-2's vocabulary they would be most of it. Merges come in order, so a smaller vocabulary is the
 # beginning of a larger one, and we only need to train the largest.
 
@@ -495,8 +495,9 @@ for name, (billions, percent, printed) in GPT3_DATA.items():
     course.published(f"GPT-3, epochs of {name}", source, printed, f"{epochs:.2f}", verdict)
 
 # %% [markdown]
-# WebText2 stands out: no rounding explains its epochs, the paper does not say how they were counted,
-# and we know of nobody who has found out. The weights are shares of one whole. Do they add up to it?
+# WebText2 stands out: no rounding explains its epochs, the paper does not say how they were
+# counted, and we know of nobody who has found out. The weights are shares of one whole. Do they add
+# up to it?
 
 # %%
 weights = sum(percent for _, percent, _ in GPT3_DATA.values())
@@ -513,7 +514,8 @@ course.published("GPT-3, sum of the weights (%)", source, "100 (a whole)", weigh
 #
 # - A vocabulary is 256 bytes plus merges of what stands side by side most often, so any text can be
 #   encoded and comes back unchanged.
-# - Text is cut into pieces first; a space belongs to the word after it. Do not end a prompt with one.
+# - Text is cut into pieces first; a space belongs to the word after it. Do not end a prompt with
+#   one.
 # - Bytes per token say how well a vocabulary fits a text. The corpus decides, not the language.
 # - Special tokens are for the program; user text goes through `encode_ordinary`.
 # - A model learns from pairs: the ids, and the same ids moved by one. Packing fills rows that

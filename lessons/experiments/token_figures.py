@@ -68,7 +68,8 @@ def draw_vocabulary_sizes(
     if gpt2 is not None:
         axes.plot([], [], "*", ms=11, color="gray", label="GPT-2's vocabulary, same colours")
     axes.set_xscale("log", base=2)
-    axes.set_xticks(sizes, [f"{size:,}" for size in sizes])
+    ticks = [*sizes, *([] if gpt2 is None else [gpt2.n_vocab])]
+    axes.set_xticks(ticks, [f"{size:,}" for size in ticks])
     axes.minorticks_off()
     axes.grid(alpha=0.3)
     axes.set(xlabel="vocabulary size (entries)", ylabel="bytes per token", ylim=(0, None))
