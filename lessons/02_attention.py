@@ -338,7 +338,7 @@ def seconds(layer: Callable[..., object], *arguments: Tensor) -> float:
 lengths = course.choose(quick=[32, 64, 128], normal=[256, 512, 1024, 2048], full=[1024, 2048, 4096])
 mlp = MLP(GPTConfig(n_head=4, n_embd=256)).to(course.device).eval()
 cost: dict[str, list[float]] = {"attention, written out": [], "attention, fused": [], "MLP": []}
-counts = []  # additions and multiplications in the matrix products of masked_attention
+counts = []  # additions and multiplications in the matrix products of both
 with torch.no_grad():
     for length in lengths:
         x = torch.randn(1, length, 256, device=course.device)  # [1, T, 256]
@@ -346,21 +346,26 @@ with torch.no_grad():
         cost["attention, written out"].append(seconds(masked_attention, q, q, q))
         cost["attention, fused"].append(seconds(fused_attention, q, q, q))
         cost["MLP"].append(seconds(mlp, x))
-        with FlopCounterMode(display=False) as counter:
-            masked_attention(q, q, q)
-        counts.append(counter.get_total_flops())
+        pair = []
+        for layer, inputs in ((masked_attention, (q, q, q)), (mlp, (x,))):
+            with FlopCounterMode(display=False) as counter:
+                layer(*inputs)
+            pair.append(counter.get_total_flops())
+        counts.append(pair)
 
 # %%
 for name, times in cost.items():
     print(f"{name:<22} {', '.join(f'{1e3 * t:.2f}' for t in times)} ms for {lengths} tokens")
 course.save_figure(draw_cost(lengths, cost), "cost")
 growth = np.median([late / early for early, late in pairwise(cost["attention, written out"])])
-ratio = counts[-1] / counts[-2]
+ratio, of_mlp = (late / early for early, late in zip(*counts[-2:], strict=True))
 course.published(
     "attention, twice the text", "Vaswani et al. 2017, table 1", "x 4, as O(n²)",
     f"x {ratio:.1f} in operations, x {growth:.1f} in time",
     same_figure("4.0", ratio, "the matrix products do not grow as T²"),
 )  # fmt: skip
+measured = f"x {of_mlp:.1f} in operations"
+course.checked("MLP, twice the text", measured, holds(of_mlp == 2))
 
 # %% [markdown]
 # ## Mask off: an encoder

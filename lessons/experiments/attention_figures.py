@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
-import matplotlib.pyplot as plt
 import numpy as np
-from matplotlib.figure import Figure
 from torch import Tensor
 
 from lessons.experiments.encoder import Exam
 from lessons.verdicts import error_of_share
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 COLORS = {"decoder": "tab:blue", "cheater": "tab:red", "encoder": "tab:orange"}
 
 
 def draw_mask(words: Sequence[str], scores: Tensor, masked: Tensor, weights: Tensor) -> Figure:
     """Draws scores, masked scores and weights, [T, T] each, as three panels with their numbers."""
+    import matplotlib.pyplot as plt
+
     figure, panels = plt.subplots(1, 3, figsize=(10.5, 3.7), layout="constrained")
     titles = ("1. scores: q·k / √D", "2. the mask hides what comes later", "3. softmax of each row")
     for axes, title, numbers in zip(panels, titles, (scores, masked, weights), strict=True):
@@ -42,10 +46,12 @@ def draw_maps(maps: Tensor, tokens: Sequence[str]) -> Figure:
 
     The most decided head is the one whose rows have the highest largest share on average.
     """
+    import matplotlib.pyplot as plt
+
     n_head = maps.size(1)
     layer, head = divmod(int(maps[..., 2:, :].amax(-1).mean(-1).argmax()), n_head)
     figure = plt.figure(figsize=(14, 7), layout="constrained")
-    left, right = figure.subfigures(1, 2)
+    left, right = figure.subfigures(1, 2, squeeze=False)[0]
     axes = left.subplots()
     picture = axes.imshow(100 * maps[layer, head], cmap="Blues", vmin=0, vmax=100)
     axes.set_xticks(range(len(tokens)), tokens, rotation=90)
@@ -62,6 +68,8 @@ def draw_maps(maps: Tensor, tokens: Sequence[str]) -> Figure:
 
 def draw_cost(lengths: Sequence[int], cost: Mapping[str, Sequence[float]]) -> Figure:
     """Draws the seconds of each layer against the length of the text, both axes logarithmic."""
+    import matplotlib.pyplot as plt
+
     figure, axes = plt.subplots(figsize=(7, 4.8), layout="constrained")
     for name, times in cost.items():
         axes.loglog(lengths, [1e3 * t for t in times], "o-", label=name)
@@ -78,6 +86,8 @@ def draw_cost(lengths: Sequence[int], cost: Mapping[str, Sequence[float]]) -> Fi
 
 def draw_exam(first: Sequence[float], losses: Mapping[str, Sequence[float]], exam: Exam) -> Figure:
     """Draws the losses of the three ways of training, and who finds how many hidden tokens."""
+    import matplotlib.pyplot as plt
+
     figure, (left, right) = plt.subplots(1, 2, figsize=(12, 5), layout="constrained")
     left.plot(first, color="gray", label="decoder, for a start (next token)")
     goals = {"decoder": "next", "cheater": "next", "encoder": "hidden"}

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
-import matplotlib.pyplot as plt
 import numpy as np
 import tiktoken
-from matplotlib.figure import Figure
 
 from minigpt import bpe
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 LONGEST = 15  # bytes; longer tokens are counted with these
 COLORS = ("tab:blue", "tab:cyan", "tab:red", "tab:green")
@@ -32,6 +34,8 @@ def bytes_per_token(encoding: tiktoken.Encoding, text: str) -> float:
 
 def draw_lengths(kinds: Mapping[str, Sequence[int] | np.ndarray], n_vocab: int) -> Figure:
     """Draws a histogram of the lengths in bytes of each kind of token."""
+    import matplotlib.pyplot as plt
+
     figure, axes = plt.subplots(figsize=(6.5, 4), layout="constrained")
     lengths = [np.minimum(values, LONGEST) for values in kinds.values()]
     weights = [np.full(len(values), 100 / len(values)) for values in lengths]
@@ -56,6 +60,8 @@ def draw_vocabulary_sizes(
     The text called "French sentences" gets a second, dashed curve for the vocabularies that were
     trained on French too; GPT-2's vocabulary, if it is there, gets a star a text.
     """
+    import matplotlib.pyplot as plt
+
     figure, axes = plt.subplots(figsize=(8, 5.2), layout="constrained")
     for (kind, text), color in zip(texts.items(), COLORS, strict=True):
         curve = [measure(beginning(ranks, size), text) for size in sizes]

@@ -76,6 +76,7 @@ CHECKED = {  # true of any weights
     "how far later tokens move scores",
     "the largest weight on a later token",
     "the decoder's vectors at [CLS]",
+    "MLP, twice the text",
 }
 
 
