@@ -26,6 +26,7 @@ import copy
 import math
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 
 sys.path.insert(0, f"{sys.path[0]}/..")  # a checkout runs without being installed
@@ -164,10 +165,10 @@ course.checked("by hand against library and torch", f"{difference:.1g} apart", v
 # ## A GPT has no attention to an encoder
 #
 # Queries, keys and values above all came from the same words: **self-attention**. The first
-# transformer (Vaswani et al. 2017) was a translator in two halves. An encoder read the French, and
-# each block of the decoder had a second attention, **cross-attention**: queries from the English
-# written so far, keys and values from the encoder's French. It needs no mask, because all of the
-# French is there from the start. Here are two English words that ask four French ones.
+# transformer (Vaswani et al. 2017) was a translator in two halves. An encoder read the English, and
+# each block of the decoder had a second attention, **cross-attention**: queries from the French
+# written so far, keys and values from the encoder's English. It needs no mask, because all of the
+# English is there from the start. Here are two French words that ask four English ones.
 
 # %%
 asking = torch.randn(1, 1, 2, 2)  # [B=1, H=1, Tq=2, D=2] queries of two words being written
@@ -177,7 +178,8 @@ print(f"two words look at four: weights {list(cross_weights.shape[2:])}\n{cross_
 
 # %% [markdown]
 # GPT keeps only the decoder, and with no encoder to ask it drops that second attention. What it is
-# to translate stands in the same text, before the answer, and self-attention finds it there.
+# to translate stands in the same text, before the answer, as in `I am a student <to-fr> je suis
+# étudiant` (lesson 1), and self-attention finds it there.
 #
 # ## Many heads
 #
@@ -371,8 +373,7 @@ course.checked("MLP, twice the text", measured, holds(of_mlp == 2))
 # ## Mask off: an encoder
 #
 # The mask is there so that a decoder cannot see the answer. What if we take it off? We train a
-# small decoder on simple sentences and reviews, and then go on in three ways, each from the same
-# weights and for the same number of steps:
+# small decoder on simple sentences and reviews, and then go on from its weights in three ways:
 #
 # - the **decoder** keeps its mask and goes on guessing the next token, at every position;
 # - the **cheater** loses the mask and goes on guessing the next token as if nothing had happened;
@@ -398,12 +399,13 @@ print("and has to find:  ", small_encoding.decode(wanted[wanted != IGNORE].tolis
 # The model is small, so that it learns in seconds: two layers, four heads, width 128, and a context
 # of 32 tokens, which holds nearly every one of our texts whole. Small models can be trained with a
 # higher learning rate than large ones: 3e-3 here, against 6e-4 for the smallest GPT-3. Lesson 4
-# explains the warm-up, the weight decay and the betas. The **loss** says how surprised the model is
+# explains the warm-up, the weight decay and the betas. Decoder and encoder go on for as many steps
+# as the first decoder had, the cheater for fewer. The **loss** says how surprised the model is
 # by the right token: 0 would be certainty. Lesson 3 defines it, and its unit, the nat.
 
 # %%
 settings = TrainConfig(
-    max_steps=course.choose(quick=8, normal=280, full=2000), batch_size=course.choose(8, 32),
+    max_steps=course.choose(quick=8, normal=260, full=2000), batch_size=course.choose(8, 32),
     warmup_steps=course.choose(quick=2, normal=20),
     learning_rate=3e-3, weight_decay=0.01, betas=(0.9, 0.98), device=str(course.device),
 )  # fmt: skip
@@ -412,10 +414,12 @@ decoder = GPT(GPTConfig(small_encoding.n_vocab, block_size=32, n_layer=2, n_head
 first_losses = train(decoder, text, settings).losses  # a decoder, for a start
 cheater, encoder = Encoder(copy.deepcopy(decoder)), Encoder(copy.deepcopy(decoder))
 losses = {}
-ways = {"decoder": (decoder, text), "cheater": (cheater, text), "encoder": (encoder, blanks)}
-for name, (model, data) in ways.items():
+fewer = replace(settings, max_steps=course.choose(8, 80))  # copying is soon learned
+ways = {"decoder": (text, settings), "cheater": (text, fewer), "encoder": (blanks, settings)}
+models = {"decoder": decoder, "cheater": cheater, "encoder": encoder}
+for name, (data, how) in ways.items():
     print(f"the {name} goes on:")
-    losses[name] = train(model, data, settings).losses
+    losses[name] = train(models[name], data, how).losses
     print(f"loss {losses[name][0]:.2f} at first, {np.mean(losses[name][-20:]):.2f} at the end")
 
 # %% [markdown]
@@ -523,8 +527,8 @@ course.checked("the decoder's vectors at [CLS]", measured, holds(spread < 1e-4))
 
 # %% [markdown]
 # There is nothing to classify with in a vector that is the same for every review. Now the two that
-# have seen the text, trained alike: once through the reviews, 32 at a time, with a
-# learning rate of 1e-3.
+# have seen the text. Both start from the weights of above, which have had equally many steps, and
+# are trained alike: once through the reviews, up to 32 at a time, with a learning rate of 1e-3.
 
 # %%
 right = {}
