@@ -518,6 +518,7 @@ def read(split: str) -> list[Review]:
 
 
 known, new = read("train"), read("test")
+print(f"reviews that fit: {len(known):,} to learn from and {len(new):,} new ones")
 blind = Classifier(decoder, causal=True, place=0).to(course.device).eval()
 with torch.no_grad():
     vectors = [blind.vector(torch.tensor([r.ids], device=course.device)) for r in new[:20]]
