@@ -9,7 +9,9 @@ five of those as itself or as a random word instead of [MASK], which we leave ou
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -66,44 +68,85 @@ class Blanks:
             yield self.hide(batch.idx, seed=number)
 
 
+class Exam(NamedTuple):
+    """Who found which of N hidden tokens.
+
+    Attributes:
+        found: bool [N], whether the first guess was right, for the decoder, which sees the tokens
+            before the blank; for the encoder, which sees both sides; and for the encoder with the
+            text cut off after the blank.
+        place: int [N], which token of its text each was.
+        window: int [N], the row of idx that each stood in.
+    """
+
+    found: dict[str, Tensor]
+    place: Tensor
+    window: Tensor
+
+    def lead(self, name: str, other: str, places: range | None = None) -> tuple[float, float]:
+        """Returns by how many points name finds more than other, and the standard error.
+
+        Both answered the same questions, so only their differences vary; and as the tokens of one
+        window are not independent, windows are counted, not tokens. With d the difference and n
+        the questions of each of K windows, the lead is c = sum(d) / sum(n), and its standard error
+        sqrt(K / (K - 1) sum((d - c n)^2)) / sum(n) (Cochran 1977, section 6.4). It is taken to be
+        one answer at least, so that equal answers do not pretend to be certain.
+
+        Args:
+            places: ask only for tokens at these places of their text.
+        """
+        asked = torch.ones_like(self.place, dtype=torch.bool)
+        if places is not None:
+            asked = (self.place >= places.start) & (self.place < places.stop)
+        window = self.window[asked]
+        gain = self.found[name][asked].double() - self.found[other][asked].double()
+        n = torch.bincount(window).double()  # [windows]
+        d = torch.bincount(window, weights=gain)[n > 0]
+        n = n[n > 0]
+        if len(n) < 2:
+            return math.nan, math.nan
+        c = d.sum() / n.sum()
+        spread = len(n) / (len(n) - 1) * (d - c * n).square().sum()
+        return 100 * c.item(), 100 * (max(spread.sqrt().item(), 1.0) / n.sum().item())
+
+
 @torch.inference_mode()
 def examine(
     decoder: nn.Module, encoder: nn.Module, idx: Tensor, mask_token: int, end_token: int
-) -> tuple[dict[str, Tensor], Tensor]:
+) -> Exam:
     """Hides one token at a time and asks the models which it was.
 
-    Every token is hidden once whose place in its sentence is known (see place_in_sentence) and that
-    has at least one token on either side.
+    Every token is hidden once whose place in its text is known (see place_in_sentence) and that has
+    at least one token on either side.
 
     Args:
         decoder, encoder: called as model(idx [B, T]) -> (logits [B, T, V], None).
         idx: windows of text [B, T].
-
-    Returns:
-        found: bool [N], whether the first guess was right, for the decoder, which sees the tokens
-            before the blank; for the encoder, which sees both sides; and for the encoder with the
-            text cut off after the blank.
-        place: int [N], which token of its sentence each was.
     """
     decoder.eval()
     encoder.eval()
     in_sentence = place_in_sentence(idx, end_token)  # [B, T]
     found: dict[str, list[Tensor]] = {"decoder": [], "encoder": [], "encoder, cut off": []}
-    place = []
+    place, window = [], []
     expected = decoder(idx)[0].argmax(-1)  # [B, T] what the decoder expects after each token
     for t in range(1, idx.size(1) - 1):
-        asked = in_sentence[:, t] > 0  # [B]
-        blanked = idx.clone()
+        (asked,) = torch.nonzero(in_sentence[:, t] > 0, as_tuple=True)  # which rows
+        if not len(asked):
+            continue
+        blanked = idx[asked]
         blanked[:, t] = mask_token
+        cut = encoder(blanked[:, : t + 1], last_only=True)[0][:, -1]  # [asked, V]
         guesses = {
-            "decoder": expected[:, t - 1],  # [B]
+            "decoder": expected[asked, t - 1],  # [asked]
             "encoder": encoder(blanked)[0][:, t].argmax(-1),
-            "encoder, cut off": encoder(blanked[:, : t + 1])[0][:, t].argmax(-1),
+            "encoder, cut off": cut.argmax(-1),
         }
         for name, guess in guesses.items():
-            found[name].append((guess == idx[:, t])[asked])
-        place.append(in_sentence[:, t][asked])
-    return {name: torch.cat(right).cpu() for name, right in found.items()}, torch.cat(place).cpu()
+            found[name].append(guess == idx[asked, t])
+        place.append(in_sentence[asked, t])
+        window.append(asked)
+    answers = {name: torch.cat(right).cpu() for name, right in found.items()}
+    return Exam(answers, torch.cat(place).cpu(), torch.cat(window).cpu())
 
 
 def place_in_sentence(idx: Tensor, end_token: int) -> Tensor:
