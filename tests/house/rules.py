@@ -21,7 +21,7 @@ CHAPTERS = [
     for name in (
         "config", "model", "cache", "layers", "generation", "bpe", "tokenizer", "dataset",
         "metric_tokens", "scoring", "rouge", "bleu_score", "corpus_metric", "bleu",
-        "float_formats", "quantization", "device",
+        "classification", "float_formats", "quantization", "device",
     )
 ]  # fmt: skip
 # The workshops from the ground up: what a workshop needs stands on a line above its own.
