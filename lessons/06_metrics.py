@@ -74,6 +74,12 @@ from minigpt.text.task_sets import task_set
 
 SLIDES = "slides 001/002"
 
+
+def spelled(metric: str) -> str:
+    """The usual name of a metric: "rouge1" is ROUGE-1."""
+    return metric.replace("rouge", "ROUGE-")
+
+
 # %% [markdown]
 # ## ROUGE-1: words in common
 #
@@ -317,7 +323,7 @@ for what, (one, other) in pairs.items():
 for metric in ("rouge1", "rouge2", "rougeL"):
     same, opposite = (meaning[what][metric] for what in pairs)
     course.published(
-        f"opposite coffee, equal tea: {metric}", SLIDES, "words are seen, meaning is not",
+        f"opposite coffee, equal tea: {spelled(metric)}", SLIDES, "words are seen, meaning is not",
         f"{opposite:.2f} for the opposite, {same:.2f} for the same", is_more(opposite - same),
     )  # fmt: skip
 
@@ -341,7 +347,7 @@ HUMAN = (
 before, after = (scorer.score(HUMAN, summary) for summary in (BEFORE, AFTER))
 for metric in ("rouge1", "rouge2", "rougeL"):
     course.published(
-        f"check-in dialogue, {metric}", SLIDES, "better after fine-tuning",
+        f"check-in dialogue, {spelled(metric)}", SLIDES, "better after fine-tuning",
         f"F1 {before[metric].fmeasure:.2f} before, {after[metric].fmeasure:.2f} after",
         is_more(after[metric].fmeasure - before[metric].fmeasure, yes="for this one dialogue"),
     )  # fmt: skip
@@ -447,7 +453,8 @@ course.save_figure(cheating.draw_damage(shares, curves, len(summaries)), "corrup
 
 # %% [markdown]
 # ROUGE-1 falls with every word that is replaced or lost, and lies flat where words only change
-# places. BLEU falls fastest: one replaced word breaks up to four 4-grams.
+# places. ROUGE-2 and BLEU fall fastest: one word that is replaced breaks two pairs, three 3-grams
+# and four 4-grams.
 #
 # ## How sure is a mean?
 #

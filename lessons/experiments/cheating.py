@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -78,7 +78,7 @@ def draw_damage(
     """
     import matplotlib.pyplot as plt
 
-    size = {"figsize": (11, 4.2), "sharey": True, "layout": "constrained"}
+    size: dict[str, Any] = {"figsize": (11, 4.2), "sharey": True, "layout": "constrained"}
     figure, axes = plt.subplots(1, len(curves), **size)
     for axis, (what, points) in zip(axes, curves.items(), strict=True):
         for metric in points[0]:

@@ -218,8 +218,8 @@ def draw_bars(axis: Axes, shots: Sequence[int], results: Mapping[str, Sequence[R
         x = [place + (i - (len(results) - 1) / 2) * 0.27 for place in range(len(shots))]
         axis.bar(x, [100 * exam.accuracy for exam in exams], 0.25, color=f"C{i}", label=name)
         for left, exam in zip(x, exams, strict=True):
-            ends = [100 * end for end in share_interval(exam.accuracy, len(exam.right))]
-            axis.vlines(left, *ends, color="black", lw=1.5)
+            low, high = share_interval(exam.accuracy, len(exam.right))
+            axis.vlines(left, 100 * low, 100 * high, color="black", lw=1.5)
             axis.hlines(100 * exam.chance, left - 0.13, left + 0.13, color="black", ls="--", lw=1)
     axis.set_xticks(range(len(shots)), [str(n) for n in shots])
     axis.set(xlabel="examples in the prompt", ylabel="right answer picked (%)", ylim=(0, 102))

@@ -96,8 +96,10 @@ def draw_temperatures(curve: Mapping[float, Measured], people: Measured) -> Figu
 
     figure, axes = plt.subplots(1, 2, figsize=(11, 4.4), layout="constrained")
     found = list(curve.values())
-    errors = [2 * error_of_mean(m.variety) for m in found]
-    axes[0].errorbar(list(curve), [m.variety.mean() for m in found], errors, fmt="o-", capsize=3)
+    means = np.array([m.variety.mean() for m in found])
+    below = np.array([2 * error_of_mean(m.variety) for m in found])
+    errors = [below, np.minimum(below, 1 - means)]  # no text is more varied than 1
+    axes[0].errorbar(list(curve), means, errors, fmt="o-", capsize=3)
     axes[0].axhline(people.variety.mean(), ls="--", color="C1")
     factors = [math.exp(2 * error_of_mean(m.losses)) for m in found]
     heights = np.array([m.perplexity for m in found])
@@ -108,6 +110,10 @@ def draw_temperatures(curve: Mapping[float, Measured], people: Measured) -> Figu
     axes[0].set(ylabel="distinct-2", title="How varied is the text?", ylim=(0, 1.05))
     axes[1].set(ylabel="perplexity", title="How surprising is it to the model itself?")
     axes[1].set_yscale("log")
+    ticks = [1, 2, 5, 10, 20, 50, 100, 200, 500]
+    axes[1].set_yticks(ticks, [str(tick) for tick in ticks], minor=False)
+    axes[1].set_yticks([], minor=True)
+    axes[1].set_ylim(bottom=1)
     for axis in axes:
         axis.set_xlabel("temperature (0 = greedy)")
     figure.legend(*axes[1].get_legend_handles_labels(), loc="outside lower center", ncols=2)

@@ -16,7 +16,7 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -132,7 +132,7 @@ def draw_reliability(diagrams: Mapping[str, Sequence[Bin]], n_answers: int) -> F
     """
     import matplotlib.pyplot as plt
 
-    size = {"figsize": (9, 4.6), "sharey": True, "layout": "constrained"}
+    size: dict[str, Any] = {"figsize": (9, 4.6), "sharey": True, "layout": "constrained"}
     figure, axes = plt.subplots(1, len(diagrams), **size)
     for axis, (name, bins) in zip(axes, diagrams.items(), strict=True):
         sure, right = (
@@ -141,14 +141,12 @@ def draw_reliability(diagrams: Mapping[str, Sequence[Bin]], n_answers: int) -> F
         axis.plot([50, 100], [50, 100], color="black", ls="--", lw=1)
         errors = np.array([share_interval(b.accuracy, b.count) for b in bins]).T * 100  # [2, bins]
         axis.errorbar(sure, right, yerr=np.abs(errors - right), fmt="o", capsize=3)
-        for x, top, each in zip(sure, errors[1], bins, strict=True):
-            axis.annotate(
-                f"{each.count}", (x, top), (0, 3), textcoords="offset points", ha="center"
-            )
-        axis.set(xlabel="confidence (%)", title=name, xlim=(48, 102), ylim=(0, 112))
+        for x, each in zip(sure, bins, strict=True):
+            axis.text(x, 3, f"{each.count}", ha="center")
+        axis.set(xlabel="confidence (%)", title=name, xlim=(48, 102), ylim=(0, 102))
     axes[0].set_ylabel("answers that are right (%)")
     figure.suptitle(
         f"How often is an answer right that the model is so sure of? {n_answers} reviews in bins\n"
-        "(number: answers in the bin; dashed: as often as the model is sure)"
+        "(below: answers in the bin; dashed: as often as the model is sure)"
     )
     return figure

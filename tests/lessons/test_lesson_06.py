@@ -43,7 +43,7 @@ def test_lesson_06(run_lesson: Callable) -> None:
         "1.000; with 13a 1.000",
     ]
     # Four of the five words are shared: 2 x 4 / (5 + 4). Two of five and four: 2 x 2 / (5 + 4).
-    row = lesson.table["opposite coffee, equal tea: rouge1"]
+    row = lesson.table["opposite coffee, equal tea: ROUGE-1"]
     assert row["measured here"] == f"{8 / 9:.2f} for the opposite, {4 / 9:.2f} for the same"
     # TP 85, FN 5, FP 2, TN 8: (85 x 8 - 2 x 5) / sqrt(87 x 90 x 10 x 13)
     expected = f"{(85 * 8 - 2 * 5) / math.sqrt(87 * 90 * 10 * 13):.2f}"
