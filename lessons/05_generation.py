@@ -115,7 +115,7 @@ course.checked(
 # ## A real distribution
 #
 # The base model, which lesson 4 introduced, knows 4,096 tokens. Here are its favourites after two
-# words that begin many a sentence in Python's documentation.
+# words with which many sentences of Python's documentation begin.
 
 
 # %%
@@ -480,7 +480,7 @@ for name, exams in results.items():
     print(f"{name}: {len(exams[0].right)} items, guessing gets {exams[0].chance:.0%}: {row}")
 
 # %% [markdown]
-# Guessing scatters, too: the black lines show two standard errors to each side (Wilson's interval,
+# Guesses scatter, too. The black lines show two standard errors to each side (Wilson's interval,
 # which stays between 0 and 100%). A line that reaches the dashed one has shown nothing.
 #
 # The second picture asks something easier of the reviews: how likely is it that "positive" or
@@ -500,8 +500,8 @@ course.save_figure(figure, "few_shot")
 # %% [markdown]
 # Brown et al. report that accuracy rises with the number of examples, and the more so the larger
 # the model. For translation into French they give the BLEU of what GPT-3 wrote: 25.2, 28.3 and 32.6
-# after 0, 1 and 64 examples. That is another quantity than ours, and not measured here: our model
-# picks among given answers, and does not write them.
+# after 0, 1 and 64 examples. That is a different quantity from ours, and it is not measured here:
+# our model picks among given answers and does not write them.
 
 # %%
 n_parameters = count_parameters(base.config)
@@ -523,8 +523,8 @@ for name, (none, _, four) in results.items():
 # Where the model does well, ask why before you call it understanding. It has read pages with an
 # English text and its French translation (lesson 4), and the two languages share the beginnings of
 # many words. "Sort the names" has letters in common with `names.sort()`. A review has none with its
-# label. How far does one come who knows no French and no Python, and picks the answer that shares
-# the most runs of three letters with the question?
+# label. How far would someone get who knows neither French nor Python, cuts every text into runs of
+# three letters, and picks the answer of whose runs the largest share is in the question, too?
 
 # %%
 for name, task in tasks.items():

@@ -13,8 +13,8 @@
 # - choose between accuracy, F1, exact match, Matthews, Pearson and Spearman;
 # - read a reliability diagram, and put an error bar on a score.
 #
-# You need no earlier lesson, only Python; tokens were the subject of lesson 1. Reading and running
-# it takes about an hour.
+# You need Python and no earlier lesson; only the small model near the end is trained as in lesson
+# 4. Reading and running it takes about an hour.
 #
 # Run it: `python lessons/06_metrics.py`, or `minigpt lesson 6`. Its code is `minigpt/rouge.py`,
 # `minigpt/bleu.py` and `minigpt/classification.py`.
@@ -407,10 +407,10 @@ print(f"ROUGE-1 recall of the whole dialogue: {copied['rouge1'].recall:.2f}")
 # %% [markdown]
 # Read the table from the top. Exchanging the persons or negating a verb turns the summary into a
 # lie, and yet most of the words are the same, so most of the score stays. Shuffling ruins the text,
-# and ROUGE-1 cannot notice, because it has no order; the other three can. Repetition is caught by
-# clipping. The whole dialogue contains many of the wanted words: judged by recall alone, it would
-# be a fine summary. And look at the last line before you are proud of a score: it is what a fluent
-# summary of *another* dialogue gets.
+# and ROUGE-1 cannot notice, because it ignores the order; the other three can. Repetition is caught
+# by clipping. The whole dialogue contains many of the wanted words: judged by recall alone, it
+# would be a fine summary. And look at the last line before you are proud of a score: it is what a
+# fluent summary of *another* dialogue gets.
 
 
 # %%
@@ -592,7 +592,8 @@ course.checked(
 # | MNLI, RTE | does the second sentence follow from the first? | accuracy |
 # | QNLI | is the answer in the sentence? | accuracy |
 # | WNLI | whom does "he" mean? | accuracy |
-#
+
+# %% [markdown]
 # | SuperGLUE | asks | measured by |
 # |---|---|---|
 # | BoolQ | yes or no? | accuracy |
@@ -736,7 +737,7 @@ print(f"standard error of 100 guesses at four answers: {error_of_share(0.25, 100
 # - Both see words, not meaning: a lie costs little and a paraphrase costs much.
 # - The tokenizer is part of the score. Report the signature, and an error bar.
 # - With uneven classes look at F1 of the rare one, or at Matthews.
-# - A confident model need not be right. Look at the reliability diagram and at bad spelling.
+# - A confident model need not be right: draw its reliability diagram, and misspell its input.
 
 # %%
 course.finish()
