@@ -482,6 +482,8 @@ for name, exams in results.items():
 # %% [markdown]
 # Guesses scatter, too. The black lines show two standard errors to each side (Wilson's interval,
 # which stays between 0 and 100%). A line that reaches the dashed one has shown nothing.
+# And mind that there are nine lines: if all nine were pure guesses, one time in three at least one
+# of them would miss the dashed line.
 #
 # The second picture asks something easier of the reviews: how likely is it that "positive" or
 # "negative" comes at all, right or wrong? A large model copies at least the form of an answer from

@@ -351,7 +351,11 @@ for metric in ("rouge1", "rouge2", "rougeL"):
         f"F1 {before[metric].fmeasure:.2f} before, {after[metric].fmeasure:.2f} after",
         is_more(after[metric].fmeasure - before[metric].fmeasure, yes="for this one dialogue"),
     )  # fmt: skip
-    print(metric, "before", before[metric], "\n       after ", after[metric])
+    row = [
+        f"{when}: recall {s.recall:.2f}, precision {s.precision:.2f}"
+        for when, s in (("before", before[metric]), ("after", after[metric]))
+    ]
+    print(spelled(metric), "; ".join(row))
 
 # %% [markdown]
 # One dialogue proves nothing about a model. What we can check is whether the metric agrees with a
@@ -551,7 +555,8 @@ right = ["Battle of Hastings.", "1066", "William the Conqueror", "autumn"]
 strict, soft = (exact_match(answers, right, clean) for clean in (str.strip, squad_answer))
 words = [[squad_answer(text).split() for text in pair] for pair in zip(right, answers, strict=True)]
 word_f1 = [rouge_n(*pair, 1).fmeasure for pair in words]
-print(f"exact match {strict}, as SQuAD cleans them {soft}, F1 {np.mean(word_f1):.2f}: {word_f1}")
+print(f"exact match {strict}; of answers as SQuAD cleans them {soft}")
+print(f"F1 {np.mean(word_f1):.2f}, the mean of", ", ".join(f"{each:.2f}" for each in word_f1))
 
 # %% [markdown]
 # ## When the answer is a number
@@ -625,6 +630,20 @@ strongest = plain.weights[:-1].argsort().tolist()
 names = list(plain.vocabulary)
 print("most negative:", ", ".join(names[i] for i in strongest[:8]))
 print("most positive:", ", ".join(names[i] for i in strongest[:-9:-1]))
+
+# %% [markdown]
+# Few of these words praise or blame: the reviews are made so that no single word decides. How much
+# of what the weights have learned is only true of the training reviews?
+
+# %%
+for name, model in models.items():
+    columns = ([record[field] for record in train] for field in ("text", "label"))
+    known = sentiment.answer(model, *columns).right.mean()
+    unseen = sentiment.answer(model, texts, labels).right.mean()
+    print(f"{name}: accuracy {known:.3f} on the training reviews, {unseen:.3f} on unseen ones")
+
+# %% [markdown]
+# Here are all the measures, on the unseen reviews.
 
 # %%
 answered = {name: sentiment.answer(model, texts, labels) for name, model in models.items()}

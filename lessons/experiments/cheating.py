@@ -84,7 +84,8 @@ def draw_damage(
         for metric in points[0]:
             style = "--" if metric == "rougeL" else "-"  # it hides rouge1 where order is kept
             heights = [scores[metric] for scores in points]
-            axis.plot([100 * share for share in shares], heights, style, label=metric)
+            name = metric.replace("rouge", "ROUGE-")
+            axis.plot([100 * share for share in shares], heights, style, label=name)
         axis.set(xlabel=f"words {what} (%)", ylim=(0, 1.02))
     axes[0].set_ylabel("score (F1 of ROUGE; BLEU from 0 to 1)")
     lines, names = axes[0].get_legend_handles_labels()

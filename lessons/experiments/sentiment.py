@@ -146,7 +146,7 @@ def draw_reliability(diagrams: Mapping[str, Sequence[Bin]], n_answers: int) -> F
         axis.set(xlabel="confidence (%)", title=name, xlim=(48, 102), ylim=(0, 102))
     axes[0].set_ylabel("answers that are right (%)")
     figure.suptitle(
-        f"How often is an answer right that the model is so sure of? {n_answers} reviews in bins\n"
-        "(below: answers in the bin; dashed: as often as the model is sure)"
+        f"When the model is so sure, how often is it right? {n_answers} reviews in bins\n"
+        "(numbers: answers in the bin; dashed: right as often as the model is sure)"
     )
     return figure
