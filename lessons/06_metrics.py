@@ -1,15 +1,23 @@
 # %% [markdown]
 # # Lesson 06: Metrics
 #
-# Soon we shall teach the model to translate and to summarize, and we shall want one number that
-# says how well. Two such numbers rule the field: ROUGE for summaries and BLEU for translations.
-# Both count word sequences that a text shares with a reference that a person wrote. Here you
-# compute them by hand, see them agree with the library to the last digit, find out why three
-# published examples do not come out, and then cheat: raise the score of nonsense, and keep the
-# score of a lie.
+# From the next lesson on we teach the model to translate, to summarize and to judge reviews, and
+# each time we shall want one number that says how well. For texts two numbers rule the field: ROUGE
+# for summaries and BLEU for translations. Both count word sequences that a text shares with a
+# **reference**, an answer that a person wrote. For labels there are others, and one more question:
+# may the model be as sure as it is?
 #
-# Run it: `python lessons/06_metrics.py`, or `minigpt lesson 6`. Its code is `minigpt/rouge.py`
-# and `minigpt/bleu.py`.
+# After this lesson you can
+# - compute ROUGE-1, ROUGE-2, ROUGE-L and BLEU by hand, and name the settings that change them;
+# - say what these metrics cannot see, and raise the score of nonsense;
+# - choose between accuracy, F1, exact match, Matthews, Pearson and Spearman;
+# - read a reliability diagram, and put an error bar on a score.
+#
+# You need Python and no earlier lesson; only the small model near the end is trained as in lesson
+# 4. Reading and running it takes about an hour.
+#
+# Run it: `python lessons/06_metrics.py`, or `minigpt lesson 6`. Its code is `minigpt/rouge.py`,
+# `minigpt/bleu.py` and `minigpt/classification.py`.
 
 # %%
 import math
@@ -24,9 +32,29 @@ from lessons import lesson
 
 course = lesson.start(6, "Metrics")
 
-import matplotlib.pyplot as plt
+import numpy as np
 
+from lessons.experiments import cheating, sentiment
+from lessons.verdicts import (
+    Kind,
+    error_of_mean,
+    error_of_share,
+    holds,
+    is_more,
+    same_figure,
+)
 from minigpt.bleu import brevity_penalty, clipped_matches, corpus_bleu
+from minigpt.classification import (
+    accuracy,
+    exact_match,
+    expected_calibration_error,
+    f1,
+    matthews_correlation,
+    pearson,
+    reliability,
+    spearman,
+    squad_answer,
+)
 from minigpt.rouge import (
     RougeScorer,
     Score,
@@ -44,12 +72,20 @@ from minigpt.rouge import (
 from minigpt.text.records import read_records
 from minigpt.text.task_sets import task_set
 
+SLIDES = "slides 001/002"
+
+
+def spelled(metric: str) -> str:
+    """The usual name of a metric: "rouge1" is ROUGE-1."""
+    return metric.replace("rouge", "ROUGE-")
+
+
 # %% [markdown]
 # ## ROUGE-1: words in common
 #
-# A person wrote the reference, a model the output. ROUGE lower-cases both and keeps letters and
-# digits. What both have are the hits. **Recall** asks how much of the reference came back,
-# **precision** how much of the output was wanted, and **F1** is their harmonic mean.
+# ROUGE lower-cases both texts and keeps only letters and digits. The words that both have are the
+# hits. **Recall** asks how much of the reference came back, **precision** how much of the output
+# was wanted, and **F1** is their harmonic mean, which is high only if both are.
 
 # %%
 reference = "It is cold outside."
@@ -65,6 +101,22 @@ scorer = RougeScorer(["rouge1", "rouge2", "rougeL"])
 assert scorer.score(reference, output)["rouge1"] == by_hand == rouge_n(wanted, written, 1)
 
 # %% [markdown]
+# The slides print the three numbers of this pair for ROUGE-1, ROUGE-2 and ROUGE-L. We set ours
+# beside them as we go; the table at the end collects all of them.
+
+
+# %%
+def beside_slides(name: str, printed: tuple[str, str, str], score: Score, why: str) -> None:
+    """Adds recall, precision and F1 to the table; why says what is wrong if one differs."""
+    parts = {"recall": score.recall, "precision": score.precision, "F1": score.fmeasure}
+    for figure, (part, found) in zip(printed, parts.items(), strict=True):
+        verdict = same_figure(figure, found, why, kind=Kind.WRONG)
+        course.published(f"{name} {part}", SLIDES, figure, f"{found:.2f}", verdict)
+
+
+beside_slides("ROUGE-1", ("1.0", "0.8", "0.89"), by_hand, "the words in common are other ones")
+
+# %% [markdown]
 # ## ROUGE-2: pairs in common
 #
 # The same count with pairs of neighbours. "very" stands in the middle of "is cold" and so costs a
@@ -75,13 +127,15 @@ print("reference pairs", [" ".join(map(str, pair)) for pair in ngrams(wanted, 2)
 print("output pairs   ", [" ".join(map(str, pair)) for pair in ngrams(written, 2)])
 rouge2 = rouge_n(wanted, written, 2)
 print(f"recall {rouge2.recall:.2f}, precision {rouge2.precision:.2f}, F1 {rouge2.fmeasure:.2f}")
+beside_slides("ROUGE-2", ("0.67", "0.5", "0.57"), rouge2, "the pairs in common are other ones")
 
 # %% [markdown]
 # ## ROUGE-L: the longest common subsequence
 #
-# A *subsequence* keeps the order of words and may leave gaps. Its length comes from a table: each
-# cell is the answer for the first i words of one text and the first j of the other. Equal words
-# continue the diagonal, others take the better neighbour.
+# A *subsequence* keeps the order of the words and may leave gaps. The length of the longest one
+# that two texts share, the LCS, comes from a table. Each cell is the answer for the first i words
+# of one text and the first j of the other: equal words add 1 to the cell diagonally above, others
+# take the larger of the cells above and to the left.
 
 # %%
 table = lcs_table(wanted, written)
@@ -94,8 +148,9 @@ subsequence = rouge_l(wanted, written)
 
 
 # %% [markdown]
-# The slide prints 2 for this length and 0.44 for F1. There is a reading that gives just that: the
-# longest common *substring*, which allows no gap.
+# The slide prints 2 for this length and 0.44 for F1. One reading gives just that: the longest
+# common *substring*, which allows no gap. But the L of ROUGE-L is defined by the subsequence (Lin
+# 2004, section 3).
 
 
 # %%
@@ -111,45 +166,89 @@ substring_score = score_from_hits(len(substring), len(wanted), len(written))
 print(f"longest common substring: {substring}, F1 {substring_score.fmeasure:.2f}")
 print(f"longest common subsequence: {found}, F1 {subsequence.fmeasure:.2f}")
 
+# %%
+numbers = f"{substring_score.recall:.2f}, {substring_score.precision:.2f}, "
+numbers += f"{substring_score.fmeasure:.2f}"
+why = f"a subsequence may have gaps; the longest common substring, {len(substring)} words, has "
+why += f"recall, precision and F1 {numbers}"
+beside_slides("ROUGE-L", ("0.5", "0.4", "0.44"), subsequence, why)
+course.published(
+    "ROUGE-L: length of the LCS", SLIDES, "2", f"{table[-1][-1]}: {' '.join(map(str, found))}",
+    same_figure("2", table[-1][-1], f"2 words, {' '.join(substring)!r}, are the longest common "
+                "substring", kind=Kind.WRONG),
+)  # fmt: skip
+course.checked(
+    "the slide's ROUGE-L is that of the longest common substring", numbers,
+    holds(numbers == "0.50, 0.40, 0.44"),
+)  # fmt: skip
+
 # %% [markdown]
 # ## Clipping
 #
-# Without it, "cold cold cold cold" would be perfect: every word of it is in the reference. So a
-# word may hit only as often as the reference has it.
+# If every word of the output that occurs in the reference counted, "cold cold cold cold" would be
+# perfect. So a word hits only as often as the reference has it: its count is **clipped**.
 
 # %%
 repeated = tokenize("cold cold cold cold")
 unclipped = sum(word in wanted for word in repeated) / len(repeated)
 clipped = overlap(wanted, repeated) / len(repeated)
 print(f"precision of 'cold cold cold cold': {unclipped} unclipped, {clipped} clipped")
+course.published(
+    "cold cold cold cold: clipped precision", SLIDES, "0.25", f"{clipped:.2f}",
+    same_figure("0.25", clipped, "the count is clipped in another way"),
+)  # fmt: skip
+
+# %% [markdown]
+# Clipping does not help against a wrong order: "outside cold it is" has all the words.
+
+# %%
 shuffled = "outside cold it is"
 unigram = scorer.score(reference, shuffled)["rouge1"].precision
 as_written = overlap(reference.split(), shuffled.split()) / len(shuffled.split())
 print(f"precision of {shuffled!r}: {unigram}; of the same words as they stand: {as_written}")
+course.published(
+    "outside cold it is: clipped precision", SLIDES, "1.0", f"{unigram:.1f}",
+    same_figure("1.0", unigram, "the words are not those of the reference",
+                remark=f"in lower case and without the full stop; as written {as_written:.1f}"),
+)  # fmt: skip
 very, negation = (scorer.score(reference, f"It is {w} cold outside.") for w in ("very", "not"))
-print(f"'very' and 'not' score the same: {very == negation}")
+scores = [f"{score['rouge1'].fmeasure:.2f}" for score in (very, negation)]
+course.published(
+    '"not" in place of "very": ROUGE-1, 2, L', SLIDES, "the same",
+    f"F1 of ROUGE-1: {', '.join(scores)}",
+    holds(very == negation, published=True, yes="ROUGE does not see meaning",
+          no="one of the two shares more words with the reference"),
+)  # fmt: skip
 
 # %% [markdown]
 # ## Summaries of several lines
 #
 # A summary may say the right things in another order. **ROUGE-Lsum** compares line by line: each
-# line of the reference takes, from all lines of the output together, what it finds. Without line
-# breaks it is ROUGE-L and nothing else, which many a table forgets to say.
+# line of the reference collects what it finds in all the lines of the output. Without line breaks
+# it equals ROUGE-L. Published tables often do not say which of the two they show.
 
 # %%
 several = RougeScorer(["rougeL", "rougeLsum"])
 first, second = "the train was late", "she missed the meeting"
+apart = {}
 for joint, what in ((" ", "no line breaks"), ("\n", "line breaks")):
-    scores = several.score(first + joint + second, second + joint + first)
-    print(f"{what:<15} " + ", ".join(f"{name} {s.fmeasure:.2f}" for name, s in scores.items()))
+    pair = several.score(first + joint + second, second + joint + first)
+    apart[what] = pair["rougeLsum"].fmeasure - pair["rougeL"].fmeasure
+    print(f"{what:<15} " + ", ".join(f"{name} {s.fmeasure:.2f}" for name, s in pair.items()))
+course.checked(
+    "ROUGE-Lsum less ROUGE-L, without and with line breaks",
+    ", ".join(f"{difference:+.2f}" for difference in apart.values()),
+    holds(apart["no line breaks"] == 0 < apart["line breaks"]),
+)
 
 # %% [markdown]
 # ## BLEU
 #
-# BLEU looks at 1-, 2-, 3- and 4-grams, precision only, and clips as ROUGE does. The four
-# precisions are multiplied and the fourth root taken: their *geometric* mean, which is 0 as soon
-# as one of them is. Since precision loves short answers, an output shorter than the reference
-# pays the **brevity penalty** exp(1 - reference length / output length).
+# BLEU looks at **n-grams**, runs of n neighbouring words, with n from 1 to 4. It takes precision
+# only, and clips as ROUGE does. The four precisions are multiplied and the fourth root is taken:
+# their *geometric* mean, which is 0 as soon as one of them is. Since precision alone would reward
+# short answers, an output shorter than the reference pays the **brevity penalty** exp(1 - reference
+# length / output length).
 
 # %%
 tea = "I am very happy to say that I am drinking a warm cup of tea."
@@ -169,94 +268,141 @@ print(f"times the geometric mean: {geometric:.3f}; times the arithmetic mean: {a
 assert math.isclose(100 * geometric, corpus_bleu([drunk], [[tea]], tokenize="none").score)
 
 # %% [markdown]
+# The slide calls BLEU an average of precisions. Does an average give the slide's own 0.495?
+
+# %%
+course.published(
+    "BLEU is an average of the precisions", SLIDES, "0.495", f"{arithmetic:.3f} as an average",
+    same_figure("0.495", arithmetic, f"the penalty times the geometric mean gives {geometric:.3f}",
+                kind=Kind.WRONG),
+)  # fmt: skip
+
+# %% [markdown]
 # ## The same output, another BLEU
 #
 # The slide splits at white space, so "tea." is one word and "tea" another. The field's tool,
-# sacrebleu, splits punctuation off first (its tokenizer is called 13a) and finds other n-grams.
-# Same output, same reference, another score. This is why a score should never travel without its
-# signature.
+# sacrebleu, splits punctuation off first (its tokenizer is called 13a) and finds other n-grams:
+# same output, same reference, another score. This is why a score should never travel without its
+# **signature**, which names the settings. Post (2018) asked for them after finding that published
+# BLEU scores could not be compared.
 
 # %%
 slides = {
-    drunk: 0.495,
-    "I am very happy that I am drinking a warm cup of tea.": 0.730,
-    "I am very happy to say that I am drinking a warm tea.": 0.798,
-    tea: 1.000,
+    drunk: "0.495",
+    "I am very happy that I am drinking a warm cup of tea.": "0.730",
+    "I am very happy to say that I am drinking a warm tea.": "0.798",
+    tea: "1.000",
 }
 print(f"{'white space':>12} {'13a':>6}")
-measured = {}
-for text in slides:
+for text, printed in slides.items():
     pair = [corpus_bleu([text], [[tea]], tokenize=name) for name in ("none", "13a")]
-    measured[text] = [score.score / 100 for score in pair]
-    print(f"{measured[text][0]:>12.3f} {measured[text][1]:>6.3f}  {text}")
+    split, standard = (score.score / 100 for score in pair)
+    print(f"{split:>12.3f} {standard:>6.3f}  {text}")
+    what = f"BLEU of {text.removeprefix('I am very happy ')!r}"
+    verdict = same_figure(printed, split, "other tokens or another smoothing were used",
+                          remark="with words split at white space")  # fmt: skip
+    course.published(what, SLIDES, printed, f"{split:.3f}; with 13a {standard:.3f}", verdict)
 for tokenizer in ("none", "13a"):
     print(corpus_bleu([drunk], [[tea]], tokenize=tokenizer).signature)
 
 # %% [markdown]
+# ## Metrics see words
+#
+# Two pairs of sentences from the slides. The first pair says the same in other words; the second
+# says the opposite in nearly the same words.
+
+# %%
+pairs = {
+    "same meaning": ("Mike really loves drinking tea.", "Mike adores sipping tea."),
+    "opposite": ("Mike does not drink coffee.", "Mike does drink coffee."),
+}
+meaning = {}
+for what, (one, other) in pairs.items():
+    meaning[what] = {name: s.fmeasure for name, s in scorer.score(one, other).items()}
+    print(f"{what:<13}" + ", ".join(f"{name} {s:.2f}" for name, s in meaning[what].items()))
+for metric in ("rouge1", "rouge2", "rougeL"):
+    same, opposite = (meaning[what][metric] for what in pairs)
+    course.published(
+        f"opposite coffee, equal tea: {spelled(metric)}", SLIDES, "words are seen, meaning is not",
+        f"{opposite:.2f} for the opposite, {same:.2f} for the same", is_more(opposite - same),
+    )  # fmt: skip
+
+# %% [markdown]
+# ## A dialogue at the hotel desk
+#
+# The slides also show a summary of a check-in dialogue that a model wrote before it was fine-tuned
+# (trained further on examples of the task; lesson 7), one that it wrote afterwards, and a person's.
+# They print no score. Here it is: how close does each come to the person's?
+
+# %%
+BEFORE = "Tommy Sandals has a reservation for a room at the Venetian Hotel in Las Vegas."
+AFTER = (
+    "Tommy Sandals has a reservation and checks in showing his ID and credit card. "
+    "Mike helps him to check in and approves his reservation."
+)
+HUMAN = (
+    "Tommy Sandals has got a reservation. "
+    "Mike asks for his identification and credit card and helps his check-in."
+)
+before, after = (scorer.score(HUMAN, summary) for summary in (BEFORE, AFTER))
+for metric in ("rouge1", "rouge2", "rougeL"):
+    course.published(
+        f"check-in dialogue, {spelled(metric)}", SLIDES, "better after fine-tuning",
+        f"F1 {before[metric].fmeasure:.2f} before, {after[metric].fmeasure:.2f} after",
+        is_more(after[metric].fmeasure - before[metric].fmeasure, yes="for this one dialogue"),
+    )  # fmt: skip
+    row = [
+        f"{when}: recall {s.recall:.2f}, precision {s.precision:.2f}"
+        for when, s in (("before", before[metric]), ("after", after[metric]))
+    ]
+    print(spelled(metric), "; ".join(row))
+
+# %% [markdown]
+# One dialogue proves nothing about a model. What we can check is whether the metric agrees with a
+# reader, who prefers the second summary because it tells what happened.
+#
 # ## Cheating
 #
-# Now a few hundred summaries (DialogSum's, which people wrote, after `minigpt data fetch
-# dialogsum`; without it those of the task set), and outputs that no reader would accept. Most
-# start from the reference itself, which scores 1 everywhere.
+# Now a few hundred summaries (those of DialogSum, which people wrote, after `minigpt data fetch
+# dialogsum`; without it those of the task set), and outputs that no reader would accept. Most of
+# them start from the reference itself, whose score is 1. The code is
+# `lessons/experiments/cheating.py`.
 
 # %%
 fetched = Path("runs/data/dialogsum/dev.jsonl")
-found = read_records(fetched, ["summary"]) if fetched.exists() else task_set("dialogues", "test")
-records = list(found)[: course.choose(quick=40, normal=300)]
-print(f"{len(records)} summaries of {fetched if fetched.exists() else 'the task set'}; the first:")
-print(records[0]["summary"])
-chance = random.Random(course.seed)
-NEGATED = {"is": "is not", "are": "are not", "was": "was not", "will": "will not", "has": "has not"}
-
-
-def negate(summary: str) -> str:
-    """The first verb that takes a "not" gets one; in a summary without any, the whole does."""
-    words = summary.split()
-    place = next((i for i, word in enumerate(words) if word in NEGATED), None)
-    if place is None:
-        return "It is not true that " + summary
-    return " ".join([*words[:place], NEGATED[words[place]], *words[place + 1 :]])
-
-
-def exchange(summary: str) -> str:
-    """Each person says and does what the other did."""
-    people = summary.replace("#Person1#", "#Nobody#").replace("#Person2#", "#Person1#")
-    return people.replace("#Nobody#", "#Person2#")
-
-
-def shuffle(summary: str) -> str:
-    """All the words, in a random order."""
-    words = summary.split()
-    return " ".join(chance.sample(words, len(words)))
-
-
-def repeat(summary: str) -> str:
-    """The commonest word of the summary, as often as the summary has words."""
-    words = summary.lower().split()
-    return " ".join([Counter(words).most_common(1)[0][0]] * len(words))
-
-
+dialogues = read_records(fetched, ["summary"]) if fetched.exists() else None
+records = list(dialogues or task_set("dialogues", "test"))[: course.choose(quick=40, normal=300)]
 summaries = [record["summary"] for record in records]
+print(f"{len(records)} summaries of {fetched if dialogues else 'the task set'}; the first:")
+print(summaries[0])
+dice = random.Random(course.seed)
 cheats = {
     "the reference itself": summaries,
-    "persons exchanged": [exchange(text) for text in summaries],
-    "negated": [negate(text) for text in summaries],
-    "words shuffled": [shuffle(text) for text in summaries],
-    "one word repeated": [repeat(text) for text in summaries],
+    "persons exchanged": [cheating.exchange(text) for text in summaries],
+    "negated": [cheating.negate(text) for text in summaries],
+    "words shuffled": [cheating.shuffle(text, dice) for text in summaries],
+    "one word repeated": [cheating.repeat(text) for text in summaries],
     "the whole dialogue": [record["dialogue"] for record in records],
     "another one's summary": summaries[1:] + summaries[:1],
 }
+for name in ("persons exchanged", "negated", "words shuffled"):
+    print(f"{name}: {cheats[name][0]}")
+
+# %% [markdown]
+# The ROUGE of many texts is the mean of theirs. The BLEU of many texts is not: it adds up the
+# n-grams of all of them before it divides.
 
 
+# %%
 def corpus_scores(outputs: list[str]) -> dict[str, float]:
     """Mean F1 of ROUGE-1, 2 and L and the corpus BLEU of outputs, all from 0 to 1."""
     pairs = [scorer.score(*pair) for pair in zip(summaries, outputs, strict=True)]
-    f1 = {name: score.fmeasure for name, score in mean_scores(pairs).items()}
-    return {**f1, "BLEU": corpus_bleu(outputs, [summaries]).score / 100}
+    means = {name: score.fmeasure for name, score in mean_scores(pairs).items()}
+    return {**means, "BLEU": corpus_bleu(outputs, [summaries]).score / 100}
 
 
 cheated = {name: corpus_scores(outputs) for name, outputs in cheats.items()}
-print(f"\n{'':<22}" + "".join(f"{metric:>8}" for metric in cheated["negated"]))
+print(f"{'':<22}" + "".join(f"{metric:>8}" for metric in cheated["negated"]))
 for name, scores in cheated.items():
     print(f"{name:<22}" + "".join(f"{score:>8.2f}" for score in scores.values()))
 copied = mean_scores(scorer.score(record["summary"], record["dialogue"]) for record in records)
@@ -264,140 +410,359 @@ print(f"ROUGE-1 recall of the whole dialogue: {copied['rouge1'].recall:.2f}")
 
 # %% [markdown]
 # Read the table from the top. Exchanging the persons or negating a verb turns the summary into a
-# lie, and the scores stay high: they compare words, not meaning. Shuffling ruins the text, and
-# ROUGE-1 does not notice; ROUGE-2, ROUGE-L and BLEU do. Repetition is caught by clipping. Copying
-# the whole dialogue finds many of the wanted words: by recall alone, saying everything would be a
-# fine summary. And look at the last line before you are proud of a score: that is what a fluent
-# summary of *another* dialogue gets.
-#
+# lie, and yet most of the words are the same, so most of the score stays. Shuffling ruins the text,
+# and ROUGE-1 cannot notice, because it ignores the order; the other three can. Repetition is caught
+# by clipping. The whole dialogue contains many of the wanted words: judged by recall alone, it
+# would be a fine summary. And look at the last line before you are proud of a score: it is what a
+# fluent summary of *another* dialogue gets.
+
+
+# %%
+def each_rouge_l(outputs: list[str]) -> np.ndarray:
+    """ROUGE-L's F1 of each output."""
+    pairs = zip(summaries, outputs, strict=True)
+    return np.array([scorer.score(*pair)["rougeL"].fmeasure for pair in pairs])
+
+
+# One dialogue gives a pair of scores, so the error is that of the mean difference of such pairs.
+gain = each_rouge_l(cheats["negated"]) - each_rouge_l(cheats["another one's summary"])
+course.checked(
+    "a lie about the right dialogue beats the truth about a wrong one (ROUGE-L)",
+    f"{cheated['negated']['rougeL']:.2f} against {cheated[name]['rougeL']:.2f}",
+    is_more(float(gain.mean()), error_of_mean(gain), checked=True),
+)
+
+# %% [markdown]
 # ## How much damage, how much score
 #
 # Three kinds of damage, from none to total, on the same summaries. A replaced word comes from
 # another summary.
 
 # %%
-vocabulary = [word for text in summaries for word in text.split()]
-
-
-def replace_words(words: list[str], share: float) -> list[str]:
-    """Each word replaced with probability share."""
-    return [chance.choice(vocabulary) if chance.random() < share else word for word in words]
-
-
-def drop_words(words: list[str], share: float) -> list[str]:
-    """Each word left out with probability share."""
-    return [word for word in words if chance.random() >= share]
-
-
-def displace_words(words: list[str], share: float) -> list[str]:
-    """A share of the places, chosen at random; the words there trade places among themselves."""
-    places = chance.sample(range(len(words)), round(share * len(words)))
-    moved = list(words)
-    for place, source in zip(places, chance.sample(places, len(places)), strict=True):
-        moved[place] = words[source]
-    return moved
-
-
+pool = [word for text in summaries for word in text.split()]
+damages = {
+    "replaced": lambda words, share: cheating.replace_words(words, share, dice, pool),
+    "left out": lambda words, share: cheating.drop_words(words, share, dice),
+    "displaced": lambda words, share: cheating.displace_words(words, share, dice),
+}
 shares = [i / 10 for i in range(11)]
-damages = {"replaced": replace_words, "left out": drop_words, "displaced": displace_words}
-figure, axes = plt.subplots(1, 3, figsize=(11, 3.8), sharey=True)
-for axis, (what, damage) in zip(axes, damages.items(), strict=True):
-    curves = [
+curves = {
+    what: [
         corpus_scores([" ".join(damage(text.split(), share)) for text in summaries])
         for share in shares
     ]
-    for metric in curves[0]:
-        style = "--" if metric == "rougeL" else "-"  # it hides rouge1 where order is kept
-        axis.plot(
-            [100 * s for s in shares], [curve[metric] for curve in curves], style, label=metric
-        )
-    axis.set_xlabel(f"words {what} (%)")
-    axis.set_ylim(0, 1.02)
-axes[0].set_ylabel("score (F1; BLEU / 100)")
-axes[0].legend()
-figure.suptitle(f"What damage costs, on {len(summaries)} summaries")
-course.save_figure(figure, "corruption")
+    for what, damage in damages.items()
+}
+course.save_figure(cheating.draw_damage(shares, curves, len(summaries)), "corruption")
 
 # %% [markdown]
+# ROUGE-1 falls with every word that is replaced or lost, and lies flat where words only change
+# places. ROUGE-2 and BLEU fall fastest: one word that is replaced breaks two pairs, three 3-grams
+# and four 4-grams.
+#
 # ## How sure is a mean?
 #
-# A mean over fifty summaries is less certain than one over three hundred. The bootstrap draws as
-# many pairs again, with replacement, a thousand times, and asks where 95% of the means fall.
+# A mean over fifty summaries is less certain than one over three hundred. The **bootstrap** draws
+# as many pairs again, with replacement, a thousand times, and asks where 95% of the means fall.
 
 # %%
-damaged = [" ".join(replace_words(text.split(), 0.3)) for text in summaries]
-for n in sorted({min(50, len(summaries)), len(summaries)}):
+damaged = [" ".join(damages["replaced"](text.split(), 0.3)) for text in summaries]
+widths = {}
+for n in sorted({min(25, len(summaries)), len(summaries)}):
     pairs = [scorer.score(*pair) for pair in zip(summaries[:n], damaged[:n], strict=True)]
     interval = bootstrap_interval(pairs, seed=course.seed)["rougeL"]
+    widths[n] = interval.high.fmeasure - interval.low.fmeasure
+    error = error_of_mean([pair["rougeL"].fmeasure for pair in pairs])
     print(
-        f"ROUGE-L of {n} summaries: {interval.mid.fmeasure:.3f}, "
-        f"95% between {interval.low.fmeasure:.3f} and {interval.high.fmeasure:.3f}"
+        f"ROUGE-L of {n} summaries: {interval.mid.fmeasure:.3f}, 95% between "
+        f"{interval.low.fmeasure:.3f} and {interval.high.fmeasure:.3f}; mean ± 1.96 standard "
+        f"errors {interval.mid.fmeasure - 1.96 * error:.3f} to "
+        f"{interval.mid.fmeasure + 1.96 * error:.3f}"
     )
 
+# %% [markdown]
+# Both ways agree, because a mean of many is nearly normal. The bootstrap also works for BLEU,
+# which is no mean. Four times as many texts halve the interval. Remember that when two systems are
+# 0.01 apart on fifty texts.
 
 # %%
-def as_printed(score: Score) -> str:
-    """Recall, precision, F1 as the slides print them."""
-    return f"{score.recall:.2f}, {score.precision:.2f}, {score.fmeasure:.2f}"
+few, many = min(widths), max(widths)
+ratio, expected = widths[few] / widths[many], math.sqrt(many / few)
+course.checked(
+    "the interval shrinks with the root of the number of texts",
+    f"{ratio:.1f} times as narrow; the root is {expected:.1f}",
+    holds(0.6 < ratio / expected < 1.6),
+)
 
+# %% [markdown]
+# ## When the answer is a label
+#
+# Is this review positive? Does sentence B follow from A? Such answers are right or wrong. The
+# **confusion table** counts the four cases: a *true positive* was called positive and is so, a
+# *false positive* was called so and is not; a *false negative* is positive and was missed; the rest
+# are *true negatives*. Four measures boil it down:
+#
+# - **accuracy**: the share of right answers;
+# - **F1** of a class: the harmonic mean of its precision and recall, 2 TP / (2 TP + FP + FN);
+# - **Matthews correlation**: 1 if all answers are right, 0 for guesses, -1 if all are wrong;
+# - **exact match**, for short texts: the share that equals the reference to the letter.
+#
+# Below, 90 of 100 reviews are good ones. Three models answer.
 
-def verdict(agrees: bool, why: str = "") -> str:
-    """What a figure that agrees, or does not, is called."""
-    return ("reproduced" if agrees else "not reproduced") + (f": {why}" if why else "")
-
-
-course.compare(
-    "ROUGE-1: recall, precision, F1",
-    "1.0, 0.8, 0.89",
-    as_printed(by_hand),
-    verdict(as_printed(by_hand) == "1.00, 0.80, 0.89"),
-)
-course.compare(
-    "ROUGE-2",
-    "0.67, 0.5, 0.57",
-    as_printed(rouge2),
-    verdict(as_printed(rouge2) == "0.67, 0.50, 0.57"),
-)
-course.compare(
-    "ROUGE-L",
-    "0.5, 0.4, 0.44 (LCS 2)",
-    f"{as_printed(subsequence)} (LCS {table[-1][-1]})",
-    "the published figure is wrong because it is the longest common substring "
-    f"({as_printed(substring_score)}); a subsequence may have gaps",
-)
-course.compare(
-    '"not" instead of "very"',
-    "the same score",
-    "the same score" if very == negation else "another score",
-    verdict(very == negation, "the metric does not see meaning"),
-)
-course.compare(
-    "cold cold cold cold: precision", "0.25", f"{clipped:.2f}", verdict(clipped == 0.25, "clipping")
-)
-course.compare(
-    "outside cold it is: precision",
-    "1.0",
-    f"{unigram:.1f}",
-    verdict(
-        unigram == 1, f"only lower-cased and without the full stop; as written {as_written:.1f}"
-    ),
-)
-for text, published in slides.items():
-    split, standard = measured[text]
-    course.compare(
-        f"BLEU of {text.removeprefix('I am very happy ')!r}",
-        f"{published:.3f}",
-        f"{split:.3f}; with 13a {standard:.3f}",
-        verdict(round(split, 3) == published, "with tokens split at white space"),
+# %%
+tables = {  # true positives, false negatives, false positives, true negatives
+    'always "good"': (90, 0, 10, 0),
+    "finds 8 of 10 bad ones": (85, 5, 2, 8),
+    "all answers wrong": (0, 90, 10, 0),
+}
+print(f"{'':<24}accuracy  F1 of good  F1 of bad  Matthews")
+for name, (tp, fn, fp, tn) in tables.items():
+    labels = ["good"] * (tp + fn) + ["bad"] * (fp + tn)
+    answers = ["good"] * tp + ["bad"] * fn + ["good"] * fp + ["bad"] * tn
+    of_each = [f1(answers, labels, label) for label in ("good", "bad")]
+    print(
+        f"{name:<24}{accuracy(answers, labels):8.2f}  {of_each[0]:10.2f}  {of_each[1]:9.2f}  "
+        f"{matthews_correlation(answers, labels):8.2f}"
     )
-course.compare(
-    "BLEU",
-    "an average of precisions",
-    f"{geometric:.3f}, as an average {arithmetic:.3f}",
-    "the published description is wrong because the mean is geometric, times the brevity penalty",
+
+# %% [markdown]
+# Always saying "good" has an accuracy of 0.90 and an F1 of 0.95, and knows nothing. F1 of the
+# *rare* class and Matthews see that. GLUE's paper says why it judges grammar (CoLA) by Matthews: it
+# is made for uneven classes, and 0 is what uninformed guessing gets. We guess.
+
+# %%
+throws = np.random.default_rng(course.seed)
+labels = [True] * 90 + [False] * 10
+guessed = [throws.random(100) < 0.9 for _ in range(course.choose(50, 1000))]
+guesses = [matthews_correlation(guess.tolist(), labels) for guess in guessed]
+lucky = np.mean([accuracy(guess.tolist(), labels) for guess in guessed])
+error = error_of_mean(guesses)
+print(f"{len(guesses)} times 100 guesses: accuracy {lucky:.2f}, Matthews {np.mean(guesses):.3f}")
+course.published(
+    "Matthews correlation of guesses, 90% one class", "Wang et al. 2019 (GLUE), CoLA", "0",
+    f"{np.mean(guesses):.3f} ± {error:.3f}; accuracy {lucky:.2f}",
+    same_figure("0", float(np.mean(guesses)), "the mean is off by more than 3 standard errors",
+                within=3 * error),
+)  # fmt: skip
+
+# %% [markdown]
+# Exact match needs to know what does not count: SQuAD drops case, punctuation and articles first.
+# Its F1 is softer, and an old friend: ROUGE-1's, on the words that are left.
+
+# %%
+answers = ["the Battle of Hastings", "1066", "William of Normandy", "in autumn"]
+right = ["Battle of Hastings.", "1066", "William the Conqueror", "autumn"]
+strict, soft = (exact_match(answers, right, clean) for clean in (str.strip, squad_answer))
+words = [[squad_answer(text).split() for text in pair] for pair in zip(right, answers, strict=True)]
+word_f1 = [rouge_n(*pair, 1).fmeasure for pair in words]
+print(f"exact match {strict}; of answers as SQuAD cleans them {soft}")
+print(f"F1 {np.mean(word_f1):.2f}, the mean of", ", ".join(f"{each:.2f}" for each in word_f1))
+
+# %% [markdown]
+# ## When the answer is a number
+#
+# How similar are two sentences, on a scale up to 5? Here a measure should rise with the truth.
+# **Pearson** asks whether the points lie on a straight line, **Spearman** only whether they are in
+# the same order: it is the Pearson correlation of the ranks. We have such numbers: the share of
+# replaced words, and what each metric says.
+
+# %%
+harm = [-share for share in shares]
+agreement = {}
+print(f"{'':<8} Pearson  Spearman")
+for metric in curves["replaced"][0]:
+    points = [scores[metric] for scores in curves["replaced"]]
+    agreement[metric] = pearson(harm, points), spearman(harm, points)
+    print(f"{metric:<8} {agreement[metric][0]:7.3f} {agreement[metric][1]:9.3f}")
+straight, in_order = agreement["BLEU"]
+course.checked(
+    "BLEU of replaced words: the order is better than the line",
+    f"Pearson {straight:.3f}, Spearman {in_order:.3f}",
+    is_more(in_order - straight, places=3, checked=True, yes="the curve bends"),
 )
+
+# %% [markdown]
+# ## What the benchmarks count
+#
+# **GLUE** (Wang et al. 2019) and **SuperGLUE** (Wang et al. 2019, too) are collections of such
+# tasks. A model's score is the mean over the tasks; where one has two measures, their mean counts.
+#
+# | GLUE | asks | measured by |
+# |---|---|---|
+# | CoLA | is the sentence grammatical? | Matthews |
+# | SST-2 | is the review positive or negative? | accuracy |
+# | MRPC | do both sentences say the same? | accuracy, F1 |
+# | STS-B | how similar are the sentences? | Pearson, Spearman |
+# | QQP | do both ask the same? | accuracy, F1 |
+# | MNLI, RTE | does the second sentence follow from the first? | accuracy |
+# | QNLI | is the answer in the sentence? | accuracy |
+# | WNLI | whom does "he" mean? | accuracy |
+
+# %% [markdown]
+# | SuperGLUE | asks | measured by |
+# |---|---|---|
+# | BoolQ | yes or no? | accuracy |
+# | CB | does the second follow from the first, or its opposite? | accuracy, F1 |
+# | COPA | which is the cause, or the effect? | accuracy |
+# | MultiRC | which of the answers are right? | F1, exact match |
+# | ReCoRD | which name belongs into the gap? | F1, exact match |
+# | RTE | as in GLUE | accuracy |
+# | WiC | has the word the same sense in both? | accuracy |
+# | WSC | whom does "he" mean? | accuracy |
+#
+# ## A sentiment model
+#
+# SST-2 asks what our review set asks. The smallest model that answers gives each word a weight; the
+# weights of a review's words are added up, and a sigmoid turns the sum into a probability. Training
+# is the same as in lesson 4: a loss, its gradient, a step (`lessons/experiments/sentiment.py`).
+
+# %%
+train = task_set("reviews", "train")[: course.choose(400, None)]
+test = task_set("reviews", "test")[: course.choose(60, None)]
+texts, labels = ([record[field] for record in test] for field in ("text", "label"))
+n_steps = course.choose(20, 200)  # the loss hardly falls after 200
+models = {
+    "weights as they come": sentiment.fit(train, penalty=0, n_steps=n_steps),
+    "large weights cost": sentiment.fit(train, penalty=1e-4, n_steps=n_steps),
+}
+plain = models["weights as they come"]
+strongest = plain.weights[:-1].argsort().tolist()
+names = list(plain.vocabulary)
+print("most negative:", ", ".join(names[i] for i in strongest[:8]))
+print("most positive:", ", ".join(names[i] for i in strongest[:-9:-1]))
+
+# %% [markdown]
+# Few of these words praise or blame: the reviews are made so that no single word decides. How much
+# of what the weights have learned is only true of the training reviews?
+
+# %%
+for name, model in models.items():
+    columns = ([record[field] for record in train] for field in ("text", "label"))
+    known = sentiment.answer(model, *columns).right.mean()
+    unseen = sentiment.answer(model, texts, labels).right.mean()
+    print(f"{name}: accuracy {known:.3f} on the training reviews, {unseen:.3f} on unseen ones")
+
+# %% [markdown]
+# Here are all the measures, on the unseen reviews.
+
+# %%
+answered = {name: sentiment.answer(model, texts, labels) for name, model in models.items()}
+print(f"{'':<22}accuracy  F1 of positive  Matthews")
+for name, given in answered.items():
+    p = given.predictions
+    print(
+        f"{name:<22}{accuracy(p, labels):8.3f}  {f1(p, labels, 'positive'):14.3f}  "
+        f"{matthews_correlation(p, labels):8.3f}"
+    )
+share = accuracy(p, labels)
+course.checked(
+    f"{len(test)} unseen reviews: accuracy above guessing (0.50)", f"{share:.3f}",
+    is_more(share - 0.5, error_of_share(share, len(test)), checked=True),
+)  # fmt: skip
+as_numbers = [[float(label == "positive") for label in column] for column in (p, labels)]
+matthews, correlation = matthews_correlation(p, labels), pearson(*as_numbers)
+course.checked(
+    "Matthews is Pearson's correlation of zeros and ones", f"{matthews:.6f}, {correlation:.6f}",
+    holds(math.isclose(matthews, correlation, abs_tol=1e-9)),
+)  # fmt: skip
+
+# %% [markdown]
+# Half of these reviews are positive, so the three measures tell the same story; on uneven
+# classes, as above, they would not.
+#
+# ## Calibration: may it be so sure?
+#
+# A model is **calibrated** if of the answers that it gives with 80% confidence about 80% are right.
+# The reliability diagram sorts the answers by confidence into bins and draws how many of each bin
+# are right. The **expected calibration error** (ECE) is the mean distance from the diagonal,
+# weighted by the size of the bins. The second model pays for large weights (1e-4 times the sum of
+# their squares is added to the loss), which is what weight decay does.
+
+# %%
+diagrams, excess = {}, {}
+for name, given in answered.items():
+    diagrams[name] = reliability(given.confidences, given.right, bins=20)
+    excess[name] = given.confidences - given.right  # its mean is 0 if the model is calibrated
+    ece = expected_calibration_error(given.confidences, given.right, bins=20)
+    print(
+        f"{name:<22}confidence {given.confidences.mean():.3f}, accuracy {given.right.mean():.3f}, "
+        f"ECE {ece:.3f}"
+    )
+    course.checked(
+        f"more sure than right: {name}", f"{excess[name].mean():+.3f}",
+        is_more(float(excess[name].mean()), error_of_mean(excess[name]), places=3, checked=True),
+    )  # fmt: skip
+course.save_figure(sentiment.draw_reliability(diagrams, len(test)), "reliability")
+
+# %%
+# Both models answered the same reviews, so the error is that of the mean paired difference.
+paired = excess["weights as they come"] - excess["large weights cost"]
+course.published(
+    "less weight decay, more overconfidence", "Guo et al. 2017, section 3", "so for deep networks",
+    ", ".join(f"{name}: {each.mean():+.3f}" for name, each in excess.items()),
+    is_more(float(paired.mean()), error_of_mean(paired), places=3, yes="for this small model too"),
+)  # fmt: skip
+
+# %% [markdown]
+# ## Robustness: the same question, badly typed
+#
+# People make typing errors, and the answer should not change. We exchange two neighbouring letters
+# inside of some words ("really" becomes "raelly"). To our model a word with a typing error is
+# unknown and has no weight.
+
+# %%
+print(sentiment.with_typos(texts[0], 0.5, random.Random(course.seed)))
+clean, lost = answered["large weights cost"].right.astype(float), {}
+for share in (0, 0.1, 0.25, 0.5, 1):
+    dice = random.Random(course.seed)
+    typed = [sentiment.with_typos(text, share, dice) for text in texts]
+    got = sentiment.answer(models["large weights cost"], typed, labels).right
+    lost[share] = clean - got  # 1 where a right answer turned wrong, -1 where a wrong one right
+    print(f"typing errors in {share:4.0%} of the words: accuracy {got.mean():.3f}")
+half = lost[0.5]
+course.checked(
+    "accuracy lost to typing errors in half of the words",
+    f"{clean.mean():.3f} to {(clean - half).mean():.3f}",
+    is_more(float(half.mean()), error_of_mean(half), places=3, checked=True),
+)
+
+# %% [markdown]
+# ## Three more benchmarks, and seven metrics
+#
+# **MMLU** (Hendrycks et al. 2021) asks multiple-choice questions in 57 subjects, from school
+# algebra to law, with four answers each, and counts accuracy. Guessing gets 25%. Every subject has
+# at least 100 test questions, and with 100 the standard error of a guesser is 4 points: compare
+# models over all subjects, not by one.
+#
+# **BIG-bench** (Srivastava et al. 2022) collects 204 tasks that hundreds of authors wrote, many of
+# them odd on purpose and meant to be beyond the models of the day. Part of them are multiple
+# choice, others let the model write and use exact match, ROUGE or BLEU; all you know about those
+# applies.
+#
+# **HELM** (Liang et al. 2022) argues that accuracy alone hides too much, and measures seven things
+# on the same scenarios: *accuracy*; *calibration* and *robustness*, as you just did; *fairness*,
+# how much accuracy is lost if the text speaks of another group or in a dialect; *bias*, whether
+# the model names some groups more often than others; *toxicity*, how often a classifier calls its
+# text abusive; and *efficiency*, the time and energy of an answer (lesson 5 measures time).
+
+# %%
+print(f"standard error of 100 guesses at four answers: {error_of_share(0.25, 100):.3f}")
+
+# %% [markdown]
+# ## What to take along
+#
+# - ROUGE: words, pairs, longest common subsequence; recall, precision, F1. BLEU: the brevity
+#   penalty times the geometric mean of four clipped precisions.
+# - Both see words, not meaning: a lie costs little and a paraphrase costs much.
+# - The tokenizer is part of the score. Report the signature, and an error bar.
+# - With uneven classes look at F1 of the rare one, or at Matthews.
+# - A confident model need not be right: draw its reliability diagram, and misspell its input.
+
+# %%
 course.finish()
 
 # %% [markdown]
 # Now you: ROUGE and BLEU from n-grams up. `minigpt exercise start 6` writes the stubs, and
 # `minigpt exercise check 6` says what your code computes.
+#
+# Next: lesson 7 trains the base model to translate and to summarize, and uses these scores.

@@ -16,10 +16,10 @@ Source: Brown et al. 2020, "Language Models are Few-Shot Learners" (section 2.4 
 
 from __future__ import annotations
 
-import math
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import cycle
 from typing import TYPE_CHECKING
 
 import tiktoken
@@ -27,12 +27,17 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from lessons.experiments.code_questions import N_EXAMPLES, QUESTIONS
+from lessons.experiments.share_interval import share_interval
+from lessons.verdicts import Verdict, error_of_mean, error_of_share, is_more
 from minigpt.config import IGNORE
+from minigpt.generation import generate
 from minigpt.model import GPT
 from minigpt.text.task_sets import task_set
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 Item = dict[str, str]
 
@@ -61,10 +66,13 @@ class Task:
         """Returns the accuracy of guessing."""
         return 1 / len(self.choices or range(4))
 
+    def example(self, item: Item) -> str:
+        """Returns a line that shows an item with its answer."""
+        return f"{self.question.format(**item)} {item[self.answer]}\n"
+
     def prompt(self, examples: list[Item], item: Item) -> str:
         """Returns the examples with their answers, then the item up to where its answer follows."""
-        lines = [f"{self.question.format(**e)} {e[self.answer]}\n" for e in examples]
-        return "".join(lines) + self.question.format(**item)
+        return "".join(map(self.example, examples)) + self.question.format(**item)
 
     def candidates(self, i: int) -> list[str]:
         """Returns the answers that item i may have."""
@@ -77,27 +85,42 @@ class Result:
     """The outcome of an exam.
 
     Attributes:
-        accuracy: the share of the items for which the right answer was picked.
+        right: for each item, whether the right answer was picked.
         mass: the summed probability of all answers to choose from, averaged over the items.
         chance: the accuracy of guessing.
-        n_items: how many items were asked.
     """
 
-    accuracy: float
+    right: tuple[bool, ...]
     mass: float
     chance: float
-    n_items: int
+
+    @property
+    def accuracy(self) -> float:
+        """Returns the share of the items for which the right answer was picked."""
+        return sum(self.right) / len(self.right)
 
     @property
     def error(self) -> float:
-        """Returns two standard errors of the accuracy, and no less than those of guessing."""
-        variance = max(p * (1 - p) for p in (self.accuracy, self.chance))
-        return 2 * math.sqrt(variance / self.n_items)
+        """Returns the standard error of the accuracy."""
+        return error_of_share(self.accuracy, len(self.right))
 
-    @property
-    def beyond_chance(self) -> bool:
-        """Returns whether guessing would hardly reach this accuracy."""
-        return self.accuracy - self.chance > self.error
+    def against_chance(self) -> Verdict:
+        """Judges whether the right answer was picked more often than guessing would."""
+        points = 100 * (self.accuracy - self.chance), 100 * self.error
+        return is_more(*points, unit=" points", places=0, no="guessing does better", checked=True)
+
+    def against(self, fewer: Result, n_parameters: int) -> Verdict:
+        """Judges whether more examples have helped; both exams asked the same items.
+
+        Args:
+            fewer: the exam with fewer examples in its prompts.
+            n_parameters: the size of the model that took them.
+        """
+        gains = [100 * (a - b) for a, b in zip(self.right, fewer.right, strict=True)]
+        # Where no item changed there is still the chance that others would have.
+        error = max(error_of_mean(gains), 100 / len(gains))
+        no = f"examples do not help here; GPT-3 is {175e9 / n_parameters:,.0f} times as large"
+        return is_more(sum(gains) / len(gains), error, unit=" points", places=0, no=no)
 
 
 def tasks(n_items: int) -> dict[str, Task]:
@@ -114,7 +137,10 @@ def tasks(n_items: int) -> dict[str, Task]:
             "Review: {text}\nSentiment:", "label",
             task_set("reviews", "train"), in_turn[:n_items], ("positive", "negative"),
         ),
-        "code": Task("[example] {text} [toCode]", "code", CODE[12:], CODE[:12][:n_items]),
+        "code": Task(
+            "[example] {text} [toCode]", "code",
+            QUESTIONS[-N_EXAMPLES:], QUESTIONS[:-N_EXAMPLES][:n_items],
+        ),
     }  # fmt: skip
 
 
@@ -131,40 +157,101 @@ def exam(model: GPT, encoding: tiktoken.Encoding, task: Task, n_examples: int, s
     given, n_tokens = log_likelihoods(model, encoding, prompts, answers)
     gain = (given - log_likelihoods(model, encoding, bare, answers)[0]) / n_tokens
     picked = gain.view(len(task.items), -1).argmax(-1).tolist()  # one of each item's candidates
-    n_right = sum(
+    right = tuple(
         task.candidates(i)[best] == item[task.answer]
         for i, (item, best) in enumerate(zip(task.items, picked, strict=True))
     )
     mass = given.view(len(task.items), -1).exp().sum(-1).mean()
-    return Result(n_right / len(picked), float(mass), task.chance, len(picked))
+    return Result(right, float(mass), task.chance)
 
 
-def verdict(results: Sequence[Result], n_parameters: int) -> str:
-    """Returns what exams with more and more examples say about learning from examples.
+def by_letters(task: Task) -> tuple[float, float]:
+    """Returns the accuracy, and its error, of picking by letters alone, without any model.
 
-    Args:
-        n_parameters: the size of the model that took them.
+    The answer is picked that shares with its question the most runs of three characters, compared
+    with how many the answer has; where several do, each is as good a guess.
     """
-    if not any(result.beyond_chance for result in results):
-        larger = 175e9 / n_parameters
-        return f"not reproduced: no better than guessing; GPT-3 is {larger:,.0f} times as large"
-    if results[-1].accuracy - results[0].accuracy > results[-1].error:
-        return "reproduced in kind: examples help, even here"
-    return "differs: above guessing, but examples do not help; that takes scale"
+    gains = []
+    for i, item in enumerate(task.items):
+        question = runs_of_three(task.question.format(**item))
+        shares = [
+            len(question & runs_of_three(answer)) / len(runs_of_three(answer))
+            for answer in task.candidates(i)
+        ]
+        best = [a for a, s in zip(task.candidates(i), shares, strict=True) if s == max(shares)]
+        gains.append(best.count(item[task.answer]) / len(best))
+    share = sum(gains) / len(gains)
+    return share, error_of_share(share, len(gains))
+
+
+def runs_of_three(text: str) -> set[str]:
+    """Returns the different runs of three characters in text, in lower case."""
+    text = f" {text.lower()} "
+    return {text[k : k + 3] for k in range(len(text) - 2)}
+
+
+def written(
+    model: GPT, encoding: tiktoken.Encoding, task: Task, n_examples: int, seed: int, n_items: int
+) -> list[str]:
+    """Returns what the model writes, greedily, after the first n_items; one line of each."""
+    choice = random.Random(seed)
+    device = model.lm_head.weight.device
+    lines = []
+    for item in task.items[:n_items]:
+        prompt = encoding.encode_ordinary(
+            task.prompt(choice.sample(task.examples, n_examples), item)
+        )
+        ids = generate(model, torch.tensor([prompt], device=device), 16, temperature=0)[0].tolist()
+        text = encoding.decode(ids[len(prompt) :])
+        lines.append(text.strip().partition("\n")[0])
+    return lines
+
+
+def example_tokens(encoding: tiktoken.Encoding, lines: Sequence[str]) -> list[int]:
+    """Returns how many tokens of the context window each example takes."""
+    return [len(encoding.encode_ordinary(line)) for line in lines]
 
 
 def draw_bars(axis: Axes, shots: Sequence[int], results: Mapping[str, Sequence[Result]]) -> None:
-    """Draws the accuracies of each task with shots examples, their error bars, and guessing."""
+    """Draws the accuracies of each task with shots examples, their intervals, and guessing."""
     for i, (name, exams) in enumerate(results.items()):
         x = [place + (i - (len(results) - 1) / 2) * 0.27 for place in range(len(shots))]
-        bars, errors = [100 * exam.accuracy for exam in exams], [100 * exam.error for exam in exams]
-        axis.bar(x, bars, 0.25, yerr=errors, capsize=3, color=f"C{i}", label=name)
-        edges = [left - 0.13 for left in x], [right + 0.13 for right in x]
-        axis.hlines([100 * exam.chance for exam in exams], *edges, color="black", ls="--", lw=1)
+        axis.bar(x, [100 * exam.accuracy for exam in exams], 0.25, color=f"C{i}", label=name)
+        for left, exam in zip(x, exams, strict=True):
+            low, high = share_interval(exam.accuracy, len(exam.right))
+            axis.vlines(left, 100 * low, 100 * high, color="black", lw=1.5)
+            axis.hlines(100 * exam.chance, left - 0.13, left + 0.13, color="black", ls="--", lw=1)
     axis.set_xticks(range(len(shots)), [str(n) for n in shots])
-    axis.set(xlabel="examples in the prompt", ylabel="right answer picked (%)", ylim=(0, 115))
+    axis.set(xlabel="examples in the prompt", ylabel="right answer picked (%)", ylim=(0, 102))
     axis.set_title("Is the right answer picked? (dashed: guessing)")
-    axis.legend(loc="upper center", ncols=len(results), fontsize="small")
+
+
+def draw_costs(costs: Mapping[str, Sequence[int]], windows: Mapping[str, int]) -> Figure:
+    """Draws how long a prompt gets with each example that is added to it.
+
+    Args:
+        costs: {task: the tokens of its examples}; they are used again when they are used up.
+        windows: {model: the tokens of its context window}.
+    """
+    import matplotlib.pyplot as plt
+
+    figure, axis = plt.subplots(figsize=(7.5, 4.8), layout="constrained")
+    widest = max(windows.values())
+    for name, tokens in costs.items():
+        length, sizes = [0], cycle(tokens)
+        while length[-1] <= widest:
+            length.append(length[-1] + next(sizes))
+        axis.plot(range(len(length)), length, label=name)
+    for name, window in windows.items():
+        axis.axhline(window, color="black", ls="--", lw=1)
+        axis.annotate(name, (0.99, window), (0, 3), xycoords=("axes fraction", "data"),
+                      textcoords="offset points", ha="right")  # fmt: skip
+    axis.set(
+        xlabel="examples in the prompt", ylabel="tokens", ylim=(0, 1.1 * widest), xlim=(0, None)
+    )
+    axis.set_title("What examples take of a context window")
+    figure.legend(loc="outside lower center", ncols=len(costs))
+    return figure
 
 
 @torch.inference_mode()
@@ -196,26 +283,3 @@ def log_likelihoods(
         loss = F.cross_entropy(logits, targets.to(device), reduction="none")  # [B, T]
         results[batch] = -loss.sum(-1).cpu()  # the loss is 0 where the target is ignored
     return results, torch.tensor([len(answer) for _, answer in pairs])
-
-
-CODE = [
-    {"text": text, "code": code}
-    for text, code in (
-        ("Return the length of the list.", "return len(items)"),
-        ("Open the file for reading.", "open(path, 'r')"),
-        ("Sort the names.", "names.sort()"),
-        ("Import the math module.", "import math"),
-        ("Print the result.", "print(result)"),
-        ("Close the socket.", "socket.close()"),
-        ("Raise a TypeError.", "raise TypeError"),
-        ("Convert the string to an integer.", "int(string)"),
-        ("Add the value to the set.", "values.add(value)"),
-        ("Define a function.", "def function():"),
-        ("Return True if the key is in the dictionary.", "return key in dictionary"),
-        ("Split the line at each comma.", "line.split(',')"),
-        ("Get the current time.", "time.time()"),
-        ("Join the thread.", "thread.join()"),
-        ("Delete the attribute.", "delattr(object, name)"),
-        ("Return the absolute value.", "return abs(x)"),
-    )
-]

@@ -9,7 +9,9 @@ import tiktoken
 import torch
 
 from lessons.experiments import few_shot
-from lessons.experiments.repetition import distinct, ends_in_loop
+from lessons.experiments.code_questions import N_EXAMPLES, QUESTIONS
+from lessons.experiments.repetition import distinct, draw_temperatures, ends_in_loop, measure
+from lessons.verdicts import Kind
 from minigpt.config import GPTConfig
 from minigpt.model import GPT
 
@@ -26,7 +28,7 @@ def test_lesson_05(run_lesson: Callable) -> None:
     lesson = run_lesson(5)
     assert set(lesson.figures) == {
         "next_token.png", "temperature.png", "nucleus_size.png", "repetition.png", "kv_cache.png",
-        "few_shot.png",
+        "few_shot.png", "prompt_cost.png",
     }  # fmt: skip
 
     def printed(title: str) -> list[str]:
@@ -50,11 +52,17 @@ def test_lesson_05(run_lesson: Callable) -> None:
     assert re.search(r"GPT-2 small, fp32 .* 72 KiB a token, +144 MiB", lesson.output)
     row = lesson.table["tokens with and without the KV cache"]
     assert row["measured here"] == "32 of 32 equal"
-    assert row["verdict"] == "reproduced"
-    examples = lesson.table["English to French, 0, 1 and 4 examples"]
-    assert re.fullmatch(
-        r"\d+, \d+, \d+% picked \(guessing 25%, 4 items\)", examples["measured here"]
-    )
+    assert row["kind"] == "holds"
+    held = lesson.table["memory of six tokens in the cache"]
+    assert held["measured here"] == f"{6 * 2 * 5 * 256 * 4:,} bytes; by the formula 61,440"
+    guessed = lesson.table["English to French, 4 examples: right answers above guessing"]
+    assert re.fullmatch(r"\d+%, guessing 25%", guessed["measured here"])
+    # A dozen summaries with their dialogues fit; of the short tasks it is several dozen.
+    costs = [row for what, row in lesson.table.items() if what.endswith("fit into 2,048 tokens")]
+    fits = [int(row["measured here"].split(",")[0]) for row in costs]
+    assert len(fits) == 4
+    assert min(fits) == fits[-1] < 20
+    assert not any("BLEU" in row["published"] for row in lesson.table.values() if row["source"])
 
 
 @torch.no_grad()
@@ -97,21 +105,56 @@ def test_the_exam_tells_knowing_from_not_looking(
 
     knows = take(lambda prompt, answer: known if (prompt, answer) in right else unknown)
     n_choices = 2 if name == TASKS[1] else 4
-    assert (knows.accuracy, knows.n_items) == (1, 12)
+    assert knows.right == (True,) * 12
+    assert knows.accuracy == 1
     assert knows.mass == pytest.approx(0.5 + (n_choices - 1) * 0.01)
     # A favourite that stays the same whatever is asked gains nothing from the question.
     blind = take(lambda _, answer: -float(len(answer)))
     assert blind.accuracy == pytest.approx(1 / n_choices) == blind.chance
 
 
-def test_two_standard_errors_and_what_they_decide() -> None:
-    result = few_shot.Result(accuracy=0.5, mass=1.0, chance=0.25, n_items=100)
-    assert result.error == pytest.approx(2 * 0.5 / 10)
-    assert few_shot.Result(1.0, 1.0, 0.5, 100).error == pytest.approx(0.1)  # no less than guessing
-    low, high = (few_shot.Result(p, 1.0, 0.25, 100) for p in (0.3, 0.6))
-    assert "no better than guessing; GPT-3 is 175" in few_shot.verdict([low, low], 10**9)
-    assert "examples help" in few_shot.verdict([low, high], 10**9)
-    assert "do not help" in few_shot.verdict([high, high], 10**9)
+def result(n_right: int, n: int) -> few_shot.Result:
+    return few_shot.Result((True,) * n_right + (False,) * (n - n_right), mass=1.0, chance=0.25)
+
+
+def test_an_exam_is_judged_against_chance_and_against_fewer_examples() -> None:
+    half = result(50, 100)
+    # Two right and two wrong answers are added: sqrt(52/104 x 52/104 / 104)
+    assert half.error == pytest.approx(0.5 / math.sqrt(104))
+    assert half.against_chance().kind is Kind.HOLDS
+    assert result(30, 100).against_chance().kind is Kind.UNDECIDED
+    assert result(5, 100).against_chance().kind is Kind.FAILS
+
+    assert result(90, 100).against(half, 10**9).kind is Kind.REPRODUCED
+    assert result(52, 100).against(half, 10**9).kind is Kind.UNDECIDED
+    assert half.against(half, 10**9).kind is Kind.UNDECIDED
+    worse = half.against(result(90, 100), 10**9)
+    assert worse.kind is Kind.DIFFERS
+    assert "GPT-3 is 175 times as large" in str(worse)
+
+
+def test_the_code_questions_are_all_different_and_fill_groups_of_four() -> None:
+    task = few_shot.tasks(n_items=1000)["code"]
+    assert len(task.items) % 4 == 0
+    assert len(task.items) >= 60
+    for field in ("text", "code"):
+        assert len({item[field] for item in task.items + task.examples}) == len(QUESTIONS)
+    assert len(task.examples) == N_EXAMPLES >= 4
+
+
+def test_picking_by_letters_finds_copies_and_knows_no_labels() -> None:
+    items = [{"q": word, "a": word.upper()} for word in ("apple", "berry", "cherry", "dates")]
+    task = few_shot.Task("{q}?", "a", items, items)
+    assert few_shot.by_letters(task)[0] == 1
+    labels = [{"q": "xyz", "a": label} for label in ("AAA", "BBB")]
+    task = few_shot.Task("{q}?", "a", labels, labels, ("AAA", "BBB"))
+    assert few_shot.by_letters(task)[0] == 0.5  # all are equally good
+
+
+def test_the_cost_figure_ends_where_the_widest_window_does() -> None:
+    figure = few_shot.draw_costs({"a": [10, 20]}, {"small": 30, "large": 100})
+    line = figure.axes[0].lines[0]
+    assert line.get_ydata().tolist() == [0, 10, 30, 40, 60, 70, 90, 100, 120]
 
 
 def test_repetition_of_known_sequences() -> None:
@@ -124,3 +167,15 @@ def test_repetition_of_known_sequences() -> None:
     assert not ends_in_loop([1, 2, 1, 2, 1, 2, 9])
     assert not ends_in_loop([9, 1, 2, 1, 2])  # twice is no loop
     assert not ends_in_loop([1, 2, 3, 4, 5, 6, 7, 7, 7])  # nor is one token three times
+
+
+def test_what_is_measured_of_texts_has_its_errors() -> None:
+    loop, none = [1, 2] * 5, list(range(10))
+    found = measure([loop, none, none, none], [0.0, math.log(4), math.log(4), math.log(4)])
+    assert found.loops.tolist() == [1, 0, 0, 0]
+    assert found.variety[0] == 2 / 9
+    assert found.share_error == pytest.approx(math.sqrt(3 / 8 * 5 / 8 / 8))
+    assert found.perplexity == pytest.approx(4 ** (3 / 4))
+    assert "25% ± 17%" in found.row()
+    figure = draw_temperatures({0.0: found, 1.0: found}, found)
+    assert [len(axis.lines) > 1 for axis in figure.axes] == [True, True]
