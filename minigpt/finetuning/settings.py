@@ -38,7 +38,7 @@ RECIPES = {
     "bottleneck": Recipe(6e-3),
     "selective": Recipe(2e-3),
 }
-BIASES_RATE = 1e-2  # of selective with biases_only
+BIASES_RATE = 2e-2  # of selective with biases_only
 IN_PLACE = ("full", "selective")  # train what the model has; the others add to it
 
 # These settings decide what is learnt, besides those that the training loop itself compares.
