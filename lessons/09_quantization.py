@@ -462,8 +462,13 @@ for name, shape in LLAMA_2.items():
     print(f"leaves {left[0]:.2f} bits a linear weight")
     leaves = f"the published size leaves {left[0]:.2f} bits a linear weight, not {qlora_bits:.2f}"
     for label, printed, size in zip(("fp16", "int4"), PUBLISHED[name], (fp16, int4), strict=True):
-        course.published(f"{name} in {label}", SLIDES, f"{printed} GB", f"{size:.2f} GB",
-                         near_size(printed, size, otherwise=leaves * (label == "int4")))  # fmt: skip
+        course.published(
+            f"{name} in {label}",
+            SLIDES,
+            f"{printed} GB",
+            f"{size:.2f} GB",
+            near_size(printed, size, otherwise=leaves * (label == "int4")),
+        )
 
 # %% [markdown]
 # In fp16 all three come out, if you allow for sizes that were rounded up. In int4 two of the three
@@ -472,9 +477,9 @@ for name, shape in LLAMA_2.items():
 # make the first two too large. So the three sizes do not come from one layout, and nothing says
 # which they come from.
 #
-# Here is a guess. **GPTQ** (Frantar et al. 2022), which also chooses codes more cleverly, is usually
-# stored with a scale of 16 bits and a zero-point of 4 bits for each group of weights. Take groups
-# of 128, and of 32 for the largest model:
+# Here is a guess. **GPTQ** (Frantar et al. 2022), which also chooses codes more cleverly, is
+# usually stored with a scale of 16 bits and a zero-point of 4 bits for each group of weights. Take
+# groups of 128, and of 32 for the largest model:
 
 # %%
 fitted = []

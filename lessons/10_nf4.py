@@ -168,8 +168,9 @@ course.published(
     f"{sum(same)} of 16 equal in all 32 bits",
     holds(all(same), published=True, no="the derivation gives other numbers"),
 )  # fmt: skip
+same = torch.equal(levels, LEVELS)
 course.checked("levels, by hand and in the library",
-               f"{(levels == LEVELS).sum()} of 16 equal", holds(torch.equal(levels, LEVELS)))  # fmt: skip
+               f"{(levels == LEVELS).sum()} of 16 equal", holds(same))  # fmt: skip
 
 # %% [markdown]
 # ## A tensor by hand
@@ -468,9 +469,9 @@ if has_triton():
     for (way, total), by_hand in zip(totals.items(), (21.5, 6.5, 3.5), strict=True):
         print(f"{way:<8} {total:5.1f} instructions a weight, by hand {by_hand}: ", end="")
         print(", ".join(f"{kind} {n:.1f}" for kind, n in lookups[way].items()))
-    for way in ("tree", "memory"):
+    for way, place in (("tree", "a tree"), ("memory", "a table in memory")):
         course.checked(
-            f"instructions a weight: a shuffle below {'a ' * (way == 'tree')}{way}",
+            f"instructions a weight: a shuffle below {place}",
             f"{totals['shuffle']:.1f} against {totals[way]:.1f}",
             is_more(totals[way] - totals["shuffle"], checked=True, places=1,
                     no="the shuffle takes more"),

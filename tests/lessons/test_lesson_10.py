@@ -101,7 +101,8 @@ def test_lesson_10(run_lesson: Callable) -> None:
         float, measured["instructions a weight: a shuffle below a tree"].split(" against ")
     )
     _, memory = map(
-        float, measured["instructions a weight: a shuffle below memory"].split(" against ")
+        float,
+        measured["instructions a weight: a shuffle below a table in memory"].split(" against "),
     )
     assert tree > memory > shuffle
     assert tree > 15  # that many selections are written down
