@@ -2,10 +2,10 @@
 # # Lesson 09: Quantization
 #
 # A model is a large collection of numbers, and in training each of them takes 32 bits. Does it need
-# that many? In this lesson you take a number apart bit by bit, pack numbers into 8 bits by hand, see
-# how one large number spoils all its neighbours, and learn how blocks contain the damage. Then you
-# squeeze a real model to 8, 4, 3 and 2 bits, once after training and once during it, and measure
-# what is lost.
+# that many? In this lesson you take a number apart bit by bit, pack numbers into 8 bits by hand,
+# see how one large number spoils all its neighbours, and learn how blocks contain the damage. Then
+# you squeeze a real model to 8, 4, 3 and 2 bits, once after training and once during it, and
+# measure what is lost.
 #
 # After this lesson you can
 #
