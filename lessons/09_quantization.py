@@ -422,9 +422,9 @@ figure = draw_rounded(
 course.save_figure(figure, "ptq_qat")
 
 # %% [markdown]
-# With 2 bits a weight is -1, 0 or 1 times a constant; that is where there is most to lose, and most
-# for QAT to win back in a few seconds of training (`--full` trains for longer). With 8 bits there
-# is next to nothing to win.
+# With 2 bits a weight is -1, 0 or 1 times a constant, and there is most to lose. The table says how
+# much of it QAT wins back in a few seconds of training, and how certain that is (`--full` trains
+# for longer). With 8 bits there is next to nothing to win.
 #
 # ## What it saves
 #

@@ -137,6 +137,7 @@ def draw_errors(
         bars = weights.bar(at, heights, 0.25, color=COLORS[name], label=name)
         weights.bar_label(bars, fmt="%.1f")
     weights.set_xticks(range(len(samples)), samples)
+    weights.set(xlabel="colors as on the left")
     weights.set(title="Error in blocks of 64", ylabel="RMS error (% of standard deviation)")
     weights.margins(y=0.1)
     heights = [change.bits_per_byte for change in changes.values()]

@@ -45,7 +45,7 @@ def draw_bits(number: float, formats: Mapping[str, FloatFormat]) -> Figure:
     patches = [Patch(color=color, alpha=0.45, label=part) for part, color in COLORS.items()]
     figure.legend(handles=patches, loc="lower center", ncols=3, frameon=False)
     axes.set(xlim=(-5, 45), ylim=(0.5 - len(formats), 1))
-    axes.set(title=f"{number:g} in {len(formats)} formats: which bits are whose, and what they say")
+    axes.set(title=f"{number:g} in {len(formats)} formats: the bits, and the number they stand for")
     axes.axis("off")
     return figure
 
@@ -109,7 +109,8 @@ def draw_rounded(
         at = np.arange(few) + 0.06 * (number - 0.5)
         right.errorbar(at, values, bars, label=label, marker="o", capsize=5, color=f"C{number + 2}")
     right.axhline(0, color="black", lw=1)
-    right.set(title=f"What rounding costs, without the {widths[-1]} bits")
+    shown = ", ".join(str(width) for width in widths[:few])
+    right.set(title=f"What rounding costs at {shown} bits, against fp32")
     right.set(ylabel="bits per byte; bars: two standard errors")
     for panel in panels:
         ticks = widths if panel is left else widths[:few]
