@@ -357,9 +357,9 @@ print(f"gradient of the sum of squares: {weight.grad}, twice the rounded weights
 #
 # To compare fairly, both sides get the same extra training: the same steps on the same batches,
 # starting from the base model. QAT rounds *during* these steps, PTQ *after* them. There are only a
-# few steps of 8 texts. The learning rate starts at 2e-4, a usual size for training a finished model
-# further, and falls to 0, so that the weights settle. (The result also depends on the batches, of
-# which the standard error knows nothing: `--seed` tries others.)
+# few steps, of 6 texts each. The learning rate starts at 2e-4, a usual size for training a finished
+# model further, and falls to 0, so that the weights settle. (The result also depends on the
+# batches, of which the standard error knows nothing: `--seed` tries others.)
 
 # %%
 documents = split_documents(python_library(course.n_documents))[0]
@@ -367,7 +367,7 @@ ids = pack(encoding.encode_ordinary_batch([d.text for d in documents]), encoding
 data = PackedText(ids, held_out.ids, min(256, base.config.block_size), course.seed)
 steps = course.choose(quick=2, normal=20, full=600)
 settings = TrainConfig(
-    max_steps=steps, batch_size=course.choose(quick=2, normal=8), device=str(course.device),
+    max_steps=steps, batch_size=course.choose(quick=2, normal=6), device=str(course.device),
     learning_rate=2e-4, min_learning_rate=0.0, warmup_steps=steps // 10, weight_decay=0.01,
 )  # fmt: skip
 
