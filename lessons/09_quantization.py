@@ -358,8 +358,9 @@ print(f"gradient of the sum of squares: {weight.grad}, twice the rounded weights
 # To compare fairly, both sides get the same extra training: the same steps on the same batches,
 # starting from the base model. QAT rounds *during* these steps, PTQ *after* them. There are only a
 # few steps, of 6 texts each. The learning rate starts at 2e-4, a usual size for training a finished
-# model further, and falls to 0, so that the weights settle. (The result also depends on the
-# batches, of which the standard error knows nothing: `--seed` tries others.)
+# model further, and falls to 0, so that the weights settle (lesson 04 explains warm-up and weight
+# decay). The result also depends on the batches, of which the standard error knows nothing:
+# `--seed` tries others.
 
 # %%
 documents = split_documents(python_library(course.n_documents))[0]
