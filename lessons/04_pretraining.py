@@ -39,6 +39,7 @@ from lessons import lesson
 
 course = lesson.start(4, "Pretraining")
 
+# %%
 import matplotlib.pyplot as plt
 import numpy as np
 import tiktoken
@@ -532,9 +533,8 @@ for record in validated:
     print(f"step {record['step']:>5}: held-out loss {record['validation_loss']:.3f}")
 falls = [one["validation_loss"] - validated[-1]["validation_loss"] for one in validated]
 half = len(falls) // 2
-print(
-    f"of the fall by {falls[0]:.2f} nats, {falls[half]:.2f} came after step {validated[half]['step']}"
-)
+late = validated[half]["step"]
+print(f"of the fall by {falls[0]:.2f} nats, {falls[half]:.2f} came after step {late:,}")
 
 # %% [markdown]
 # ## Like with like
@@ -556,10 +556,9 @@ held_out_nats = held_out_base.nats(base)
 read = sample(library, base_encoding, 20_000)
 pairs = {"library": (read.loss(read.nats(base)), held_out_base.loss(held_out_nats))}
 for task in ("translation", "dialogues", "reviews"):
-    parts = [
-        sample(task_texts(task, part), base_encoding, 5_000) for part in ("train", "validation")
-    ]
-    pairs[task] = (parts[0].loss(parts[0].nats(base)), parts[1].loss(parts[1].nats(base)))
+    known = sample(task_texts(task, "train"), base_encoding, 5_000)
+    unknown = sample(task_texts(task, "validation"), base_encoding, 5_000)
+    pairs[task] = (known.loss(known.nats(base)), unknown.loss(unknown.nats(base)))
 for kind, (known, unknown) in pairs.items():
     print(f"{kind:<12} read {known}, held out {unknown}: {unknown.above(known)} higher")
 
@@ -594,10 +593,10 @@ course.checked(
 )  # fmt: skip
 
 # %% [markdown]
-# The gap of the small model is what the choice of documents explains. What the base model has beyond
-# that comes from reading: a text that was read many times is known better than text of its kind,
-# partly word by word, and that part helps with no other text. This is **overfitting**. The usual
-# cure is more text.
+# The gap of the small model is what the choice of documents explains. What the base model has
+# beyond that comes from reading: a text that was read many times is known better than text of its
+# kind, partly word by word, and that part helps with no other text. This is **overfitting**. The
+# usual cure is more text.
 #
 # What it writes: English about Python, dialogue, and French.
 
@@ -667,14 +666,14 @@ for what, rival in (
 # %% [markdown]
 # ## What to take along
 #
-# - A training step is forward, backward, clip, learning rate, update. You wrote it in some 30 lines,
-#   and ten of them did what `train` does.
+# - A training step is forward, backward, clip, learning rate, update. You wrote it in some 30
+#   lines, and ten of them did what `train` does.
 # - The gradient of the logits is what the model expected minus what came: p, less 1 at the target.
 # - AdamW moves each weight by the learning rate times a number of about 1, whatever the size of its
 #   gradients.
 # - Larger models are trained with larger batches and smaller learning rates.
-# - Compare losses on texts of one kind, with the same weights, or conclude nothing. What a model has
-#   read many times, it predicts much better than what it has not.
+# - Compare losses on texts of one kind, with the same weights; otherwise the difference may be that
+#   of the texts. What a model has read many times it may know by heart.
 # - Bits per byte make models and compressors comparable, whatever their tokenizers.
 
 # %%
