@@ -24,18 +24,24 @@ from minigpt.dataset import overlapping_windows, pack
 from minigpt.layers import evaluated
 
 
-class Loss(NamedTuple):
-    """A mean loss in nats a token, and its standard error: how much it varies with the texts."""
+class Mean(NamedTuple):
+    """A mean over texts, and its standard error: how much it varies with the texts."""
 
-    nats: float
+    value: float
     error: float
 
     def __str__(self) -> str:
-        return f"{self.nats:.3f} ± {self.error:.3f}"
+        return f"{self.value:.3f} ± {self.error:.3f}"
 
-    def above(self, other: Loss) -> Loss:
-        """Returns how far this loss is above that of other texts."""
-        return Loss(self.nats - other.nats, math.hypot(self.error, other.error))
+    def above(self, other: Mean) -> Mean:
+        """Returns how far this mean is above that of other texts."""
+        return Mean(self.value - other.value, math.hypot(self.error, other.error))
+
+
+def mixed(means: dict[str, Mean], shares: dict[str, float]) -> Mean:
+    """Returns the mean over a mixture, of which each kind of text makes up a share."""
+    value = sum(share * means[kind].value for kind, share in shares.items())
+    return Mean(value, math.hypot(*(share * means[kind].error for kind, share in shares.items())))
 
 
 class Sample:
@@ -82,16 +88,16 @@ class Sample:
             losses.append(F.cross_entropy(logits, targets[counted], reduction="none"))
         return np.bincount(self.document, torch.cat(losses).double().cpu().numpy())
 
-    def loss(self, nats: np.ndarray) -> Loss:
-        """Returns the mean loss a token of the texts' nats, with its standard error."""
-        return Loss(*ratio(nats, self.tokens))
+    def loss(self, nats: np.ndarray) -> Mean:
+        """Returns the loss of the texts in nats a token."""
+        return ratio(nats, self.tokens)
 
-    def bits_per_byte(self, nats: np.ndarray) -> tuple[float, float]:
-        """Returns the bits a byte of the texts' nats, and their standard error."""
+    def bits_per_byte(self, nats: np.ndarray) -> Mean:
+        """Returns the loss of the texts in bits a byte, which no tokenizer changes."""
         return ratio(nats / math.log(2), self.n_bytes)
 
 
-def ratio(sums: np.ndarray, sizes: np.ndarray) -> tuple[float, float]:
+def ratio(sums: np.ndarray, sizes: np.ndarray) -> Mean:
     """Returns sum(sums) / sum(sizes) of K texts, and its standard error.
 
     With r the ratio, the error is sqrt(K / (K - 1) sum((sums - r sizes)^2)) / sum(sizes) (Cochran
@@ -100,18 +106,18 @@ def ratio(sums: np.ndarray, sizes: np.ndarray) -> tuple[float, float]:
     r = sums.sum() / sizes.sum()
     K = len(sizes)
     spread = math.sqrt(K / (K - 1) * np.square(sums - r * sizes).sum()) if K > 1 else math.nan
-    return float(r), float(spread / sizes.sum())
+    return Mean(float(r), float(spread / sizes.sum()))
 
 
-def knows_by_heart(gap: Loss, of_a_novice: Loss) -> Verdict:
+def knows_by_heart(gap: Mean, of_a_novice: Mean) -> Verdict:
     """Judges whether a gap between unread and read text is more than the texts themselves explain.
 
     Args:
-        gap: loss on held-out texts minus that on training texts.
+        gap: bits a byte on held-out texts minus those on training texts.
         of_a_novice: the same for a model that has read the training texts about once.
     """
     more = gap.above(of_a_novice)
     return is_more(
-        more.nats, more.error, unit=" nats", checked=True,
+        more.value, more.error, unit=" bits", checked=True,
         no="the gap is no wider than that of a model that has read the text once",
     )  # fmt: skip

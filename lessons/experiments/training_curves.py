@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from lessons.base_model import read_log
-from lessons.experiments.read_and_unread import Loss
+from lessons.experiments.read_and_unread import Mean
 from minigpt import GPTConfig, count_parameters
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ def draw_run(path: Path, title: str, trained_on: str, held_out: str) -> Figure:
     return figure
 
 
-def draw_read_and_unread(losses: dict[str, tuple[Loss, Loss]], model: str) -> Figure:
+def draw_read_and_unread(losses: dict[str, tuple[Mean, Mean]], model: str) -> Figure:
     """Draws for each kind of text two bars: the loss on texts a model has read, and on unread ones.
 
     The lines on the bars are two standard errors long on either side.
@@ -130,11 +130,11 @@ def draw_read_and_unread(losses: dict[str, tuple[Loss, Loss]], model: str) -> Fi
     for i, (name, color) in enumerate((("read", "tab:gray"), ("held out", "tab:red"))):
         pairs = [pair[i] for pair in losses.values()]
         axes.bar(
-            place + 0.4 * i - 0.2, [loss.nats for loss in pairs], 0.38, color=color, label=name,
+            place + 0.4 * i - 0.2, [loss.value for loss in pairs], 0.38, color=color, label=name,
             yerr=np.nan_to_num([2 * loss.error for loss in pairs]),
         )  # fmt: skip
     axes.set_xticks(place, list(losses))
-    axes.set_ylim(0, 1.35 * max(loss.nats for pair in losses.values() for loss in pair))
+    axes.set_ylim(0, 1.35 * max(loss.value for pair in losses.values() for loss in pair))
     axes.set_ylabel("loss (nats per token)")
     axes.set_title(f"{model}: texts it was trained on, and others of the same kind")
     axes.legend(loc="upper right", ncol=2)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from lessons.experiments.read_and_unread import Loss, Sample, knows_by_heart, ratio
+from lessons.experiments.read_and_unread import Mean, Sample, knows_by_heart, mixed, ratio
 from lessons.experiments.training_curves import fit_power_law, gpt3_training
 from lessons.verdicts import Kind, error_of_mean
 from minigpt import GPT, GPTConfig, train_bpe
@@ -51,9 +51,9 @@ def test_a_sample_needs_the_nats_that_the_model_gives_each_text() -> None:
         assert found[i] == pytest.approx(part.sum(), rel=1e-5)
         assert sample.tokens[i] == len(part)
     assert sorted(sample.n_bytes) == sorted(len(text) for text in TEXTS)
-    assert sample.loss(found).nats == pytest.approx(nats.mean(), rel=1e-5)
+    assert sample.loss(found).value == pytest.approx(nats.mean(), rel=1e-5)
     bits = nats.sum() / math.log(2) / sum(map(len, TEXTS))
-    assert sample.bits_per_byte(found)[0] == pytest.approx(bits, rel=1e-5)
+    assert sample.bits_per_byte(found).value == pytest.approx(bits, rel=1e-5)
 
 
 def test_a_sample_has_two_texts_at_least_and_no_more_than_are_asked_for() -> None:
@@ -70,10 +70,17 @@ def test_a_ratio_over_texts_of_one_size_has_the_error_of_a_mean() -> None:
 
 
 def test_by_heart_is_what_a_model_has_beyond_the_gap_of_a_novice() -> None:
-    wide, narrow = Loss(1.4, 0.1), Loss(0.1, 0.1)
+    wide, narrow = Mean(1.4, 0.1), Mean(0.1, 0.1)
     assert knows_by_heart(wide, narrow).kind is Kind.HOLDS
     assert knows_by_heart(narrow, wide).kind is Kind.FAILS
     assert knows_by_heart(narrow, narrow).kind is Kind.UNDECIDED
+
+
+def test_a_mixture_has_the_mean_and_the_error_of_its_parts() -> None:
+    """Of independent parts the variances add up, each times the square of its share."""
+    whole = mixed({"a": Mean(1.0, 0.3), "b": Mean(3.0, 0.2)}, {"a": 0.25, "b": 0.75})
+    assert whole.value == pytest.approx(2.5)
+    assert whole.error**2 == pytest.approx(0.25**2 * 0.3**2 + 0.75**2 * 0.2**2)
 
 
 def test_a_power_law_is_found_again() -> None:
