@@ -47,7 +47,8 @@ torch.set_printoptions(precision=3, sci_mode=False, linewidth=100)
 # A width of 6, two heads, two blocks: small enough to print. Follow the shapes. B is the number of
 # texts, T the number of tokens, C the width, V the size of the vocabulary. A new model's gains are
 # all 1 and its biases all 0, so we shake its parameters a little; otherwise a forgotten bias would
-# not show.
+# not show. Numbers are stored in fp32, 32-bit floating point (lesson 09), which keeps about seven
+# digits, so that results computed in another order may differ in the last of them.
 
 # %%
 tiny = GPTConfig(vocab_size=10, block_size=8, n_layer=2, n_head=2, n_embd=6)
@@ -393,7 +394,7 @@ course.checked("parameters by formula and one by one", f"{formula:,}", holds(for
 # %% [markdown]
 # Now the published sizes. The paper on GPT-2 lists four models, the one on GPT-3 eight. To train a
 # model takes four numbers for each parameter: the weight, its gradient, and two that the optimizer
-# keeps (lesson 04). Activations come on top.
+# keeps (lesson 04). The results of all layers, which the gradients need, come on top.
 
 # %%
 counted = {name: count_parameters(GPTConfig.preset(name)) / 1e6 for name in PRESETS}  # millions

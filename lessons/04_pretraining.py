@@ -110,7 +110,8 @@ for i, target in zip(idx[0, :6].tolist(), targets[0, :6].tolist(), strict=True):
 # ## One step by hand: forward and loss
 #
 # A training step has five parts: forward, backward, clip, learning rate, update. We write each for
-# a very small model, in fp32 and on the CPU, so that the numbers can be compared to the last bit.
+# a very small model, in fp32 (32-bit floating point, lesson 09) and on the CPU, so that the numbers
+# can be compared to the last bit.
 # The forward pass you know from lesson 03: ids in, logits out, softmax, and the loss is the mean of
 # $-\ln p$ of the right tokens.
 
@@ -214,8 +215,9 @@ course.checked("learning rates by hand", f"{same} of 10 as train has them", hold
 #
 # The plainest update would be $w \leftarrow w - \text{lr} \cdot g$. But some weights have gradients
 # a thousand times as large as others. Adam (Kingma and Ba 2015) keeps two running means for every
-# weight, m of its gradients and v of their squares, and moves it by $m / \sqrt{v}$: about 1 where
-# the gradients agree with each other, near 0 where they contradict each other, whatever their size.
+# weight, m of its gradients and v of their squares, and moves it by the learning rate times
+# $m / \sqrt{v}$. That is about 1 where the gradients agree with each other and near 0 where they
+# contradict each other, whatever their size.
 # $\beta_1 = 0.9$ and $\beta_2 = 0.95$ say how slowly the means forget. Both start at 0, so in early
 # steps they are too small, by the factor $1 - \beta^t$ at step t; dividing by it corrects that.
 #
@@ -385,7 +387,8 @@ course.save_figure(picture, "small_model")
 # Long runs get interrupted. Here the data itself presses Ctrl-C at step 6 of 12. The run finishes
 # the step, saves, and says how to go on; resumed, it must end with the same losses to the last bit
 # as one that was never stopped. That holds because a step depends only on the weights, the seed and
-# the step's number.
+# the step's number. Even **dropout** does: in training it sets a tenth of the numbers to 0, so that
+# the model does not come to rely on single ones, and which tenth follows from seed and step.
 
 
 # %%
@@ -449,27 +452,36 @@ for name, N, batch, rate in zip(
         f"{rate:>9.1e} {rate_law.at(N):>9.1e}"
     )
 print(f"batch ~ N^{batch_law.exponent:.2f}, rate ~ N^{rate_law.exponent:.2f}")
+products = batches * rates
+print(
+    f"batch x rate: {products.min():.0f} to {products.max():.0f} tokens, "
+    f"over sizes that differ {sizes[-1] / sizes[0]:,.0f} times"
+)
 print(f"farthest from the line: {batch_law.farthest:.2f} and {rate_law.farthest:.2f} times")
 
 # %%
 brown = "Brown et al. 2020, section 2.3 and table 2.1"
 course.published(
-    "larger models use larger batches", brown, "all eight GPT-3s",
+    "larger models use larger batches", brown, "0.5M to 3.2M tokens",
     f"batch ~ N^{batch_law.exponent:.2f}",
     holds(bool((np.diff(batches) >= 0).all()) and batch_law.exponent > 0, published=True,
           yes="from one size to the next it grows or stays", no="not from each size to the next"),
 )  # fmt: skip
 course.published(
-    "larger models need smaller learning rates", brown, "all eight GPT-3s",
+    "larger models need smaller learning rates", brown, "6.0e-4 down to 0.6e-4",
     f"rate ~ N^{rate_law.exponent:.2f}",
     holds(bool((np.diff(rates) < 0).all()), published=True,
           yes="it falls from each size to the next", no="not from each size to the next"),
 )  # fmt: skip
 
 # %% [markdown]
+# Batch and learning rate pull in opposite directions so evenly that their product hardly depends on
+# the size of the model.
+#
 # Where does our base model stand, which you are about to meet? It is far smaller than any of the
-# eight, so its learning rate should be higher than theirs. Its batch is much smaller than the line
-# says, for a plain reason: there is little text, and steps of GPT-3's size would be few.
+# eight. If the line goes on to the left, its learning rate should be higher than theirs, and it is.
+# Its batch is much smaller than the line says, for a plain reason: there is little text, and steps
+# of GPT-3's size would be few.
 
 # %%
 block, first_stage = base_model.STAGES[0]
@@ -524,8 +536,9 @@ if course.full:
 # held-out text. But the two curves are measured on different texts: nearly half of every training
 # batch is dialogues, reviews and translations, which use few words and are easy to guess, and the
 # held-out documents are all library. Nor is dropout the same. What the picture does show is
-# each curve by itself. And at the step where windows grow from 256 to 512 tokens the held-out loss
-# jumps: the later positions are new to the model.
+# each curve by itself. At step 3,600 a second stage begins, with windows of 512 tokens in place of
+# 256 and a warm-up of its own. The held-out loss jumps there, for the later positions are new to
+# the model.
 
 # %%
 _, validated = base_model.read_log(base_folder / "log.jsonl")

@@ -114,6 +114,8 @@ def draw_run(path: Path, title: str, trained_on: str, held_out: str) -> Figure:
     axes[2].axhline(1, color="gray", ls="--", lw=1)
     axes[2].set_ylabel("gradient norm\n(clipped at 1)")
     axes[2].set_yscale("log")
+    axes[2].minorticks_off()
+    axes[2].set_yticks([0.5, 1, 2, 4], ["0.5", "1", "2", "4"])
     axes[2].set_xlabel("step")
     return figure
 
