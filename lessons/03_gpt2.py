@@ -411,8 +411,8 @@ for name, printed in model_sizes.PRINTED.items():
 # %% [markdown]
 # ## GPT-2's counts, and a small investigation
 #
-# All four of GPT-2's printed counts are lower than what the sizes in the same table give: the
-# smallest model that OpenAI released holds 124 million numbers, not 117. By how much?
+# All four of GPT-2's printed counts are lower than what depth, width and vocabulary of the same
+# paper give: the smallest model holds 124 million numbers, not 117. By how much?
 
 # %%
 GPT2 = ["gpt2", "gpt2-medium", "gpt2-large", "gpt2-xl"]
@@ -428,7 +428,8 @@ for name in GPT2:
         same_figure(
             printed,
             counted[name],
-            f"the sizes in the same row give {abs(more):.1f}% {'more' if more > 0 else 'less'}",
+            f"these sizes and the same paper's vocabulary of {config.vocab_size:,} give "
+            f"{abs(more):.1f}% {'more' if more > 0 else 'less'}",
             kind=Kind.WRONG,
         ),
     )

@@ -486,7 +486,9 @@ course.published(
 # %%
 block, first_stage = base_model.STAGES[0]
 own_size = count_parameters(base_model.CONFIG)
-own_batch, own_rate = first_stage["batch_size"] * block, first_stage["learning_rate"]
+own_batch = first_stage["batch_size"] * block  # tokens
+own_steps, _ = base_model.read_log(data_folder() / "base" / "log.jsonl")
+own_rate = max(step["lr"] for step in own_steps)  # the top of its schedule
 course.save_figure(
     training_curves.draw_gpt3_training((own_size, own_batch, own_rate)), "batch_and_rate"
 )
