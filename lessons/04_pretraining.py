@@ -337,7 +337,7 @@ print("\nbefore training:\n" + write(model, encoding, "Return the"))
 # held-out text is measured.
 
 # %%
-steps = course.choose(quick=10, normal=350)
+steps = course.choose(quick=10, normal=320)
 settings = TrainConfig(
     max_steps=steps,
     batch_size=16,
@@ -568,12 +568,12 @@ def sample(texts: list[str], encoding: tiktoken.Encoding, n_tokens: int) -> Samp
 
 held_out_base = sample(held_out, base_encoding, sys.maxsize)  # all of them
 held_out_nats = held_out_base.nats(base)
-read_base = sample(library, base_encoding, 20_000)
+read_base = sample(library, base_encoding, 15_000)
 read_nats = read_base.nats(base)
 pairs = {"library": (read_base.loss(read_nats), held_out_base.loss(held_out_nats))}
 for task in ("translation", "dialogues", "reviews"):
-    known = sample(task_texts(task, "train"), base_encoding, 5_000)
-    unknown = sample(task_texts(task, "validation"), base_encoding, 5_000)
+    known = sample(task_texts(task, "train"), base_encoding, 3_000)
+    unknown = sample(task_texts(task, "validation"), base_encoding, 3_000)
     pairs[task] = (known.loss(known.nats(base)), unknown.loss(unknown.nats(base)))
 
 # %% [markdown]
@@ -604,7 +604,7 @@ for kind in ("mixture", "library"):
 # %%
 held_out_small = sample(held_out, encoding, sys.maxsize)
 small_nats = held_out_small.nats(model)
-read_small = sample(library, encoding, 20_000)
+read_small = sample(library, encoding, 15_000)
 read_by_small = read_small.bits_per_byte(read_small.nats(model))
 novice_gap = held_out_small.bits_per_byte(small_nats).above(read_by_small)
 gap = held_out_base.bits_per_byte(held_out_nats).above(read_base.bits_per_byte(read_nats))
