@@ -416,7 +416,7 @@ course.save_figure(figure, "sizes")
 # %%
 for row in counts(GPTConfig.preset("gpt3-175b")):
     course.published(
-        f"GPT-3, {row.name}", "Hu et al. 2021, appendix", f"{row.printed}M", f"{row.count:,}",
+        f"GPT-3, {row.name}", "Hu et al. 2021, appendix", f"{row.printed}M", f"{row.trained:,}",
         row.verdict(),
     )  # fmt: skip
 course.finish()

@@ -25,16 +25,16 @@ class Count(NamedTuple):
 
     name: str
     printed: str
-    count: int
+    trained: int
 
     def verdict(self) -> Verdict:
         """Judges whether the count rounds to what was printed."""
-        millions = self.count / 1e6
+        millions = self.trained / 1e6
         if self.name.startswith("PrefixLayer"):
             otherwise = f"the paper's formula gives {millions:.1f}M"
             return same_figure(self.printed, millions, otherwise, kind=Kind.UNKNOWN)
-        otherwise = f"{self.count:,} rounds to {millions:.1f}M"
-        if f"{self.count // 10**5 / 10:.1f}" == self.printed:
+        otherwise = f"{self.trained:,} rounds to {millions:.1f}M"
+        if f"{self.trained // 10**5 / 10:.1f}" == self.printed:
             otherwise += "; here the digits behind were cut off"
         return same_figure(self.printed, millions, otherwise, kind=Kind.WRONG)
 

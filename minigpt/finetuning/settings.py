@@ -42,7 +42,7 @@ RECIPES = {
 DECISIVE = (
     *("model", "method", "r", "alpha", "lora_dropout", "target_modules"),
     *("nf4_block_size", "double_quant", "n_tokens", "init_text", "reparametrize", "bottleneck"),
-    *("all_wordings", "rehearse"),
+    *("gate", "all_wordings", "rehearse"),
 )
 
 
@@ -61,6 +61,7 @@ class FinetuneSettings:
         init_text: the text that the virtual tokens start as; "" for random numbers.
         reparametrize: hidden width of a network that makes the prefix; None for no network. The
             network needs a learning rate near 0.01.
+        gate: whether a prefix stands beside the text, with a gate for each head.
         bottleneck: width of a bottleneck.
         max_steps: the largest number of updates.
         batch_size: rows a step; None takes about 1,024 tokens, at least 4 rows.
@@ -94,6 +95,7 @@ class FinetuneSettings:
     n_tokens: int = 20
     init_text: str = ""
     reparametrize: int | None = None
+    gate: bool = False
     bottleneck: int = 16
     max_steps: int = 500
     batch_size: int | None = None
