@@ -202,7 +202,7 @@ class GPT(nn.Module):
         targets: Tensor | None = None,
         *,
         segments: Tensor | None = None,
-        cache: KVCache | None = None,
+        cache: KVCache | Prefix | None = None,
         causal: bool = True,
         last_only: bool = False,
         loss_only: bool = False,
@@ -213,8 +213,8 @@ class GPT(nn.Module):
             idx: token ids [B, T].
             targets: ids of the tokens that should come next [B, T]; -100 means "do not count this".
             cache: keys and values of n earlier tokens; idx then holds only the new ones, whose
-                positions start at n, and their keys and values are added to it. Without a cache, a
-                soft prompt (if the model has one) stands there.
+                positions start at n, and their keys and values are added to it, unless it is a
+                Prefix. Without a cache, a soft prompt (if the model has one) stands there.
             segments: which text each token belongs to, [B, n + T] as 0 0 0 1 1 2, for rows that
                 hold several texts. A token sees only its own text, and positions count from the
                 start of each. If fewer than n + T are given, the keys in front of them are a prefix
