@@ -2,19 +2,34 @@
 # # Lesson 13: Soft prompts and bottlenecks
 #
 # LoRA is one way to teach a frozen model something new. There are others: give it a few vectors to
-# read before every text, give every layer keys and values to attend to, or put small networks
-# behind its layers. Here you build each by hand, then train all of them on one model and one task,
-# and see what every trained parameter buys.
+# read before every text, give every layer keys and values to attend to, put small networks behind
+# its layers, or train a few of its own weights and leave the rest. Here you build each by hand,
+# then train all of them on one model and one task, and see what each costs and what it gains.
+#
+# After this lesson you can
+#
+# - say what prompt tuning, prefix tuning and bottlenecks train, and count the parameters;
+# - explain why a gate that starts at zero makes training start at the base model exactly;
+# - sort the methods of fine-tuning into three families and compare them on five axes;
+# - search a hard prompt by gradients, and say how it differs from a soft one;
+# - judge the claim that prompt tuning needs a large model.
+#
+# You need: lesson 2 (attention, heads, keys and values), lesson 5 (the KV cache), lesson 6 (BLEU),
+# lesson 7 (the translation task) and lesson 8 (LoRA). Allow 75 minutes, and another 60 for the
+# exercises; the script takes about three.
 #
 # Run it: `python lessons/13_soft_prompts.py`, or `minigpt lesson 13`. Its code is
 # `minigpt/soft_prompts/` and `minigpt/bottlenecks/`. Sources: Lester et al.
 # 2021 (prompt tuning, arXiv 2104.08691), Li and Liang 2021 (prefix tuning, 2101.00190), Houlsby et
-# al. 2019 (adapters, 1902.00751), Hu et al. 2021 (the counts for GPT-3, 2106.09685).
+# al. 2019 (adapters, 1902.00751), Zhang et al. 2023 (LLaMA-Adapter, 2303.16199), Shin et al. 2020
+# (AutoPrompt, 2010.15980), Zaken et al. 2021 (biases alone, 2106.10199), Hu et al. 2021 (LoRA and
+# the counts for GPT-3, 2106.09685).
 
 # %%
 import copy
 import sys
 import time
+from dataclasses import replace
 from typing import Any
 
 sys.path.insert(0, f"{sys.path[0]}/..")  # a checkout runs without being installed
@@ -28,7 +43,7 @@ import torch
 from torch.nn import functional as F
 
 from lessons.experiments.bleu_gaps import ScoredAnswers, gain_of_share, gap, share
-from lessons.experiments.fewer_blocks import pretraining_text, with_fewer_blocks
+from lessons.experiments.fewer_blocks import draw_sizes, pretraining_text, with_fewer_blocks
 from lessons.experiments.finetuning_methods import (
     HIDDEN,
     N_TOKENS,
@@ -36,10 +51,10 @@ from lessons.experiments.finetuning_methods import (
     as_table,
     build,
     draw,
-    draw_sizes,
     settings,
 )
 from lessons.experiments.gpt3_counts import counts
+from lessons.experiments.method_costs import save_trained, time_tokens, training_bytes
 from lessons.experiments.neighbours import french_tokens, look_up
 from lessons.verdicts import error_of_mean, error_of_share, holds, is_more
 from minigpt import GPT, GPTConfig, load_pretrained
@@ -50,15 +65,17 @@ from minigpt.bottlenecks.model import (
 )
 from minigpt.cache import KVCache
 from minigpt.config import count_parameters
-from minigpt.finetuning.methods import METHODS
+from minigpt.lora.model import merge_lora
 from minigpt.memory.counts import count_prefix_tuning
 from minigpt.model import masked_attention
 from minigpt.soft_prompts.layer import read_embeddings
 from minigpt.soft_prompts.model import (
+    apply_prefix_tuning,
     apply_prompt_tuning,
     load_soft_prompt,
     set_soft_prompt,
 )
+from minigpt.soft_prompts.search import search_prompt
 from minigpt.tasks.answers import TaskResult, evaluate_task
 from minigpt.tasks.data import instruction_data, task_data
 from minigpt.tasks.task import TASKS
@@ -159,6 +176,38 @@ for hidden in (None, HIDDEN):
     print(f"network of hidden width {hidden}: {trained:,} numbers trained, {kept:,} kept")
 
 # %% [markdown]
+# ### A gate that starts shut
+#
+# At the start of training a random prefix disturbs the model: every token looks at noise. Zhang et
+# al. (LLaMA-Adapter) let each head look at the prefix apart, by a softmax of its own, and add what
+# it finds there times $\tanh g$, where $g$ is one trained number for each head and starts at zero:
+#
+# $$y = y_{text} + \tanh(g)\, y_{prefix}$$
+
+# %%
+g = torch.zeros(())
+gated = masked_attention(q, k, v)[0] + torch.tanh(g) * y_prefix
+print(
+    "one head, at the start as without a prefix:", torch.equal(gated, masked_attention(q, k, v)[0])
+)
+behind_gate = apply_prefix_tuning(copy.deepcopy(base), N_TOKENS, gate=True)
+idx = torch.tensor([text], device=course.device)
+scores, loss = behind_gate(idx, idx.roll(-1, 1))
+unchanged = torch.equal(scores, base(idx)[0])
+slope = torch.autograd.grad(loss, behind_gate.soft_prompts["default"].gate)[0]  # [L, H]
+print(
+    f"the whole model: {unchanged}; slopes of the loss by the gates of the first layer:", slope[0]
+)
+course.checked(
+    "prefix with a gate, before training", "the base model, to the bit" if unchanged else "not it",
+    holds(unchanged and bool(slope.all()), no="or a gate gets no gradient and stays shut for good"),
+)  # fmt: skip
+
+# %% [markdown]
+# While a gate is shut, no gradient reaches its keys and values: the gates open first, then the rest
+# learns. (In the paper this is done in the topmost layers only, and the layers' own frozen weights
+# make keys and values of trained vectors. Here every layer has it.)
+#
 # ## Bottlenecks
 #
 # The paper calls them adapters; today that word mostly means LoRA's.
@@ -181,11 +230,23 @@ by_hand = h + inside @ adapter.W_up.T
 print(f"against the formula: {float((adapter(h) - by_hand).detach().abs().max()):.0e}")
 
 # %% [markdown]
+# ## Three families
+#
+# - **Selective** methods train some of the model's own weights: the last block, or the biases alone
+#   (Zaken et al., "BitFit"). Nothing is added, so nothing is slower afterwards.
+# - **Reparameterization** trains a change of the weights in a form with few numbers. LoRA does, and
+#   QLoRA. The change can be added to the weights at the end: nothing is slower then, either.
+# - **Additive** methods put something new beside the weights: bottlenecks, prefixes, soft prompts.
+#   What is added has to be computed for every token, for ever.
+#
 # ## One model, one task, every method
 #
 # The task is lesson 7's: translate into French. Every method gets the same examples in the same
-# order, and the same number of steps. (What each adds and is trained with
-# stands in `lessons/experiments/finetuning_methods.py`.)
+# order, and the same number of steps. Soft prompts have 20 virtual tokens, as many as the fewest in
+# Lester et al.'s figures after 1 and 5; a bottleneck is 16 wide, so that it trains about as many
+# numbers as a prefix; LoRA has lesson 8's rank 12. Few new numbers need larger steps than many old
+# ones: full fine-tuning learns with a rate of 0.001, LoRA 0.002, bottlenecks 0.006, biases 0.01,
+# prompts and prefixes 0.1. (All settings stand in `lessons/experiments/finetuning_methods.py`.)
 
 # %%
 total = count_parameters(base.config)
@@ -203,39 +264,70 @@ def judge(model: GPT) -> TaskResult:
     return evaluate_task(model, encoding, translation.task, translation.test[:N_TEST])
 
 
-def teach(start: GPT, method: str) -> tuple[GPT, dict[str, Any]]:
+def scored_answers(judged: TaskResult) -> ScoredAnswers:
+    """What BLEU counts in each of the answers to the test set."""
+    return ScoredAnswers(judged.answers, references[: len(judged.answers)])
+
+
+def teach(start: GPT, method: str, examples: Any = data) -> tuple[GPT, dict[str, Any]]:
     """A copy of start that a method has taught the task; its score, and what that took."""
     model = build(method, start, course.seed, START)
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    result = train(model, data, settings(method, STEPS, course.seed, course.device, BATCH_SIZE))
+    config = settings(method, STEPS, course.seed, course.device, BATCH_SIZE)
+    result = train(model, examples, replace(config, progress=False))
     judged = judge(model)
     return model, {
         "BLEU": judged.score,
         "answers": judged.answers,
-        "scored": ScoredAnswers(judged.answers, references[: len(judged.answers)]),
+        "scored": scored_answers(judged),
         "trained": trained,
         "of all": trained / total,
+        "training, MB": training_bytes(model) / 1e6,
         "ms a step": 1e3 * result.seconds / result.steps,
     }
 
 
+# %%
 before = judge(base)
 print(f"base: BLEU {before.score:.1f}, {before.answers[0]!r}")
 models, results = {}, {}
 for method in (name for name in RECIPES if name != "QLoRA, no DQ"):  # lesson 12 has that one
     models[method], results[method] = teach(base, method)
-    folder = course.folder / method.replace(", ", "-")
-    METHODS[RECIPES[method].method].save(models[method], encoding, folder)
-    files = folder.glob("*.safetensors")
-    results[method]["file, bytes"] = sum(file.stat().st_size for file in files)
+    folder = course.folder / method.replace(", ", "-").replace(" ", "-")
+    results[method]["file, bytes"] = save_trained(models[method], method, encoding, folder)
     print(f"{method}: BLEU {results[method]['BLEU']:.1f}, {results[method]['answers'][0]!r}")
+
+# %% [markdown]
+# The last axis is what a token costs afterwards. LoRA is timed twice: beside the weights, and
+# merged into them. The models take turns, and whatever else the machine does changes these times.
+
+# %%
+timed = {"base": base} | models | {"LoRA, merged": copy.deepcopy(models["LoRA"])}
+merge_lora(timed["LoRA, merged"])
+n_written, rounds = course.choose(quick=2, normal=24), course.choose(quick=2, normal=5)
+times = time_tokens(timed, torch.tensor([text], device=course.device), n_written, rounds)
+for name, each in times.items():
+    results.setdefault(name, {})["ms a token"] = sorted(each)[len(each) // 2]
+extra = [slow - fast for slow, fast in zip(times["bottlenecks"], times["base"], strict=True)]
+found = f"{results['bottlenecks']['ms a token']:.2f}, {results['base']['ms a token']:.2f} ms"
+course.published(
+    "time a token: bottlenecks, base", "Hu et al. 2021, table 1", "bottlenecks are slower", found,
+    is_more(sum(extra) / len(extra), error_of_mean(extra), unit=" ms"),
+)  # fmt: skip
+afterwards = {name: results.pop(name)["ms a token"] for name in ("base", "LoRA, merged")}
 
 # %%
 print(as_table(results, {
-    "BLEU": ".1f", "trained": ",", "of all": ".2%", "file, bytes": ",", "ms a step": ".0f",
+    "BLEU": ".1f", "trained": ",", "of all": ".2%", "file, bytes": ",", "training, MB": ".1f",
+    "ms a step": ".0f", "ms a token": ".2f",
 }))  # fmt: skip
+print(", ".join(f"{name}: {ms:.2f} ms a token" for name, ms in afterwards.items()))
 
 # %% [markdown]
+# Selective methods and full fine-tuning leave a model like the base, and so does LoRA when it is
+# merged: their tokens cost what the base model's do. "training, MB" holds the weights, a gradient
+# and AdamW's two moments; what the forward pass keeps comes on top (lesson 12).
+#
 # How much of a difference in BLEU is chance? Draw the test sentences anew, many times, with
 # replacement, and see how far the difference of two methods wanders (lesson 6): that is the error
 # below. It does not hold the chance of the seed, with which every method would have ended somewhere
@@ -259,6 +351,8 @@ CLAIMS = (
      "words are the better start", "prefix", "prefix, random"),
     ("BLEU, prompt: from words, at random", "Lester et al. 2021, section 3.2",
      "words are the better start", "prompt", "prompt, random"),
+    ("BLEU, prefix at random: with a gate, without", "Zhang et al. 2023, ablation of the gate",
+     "the gate helps", "prefix, gate", "prefix, random"),
 )  # fmt: skip
 for what, source, claim, better, worse in CLAIMS:
     found = f"{results[better]['BLEU']:.1f}, {results[worse]['BLEU']:.1f}"
@@ -318,6 +412,81 @@ course.published(
 )  # fmt: skip
 
 # %% [markdown]
+# ## Hard prompts
+#
+# A hard prompt is made of real words. People write them, and try one wording after another. Here
+# are three that ask for French, and a fourth that asks for nothing: a blank line after the English,
+# as in the pages that the base model has read. Nothing is trained.
+
+# %%
+WORDINGS = (
+    "Translate into French: {en} ->",
+    "English: {en} French:",
+    "{en} How do you say this in French?",
+    "{en}\n\n",
+)
+by_wording = {}
+for wording in WORDINGS:
+    asked = replace(translation.task, templates=(wording,))
+    judged = evaluate_task(base, encoding, asked, translation.test[:N_TEST])
+    by_wording[wording] = scored_answers(judged)
+    print(f"{wording!r}: BLEU {judged.score:.1f}, {judged.answers[0][:60]!r}")
+
+# %%
+instructed = max(WORDINGS[:3], key=lambda wording: by_wording[wording].bleu())
+apart, error = gap(by_wording[WORDINGS[3]], by_wording[instructed])
+course.checked(
+    "BLEU, a page's form against the best of three requests",
+    f"{by_wording[WORDINGS[3]].bleu():.1f}, {by_wording[instructed].bleu():.1f}",
+    is_more(apart, error, unit=" BLEU", places=1, checked=True),
+)  # fmt: skip
+
+# %% [markdown]
+# A model that was never taught to follow requests is not helped by one. It goes on as its texts did,
+# and a prompt that looks like them does better.
+#
+# Can words be searched? Tokens have no gradient, but their embeddings have: if the loss has the
+# gradient $g$ at the embedding $e$ of a token of the prompt, then another token with the embedding
+# $e'$ changes the loss by about $(e' - e) \cdot g$. AutoPrompt (Shin et al.) takes one place of the
+# prompt after the other, tries the tokens that promise most there, and keeps the best one if the
+# loss on a batch really falls.
+
+# %%
+n_steps, n_candidates = course.choose(quick=2, normal=40, full=200), 8
+rows = course.choose(quick=1, normal=4)
+start = (START * N_TOKENS)[:N_TOKENS]  # the words that the soft prompt started as
+searched = search_prompt(
+    base, lambda step: data.train_batch(step, rows), start, n_steps,
+    n_candidates=n_candidates, never=[encoding.eot_token],
+)  # fmt: skip
+for swap in searched.swaps[:5]:
+    old, new = (encoding.decode([token]) for token in (swap.old, swap.new))
+    print(f"{old!r} -> {new!r}: promised {swap.promised:+.2f}, found {swap.change:+.3f} nats")
+print(f"what was found: {encoding.decode(searched.ids)!r}")
+
+# %%
+hard = {}
+for name, ids in (("start", start), ("searched", searched.ids)):
+    model = apply_prompt_tuning(copy.deepcopy(base), N_TOKENS, ids)
+    judged = judge(model)
+    hard[name] = scored_answers(judged)
+    print(f"{name}: BLEU {judged.score:.1f}, {judged.answers[0][:60]!r}")
+CLAIMS = (
+    ("BLEU, hard prompt: searched, written", "Shin et al. 2020, tables 2 to 4",
+     "the searched one is better", hard["searched"], hard["start"]),
+    ("BLEU, soft prompt against a searched one", "Lester et al. 2021, section 1",
+     "soft is better", results["prompt"]["scored"], hard["searched"]),
+)  # fmt: skip
+for what, source, claim, one, other in CLAIMS:
+    apart, error = gap(one, other)
+    found = f"{one.bleu():.1f}, {other.bleu():.1f}"
+    course.published(what, source, claim, found, is_more(apart, error, unit=" BLEU", places=1))
+
+# %% [markdown]
+# Nobody would have written the words that were found, and they make little sense: a low loss is all
+# that they were chosen for. But they can be read and passed on, and a model that can only be sent
+# text takes them. A soft prompt may lie anywhere between the words, and gets further.
+#
 # ## One model, many methods
 #
 # What was trained is in small files. One model can hold several and switch between them in no time;
@@ -351,31 +520,38 @@ course.checked(
 # %% [markdown]
 # ## Small models and large ones
 #
-# Lester et al. found prompt tuning far behind full fine-tuning in small models, and level with it
-# at ten billion parameters. We have no ten billion, but we can go the other way: take the base
-# model's first block, and its first three. What is cut off so no longer knows how to end, and gets
-# a few more steps of pretraining on the base model's own kind of text. A real model of that size
-# would get all of them: these are not only smaller, they have also seen less. Which of the two
-# makes a difference, this cannot tell.
+# Lester et al. drew four curves against the size of the model: a prompt that people wrote, prompt
+# tuning, full fine-tuning on the task, and full fine-tuning on several tasks at once. Prompt tuning
+# was far behind in small models, and level with full fine-tuning at ten billion parameters. We have
+# no ten billion, but we can go the other way: take the base model's first two blocks. What is cut
+# off so no longer knows how to end, and gets some more steps of pretraining on the base model's own
+# kind of text. A real model of that size would get all of them: this one is not only smaller, it
+# has also seen less, and which of the two makes a difference, this cannot tell.
 
 # %%
-BLOCKS = (1, 3, base.config.n_layer)
 pages = pretraining_text(encoding, course.seed, course.n_documents)
-n_steps = course.choose(quick=2, normal=100, full=300)
-heal = settings("full", n_steps, course.seed, course.device, BATCH_SIZE)
+heal = settings(
+    "full", course.choose(quick=2, normal=100, full=300), course.seed, course.device, BATCH_SIZE
+)
+small = with_fewer_blocks(base, 2, pages, replace(heal, progress=False))
+every_task = [course.limit(task_data(task)) for task in TASKS.values()]
+mixed = instruction_data(every_task, encoding, block_size=128, seed=course.seed)
+
+# %%
+WAYS = {"full": data, "prompt": data, "full, three tasks": mixed}
 scored: dict[int, dict[str, ScoredAnswers]] = {}  # by the model's number of parameters
-for n_layer in BLOCKS[:-1]:
-    small = with_fewer_blocks(base, n_layer, pages, heal)
-    scored[count_parameters(small.config)] = {
-        method: teach(small, method)[1]["scored"] for method in ("full", "prompt")
-    }
-scored[total] = {method: results[method]["scored"] for method in ("full", "prompt")}
+for start_model in (small, base):
+    each = scored[count_parameters(start_model.config)] = {}
+    for way, examples in WAYS.items():
+        known = start_model is base and way in results
+        found = results[way] if known else teach(start_model, way.split(",")[0], examples)[1]
+        each[way] = found["scored"]
+    asked = replace(translation.task, templates=(WORDINGS[3],))
+    judged = evaluate_task(start_model, encoding, asked, translation.test[:N_TEST])
+    each["written prompt"] = scored_answers(judged)
 sizes = {n: {name: one.bleu() for name, one in each.items()} for n, each in scored.items()}
 for n, scores in sizes.items():
-    print(
-        f"{n / 1e6:.1f} million parameters: full fine-tuning BLEU {scores['full']:.1f}, "
-        f"prompt tuning {scores['prompt']:.1f}"
-    )
+    print(f"{n / 1e6:.1f}M:", ", ".join(f"{way} {score:.1f}" for way, score in scores.items()))
 
 # %%
 apart, error = gap(scored[total]["full"], scored[total]["prompt"])
@@ -385,13 +561,22 @@ course.published(
     f"{sizes[total]['full']:.1f}, {sizes[total]['prompt']:.1f} ({total / 1e6:.1f}M)",
     is_more(apart, error, unit=" BLEU", places=1),
 )  # fmt: skip
+apart, error = gap(scored[total]["prompt"], scored[total]["written prompt"])
+course.published(
+    "BLEU, prompt tuning against a written prompt", "Lester et al. 2021, figure 1",
+    "tuning is far ahead",
+    f"{sizes[total]['prompt']:.1f}, {sizes[total]['written prompt']:.1f} ({total / 1e6:.1f}M)",
+    is_more(apart, error, unit=" BLEU", places=1),
+)  # fmt: skip
+
+# %%
 pairs = {n: (each["prompt"], each["full"]) for n, each in scored.items()}
 more, error = gain_of_share(pairs[min(pairs)], pairs[total])
 course.published(
     "prompt tuning's share of full's BLEU", "Lester et al. 2021, figure 1", "grows with the model",
     ", ".join(f"{share(*pair):.0f}% ({n / 1e6:.1f}M)" for n, pair in pairs.items()),
-    is_more(more, error, unit=" points", places=0, yes="smallest to largest; but the smaller "
-            "models are also less pretrained, and either may be the reason"),
+    is_more(more, error, unit=" points", places=0, yes="from the small model to the large; but the "
+            "small one is also less pretrained, and either may be the reason"),
 )  # fmt: skip
 
 # %% [markdown]
@@ -400,9 +585,11 @@ course.published(
 # know, full fine-tuning can still teach it.
 
 # %%
-figure, axis = plt.subplots(figsize=(7, 4.5), layout="constrained")
-draw_sizes(axis, BLOCKS, sizes)
-axis.set_title(f"Two methods, {STEPS} steps each; the smaller models are less pretrained")
+figure, axis = plt.subplots(figsize=(7, 5), layout="constrained")
+draw_sizes(axis, sizes)
+axis.set_title(
+    f"Four ways to French, {STEPS} steps of training; the small model is less pretrained"
+)
 course.save_figure(figure, "sizes")
 
 # %% [markdown]
@@ -419,8 +606,24 @@ for row in counts(GPTConfig.preset("gpt3-175b")):
         f"GPT-3, {row.name}", "Hu et al. 2021, appendix", f"{row.printed}M", f"{row.trained:,}",
         row.verdict(),
     )  # fmt: skip
+
+# %% [markdown]
+# ## What to take along
+#
+# - A soft prompt is trained vectors before the text; a prefix is trained keys and values in every
+#   layer. Both leave the model as it is, take room in the context, and are small files.
+# - Behind a gate that starts at zero, a prefix begins as the base model and opens by itself.
+# - Bottlenecks are networks behind the layers; they are not linear and cannot be merged.
+# - Selective methods and merged LoRA cost nothing afterwards; additive ones cost a little with every
+#   token, and can be switched in no time.
+# - Hard prompts are words: written or searched. They work where they look like what was read.
+
+# %%
 course.finish()
 
 # %% [markdown]
 # Now you: prompts, prefixes, bottlenecks. `minigpt exercise start 13` writes the stubs, and
 # `minigpt exercise check 13` says what your code computes.
+#
+# This was the last lesson. `minigpt finetune` does all of this with data of your own, and
+# `minigpt course` shows what you have done so far.
