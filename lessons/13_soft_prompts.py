@@ -186,18 +186,17 @@ for hidden in (None, HIDDEN):
 
 # %%
 g = torch.zeros(())
-gated = masked_attention(q, k, v)[0] + torch.tanh(g) * y_prefix
-print(
-    "one head, at the start as without a prefix:", torch.equal(gated, masked_attention(q, k, v)[0])
-)
+y_text = masked_attention(q, k, v)[0]
+same = torch.equal(y_text + torch.tanh(g) * y_prefix, y_text)
+print("one head, at the start as without a prefix:", same)
+
+# %%
 behind_gate = apply_prefix_tuning(copy.deepcopy(base), N_TOKENS, gate=True)
 idx = torch.tensor([text], device=course.device)
 scores, loss = behind_gate(idx, idx.roll(-1, 1))
 unchanged = torch.equal(scores, base(idx)[0])
 slope = torch.autograd.grad(loss, behind_gate.soft_prompts["default"].gate)[0]  # [L, H]
-print(
-    f"the whole model: {unchanged}; slopes of the loss by the gates of the first layer:", slope[0]
-)
+print(f"the whole model: {unchanged}; the loss's slopes by the first layer's gates:", slope[0])
 course.checked(
     "prefix with a gate, before training", "the base model, to the bit" if unchanged else "not it",
     holds(unchanged and bool(slope.all()), no="or a gate gets no gradient and stays shut for good"),
@@ -242,9 +241,9 @@ print(f"against the formula: {float((adapter(h) - by_hand).detach().abs().max())
 # ## One model, one task, every method
 #
 # The task is lesson 7's: translate into French. Every method gets the same examples in the same
-# order, and the same number of steps. Soft prompts have 20 virtual tokens, as many as the fewest in
-# Lester et al.'s figures after 1 and 5; a bottleneck is 16 wide, so that it trains about as many
-# numbers as a prefix; LoRA has lesson 8's rank 12. Few new numbers need larger steps than many old
+# order, and the same number of steps. Prompts and prefixes have 20 virtual tokens, one of the lengths
+# that Lester et al. tried; a bottleneck is 16 wide, which makes it of a prefix's order of size; LoRA
+# has lesson 8's rank 12. Few new numbers need larger steps than many old
 # ones: full fine-tuning learns with a rate of 0.001, LoRA 0.002, bottlenecks 0.006, biases 0.01,
 # prompts and prefixes 0.1. (All settings stand in `lessons/experiments/finetuning_methods.py`.)
 
@@ -306,22 +305,23 @@ timed = {"base": base} | models | {"LoRA, merged": copy.deepcopy(models["LoRA"])
 merge_lora(timed["LoRA, merged"])
 n_written, rounds = course.choose(quick=2, normal=24), course.choose(quick=2, normal=5)
 times = time_tokens(timed, torch.tensor([text], device=course.device), n_written, rounds)
-for name, each in times.items():
-    results.setdefault(name, {})["ms a token"] = sorted(each)[len(each) // 2]
+medians = {name: sorted(each)[len(each) // 2] for name, each in times.items()}
 extra = [slow - fast for slow, fast in zip(times["bottlenecks"], times["base"], strict=True)]
-found = f"{results['bottlenecks']['ms a token']:.2f}, {results['base']['ms a token']:.2f} ms"
+found = f"{medians['bottlenecks']:.2f}, {medians['base']:.2f} ms"
 course.published(
     "time a token: bottlenecks, base", "Hu et al. 2021, table 1", "bottlenecks are slower", found,
     is_more(sum(extra) / len(extra), error_of_mean(extra), unit=" ms"),
 )  # fmt: skip
-afterwards = {name: results.pop(name)["ms a token"] for name in ("base", "LoRA, merged")}
 
 # %%
+for method in results:
+    results[method]["ms a token"] = medians[method]
 print(as_table(results, {
     "BLEU": ".1f", "trained": ",", "of all": ".2%", "file, bytes": ",", "training, MB": ".1f",
     "ms a step": ".0f", "ms a token": ".2f",
 }))  # fmt: skip
-print(", ".join(f"{name}: {ms:.2f} ms a token" for name, ms in afterwards.items()))
+for name in ("base", "LoRA, merged"):
+    print(f"{name}: {medians[name]:.2f} ms a token")
 
 # %% [markdown]
 # Selective methods and full fine-tuning leave a model like the base, and so does LoRA when it is
@@ -442,8 +442,8 @@ course.checked(
 )  # fmt: skip
 
 # %% [markdown]
-# A model that was never taught to follow requests is not helped by one. It goes on as its texts did,
-# and a prompt that looks like them does better.
+# A model that was never taught to follow requests goes on as its texts did. So the prompt to write
+# is one that looks like them: compare the last line with the others.
 #
 # Can words be searched? Tokens have no gradient, but their embeddings have: if the loss has the
 # gradient $g$ at the embedding $e$ of a token of the prompt, then another token with the embedding
@@ -587,9 +587,7 @@ course.published(
 # %%
 figure, axis = plt.subplots(figsize=(7, 5), layout="constrained")
 draw_sizes(axis, sizes)
-axis.set_title(
-    f"Four ways to French, {STEPS} steps of training; the small model is less pretrained"
-)
+axis.set_title(f"Four ways to French, {STEPS} steps each; the small model is less pretrained")
 course.save_figure(figure, "sizes")
 
 # %% [markdown]
@@ -612,10 +610,10 @@ for row in counts(GPTConfig.preset("gpt3-175b")):
 #
 # - A soft prompt is trained vectors before the text; a prefix is trained keys and values in every
 #   layer. Both leave the model as it is, take room in the context, and are small files.
-# - Behind a gate that starts at zero, a prefix begins as the base model and opens by itself.
+# - Behind a gate that starts at zero, a prefix begins as the base model and takes no room.
 # - Bottlenecks are networks behind the layers; they are not linear and cannot be merged.
-# - Selective methods and merged LoRA cost nothing afterwards; additive ones cost a little with every
-#   token, and can be switched in no time.
+# - Selective methods and merged LoRA cost nothing afterwards; additive ones cost a little with
+#   every token, and can be switched in no time.
 # - Hard prompts are words: written or searched. They work where they look like what was read.
 
 # %%
@@ -625,5 +623,4 @@ course.finish()
 # Now you: prompts, prefixes, bottlenecks. `minigpt exercise start 13` writes the stubs, and
 # `minigpt exercise check 13` says what your code computes.
 #
-# This was the last lesson. `minigpt finetune` does all of this with data of your own, and
-# `minigpt course` shows what you have done so far.
+# This was the last lesson. `minigpt finetune` trains by any of these methods with data of your own.

@@ -48,6 +48,9 @@ def test_lesson_13(run_lesson: Callable) -> None:
         "full": (CONFIG.vocab_size + CONFIG.block_size) * C  # embeddings
         + L * sum(n_in * n_out + n_out for n_in, n_out in shapes)
         + (2 * L + 1) * 2 * C,  # layer norms
+        "last block": sum(n_in * n_out + n_out for n_in, n_out in shapes) + 4 * C,
+        "biases": L * sum(n_out for _, n_out in shapes) + (2 * L + 1) * C,
+        "prefix, gate": 2 * L * C * n + L * CONFIG.n_head,
         "LoRA": L * sum(12 * (n_in + n_out) for n_in, n_out in shapes),
         "bottlenecks": 2 * L * (2 * C * r + r + C),
         "prefix": 2 * L * C * n,
