@@ -241,11 +241,12 @@ print(f"against the formula: {float((adapter(h) - by_hand).detach().abs().max())
 # ## One model, one task, every method
 #
 # The task is lesson 7's: translate into French. Every method gets the same examples in the same
-# order, and the same number of steps. Prompts and prefixes have 20 virtual tokens, one of the lengths
-# that Lester et al. tried; a bottleneck is 16 wide, which makes it of a prefix's order of size; LoRA
-# has lesson 8's rank 12. Few new numbers need larger steps than many old
-# ones: full fine-tuning learns with a rate of 0.001, LoRA 0.002, bottlenecks 0.006, biases 0.01,
-# prompts and prefixes 0.1. (All settings stand in `lessons/experiments/finetuning_methods.py`.)
+# order, and the same number of steps. Prompts and prefixes have 20 virtual tokens, one of the
+# lengths that Lester et al. tried. A bottleneck of width 16 trains somewhat more numbers than such
+# a prefix. LoRA has the rank of lesson 8, 12. A few new numbers need larger steps than many old
+# ones, so each method has its own learning rate: 0.001 for full fine-tuning, 0.002 for LoRA, 0.006
+# for bottlenecks, 0.01 for biases, 0.1 for prompts and prefixes. (All of it stands in
+# `lessons/experiments/finetuning_methods.py`.)
 
 # %%
 total = count_parameters(base.config)
@@ -256,6 +257,11 @@ N_TEST = course.choose(quick=4, normal=200, full=500)
 STEPS = course.choose(quick=3, normal=130, full=390)
 BATCH_SIZE = course.choose(quick=2, normal=8)
 START = encoding.encode(" Translate the English sentence into French. English, French:")
+
+# %% [markdown]
+# A method adds what it trains to a copy of the model, trains that, and answers the test set.
+
+# %%
 
 
 def judge(model: GPT) -> TaskResult:
@@ -324,6 +330,10 @@ for name in ("base", "LoRA, merged"):
     print(f"{name}: {medians[name]:.2f} ms a token")
 
 # %% [markdown]
+# From top to bottom: full fine-tuning, two selective methods, two reparameterizations, and the
+# additive ones. The columns are the five axes on which methods are compared: parameters (with the
+# size of the file to keep), memory, training speed, quality, and the cost of each token afterwards.
+#
 # Selective methods and full fine-tuning leave a model like the base, and so does LoRA when it is
 # merged: their tokens cost what the base model's do. "training, MB" holds the weights, a gradient
 # and AdamW's two moments; what the forward pass keeps comes on top (lesson 12).

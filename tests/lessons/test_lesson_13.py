@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from safetensors.torch import load_file
 
 from lessons.base_model import CONFIG
 from lessons.experiments.bleu_gaps import ScoredAnswers, gain_of_share, gap
 from lessons.experiments.fewer_blocks import with_fewer_blocks
-from lessons.experiments.finetuning_methods import draw, is_better
+from lessons.experiments.finetuning_methods import build, draw, is_better
 from lessons.experiments.gpt3_counts import Count
+from lessons.experiments.method_costs import save_trained, time_tokens, training_bytes
 from lessons.experiments.neighbours import french_tokens, look_up
 from lessons.verdicts import Kind
 from minigpt import GPT, GPTConfig, load_pretrained
@@ -219,3 +222,54 @@ def test_neighbours_are_those_of_the_library_and_french_ones_are_counted_a_token
     assert near.ids[:, 0].tolist() == words
     assert near.french.tolist() == [sum(is_french[t] for t in row) / 4 for row in near.ids]
     assert near.cosine == pytest.approx(1)
+
+
+SELECTED = {
+    "last block": lambda name: name.startswith("transformer.h.4."),
+    "biases": lambda name: name.endswith(".bias"),
+}
+
+
+@pytest.mark.parametrize("recipe", SELECTED)
+def test_a_selective_method_trains_and_saves_its_part_of_the_weights_alone(
+    recipe: str, tmp_path: Path
+) -> None:
+    base, encoding = load_pretrained("base")
+    model = build(recipe, base, seed=0)
+    expected = {name: p for name, p in base.named_parameters() if SELECTED[recipe](name)}
+    learning = {name for name, p in model.named_parameters() if p.requires_grad}
+    assert learning == expected.keys()
+    size = save_trained(model, recipe, encoding, tmp_path / "new")
+    (file,) = (tmp_path / "new").glob("*.safetensors")
+    assert size == file.stat().st_size
+    saved = load_file(file)
+    assert saved.keys() == expected.keys()
+    assert all(torch.equal(saved[name], tensor) for name, tensor in expected.items())
+
+
+def test_training_takes_the_weights_once_and_sixteen_bytes_for_what_learns() -> None:
+    C, L = CONFIG.n_embd, CONFIG.n_layer
+    base, _ = load_pretrained("base")
+    weights = sum(p.numel() for p in base.parameters())  # the tied matrix once
+    assert training_bytes(build("full", base, seed=0)) == 16 * weights
+    biases = L * (3 + 1 + 4 + 1) * C + (2 * L + 1) * C
+    assert training_bytes(build("biases", base, seed=0)) == 4 * weights + 12 * biases
+    prompt = build("prompt", base, seed=0, start_ids=[3, 4])
+    assert training_bytes(prompt) == 4 * weights + 16 * 20 * C
+    four_bits = training_bytes(build("QLoRA", base, seed=0))
+    assert four_bits < training_bytes(build("LoRA", base, seed=0)) - 3 * L * 12 * C * C
+
+
+def test_models_take_turns_in_being_timed() -> None:
+    calls: list[str] = []
+
+    class Writer:
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        def generate(self, idx: torch.Tensor, n_tokens: int, temperature: float) -> None:
+            calls.append(self.name)
+
+    found = time_tokens({name: Writer(name) for name in "ab"}, torch.zeros(1, 1), 4, rounds=3)
+    assert calls == ["a", "b"] * 4
+    assert {name: len(times) for name, times in found.items()} == {"a": 3, "b": 3}
