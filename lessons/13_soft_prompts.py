@@ -1,9 +1,10 @@
 # %% [markdown]
 # # Lesson 13: Soft prompts and bottlenecks
 #
-# LoRA is one way to teach a frozen model something new. There are others: give it a few vectors to
-# read before every text, give every layer keys and values to attend to, put small networks behind
-# its layers, or train a few of its own weights and leave the rest. Here you build each by hand,
+# LoRA is one way to teach something new to a model that is frozen, whose weights do not change.
+# There are others: give it a few vectors to read before every text, give every layer keys and
+# values to attend to, put small networks behind its layers, or train a few of its own weights and
+# leave the rest. Here you build each by hand,
 # then train all of them on one model and one task, and see what each costs and what it gains.
 #
 # After this lesson you can
@@ -100,7 +101,8 @@ print("what the layers get:", torch.cat([soft, table[idx]]).detach(), sep="\n")
 
 # %% [markdown]
 # Where should they start? As real words, for instance. Then the model first does what it would do
-# with these words before every text, and training goes on from there.
+# with these words before every text, and training goes on from there. Its logits, the scores of
+# every possible next token (lesson 3), should be the same either way.
 
 # %%
 words = encoding.encode("Please translate this:")
@@ -215,7 +217,7 @@ course.checked(
 #
 # A network behind attention and MLP that squeezes the C numbers of a token through r and adds the
 # result. $W_{up}$ starts at zero: nothing changes at first. The f between them makes it differ from
-# LoRA: it is not linear, so it can never be merged into a weight, and always costs its time.
+# LoRA: it is not linear, so it can never be merged into a weight, and always takes its own time.
 
 # %%
 adapter = Bottleneck(n_embd=6, r=2)
@@ -236,7 +238,7 @@ print(f"against the formula: {float((adapter(h) - by_hand).detach().abs().max())
 # - **Reparameterization** trains a change of the weights in a form with few numbers. LoRA does, and
 #   QLoRA. The change can be added to the weights at the end: nothing is slower then, either.
 # - **Additive** methods put something new beside the weights: bottlenecks, prefixes, soft prompts.
-#   What is added has to be computed for every token, for ever.
+#   What is added has to be computed for every token that the model ever reads or writes.
 #
 # ## One model, one task, every method
 #
@@ -372,14 +374,16 @@ for what, source, claim, better, worse in CLAIMS:
 # %%
 figure, axis = plt.subplots(figsize=(9, 5), layout="constrained")
 draw(axis, results)
-axis.set_title(f"What trained parameters buy in {STEPS} steps (the base: BLEU {before.score:.1f})")
+axis.set_title(
+    f"BLEU after {STEPS} steps against trained parameters (the base: {before.score:.1f})"
+)
 course.save_figure(figure, "methods")
 
 # %% [markdown]
 # ## What does a soft prompt resemble?
 #
-# Its vectors have neighbours among those of the words. Lester et al. looked up the nearest by their
-# cosine, and saw groups that belong together. Is there a group here? The prompt has learned to ask
+# Its vectors have neighbours among those of the words. Lester et al. looked up the nearest ones, by
+# the cosine of the angle between two vectors, and saw groups that belong together. Is there a group here? The prompt has learned to ask
 # for French, so count: a token is French if the French sentences of the training set have it twice
 # as often as the English ones.
 
@@ -400,8 +404,8 @@ for method in ("prompt", "prompt, random"):
             print("   ", "  ".join(f"{text!r} {cosine:.2f}" for text, cosine in row))
 
 # %% [markdown]
-# The five neighbours of one virtual token resemble one another and are no five witnesses. So the
-# error is that of a mean over the virtual tokens.
+# The five neighbours of one virtual token resemble one another, so they are not five independent
+# observations. The error is therefore that of a mean over the 20 virtual tokens.
 
 # %%
 was, now = around["prompt, random", "before"].french, around["prompt, random", "after"].french
@@ -459,7 +463,8 @@ course.checked(
 # gradient $g$ at the embedding $e$ of a token of the prompt, then another token with the embedding
 # $e'$ changes the loss by about $(e' - e) \cdot g$. AutoPrompt (Shin et al.) takes one place of the
 # prompt after the other, tries the tokens that promise most there, and keeps the best one if the
-# loss on a batch really falls.
+# loss on a batch really falls. Here 40 steps look at each of 20 places twice, and each tries 8
+# tokens on 4 rows of examples; losses are in nats (lesson 3).
 
 # %%
 n_steps, n_candidates = course.choose(quick=2, normal=40, full=200), 8
@@ -495,12 +500,13 @@ for what, source, claim, one, other in CLAIMS:
 # %% [markdown]
 # Nobody would have written the words that were found, and they make little sense: a low loss is all
 # that they were chosen for. But they can be read and passed on, and a model that can only be sent
-# text takes them. A soft prompt may lie anywhere between the words, and gets further.
+# text takes them. A soft prompt may lie anywhere between the vectors of the words; the table says
+# what that is worth.
 #
 # ## One model, many methods
 #
-# What was trained is in small files. One model can hold several and switch between them in no time;
-# with none it is the base model again, to the last bit.
+# What was trained is in small files. One model can hold several and switch between them within
+# milliseconds; with none it is the base model again, to the last bit.
 
 # %%
 again, _ = load_pretrained("base")
@@ -533,10 +539,12 @@ course.checked(
 # Lester et al. drew four curves against the size of the model: a prompt that people wrote, prompt
 # tuning, full fine-tuning on the task, and full fine-tuning on several tasks at once. Prompt tuning
 # was far behind in small models, and level with full fine-tuning at ten billion parameters. We have
-# no ten billion, but we can go the other way: take the base model's first two blocks. What is cut
-# off so no longer knows how to end, and gets some more steps of pretraining on the base model's own
-# kind of text. A real model of that size would get all of them: this one is not only smaller, it
-# has also seen less, and which of the two makes a difference, this cannot tell.
+# no ten billion, but we can go the other way: take the base model's first two blocks. A model that
+# is cut off like this predicts badly, so it gets 100 more steps of pretraining on the base model's
+# own kind of text. A real model of that size would get thousands. So this one is not only smaller,
+# it is also less pretrained, and the experiment cannot tell which of the two makes a difference.
+#
+# The several tasks are lesson 7's three; a third of the examples is translation then.
 
 # %%
 pages = pretraining_text(encoding, course.seed, course.n_documents)
@@ -591,7 +599,7 @@ course.published(
 
 # %% [markdown]
 # A prompt adds no knowledge to the weights. It can only ask for what is there: the base model has
-# read pages in two languages, and only had to be told to go on in French. What a model does not
+# read pages in two languages, and only has to be told to go on in French. What a model does not
 # know, full fine-tuning can still teach it.
 
 # %%
@@ -623,7 +631,7 @@ for row in counts(GPTConfig.preset("gpt3-175b")):
 # - Behind a gate that starts at zero, a prefix begins as the base model and takes no room.
 # - Bottlenecks are networks behind the layers; they are not linear and cannot be merged.
 # - Selective methods and merged LoRA cost nothing afterwards; additive ones cost a little with
-#   every token, and can be switched in no time.
+#   every token, and can be switched from text to text.
 # - Hard prompts are words: written or searched. They work where they look like what was read.
 
 # %%

@@ -55,7 +55,7 @@ def time_tokens(
     for turn in range(rounds + 1):
         for name, model in models.items():
             started = time.perf_counter()
-            model.generate(idx, n_tokens, temperature=0)
+            model.generate(idx, n_tokens, temperature=0).cpu()  # waits for a GPU to finish
             if turn:  # the first round only warms up
                 found[name].append(1e3 * (time.perf_counter() - started) / n_tokens)
     return found

@@ -267,8 +267,9 @@ def test_models_take_turns_in_being_timed() -> None:
         def __init__(self, name: str) -> None:
             self.name = name
 
-        def generate(self, idx: torch.Tensor, n_tokens: int, temperature: float) -> None:
+        def generate(self, idx: torch.Tensor, n_tokens: int, temperature: float) -> torch.Tensor:
             calls.append(self.name)
+            return idx
 
     found = time_tokens({name: Writer(name) for name in "ab"}, torch.zeros(1, 1), 4, rounds=3)
     assert calls == ["a", "b"] * 4
