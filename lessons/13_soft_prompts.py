@@ -383,9 +383,9 @@ course.save_figure(figure, "methods")
 # ## What does a soft prompt resemble?
 #
 # Its vectors have neighbours among those of the words. Lester et al. looked up the nearest ones, by
-# the cosine of the angle between two vectors, and saw groups that belong together. Is there a group here? The prompt has learned to ask
-# for French, so count: a token is French if the French sentences of the training set have it twice
-# as often as the English ones.
+# the cosine of the angle between two vectors, and saw groups that belong together. Is there a group
+# here? The prompt has learned to ask for French, so count: a token is French if the French
+# sentences of the training set have it more than twice as often as the English ones.
 
 # %%
 K = 5  # neighbours of each virtual token
