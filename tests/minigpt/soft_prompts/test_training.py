@@ -104,7 +104,7 @@ def test_a_checkpoint_of_what_is_trained_holds_the_prompt_and_no_more(tmp_path: 
 
 def test_two_processes_train_what_one_does() -> None:
     found = run_two_processes("soft_prompts")
-    single = {kind: train_prompt(kind, max_steps=6)[1] for kind in ("prompt", "network")}
+    single = {kind: train_prompt(kind, max_steps=6)[1] for kind in ("prompt", "network", "gated")}
     assert found == {
         f"{mode} {kind}": pytest.approx(losses, abs=1e-5)
         for mode in ("ddp", "fsdp")

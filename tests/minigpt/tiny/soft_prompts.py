@@ -137,7 +137,7 @@ if __name__ == "__main__":
     found = {
         f"{mode} {kind}": train_prompt(kind, parallel=mode, max_steps=6)[1]
         for mode in ("ddp", "fsdp")
-        for kind in ("prompt", "network")
+        for kind in ("prompt", "network", "gated")
     }
     if os.environ["RANK"] == "0":
         print(json.dumps(found))
