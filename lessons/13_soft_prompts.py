@@ -246,9 +246,9 @@ print(f"against the formula: {float((adapter(h) - by_hand).detach().abs().max())
 # order, and the same number of steps. Prompts and prefixes have 20 virtual tokens, one of the
 # lengths that Lester et al. tried. A bottleneck of width 16 trains somewhat more numbers than such
 # a prefix. LoRA has the rank of lesson 8, 12. A few new numbers need larger steps than many old
-# ones, so each method has its own learning rate: 0.001 for full fine-tuning, 0.002 for LoRA, 0.006
-# for bottlenecks, 0.01 for biases, 0.1 for prompts and prefixes. (All of it stands in
-# `lessons/experiments/finetuning_methods.py`.)
+# ones, so each method has its own learning rate: 0.001 for full fine-tuning, 0.002 for LoRA, 0.003
+# for the last block, 0.006 for bottlenecks, 0.02 for biases, 0.1 for prompts and prefixes. (All of
+# it stands in `lessons/experiments/finetuning_methods.py`.)
 
 # %%
 total = count_parameters(base.config)

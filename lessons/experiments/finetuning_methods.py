@@ -70,11 +70,12 @@ RECIPES: dict[str, Recipe] = {
     "last block": Recipe(
         lambda model, ids: train_only(model, lambda name: name.startswith(last_block_of(model))),
         "full",
+        learning_rate=3e-3,
     ),
     "biases": Recipe(
         lambda model, ids: train_only(model, lambda name: name.endswith("bias")),
         "full",
-        learning_rate=1e-2,
+        learning_rate=2e-2,
     ),
     "LoRA": Recipe(lambda model, ids: add_lora(model), "lora"),
     "QLoRA": Recipe(lambda model, ids: add_lora(quantize_model(model)), "qlora"),
