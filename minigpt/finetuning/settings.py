@@ -40,9 +40,9 @@ RECIPES = {
 
 # These settings decide what is learnt, besides those that the training loop itself compares.
 DECISIVE = (
-    *("model", "method", "r", "alpha", "lora_dropout", "target_modules"),
+    *("model", "method", "r", "alpha", "lora_dropout", "target_modules", "gate"),
     *("nf4_block_size", "double_quant", "n_tokens", "init_text", "reparametrize", "bottleneck"),
-    *("gate", "all_wordings", "rehearse"),
+    *("all_wordings", "rehearse"),
 )
 
 
