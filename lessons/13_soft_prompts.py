@@ -276,6 +276,7 @@ def scored_answers(judged: TaskResult) -> ScoredAnswers:
     return ScoredAnswers(judged.answers, references[: len(judged.answers)])
 
 
+# %%
 def teach(start: GPT, method: str, examples: Any = data) -> tuple[GPT, dict[str, Any]]:
     """A copy of start that a method has taught the task; its score, and what that took."""
     model = build(method, start, course.seed, START)
