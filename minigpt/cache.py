@@ -10,7 +10,8 @@ queries of that layer may see, and `cache.length` is the position of the first n
 comments B is the batch, T the number of new tokens, n the number of earlier ones, H the number of
 heads, D the size of one head.
 
-Source: Li and Liang 2021, "Prefix-Tuning" (arXiv 2101.00190) for prefixes.
+Sources: Li and Liang 2021, "Prefix-Tuning" (arXiv 2101.00190) for prefixes; Zhang et al. 2023,
+"LLaMA-Adapter" (arXiv 2303.16199, section 3.2) for those with a gate.
 """
 
 from __future__ import annotations
@@ -105,6 +106,22 @@ class LayerPrefix(NamedTuple):
         """Returns k and v [B, H, T, D] behind the prefix, [B, H, n + T, D]; nothing is stored."""
         keys, values = (part.to(k.dtype).expand(len(k), -1, -1, -1) for part in self)
         return torch.cat([keys, k], dim=2), torch.cat([values, v], dim=2)
+
+
+class GatedPrefix(NamedTuple):
+    """Trained keys and values of one layer that stand beside a text, not before it.
+
+    What a query finds there, by a softmax of its own, is added to its attention to the text. They
+    take no position, and a gate of 0 adds nothing.
+
+    Attributes:
+        keys, values: [1, H, n, D].
+        gate: what each head's share is multiplied by, [H, 1, 1].
+    """
+
+    keys: Tensor
+    values: Tensor
+    gate: Tensor
 
 
 class Prefix:

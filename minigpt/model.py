@@ -35,7 +35,7 @@ from minigpt.fast.linear import Linear  # nn.Linear, faster for a few rows
 from minigpt.fast.one_token import OneToken, are_plain  # GPT.forward, faster for one token
 
 if TYPE_CHECKING:
-    from minigpt.cache import KVCache, LayerPast, Prefix
+    from minigpt.cache import GatedPrefix, KVCache, LayerPast, Prefix
 
 
 def causal_mask(n_queries: int, n_keys: int, device: torch.device | None = None) -> Tensor:
@@ -80,11 +80,13 @@ class Visible(NamedTuple):
         past: this layer's keys and values of earlier tokens, [B, H, n, D], if there are any.
         causal: no token sees those after it; False makes an encoder.
         mask: bool [B, 1, T, n + T] in place of the causal rule, for rows that hold several texts.
+        beside: trained keys and values that are looked at apart, if there are any.
     """
 
     past: LayerPast | None = None
     causal: bool = True
     mask: Tensor | None = None
+    beside: GatedPrefix | None = None
 
 
 class Recorded(threading.local):
@@ -123,6 +125,9 @@ class CausalSelfAttention(nn.Module):
         else:
             y, weights = masked_attention(q, k, v, visible.causal, visible.mask)
             self.recorded.maps.append(weights)  # [B, H, T, n + T]
+        if visible.beside is not None:
+            keys, values = (part.expand(B, -1, -1, -1) for part in visible.beside[:2])
+            y = y + visible.beside.gate * fused_attention(q, keys, values, causal=False)
         y = y.transpose(1, 2).reshape(B, T, C)  # the heads side by side again
         return dropout(self.c_proj(y), self.dropout, self.training)
 
@@ -197,7 +202,7 @@ class GPT(nn.Module):
         targets: Tensor | None = None,
         *,
         segments: Tensor | None = None,
-        cache: KVCache | None = None,
+        cache: KVCache | Prefix | None = None,
         causal: bool = True,
         last_only: bool = False,
         loss_only: bool = False,
@@ -208,8 +213,8 @@ class GPT(nn.Module):
             idx: token ids [B, T].
             targets: ids of the tokens that should come next [B, T]; -100 means "do not count this".
             cache: keys and values of n earlier tokens; idx then holds only the new ones, whose
-                positions start at n, and their keys and values are added to it. Without a cache, a
-                soft prompt (if the model has one) stands there.
+                positions start at n, and their keys and values are added to it, unless it is a
+                Prefix. Without a cache, a soft prompt (if the model has one) stands there.
             segments: which text each token belongs to, [B, n + T] as 0 0 0 1 1 2, for rows that
                 hold several texts. A token sees only its own text, and positions count from the
                 start of each. If fewer than n + T are given, the keys in front of them are a prefix
@@ -237,8 +242,10 @@ class GPT(nn.Module):
 
         x = self.transformer["wte"](idx) + self.transformer["wpe"](positions)  # [B, T, C]
         x = dropout(x, self.config.dropout, self.training)
+        beside = self.beside()
         for layer, block in enumerate(self.blocks()):
-            visible = Visible(None if past is None else past[layer], causal, mask)
+            before = None if past is None else past[layer]
+            visible = Visible(before, causal, mask, None if beside is None else beside[layer])
             x = self._through(block, x, visible)  # [B, T, C]
         if last_only:
             x = x[:, -1:]  # [B, 1, C]
@@ -290,12 +297,13 @@ class GPT(nn.Module):
     def for_writing(self) -> GPT | OneToken:
         """Returns what computes forward(idx, cache=..., last_only=True), sooner for one new token.
 
-        It is the model itself if a layer is of another kind than above, or has a hook.
+        It is the model itself if a layer is of another kind than above or has a hook, or if trained
+        keys and values stand beside the text.
         """
         kinds = {GPT, Block, CausalSelfAttention, MLP, Linear}
         kinds |= {nn.LayerNorm, nn.Embedding, nn.ModuleDict, nn.ModuleList}
         layers = [self, *self.transformer.modules(), self.lm_head]
-        return OneToken(self) if are_plain(layers, kinds) else self
+        return OneToken(self) if are_plain(layers, kinds) and self.beside() is None else self
 
     def blocks(self) -> Iterator[Block]:
         """Yields the blocks, first to last."""
@@ -304,6 +312,10 @@ class GPT(nn.Module):
     def prefix(self) -> Prefix | None:
         """Returns the keys and values of the active soft prompt, which stand before every text."""
         return None if self.soft_prompts is None else self.soft_prompts.prefix(self)  # type: ignore[operator]
+
+    def beside(self) -> Sequence[GatedPrefix] | None:
+        """Returns the keys and values that stand beside every text, for each layer, if any do."""
+        return None if self.soft_prompts is None else self.soft_prompts.beside(self)  # type: ignore[operator]
 
     def reset_parameters(self) -> None:
         """Draws the weights as GPT-2 does: normal with deviation 0.02, biases zero.

@@ -9,7 +9,9 @@ either may be the reason.
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import tiktoken
@@ -22,6 +24,9 @@ from minigpt.text.python_library import python_library
 from minigpt.text.task_sets import TASK_FIELDS, task_texts
 from minigpt.training.loop import train
 from minigpt.training.settings import TrainConfig
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 def pretraining_text(
@@ -60,3 +65,20 @@ def with_fewer_blocks(base: GPT, n_layer: int, text: PackedText, settings: Train
     model.config = replace(model.config, n_layer=n_layer)
     train(model, text, settings)
     return model
+
+
+def draw_sizes(axis: Axes, sizes: Mapping[int, Mapping[str, float]]) -> None:
+    """Draws the BLEU of each way against the size of the model, a line for each, named at its end.
+
+    Args:
+        sizes: {the model's number of parameters: {way: BLEU}}, the same ways for all.
+    """
+    millions = [n / 1e6 for n in sizes]
+    for way, marker in zip(next(iter(sizes.values())), "os^D", strict=False):
+        scores = [each[way] for each in sizes.values()]
+        axis.plot(millions, scores, f"{marker}-", label=f"{way}, {scores[-1]:.1f} in the largest")
+    axis.set_xticks(millions, [f"{n:.1f}" for n in millions])
+    axis.set(xlabel="parameters of the model (millions)", ylabel="translation (BLEU, 0 to 100)")
+    axis.set(ylim=(0, None))
+    axis.margins(x=0.1, y=0.1)
+    axis.figure.legend(loc="outside lower center", ncols=2)

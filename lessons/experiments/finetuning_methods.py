@@ -51,10 +51,32 @@ def add_lora(model: GPT) -> GPT:
     return apply_lora(model, r=R, alpha=ALPHA, target_modules=EVERY_LAYER)
 
 
+def train_only(model: GPT, chosen: Callable[[str], bool]) -> GPT:
+    """Freezes every parameter but those whose name is chosen."""
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(chosen(name))
+    return model
+
+
+def last_block_of(model: GPT) -> str:
+    """Returns what the names of the last block's parameters begin with."""
+    return f"transformer.h.{model.config.n_layer - 1}."
+
+
 # DQ is double quantization. A prefix that a network makes needs smaller steps than one that is
 # trained directly.
 RECIPES: dict[str, Recipe] = {
     "full": Recipe(lambda model, ids: None, "full"),
+    "last block": Recipe(
+        lambda model, ids: train_only(model, lambda name: name.startswith(last_block_of(model))),
+        "full",
+        learning_rate=3e-3,
+    ),
+    "biases": Recipe(
+        lambda model, ids: train_only(model, lambda name: name.endswith("bias")),
+        "full",
+        learning_rate=2e-2,
+    ),
     "LoRA": Recipe(lambda model, ids: add_lora(model), "lora"),
     "QLoRA": Recipe(lambda model, ids: add_lora(quantize_model(model)), "qlora"),
     "QLoRA, no DQ": Recipe(
@@ -67,6 +89,9 @@ RECIPES: dict[str, Recipe] = {
         lambda model, ids: apply_prefix_tuning(model, N_TOKENS, reparametrize=HIDDEN),
         "prefix",
         learning_rate=1e-2,
+    ),
+    "prefix, gate": Recipe(
+        lambda model, ids: apply_prefix_tuning(model, N_TOKENS, gate=True), "prefix"
     ),
     "prompt": Recipe(lambda model, ids: apply_prompt_tuning(model, N_TOKENS, ids), "prompt"),
     "prompt, random": Recipe(lambda model, ids: apply_prompt_tuning(model, N_TOKENS), "prompt"),
@@ -152,24 +177,3 @@ def draw(axis: Axes, results: Mapping[str, Mapping[str, float]]) -> None:
     axis.set(xscale="log", xlabel="trained parameters", ylabel="translation (BLEU, 0 to 100)")
     axis.margins(x=0.1, y=0.1)
     axis.figure.legend(loc="outside right upper", title="method, BLEU")
-
-
-def draw_sizes(axis: Axes, blocks: Sequence[int], sizes: Mapping[int, Mapping[str, float]]) -> None:
-    """Draws BLEU of full fine-tuning and of prompt tuning against the size of the model.
-
-    Args:
-        blocks: each model's number of blocks, the whole base model last.
-        sizes: {"full", "prompt"} (BLEU) by the model's number of parameters.
-    """
-    millions = [n / 1e6 for n in sizes]
-    for method, label, marker in (
-        ("full", "full fine-tuning", "o-"),
-        ("prompt", "prompt tuning", "s-"),
-    ):
-        axis.plot(millions, [scores[method] for scores in sizes.values()], marker, label=label)
-    labels = [f"{n:.1f}\n{k} of {blocks[-1]} blocks" for n, k in zip(millions, blocks, strict=True)]
-    axis.set_xticks(millions, labels)
-    axis.set(xlabel="parameters of the model (millions)", ylabel="translation (BLEU, 0 to 100)")
-    axis.set(ylim=(0, None))
-    axis.margins(x=0.15)
-    axis.legend()

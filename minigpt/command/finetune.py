@@ -42,6 +42,10 @@ def add_options(parser: ArgumentParser) -> None:
         "--init-text", type=values.text, metavar="TEXT",
         help="prompt, prefix: start as this text (default: random)",
     )  # fmt: skip
+    add(
+        "--gate", action="store_true",
+        help="prefix: stand beside the text, with a gate for each head that starts shut",
+    )  # fmt: skip
     add_size_options(parser)
     add_task_options(parser, several=True)
     part = f"share or number of the prompts in --data (default {DEFAULT_SHARE}), or files"

@@ -14,7 +14,7 @@ METHODS_WITH = {
     **dict.fromkeys(("--r", "--alpha", "--lora-dropout", "--target-modules"), ("lora", "qlora")),
     **dict.fromkeys(("--nf4-block-size", "--no-double-quant"), ("qlora",)),
     **dict.fromkeys(("--n-tokens", "--init-text"), ("prompt", "prefix")),
-    "--reparametrize": ("prefix",),
+    **dict.fromkeys(("--reparametrize", "--gate"), ("prefix",)),
     "--bottleneck": ("bottleneck",),
     **dict.fromkeys(("--last-blocks", "--biases-only"), ("selective",)),
 }

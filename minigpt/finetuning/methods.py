@@ -136,7 +136,7 @@ def _add_prompt(model: GPT, encoding: tiktoken.Encoding, settings: FinetuneSetti
 
 def _add_prefix(model: GPT, encoding: tiktoken.Encoding, settings: FinetuneSettings) -> None:
     ids = encoding.encode_ordinary(settings.init_text) or None
-    apply_prefix_tuning(model, settings.n_tokens, ids, settings.reparametrize)
+    apply_prefix_tuning(model, settings.n_tokens, ids, settings.reparametrize, settings.gate)
 
 
 METHODS: dict[str, Method] = {

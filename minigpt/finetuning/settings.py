@@ -43,7 +43,7 @@ IN_PLACE = ("full", "selective")  # train what the model has; the others add to 
 
 # These settings decide what is learnt, besides those that the training loop itself compares.
 DECISIVE = (
-    *("model", "method", "r", "alpha", "lora_dropout", "target_modules"),
+    *("model", "method", "r", "alpha", "lora_dropout", "target_modules", "gate"),
     *("nf4_block_size", "double_quant", "n_tokens", "init_text", "reparametrize", "bottleneck"),
     *("last_blocks", "biases_only"),
     *("all_wordings", "rehearse"),
@@ -66,6 +66,7 @@ class FinetuneSettings:
         init_text: the text that the virtual tokens start as; "" for random numbers.
         reparametrize: hidden width of a network that makes the prefix; None for no network. The
             network needs a learning rate near 0.01.
+        gate: whether a prefix stands beside the text, with a gate for each head.
         bottleneck: width of a bottleneck.
         last_blocks: how many blocks learn in selective, with the final norm; None is 1, or all of
             them with biases_only.
@@ -102,6 +103,7 @@ class FinetuneSettings:
     n_tokens: int = 20
     init_text: str = ""
     reparametrize: int | None = None
+    gate: bool = False
     bottleneck: int = 16
     last_blocks: int | None = None
     biases_only: bool = False

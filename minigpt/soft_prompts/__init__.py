@@ -9,6 +9,7 @@ from minigpt.soft_prompts.model import (
     save_soft_prompt,
     set_soft_prompt,
 )
+from minigpt.soft_prompts.search import search_prompt
 
 __all__ = [
     "apply_prefix_tuning",
@@ -17,5 +18,6 @@ __all__ = [
     "nearest_tokens",
     "remove_soft_prompts",
     "save_soft_prompt",
+    "search_prompt",
     "set_soft_prompt",
 ]

@@ -5,7 +5,10 @@
 
 C is the model's width, L the number of its layers. A row of 2 L C numbers is the key and the value
 of one virtual token in layer 0, in layer 1 and so on. If a network made the prefix, only these
-numbers are saved and not the network, as in peft.
+numbers are saved and not the network, as in peft. A prefix with a gate, which peft has not, has a
+peft_type of its own, so that peft refuses it, and a second tensor:
+
+    gate                         the number whose tanh is the gate of each head, [L, H]
 
 Source: the files that peft's PromptEmbedding and PrefixEncoder write.
 """
@@ -29,9 +32,10 @@ from minigpt.files.json_objects import shown
 from minigpt.files.schema import Object, OneOf, Whole, check
 
 PROMPT_TUNING, PREFIX_TUNING = "PROMPT_TUNING", "PREFIX_TUNING"
-STORED_NAME = "prompt_embeddings"
+GATED_PREFIX_TUNING = "GATED_PREFIX_TUNING"
+STORED_NAME, GATE_NAME = "prompt_embeddings", "gate"
 
-KINDS = Object({"peft_type": OneOf(PROMPT_TUNING, PREFIX_TUNING)})
+KINDS = Object({"peft_type": OneOf(PROMPT_TUNING, PREFIX_TUNING, GATED_PREFIX_TUNING)})
 SIZES = ("token_dim", "num_transformer_submodules", "num_attention_heads", "num_layers")
 CONFIG = Object(
     {**KINDS.required, **dict.fromkeys(("num_virtual_tokens", *SIZES), Whole(1, 10**9))}
@@ -43,12 +47,15 @@ HARMLESS = {"auto_mapping", "base_model_name_or_path", "encoder_hidden_size", "i
             "tokenizer_name_or_path"}  # fmt: skip
 
 
-def write_vectors(folder: Path, peft_type: str, vectors: Tensor, config: GPTConfig) -> None:
+def write_vectors(
+    folder: Path, peft_type: str, vectors: Tensor, config: GPTConfig, gate: Tensor | None = None
+) -> None:
     """Writes both files; the ones that were there stay until both are on the disk.
 
     Args:
         peft_type: PROMPT_TUNING, for vectors [n, C], or PREFIX_TUNING, for [n, 2 L C].
         config: the sizes of the model that the soft prompt was made for.
+        gate: [L, H], with which PREFIX_TUNING becomes GATED_PREFIX_TUNING.
 
     Raises:
         OSError: the disk is full or may not be written to; what was there before is kept.
@@ -56,6 +63,9 @@ def write_vectors(folder: Path, peft_type: str, vectors: Tensor, config: GPTConf
     kind: dict[str, Any] = {"prompt_tuning_init": "RANDOM"}
     if peft_type == PREFIX_TUNING:
         kind = {"prefix_projection": False, "encoder_hidden_size": config.n_embd}
+    tensors = {STORED_NAME: vectors}
+    if gate is not None:
+        peft_type, tensors = GATED_PREFIX_TUNING, {**tensors, GATE_NAME: gate}
     stored = {
         "peft_type": peft_type,
         "task_type": "CAUSAL_LM",
@@ -65,7 +75,7 @@ def write_vectors(folder: Path, peft_type: str, vectors: Tensor, config: GPTConf
         "num_virtual_tokens": len(vectors),
         **kind,
     }
-    write_folder(folder, stored, {STORED_NAME: vectors})
+    write_folder(folder, stored, tensors)
 
 
 def model_sizes(config: GPTConfig) -> dict[str, int]:
@@ -73,11 +83,12 @@ def model_sizes(config: GPTConfig) -> dict[str, int]:
     return dict(zip(SIZES, (config.n_embd, 1, config.n_head, config.n_layer), strict=True))
 
 
-def read_vectors(folder: Path, config: GPTConfig) -> tuple[str, Tensor]:
-    """Returns the peft_type of the soft prompt in folder, and its vectors in fp32.
+def read_vectors(folder: Path, config: GPTConfig) -> tuple[str, Tensor, Tensor | None]:
+    """Returns the peft_type of the soft prompt in folder, its vectors and its gate in fp32.
 
     Returns:
-        PROMPT_TUNING and [n, C], or PREFIX_TUNING and [n, 2 L C].
+        PROMPT_TUNING and [n, C], or PREFIX_TUNING or GATED_PREFIX_TUNING and [n, 2 L C]; and
+        [L, H], or None for those without a gate.
 
     Raises:
         FileNotFoundError: folder holds no soft prompt.
@@ -87,19 +98,21 @@ def read_vectors(folder: Path, config: GPTConfig) -> tuple[str, Tensor]:
     stored = read_config(folder)
     check_config(folder / CONFIG_FILE, stored, config)
     tensors, file = read_numbers(folder), weights_file(folder)
-    for name in sorted(tensors.keys() ^ {STORED_NAME}):
+    vectors_a_token = 1 if stored["peft_type"] == PROMPT_TUNING else 2 * config.n_layer
+    shapes = {STORED_NAME: [stored["num_virtual_tokens"], vectors_a_token * config.n_embd]}
+    if stored["peft_type"] == GATED_PREFIX_TUNING:
+        shapes[GATE_NAME] = [config.n_layer, config.n_head]
+    for name in sorted(tensors.keys() ^ shapes.keys()):
         if name in tensors:
             raise ValueError(f"{file} holds {name}, which is no part of a soft prompt")
         raise ValueError(f"{file} is damaged: it has no {name}")
-    vectors = tensors[STORED_NAME]
-    vectors_a_token = 1 if stored["peft_type"] == PROMPT_TUNING else 2 * config.n_layer
-    shape = [stored["num_virtual_tokens"], vectors_a_token * config.n_embd]
-    if list(vectors.shape) != shape:
-        raise ValueError(
-            f"{folder} is damaged: {STORED_NAME} in {file.name} has shape "
-            f"{list(vectors.shape)}, but {CONFIG_FILE} asks for {shape}"
-        )
-    return stored["peft_type"], vectors
+    for name, shape in shapes.items():
+        if list(tensors[name].shape) != shape:
+            raise ValueError(
+                f"{folder} is damaged: {name} in {file.name} has shape "
+                f"{list(tensors[name].shape)}, but {CONFIG_FILE} asks for {shape}"
+            )
+    return stored["peft_type"], tensors[STORED_NAME], tensors.get(GATE_NAME)
 
 
 def check_config(path: Path, stored: dict[str, Any], config: GPTConfig) -> None:

@@ -4,10 +4,16 @@ A model that finds keys and values before a text goes on as if it had read a pro
 trains n vectors in the place of token embeddings, and the layers make keys and values of them; in
 prefix tuning the keys and values themselves are trained, in all layers.
 
+A prefix may have a gate. Its keys and values then stand beside the text instead of before it: each
+head looks at them apart, and adds what it finds, times the tanh of a trained number that starts
+at 0. So training starts at the base model exactly, whatever the keys and values are.
+
 In the comments B is the batch, T the number of tokens, n that of virtual tokens, C the width
 n_embd, L the number of layers, H that of heads, D = C / H the size of one head.
 Sources: Lester et al. 2021, "The Power of Scale for Parameter-Efficient Prompt Tuning" (arXiv
-2104.08691); Li and Liang 2021, "Prefix-Tuning" (arXiv 2101.00190).
+2104.08691); Li and Liang 2021, "Prefix-Tuning" (arXiv 2101.00190); Zhang et al. 2023,
+"LLaMA-Adapter: Efficient Fine-tuning of Language Models with Zero-init Attention" (arXiv
+2303.16199, section 3.2: the gate).
 """
 
 from __future__ import annotations
@@ -18,7 +24,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from minigpt.cache import LayerPrefix, Prefix
+from minigpt.cache import GatedPrefix, LayerPrefix, Prefix
 from minigpt.fast.dropout import dropout
 from minigpt.model import GPT, Visible
 
@@ -56,26 +62,48 @@ class PrefixTuning(nn.Module):
             layer 1 and so on; with a network [n, C].
         network: makes [n, 2 L C] of [n, C] (section 4.3). It is trained too, and left out when the
             prefix is saved.
+        gate: [L, H], where the gates start, if the prefix has any (Zhang et al., section 3.2). They
+            have it in the topmost layers, on keys and values that the layers' own weights make of
+            trained vectors; here it is in all layers, on the trained keys and values themselves.
     """
 
-    def __init__(self, start: Tensor, network: Reparametrization | None = None) -> None:
+    def __init__(
+        self, start: Tensor, network: Reparametrization | None = None, gate: Tensor | None = None
+    ) -> None:
         super().__init__()
         self.start = nn.Parameter(start)
         self.network = network
+        self.gate = None if gate is None else nn.Parameter(gate)
 
     def vectors(self) -> Tensor:
         """Returns what is saved: keys and values, [n, 2 L C]."""
         return self.start if self.network is None else cast(Tensor, self.network(self.start))
 
-    def prefix(self, model: GPT) -> Prefix:
-        """Returns the keys and values in the number format that the model computes in."""
+    def prefix(self, model: GPT) -> Prefix | None:
+        """Returns what stands before every text: nothing, if the prefix has a gate."""
+        if self.gate is not None:
+            return None
+        return Prefix([LayerPrefix(*pair) for pair in self.keys_and_values(model)])
+
+    def beside(self, model: GPT) -> list[GatedPrefix] | None:
+        """Returns what stands beside every text, for each layer, if the prefix has a gate."""
+        if self.gate is None:
+            return None
+        pairs = self.keys_and_values(model)
+        gates = torch.tanh(self.gate)[..., None, None]  # [L, H, 1, 1]
+        return [
+            GatedPrefix(k, v, gate.to(v.dtype)) for (k, v), gate in zip(pairs, gates, strict=True)
+        ]
+
+    def keys_and_values(self, model: GPT) -> list[tuple[Tensor, Tensor]]:
+        """Returns those of each layer, [1, H, n, D], in the format that the model computes in."""
         weight = token_embeddings(model)
         kind = weight.device.type
         dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else weight.dtype
         flat = self.vectors().to(dtype)  # [n, 2 L C]
         parts = flat.view(len(flat), 2 * model.config.n_layer, 1, model.config.n_head, -1)
         parts = parts.permute(1, 2, 3, 0, 4)  # [2 L, 1, H, n, D]
-        return Prefix([LayerPrefix(*pair) for pair in zip(parts[0::2], parts[1::2], strict=True)])
+        return list(zip(parts[0::2], parts[1::2], strict=True))
 
 
 class Reparametrization(nn.Module):
@@ -108,8 +136,13 @@ class SoftPrompts(nn.Module):
         return cast("PromptTuning | PrefixTuning", self.prompts[name])
 
     def prefix(self, model: GPT) -> Prefix | None:
-        """Returns the keys and values of the active prompt, or None if none is active."""
+        """Returns the keys and values that the active prompt puts before every text, if any."""
         return None if self.active is None else self[self.active].prefix(model)
+
+    def beside(self, model: GPT) -> list[GatedPrefix] | None:
+        """Returns those that it puts beside every text, if any."""
+        prompt = None if self.active is None else self[self.active]
+        return prompt.beside(model) if isinstance(prompt, PrefixTuning) else None
 
     def extra_repr(self) -> str:
         return f"active={self.active}"

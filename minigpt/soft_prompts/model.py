@@ -11,13 +11,15 @@
 Prompt tuning trains n vectors that stand where the embeddings of n tokens would: n C numbers.
 Prefix tuning trains the keys and values that every layer would make of such tokens: 2 L C n
 numbers. Either way GPT.forward is given keys and values that stand before the text (Prefix), and
-needs to know no more. A soft prompt fits only the weights it was trained with, so none may be
+needs to know no more. With a gate they stand beside the text, and training starts at the base
+model exactly. A soft prompt fits only the weights it was trained with, so none may be
 active while LoRA is merged.
 
 The modules are in layer.py, the files in files.py. In the comments n is the number of virtual
 tokens, C the width n_embd, L the number of layers, V the vocabulary.
 Sources: Lester et al. 2021, "The Power of Scale for Parameter-Efficient Prompt Tuning" (arXiv
-2104.08691); Li and Liang 2021, "Prefix-Tuning" (arXiv 2101.00190).
+2104.08691); Li and Liang 2021, "Prefix-Tuning" (arXiv 2101.00190); Zhang et al. 2023,
+"LLaMA-Adapter" (arXiv 2303.16199).
 """
 
 from __future__ import annotations
@@ -83,6 +85,7 @@ def apply_prefix_tuning(
     n_tokens: int = 20,
     init_ids: Sequence[int] | None = None,
     reparametrize: int | None = None,
+    gate: bool = False,
     *,
     name: str = "default",
 ) -> GPT:
@@ -95,6 +98,9 @@ def apply_prefix_tuning(
         reparametrize: the hidden width of the network that, during training, makes the keys and
             values from n vectors of C numbers; None trains the keys and values directly. Vectors
             and network start at random, the vectors with a standard deviation of 1.
+        gate: let every head look at them apart, and add what it finds there times tanh(g), where
+            g is trained and starts at 0 (Zhang et al., section 3.2). The model starts as it is
+            without them, and they take no room in the context.
 
     Raises:
         ValueError: as apply_prompt_tuning; or reparametrize is not a whole number of at least 1, or
@@ -103,6 +109,7 @@ def apply_prefix_tuning(
     _check_new(model, n_tokens, name)
     config = model.config
     width = 2 * config.n_layer * config.n_embd
+    gates = torch.zeros(config.n_layer, config.n_head) if gate else None  # [L, H]
     if reparametrize is not None:
         if not _is_count(reparametrize):
             raise ValueError(
@@ -114,15 +121,15 @@ def apply_prefix_tuning(
                 "values, so they cannot be set; leave one of the two out"
             )
         network = Reparametrization(config.n_embd, reparametrize, width)
-        return _add(model, name, PrefixTuning(torch.randn(n_tokens, config.n_embd), network))
+        return _add(model, name, PrefixTuning(torch.randn(n_tokens, config.n_embd), network, gates))
     if init_ids is None:
-        return _add(model, name, PrefixTuning(_random_vectors(model, n_tokens, width)))
+        return _add(model, name, PrefixTuning(_random_vectors(model, n_tokens, width), gate=gates))
     embeddings = _embeddings_of(model, init_ids, n_tokens)
     with torch.no_grad():
         layers = read_embeddings(evaluated(model), embeddings).layers
         parts = torch.stack([part[0] for layer in layers for part in layer])  # [2 L, H, n, D]
     start = parts.permute(2, 0, 1, 3).reshape(n_tokens, width).float()  # [n, 2 L C]
-    return _add(model, name, PrefixTuning(start))
+    return _add(model, name, PrefixTuning(start, gate=gates))
 
 
 def _is_count(number: object) -> bool:
@@ -247,7 +254,8 @@ def save_soft_prompt(model: GPT, folder: str | Path, name: str | None = None) ->
     prompt = held[_check_held(held, held.active if name is None else name)]
     with torch.no_grad():
         kind = PROMPT_TUNING if isinstance(prompt, PromptTuning) else PREFIX_TUNING
-        write_vectors(Path(folder), kind, prompt.vectors(), model.config)
+        gate = prompt.gate if isinstance(prompt, PrefixTuning) else None
+        write_vectors(Path(folder), kind, prompt.vectors(), model.config, gate)
 
 
 def load_soft_prompt(model: GPT, folder: str | Path, name: str = "default") -> GPT:
@@ -260,10 +268,11 @@ def load_soft_prompt(model: GPT, folder: str | Path, name: str = "default") -> G
         ValueError: a file is damaged, was made for another model, or is no soft prompt; or as
             apply_prompt_tuning.
     """
-    peft_type, vectors = read_vectors(Path(folder), model.config)
+    peft_type, vectors, gate = read_vectors(Path(folder), model.config)
     _check_new(model, len(vectors), name)
-    kind = PromptTuning if peft_type == PROMPT_TUNING else PrefixTuning
-    return _add(model, name, kind(vectors))
+    if peft_type == PROMPT_TUNING:
+        return _add(model, name, PromptTuning(vectors))
+    return _add(model, name, PrefixTuning(vectors, gate=gate))
 
 
 def nearest_tokens(

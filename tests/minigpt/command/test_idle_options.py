@@ -10,9 +10,10 @@ from minigpt.command.cli import main, make_parser
 from minigpt.command.method_options import METHODS_WITH, refuse_options_of_others
 from minigpt.finetuning.settings import RECIPES
 
+NOT_OF_MEMORY = ("--alpha", "--lora-dropout", "--init-text", "--gate")
 VALUES = {
     "--no-double-quant": [], "--biases-only": [], "--target-modules": ["c_attn"],
-    "--nf4-block-size": ["64"], "--lora-dropout": ["0"], "--init-text": ["What"],
+    "--nf4-block-size": ["64"], "--lora-dropout": ["0"], "--init-text": ["What"], "--gate": [],
 }  # fmt: skip
 
 GREEDY = ["generate", "--prompt", "a", "--temperature", "0"]
@@ -72,7 +73,7 @@ def test_an_option_of_other_methods_is_refused_by_each() -> None:
     for command in ("finetune", "memory"):
         parser = make_parser(only=command)
         for option, methods in METHODS_WITH.items():
-            if command == "memory" and option in ("--alpha", "--lora-dropout", "--init-text"):
+            if command == "memory" and option in NOT_OF_MEMORY:
                 continue
             typed = parser.parse_args([command, option, *VALUES.get(option, ["1"])])
             for method in RECIPES:

@@ -41,7 +41,7 @@ OPTIONS = {
         "--gradient-checkpointing",
     ],
     "prompt": ["--n-tokens", "3", "--init-text", "What is it?"],
-    "prefix": ["--n-tokens", "3", "--reparametrize", "8"],
+    "prefix": ["--n-tokens", "3", "--reparametrize", "8", "--gate"],
     "bottleneck": ["--bottleneck", "3", "--dropout", "0.1"],
     "selective": ["--biases-only", "--dropout", "0.1"],
 }
@@ -134,8 +134,9 @@ def test_the_options_of_a_method_are_what_it_trains_with(finished: Finished) -> 
     assert {(q.block_size, q.nested_block_size) for q in four_bits} == (
         {(32, None)} if method == "qlora" else set()
     )
-    prefix = model.prefix()
-    assert (0 if prefix is None else prefix.length) == (3 if "--n-tokens" in OPTIONS[method] else 0)
+    stands = model.beside() if "--gate" in OPTIONS[method] else model.prefix()
+    n_tokens = 0 if stands is None else stands[0].keys.size(2)
+    assert n_tokens == (3 if "--n-tokens" in OPTIONS[method] else 0)
 
 
 def test_processes_that_share_the_optimizers_state_do_not_page_it() -> None:

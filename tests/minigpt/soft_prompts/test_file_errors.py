@@ -74,7 +74,8 @@ def test_a_name_that_is_taken_and_a_merged_adapter_are_refused_on_loading(tmp_pa
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"peft_type": "LORA"}, 'peft_type must be "PROMPT_TUNING" or "PREFIX_TUNING", got "LORA"'),
+        ({"peft_type": "LORA"}, 'must be .*"PREFIX_TUNING" or "GATED_PREFIX_TUNING", got "LORA"'),
+        ({"peft_type": "GATED_PREFIX_TUNING"}, "is damaged: it has no gate"),
         ({"peft_type": "P_TUNING"}, 'peft_type must be .*, got "P_TUNING"'),
         ({"peft_type": "PROMPT_TUNING"}, r"has shape \[5, 128\], but .*json asks for \[5, 32\]"),
         ({"modules_to_save": ["ln_f"]}, r'modules_to_save is \["ln_f"\], which is no part of a'),
@@ -91,6 +92,16 @@ def test_a_configuration_that_says_otherwise_is_refused_by_name(
     save_soft_prompt(prompted("prefix"), tmp_path)
     edit_config(tmp_path, **changes)
     _refused(ours(), tmp_path, sentence)
+
+
+def test_a_gate_that_fits_no_layer_and_a_gate_of_nothing_are_refused(tmp_path: Path) -> None:
+    save_soft_prompt(prompted("gated"), tmp_path)
+    stored = load_file(tmp_path / WEIGHTS)
+    save_file({**stored, "gate": stored["gate"][:1].clone()}, tmp_path / WEIGHTS)
+    _refused(ours(), tmp_path, r"gate in .* has shape \[1, 2\], but .* asks for \[2, 2\]")
+    save_file(stored, tmp_path / WEIGHTS)
+    edit_config(tmp_path, peft_type="PREFIX_TUNING")
+    _refused(ours(), tmp_path, "holds gate, which is no part of a soft prompt")
 
 
 @pytest.mark.parametrize(
@@ -125,7 +136,7 @@ def test_files_cut_anywhere_are_refused(tmp_path: Path, file: str) -> None:
 def test_a_folder_without_a_soft_prompt_says_so(tmp_path: Path) -> None:
     _refused(ours(), tmp_path, r"holds no adapter: it has no adapter_model", FileNotFoundError)
     peers_adapter(peer(), fan_in_fan_out=True).save_pretrained(tmp_path)
-    _refused(ours(), tmp_path, 'peft_type must be "PROMPT_TUNING" or "PREFIX_TUNING", got "LORA"')
+    _refused(ours(), tmp_path, 'peft_type must be "PROMPT_TUNING" or .*, got "LORA"')
     (tmp_path / CONFIG).write_text('{"peft_type": "PREFIX_TUNING"}')
     _refused(ours(), tmp_path, r"adapter_config\.json: num_virtual_tokens is missing")
     (tmp_path / CONFIG).unlink()

@@ -23,7 +23,7 @@ from minigpt.soft_prompts.model import (
 from tests.minigpt.tiny.gpt2 import ours
 from tests.minigpt.tiny.killed import killed_before
 from tests.minigpt.tiny.peft import CONFIG, WEIGHTS, peer
-from tests.minigpt.tiny.soft_prompts import KINDS, N, apply, fill, logits, prompted
+from tests.minigpt.tiny.soft_prompts import EVERY_KIND, KINDS, N, apply, fill, logits, prompted
 
 NAME = "prompt_embeddings"
 CAUSAL = {"task_type": "CAUSAL_LM", "num_virtual_tokens": N}
@@ -76,6 +76,14 @@ def test_a_soft_prompt_of_ours_gives_the_same_logits_in_peft(tmp_path: Path, kin
     assert (logits(theirs)[:, -12:] - alone).abs().max() > 0.1
 
 
+def test_peft_refuses_a_prefix_with_a_gate_which_it_would_read_as_one_without(
+    tmp_path: Path,
+) -> None:
+    save_soft_prompt(prompted("gated"), tmp_path)
+    with pytest.raises((KeyError, ValueError), match="GATED_PREFIX_TUNING"):
+        PeftModel.from_pretrained(peer(), tmp_path)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_our_files_are_named_and_shaped_as_pefts_are(tmp_path: Path, kind: str) -> None:
     save_soft_prompt(prompted(kind), tmp_path / "ours")
@@ -97,7 +105,7 @@ def test_our_files_are_named_and_shaped_as_pefts_are(tmp_path: Path, kind: str) 
 def test_several_prompts_come_back_to_the_bit_and_switch(tmp_path: Path) -> None:
     model = prompted("prompt", name="prompt")
     expected = {"prompt": logits(model)}
-    for kind in ("prefix", "network"):
+    for kind in ("prefix", "gated", "network"):
         fill(apply(model, kind, 3, name=kind), seed=3)
         expected[kind] = logits(model)
     for name in expected:
@@ -119,14 +127,17 @@ def test_several_prompts_come_back_to_the_bit_and_switch(tmp_path: Path) -> None
     assert torch.equal(logits(again), logits(ours()))
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", EVERY_KIND)
 def test_a_prompt_that_was_loaded_can_be_saved_and_is_small(tmp_path: Path, kind: str) -> None:
     save_soft_prompt(prompted(kind), tmp_path / "one")
     save_soft_prompt(load_soft_prompt(ours(), tmp_path / "one"), tmp_path / "two")
     assert sorted(os.listdir(tmp_path / "two")) == [CONFIG, WEIGHTS]
     one, two = ((tmp_path / which / CONFIG).read_text() for which in ("one", "two"))
     assert one == two
-    assert torch.equal(*(load_file(tmp_path / which / WEIGHTS)[NAME] for which in ("one", "two")))
+    one, two = (load_file(tmp_path / which / WEIGHTS) for which in ("one", "two"))
+    assert all(torch.equal(two.pop(name), tensor) for name, tensor in one.items())
+    assert not two
+    assert one.keys() == ({NAME, "gate"} if "gated" in kind else {NAME})
     numbers = N * 32 if kind == "prompt" else N * 2 * 2 * 32  # of a network, no more
     assert (tmp_path / "one" / WEIGHTS).stat().st_size < 4 * numbers + 1500
 

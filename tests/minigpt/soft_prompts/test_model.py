@@ -25,12 +25,21 @@ from minigpt.soft_prompts.model import (
 )
 from tests.minigpt.tiny.gpt2 import IDX, ours
 from tests.minigpt.tiny.lora import everything, same
-from tests.minigpt.tiny.soft_prompts import KINDS, N, apply, fill, logits, plain_logits, prompted
+from tests.minigpt.tiny.soft_prompts import (
+    EVERY_KIND,
+    KINDS,
+    N,
+    apply,
+    fill,
+    logits,
+    plain_logits,
+    prompted,
+)
 
 # The plain way
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", EVERY_KIND)
 def test_the_logits_are_those_of_the_plain_way(kind: str) -> None:
     model = prompted(kind)
     torch.testing.assert_close(logits(model), plain_logits(model), rtol=0, atol=1e-5)
@@ -38,7 +47,7 @@ def test_the_logits_are_those_of_the_plain_way(kind: str) -> None:
 
 
 @pytest.mark.parametrize("checkpointing", [False, True])
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", EVERY_KIND)
 def test_the_gradients_are_those_of_the_plain_way(kind: str, checkpointing: bool) -> None:
     model = prompted(kind).train()
     model.gradient_checkpointing = checkpointing
@@ -52,7 +61,7 @@ def test_the_gradients_are_those_of_the_plain_way(kind: str, checkpointing: bool
         torch.testing.assert_close(ours_, plain, rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", EVERY_KIND)
 def test_texts_in_a_packed_row_are_read_as_if_each_were_alone_after_the_prompt(kind: str) -> None:
     model, lengths = prompted(kind), (5, 1, 6)
     texts = IDX[0].split(lengths)
@@ -88,7 +97,7 @@ def plain_greedy(model: GPT, idx: Tensor, n_new: int) -> Tensor:
 
 
 @pytest.mark.parametrize("use_cache", [True, False])
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", EVERY_KIND)
 def test_generation_continues_as_the_plain_way_does(kind: str, use_cache: bool) -> None:
     model = prompted(kind)
     found = model.generate(IDX[:, :7], 12, temperature=0, use_cache=use_cache)
@@ -97,7 +106,7 @@ def test_generation_continues_as_the_plain_way_does(kind: str, use_cache: bool) 
 
 
 @pytest.mark.parametrize("use_cache", [True, False])
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", EVERY_KIND)
 def test_prompts_filled_up_on_the_left_are_continued_as_alone(kind: str, use_cache: bool) -> None:
     model, lengths = prompted(kind), (2, 6, 4, 1)
     texts = [IDX[:1, n : 2 * n] for n in lengths]
@@ -131,13 +140,65 @@ def test_a_model_in_training_generates_without_dropout() -> None:
     assert model.training
 
 
+# The gate
+
+
+@pytest.mark.parametrize("start", [{}, {"init_ids": [7, 3]}, {"reparametrize": 7}])
+def test_training_with_a_gate_starts_at_the_base_model_to_the_bit(start: dict) -> None:
+    model = apply_prefix_tuning(ours(), N, gate=True, **start)
+    assert torch.equal(logits(model), logits(ours()))
+    assert torch.equal(model.generate(IDX, 9, 0), ours().generate(IDX, 9, 0))
+    segments = torch.arange(3).repeat_interleave(4)[None]
+    packed = [m(IDX[:1], segments=segments)[0] for m in (model, ours())]
+    assert torch.equal(*packed)
+
+
+def test_the_gate_learns_first_and_the_keys_once_it_is_open() -> None:
+    model = apply_prefix_tuning(ours(), N, gate=True)
+    prompt = model.soft_prompts["default"]
+    gate, start = torch.autograd.grad(model(IDX, IDX)[1], [prompt.gate, prompt.start])
+    assert gate.shape == (2, 2)
+    assert gate.abs().min() > 0
+    assert not start.any()
+    prompt.gate.data.fill_(0.1)
+    (start,) = torch.autograd.grad(model(IDX, IDX)[1], [prompt.start])
+    assert start.abs().max() > 0
+
+
+def test_with_a_gate_the_whole_context_is_the_texts() -> None:
+    model = prompted("gated")
+    assert model.prefix() is None
+    idx = IDX.view(1, 24)  # block_size
+    torch.testing.assert_close(logits(model, idx), plain_logits(model, idx), rtol=0, atol=1e-5)
+    grown = model.generate(idx, 3, temperature=0)
+    assert torch.equal(grown[:, 24:25], logits(model, idx)[:, -1:].argmax(-1))
+
+
+def test_heads_whose_gate_is_shut_look_at_the_text_alone() -> None:
+    model = prompted("gated")
+    prompt = model.soft_prompts["default"]
+    prompt.gate.data.zero_()
+    assert torch.equal(logits(model), logits(ours()))
+    prompt.gate.data[1, 0] = 1
+    assert (logits(model) - logits(ours())).abs().max() > 0.01
+
+
+@pytest.mark.parametrize("use_cache", [True, False])
+def test_generation_with_a_gate_may_outgrow_the_context(use_cache: bool) -> None:
+    model, idx = prompted("gated"), IDX[:, :7]
+    found = model.generate(idx, 20, temperature=0, use_cache=use_cache)
+    for _ in range(20):
+        idx = torch.cat([idx, plain_logits(model, idx[:, -24:])[:, -1:].argmax(-1)], dim=1)
+    assert torch.equal(found, idx)
+
+
 # Several prompts
 
 
 def test_prompts_are_switched_and_removed_without_a_trace() -> None:
     model = prompted("prompt", name="french")
     expected = {"french": logits(model), None: logits(ours())}
-    for kind, n, name in (("prefix", 9, "summary"), ("network", 2, "third")):
+    for kind, n, name in (("prefix", 9, "summary"), ("gated", 2, "third")):
         fill(apply(model, kind, n, name), seed=n)
         expected[name] = logits(model)
     for name in ("french", "third", None, "summary", None, "french"):
@@ -188,7 +249,7 @@ def test_under_autocast_the_numbers_are_nearly_the_same(kind: str) -> None:
     assert torch.cosine_similarity(*gradients, dim=0) > 0.99
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", EVERY_KIND)
 def test_a_model_in_half_precision_takes_a_prompt_in_fp32(kind: str) -> None:
     expected = logits(prompted(kind))
     model = fill(apply(ours().bfloat16(), kind))

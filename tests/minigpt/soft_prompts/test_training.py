@@ -20,13 +20,20 @@ from minigpt.soft_prompts.model import (
 from minigpt.training.checkpoint import save_checkpoint
 from minigpt.training.loop import train
 from tests.minigpt.tiny.run import StoppedError, run_two_processes, tiny_config
-from tests.minigpt.tiny.soft_prompts import KINDS, Short, apply, base_model, logits, train_prompt
+from tests.minigpt.tiny.soft_prompts import (
+    EVERY_KIND,
+    Short,
+    apply,
+    base_model,
+    logits,
+    train_prompt,
+)
 
 ROWS = Short().train_batch(99, 4).idx
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", EVERY_KIND)
 def test_training_lowers_the_loss_and_changes_the_prompt_alone(kind: str, dtype: str) -> None:
     untrained = apply(base_model(), kind, n_tokens=3)
     before = untrained.state_dict()
@@ -51,7 +58,7 @@ def test_training_one_prompt_leaves_the_others_as_they_were() -> None:
     assert torch.equal(logits(model, ROWS), alone)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", EVERY_KIND)
 def test_a_run_that_was_stopped_and_resumed_ends_to_the_bit_as_one_that_was_not(
     kind: str, tmp_path: Path
 ) -> None:
@@ -74,7 +81,7 @@ def test_a_run_that_was_stopped_and_resumed_ends_to_the_bit_as_one_that_was_not(
         assert torch.equal(one, other), name
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", EVERY_KIND)
 def test_what_was_trained_comes_back_from_its_file_without_the_network(
     kind: str, tmp_path: Path
 ) -> None:
@@ -83,7 +90,8 @@ def test_what_was_trained_comes_back_from_its_file_without_the_network(
     again = load_soft_prompt(base_model(), tmp_path)
     assert torch.equal(logits(again, ROWS), logits(model, ROWS))
     held = {name.rpartition(".")[2] for name, _ in again.soft_prompts.named_parameters()}
-    assert held == {"embeddings" if kind == "prompt" else "start"}
+    kept = {"embeddings" if kind == "prompt" else "start"}
+    assert held == (kept | {"gate"} if "gated" in kind else kept)
     train(again, Short(), tiny_config(max_steps=4))  # and can be trained on
 
 
@@ -96,7 +104,7 @@ def test_a_checkpoint_of_what_is_trained_holds_the_prompt_and_no_more(tmp_path: 
 
 def test_two_processes_train_what_one_does() -> None:
     found = run_two_processes("soft_prompts")
-    single = {kind: train_prompt(kind, max_steps=6)[1] for kind in ("prompt", "network")}
+    single = {kind: train_prompt(kind, max_steps=6)[1] for kind in ("prompt", "network", "gated")}
     assert found == {
         f"{mode} {kind}": pytest.approx(losses, abs=1e-5)
         for mode in ("ddp", "fsdp")

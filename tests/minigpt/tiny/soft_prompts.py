@@ -23,24 +23,26 @@ from minigpt.training.loop import train
 from tests.minigpt.tiny.gpt2 import IDX, ours
 from tests.minigpt.tiny.run import BLOCK_SIZE, VOCAB_SIZE, TinyData, tiny_config
 
-KINDS = ("prompt", "prefix", "network")
+KINDS = ("prompt", "prefix", "network")  # those that stand before every text
+EVERY_KIND = (*KINDS, "gated", "gated network")
 N = 5
 
 
 def apply(model: GPT, kind: str, n_tokens: int = N, name: str = "default") -> GPT:
     if kind == "prompt":
         return apply_prompt_tuning(model, n_tokens, name=name)
-    width = 7 if kind == "network" else None
-    return apply_prefix_tuning(model, n_tokens, reparametrize=width, name=name)
+    width, gate = (7 if "network" in kind else None), "gated" in kind
+    return apply_prefix_tuning(model, n_tokens, reparametrize=width, gate=gate, name=name)
 
 
 def fill(model: GPT, seed: int = 0) -> GPT:
     """Gives the active soft prompt random numbers that are large enough to change the model."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
-        for parameter in model.soft_prompts.parameters():
+        for name, parameter in model.soft_prompts.named_parameters():
             if parameter.requires_grad:
-                parameter.normal_(std=0.5, generator=generator)
+                std = 2 if name.endswith("gate") else 0.5  # opens some gates nearly all the way
+                parameter.normal_(std=std, generator=generator)
     return model
 
 
@@ -69,25 +71,39 @@ def plain_logits(model: GPT, idx: Tensor = IDX) -> Tensor:
             x = block(x)
         x = x[:, n:]
     else:
-        x = x + positions[n:]
+        gates = prompt.gate
+        x = x + (positions[n:] if gates is None else positions[:T])
         rows = vectors.view(n, model.config.n_layer, 2, -1)  # [n, L, 2, C]
         for layer, block in enumerate(model.blocks()):
-            x = x + attend(block.attn, block.ln_1(x), rows[:, layer, 0], rows[:, layer, 1])
+            keys, values = rows[:, layer].unbind(1)  # [n, C] each
+            gate = None if gates is None else gates[layer]
+            x = x + attend(block.attn, block.ln_1(x), keys, values, gate)
             x = x + block.mlp(block.ln_2(x))
     return model.lm_head(model.transformer["ln_f"](x))  # [B, T, V]
 
 
-def attend(attention: torch.nn.Module, x: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-    """Attends row by row and head by head, with keys and values [n, C] before those of x."""
-    rows = []
+def attend(
+    attention: torch.nn.Module, x: Tensor, keys: Tensor, values: Tensor, gate: Tensor | None = None
+) -> Tensor:
+    """Attends row by row and head by head, with keys and values [n, C] before those of x.
+
+    With a gate, one number a head, the two parts of the scores are softmaxed apart.
+    """
+    rows, n = [], len(keys)
     for row in x:
         q, k, v = attention.c_attn(row).chunk(3, dim=-1)  # [T, C] each
         k, v = torch.cat([keys, k]), torch.cat([values, v])  # [n + T, C]
         unseen = torch.ones(len(q), len(k), dtype=torch.bool).triu(len(keys) + 1)  # [T, n + T]
         heads = []
-        for one in torch.arange(x.size(-1)).chunk(attention.n_head):  # which numbers are the head's
+        every = torch.arange(x.size(-1)).chunk(attention.n_head)
+        for head, one in enumerate(every):  # which numbers are the head's
             scores = q[:, one] @ k[:, one].t() / math.sqrt(len(one))  # [T, n + T]
-            heads.append(scores.masked_fill(unseen, float("-inf")).softmax(-1) @ v[:, one])
+            scores = scores.masked_fill(unseen, float("-inf"))
+            weights = scores.softmax(-1)
+            if gate is not None:
+                apart = scores[:, :n].softmax(-1) * gate[head].tanh()
+                weights = torch.cat([apart, scores[:, n:].softmax(-1)], dim=-1)
+            heads.append(weights @ v[:, one])
         rows.append(torch.cat(heads, dim=-1))  # [T, C]
     return attention.c_proj(torch.stack(rows))
 
@@ -121,7 +137,7 @@ if __name__ == "__main__":
     found = {
         f"{mode} {kind}": train_prompt(kind, parallel=mode, max_steps=6)[1]
         for mode in ("ddp", "fsdp")
-        for kind in ("prompt", "network")
+        for kind in ("prompt", "network", "gated")
     }
     if os.environ["RANK"] == "0":
         print(json.dumps(found))

@@ -1,0 +1,58 @@
+"""Whether the words that a soft prompt resembles belong together: are they French?
+
+The prompts of lesson 13 have learned to ask for French. A token counts as French if the French
+sentences that they learned from have it at least twice as often as the English ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import tiktoken
+from torch.nn import functional as F
+
+from minigpt import GPT
+from minigpt.dataset import pack
+from minigpt.soft_prompts.layer import token_embeddings
+from minigpt.soft_prompts.model import nearest_tokens, soft_prompts_of
+
+
+def french_tokens(records: Sequence[dict], encoding: tiktoken.Encoding) -> np.ndarray:
+    """Returns for each id whether its token is French by the count above, bool [V]."""
+    shares = []
+    for field in ("en", "fr"):
+        sentences = encoding.encode_ordinary_batch([f" {record[field]}" for record in records])
+        counts = np.bincount(pack(sentences, encoding.eot_token), minlength=encoding.n_vocab)
+        shares.append(counts / counts.sum())  # [V]
+    return shares[1] > 2 * shares[0]
+
+
+class Neighbours(NamedTuple):
+    """The nearest tokens of each of n virtual tokens.
+
+    Attributes:
+        rows: n lists of k texts with their cosines, the nearest first.
+        ids: the same tokens' ids, [n, k].
+        french: the share of the k that are French, for each virtual token, [n].
+    """
+
+    rows: list[list[tuple[str, float]]]
+    ids: np.ndarray
+    french: np.ndarray
+
+    @property
+    def cosine(self) -> float:
+        """The mean cosine to the nearest token."""
+        return sum(row[0][1] for row in self.rows) / len(self.rows)
+
+
+def look_up(model: GPT, encoding: tiktoken.Encoding, is_french: np.ndarray, k: int) -> Neighbours:
+    """Returns the k nearest tokens of each vector of the model's active soft prompt."""
+    prompts = soft_prompts_of(model)
+    vectors = prompts[str(prompts.active)].vectors().detach()  # [n, C]
+    table = token_embeddings(model).detach()[: encoding.n_vocab]  # [V, C]
+    cosines = F.normalize(vectors, dim=-1) @ F.normalize(table, dim=-1).T  # [n, V]
+    ids = cosines.topk(k).indices.cpu().numpy()  # [n, k]
+    return Neighbours(nearest_tokens(model, encoding, k=k), ids, is_french[ids].mean(axis=1))
