@@ -288,15 +288,16 @@ def tokens_each(encoding: tiktoken.Encoding, language: str) -> np.ndarray:
 
 
 ours, theirs = encoding, encodings["with French"]
-questions = {
-    "French against English": tokens_each(ours, "fr") - tokens_each(ours, "en"),
-    "French before and after seeing French": tokens_each(ours, "fr") - tokens_each(theirs, "fr"),
+french = tokens_each(ours, "fr")
+claims = {
+    "French takes more tokens than English": tokens_each(ours, "en"),
+    "French takes fewer once French was seen": tokens_each(theirs, "fr"),
 }
-for question, difference in questions.items():
-    mean, error = difference.mean(), error_of_mean(difference)
-    measured = f"{mean:+.2f} ± {error:.2f} tokens a sentence"
-    print(f"{question}: {measured}")
-    course.checked(question, measured, is_more(mean, error, unit=" tokens", checked=True))
+for claim, other in claims.items():
+    difference, error = (french - other).mean(), error_of_mean(french - other)
+    print(f"French in ours against the other: {difference:+.2f} ± {error:.2f} tokens a sentence")
+    verdict = is_more(difference, error, unit=" tokens a sentence", checked=True)
+    course.checked(claim, f"{french.sum():,} against {other.sum():,} tokens", verdict)
 
 # %% [markdown]
 # If the second number is positive, the same French sentences got shorter without a letter of them

@@ -68,7 +68,8 @@ CHECKED = {  # true at any size of the vocabulary
     "decoding what was encoded",
     "a smaller vocabulary begins a larger one",
     "end tokens that a user's message brings in",
-    "French before and after seeing French",
+    "French takes more tokens than English",
+    "French takes fewer once French was seen",
 }
 UNKNOWN = "not reproduced, and nobody knows why"
 EPOCHS = {  # weight x 300 / billions of tokens, by hand, and what rounding allows
