@@ -153,9 +153,11 @@ def exam(model: GPT, encoding: tiktoken.Encoding, task: Task, n_examples: int, s
         for answer in task.candidates(i):
             prompts.append(prompt)
             answers.append(answer)
-    bare = [task.question.split()[-1]] * len(answers)  # "French:"
     given, n_tokens = log_likelihoods(model, encoding, prompts, answers)
-    gain = (given - log_likelihoods(model, encoding, bare, answers)[0]) / n_tokens
+    different = list(dict.fromkeys(answers))
+    bare = [task.question.split()[-1]] * len(different)  # "French:"
+    alone = log_likelihoods(model, encoding, bare, different)[0]
+    gain = (given - alone[[different.index(answer) for answer in answers]]) / n_tokens
     picked = gain.view(len(task.items), -1).argmax(-1).tolist()  # one of each item's candidates
     right = tuple(
         task.candidates(i)[best] == item[task.answer]
@@ -279,7 +281,8 @@ def log_likelihoods(
             n, total = len(question), len(question) + len(answer)
             idx[row, :total] = torch.tensor(question + answer)
             targets[row, n - 1 : total - 1] = torch.tensor(answer)
-        logits = model(idx.to(device))[0].transpose(1, 2)  # [B, V, T]
-        loss = F.cross_entropy(logits, targets.to(device), reduction="none")  # [B, T]
-        results[batch] = -loss.sum(-1).cpu()  # the loss is 0 where the target is ignored
+        row, place = (targets != IGNORE).nonzero(as_tuple=True)  # of the answers' tokens
+        logits = model(idx.to(device))[0][row, place]  # [answers' tokens, V]
+        loss = F.cross_entropy(logits, targets[row, place].to(device), reduction="none")
+        results[batch] = torch.zeros(len(batch)).index_add(0, row, -loss.cpu())
     return results, torch.tensor([len(answer) for _, answer in pairs])
