@@ -323,6 +323,9 @@ course.published(
 )  # fmt: skip
 
 # %% [markdown]
+# If the model knew exactly how people write, its samples at temperature 1 would surprise it as much
+# as people's text does. What lies between the two points is what it has not learned.
+#
 # ## The KV cache: do not read twice
 #
 # To choose token 101 the model reads 100 tokens; for token 102 it reads the same 100 again, and one

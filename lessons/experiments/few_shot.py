@@ -9,7 +9,8 @@ most from the prompt, on average over its tokens:
 Without the second term an answer that is always likely would win whatever the question.
 
 Lesson 05 gives the base model this exam. In the comments N is the number of pairs of a prompt and
-an answer, B the batch, T the number of tokens, V the vocabulary.
+an answer, B the batch, T the number of a prompt's tokens, A that of the longest answer's, V the
+vocabulary.
 
 Source: Brown et al. 2020, "Language Models are Few-Shot Learners" (section 2.4 scores answers so).
 """
@@ -19,7 +20,7 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import cycle
+from itertools import cycle, groupby
 from typing import TYPE_CHECKING
 
 import tiktoken
@@ -30,6 +31,7 @@ from torch.nn import functional as F
 from lessons.experiments.code_questions import N_EXAMPLES, QUESTIONS
 from lessons.experiments.share_interval import share_interval
 from lessons.verdicts import Verdict, error_of_mean, error_of_share, is_more
+from minigpt.cache import KVCache
 from minigpt.config import IGNORE
 from minigpt.generation import generate
 from minigpt.model import GPT
@@ -153,9 +155,11 @@ def exam(model: GPT, encoding: tiktoken.Encoding, task: Task, n_examples: int, s
         for answer in task.candidates(i):
             prompts.append(prompt)
             answers.append(answer)
-    bare = [task.question.split()[-1]] * len(answers)  # "French:"
     given, n_tokens = log_likelihoods(model, encoding, prompts, answers)
-    gain = (given - log_likelihoods(model, encoding, bare, answers)[0]) / n_tokens
+    different = list(dict.fromkeys(answers))
+    bare = [task.question.split()[-1]] * len(different)  # "French:"
+    alone = log_likelihoods(model, encoding, bare, different)[0]
+    gain = (given - alone[[different.index(answer) for answer in answers]]) / n_tokens
     picked = gain.view(len(task.items), -1).argmax(-1).tolist()  # one of each item's candidates
     right = tuple(
         task.candidates(i)[best] == item[task.answer]
@@ -260,26 +264,26 @@ def log_likelihoods(
 ) -> tuple[Tensor, Tensor]:
     """Returns log P(answer | prompt) of each pair, and the number of its answer's tokens, [N] each.
 
-    An answer starts with the space that separates it from its prompt.
+    An answer starts with the space that separates it from its prompt. A prompt that several pairs
+    in a row have in common is read once: its keys and values are copied for each answer.
     """
     device = model.lm_head.weight.device
-    pairs = [
-        (encoding.encode_ordinary(prompt), encoding.encode_ordinary(f" {answer}"))
-        for prompt, answer in zip(prompts, answers, strict=True)
-    ]
-    results = torch.zeros(len(pairs))
-    by_length = sorted(range(len(pairs)), key=lambda i: sum(map(len, pairs[i])))
-    for start in range(0, len(pairs), 16):
-        batch = by_length[start : start + 16]
-        longest = max(sum(map(len, pairs[i])) for i in batch)
-        idx = torch.zeros(len(batch), longest, dtype=torch.long)  # [B, T]
-        targets = torch.full((len(batch), longest), IGNORE)
-        for row, i in enumerate(batch):
-            question, answer = pairs[i]
-            n, total = len(question), len(question) + len(answer)
-            idx[row, :total] = torch.tensor(question + answer)
-            targets[row, n - 1 : total - 1] = torch.tensor(answer)
-        logits = model(idx.to(device))[0].transpose(1, 2)  # [B, V, T]
-        loss = F.cross_entropy(logits, targets.to(device), reduction="none")  # [B, T]
-        results[batch] = -loss.sum(-1).cpu()  # the loss is 0 where the target is ignored
-    return results, torch.tensor([len(answer) for _, answer in pairs])
+    ids = [encoding.encode_ordinary(f" {answer}") for answer in answers]
+    results = torch.zeros(len(ids))
+    for prompt, group in groupby(range(len(ids)), key=lambda i: prompts[i]):
+        rows = list(group)  # B of them
+        question = torch.tensor([encoding.encode_ordinary(prompt)], device=device)  # [1, T]
+        longest = max(len(ids[i]) for i in rows)  # A
+        targets = torch.full((len(rows), longest), IGNORE)
+        for row, i in enumerate(rows):
+            targets[row, : len(ids[i])] = torch.tensor(ids[i])
+        targets = targets.to(device)  # [B, A]
+        cache = KVCache(model.config.n_layer, capacity=question.size(1))
+        first = model(question, cache=cache)[0][:, -1:]  # [1, 1, V]
+        cache = cache.copy(len(rows), question.size(1) + longest)
+        # The last token predicts nothing. Where an answer has ended, any token may be read.
+        logits = model(targets.clamp(min=0), cache=cache)[0][:, :-1]  # [B, A - 1, V]
+        logits = torch.cat([first.expand(len(rows), -1, -1), logits], dim=1)  # [B, A, V]
+        loss = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none")
+        results[rows] = -loss.view_as(targets).sum(-1).cpu()  # 0 where the target is ignored
+    return results, torch.tensor([len(answer) for answer in ids])

@@ -72,7 +72,12 @@ def test_an_answers_likelihood_is_that_of_its_tokens_one_by_one() -> None:
         "bytes", pat_str=r"(?s:.)", mergeable_ranks=ranks, special_tokens={}
     )
     model = GPT(GPTConfig(vocab_size=256, block_size=32, n_layer=2, n_head=2, n_embd=16)).eval()
-    pairs = [("ab", "c"), ("French:", "un chat noir"), ("x", "yz")]  # of three lengths
+    pairs = [
+        ("ab", "c"),
+        ("ab", "d ef"),
+        ("French:", "un chat noir"),
+        ("x", "yz"),
+    ]  # of all lengths
     found, n_tokens = few_shot.log_likelihoods(
         model, encoding, *map(list, zip(*pairs, strict=True))
     )
