@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from textwrap import fill
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -34,8 +35,10 @@ def draw_panels(panels: Sequence[Panel], width: float = 4.2) -> Figure:
         axis.bar(places, values, 0.7, yerr=errors, capsize=3, color=f"C{number}", alpha=0.75)
         for place, value, error in zip(places, values, errors, strict=True):
             axis.text(place, value + error, f"{value:.{panel.places}f}", ha="center", va="bottom")
-        names = [name.replace(", ", ",\n") for name in panel.bars]
-        axis.set_xticks(places, names, rotation=30, fontsize=8)
+        axis.set_xticks(places, [fill(name, 13) for name in panel.bars], fontsize=9)
+        axis.axhline(0, color="black", lw=0.8)
         top = 1.15 * (values + errors).max() or 1.0
-        axis.set(ylabel=panel.ylabel, title=panel.title, ylim=(0, panel.top or top))
+        bottom = min(0.0, 1.15 * (values - errors).min())
+        axis.set(ylabel=panel.ylabel, title=panel.title, ylim=(bottom, panel.top or top))
+    figure.supxlabel("the line on a bar: one standard error up and down", fontsize=9)
     return figure
