@@ -74,16 +74,12 @@ print(f"the answer: {translation.task.completion(record)!r}\n")
 # %% [markdown]
 # One set of records serves more than one task, because a template is free to ask for any field. The
 # templates of FLAN use this a lot: a review can be rated with the possible answers spelled out, a
-# dialogue can be given a headline instead of a summary, a translation can be turned around.
+# dialogue can be given a headline instead of a summary, a translation can be turned around. The
+# wordings here are our own.
 
 # %%
-rating = make_task(
-    "rating",
-    "{text}\nWhat is this review?\n- negative\n- positive\nIt is",
-    "{label}",
-    "accuracy",
-    4,
-)
+choices = "{text}\nWhat is this review?\n- negative\n- positive\nIt is"
+rating = make_task("rating", choices, "{label}", "accuracy", max_new_tokens=4)
 headline = make_task("headline", "{dialogue}\nA headline for this talk:", "{topic}")
 backwards = make_task("backwards", "en: {fr} ->", "{en}", "bleu", 48)
 for task, records in (
@@ -92,14 +88,15 @@ for task, records in (
     print(f"{task.name}: {task.prompt(records[1])[-75:]!r} {task.completion(records[1])!r}")
 
 # %% [markdown]
-# FLAN was trained on four collections of such tasks. A *category* is a way of asking (answer a
-# question, write one, classify), and a *task* is a pair of a dataset and a category. If that is so,
-# a collection cannot have fewer tasks than datasets, nor more than datasets times categories. Do
-# the printed numbers obey, and do they add up to the printed totals?
+# The later FLAN models were trained on four collections of such tasks. A *category* is what is
+# asked for (an answer, a question, a class), a *task* a pair of a dataset and a category. Then a
+# collection has at least as many tasks as datasets, and at most datasets times categories. Do the
+# printed numbers agree with that, and do they add up to the printed totals?
 
 # %%
-FLAN = {  # datasets, categories, tasks: Chung et al. 2022, "Scaling Instruction-Finetuned
-    "T0-SF": (55, 14, 193),  # Language Models", figure 2
+# Chung et al. 2022, "Scaling Instruction-Finetuned Language Models", figure 2
+FLAN = {  # datasets, categories, tasks
+    "T0-SF": (55, 14, 193),
     "Muffin": (69, 27, 80),
     "chain of thought": (9, 1, 9),
     "Natural Instructions v2": (372, 108, 1554),
@@ -255,7 +252,8 @@ print(f"bits per byte {base_bits.sum() / held_out.n_bytes:.3f}")
 # set had held other records of the same kind. It is found by drawing as many records again with
 # replacement, 300 times, and looking at how the 300 scores spread (the bootstrap). Two models are
 # compared on the same draws, because what is hard for one is hard for the other. A difference of
-# less than two standard errors may be chance.
+# less than two standard errors may be chance. (Another seed for the training would move the scores,
+# too; the error does not say by how much.)
 #
 # ## One task each
 #
@@ -302,7 +300,7 @@ def fine_tune(
 
 
 # %%
-translator = fine_tune(base, data["translation"], steps=90, batch_size=8)
+translator = fine_tune(base, data["translation"], steps=80, batch_size=8)
 bleu = translated(translator)
 show(translation, bleu)
 gain = bleu.gain(base_bleu, "bleu")
@@ -313,7 +311,7 @@ course.published(
 )  # fmt: skip
 
 # %%
-summarizer = fine_tune(base, data["summarization"], steps=48, batch_size=4)
+summarizer = fine_tune(base, data["summarization"], steps=44, batch_size=4)
 rouge = summarized(summarizer)
 show(summarization, rouge)
 for key, name in (("rouge1", "ROUGE-1"), ("rouge2", "ROUGE-2"), ("rougeL", "ROUGE-L")):
@@ -372,11 +370,11 @@ course.save_figure(figure, "summaries")
 # favours the validation set, so the test set has the last word. Somebody who has learned nothing,
 # and always gives the more frequent answer, is right about half of the time.
 #
-# A row of reviews has few targets (7% of its positions, printed above), so these steps teach less
-# than the others. Hence there are more of them, and the learning rate is 0.002.
+# A row of reviews has few targets, as was printed above, so a step teaches less than with the other
+# tasks. Hence there are more of them.
 
 # %%
-judge = fine_tune(base, data["sentiment"], steps=200, batch_size=4, rate=2e-3, stops=4)
+judge = fine_tune(base, data["sentiment"], steps=200, batch_size=8, stops=4)
 validated = answered(judge, encoding, sentiment.task, sentiment.validation[:n_test])
 tested = answered(judge, encoding, sentiment.task, sentiment.test[:n_test])
 positive = sum(r["label"] == "positive" for r in sentiment.test[:n_test]) / len(tested.answers)
@@ -394,9 +392,10 @@ course.checked(
 # %% [markdown]
 # ## One wording or many
 #
-# Our translator has seen one wording, `fr: ... ->`. A user does not know it. What does the model do
-# with a question in other words? And does it help to train with four wordings in turn, the fifth
-# being one that neither model ever sees? Everything else is equal: records, steps, settings.
+# Our translator has seen one wording, `fr: ... ->`, which its users may not know. What does it do
+# with a question in other words? We train a second translator with four of the five wordings, drawn
+# by chance for each record, and ask both the fifth, which neither has seen. Everything else is
+# equal: records, steps, settings.
 
 # %%
 unseen = 3
@@ -406,7 +405,7 @@ four = replace(translation, task=replace(translation.task, templates=templates))
 many_data = instruction_data(
     [four], encoding, base.config.block_size, wording=None, seed=course.seed
 )
-many = fine_tune(base, many_data, steps=90, batch_size=8)
+many = fine_tune(base, many_data, steps=80, batch_size=8)
 
 # %%
 by_wording = {
@@ -450,11 +449,11 @@ figure = draw_panels(
 course.save_figure(figure, "wordings")
 
 # %% [markdown]
-# T0's authors found that more wordings for each dataset help on tasks that are not in training at
+# T0's authors found that more wordings of each dataset help with tasks that are not in training at
 # all, and make the score depend less on the wording (Sanh et al. 2022, "Multitask Prompted Training
 # Enables Zero-Shot Task Generalization"). FLAN's authors saw little effect of more templates (Wei
-# et al. 2022). Ours is the easier question: the task is known, and only its wording is
-# new.
+# et al. 2022, "Finetuned Language Models Are Zero-Shot Learners"). Ours is an easier question: the
+# task is known, and only its wording is new.
 #
 # ## Forgetting
 #
@@ -480,11 +479,12 @@ for task, change in lost.items():
     )  # fmt: skip
 
 # %% [markdown]
-# A task is forgotten in the same way. Teach the translator to judge reviews, and let it translate
-# again. Psychologists named this *catastrophic interference* in 1989, for networks of a few dozen
-# units. Their remedy: practise the old together with the new, *rehearsal* (Robins 1995). One of two
-# copies of the translator gets reviews only. The other gets as many reviews, with as many
-# translations among them and a quarter of the rows from Python's library.
+# Tasks are forgotten, too. We teach the translator to judge reviews, and have it translate again.
+# McCloskey and Cohen found this in small networks in 1989 and named it *catastrophic interference*;
+# today it is called catastrophic forgetting. A remedy is to practise the old together with the new,
+# which is called *rehearsal* (Robins 1995). So one copy of the translator gets reviews only. The
+# other gets as many reviews, mixed with as many translations, and a quarter of all its rows are
+# text of Python's library.
 
 # %%
 n_steps = 30
