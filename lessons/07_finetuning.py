@@ -374,7 +374,7 @@ course.save_figure(figure, "summaries")
 # tasks. Hence there are more of them.
 
 # %%
-judge = fine_tune(base, data["sentiment"], steps=200, batch_size=8, stops=4)
+judge = fine_tune(base, data["sentiment"], steps=120, batch_size=8, stops=3)
 validated = answered(judge, encoding, sentiment.task, sentiment.validation[:n_test])
 tested = answered(judge, encoding, sentiment.task, sentiment.test[:n_test])
 positive = sum(r["label"] == "positive" for r in sentiment.test[:n_test]) / len(tested.answers)
