@@ -353,8 +353,9 @@ bars = {"base model": base_rouge, "random summary": chance, "nearest summary": n
 figure = draw_panels(
     [
         Panel(
-            f"{name} (0 to 1)", f"{name} of {n_dialogues} summaries",
+            f"{name} (0 to 1)", f"{name} of summaries of {n_dialogues} dialogues",
             {who: (scores.value(key), scores.error(key)) for who, scores in bars.items()},
+            top=1,
         )
         for key, name in (("rouge1", "ROUGE-1"), ("rouge2", "ROUGE-2"), ("rougeL", "ROUGE-L"))
     ]
