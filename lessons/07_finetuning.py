@@ -311,7 +311,7 @@ course.published(
 )  # fmt: skip
 
 # %%
-summarizer = fine_tune(base, data["summarization"], steps=44, batch_size=4)
+summarizer = fine_tune(base, data["summarization"], steps=60, batch_size=4)
 rouge = summarized(summarizer)
 show(summarization, rouge)
 for key, name in (("rouge1", "ROUGE-1"), ("rouge2", "ROUGE-2"), ("rougeL", "ROUGE-L")):
