@@ -49,6 +49,7 @@ from minigpt.tasks.task import TASKS, make_task
 from minigpt.training.loop import train
 from minigpt.training.settings import TrainConfig
 
+# %%
 torch.set_printoptions(precision=3, sci_mode=False, linewidth=100)
 base, encoding = load_pretrained("base")
 base.to(course.device)
