@@ -1,18 +1,39 @@
-"""Lesson 7 runs, draws its figure, and what it says about data does not depend on training."""
+"""Lesson 7 runs, draws its figures, and what it says about data does not depend on training."""
 
 from __future__ import annotations
 
+import gzip
 import re
 from collections.abc import Callable
+from itertools import zip_longest
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tiktoken
+
+from lessons.experiments.naming import naming_data
+from lessons.experiments.real_translations import described, multi30k
+from lessons.experiments.task_scores import scores_of
+from minigpt.tasks.answers import score
+from minigpt.tasks.task import SENTIMENT, SUMMARIZATION, TRANSLATION, Task
+from minigpt.text.data_sets import DATASETS
 
 
 def test_lesson_07(run_lesson: Callable) -> None:
     lesson = run_lesson(7, "--device", "cpu")
-    assert set(lesson.figures) == {"forgetting.png"}
-    gradient = lesson.table["gradient at a prompt's position"]
-    assert float(gradient["measured here"]) == 0
-    assert gradient["verdict"] == "reproduced"
-    assert "prompts that two of them share: 0" in lesson.output
+    assert set(lesson.figures) == {"summaries.png", "wordings.png", "forgetting.png"}
+    kinds = {name: row["kind"] for name, row in lesson.table.items()}
+    for name in (
+        "FLAN, sum of the tasks", "FLAN, tasks are pairs of dataset and category",
+        "gradient at a prompt's position", "logits of an example, packed and alone",
+        "prompts in two of the three sets",
+    ):  # fmt: skip
+        assert kinds[name] in ("holds", "reproduced"), name
+    assert lesson.table["FLAN, sum of the datasets"]["measured here"] == "505"
+    assert lesson.table["FLAN, sum of the categories"]["measured here"] == "150"
+    assert lesson.table["gradient at a prompt's position"]["measured here"].startswith("0 ")
+    assert all(row["source"] for row in lesson.table.values() if row["published"])
 
     # Of a packed row the model makes what it makes of each example; without segments it does not.
     (difference,) = re.findall(r"of each example alone differ by (\S+) at most", lesson.output)
@@ -26,10 +47,85 @@ def test_lesson_07(run_lesson: Callable) -> None:
     assert rows[-1] == "'<|endoftext|>'"
 
     # The baselines do not need a model, and the nearest summary is better than a random one.
-    chance, nearest = map(
-        float, re.findall(r"topic (\S+), of the nearest one (\S+)", lesson.output)[0]
-    )
+    (found,) = re.findall(r"of the topic (\S+), of the nearest one (\S+)", lesson.output)
+    chance, nearest = map(float, found)
     assert 0.3 < chance < nearest < 0.9
-    assert [name for name in lesson.table if name.startswith("all at once")] == [
-        "all at once: BLEU", "all at once: ROUGE-L", "all at once: bits per byte",
-    ]  # fmt: skip
+
+    # Nobody has fetched Multi30k in the empty folder of a test.
+    assert "this part is left out" in lesson.output
+    assert not any("Multi30k" in name for name in lesson.table)
+
+
+ANSWERS = ["Le chat dort sur le lit.", "Le chien.", "", "Je mange une pomme verte !"]
+RIGHT = [
+    ["Le chat dort sur le lit.", "Le chat est sur le lit."],
+    ["Le chien mange."], ["Il pleut."], ["Je mange une pomme rouge."],
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("task", [TRANSLATION, SUMMARIZATION, SENTIMENT], ids=lambda t: t.metric)
+def test_scores_by_record_add_up_to_those_of_the_corpus(task: Task) -> None:
+    scores = scores_of(task, ANSWERS, RIGHT)
+    whole = score(task, ANSWERS, RIGHT).metrics
+    assert scores.parts.keys() == whole.keys()
+    for metric, expected in whole.items():
+        assert scores.value(metric) == pytest.approx(expected, rel=1e-12)
+        drawn = [3, 0, 0, 1]
+        again = score(task, [ANSWERS[i] for i in drawn], [RIGHT[i] for i in drawn])
+        assert scores.of(metric)(np.array(drawn)) == pytest.approx(again.metrics[metric], rel=1e-12)
+
+
+def test_bleu_by_record_is_sacrebleus() -> None:
+    sacrebleu = pytest.importorskip("sacrebleu")
+    # sacrebleu wants as many references for each record, and takes None for one that is missing.
+    expected = sacrebleu.corpus_bleu(ANSWERS, [*map(list, zip_longest(*RIGHT))]).score
+    assert scores_of(TRANSLATION, ANSWERS, RIGHT).value("bleu") == pytest.approx(expected)
+
+
+def test_the_error_of_an_accuracy_is_the_binomials() -> None:
+    n, share = 400, 0.3
+    right = [["yes"]] * n
+    answers = ["yes" if i < share * n else "no" for i in range(n)]
+    scores = scores_of(SENTIMENT, answers, right)
+    expected = (share * (1 - share) / n) ** 0.5
+    assert scores.error("accuracy") == pytest.approx(expected, rel=0.15)
+    # Records that both models find equally hard cancel: the same answers differ by 0 for sure.
+    assert scores.gain(scores_of(SENTIMENT, answers, right), "accuracy") == (0.0, 0.0)
+    # Independent answers do not: the variances add up.
+    shuffled = [answers[i] for i in np.random.default_rng(1).permutation(n)]
+    apart = scores.gain(scores_of(SENTIMENT, shuffled, right), "accuracy")
+    assert apart.error == pytest.approx(2**0.5 * expected, rel=0.15)
+
+
+def test_no_cat_is_named_in_training() -> None:
+    data = naming_data(seed=3)
+    assert {record["animal"] for record in data.validation + data.test} == {"cat"}
+    assert "cat" not in {record["animal"] for record in data.train}
+    prompts = [data.task.prompt(record) for record in data.validation + data.test]
+    assert len(prompts) == len(set(prompts))
+    first = data.test[0]
+    assert data.task.prompt(first).startswith("Charlie the cat roamed the garden at night.")
+    assert data.task.target(first) == "Charlie"
+
+
+def test_multi30k_is_read_only_when_all_of_it_is_there(tmp_path: Path) -> None:
+    for number, file in enumerate(DATASETS["multi30k"]):
+        assert multi30k(tmp_path) is None
+        lines = "".join(f"{file.name} {number} {i}\n" for i in range(3))
+        (tmp_path / file.name).write_bytes(gzip.compress(lines.encode()))
+    data = multi30k(tmp_path)
+    assert data is not None
+    parts = (data.train, "train"), (data.validation, "val"), (data.test, "test_2016_flickr")
+    for records, name in parts:
+        assert len(records) == 3
+        assert records[1]["en"].startswith(f"{name}.en.gz")
+        assert records[1]["fr"].startswith(f"{name}.fr.gz")
+
+    # "test_2016_flickr.fr.gz 5 0" is three words and 26 bytes.
+    bytes_alone = tiktoken.Encoding(
+        "bytes", pat_str=".", mergeable_ranks={bytes([i]): i for i in range(256)},
+        special_tokens={"<|endoftext|>": 256},
+    )  # fmt: skip
+    assert "3.0 words and 26.0 tokens on average, 1.00 bytes a token" in described(
+        data, bytes_alone
+    )
