@@ -542,6 +542,7 @@ def read(which: GPT) -> None:
             which(one_row)
 
 
+# %%
 kinds = {"base": base.eval(), "beside": again.eval(), "merged": merged.eval()}
 times = in_turns({name: (lambda which=which: read(which)) for name, which in kinds.items()},
                  course.choose(quick=2, normal=60))  # fmt: skip
