@@ -217,7 +217,8 @@ course.checked("what NF4 costs before training", f"{cost[True]} bits per byte",
 # Full fine-tuning, LoRA, QLoRA, and QLoRA without double quantization. First a single step of each
 # on the same batch, and every byte of it: the **weights**; **gradients** and the **optimizer's**
 # two running means, for what is trained; and **activations**, all that the forward pass leaves for
-# the backward pass. Then some more steps, one of each in turn, for the time.
+# the backward pass. Then some more steps, one of each in turn, for the time. (A busy machine makes
+# all of them slower, and the error bars in the figure longer.)
 
 # %%
 translation = course.limit(task_data(TASKS["translation"]))

@@ -8,7 +8,7 @@ draw_ranks(figure_axis, {8: 0.62}, HU)
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -109,7 +109,13 @@ def draw_spectrum(axis: Axes, energy: Mapping[str, torch.Tensor]) -> None:
     axis.set(xscale="log", ylim=(0, 105))
     axis.set(xlabel="rank", ylabel="squared change that the rank can hold (%)")
     axis.set_title("How the change by full fine-tuning is spread (block 2)")
-    axis.legend(loc="upper left", fontsize="small")
+    axis.legend(loc="lower right", fontsize="small")
+
+
+def rank_axis(axis: Axes, ranks: Iterable[int]) -> None:
+    """Gives an axis of ranks equal steps from each to its double, and plain numbers."""
+    axis.set_xscale("log", base=2)
+    axis.set_xticks(list(ranks), [f"{r:,}" for r in ranks])
 
 
 def draw_ranks(axis: Axes, here: Mapping[int, float]) -> None:
@@ -121,7 +127,7 @@ def draw_ranks(axis: Axes, here: Mapping[int, float]) -> None:
     ):
         lowest = min(losses.values())
         axis.plot(list(losses), [loss - lowest for loss in losses.values()], form, label=label)
-    axis.set_xscale("log", base=2)
+    rank_axis(axis, HU)
     axis.set(xlabel="rank r", ylabel="validation loss above the lowest (nats a token)")
     axis.set_title("Validation loss against the rank")
     axis.legend(loc="upper right", fontsize="small")
@@ -134,7 +140,7 @@ def draw_scaling(
     axis.plot(list(divided), list(divided.values()), "s-", label="factor alpha / r")
     axis.plot(list(fixed), list(fixed.values()), "^-", label="the same factor at every rank")
     axis.axhline(untrained, color="gray", ls=":", label="before training")
-    axis.set_xscale("log", base=2)
-    axis.set(xlabel="rank r", ylabel="validation loss (nats a token)", yscale="log")
+    rank_axis(axis, divided)
+    axis.set(xlabel="rank r", ylabel="validation loss (nats a token)", ylim=(0, None))
     axis.set_title("One learning rate, two ways to scale B A")
     axis.legend(loc="upper left", bbox_to_anchor=(1.01, 1), fontsize="small")

@@ -166,7 +166,7 @@ def draw_spike(
         bottom += heights
     axes.axhline(gigabytes, color="black", ls="--", label=f"memory of the GPU, {gigabytes:g} GB")
     over = int((bottom > gigabytes).sum())
-    axes.set(xlabel="step", ylabel="memory (GB)", ylim=(0, 1.1 * max(*bottom, gigabytes)))
+    axes.set(xlabel="step", ylabel="memory (GB)", xticks=x, ylim=(0, 1.1 * max(*bottom, gigabytes)))
     axes.set_title(f"Steps with rows of {min(lengths)} to {max(lengths):,} tokens, predicted")
     axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1), fontsize="small")
     return figure, over
@@ -206,7 +206,7 @@ def draw(
     spread = [middle - low, high - middle]
     bars = panels[1].bar(list(ms), middle, yerr=spread, capsize=4, color="tab:gray")
     panels[1].bar_label(bars, fmt="%.0f", label_type="center", color="white")
-    panels[1].set(ylabel="time of a step (ms)", title="The same: median and middle half")
+    panels[1].set(ylabel="time of a step (ms)", title="Base model: median time, and middle half")
     for name, gigabytes in published.items():
         x = list(llama).index(name)
         panels[2].plot([x - 0.4, x + 0.4], [gigabytes] * 2, "k--", label="published, in all")

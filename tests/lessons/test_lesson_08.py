@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from lessons.experiments.lora_runs import GPT3_COUNTS, HU, printed_millions
+from lessons.experiments.restaurants import restaurants
 from lessons.verdicts import Kind
+from minigpt.tasks.answers import questions
 
 
 def test_lesson_08(run_lesson: Callable) -> None:
@@ -70,6 +73,26 @@ def test_a_count_in_millions_is_rounded_or_cut_off_or_wrong(
     assert verdict.kind is kind
     assert str(verdict).endswith(words)
     assert verdict.turned() is not kind
+
+
+def test_restaurants_are_read_once_both_files_are_there(tmp_path: Path) -> None:
+    assert restaurants(tmp_path) is None
+    lines = [
+        "mr,ref",
+        *(f'"name[Inn {i // 2}], area[city]","Inn {i // 2}, number {i}."' for i in range(40)),
+    ]
+    (tmp_path / "devset.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    assert restaurants(tmp_path) is None
+    (tmp_path / "testset_w_refs.csv").write_text("\n".join(lines[:5]) + "\n", encoding="utf-8")
+    data = restaurants(tmp_path)
+    assert data is not None
+    assert (len(data.train), len(data.validation), len(data.test)) == (36, 4, 4)
+    assert data.task.prompt(data.test[0]) == "name[Inn 0], area[city] ->"
+    asked = questions(data.task, data.test)
+    assert [question.targets for question in asked] == [
+        ["Inn 0, number 0.", "Inn 0, number 1."],
+        ["Inn 1, number 2.", "Inn 1, number 3."],
+    ]
 
 
 def test_the_published_tables_have_all_their_figures() -> None:
