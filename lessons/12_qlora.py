@@ -78,8 +78,10 @@ torch.set_printoptions(precision=3, sci_mode=False, linewidth=100)
 # %% [markdown]
 # ## One layer
 #
-# A weight of 2 x 64: two blocks, so two scales. What is left of it are codes, one for each number,
-# and the scales. To compute, the layer looks the codes up: $W \approx$ level x scale.
+# Take a weight of 2 x 64. In NF4 (lesson 10) 64 numbers share a scale, their largest absolute value,
+# and each number becomes a code of 4 bits, which stands for one of 16 levels. So the layer keeps 128
+# codes and two scales, which double quantization (lesson 11) stores in 8 bits. To compute, it looks
+# the codes up: $W \approx$ level x scale.
 
 # %%
 dense = torch.nn.Linear(64, 2, bias=False)
@@ -94,9 +96,9 @@ with torch.no_grad():
 print(f"{4 * dense.weight.numel()} bytes -> {layer.quantized.nbytes}; the output is {off:.0%} off")
 
 # %% [markdown]
-# Rounding has no useful gradient, but none is needed: the codes are not trained. The layer is
-# $y = W x$ with a constant $W$, so the gradient goes through it to $x$, as $W^T$ times that of $y$,
-# and from there to earlier layers. LoRA beside it learns as ever:
+# Rounding has no useful gradient, but none is needed, since the codes are not trained. The layer is
+# $y = W x$ with a constant $W$. The gradient of $x$ is $W^T$ times that of $y$, and goes on to the
+# layers before. LoRA beside the layer learns as it does in lesson 8:
 #
 # $$y = \text{dequantize}(W^{NF4})\,x + \frac{\alpha}{r}\,B\,A\,x$$
 
@@ -132,7 +134,8 @@ course.published(
 )  # fmt: skip
 
 # %% [markdown]
-# The weight in this small layer takes more than 4 bits, since so few numbers share the last scale.
+# (In so small a layer a number takes more than 4.127 bits, as 128 numbers share the 8 bytes that
+# the scales have in common.)
 #
 # The product needs the weight in full, twice: once forward, once backward. Must it be kept from one
 # to the other? Autograd would do that if we dequantized by hand and multiplied. `nf4_linear` keeps
@@ -162,8 +165,10 @@ course.checked("kept for the backward pass, 1024 x 1024", f"{by_hand:,} -> {kept
 # %% [markdown]
 # ## A model in 4 bits
 #
-# All linear layers of the blocks. The embeddings stay: they are tables, not matrix products, and
-# the LM head is the same matrix as the token embedding.
+# `quantize_model` stores all linear layers of the blocks in NF4. The embeddings stay as they are:
+# they are tables and no matrix products, and the LM head (lesson 3) is the same matrix as the token
+# embedding. The cost is measured in bits per byte of Python's text (lesson 4), on text that the
+# model has not been trained on.
 
 # %%
 base, encoding = load_pretrained("base")
@@ -191,7 +196,7 @@ print(f"{n:,} weights in 4 bits; {others:,} numbers stay in fp32: embeddings, no
 
 # %% [markdown]
 # The paper counts 4.5 bits a weight with scales in fp32 and 4.127 with double quantization, 0.373
-# less. For 65 billion weights that is about 3 GB. Before any training, NF4 costs some quality:
+# less. For 65 billion weights that is about 3 GB. And what does NF4 cost before any training?
 
 # %%
 once, twice_bits = bits["memory"][False], bits["memory"][True]
@@ -214,11 +219,12 @@ course.checked("what NF4 costs before training", f"{cost[True]} bits per byte",
 # %% [markdown]
 # ## Four methods, one step
 #
-# Full fine-tuning, LoRA, QLoRA, and QLoRA without double quantization. First a single step of each
-# on the same batch, and every byte of it: the **weights**; **gradients** and the **optimizer's**
-# two running means, for what is trained; and **activations**, all that the forward pass leaves for
-# the backward pass. Then some more steps, one of each in turn, for the time. (A busy machine makes
-# all of them slower, and the error bars in the figure longer.)
+# The four are full fine-tuning, LoRA, QLoRA, and QLoRA without double quantization. The adapters have
+# lesson 8's settings: rank 12 and alpha 128, beside every linear layer. First comes a single step of
+# each on the same batch, and every byte of it: the **weights**; the **gradients** and the
+# **optimizer's** two running means of everything that is trained; and the **activations**, all that
+# the forward pass leaves for the backward pass. Then some more steps are timed, one of each in turn.
+# (A busy machine makes all of them slower, and the error bars in the figure longer.)
 
 # %%
 translation = course.limit(task_data(TASKS["translation"]))
@@ -237,9 +243,9 @@ print(step_table(memory, ms))
 # %% [markdown]
 # Double quantization saves little here, since 4 million weights have few scales. The weights as a
 # whole shrink to a third, not to an eighth: the embeddings stay in fp32. And in a model this small
-# the activations of a thousand tokens outweigh everything, so the total shrinks even less. (Where
-# products are in bf16, LoRA also keeps a rounded copy of each frozen weight until the backward
-# pass; QLoRA looks it up again.) With billions of weights it is the other way round.
+# the activations of a thousand tokens take more memory than the weights, so the total shrinks even
+# less. (Where products are in bf16, LoRA also keeps a rounded copy of each frozen weight until the
+# backward pass; QLoRA looks it up again.) With billions of weights it is the other way round.
 #
 # Can it be predicted? What each step of the model leaves for the backward pass is known
 # (`minigpt/memory/activations.py`), so no model needs to be built:
@@ -385,8 +391,8 @@ course.published(
 # %% [markdown]
 # ## Gradient checkpointing
 #
-# Once the weights are small, activations are what is left. They can be forgotten too: keep only
-# what goes into each block, and compute the block once more when its gradients are due.
+# Once the weights are small, most of the memory holds activations. They need not all be kept, either:
+# keep only what goes into each block, and compute the block once more when its gradients are due.
 
 # %%
 model = models["QLoRA"].train()
@@ -479,11 +485,12 @@ print(f"steps that need more than 16 GB unless the optimizer's state leaves: {ov
 # %% [markdown]
 # ## Which model on which GPU?
 #
-# The same arithmetic for models that nobody trains on a laptop, one row of 1,024 tokens a step. The
-# format is that of all weights but those in NF4 and LoRA's, which are always fp32. The command
-# `minigpt memory --preset gpt2-xl --method qlora --r 12 --weights bfloat16` does it, too. The last
-# line is the claim of the paper's first sentence: 65 billion weights, fine-tuned on a single GPU of
-# 48 GB.
+# The same arithmetic works for models that nobody trains on a laptop, here with one row of 1,024
+# tokens a step. The format in a column's name is that of the pretrained weights, except those in
+# NF4; LoRA's matrices are always fp32. The command
+# `minigpt memory --preset gpt2-xl --method qlora --r 12 --weights bfloat16` prints such a sum, too.
+# The last line tests the claim in the paper's abstract: 65 billion weights, fine-tuned on a single
+# GPU of 48 GB. Rank 64 is the paper's.
 
 # %%
 print(predicted_gb({"GPT-2 XL": GPTConfig.preset("gpt2-xl"), **LLAMA_2}))
@@ -510,7 +517,8 @@ course.published(
 # %% [markdown]
 # ## Merging
 #
-# LoRA could be added to the weights once trained. Here that is refused:
+# In lesson 8 a trained adapter was added to the weights, and cost nothing from then on. Here that is
+# refused:
 
 # %%
 tuned = trained["QLoRA"].eval()
@@ -520,10 +528,10 @@ except ValueError as error:
     print(f"ValueError: {error}")
 
 # %% [markdown]
-# Adding it means rounding the sum to 4 bits again. Between two levels of NF4 there is much room,
-# and what LoRA adds is small: where it does not reach the next level, it is gone; where it does,
-# the step is too long. How much of it is lost, and what if the adapter were weaker? An error as
-# large as what was added, 100%, means that nothing of it is left.
+# The sum would have to be rounded to 4 bits again. The levels of NF4 are far apart, and what LoRA
+# adds is small. Where it does not carry a weight to the next level, it is lost; where it does, the
+# step is longer than what was added. How large is the error of rounding, compared with what LoRA
+# adds, and what if the adapter were weaker? At 100% the error is as large as the change itself.
 
 # %%
 lost = {}
@@ -539,9 +547,8 @@ for factor in (1, 1 / 4, 1 / 16):
     print(f"adapter x {factor:<7} the error of rounding is {lost[factor]:.0%} of what it adds")
 
 # %% [markdown]
-# Our adapter is a strong one: a small model has much to learn here. A large model needs less, and
-# would lose more. What can be done: put the 4 bits back into plain numbers, in a copy, and merge
-# there. The copy is as large as the model once was.
+# What can be done instead is to turn the 4 bits of a copy back into plain numbers, and to merge
+# there. The copy is as large as the model once was. The next cell merges both ways.
 
 # %%
 merged = dequantize_model(copy.deepcopy(tuned))
@@ -571,7 +578,7 @@ course.checked(
 #
 # - QLoRA stores the frozen weights in NF4 and trains $A$ and $B$ in plain numbers beside them. The
 #   weights are quantized once; every product, forward and backward, dequantizes them again.
-# - That costs time and saves memory: 4.127 bits a weight in the place of 16 or 32.
+# - That costs time and saves memory: a weight takes 4.127 bits instead of 16 or 32.
 # - Weights, gradients, optimizer and activations can all be predicted from a model's shape. In a
 #   large model weights dominate; in a small one, or with long texts, activations do.
 # - Checkpointing trades time for activations. Paging makes room for a step that is too long.
