@@ -78,10 +78,10 @@ torch.set_printoptions(precision=3, sci_mode=False, linewidth=100)
 # %% [markdown]
 # ## One layer
 #
-# Take a weight of 2 x 64. In NF4 (lesson 10) 64 numbers share a scale, their largest absolute value,
-# and each number becomes a code of 4 bits, which stands for one of 16 levels. So the layer keeps 128
-# codes and two scales, which double quantization (lesson 11) stores in 8 bits. To compute, it looks
-# the codes up: $W \approx$ level x scale.
+# Take a weight of 2 x 64. In NF4 (lesson 10) 64 numbers share a scale, their largest absolute
+# value, and each number becomes a code of 4 bits, which stands for one of 16 levels. So the layer
+# keeps 128 codes and two scales, which double quantization (lesson 11) stores in 8 bits. To
+# compute, it looks the codes up: $W \approx$ level x scale.
 
 # %%
 dense = torch.nn.Linear(64, 2, bias=False)
@@ -219,12 +219,12 @@ course.checked("what NF4 costs before training", f"{cost[True]} bits per byte",
 # %% [markdown]
 # ## Four methods, one step
 #
-# The four are full fine-tuning, LoRA, QLoRA, and QLoRA without double quantization. The adapters have
-# lesson 8's settings: rank 12 and alpha 128, beside every linear layer. First comes a single step of
-# each on the same batch, and every byte of it: the **weights**; the **gradients** and the
-# **optimizer's** two running means of everything that is trained; and the **activations**, all that
-# the forward pass leaves for the backward pass. Then some more steps are timed, one of each in turn.
-# (A busy machine makes all of them slower, and the error bars in the figure longer.)
+# The four are full fine-tuning, LoRA, QLoRA, and QLoRA without double quantization. The adapters
+# have lesson 8's settings: rank 12 and alpha 128, beside every linear layer. First comes a single
+# step of each on the same batch, and every byte of it: the **weights**; the **gradients** and the
+# **optimizer's** two running means of everything that is trained; and the **activations**, all
+# that the forward pass leaves for the backward pass. Then some more steps are timed, one of each
+# in turn. (A busy machine makes all of them slower, and the error bars in the figure longer.)
 
 # %%
 translation = course.limit(task_data(TASKS["translation"]))
@@ -391,8 +391,9 @@ course.published(
 # %% [markdown]
 # ## Gradient checkpointing
 #
-# Once the weights are small, most of the memory holds activations. They need not all be kept, either:
-# keep only what goes into each block, and compute the block once more when its gradients are due.
+# Once the weights are small, most of the memory holds activations. They need not all be kept,
+# either: keep only what goes into each block, and compute the block once more when its gradients
+# are due.
 
 # %%
 model = models["QLoRA"].train()
@@ -517,8 +518,8 @@ course.published(
 # %% [markdown]
 # ## Merging
 #
-# In lesson 8 a trained adapter was added to the weights, and cost nothing from then on. Here that is
-# refused:
+# In lesson 8 a trained adapter was added to the weights, and cost nothing from then on. Here that
+# is refused:
 
 # %%
 tuned = trained["QLoRA"].eval()
