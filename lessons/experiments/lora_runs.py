@@ -26,11 +26,14 @@ if TYPE_CHECKING:
 EVERY_LAYER = ("c_attn", "c_proj", "c_fc")
 ATTENTION = ("attn.c_attn", "attn.c_proj")
 
-# Hu et al. 2021, table 18: rank -> validation loss and BLEU of GPT-2 Medium on E2E
+# Hu et al. 2021, table 18: rank -> validation loss, BLEU and ROUGE-L of GPT-2 Medium on E2E
 HU = {
-    1: ("1.23", "68.72"), 2: ("1.21", "69.17"), 4: ("1.18", "70.38"), 8: ("1.17", "69.57"),
-    16: ("1.16", "69.61"), 32: ("1.16", "69.33"), 64: ("1.16", "69.24"), 128: ("1.16", "68.73"),
-    256: ("1.16", "68.92"), 512: ("1.16", "68.78"), 1024: ("1.17", "69.37"),
+    1: ("1.23", "68.72", "0.7052"), 2: ("1.21", "69.17", "0.7052"), 4: ("1.18", "70.38", "0.7186"),
+    8: ("1.17", "69.57", "0.7196"), 16: ("1.16", "69.61", "0.7177"),
+    32: ("1.16", "69.33", "0.7105"), 64: ("1.16", "69.24", "0.7180"),
+    128: ("1.16", "68.73", "0.7127"),
+    256: ("1.16", "68.92", "0.7128"), 512: ("1.16", "68.78", "0.7128"),
+    1024: ("1.17", "69.37", "0.7149"),
 }  # fmt: skip
 # Hu et al. 2021, table 15: matrices with an adapter -> rank -> millions of trained parameters
 GPT3_COUNTS = {
@@ -120,7 +123,7 @@ def rank_axis(axis: Axes, ranks: Iterable[int]) -> None:
 
 def draw_ranks(axis: Axes, here: Mapping[int, float]) -> None:
     """Draws validation losses by rank, ours and those of Hu et al., each above its own lowest."""
-    theirs = {r: float(loss) for r, (loss, _) in HU.items()}
+    theirs = {r: float(loss) for r, (loss, *_) in HU.items()}
     for losses, form, label in (
         (theirs, "o--", "GPT-2 Medium on E2E (Hu et al. 2021)"),
         (here, "s-", "our base model, English to French"),

@@ -26,6 +26,7 @@ from minigpt.dataset import Batch
 from minigpt.device import autocast_dtype
 from minigpt.layers import evaluated
 from minigpt.metric_tokens import TOKENIZERS
+from minigpt.rouge import RougeScorer
 from minigpt.tasks.answers import questions
 from minigpt.tasks.task import Task
 from minigpt.training.loss import autocast, part_of_loss
@@ -116,6 +117,21 @@ def bleu_gain(
         lambda rows: bleu_of(ours[rows]), lambda rows: bleu_of(theirs[rows]), len(ours)
     )
     return bleu_of(ours) - bleu_of(theirs), error
+
+
+def rouge_l(answers: Sequence[str], task: Task, records: Sequence[Mapping[str, Any]]) -> np.ndarray:
+    """Returns the ROUGE-L F of each different prompt's answer, [prompts], from 0 to 1.
+
+    Args:
+        answers: one for each record, as evaluate_task returns them.
+    """
+    scorer = RougeScorer(["rougeL"])
+    return np.array(
+        [
+            scorer.score_multi(question.targets, answers[question.records[0]])["rougeL"].fmeasure
+            for question in questions(task, records)
+        ]
+    )
 
 
 def in_turns(work: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, np.ndarray]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from lessons.experiments.paired import (
     bleu_of,
     bleu_statistics,
     in_turns,
+    rouge_l,
     time_ratio,
 )
 from lessons.verdicts import Kind
@@ -35,6 +37,15 @@ def test_bleu_of_the_statistics_is_the_tasks_own(answers: list[str]) -> None:
     given = [answers[question.records[0]] for question in asked]
     expected = score(task, given, [question.targets for question in asked]).score
     assert bleu_of(bleu_statistics(answers, task, RECORDS)) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("answers", [ANSWERS, ["chien"] * 12, [""] * 12])
+def test_the_mean_of_rouge_l_is_the_tasks_own(answers: list[str]) -> None:
+    task = replace(TASKS["translation"], metric="rouge")
+    asked = questions(task, RECORDS)
+    given = [answers[question.records[0]] for question in asked]
+    expected = score(task, given, [question.targets for question in asked]).score
+    assert rouge_l(answers, task, RECORDS).mean() == pytest.approx(expected)
 
 
 def test_equal_answers_gain_nothing_for_certain() -> None:
