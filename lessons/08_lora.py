@@ -159,10 +159,11 @@ course.checked(
 # ## What full fine-tuning changes
 #
 # Is a change of low rank enough? First teach the base model English to French the expensive way,
-# then look at what became of its weights. The loop is lesson 7's. Its settings: 1e-3 is the highest
-# learning rate at which full fine-tuning of this model stays stable; adapters start at zero, have
-# further to go, and take 2e-3. A step sees 8 rows of 128 tokens. (Bits per byte, lesson 4, measure
-# how well a model still predicts the text it was pretrained on.)
+# then look at what became of its weights. The loop and the data are lesson 7's, and the settings
+# those of `minigpt finetune`: a step sees 8 rows of 128 tokens; the learning rate climbs to 1e-3
+# where all weights are trained, and to 2e-3 for adapters, which start at zero and have further to
+# go. Losses are measured on sentences held out from training, in nats a token (lesson 3). Bits per
+# byte (lesson 4) say how well a model still predicts the text that it was pretrained on.
 
 # %%
 base, encoding = load_pretrained("base")
@@ -211,9 +212,9 @@ for name in ("attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj"):
 #
 # ## LoRA against full fine-tuning, with equal data
 #
-# Adapters of rank 12 beside all linear layers of every block; nothing else learns. It gets the same
-# sentences in the same order as full fine-tuning, and is judged by BLEU. (The slides compare in
-# ROUGE, on summaries; translations are shorter, and so cheaper to write.)
+# Now put adapters of rank 12 beside all linear layers of every block; nothing else learns. They get
+# the same sentences in the same order as full fine-tuning, and the translations are judged by BLEU.
+# (The slides compare in ROUGE, on summaries; translations are shorter, and so cheaper to write.)
 
 # %%
 model = add_lora(base, 12, 128, course.seed, name="french")
@@ -233,8 +234,9 @@ course.published(
 )  # fmt: skip
 
 # %% [markdown]
-# What does it save? Trained numbers, their gradients, and the two running means that AdamW keeps of
-# each (lesson 4), all measured in one step. And the file: an adapter is saved without the model.
+# What does LoRA save? Fewer numbers are trained, and each of them needs a gradient and the two
+# running means of AdamW (lesson 4). All of that is measured in one step. The file is smaller, too,
+# as an adapter is saved without the model.
 
 # %%
 batch = french.train_batch(0, LONG_RUN["batch_size"]).to(course.device)
@@ -325,8 +327,9 @@ swept = sweep(RANKS, french, validation, translation)
 rank_losses = {r: found for r, (found, _) in swept.items()}
 
 # %% [markdown]
-# The absolute figures cannot agree, since model, task and length of training are others. What can
-# be compared is what a rank gains over rank 1, and every such difference has an error.
+# The absolute figures cannot agree, since model, task and length of training differ. What can be
+# compared is what a rank gains over rank 1. Each such difference has a standard error, because both
+# ranks were tested on the same few sentences.
 
 
 # %%
@@ -446,10 +449,10 @@ course.save_figure(figure, "scaling")
 # %% [markdown]
 # ## Choosing alpha, the start, and the layers
 #
-# Alpha works much as a learning rate does: it makes the adapter's steps longer without touching
-# anything else. In large models alpha is often r or 2 r. Ours is small and has a lot to learn in a
-# few hundred steps, so `minigpt finetune` uses alpha = 128 at r = 12, ten times r. How does the
-# loss depend on it in our short runs?
+# Alpha works much as a learning rate does: with a larger one each step changes the layer more. In
+# large models alpha is often r or 2 r. Ours is small and has a lot to learn in a few hundred steps,
+# so `minigpt finetune` uses alpha = 128 at r = 12, about ten times r. How does the loss depend on
+# alpha in our short runs?
 
 # %%
 alpha_losses = {}
@@ -513,8 +516,8 @@ course.published(
 # ## An easy task and a hard one
 #
 # "Complex things need a high rank," say the slides. Saying whether a review is positive is easier
-# than translating. Rank 1 and rank 16 on both, as many steps each; the larger of the two adapters
-# becomes the second task of the model that already translates.
+# than translating. So train rank 1 and rank 16 on reviews as well, for as many steps as on
+# translations, and compare what the higher rank gains.
 
 # %%
 reviews = course.limit(task_data(TASKS["sentiment"]))
@@ -620,10 +623,10 @@ course.checked("time with the adapter beside / base", f"{ratios['beside'][0]:.2f
 # %% [markdown]
 # ## GPT-3
 #
-# How many parameters would LoRA train there? r (in + out) for every matrix. In GPT-3 queries, keys,
-# values and outputs have a matrix of 12,288 x 12,288 each, in 96 layers. The published counts are
-# in millions with one decimal, so each verdict says whether rounding gives the figure, or only
-# cutting off the rest.
+# How many parameters would LoRA train in GPT-3? It is r (in + out) for every matrix, and queries,
+# keys, values and outputs have a matrix of 12,288 x 12,288 each in all of the 96 layers. The
+# published counts are in millions with one decimal. Each verdict says whether that figure comes out
+# by rounding, or only if the rest is cut off.
 
 # %%
 gpt3 = GPTConfig.preset("gpt3-175b")
@@ -646,8 +649,7 @@ for targets, printed in GPT3_COUNTS.items():
 #   change the rank and keep the learning rate.
 # - Adapters can be kept apart and switched, or merged, after which they cost no time.
 #
-# The tables below hold the evidence: the first what others have published, the second what was
-# checked here.
+# The first table below holds what others have published, the second what was checked here.
 
 # %%
 course.finish()
