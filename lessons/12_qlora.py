@@ -342,7 +342,7 @@ course.published(
 
 # %%
 n_test = course.choose(quick=4, normal=400)
-STEPS = course.choose(quick=3, normal=180, full=840)
+STEPS = course.choose(quick=3, normal=160, full=840)
 validation = list(french.validation_batches(4))
 trained, results, loss = {}, {}, {}
 for name in FOUR:
