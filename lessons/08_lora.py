@@ -591,7 +591,7 @@ course.checked("the model after unmerging", "the base model" if restored else "a
 
 # %%
 set_lora(again, "french")
-one_row = french.validation_batches(1).__next__().idx[:, :64].to(course.device)
+one_row = next(french.validation_batches(1)).idx[:, :64].to(course.device)
 repeats = course.choose(quick=1, normal=5)
 
 
@@ -613,7 +613,8 @@ course.published(
     "time of a merged model / base", "Hu et al. 2021, section 4.1", "no additional latency",
     f"{ratios['merged'][0]:.3f}",
     as_good(100 * ratios["merged"][0] - 100, 100 * ratios["merged"][1], 3,
-            "other work on the machine fell into its turns", unit="%"),
+            "it computes the same layers, so other work on the machine is the likely reason",
+            unit="%"),
 )  # fmt: skip
 course.checked("time with the adapter beside / base", f"{ratios['beside'][0]:.2f}",
                is_more(ratios["beside"][0] - 1, ratios["beside"][1], checked=True,

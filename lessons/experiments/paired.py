@@ -145,6 +145,8 @@ def in_turns(work: Mapping[str, Callable[[], object]], rounds: int) -> dict[str,
         for name, piece in work.items():
             started = time.perf_counter()
             piece()
+            if torch.cuda.is_available():
+                torch.cuda.synchronize()  # a GPU may still be at work
             ms[name].append(1e3 * (time.perf_counter() - started))
     return {name: np.array(each[1:]) for name, each in ms.items()}
 
