@@ -109,8 +109,8 @@ def draw_spectrum(axis: Axes, energy: Mapping[str, torch.Tensor]) -> None:
     """Draws what share of each weight's squared change the first singular values hold."""
     for name, shares in energy.items():
         axis.plot(range(1, len(shares) + 1), 100 * shares, label=name)
-    axis.set(xscale="log", ylim=(0, 105))
-    axis.set(xlabel="rank", ylabel="squared change that the rank can hold (%)")
+    rank_axis(axis, [2**i for i in range(9)])
+    axis.set(ylim=(0, 105), xlabel="rank", ylabel="squared change that the rank can hold (%)")
     axis.set_title("How the change by full fine-tuning is spread (block 2)")
     axis.legend(loc="lower right", fontsize="small")
 
