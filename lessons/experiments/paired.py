@@ -1,0 +1,206 @@
+"""Compares two models on the same records, batches or rounds, with a standard error.
+
+What one model finds hard, another mostly finds hard too. So the two are compared record by record,
+and the error is that of the difference, which is smaller than the error of either score.
+
+gain, error = bleu_gain(new_answers, old_answers, asked)         # BLEU, by the paired bootstrap
+gain, error = losses(old, batches).above(losses(new, batches))   # nats a token
+ms = in_turns({"a": step_of_a, "b": step_of_b}, rounds=12)       # milliseconds, [rounds] each
+ratio, error = time_ratio(ms["b"], ms["a"])
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from lessons.verdicts import Judged, Kind, Verdict, bootstrap_difference, error_of_mean
+from minigpt import GPT
+from minigpt.bleu import brevity_penalty, closest_length, count_matches, geometric_mean, smooth
+from minigpt.dataset import Batch
+from minigpt.device import autocast_dtype
+from minigpt.layers import evaluated
+from minigpt.metric_tokens import TOKENIZERS
+from minigpt.rouge import RougeScorer
+from minigpt.tasks.answers import questions
+from minigpt.tasks.task import Task
+from minigpt.training.loss import autocast, part_of_loss
+
+ORDER = 4  # BLEU counts runs of one to four tokens
+
+
+class Losses(NamedTuple):
+    """The summed loss of each batch in nats, and how many targets it has, [batches] each."""
+
+    sums: np.ndarray
+    targets: np.ndarray
+
+    @property
+    def mean(self) -> float:
+        """Returns the loss in nats a token."""
+        return float(self.sums.sum() / self.targets.sum())
+
+    def above(self, other: Losses) -> tuple[float, float]:
+        """Returns by how many nats a token this loss is above another, and the standard error.
+
+        Both are of the same batches. The error is that of a ratio, as HeldOut.change computes it.
+        """
+        d, n = self.sums - other.sums, self.targets
+        mean, count = d.sum() / n.sum(), len(d)
+        if count < 2:
+            return float(mean), math.nan
+        spread = math.sqrt(count / (count - 1) * np.square(d - mean * n).sum())
+        return float(mean), float(spread / n.sum())
+
+
+@torch.no_grad()
+def losses(model: GPT, batches: Iterable[Batch]) -> Losses:
+    """Returns the losses of a model on some batches, without dropout."""
+    device = next(model.parameters()).device
+    model = evaluated(model)
+    sums, targets = [], []
+    for batch in batches:
+        with autocast(device, autocast_dtype(device)):
+            sums.append(part_of_loss(model, batch.to(device), total_targets=1).item())
+        targets.append(batch.n_targets)
+    return Losses(np.array(sums), np.array(targets))
+
+
+def bleu_statistics(
+    answers: Sequence[str], task: Task, records: Sequence[Mapping[str, Any]]
+) -> np.ndarray:
+    """Returns what BLEU counts in each different prompt's answer, [prompts, 2 + 2 ORDER].
+
+    The columns are both lengths, then the matches and the n-grams of each order.
+
+    Args:
+        answers: one for each record, as evaluate_task returns them.
+    """
+    split = TOKENIZERS["13a"]
+    rows = []
+    for question in questions(task, records):
+        hypothesis = split(answers[question.records[0]].rstrip())
+        references = [split(target.rstrip()) for target in question.targets]
+        length = len(hypothesis)
+        wanted = closest_length(length, map(len, references))
+        totals = [max(0, length - n) for n in range(ORDER)]
+        matches = count_matches(hypothesis, references, ORDER)
+        rows.append([length, wanted, *matches, *totals])
+    return np.array(rows, dtype=float)
+
+
+def bleu_of(statistics: np.ndarray) -> float:
+    """Returns the BLEU of a corpus, smoothed as corpus_bleu does, from [prompts, 2 + 2 ORDER]."""
+    length, wanted, *counts = statistics.sum(0).tolist()
+    matches, totals = counts[:ORDER], counts[ORDER:]
+    if not any(matches):
+        return 0.0
+    _, _, precisions = smooth(matches, totals, "exp")
+    return brevity_penalty(length, wanted) * geometric_mean(precisions)
+
+
+def bleu_gain(
+    answers: Sequence[str], others: Sequence[str], task: Task, records: Sequence[Mapping[str, Any]]
+) -> tuple[float, float]:
+    """Returns how much higher the BLEU of answers is than that of others, and the standard error.
+
+    Args:
+        answers, others: one for each record, as evaluate_task returns them.
+    """
+    ours, theirs = (bleu_statistics(texts, task, records) for texts in (answers, others))
+    error = bootstrap_difference(
+        lambda rows: bleu_of(ours[rows]), lambda rows: bleu_of(theirs[rows]), len(ours)
+    )
+    return bleu_of(ours) - bleu_of(theirs), error
+
+
+def rouge_l(answers: Sequence[str], task: Task, records: Sequence[Mapping[str, Any]]) -> np.ndarray:
+    """Returns the ROUGE-L F of each different prompt's answer, [prompts], from 0 to 1.
+
+    Args:
+        answers: one for each record, as evaluate_task returns them.
+    """
+    scorer = RougeScorer(["rougeL"])
+    return np.array(
+        [
+            scorer.score_multi(question.targets, answers[question.records[0]])["rougeL"].fmeasure
+            for question in questions(task, records)
+        ]
+    )
+
+
+def in_turns(work: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, np.ndarray]:
+    """Returns the milliseconds of each piece of work in each round, [rounds].
+
+    They take turns, so that a machine which is busy for a while slows all of them. One more round
+    comes first and does not count.
+    """
+    ms: dict[str, list[float]] = {name: [] for name in work}
+    for _ in range(rounds + 1):
+        for name, piece in work.items():
+            started = time.perf_counter()
+            piece()
+            if torch.cuda.is_available():
+                torch.cuda.synchronize()  # a GPU may still be at work
+            ms[name].append(1e3 * (time.perf_counter() - started))
+    return {name: np.array(each[1:]) for name, each in ms.items()}
+
+
+def time_ratio(ms: np.ndarray, other: np.ndarray) -> tuple[float, float]:
+    """Returns how many times as long one piece of work takes as another, and the standard error.
+
+    It is the geometric mean over the rounds in which both took their turn.
+    """
+    logs = np.log(ms / other)
+    ratio = math.exp(logs.mean())
+    return ratio, ratio * error_of_mean(logs)
+
+
+def as_good(
+    behind: float,
+    error: float,
+    allowed: float,
+    otherwise: str,
+    *,
+    unit: str = "",
+    places: int = 1,
+    checked: bool = False,
+) -> Verdict:
+    """Judges the claim that one thing is as good as another.
+
+    It holds if two standard errors above `behind` are still within what is allowed, fails if two
+    below are beyond it, and is undecided between.
+
+    Args:
+        behind: how much worse it is; below zero if it is better.
+        error: the standard error of that.
+        allowed: how much worse still counts as no difference.
+        otherwise: why it may be worse.
+        unit: in words that may follow a number, such as " BLEU".
+        checked: the claim is ours and nobody has published it.
+    """
+
+    def judge(behind: float, error: float) -> Judged:
+        if not (math.isfinite(behind) and math.isfinite(error)):
+            return Kind.UNDECIDED, "it could not be measured"
+        where = "ahead" if behind < 0 else "behind"
+        found = f"{abs(behind):.{places}f} ± {error:.{places}f}{unit} {where}"
+        limit = f"up to {allowed:g}{unit} counts as equal"
+        if behind + 2 * error <= allowed:
+            return (Kind.HOLDS if checked else Kind.REPRODUCED), f"{found}; {limit}"
+        if behind - 2 * error > allowed:
+            return (Kind.FAILS if checked else Kind.DIFFERS), f"{otherwise} ({found}; {limit})"
+        return Kind.UNDECIDED, f"{found}, too near the limit to tell: {limit}"
+
+    certain = math.isfinite(behind) and math.isfinite(error)
+    good = certain and behind + 2 * error <= allowed
+    error_or_none = error if certain else 0.0
+    away = 3 * error_or_none + 10.0**-places
+    return Verdict(
+        judge, (behind, error), (allowed + away if good else allowed - away, error_or_none)
+    )
