@@ -373,7 +373,7 @@ course.checked("MLP, twice the text", measured, holds(of_mlp == 2))
 # ## Mask off: an encoder
 #
 # The mask is there so that a decoder cannot see the answer. What if we take it off? We train a
-# small decoder on simple sentences and reviews, and then go on from its weights in three ways:
+# small decoder on simple sentences, and then go on from its weights in three ways:
 #
 # - the **decoder** keeps its mask and goes on guessing the next token, at every position;
 # - the **cheater** loses the mask and goes on guessing the next token as if nothing had happened;
@@ -382,30 +382,30 @@ course.checked("MLP, twice the text", measured, holds(of_mlp == 2))
 
 # %%
 sentences = [row["en"] for row in task_set("translation", "train")]
-sentences += [row["text"] for row in task_set("reviews", "train")]
 new_sentences = [row["en"] for row in task_set("translation", "test")]
-new_sentences += [row["text"] for row in task_set("reviews", "test")]
 SPECIAL = (END_OF_TEXT, "[MASK]", "[CLS]")  # [CLS]'s turn comes below
-small_encoding = train_bpe(sentences, course.choose(600, 2048), SPECIAL)
+review_texts = [row["text"] for row in task_set("reviews", "train")]  # for the last part
+small_encoding = train_bpe([*sentences, *review_texts], course.choose(600, 2048), SPECIAL)
 END, MASK, CLS = (small_encoding.encode_single_token(name) for name in SPECIAL)
 packed = [pack(small_encoding.encode_ordinary_batch(s), END) for s in (sentences, new_sentences)]
-text = PackedText(*packed, block_size=32, seed=course.seed)
+text = PackedText(*packed, block_size=16, seed=course.seed)
 blanks = Blanks(text, MASK)
 shown, wanted, _ = blanks.train_batch(0, 1)
 print("the encoder reads:", small_encoding.decode(shown[0].tolist()))
 print("and has to find:  ", small_encoding.decode(wanted[wanted != IGNORE].tolist()))
 
 # %% [markdown]
-# The model is small, so that it learns in seconds: two layers, four heads, width 128, and a context
-# of 32 tokens, which holds nearly every one of our texts whole. Small models can be trained with a
-# higher learning rate than large ones: 3e-3 here, against 6e-4 for the smallest GPT-3. Lesson 4
-# explains the warm-up, the weight decay and the betas. Decoder and encoder go on for as many steps
-# as the first decoder had, the cheater for fewer. The **loss** says how surprised the model is
-# by the right token: 0 would be certainty. Lesson 3 defines it, and its unit, the nat.
+# The model is small, so that it learns in seconds: two layers, four heads, width 128. It reads
+# windows of 16 tokens, a sentence or two; its context has room for 32, which reviews will need.
+# Small models can be trained with a higher learning rate than large ones: 3e-3 here, against 6e-4
+# for the smallest GPT-3. Lesson 4 explains the warm-up, the weight decay and the betas. Decoder and
+# encoder go on for as many steps as the first decoder had, the cheater for fewer. The **loss** says
+# how surprised the model is by the right token: 0 would be certainty. Lesson 3 defines it, and its
+# unit, the nat.
 
 # %%
 settings = TrainConfig(
-    max_steps=course.choose(quick=8, normal=260, full=2000), batch_size=course.choose(8, 32),
+    max_steps=course.choose(quick=8, normal=260, full=2000), batch_size=course.choose(16, 64),
     warmup_steps=course.choose(quick=2, normal=20),
     learning_rate=3e-3, weight_decay=0.01, betas=(0.9, 0.98), device=str(course.device),
 )  # fmt: skip
@@ -447,7 +447,7 @@ for name, model in (("decoder", decoder), ("cheater", cheater)):
 # off after the blank, as it would be if the encoder had to write.
 
 # %%
-windows = next(text.validation_batches(course.choose(8, 150))).idx.to(course.device)  # [B, T]
+windows = next(text.validation_batches(course.choose(8, 300))).idx.to(course.device)  # [B, T]
 exam = examine(decoder, encoder, windows, MASK, END)
 accuracy = {name: right.float().mean().item() for name, right in exam.found.items()}
 share_found = {name: f"{value:.1%}" for name, value in accuracy.items()}
