@@ -55,11 +55,12 @@ def have_read(library: list[Document]) -> None:
 def run_script(script: Path, arguments: list[str], folder: Path) -> tuple[int, str]:
     """Runs a script without TRITON_INTERPRET; returns its exit status and all that it printed.
 
-    It runs in a fork of this process, unless Triton's kernels are there already as the compiler
-    takes them: lesson 10 interprets them.
+    It runs in a fork of this process, unless it interprets Triton's kernels, as lesson 10 does, and
+    Triton is there already as the compiler takes it: torch loads it where something is trained.
     """
-    interpret = os.environ.get("TRITON_INTERPRET")
-    if forked.POSSIBLE and ("kernels.gpu.quantize" not in sys.modules or interpret == "1"):
+    interprets = "TRITON_INTERPRET" in script.read_text(encoding="utf-8")
+    as_compiled = "triton" in sys.modules and os.environ.get("TRITON_INTERPRET") != "1"
+    if forked.POSSIBLE and not (interprets and as_compiled):
         library = first_documents()
         return forked.script(
             script, arguments, folder, ("TRITON_INTERPRET",), lambda: have_read(library)
