@@ -148,19 +148,6 @@ def as_table(
     return "\n".join(lines)
 
 
-def is_better(gap: float, noise: float = 3.0) -> str:
-    """Returns the verdict on the claim that one method gets a higher BLEU than another.
-
-    Args:
-        gap: how much higher its BLEU is; below zero if it is lower.
-        noise: a gap up to this may come from the seed and the choice of test sentences.
-    """
-    words = "reproduced" if gap > noise else "differs" if gap < -noise else "not reproduced"
-    near = "; near that limit: another seed may say otherwise"
-    near *= abs(abs(gap) - noise) <= noise / 2
-    return f"{words}: {gap:+.1f} BLEU, of which up to {noise:g} may be chance{near}"
-
-
 def draw(axis: Axes, results: Mapping[str, Mapping[str, float]]) -> None:
     """Draws BLEU against trained parameters, a marker for each method.
 

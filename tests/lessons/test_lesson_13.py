@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from lessons.base_model import CONFIG
 from lessons.experiments.bleu_gaps import ScoredAnswers, gain_of_share, gap
 from lessons.experiments.fewer_blocks import with_fewer_blocks
-from lessons.experiments.finetuning_methods import build, draw, is_better
+from lessons.experiments.finetuning_methods import build, draw
 from lessons.experiments.gpt3_counts import Count
 from lessons.experiments.method_costs import save_trained, time_tokens, training_bytes
 from lessons.experiments.neighbours import french_tokens, look_up
@@ -80,26 +80,6 @@ def test_lesson_13(run_lesson: Callable) -> None:
     assert len(same) == 3
     assert all(found == total != "0" for total, found in same)
     assert lesson.table["switched off: the base model again"]["kind"] == Kind.HOLDS.value
-
-
-@pytest.mark.parametrize(
-    ("gap", "words"),
-    [
-        (6.0, "reproduced: +6.0 BLEU, of which up to 3 may be chance"),
-        (4.2, "reproduced: +4.2 BLEU, of which up to 3 may be chance; near that limit"),
-        (3.5, "reproduced: +3.5 BLEU, of which up to 3 may be chance; near that limit"),
-        (2.5, "not reproduced: +2.5 BLEU, of which up to 3 may be chance; near that limit"),
-        (0.4, "not reproduced: +0.4 BLEU, of which up to 3 may be chance"),
-        (-2.5, "not reproduced: -2.5 BLEU, of which up to 3 may be chance; near that limit"),
-        (-6.0, "differs: -6.0 BLEU, of which up to 3 may be chance"),
-    ],
-)
-def test_the_verdict_better_names_the_difference_and_says_where_it_is_near(
-    gap: float, words: str
-) -> None:
-    found = is_better(gap)
-    assert found.startswith(words)
-    assert ("near" in found) == ("near" in words)
 
 
 @pytest.mark.parametrize("apart", [0.0, 0.2, -5.0])
