@@ -337,7 +337,7 @@ print("\nbefore training:\n" + write(model, encoding, "Return the"))
 # held-out text is measured.
 
 # %%
-steps = course.choose(quick=10, normal=320)
+steps = course.choose(quick=10, normal=290)
 settings = TrainConfig(
     max_steps=steps,
     batch_size=16,
