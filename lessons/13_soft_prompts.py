@@ -255,9 +255,9 @@ total = count_parameters(base.config)
 translation = course.limit(task_data(TASKS["translation"]))
 references = [record["fr"] for record in translation.test]
 data = instruction_data([translation], encoding, block_size=128, seed=course.seed)
-N_TEST = course.choose(quick=4, normal=200, full=500)
-STEPS = course.choose(quick=3, normal=130, full=390)
-BATCH_SIZE = course.choose(quick=2, normal=8)
+N_TEST = course.choose(quick=4, normal=150, full=500)
+STEPS = course.choose(quick=3, normal=90, full=390)
+BATCH_SIZE = course.choose(quick=2, normal=6)
 START = encoding.encode(" Translate the English sentence into French. English, French:")
 
 # %% [markdown]
@@ -464,11 +464,11 @@ course.checked(
 # gradient $g$ at the embedding $e$ of a token of the prompt, then another token with the embedding
 # $e'$ changes the loss by about $(e' - e) \cdot g$. AutoPrompt (Shin et al.) takes one place of the
 # prompt after the other, tries the tokens that promise most there, and keeps the best one if the
-# loss on a batch really falls. Here 40 steps look at each of 20 places twice, and each tries 8
+# loss on a batch really falls. Here 20 steps look at each of 20 places once, and each tries 8
 # tokens on 4 rows of examples; losses are in nats (lesson 3).
 
 # %%
-n_steps, n_candidates = course.choose(quick=2, normal=40, full=200), 8
+n_steps, n_candidates = course.choose(quick=2, normal=20, full=200), 8
 rows = course.choose(quick=1, normal=4)
 start = (START * N_TOKENS)[:N_TOKENS]  # the words that the soft prompt started as
 searched = search_prompt(
@@ -552,7 +552,7 @@ course.checked(
 # %%
 pages = pretraining_text(encoding, course.seed, course.n_documents)
 heal = settings(
-    "full", course.choose(quick=2, normal=100, full=300), course.seed, course.device, BATCH_SIZE
+    "full", course.choose(quick=2, normal=80, full=300), course.seed, course.device, BATCH_SIZE
 )
 small = with_fewer_blocks(base, 2, pages, replace(heal, progress=False))
 every_task = [course.limit(task_data(task)) for task in TASKS.values()]
