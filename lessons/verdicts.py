@@ -2,6 +2,7 @@
 
 same_figure("0.89", 0.8889, otherwise="...")     # does it round to the published figure?
 is_more(2.1, error=0.4)                          # is a difference more than chance?
+no_worse(0.3, error=0.1, allowed=1)              # is a loss less than what counts, beyond chance?
 holds(a == b)                                    # is a property there?
 
 A verdict keeps the function and the values that it was computed from, and other values that must
@@ -107,7 +108,7 @@ def same_figure(
 
 def is_more(
     difference: float,
-    error: float = 0.0,
+    error: float | None = None,
     *,
     yes: str = "",
     no: str = "it is the other way round here",
@@ -116,13 +117,14 @@ def is_more(
     at_least: float = 0.0,
     checked: bool = False,
 ) -> Verdict:
-    """Judges the claim that a difference is positive, or more than at_least.
+    """Judges the claim that a difference is positive, or that a number is more than at_least.
 
-    It is undecided where it lies within two standard errors of that limit.
+    It is undecided where it lies within two standard errors of that limit, and where a difference
+    of 0 was measured with an error of 0: records that all agree are still only a sample.
 
     Args:
         difference: what was measured, positive where the claim is right.
-        error: its standard error; 0 where there is no chance in it.
+        error: its standard error; None where there is no chance in it.
         yes: what to add if the claim is right.
         no: why it may be that it is not.
         unit: of the difference and its error, in words that may follow a number, such as " BLEU".
@@ -131,24 +133,72 @@ def is_more(
         checked: the claim is ours and nobody has published it.
     """
 
-    def judge(difference: float, error: float) -> Judged:
+    def judge(difference: float, error: float | None) -> Judged:
         spread = f" ± {error:.{places}f}" if error else ""
-        found = f"{difference:+.{places}f}{spread}{unit}"
+        sign = "" if at_least else "+"  # only a difference has one
+        found = f"{difference:{sign}.{places}f}{spread}{unit}"
         margin = difference - at_least
-        if not math.isfinite(margin) or not math.isfinite(error):
+        if not math.isfinite(margin) or not math.isfinite(error or 0):
             return Kind.UNDECIDED, "it could not be measured"
+        if error == margin == 0:
+            return Kind.UNDECIDED, "no difference was seen in this sample"
         if error and abs(margin) < 2 * error:
-            return Kind.UNDECIDED, f"{found} may be chance"
+            close = f"is too near {at_least:g} to tell" if at_least else "may be chance"
+            return Kind.UNDECIDED, f"{found} {close}"
         if margin > 0:
             return Kind.HOLDS if checked else Kind.REPRODUCED, found + (f": {yes}" if yes else "")
         return Kind.FAILS if checked else Kind.DIFFERS, f"{no} ({found})"
 
     right = judge(difference, error)[0] in (Kind.REPRODUCED, Kind.HOLDS)
-    certain = math.isfinite(difference) and math.isfinite(error)
+    certain = math.isfinite(difference) and math.isfinite(error or 0)
     # As far on the other side of the limit, and in any case beyond chance.
-    away = max(abs(difference - at_least), 3 * error + 10.0**-places) if certain else 1.0
+    away = max(abs(difference - at_least), 3 * (error or 0) + 10.0**-places) if certain else 1.0
     turning = at_least + (-away if right else away), error if certain else 0.0
     return Verdict(judge, (difference, error), turning)
+
+
+def no_worse(
+    behind: float,
+    error: float,
+    allowed: float,
+    otherwise: str = "it costs more than that",
+    *,
+    unit: str = "",
+    places: int = 2,
+    checked: bool = False,
+) -> Verdict:
+    """Judges the claim that one thing is as good as another, or that something costs nothing.
+
+    Equality cannot be proved, but a loss above some limit can be ruled out. The claim holds if the
+    loss and two standard errors are still within what is allowed, fails if the loss less two is
+    beyond it, and is undecided between.
+
+    Args:
+        behind: how much worse it is; below zero if it is better.
+        error: the standard error of that.
+        allowed: how much worse still counts as no difference.
+        otherwise: why it may be worse.
+        unit: of all three, in words that may follow a number, such as " BLEU".
+        places: how many decimals are printed.
+        checked: the claim is ours and nobody has published it.
+    """
+
+    def judge(behind: float, error: float) -> Judged:
+        if not (math.isfinite(behind) and math.isfinite(error)):
+            return Kind.UNDECIDED, "it could not be measured"
+        found = f"{'better' if behind < 0 else 'worse'} by {abs(behind):.{places}f}"
+        found += f" ± {error:.{places}f}{unit}"
+        limit = f"up to {allowed:g}{unit} counts as equal"
+        if behind + 2 * error <= allowed:
+            return (Kind.HOLDS if checked else Kind.REPRODUCED), f"{found}; {limit}"
+        if behind - 2 * error > allowed:
+            return (Kind.FAILS if checked else Kind.DIFFERS), f"{otherwise} ({found}; {limit})"
+        return Kind.UNDECIDED, f"{found}, too near the limit to tell: {limit}"
+
+    right = judge(behind, error)[0] in (Kind.REPRODUCED, Kind.HOLDS)
+    spread = error if math.isfinite(error) else 0.0
+    away = 3 * spread + 10.0**-places
+    return Verdict(judge, (behind, error), (allowed + away if right else allowed - away, spread))
 
 
 def holds(
@@ -176,10 +226,17 @@ def holds(
     return Verdict(judge, (bool(condition),), (not condition,))
 
 
-def error_of_mean(values: Sequence[float] | np.ndarray) -> float:
-    """Returns the standard error of a mean; nan for fewer than two values."""
+def error_of_mean(values: Sequence[float] | np.ndarray, at_least: float = 0.0) -> float:
+    """Returns the standard error of a mean; nan for fewer than two values.
+
+    Args:
+        at_least: the smallest error to report. Where few values happen to agree, their spread of 0
+            says little about the next one.
+    """
     values = np.asarray(values, dtype=float)
-    return float(values.std(ddof=1) / math.sqrt(len(values))) if len(values) > 1 else math.nan
+    if len(values) < 2:
+        return math.nan
+    return max(float(values.std(ddof=1) / math.sqrt(len(values))), at_least)
 
 
 def error_of_share(share: float, n: int) -> float:

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from lessons.verdicts import Judged, Kind, Verdict, bootstrap_difference, error_of_mean
+from lessons.verdicts import bootstrap_difference, error_of_mean
 from minigpt import GPT
 from minigpt.bleu import brevity_penalty, closest_length, count_matches, geometric_mean, smooth
 from minigpt.dataset import Batch
@@ -159,48 +159,3 @@ def time_ratio(ms: np.ndarray, other: np.ndarray) -> tuple[float, float]:
     logs = np.log(ms / other)
     ratio = math.exp(logs.mean())
     return ratio, ratio * error_of_mean(logs)
-
-
-def as_good(
-    behind: float,
-    error: float,
-    allowed: float,
-    otherwise: str,
-    *,
-    unit: str = "",
-    places: int = 1,
-    checked: bool = False,
-) -> Verdict:
-    """Judges the claim that one thing is as good as another.
-
-    It holds if two standard errors above `behind` are still within what is allowed, fails if two
-    below are beyond it, and is undecided between.
-
-    Args:
-        behind: how much worse it is; below zero if it is better.
-        error: the standard error of that.
-        allowed: how much worse still counts as no difference.
-        otherwise: why it may be worse.
-        unit: in words that may follow a number, such as " BLEU".
-        checked: the claim is ours and nobody has published it.
-    """
-
-    def judge(behind: float, error: float) -> Judged:
-        if not (math.isfinite(behind) and math.isfinite(error)):
-            return Kind.UNDECIDED, "it could not be measured"
-        where = "ahead" if behind < 0 else "behind"
-        found = f"{abs(behind):.{places}f} ± {error:.{places}f}{unit} {where}"
-        limit = f"up to {allowed:g}{unit} counts as equal"
-        if behind + 2 * error <= allowed:
-            return (Kind.HOLDS if checked else Kind.REPRODUCED), f"{found}; {limit}"
-        if behind - 2 * error > allowed:
-            return (Kind.FAILS if checked else Kind.DIFFERS), f"{otherwise} ({found}; {limit})"
-        return Kind.UNDECIDED, f"{found}, too near the limit to tell: {limit}"
-
-    certain = math.isfinite(behind) and math.isfinite(error)
-    good = certain and behind + 2 * error <= allowed
-    error_or_none = error if certain else 0.0
-    away = 3 * error_or_none + 10.0**-places
-    return Verdict(
-        judge, (behind, error), (allowed + away if good else allowed - away, error_or_none)
-    )

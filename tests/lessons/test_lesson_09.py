@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from lessons.experiments.format_verdicts import as_expected, near_size, no_worse, rounded_up
+from lessons.experiments.format_verdicts import as_expected, near_size, rounded_up
 from lessons.verdicts import Kind
 
 LLAMA = {"Llama2-7B": (4096, 32, 11_008, 1), "Llama2-13B": (5120, 40, 13_824, 1),
@@ -74,30 +74,6 @@ def test_lesson_09(run_lesson: Callable) -> None:
             assert measured[f"{name} in {label}"] == f"{size:.2f} GB"
             out = name == "Llama2-70B" and label == "int4"
             assert kind[f"{name} in {label}"] == (Kind.UNKNOWN if out else Kind.REPRODUCED).value
-
-
-@pytest.mark.parametrize(
-    ("lost", "error", "kind"),
-    [
-        (0.0002, 0.0001, Kind.HOLDS),
-        (-0.01, 0.0001, Kind.HOLDS),
-        (0.0009, 0.0001, Kind.UNDECIDED),
-        (0.0011, 0.0001, Kind.UNDECIDED),
-        (0.0013, 0.0001, Kind.FAILS),
-        (0.0, 0.01, Kind.UNDECIDED),
-        (math.nan, 0.01, Kind.UNDECIDED),
-        (0.0, math.nan, Kind.UNDECIDED),
-    ],
-)
-def test_a_loss_counts_as_none_only_if_chance_cannot_hide_more(
-    lost: float, error: float, kind: Kind
-) -> None:
-    verdict = no_worse(lost, error, 0.001)
-    assert verdict.kind is kind
-    assert verdict.turned() is not kind
-    published = no_worse(lost, error, 0.001, published=True).kind
-    as_published = {Kind.HOLDS: Kind.REPRODUCED, Kind.FAILS: Kind.DIFFERS}
-    assert published is as_published.get(kind, kind)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,6 @@ import pytest
 
 from lessons.experiments.paired import (
     Losses,
-    as_good,
     bleu_gain,
     bleu_of,
     bleu_statistics,
@@ -85,26 +84,3 @@ def test_a_constant_ratio_of_times_has_no_error() -> None:
     ratio, error = time_ratio(1.5 * ms, ms)
     assert ratio == pytest.approx(1.5)
     assert error == pytest.approx(0)
-
-
-@pytest.mark.parametrize(
-    ("behind", "error", "kind"),
-    [
-        (-0.7, 0.2, Kind.REPRODUCED),
-        (0.5, 0.2, Kind.REPRODUCED),
-        (0.7, 0.2, Kind.UNDECIDED),
-        (1.3, 0.2, Kind.UNDECIDED),
-        (1.5, 0.2, Kind.DIFFERS),
-        (math.nan, 0.2, Kind.UNDECIDED),
-        (0.1, math.nan, Kind.UNDECIDED),
-    ],
-)
-def test_as_good_allows_some_difference_beyond_chance(
-    behind: float, error: float, kind: Kind
-) -> None:
-    verdict = as_good(behind, error, 1, "it is small", unit=" BLEU")
-    assert verdict.kind is kind
-    assert verdict.turned() is not kind
-    ours = as_good(behind, error, 1, "it is small", checked=True)
-    same = {Kind.REPRODUCED: Kind.HOLDS, Kind.DIFFERS: Kind.FAILS}
-    assert ours.kind is same.get(kind, kind)

@@ -19,6 +19,7 @@ from lessons.verdicts import (
     error_of_share,
     holds,
     is_more,
+    no_worse,
     same_figure,
 )
 
@@ -56,7 +57,11 @@ def test_a_figure_is_the_same_if_it_rounds_to_what_is_printed(
         (-1.9, 1.0, 0.0, Kind.UNDECIDED),
         (-2.1, 1.0, 0.0, Kind.DIFFERS),
         (0.1, 0.0, 0.0, Kind.REPRODUCED),
-        (0.0, 0.0, 0.0, Kind.DIFFERS),
+        (0.0, 0.0, 0.0, Kind.UNDECIDED),
+        (5.0, 0.0, 5.0, Kind.UNDECIDED),
+        (0.1, None, 0.0, Kind.REPRODUCED),
+        (0.0, None, 0.0, Kind.DIFFERS),
+        (math.nan, None, 0.0, Kind.UNDECIDED),
         (6.0, 1.0, 5.0, Kind.UNDECIDED),
         (7.5, 1.0, 5.0, Kind.REPRODUCED),
         (math.nan, 1.0, 0.0, Kind.UNDECIDED),
@@ -66,7 +71,7 @@ def test_a_figure_is_the_same_if_it_rounds_to_what_is_printed(
     ],
 )
 def test_a_difference_counts_beyond_two_standard_errors(
-    difference: float, error: float, at_least: float, kind: Kind
+    difference: float, error: float | None, at_least: float, kind: Kind
 ) -> None:
     verdict = is_more(difference, error, at_least=at_least)
     assert verdict.kind is kind
@@ -82,6 +87,46 @@ def test_a_difference_is_printed_with_its_error() -> None:
     assert str(is_more(-1.0, no="so it is", checked=True)) == "does not hold; so it is (-1.00)"
 
 
+def test_an_amount_above_a_limit_is_printed_without_a_sign() -> None:
+    assert str(is_more(97.4, unit="% fewer", at_least=90, places=1)) == "reproduced; 97.4% fewer"
+    assert str(is_more(40, 10, unit="%", at_least=50, places=0)) == (
+        "undecided; 40 ± 10% is too near 50 to tell"
+    )
+
+
+@pytest.mark.parametrize(
+    ("behind", "error", "kind"),
+    [
+        (-0.7, 0.2, Kind.REPRODUCED),
+        (0.5, 0.2, Kind.REPRODUCED),
+        (0.7, 0.2, Kind.UNDECIDED),
+        (1.3, 0.2, Kind.UNDECIDED),
+        (1.5, 0.2, Kind.DIFFERS),
+        (0.0, 0.6, Kind.UNDECIDED),
+        (math.nan, 0.2, Kind.UNDECIDED),
+        (0.1, math.nan, Kind.UNDECIDED),
+    ],
+)
+def test_some_loss_is_allowed_if_chance_cannot_hide_more(
+    behind: float, error: float, kind: Kind
+) -> None:
+    verdict = no_worse(behind, error, 1, "it is small", unit=" BLEU")
+    assert verdict.kind is kind
+    assert verdict.turned() is not kind
+    ours = no_worse(behind, error, 1, "it is small", checked=True)
+    same = {Kind.REPRODUCED: Kind.HOLDS, Kind.DIFFERS: Kind.FAILS}
+    assert ours.kind is same.get(kind, kind)
+
+
+def test_a_loss_is_printed_with_its_limit() -> None:
+    assert str(no_worse(-0.7, 0.2, 1, unit=" BLEU", places=1)) == (
+        "reproduced; better by 0.7 ± 0.2 BLEU; up to 1 BLEU counts as equal"
+    )
+    assert str(no_worse(3, 0.5, 1, "it is small", places=1, checked=True)) == (
+        "does not hold; it is small (worse by 3.0 ± 0.5; up to 1 counts as equal)"
+    )
+
+
 @pytest.mark.parametrize("published", [True, False])
 @pytest.mark.parametrize("condition", [True, False])
 def test_a_property_holds_or_not(condition: bool, published: bool) -> None:
@@ -92,7 +137,9 @@ def test_a_property_holds_or_not(condition: bool, published: bool) -> None:
 
 def test_errors_of_means_and_shares() -> None:
     assert error_of_mean([1.0, 2.0, 3.0]) == pytest.approx(math.sqrt(1 / 3))
-    assert math.isnan(error_of_mean([1.0]))
+    assert math.isnan(error_of_mean([1.0], at_least=0.5))
+    assert error_of_mean([2.0, 2.0], at_least=0.5) == 0.5
+    assert error_of_mean([1.0, 2.0, 3.0], at_least=0.5) == pytest.approx(math.sqrt(1 / 3))
     assert error_of_share(0.5, 96) == pytest.approx(0.05)
     assert error_of_share(0.0, 10) > 0.05
     values = np.random.default_rng(0).normal(size=(2, 400))
