@@ -17,7 +17,6 @@ from lessons.experiments.paired import (
     rouge_l,
     time_ratio,
 )
-from lessons.verdicts import Kind
 from minigpt.tasks.answers import questions, score
 from minigpt.tasks.task import TASKS
 
