@@ -79,7 +79,7 @@ class Lesson:
         device: the device that the tensors are on.
         seed: the seed that was set.
         quick: whether to use the smallest settings, with which the numbers mean nothing.
-        full: whether to use the large settings, which take time.
+        full: whether --full was given: large settings everywhere, which take time.
         judges: whether to give verdicts; a quick run gives none.
         folder: where figures and the table are written.
     """
@@ -96,10 +96,15 @@ class Lesson:
     rows: list[Row] = field(default_factory=list)
 
     def choose(self, quick: Any, normal: Any, full: Any = None) -> Any:
-        """Returns quick under --quick, full (if it is given) under --full, else normal."""
+        """Returns quick under --quick; full, if it is given, under --full or on a GPU; else normal."""
         if self.quick:
             return quick
-        return full if self.full and full is not None else normal
+        return full if self.large and full is not None else normal
+
+    @property
+    def large(self) -> bool:
+        """Whether the large settings are used: with --full, and on a GPU, which is fast enough."""
+        return self.full or (self.device.type == "cuda" and not self.quick)
 
     @property
     def n_documents(self) -> int | None:
@@ -154,7 +159,7 @@ class Lesson:
             print_rows(("", "measured here"), checked, self.judges)
         report = {
             "lesson": self.number, "title": self.title, "seed": self.seed, "quick": self.quick,
-            "full": self.full, "device": str(self.device), "versions": versions(),
+            "full": self.large, "device": str(self.device), "versions": versions(),
             "rows": [row.as_json(self.judges, self.quick) for row in self.rows],
         }  # fmt: skip
         text = json.dumps(report, ensure_ascii=False, indent=1)
@@ -183,7 +188,7 @@ def start(number: int, title: str) -> Lesson:
     parser.add_argument("--seed", type=int, default=1337, help="random seed (default 1337)")
     size = parser.add_mutually_exclusive_group()
     size.add_argument("--quick", action="store_true", help="smallest settings, to see that it runs")
-    size.add_argument("--full", action="store_true", help="large settings; takes much longer")
+    size.add_argument("--full", action="store_true", help="large settings, which a GPU gets anyway")
     # For the tests, which see whether each verdict of a quick run could come out otherwise.
     parser.add_argument("--verdicts", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--out", help=f"folder (default runs/lesson-{number:02d})")

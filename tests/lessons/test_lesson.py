@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from lessons import lesson
 
@@ -69,3 +71,21 @@ def test_its_processes_find_a_checkout_that_nobody_has_installed(
         assert os.environ["PYTHONPATH"].split(os.pathsep) == [str(ROOT), "elsewhere"]
     assert course.folder == Path("runs/lesson-01")
     assert course.folder.is_dir()
+
+
+@pytest.mark.parametrize(
+    ("options", "device", "chosen"),
+    [
+        (["--quick"], "cpu", "quick"),
+        (["--quick"], "cuda", "quick"),
+        ([], "cpu", "normal"),
+        ([], "cuda", "full"),
+        (["--full"], "cpu", "full"),
+    ],
+)
+def test_a_gpu_gets_the_large_settings(
+    monkeypatch: pytest.MonkeyPatch, options: list[str], device: str, chosen: str
+) -> None:
+    course = replace(start(monkeypatch, "--device", "cpu", *options), device=torch.device(device))
+    assert course.choose("quick", "normal", "full") == chosen
+    assert course.choose("quick", "normal") == ("quick" if chosen == "quick" else "normal")
