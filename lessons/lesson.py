@@ -96,7 +96,7 @@ class Lesson:
     rows: list[Row] = field(default_factory=list)
 
     def choose(self, quick: Any, normal: Any, full: Any = None) -> Any:
-        """Returns quick under --quick; full, if it is given, under --full or on a GPU; else normal."""
+        """Returns quick under --quick, full (if given) where settings are large, else normal."""
         if self.quick:
             return quick
         return full if self.large and full is not None else normal
