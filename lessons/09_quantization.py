@@ -60,14 +60,14 @@ torch.set_printoptions(precision=3, sci_mode=False)
 # ## A number, bit by bit
 #
 # Computers write numbers the way scientists do: $0.1 = 1.6 \cdot 2^{-4}$. One bit holds the sign. A
-# few hold the **exponent**: the -4, plus a constant (the bias) that keeps it from being negative.
-# The others hold the **mantissa**, the digits after the point of 1.6. They are binary digits, worth
-# 1/2, 1/4, 1/8 and so on, and the 1 before the point is always there, so that it needs no bit. The
-# exponent decides how large and how small a number can be, the mantissa how exact it is. fp16 and
-# bf16 both have 16 bits but divide them differently. There are several kinds of fp8; this one,
-# E4M3, has 4 bits for the exponent and 3 for the mantissa. None of the formats holds 0.1 exactly,
-# because in binary its digits never end. Each line shows sign, exponent and mantissa, and then the
-# number that they stand for.
+# few hold the **exponent**: the -4, plus a constant (the **bias**, 127 in fp32) that keeps it from
+# being negative. The others hold the **mantissa**, the digits after the point of 1.6. They are
+# binary digits, worth 1/2, 1/4, 1/8 and so on, and the 1 before the point is always there, so that
+# it needs no bit. The exponent decides how large and how small a number can be, the mantissa how
+# exact it is. fp16 and bf16 both have 16 bits but divide them differently. There are several kinds
+# of fp8; this one, E4M3, has 4 bits for the exponent and 3 for the mantissa. None of the formats
+# holds 0.1 exactly, because in binary its digits never end. Each line shows sign, exponent and
+# mantissa, and then the number that they stand for.
 
 # %%
 tenth = 0.1
@@ -101,8 +101,8 @@ course.checked(
 #
 # Below its smallest **normal** number a format goes on for a while with fewer and fewer digits:
 # these are the **subnormal** numbers. Above its largest number there is only infinity, or in E4M3,
-# which has no infinity, "not a number". The last column shows the next number after 1. The two sums
-# below the table show both limits at work: 70,000 lies beyond what fp16 can hold, and bf16 has too
+# which has no infinity, "not a number". The last column shows the next number after 1. The line
+# below the table shows both limits at work: 70,000 lies beyond what fp16 can hold, and bf16 has too
 # few digits for 257.
 
 # %%
@@ -214,7 +214,8 @@ print(f"100,000 numbers after GELU, {x.min():.2f} to {x.max():.2f}; mean absolut
 print(f"{error[False].mean():.5f} with absmax, {error[True].mean():.5f} with a zero-point")
 gained = error[False] - error[True]  # [100000]
 course.published(
-    "a zero-point lowers the error of lopsided numbers", "Dettmers et al. 2022, section 2",
+    "a zero-point lowers the error of lopsided numbers",
+    "Dettmers et al. 2022 (LLM.int8()), section 2",
     "lower for asymmetric numbers",
     f"mean absolute error {error[False].mean():.5f} -> {error[True].mean():.5f}",
     is_more(float(gained.mean()), error_of_mean(gained), places=5),
@@ -253,10 +254,10 @@ course.published(
 # %% [markdown]
 # With 4 bits a step is 60 / 7 = 8.6, and whatever is below half of it becomes 0: that is nearly
 # everything. Large language models do have such outliers, in the **activations**, the numbers that
-# flow between their layers (Dettmers et al. 2022). The cure is to cut the tensor into **blocks**,
-# each with a c of its own. The outlier then spoils only its own block. The price is a c of 32 bits
-# for each block. How large is the error of all the other numbers? We take its root mean square
-# (**RMS**), in percent of their standard deviation; 100% means that everything became 0.
+# flow between their layers (Dettmers et al. 2022, LLM.int8()). The cure is to cut the tensor into
+# **blocks**, each with a c of its own. The outlier then spoils only its own block. The price is a c
+# of 32 bits for each block. How large is the error of all the other numbers? We take its root mean
+# square (**RMS**), in percent of their standard deviation; 100% means that everything became 0.
 
 # %%
 block_sizes = [2**n for n in range(4, 17)]
@@ -296,7 +297,8 @@ course.published(
 # %%
 base, encoding = load_pretrained("base")
 base = base.to(course.device)
-for layer in layers_to_quantize(base, 8, "row", skip=("lm_head",))[:4]:
+linear_layers = layers_to_quantize(base, 4, 64, skip=("lm_head",))  # fit for 4 bits, blocks of 64
+for layer in linear_layers[:4]:
     weight = layer.weight  # [out, in]
     print(f"{list(weight.shape)}: largest is {weight.abs().max() / weight.std():.0f} deviations")
 
@@ -453,7 +455,7 @@ course.save_figure(figure, "ptq_qat")
 # first line.
 
 # %%
-n_linear = sum(p.weight.numel() for p in layers_to_quantize(base, 8, 64, ("lm_head",)))
+n_linear = sum(layer.weight.numel() for layer in linear_layers)
 n_other = count_parameters(base.config) - n_linear
 print(f"{n_linear:,} linear weights and {n_other:,} others take together, with linear weights in")
 for bits in (32, 16, *widths):

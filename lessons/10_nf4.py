@@ -66,8 +66,8 @@ QLORA = "Dettmers et al. 2023 (QLoRA), "
 # Cut the area under the normal curve into 16 buckets of equal area: narrow ones in the middle,
 # where numbers crowd, and wide ones outside. A number falls into each bucket equally often, so no
 # code is wasted. With 16 buckets of equal *width*, from the smallest number to the largest, the
-# outer codes would hardly ever be used. (Whether equally full buckets also make the smallest error
-# is another question, which we measure below.)
+# outer codes would hardly ever be used. (Whether equally full buckets also make small errors is
+# another question, which we measure below.)
 #
 # The **quantile function** Q finds the cuts: a share p of all numbers lies below Q(p).
 
@@ -258,7 +258,7 @@ course.save_figure(nf4_errors.draw_levels(y, used, BLOCK), "levels")
 # an equal number of values, as the paper has it? Even on one fixed curve this holds only roughly: 0
 # has a place of its own, the steps on its two sides differ, and the thresholds lie half way in
 # value, not in area. And blocks are scaled by their largest number, which is not always at the same
-# place of the curve.
+# place of the curve (Yoshida 2023, "NF4 Isn't Information Theoretically Optimal").
 
 # %%
 percent = 100 * used["N(0, 1)"]  # [16]
