@@ -104,7 +104,7 @@ course.checked(
     f"{mae[True][1]:.5f} against {mae[False][3]:.5f}",
     is_more(float(gain.mean()), error_of_mean(gain), places=5, checked=True,
             yes="the accuracy of small blocks at the price of large ones",
-            no="larger blocks are as exact"),
+            no="larger blocks are no less exact"),
 )  # fmt: skip
 
 # %% [markdown]
@@ -152,7 +152,7 @@ for what, source, printed, found in (
         f", {4 + found:.3f} with codes" if found != saved else ""
     )
     course.published(what, source, printed, measured,
-                     same_figure(printed, found, "more than scales is stored"))  # fmt: skip
+                     same_figure(printed, found, "what is stored has another size"))  # fmt: skip
 of_65 = saved * 65e9 / 8 / 1e9  # GB
 course.published("GB saved for 65 billion weights", QLORA + "section 1", "about 3", f"{of_65:.2f}",
                  same_figure("3", of_65, "another number of bits is saved here"))  # fmt: skip
