@@ -210,12 +210,11 @@ print(f"the tenth of the axis around zero has {near_zero:.0%} of all values")
 base_scales = [block_absmax(w.flatten(), 64) for w in weights]  # a [b] for each layer
 
 
-def stretched(absmax: Tensor, centred: bool) -> tuple[Tensor, Tensor, Tensor | float]:
-    """Returns scales [b] as y from -1 to 1 in rows of 256; what to multiply by, what to add."""
-    offset = absmax.mean() if centred else 0.0
-    z = in_blocks(absmax - offset, 256)  # [rows, 256]
+def stretched(absmax: Tensor, centred: bool) -> tuple[Tensor, Tensor]:
+    """Returns scales [b] as y from -1 to 1 in rows of 256, and by what each row was divided."""
+    z = in_blocks(absmax - absmax.mean() if centred else absmax, 256)  # [rows, 256]
     largest = z.abs().amax(dim=1, keepdim=True)  # [rows, 1]
-    return z / largest, largest, offset
+    return z / largest, largest
 
 
 rows = {
@@ -249,8 +248,8 @@ course.published(
 )  # fmt: skip
 
 # %% [markdown]
-# Plain int8 would be simpler than both. Try all three, with and without the mean, on the scales of
-# three sets of weights: normal numbers; the same with an outlier of 15 in every 256th block; and
+# Plain int8 would be simpler. Try the map, int8 and E4M3, with and without the mean, on the scales
+# of three sets of weights: normal numbers; the same with an outlier of 15 in every 256th block; and
 # the base model's.
 
 # %%
@@ -266,7 +265,7 @@ def squared_errors(many: list[Tensor], way: str, centred: bool) -> np.ndarray:
     """Returns the mean squared error of each 256 scales, in squares of the mean scale: [rows]."""
     errors = []
     for absmax in many:
-        y, largest, _ = stretched(absmax, centred)
+        y, largest = stretched(absmax, centred)
         errors.append(((ways[way](y) - y) * largest).square().mean(dim=1))  # [rows]
     return (torch.cat(errors) / torch.cat(many).mean().square()).double().numpy()
 
@@ -314,11 +313,12 @@ is_less("outliers", ("int8", True), ("dynamic map", True),
         "scales with outliers: the dynamic map instead of int8")  # fmt: skip
 
 # %% [markdown]
-# A format that is fine near zero and coarse far from it needs its numbers near zero, so the mean
-# matters most for FP8 and the map. Where the scales are well behaved, equal steps are hard to beat.
-# The dynamic map is an insurance: when one of 256 scales is an outlier, int8 has a fraction of its
-# codes left for the others, as in lesson 09, while the map keeps its resolution near zero. That is
-# what its many small values are for. See in the table whether your run bears this out.
+# A format that is fine near zero and coarse far from it needs its numbers near zero, so subtracting
+# the mean matters most for FP8 and the map. Where the scales are well behaved, equal steps are hard
+# to beat. The dynamic map is an insurance: when one of 256 scales is an outlier, int8 has a
+# fraction of its codes left for the others, as in lesson 09, while the map keeps its resolution
+# near zero. That is what its many small values are for. See in the table whether your run bears
+# this out.
 #
 # ## What it costs
 #
