@@ -355,7 +355,7 @@ for rival, perplexity in (("int4", 34.34), ("FP4", 31.07)):
     gain = held_out.change(needed[rival], needed["NF4"])  # above 0 where NF4 needs fewer bits
     course.published(
         f"base model's quality: NF4 before {rival}", QLORA + "table 2",
-        f"perplexity {perplexity}, in NF4 27.41",
+        f"{rival} {perplexity}, NF4 27.41 (perplexity)",
         f"minus fp32: NF4 {changes['NF4', 'fp32']}, {rival} {changes[rival, 'fp32']} bits a byte",
         is_more(*gain, places=4, unit=" bits a byte", no=f"{rival} loses less here"),
     )  # fmt: skip
