@@ -1,7 +1,7 @@
 # %% [markdown]
 # # Lesson 09: Quantization
 #
-# A model is a large collection of numbers, and in training each of them takes 32 bits. Does it need
+# A model is a large collection of numbers, and in training each usually takes 32 bits. Does it need
 # that many? In this lesson you take a number apart bit by bit, pack numbers into 8 bits by hand,
 # see how one large number spoils all its neighbours, and learn how blocks contain the damage. Then
 # you squeeze a real model to 8, 4, 3 and 2 bits, once after training and once during it, and
@@ -12,11 +12,12 @@
 # - read the sign, exponent and mantissa of a number in fp32, fp16, bf16 and fp8;
 # - quantize numbers to 8 bits by absmax and with a zero-point, and bound the error;
 # - explain why outliers hurt and what blocks cost;
-# - tell post-training quantization from quantization-aware training, and compare them fairly;
+# - tell rounding after training from rounding during it, and compare the two fairly;
 # - work out the size of a quantized model from its shape.
 #
-# You need lesson 03 (linear layers, embeddings, GELU) and lesson 04 (training, bits per byte, text
-# held out). Take about 60 minutes; the script itself needs one at most on a laptop.
+# You need lesson 01 (standard errors), lesson 03 (linear layers, embeddings, GELU) and lesson 04
+# (training, bits per byte, text held out). Take about 60 minutes; the script itself needs one at
+# most on a laptop.
 #
 # Run it: `python lessons/09_quantization.py`, or `minigpt lesson 9`. Its code is
 # `minigpt/float_formats.py` and `minigpt/quantization.py`.
@@ -38,10 +39,11 @@ import torch
 from torch.nn import functional as F
 
 import minigpt.quantization as quantization
-from lessons.experiments.format_verdicts import near_size, no_worse, rounded_up
+from lessons.experiments.format_verdicts import near_size
+from lessons.experiments.gptq_files import gptq_gigabytes
 from lessons.experiments.rounded_models import draw_bits, draw_outlier, draw_rounded
 from lessons.held_out import HeldOut
-from lessons.verdicts import error_of_mean, holds, is_more
+from lessons.verdicts import error_of_mean, holds, is_more, no_worse, same_figure
 from minigpt import GPT, count_parameters, load_pretrained
 from minigpt.dataset import PackedText, pack
 from minigpt.float_formats import BF16, FP8_E4M3, FP16, FP32, float_bits, float_value
@@ -58,17 +60,19 @@ torch.set_printoptions(precision=3, sci_mode=False)
 # ## A number, bit by bit
 #
 # Computers write numbers the way scientists do: $0.1 = 1.6 \cdot 2^{-4}$. One bit holds the sign. A
-# few hold the **exponent**: the -4, plus a constant (the bias) that keeps it from being negative.
-# The others hold the **mantissa**, the digits after the point of 1.6. The exponent decides how
-# large and how small a number can be, the mantissa how exact it is. fp16 and bf16 both have 16 bits
-# but divide them differently. There are several kinds of fp8; this one, E4M3, has 4 bits for the
-# exponent and 3 for the mantissa. None of the formats holds 0.1 exactly, because in binary its
-# digits never end.
+# few hold the **exponent**: the -4, plus a constant (the **bias**, 127 in fp32) that keeps it from
+# being negative. The others hold the **mantissa**, the digits after the point of 1.6. They are
+# binary digits, worth 1/2, 1/4, 1/8 and so on, and the 1 before the point is always there, so that
+# it needs no bit. The exponent decides how large and how small a number can be, the mantissa how
+# exact it is. fp16 and bf16 both have 16 bits but divide them differently. There are several kinds
+# of fp8; this one, E4M3, has 4 bits for the exponent and 3 for the mantissa. None of the formats
+# holds 0.1 exactly, because in binary its digits never end. Each line shows sign, exponent and
+# mantissa, and then the number that they stand for.
 
 # %%
 tenth = 0.1
 formats = {"fp32": FP32, "fp16": FP16, "bf16": BF16, "fp8 (E4M3)": FP8_E4M3}
-for name, format in formats.items():
+for name, format in formats.items():  # format.epsilon is what the last bit of a mantissa is worth
     bits = float_bits(tenth, format)
     exponent = f"{bits.exponent:0{format.exponent_bits}b}"
     mantissa = f"{bits.mantissa:0{format.mantissa_bits}b}"
@@ -97,7 +101,9 @@ course.checked(
 #
 # Below its smallest **normal** number a format goes on for a while with fewer and fewer digits:
 # these are the **subnormal** numbers. Above its largest number there is only infinity, or in E4M3,
-# which has no infinity, "not a number". The last column shows the next number after 1.
+# which has no infinity, "not a number". The last column shows the next number after 1. The line
+# below the table shows both limits at work: 70,000 lies beyond what fp16 can hold, and bf16 has too
+# few digits for 257.
 
 # %%
 print(f"{'':<11} {'smallest':>10} {'normal from':>12} {'largest':>10} {'after 1':>10}")
@@ -108,7 +114,9 @@ print("70000 in fp16 is", torch.tensor(70_000.0).half().item(), end="; ")
 print("256 + 1 in bf16 is", (torch.tensor(256.0).bfloat16() + 1).item())
 
 # %% [markdown]
-# The ranges that are printed for these formats begin at different places, as the next cell finds.
+# bf16 is a favourite for training because it gives up digits and keeps the range: a gradient may be
+# tiny and does not have to be exact. The slides print ranges, too. They begin at different places,
+# as the verdicts in the closing table say.
 
 # %%
 SLIDES = "slides 001/002"
@@ -136,7 +144,8 @@ course.published(
 #
 # Eight bits give 256 **codes**. We take the whole numbers from -127 to 127 and leave -128 unused,
 # so that both sides are alike. Stretch the numbers so that the largest absolute value, the
-# **absmax**, lands on 127, and round. To get back, divide. This is **absmax quantization**:
+# **absmax**, lands on 127, and round. To get back, divide. This is **absmax quantization**, with c
+# as its **constant**:
 #
 # $$c = 127 / \max|x| \qquad q = \text{round}(c\,x) \qquad x \approx q / c$$
 
@@ -150,9 +159,10 @@ print(f"x        {x}\nc = 127 / {x.abs().max():.2f} = {c:.1f}\nq        {q.int()
 print(f"q / c    {back}\nerror    {back - x}\nhalf a step is {step / 2:.3f}")
 
 # %% [markdown]
-# The error is never more than half a step. -0.002 became 0: relative to their size, small numbers
-# suffer most. The library does the same for any number of bits, and can give each row or block a c
-# of its own.
+# The error is never more than half a step. -0.002 became 0 (printed with the sign it had): relative
+# to their size, small numbers suffer most. The library does the same with 2 to 8 bits, and can give
+# each row or block a c of its own. In one call, `fake_quantize` rounds numbers to codes and turns
+# these back into numbers.
 
 # %%
 codes, library_c = quantization.quantize_absmax(x)  # int8 [6], [1]
@@ -168,7 +178,7 @@ course.published(
 )  # fmt: skip
 course.checked(
     "int8 absmax: largest error of 100,000 numbers", f"{worst:.4f} steps",
-    holds(worst <= 0.5001, yes="half a step, but for fp32's own rounding",
+    holds(worst <= 0.5001, yes="no more than half a step, but for fp32's own rounding",
           no="more than half a step"),
 )  # fmt: skip
 
@@ -178,12 +188,13 @@ course.checked(
 # After a GELU (lesson 03) numbers are no longer alike on both sides: none is below -0.17. Absmax
 # would still keep half of its codes for negative numbers as large as the largest positive one.
 # Instead, let the codes 0 to 255 reach from the smallest number to the largest, and remember which
-# code means 0. That code is the **zero-point** z:
+# code means 0. That code is the **zero-point** z (Jacob et al. 2018, equation 1):
 #
 # $$s = (\max x - \min x) / 255 \qquad z = \text{round}(-\min x / s) \qquad
 # q = \text{round}(x / s) + z \qquad x \approx s\,(q - z)$$
 #
-# To make sure that there is a code for 0, the range always includes 0, even if no x is that small.
+# To make sure that there is a code for 0, the range always includes 0, even where all x lie on one
+# side of it. The five numbers below are chosen so that nothing has to be rounded.
 
 # %%
 skewed = torch.tensor([-0.1, 0.0, 0.4, 1.2, 2.45])  # [5]
@@ -193,8 +204,8 @@ print(f"s(q - z) {quantization.dequantize_zero_point(codes, s, z)}\n")
 
 # %% [markdown]
 # Here are 100,000 numbers after a GELU, with 8 bits each. The two ways round the same numbers, so
-# compare them number by number. The spread of the differences gives a **standard error**: how much
-# their mean would vary with other numbers. A difference below two of those may be chance.
+# compare them number by number. The spread of the differences gives a standard error (lesson 01):
+# how much their mean would vary with other numbers. A difference below two of those may be chance.
 
 # %%
 x = F.gelu(torch.randn(100_000))  # [100000]
@@ -203,7 +214,8 @@ print(f"100,000 numbers after GELU, {x.min():.2f} to {x.max():.2f}; mean absolut
 print(f"{error[False].mean():.5f} with absmax, {error[True].mean():.5f} with a zero-point")
 gained = error[False] - error[True]  # [100000]
 course.published(
-    "a zero-point lowers the error of lopsided numbers", "Dettmers et al. 2022, section 2",
+    "a zero-point lowers the error of lopsided numbers",
+    "Dettmers et al. 2022 (LLM.int8()), section 2",
     "lower for asymmetric numbers",
     f"mean absolute error {error[False].mean():.5f} -> {error[True].mean():.5f}",
     is_more(float(gained.mean()), error_of_mean(gained), places=5),
@@ -235,14 +247,17 @@ course.published(
     "one outlier leaves codes of int8 unused", "Dettmers et al. 2023 (QLoRA), section 2",
     "few or no numbers in some bins",
     "{:.0f} codes in use without, {:.0f} with it".format(*in_use.mean(axis=1)),
-    is_more(float(idle.mean()), error_of_mean(idle), unit=" codes unused", places=0),
+    is_more(float(idle.mean()), error_of_mean(idle), unit=" codes fall idle", places=0,
+            no="as many codes are in use with it"),
 )  # fmt: skip
 
 # %% [markdown]
-# With 4 bits nearly everything becomes 0. Large language models do have such outliers, in the
-# activations that flow between their layers (Dettmers et al. 2022). The cure is to cut the tensor
-# into **blocks**, each with a c of its own. The outlier then spoils only its own block. The price
-# is a c of 32 bits for each block.
+# With 4 bits a step is 60 / 7 = 8.6, and whatever is below half of it becomes 0: that is nearly
+# everything. Large language models do have such outliers, in the **activations**, the numbers that
+# flow between their layers (Dettmers et al. 2022, LLM.int8()). The cure is to cut the tensor into
+# **blocks**, each with a c of its own. The outlier then spoils only its own block. The price is a c
+# of 32 bits for each block. How large is the error of all the other numbers? We take its root mean
+# square (**RMS**), in percent of their standard deviation; 100% means that everything became 0.
 
 # %%
 block_sizes = [2**n for n in range(4, 17)]
@@ -275,26 +290,29 @@ course.published(
 # %% [markdown]
 # ## A real model: rounded after training
 #
-# The base model's weights are better behaved. How far out is the largest of a layer?
+# The outlier above lay 60 standard deviations out. How far out is the largest weight of a real
+# model? Here are the four linear layers of the first block of the base model (lesson 04). Its head
+# is left aside.
 
 # %%
 base, encoding = load_pretrained("base")
 base = base.to(course.device)
-for layer in layers_to_quantize(base, 8, "row", ("lm_head",))[:4]:
+linear_layers = layers_to_quantize(base, 4, 64, skip=("lm_head",))  # fit for 4 bits, blocks of 64
+for layer in linear_layers[:4]:
     weight = layer.weight  # [out, in]
     print(f"{list(weight.shape)}: largest is {weight.abs().max() / weight.std():.0f} deviations")
 
 # %% [markdown]
 # We round the weights of all its linear layers once training is over: **post-training
 # quantization** (PTQ). The embeddings, which also serve as the head (lesson 03), stay as they are.
-# What does it cost? We count the bits that the model needs for each byte of text that was **held
-# out**, that is kept away from its training, as in lesson 04. Fewer are better.
+# What does it cost? We count the bits that the model needs for each byte of text that was held out,
+# that is, kept away from its training, as in lesson 04. Fewer are better.
 
 # %%
 held_out = HeldOut(encoding, course.choose(1_000, 20_000, 10**9), course.seed, course.n_documents)
 n_bytes = held_out.n_bytes
 exact = held_out.bits(base)  # [documents]
-alone = held_out.change(exact, np.zeros_like(exact))
+alone = held_out.change(exact, np.zeros_like(exact))  # the change from a model that needs no bits
 print(f"\n{n_bytes:,} bytes held out, in {len(exact)} documents; in fp32 the model needs")
 print(f"{alone.bits_per_byte:.3f} bits for each, ± {alone.error:.3f} with other documents")
 
@@ -317,15 +335,17 @@ for bits, whole, blocks in zip(widths, per_tensor, per_block, strict=True):
 # %% [markdown]
 # The ± above is a standard error again, and it is large, because documents differ a lot. But all
 # these models read the *same* documents, and the difference between two models varies far less from
-# document to document. So from here on we compare document by document
-# (`lessons/held_out.py`), and each difference comes with its own standard error.
+# document to document. So from here on we compare document by document (`lessons/held_out.py`), and
+# each difference comes with its own standard error. When do we say that nothing is lost? If the
+# loss, with two standard errors on top, stays below 0.005 bits a byte. That limit is our choice,
+# about a quarter of a percent of what the model needs.
 
 # %%
 lost = [held_out.change(needed, exact) for needed in per_block]
 for bits, change in zip(widths, lost, strict=True):
     print(f"{bits} bits in blocks of 64, minus fp32: {change} bits a byte")
 course.checked("base model in 8 bits, blocks of 64: loss of quality", f"{lost[0]} bits a byte",
-               no_worse(*lost[0], allowed=0.005))  # fmt: skip
+               no_worse(*lost[0], allowed=0.005, places=4, unit=" bits a byte", checked=True))  # fmt: skip
 tensor_4 = held_out.change(per_tensor[1], per_block[1])
 course.checked("base model in 4 bits: one c a tensor, minus blocks of 64",
                f"{tensor_4} bits a byte",
@@ -333,8 +353,8 @@ course.checked("base model in 4 bits: one c a tensor, minus blocks of 64",
                        no="one c for a whole tensor loses no more"))  # fmt: skip
 
 # %% [markdown]
-# One constant for a whole tensor fails long before the blocks do: even without real outliers, a few
-# large weights decide how coarse the steps are for all the others.
+# One constant for a whole tensor costs more than one for each block: even without real outliers, a
+# few large weights decide how coarse the steps are for all the others.
 #
 # ## Rounded during training
 #
@@ -342,7 +362,7 @@ course.checked("base model in 4 bits: one c a tensor, minus blocks of 64",
 # Each forward pass computes with rounded weights. The backward pass has a problem: rounding is a
 # staircase, and the slope of a staircase is 0 almost everywhere, so no gradient would come through.
 # The **straight-through estimator** (Bengio et al. 2013) pretends that the staircase is a straight
-# ramp and passes the gradient on unchanged.
+# ramp and passes the gradient on unchanged. `fake_quantize` does just that:
 
 # %%
 weight = torch.tensor([0.3, -0.8, 1.0], requires_grad=True)  # [3]
@@ -360,7 +380,8 @@ print(f"gradient of the sum of squares: {weight.grad}, twice the rounded weights
 # few steps, of 6 texts each. The learning rate starts at 2e-4, a usual size for training a finished
 # model further, and falls to 0, so that the weights settle (lesson 04 explains warm-up and weight
 # decay). The result also depends on the batches, of which the standard error knows nothing:
-# `--seed` tries others.
+# `--seed` tries others. Jacob et al. (2018) round the activations as well, and their small models
+# work with images; we round weights only.
 
 # %%
 documents = split_documents(python_library(course.n_documents))[0]
@@ -423,19 +444,20 @@ figure = draw_rounded(
 course.save_figure(figure, "ptq_qat")
 
 # %% [markdown]
-# With 2 bits a weight is -1, 0 or 1 times a constant, and there is most to lose. The table says how
-# much of it QAT wins back in a few seconds of training, and how certain that is (`--full` trains
-# for longer). With 8 bits there is next to nothing to win.
+# With 2 bits a weight is -1, 0 or 1 times its block's absmax, and there is most to lose. The table
+# says how much of it QAT wins back in a few seconds of training, and how certain that is (`--full`
+# trains for longer). With 8 bits hardly anything is lost that could be won back.
 #
 # ## What it saves
 #
 # First the base model. Codes of 4 bits in blocks of 64 with a c of 32 bits take 4 + 32 / 64 = 4.5
-# bits a weight.
+# bits a weight. Embeddings, biases and norms are not quantized; they keep 16 bits, or 32 in the
+# first line.
 
 # %%
-n_linear = sum(p.weight.numel() for p in layers_to_quantize(base, 8, 64, ("lm_head",)))
+n_linear = sum(layer.weight.numel() for layer in linear_layers)
 n_other = count_parameters(base.config) - n_linear
-print(f"{n_linear:,} linear weights; {n_other:,} others, in 16 bits but for the first line:")
+print(f"{n_linear:,} linear weights and {n_other:,} others take together, with linear weights in")
 for bits in (32, 16, *widths):
     linear_bits = bits if bits > 8 else bits_per_parameter(bits, 64)
     size = (n_linear * linear_bits + n_other * (32 if bits == 32 else 16)) / 8e6
@@ -443,10 +465,12 @@ for bits in (32, 16, *widths):
     print(f"{f'{bits} bits{constants}:':<29}{size:5.1f} MB")
 
 # %% [markdown]
-# Now the published sizes of three Llama 2 models. Nothing needs to be downloaded: their shapes are
-# public, and counting is enough. The layout behind the published sizes is not stated, so take
-# QLoRA's (lesson 11 derives it): 4 bits a weight, a constant of 8 bits for each block of 64, and 32
-# more bits for every 256 of those constants. Embeddings and head stay in 16 bits.
+# Now the published sizes of three Llama 2 models, in GB of 10^9 bytes. Nothing needs to be
+# downloaded: their shapes are public, and counting is enough. The layout behind the published sizes
+# is not stated, so take QLoRA's (lesson 11 derives it): 4 bits a weight, a constant of 8 bits for
+# each block of 64, and 32 more bits for every 256 of those constants. Embeddings and head stay in
+# 16 bits. The last column goes the other way: take embeddings and head off the published size, and
+# divide what is left among the linear weights.
 
 # %%
 qlora_bits = bits_per_parameter(4, 64, bits_per_parameter(8, 256))
@@ -454,62 +478,72 @@ print(f"4 + (8 + 32/256) / 64 = {qlora_bits:.3f} bits for each linear weight")
 PUBLISHED = {
     "Llama2-7B": ("13.5", "3.9"), "Llama2-13B": ("26.1", "7.3"), "Llama2-70B": ("138", "40.7")
 }  # fmt: skip
+left = {}  # bits for each linear weight in the published size of int4
+print("           weights (10^9)   fp16: GB          int4: GB          published int4 leaves")
+print("           linear   other   here published    here published    for a linear weight")
 for name, shape in LLAMA_2.items():
-    fp16, int4 = shape.gigabytes(16), shape.gigabytes(qlora_bits)
-    left = [shape.linear_bits(gb) for gb in (float(PUBLISHED[name][1]), shape.gigabytes(4.5))]
-    print(f"{name}: {shape.linear_parameters / 1e9:.2f} billion linear weights, ", end="")
-    print(f"{shape.other_parameters / 1e9:.2f} others: {fp16:.2f} GB -> {int4:.2f} GB ", end="")
-    print(f"({shape.gigabytes(4.5):.2f} GB with constants of 32 bits); the published size ", end="")
-    print(f"leaves {left[0]:.2f} bits a linear weight")
-    leaves = f"the published size leaves {left[0]:.2f} bits a linear weight, not {qlora_bits:.2f}"
-    for label, printed, size in zip(("fp16", "int4"), PUBLISHED[name], (fp16, int4), strict=True):
-        course.published(
-            f"{name} in {label}",
-            SLIDES,
-            f"{printed} GB",
-            f"{size:.2f} GB",
-            near_size(printed, size, otherwise=leaves * (label == "int4")),
-        )
+    fp16, int4 = PUBLISHED[name]
+    left[name] = shape.linear_bits(float(int4))
+    linear, other = shape.linear_parameters / 1e9, shape.other_parameters / 1e9
+    print(f"{name:<11}{linear:6.2f}{other:8.2f}{shape.gigabytes(16):9.2f}{fp16:>8}", end="")
+    print(f"{shape.gigabytes(qlora_bits):10.2f}{int4:>8}{left[name]:12.2f} bits")
+
+# %%
+for name, shape in LLAMA_2.items():
+    sizes = shape.gigabytes(16), shape.gigabytes(qlora_bits)
+    leaves = f"the published size leaves {left[name]:.2f} bits a linear weight, where QLoRA's "
+    leaves += f"layout takes {qlora_bits:.2f}"
+    for label, printed, size in zip(("fp16", "int4"), PUBLISHED[name], sizes, strict=True):
+        otherwise = leaves if label == "int4" else "counting gives another size"
+        course.published(f"{name} in {label}", SLIDES, f"{printed} GB", f"{size:.2f} GB",
+                         near_size(printed, size, otherwise))  # fmt: skip
 
 # %% [markdown]
 # In fp16 all three come out, if you allow for sizes that were rounded up. In int4 two of the three
 # do. The third does not: 40.7 GB leave 4.63 bits for a linear weight, where the other two leave
-# 4.17 and 4.19. Constants in 32 bits are no explanation either: they leave the third too small and
-# make the first two too large. So the three sizes do not come from one layout, and nothing says
-# which they come from.
+# 4.17 and 4.19. So the three sizes do not come from one and the same layout.
 #
-# Here is a guess. **GPTQ** (Frantar et al. 2022), which also chooses codes more cleverly, is
-# usually stored with a scale of 16 bits and a zero-point of 4 bits for each group of weights. Take
-# groups of 128, and of 32 for the largest model:
+# Where do they come from, then? **GPTQ** (Frantar et al. 2022) is another way to 4 bits, which
+# chooses the codes more cleverly. Its files hold a scale of 16 bits and a zero-point of 4 bits for
+# each group of weights, for each input of a layer the number of its group (4 bytes), and for each
+# output a bias that is 0 (2 bytes). Many were published in 2023, with groups of different sizes.
+# Take groups of 128 for the two smaller models and of 32 for the largest, and compare with what the
+# files' own pages say:
 
 # %%
-fitted = []
-for (name, shape), group in zip(LLAMA_2.items(), (128, 128, 32), strict=True):
+CARDS = {  # a page on Hugging Face, the size of a group, and the size of the file in GB
+    "Llama2-7B": ("TheBloke/Llama-2-7b-Chat-GPTQ", 128, "3.90"),
+    "Llama2-13B": ("TheBloke/Llama-2-13B-GPTQ", 128, "7.26"),
+    "Llama2-70B": ("TheBloke/StableBeluga2-70B-GPTQ", 32, "40.66"),
+}
+for name, (page, group, printed) in CARDS.items():
     gptq_bits = bits_per_parameter(4, group, 16 + 4)
-    size, printed = shape.gigabytes(gptq_bits), PUBLISHED[name][1]
-    fitted.append(rounded_up(printed, size))
-    print(f"{name}: 4 + 20/{group} = {gptq_bits:.3f} bits, {size:.2f} GB ", end="")
-    print(f"(published {printed}, {100 * (size / float(printed) - 1):+.1f}%)")
-course.checked(
-    "Llama 2 as GPTQ, groups of 128, 128 and 32",
-    f"{sum(fitted)} of 3 published sizes to the last digit, rounded up",
-    holds(all(fitted), yes="a guess: the groups were chosen to fit", no="the guess does not fit"),
-)
+    size = gptq_gigabytes(LLAMA_2[name], group)
+    print(f"{name}: 4 + 20/{group} = {gptq_bits:.3f} bits, {size:.3f} GB", end="; ")
+    print(f"the slides have {PUBLISHED[name][1]} GB")
+    course.published(
+        f"{name} as GPTQ, groups of {group}", f"Hugging Face, {page}", f"{printed} GB",
+        f"{size:.3f} GB",
+        same_figure(printed, size, "the file must hold something else",
+                    remark=f"{gptq_bits:.3f} bits a linear weight"),
+    )  # fmt: skip
 
 # %% [markdown]
-# That fits better than NF4 does. It is still a guess: with a group size to choose for each model,
-# it is easy to fit three numbers.
+# The verdicts are in the closing table. Rounded to one decimal, these are the sizes on the slides,
+# which therefore are most likely those of GPTQ files, with smaller groups for the largest model.
+# (The last page belongs to a model that was trained further from Llama 2 70B; it has the same
+# shape.)
 #
 # ## What to take along
 #
 # - A floating-point number is sign, exponent and mantissa. The exponent sets the range, the
 #   mantissa the precision; bf16 has fp32's range, fp16 is more precise.
 # - Absmax maps the largest number to the largest code. The error is at most half a step, and the
-#   largest number sets the step for everyone who shares it.
+#   largest number sets the step for all that share the constant.
 # - A zero-point helps numbers that are not alike on both sides; blocks help against outliers, for
 #   32 / B more bits a weight in blocks of B.
 # - Compare two models on the same documents, by differences with a standard error.
-# - QAT passes gradients straight through the rounding. It pays where rounding hurts.
+# - QAT passes gradients straight through the rounding. It can pay only where rounding hurts.
 # - The size of a model is arithmetic: linear weights times their bits, plus everything else in 16.
 
 # %%

@@ -15,9 +15,10 @@
 # - compare 4-bit formats, by the error of the weights and by what a model loses;
 # - read a short Triton kernel, and say how the fast one looks up a level.
 #
-# You need lesson 09 (absmax, blocks, standard errors of differences) and lesson 03 (linear layers).
-# The part about kernels needs no GPU, but it needs Linux, because Triton has wheels for no other
-# system. Take about 75 minutes; the script itself needs one at most on a laptop.
+# You need lesson 09 (absmax, blocks, RMS, standard errors of differences) and lesson 03 (linear
+# layers, perplexity). The part about kernels needs no GPU, but it needs Linux, because Triton has
+# wheels for no other system. Take about 75 minutes; the script itself needs one at most on a
+# laptop.
 #
 # Run it: `python lessons/10_nf4.py`, or `minigpt lesson 10`. Its code is the package `kernels`:
 # `nf4.py`, `reference.py`, `gpu/quantize.py`, `gpu/dequantize.py` and `machine_code/`.
@@ -55,7 +56,8 @@ from minigpt import GPT, load_gpt2, load_pretrained
 from minigpt.quantization import fake_quantize, layers_to_quantize
 
 torch.set_printoptions(precision=3, sci_mode=False, linewidth=110)
-BLOCK = 64  # weights that share a scale
+BLOCK = 64  # weights in a block, as in the paper
+NO_TRITON = "Left out, as Triton is not installed (there are wheels for Linux only)."
 QLORA = "Dettmers et al. 2023 (QLoRA), "
 
 # %% [markdown]
@@ -63,33 +65,37 @@ QLORA = "Dettmers et al. 2023 (QLoRA), "
 #
 # Cut the area under the normal curve into 16 buckets of equal area: narrow ones in the middle,
 # where numbers crowd, and wide ones outside. A number falls into each bucket equally often, so no
-# code is wasted, and 4 bits really say 4 bits. With 16 buckets of equal *width*, from the smallest
-# number to the largest, the outer codes would hardly ever be used. (Whether equally full buckets
-# also make the smallest error is another question, which we measure below.)
+# code is wasted. With 16 buckets of equal *width*, from the smallest number to the largest, the
+# outer codes would hardly ever be used. (Whether equally full buckets also make small errors is
+# another question, which we measure below.)
 #
 # The **quantile function** Q finds the cuts: a share p of all numbers lies below Q(p).
 
 # %%
 Q = torch.special.ndtri  # of the normal distribution with mean 0 and deviation 1
 cuts = Q(torch.arange(1, 16, dtype=torch.float64) / 16)  # [15]
-numbers = torch.randn(course.choose(2**18, 2**22))  # [n]
+course.save_figure(nf4_errors.draw_buckets(cuts), "buckets")
+
+# %% [markdown]
+# How much does a code say? One that comes up with probability p says $-\log_2 p$ bits (lesson 03:
+# the rarer, the more surprising). The mean over all codes, $-\sum p \log_2 p$, is the **entropy**.
+# It is 4 bits if all 16 codes are equally frequent, and less otherwise.
 
 
+# %%
 def entropy(share: Tensor) -> float:
-    """Returns the bits that a code says on average, -sum p log2 p: 4 if all 16 are as frequent."""
+    """Returns the bits that a code says on average, from the share [16] of each."""
     return torch.special.entr(share).sum().item() / np.log(2)
 
 
+numbers = torch.randn(course.choose(2**18, 2**22))  # [n]
 equal_width = torch.linspace(numbers.min(), numbers.max(), 17)[1:-1]  # [15]
 says = {}
 for name, borders in (("equal area", cuts), ("equal width", equal_width)):
     share = torch.bincount(torch.bucketize(numbers, borders), minlength=16) / len(numbers)  # [16]
     says[name] = entropy(share)
-    print(
-        f"{name:<11} {100 * share.min():7.4f}% to {100 * share.max():5.2f}% in a bucket: ", end=""
-    )
+    print(f"{name:<11} {100 * share.min():.4f}% to {100 * share.max():.4f}% in a bucket: ", end="")
     print(f"a code says {says[name]:.2f} bits")
-course.save_figure(nf4_errors.draw_buckets(cuts), "buckets")
 course.checked(
     "16 buckets of equal area: bits that a code says",
     "{equal area:.2f}, with equal width {equal width:.2f}".format(**says),
@@ -99,10 +105,10 @@ course.checked(
 # %% [markdown]
 # ## From buckets to levels
 #
-# Each bucket needs one number that stands for it. The middle of bucket i, by area, is
-# Q((i + 1/2) / 16). Divide by the largest, so that the levels go from -1 to 1. This has a flaw: **0
-# is not among the levels**, so a weight that is exactly 0 (padding, pruned weights) would come back
-# as another number.
+# Each bucket needs one number that stands for it. The middle of bucket i, by area, is Q((i + 1/2) /
+# 16). Divide by the largest, so that the levels go from -1 to 1. This has a flaw: **0 is not among
+# the levels**, so a weight that is exactly 0 (padding, pruned weights) would come back as another
+# number.
 
 # %%
 middles = Q((torch.arange(16, dtype=torch.float64) + 0.5) / 16)
@@ -111,12 +117,13 @@ print(f"middles of 16 buckets: {middles.float()}")
 course.published(
     "16 symmetric quantiles leave out 0", QLORA + "section 3", "no exact 0",
     f"nearest to 0: {middles.abs().min():.3f} of the largest",
-    is_more(middles.abs().min().item(), places=3, no="0 is a level"),
+    is_more(middles.abs().min().item(), places=3, yes="none of them is 0", no="0 is a level"),
 )  # fmt: skip
 
 # %% [markdown]
-# The paper prints another formula, equation 4, which averages the two ends of a bucket. Put in the
-# numbers and see: the outermost buckets have no outer end.
+# The paper prints another formula, equation 4, which averages the two ends of a bucket. With 4 bits
+# it cuts the area into $2^4 + 1 = 17$ buckets. Put in the numbers and see: the outermost buckets
+# have no outer end.
 #
 # $$q_i = \tfrac12 \left( Q\!\left(\tfrac{i}{17}\right) + Q\!\left(\tfrac{i+1}{17}\right) \right)$$
 
@@ -134,15 +141,16 @@ course.published(
 )  # fmt: skip
 
 # %% [markdown]
-# Here is what the authors' program does instead, and what every NF4 checkpoint holds. Keep 0 for
-# itself, and spend the other 15 levels on the two sides: 8 above and 7 below. On each side go in
-# equal steps from an outermost p = o to p = 1/2. With 16 buckets the middle of the last one is at
-# p = 1 - 1/32, with 15 at 1 - 1/30, and o is the mean of the two.
+# Here is what the authors' library, bitsandbytes, does instead. Keep 0 for itself, and spend the
+# other 15 levels on the two sides: 8 above and 7 below. On each side go in equal steps from an
+# outermost p = o to p = 1/2. With 16 buckets the middle of the last one is at p = 1 - 1/32, with 15
+# at 1 - 1/30, and o is the mean of the two.
 
 # %%
 print(f"1 - (1/32 + 1/30) / 2 = {1 - (1 / 32 + 1 / 30) / 2:.7f}")
 o = 0.9677083
-p_above = torch.linspace(o, 0.5, 9)[:-1]  # [8], without 1/2: Q(1/2) = 0 is there already
+# In fp32, as there: it decides the last bits. Without 1/2, as Q(1/2) = 0 is there already.
+p_above = torch.linspace(o, 0.5, 9)[:-1]  # [8]
 p_below = torch.linspace(o, 0.5, 8)[:-1]  # [7]
 above, below = Q(p_above.double()), -Q(p_below.double())
 levels = torch.cat([below, torch.zeros(1), above.flip(0)]).float()  # [16]
@@ -176,11 +184,12 @@ course.checked("levels, by hand and in the library",
 # ## A tensor by hand
 #
 # Weights do not have a standard deviation of 1, so each block of them is scaled: multiply by 1 /
-# **absmax**, the block's largest absolute value, and all are between -1 and 1. The code of a number
-# is how many of the 15 **thresholds** lie below it. The thresholds are the middles between
-# neighbouring levels (four of them are off in the last bit, because the GPU code of bitsandbytes
-# writes them in decimals, and we follow it). Two codes fit into a byte. Blocks run over the flat
-# tensor, so here a block of 32 is two rows of 16.
+# absmax, and all are between -1 and 1. A block's absmax is also called its **scale**; the paper
+# says quantization constant. The code of a number is how many of the 15 **thresholds** lie below
+# it. The thresholds are the middles between neighbouring levels (four of them are off in the last
+# bit, because the GPU code of bitsandbytes writes them in decimals, and we follow it). Two codes
+# fit into a byte. It is printed in hexadecimal: the first digit is the first code, and a to f stand
+# for 10 to 15. Blocks run over the flat tensor, so here a block of 32 is two rows of 16.
 
 # %%
 weight = torch.randn(4, 16) * torch.tensor([[0.02], [0.02], [0.5], [0.5]])  # [4, 16]
@@ -214,9 +223,10 @@ course.checked(
 # %% [markdown]
 # ## Real weights
 #
-# Take the weights of all linear layers of the base model as one long row of numbers, in blocks of
-# 64. If you have fetched GPT-2 (`minigpt data fetch gpt2`), it comes along. How often is each level
-# used?
+# Take the weights of all linear layers of the base model (lesson 04) as one long row of numbers, in
+# blocks of 64, and beside them numbers from N(0, 1), the normal distribution with mean 0 and
+# deviation 1. If you have fetched GPT-2 (`minigpt data fetch gpt2`), it comes along. How often is
+# each of the 16 levels used?
 
 # %%
 base, encoding = load_pretrained("base")
@@ -245,10 +255,10 @@ course.save_figure(nf4_errors.draw_levels(y, used, BLOCK), "levels")
 
 # %% [markdown]
 # The peaks at both ends are the absmax of each block, which comes back exactly. Does each level get
-# an equal number of values, as the paper has it? Even on one fixed curve this holds only roughly:
-# 0 has a place of its own, the steps on its two sides differ, and the thresholds lie half way in
+# an equal number of values, as the paper has it? Even on one fixed curve this holds only roughly: 0
+# has a place of its own, the steps on its two sides differ, and the thresholds lie half way in
 # value, not in area. And blocks are scaled by their largest number, which is not always at the same
-# place of the curve.
+# place of the curve (Yoshida 2023, "NF4 Isn't Information Theoretically Optimal").
 
 # %%
 percent = 100 * used["N(0, 1)"]  # [16]
@@ -272,8 +282,8 @@ course.published(
 # So count what matters, the error. Two rivals have 4 bits, too: **int4**, 15 levels at equal
 # distances as in lesson 09, and **FP4** (E2M1), a tiny floating-point number: with 2 bits of
 # exponent and 1 of mantissa it can be 0, 0.5, 1, 1.5, 2, 3, 4 or 6, with either sign. A simple
-# measure is the **mean absolute error**, another the root mean square (**RMS**) error, which weighs
-# large errors more. Both are given in standard deviations of the weights.
+# measure is the **mean absolute error**, another the RMS error of lesson 09, which weighs large
+# errors more. Both are given in standard deviations of the weights.
 
 # %%
 formats: dict[str, Callable[[Tensor], Tensor]] = {
@@ -336,14 +346,16 @@ for pair, change in changes.items():
     print(" minus ".join(pair) + f": {change}{' (may be chance)' if change.is_noise else ''}")
 
 # %% [markdown]
-# QLoRA's table 2 compares the formats on models of 125 million to 13 billion parameters: there NF4
-# is ahead of FP4, and FP4 of int4. The two rows below ask whether a model of 5 million shows it.
+# QLoRA's table 2 compares the formats on models of 125 million to 13 billion parameters. Their mean
+# perplexity is 34.34 in int4, 31.07 in this FP4, and 27.41 in NF4 (with double quantization, which
+# is lesson 11). The next cell asks whether a model of 5 million parameters shows it, too.
 
 # %%
-for rival in ("int4", "FP4"):
+for rival, perplexity in (("int4", 34.34), ("FP4", 31.07)):
     gain = held_out.change(needed[rival], needed["NF4"])  # above 0 where NF4 needs fewer bits
     course.published(
-        f"base model's quality: NF4 before {rival}", QLORA + "table 2", f"NF4 before {rival}",
+        f"base model's quality: NF4 before {rival}", QLORA + "table 2",
+        f"{rival} {perplexity}, NF4 27.41 (perplexity)",
         f"minus fp32: NF4 {changes['NF4', 'fp32']}, {rival} {changes[rival, 'fp32']} bits a byte",
         is_more(*gain, places=4, unit=" bits a byte", no=f"{rival} loses less here"),
     )  # fmt: skip
@@ -356,13 +368,20 @@ course.save_figure(nf4_errors.draw_errors(rms, list(samples), costs), "errors")
 # %% [markdown]
 # ## The kernels, line by line
 #
-# A **kernel** is a program for a GPU, which runs thousands of copies of it, each for another piece
-# of the tensor. In Triton it reads like numpy: `tl.arange` numbers the elements of the piece,
-# `tl.load` and `tl.store` move them, and `mask` leaves out what lies beyond the end. Triton's
-# interpreter (`TRITON_INTERPRET=1`, set at the top) runs it in Python. That lets us stop after each
-# statement of the plain kernels and print what it sets, for 15 numbers in small blocks of 8. (The
-# library itself takes no blocks below 32.) The numbers on the left are lines of
-# `kernels/gpu/quantize.py` and `kernels/gpu/dequantize.py`. Three things to notice on the way:
+# A **kernel** is a program for a GPU. To start it is a **launch**, and then the GPU runs many
+# copies of it at once. Triton, a language for kernels that is written as Python (Tillet et al.
+# 2019), calls each copy a **program** and all of them the **grid**. Each program works on its own
+# piece of the tensor, and learns from `tl.program_id(0)` which one that is. The rest reads like
+# numpy: `tl.arange` numbers the elements of the piece, `tl.load` and `tl.store` move them, and
+# `mask` leaves out what lies beyond the end. `x_ptr` is the place in memory where x begins, and
+# `x_ptr + i` that of x[i]. What is marked `tl.constexpr` is known when the kernel is compiled.
+#
+# Triton's interpreter (`TRITON_INTERPRET=1`, set at the top) runs a kernel in Python. That lets us
+# stop after each statement of the plain kernels and print what it sets, with type and shape.
+# `quantize_kernel[(1,)]` launches a grid of one program, which takes SIZE = 16 elements: our 15
+# numbers, in small blocks of 8. (The library itself takes no blocks below 32.) The numbers on the
+# left are lines of `kernels/gpu/quantize.py` and `kernels/gpu/dequantize.py`. Three things to
+# notice on the way:
 #
 # - weights are split into even and odd ones, because two of them share a byte;
 # - `row_max` compares the bits of |weight| as whole numbers. They are in the same order, and NaN is
@@ -383,10 +402,12 @@ if has_triton():
     trace(lambda: quantize_kernel[(1,)](*parts, BLOCK_SIZE=8, SIZE=16), quantize_kernel)
     print(f"\nleft in memory: codes {bytes(codes.tolist()).hex(' ')}, absmax {absmax}\n")
 else:
-    print("Triton is not installed here (there are wheels for Linux): this part is left out.")
+    print(NO_TRITON, "Read kernels/reference.py: it takes the same steps in PyTorch.")
 
 # %% [markdown]
-# Now back: each copy of the program loads bytes, scales and levels, and writes the weights.
+# Now back: each program loads bytes, scales and levels, and writes the weights. `byte >> 4` is the
+# upper half of a byte and `byte & 15` the lower one. `block_scale` returns the scale of each
+# weight's block.
 
 # %%
 if has_triton():
@@ -400,16 +421,36 @@ if has_triton():
     same &= torch.equal(back, LEVELS[by_hand] * absmax.repeat_interleave(8)[:15])
     course.checked("two plain kernels, in Triton's interpreter",
                    f"{'as' if same else 'not as'} by hand, in every bit", holds(same))  # fmt: skip
+else:
+    print(NO_TRITON)
 
 # %% [markdown]
 # ## What the compiler made of them
 #
-# A GPU needs no interpreter: Triton compiles for it, and the compiler needs no GPU. We compile for
-# an H100 or H200 (sm_90) in a process without the interpreter, take the machine code apart, and
-# count; `python -m kernels.machine_code --arch sm_90` prints the same. How many instructions may
-# there be? An H200 copies about 4.3 TB in a second (4.8 according to its data sheet). Turning a
-# weight from NF4 to bf16 moves 2.5 bytes, and in the time that memory needs for them, the
-# processors can issue about 17 instructions. A fast kernel stays well below that.
+# For a GPU Triton compiles a kernel to **machine code**, and the compiler needs no GPU. To read
+# what it writes, you need a few more words. The work of a program is shared by **threads**, here
+# 128. Each has **registers** of 32 bits for the numbers that it works with. 32 neighbouring threads
+# are a **warp**: they execute every instruction together. A thread's number in its warp, 0 to 31,
+# is its **lane**. And memory moves 32 bytes at a time, so neighbouring threads should use
+# neighbouring bytes; their accesses are then **coalesced**, and no byte moves in vain.
+#
+# How many instructions may there be? Each weight needs little work, so memory sets the pace. An
+# H200 copies about 4.3 TB in a second (4.8 according to its data sheet), and turning a weight from
+# NF4 to bf16 moves 2.5 bytes. Meanwhile each of its 132 multiprocessors starts up to 4 instructions
+# in a cycle, for 32 threads each. We assume 1.75 billion cycles a second.
+
+# %%
+weights_a_second = 4.3e12 / 2.5
+instructions_a_second = 132 * 4 * 32 * 1.75e9  # counted for each thread
+budget = instructions_a_second / weights_a_second
+print(f"an H200 has time for {budget:.0f} instructions a weight")
+
+# %% [markdown]
+# A fast kernel stays well below that. We compile for an H100 or H200 (sm_90) in a process without
+# the interpreter, take the machine code apart, and count; `python -m kernels.machine_code --arch
+# sm_90` prints the same. The columns: registers of a thread; **spills**, bytes that did not fit
+# into them and go through memory; **barriers**, where threads wait for each other; the widest load
+# and store of a thread, in bytes; and the instructions executed for each weight.
 
 
 # %%
@@ -431,21 +472,25 @@ if has_triton():
     fast = [row for row in machine_code["rows"] if row["kernel"] == "dequantize_fast"]
     most = max(row["instructions_per_element"] for row in fast)
     course.checked("dequantize_fast: instructions a weight", f"at most {most:.1f}",
-                   is_more(17 - most, checked=True, places=1, yes="fewer than 17",
+                   is_more(budget - most, checked=True, places=1, unit=" to spare",
                            no="more than memory leaves time for"))  # fmt: skip
+else:
+    print(NO_TRITON)
 
 # %% [markdown]
-# "Spills" counts the bytes that did not fit into registers and have to go through memory. The plain
-# kernels compute an address for every weight or two and move 1 to 4 bytes at a time. A thread of
-# the fast ones takes 32 neighbours that share a scale, 16 bytes at a time. The ten lines belong to
-# two of the 32 (`lessons/kernel_views/read_machine_code.py` picks them; the first register in a
-# line is its result, except in STG, where it is the address):
+# The plain kernels compute an address for every weight or two and move at most 4 bytes at a time. A
+# thread of the fast ones takes 32 neighbours that share a scale, 16 bytes at a time. The ten lines
+# belong to two of the 32 (`lessons/kernel_views/read_machine_code.py` picks them). Each line shows
+# where the instruction stands in the program, its name, and its registers (R and a number). The
+# first of these is the result, except in STG, where it is the place to write to:
 #
-# - SHFL.BFLY exchanges words between threads and SEL picks from them, so that stores lie side by
-#   side;
-# - SHF brings a code to the lowest bits;
-# - SHFL.IDX fetches the level from the lane of the warp whose number is the code (a warp is 32
-#   threads that run together; its 32 lanes hold the 16 levels twice);
+# - SHFL is a **shuffle**, in which the threads of a warp read each other's registers. SHFL.BFLY
+#   exchanges words of eight codes and SEL picks from them, so that the stores of neighbouring
+#   threads lie side by side;
+# - SHF brings a code to the lowest bits of a register; others may be left above it;
+# - SHFL.IDX looks up the level: it reads from the lane whose number stands in the lowest five bits.
+#   Lane l holds level l % 16, so the code is that number, the fifth bit does not matter, and
+#   nothing needs to be masked away;
 # - FMUL multiplies by the scale, and F2FP rounds two weights to bf16 and packs them;
 # - STG.E.128 stores four such registers, 16 bytes.
 #
@@ -473,13 +518,16 @@ if has_triton():
         course.checked(
             f"instructions a weight: a shuffle below {place}",
             f"{totals['shuffle']:.1f} against {totals[way]:.1f}",
-            is_more(totals[way] - totals["shuffle"], checked=True, places=1,
-                    no="the shuffle takes more"),
+            is_more(totals[way] - totals["shuffle"], checked=True, places=1, unit=" a weight",
+                    no="the shuffle takes no fewer"),
         )  # fmt: skip
+else:
+    print(NO_TRITON)
 
 # %% [markdown]
-# A processor with AVX-512 has such an instruction too: `kernels/cpu/avx512.c` looks up 32 levels at
-# once.
+# Many CPUs have such an instruction, too: with AVX-512, `kernels/cpu/avx512.c` looks up 32 levels
+# at once. What no listing says is how long a kernel takes. `python -m kernels.bench` measures it,
+# where there is a GPU.
 #
 # ## What to take along
 #

@@ -3,8 +3,9 @@
 #
 # NF4 stores a weight in 4 bits and, for each block of 64, a scale in 32 bits. That is half a bit
 # more for every weight, 4 GB of nothing but scales in a model of 65 billion. So quantize the scales
-# too. Here you do it by hand, look at the unusual 256 numbers that a scale may become, try others,
-# measure what it costs a real model, and count what a kernel moves that undoes both levels at once.
+# too: this is **double quantization**. Here you do it by hand, look at the unusual 256 numbers that
+# a scale may become, try others, measure what it costs a real model, and count what a kernel moves
+# that undoes both levels at once.
 #
 # After this lesson you can
 #
@@ -14,9 +15,9 @@
 # - judge whether a loss is there at all, given its standard error;
 # - explain why one kernel for both levels moves fewer bytes than three.
 #
-# You need lesson 10 (NF4, absmax, blocks, kernels) and lesson 09 (int8, fp8, outliers). The parts
-# about kernels need Linux, but no GPU. Take about 45 minutes; the script itself needs one at most
-# on a laptop.
+# You need lesson 10 (NF4, blocks, scales, kernels) and lesson 09 (int8, fp8, outliers, RMS). The
+# parts about kernels need Linux, but no GPU. Take about 45 minutes; the script itself needs one at
+# most on a laptop.
 #
 # Run it: `python lessons/11_double_quantization.py`, or `minigpt lesson 11`. Its code is
 # `kernels/nf4.py`, `kernels/reference.py` and `kernels/gpu/dequantize.py`.
@@ -44,10 +45,10 @@ import lessons.experiments.scale_formats as scale_formats
 from kernels import dequantize_nf4, quantize_nf4
 from kernels.nf4 import DYNAMIC_MAP
 from kernels.reference import block_absmax, encode_scale, in_blocks
-from lessons.experiments.format_verdicts import as_expected, no_worse
+from lessons.experiments.format_verdicts import as_expected
 from lessons.experiments.nf4_errors import expected_error_of_nf4
 from lessons.held_out import HeldOut
-from lessons.verdicts import error_of_mean, holds, is_more, same_figure
+from lessons.verdicts import error_of_mean, holds, is_more, no_worse, same_figure
 from minigpt import load_pretrained
 from minigpt.float_formats import FP8_E4M3
 from minigpt.memory.llama import LLAMA_2, LlamaShape
@@ -73,8 +74,9 @@ print(f"of that are codes 4, scales 8 / 64 = {8 / 64}, scales of scales {32 / 64
 
 # %% [markdown]
 # Larger blocks save bits too. But the largest of more weights is larger, and stretches the levels
-# for all the others. Which is the better bargain? Measure the mean absolute error (MAE, lesson 10),
-# for every 512 numbers, so that its standard error is known as well:
+# for all the others. Which is the better bargain? Measure the mean absolute error (MAE, lesson 10)
+# of numbers from N(0, 1). We take the mean of every 512, the largest block, because the spread of
+# these means gives a standard error:
 
 # %%
 x = torch.randn(2 ** course.choose(quick=18, normal=24), device=course.device)
@@ -98,11 +100,11 @@ course.save_figure(scale_formats.draw_bits_and_error(block_sizes, bits, mae), "b
 # %%
 gain = chunks[256, False] - chunks[64, True]  # [n / 512]
 course.checked(
-    "MAE at 4.13 bits: blocks of 64 twice quantized below blocks of 256",
+    "MAE at 4.13 bits: blocks of 64 and double quantization below blocks of 256",
     f"{mae[True][1]:.5f} against {mae[False][3]:.5f}",
     is_more(float(gain.mean()), error_of_mean(gain), places=5, checked=True,
             yes="the accuracy of small blocks at the price of large ones",
-            no="larger blocks are as exact"),
+            no="larger blocks are no less exact"),
 )  # fmt: skip
 
 # %% [markdown]
@@ -132,26 +134,25 @@ for what, matrices in to_store.items():
 path.unlink()
 
 # %% [markdown]
-# In memory the formula holds. In a file each matrix also brings its settings as text and its maps,
-# of which the dynamic one alone takes 1,024 bytes. That is nothing for a large matrix, but a small
-# model pays for it.
+# The table checks the formula against what is in memory. In a file each matrix also brings its
+# settings as text and the lists of values that its codes stand for; the 256 values of a scale alone
+# take 1,024 bytes. That is nothing for a large matrix, but a small model pays for it.
 
 # %%
 plain, twice = in_memory[False][0], in_memory[True][0]
 saved = plain - twice
+SECTION_3 = QLORA + "section 3"
 for what, source, printed, found in (
-    ("bits a weight in NF4, blocks of 64", QLORA + "section 3", "4.5", plain),
-    ("the same with double quantization", QLORA + "section 3", "4.127", twice),
-    ("bits saved by double quantization", QLORA + "section 3", "0.373", saved),
+    ("bits of scales a weight, blocks of 64", SECTION_3, "0.5", plain - 4),
+    ("the same with double quantization", SECTION_3, "0.127", twice - 4),
+    ("bits saved by double quantization", SECTION_3, "0.373", saved),
     ("bits saved, in round numbers", "slides 001/002", "0.4", saved),
 ):
-    course.published(
-        what,
-        source,
-        printed,
-        f"{found:.3f} in memory",
-        same_figure(printed, found, "more than codes and scales is stored"),
+    measured = f"{found:.3f} in memory" + (
+        f", {4 + found:.3f} with codes" if found != saved else ""
     )
+    course.published(what, source, printed, measured,
+                     same_figure(printed, found, "what is stored has another size"))  # fmt: skip
 of_65 = saved * 65e9 / 8 / 1e9  # GB
 course.published("GB saved for 65 billion weights", QLORA + "section 1", "about 3", f"{of_65:.2f}",
                  same_figure("3", of_65, "another number of bits is saved here"))  # fmt: skip
@@ -161,8 +162,9 @@ course.published("GB saved for 65 billion weights", QLORA + "section 1", "about 
 #
 # Here are eight blocks of weights, each with its own spread. Their eight scales are what we now
 # quantize. All are positive, so first subtract their **mean**: what is left lies around zero. Then
-# comes what you know from lesson 09: divide by the largest (of up to 256 scales), and take the
-# nearest of 256 values. Which values? Those of the **dynamic map**, about which more below.
+# comes what you know from lesson 10: divide by the largest (of up to 256 scales), and take the
+# nearest of 256 values. Which values? Those of the **dynamic map**, about which more below. What is
+# stored are the codes, one scale of 32 bits for the 256, and the mean, called the offset.
 
 # %%
 small = torch.randn(8, 64) * torch.linspace(0.02, 0.05, 8)[:, None]  # [8, 64]
@@ -186,10 +188,12 @@ course.checked("8 scales by hand and by the library",
 # %% [markdown]
 # ## The dynamic map
 #
-# Its eight bits hold a sign, then zeros and a one, whose number says which power of ten, and the
-# bits that are left divide that decade evenly. Many zeros leave few bits: near 1 there are 64
-# values to a decade, near a millionth only one. It is a floating-point format whose mantissa gets
-# longer as the number grows.
+# The map comes from Dettmers (2015). Think of eight bits. The first is the sign. Then come some
+# zeros and a one, and the number of zeros says which power of ten. The bits that are left divide
+# that decade evenly. Many zeros leave few bits: near 1 there are 64 values to a decade, near a
+# millionth only one. So it is a floating-point format whose mantissa gets longer as the number
+# grows. (The codes of a checkpoint are not these bits. They number the 256 values from the smallest
+# to the largest.)
 
 # %%
 positive = np.histogram(DYNAMIC_MAP[128:-1], 10.0 ** np.arange(-7, 1))[0]  # without the 1
@@ -206,12 +210,11 @@ print(f"the tenth of the axis around zero has {near_zero:.0%} of all values")
 base_scales = [block_absmax(w.flatten(), 64) for w in weights]  # a [b] for each layer
 
 
-def stretched(absmax: Tensor, centred: bool) -> tuple[Tensor, Tensor, Tensor | float]:
-    """Returns scales [b] as y from -1 to 1 in rows of 256; what to multiply by, what to add."""
-    offset = absmax.mean() if centred else 0.0
-    z = in_blocks(absmax - offset, 256)  # [rows, 256]
+def stretched(absmax: Tensor, centred: bool) -> tuple[Tensor, Tensor]:
+    """Returns scales [b] as y from -1 to 1 in rows of 256, and by what each row was divided."""
+    z = in_blocks(absmax - absmax.mean() if centred else absmax, 256)  # [rows, 256]
     largest = z.abs().amax(dim=1, keepdim=True)  # [rows, 1]
-    return z / largest, largest, offset
+    return z / largest, largest
 
 
 rows = {
@@ -221,27 +224,32 @@ rows = {
 course.save_figure(scale_formats.draw_scales(rows), "dynamic_map")
 
 # %% [markdown]
-# Without subtracting the mean, the left half of the map is never used, and the scales lie where it
-# is thin. With it they use the whole map, but they are spread over it far more evenly than its
-# values, which crowd around zero.
+# Scales are positive, so without subtracting the mean the left half of the map is never used, and
+# the scales lie where it is thin. With it they use the whole map, but they are spread over it far
+# more evenly than its values, which crowd around zero.
 #
 # ## What else could 8 bits be?
 #
-# The paper says "8-bit floats", FP8. Is that what the checkpoints hold? Compare the dynamic map's
-# 256 values with those of E4M3 (lesson 09), divided by its largest.
+# The paper says "8-bit Floats", and writes FP8. That would usually mean E4M3 (lesson 09) or E5M2,
+# with 5 bits for the exponent and 2 for the mantissa. The authors' library, bitsandbytes, has the
+# dynamic map. Compare its 256 values with those of both, divided by their largest.
 
 # %%
-shared = scale_formats.values_in_common(DYNAMIC_MAP, scale_formats.e4m3_values())
+fp8 = {"E4M3": torch.float8_e4m3fn, "E5M2": torch.float8_e5m2}
+shared = {
+    name: scale_formats.values_in_common(DYNAMIC_MAP, scale_formats.fp8_values(dtype))
+    for name, dtype in fp8.items()
+}
 course.published(
     "format of the scales", QLORA + "section 3", "FP8",
-    f"{shared} of 256 values of the map are FP8's",
-    holds(shared == len(DYNAMIC_MAP), published=True,
-          no="the authors' program, and so every checkpoint, holds the dynamic map"),
+    "of 256 values of the map {E4M3} are E4M3's, {E5M2} E5M2's".format(**shared),
+    holds(max(shared.values()) == len(DYNAMIC_MAP), published=True,
+          no="bitsandbytes stores its own dynamic map, an 8-bit float of another kind"),
 )  # fmt: skip
 
 # %% [markdown]
-# Plain int8 would be simpler than both. Try all three, with and without the mean, on the scales of
-# three sets of weights: normal numbers; the same with an outlier of 15 in every 256th block; and
+# Plain int8 would be simpler. Try the map, int8 and E4M3, with and without the mean, on the scales
+# of three sets of weights: normal numbers; the same with an outlier of 15 in every 256th block; and
 # the base model's.
 
 # %%
@@ -257,7 +265,7 @@ def squared_errors(many: list[Tensor], way: str, centred: bool) -> np.ndarray:
     """Returns the mean squared error of each 256 scales, in squares of the mean scale: [rows]."""
     errors = []
     for absmax in many:
-        y, largest, _ = stretched(absmax, centred)
+        y, largest = stretched(absmax, centred)
         errors.append(((ways[way](y) - y) * largest).square().mean(dim=1))  # [rows]
     return (torch.cat(errors) / torch.cat(many).mean().square()).double().numpy()
 
@@ -281,8 +289,8 @@ for centred in (False, True):
 
 # %% [markdown]
 # Two questions about this table. Does subtracting the mean help? And which of int8 and the dynamic
-# map is more exact? Compare the squares of these percentages, row by row of 256 scales, which gives
-# a standard error.
+# map is more exact? Compare the squares of these percentages, row by row of 256 scales, and take
+# the mean of the differences: rows differ, which gives it a standard error.
 
 
 # %%
@@ -292,7 +300,7 @@ def is_less(what: str, before: tuple[str, bool], after: tuple[str, bool], title:
     course.checked(
         title, f"RMS error {old.mean() ** 0.5:.2f}% -> {new.mean() ** 0.5:.2f}%",
         is_more(float((old - new).mean()), error_of_mean(old - new), places=3, checked=True,
-                unit=" of squared %", no="the error grows"),
+                unit=" squared percent", no="the error grows"),
     )  # fmt: skip
 
 
@@ -305,16 +313,18 @@ is_less("outliers", ("int8", True), ("dynamic map", True),
         "scales with outliers: the dynamic map instead of int8")  # fmt: skip
 
 # %% [markdown]
-# A format that is fine near zero and coarse far from it needs its numbers near zero, so the mean
-# matters most for FP8 and the map. Where the scales are well behaved, equal steps are hard to beat.
-# The dynamic map is an insurance: when one of 256 scales is an outlier, int8 has a fraction of its
-# codes left for the others, as in lesson 09, while the map keeps its resolution near zero. That is
-# what its many small values are for.
+# A format that is fine near zero and coarse far from it needs its numbers near zero, so subtracting
+# the mean matters most for FP8 and the map. Where the scales are well behaved, equal steps are hard
+# to beat. The dynamic map is an insurance: when one of 256 scales is an outlier, int8 has a
+# fraction of its codes left for the others, as in lesson 09, while the map keeps its resolution
+# near zero. That is what its many small values are for. See in the table whether your run bears
+# this out.
 #
 # ## What it costs
 #
 # NF4 itself has rounded the weights far more coarsely than any of this rounds a scale, and what
-# counts is the sum. For normal numbers we have measured it already, above.
+# counts is the sum. For normal numbers we have measured it already, above. Does the MAE grow by
+# more than 1%? That limit is our choice.
 
 # %%
 once, both = chunks[64, False], chunks[64, True]  # [n / 512] each
@@ -325,7 +335,8 @@ added = 100 * (both - once) / once.mean()  # [n / 512], in %
 course.checked(
     "NF4 on N(0, 1): MAE added by double quantization",
     f"{once.mean():.5f} -> {both.mean():.5f}",
-    no_worse(float(added.mean()), error_of_mean(added), allowed=1, unit="%"),
+    no_worse(float(added.mean()), error_of_mean(added), allowed=1, unit="%",
+             checked=True),
 )
 of_base = []
 for twice in (False, True):
@@ -361,13 +372,14 @@ for what, change in (("NF4 minus fp32", lost_by_nf4), ("double quantization minu
 
 # %% [markdown]
 # The paper saw no loss from the second quantization. "No loss" can never be proved, but a loss
-# above some limit can be ruled out. Our limit is 0.001 bits a byte.
+# above some limit can be ruled out. Our limit is 0.001 bits a byte, less than a thousandth of what
+# the model needs.
 
 # %%
 course.published(
     "quality lost by double quantization", QLORA + "section 3", "none",
     f"{lost.bits_per_byte:+.5f} ± {lost.error:.5f} bits a byte (NF4 itself {lost_by_nf4})",
-    no_worse(*lost, allowed=0.001, places=5, published=True),
+    no_worse(*lost, allowed=0.001, places=5, unit=" bits a byte"),
 )  # fmt: skip
 
 # %% [markdown]
@@ -375,20 +387,23 @@ course.published(
 #
 # To use a weight, a GPU turns it back into bf16. Most of the time for that goes into moving bytes,
 # and bytes can be counted. The straightforward way takes three kernels, as in bitsandbytes: scale
-# codes to scales, add the mean, then the weights. The scales are written to memory and read again,
-# twice (unless they stay in a cache in between), and each launch takes some microseconds of its
-# own. One kernel that looks up both levels as it goes moves each byte once.
+# codes to scales, add the mean, then the weights. The scales, 4 bytes each, are written to memory
+# and read again, twice (unless they stay in a cache in between), and each launch (lesson 10) takes
+# some microseconds of its own. One kernel that looks up both levels as it goes moves each byte
+# once.
 
 # %%
 one_launch = 4 / 8 + (1 + 4 / 256) / 64 + 2  # bytes: code, scale in two levels, the weight in bf16
-bytes_moved = {"one launch": one_launch, "three launches": one_launch + 4 * 4 / 64}
+twice_there_and_back = 4 * 4 / 64  # of each scale: written, read, written, read
+bytes_moved = {"one launch": one_launch, "three launches": one_launch + twice_there_and_back}
 for what, moved in bytes_moved.items():
     print(f"{what:<14} {moved:.3f} bytes a weight; for a matrix of 4096 x 4096, ", end="")
     print(f"{moved * 4096**2 / 4.3e6:.1f} us at the 4.3 TB/s that an H200 copies")
 
 # %% [markdown]
 # Here is the part of that kernel that makes the scales, statement by statement, in Triton's
-# interpreter (lesson 10).
+# interpreter (lesson 10). It runs for 16 weights in blocks of 4, and every 2 blocks share a scale
+# of their scales, so the four codes need two of these.
 
 # %%
 if HAS_TRITON:
@@ -402,7 +417,7 @@ if HAS_TRITON:
         holds(same),
     )
 else:
-    print("The kernel is not shown: it needs triton, which there is for Linux only.")
+    print("The kernel is not shown, as Triton is not installed (wheels are for Linux only).")
 
 # %% [markdown]
 # What does the second level cost in instructions? The compiler tells, and needs no GPU for that.
@@ -424,17 +439,18 @@ if HAS_TRITON:
     fast = [counted["dequantize_fast", twice] for twice in (False, True)]
     course.checked("second level in dequantize_fast: instructions a weight",
                    "{:.2f} -> {:.2f}".format(*fast),
-                   is_more(1 - (fast[1] - fast[0]), checked=True, yes="less than 1 more",
-                           no="1 more, or above"))  # fmt: skip
+                   is_more(1 - (fast[1] - fast[0]), checked=True, unit=" short of 1 more",
+                           no="it takes 1 more, or above"))  # fmt: skip
 else:
-    print("The machine code is left out: it needs triton, which there is for Linux only.")
+    print("The machine code is left out, as Triton is not installed (wheels are for Linux only).")
 
 # %% [markdown]
 # ## Real models
 #
-# Lesson 09 compared published sizes of Llama 2 with what one predicts: linear layers at 4.127 bits,
+# Lesson 09 compared published sizes of Llama 2 with a count: linear layers at 4.127 bits,
 # embeddings and head in 16. Here is the step itself, from 4.5 bits, also for the largest model of
-# the paper, the first Llama with 65 billion weights (last row).
+# the paper, the first Llama with 65 billion weights (last row). The published sizes most likely are
+# not NF4's but GPTQ's, as lesson 09 found.
 
 # %%
 published_sizes = ("13.5 -> 3.9", "26.1 -> 7.3", "138 -> 40.7", "(none)")
@@ -451,8 +467,8 @@ for (name, shape), printed in zip(shapes.items(), published_sizes, strict=True):
 # - Scales of 32 bits cost half a bit a weight in blocks of 64. In 8 bits, with one scale of 32 for
 #   every 256 of them, they cost about an eighth of a bit.
 # - Scales are positive, so their mean is subtracted first; the rest is quantized like any numbers.
-# - The dynamic map is fine near zero and coarse near 1. It protects against outliers among the
-#   scales and pays for that where there are none.
+# - The dynamic map is fine near zero and coarse near 1. It insures against outliers among the
+#   scales, and where there are none, the insurance costs some accuracy.
 # - "No loss" means: smaller than a limit, beyond what chance could hide.
 # - Both levels can be undone in one kernel, which moves fewer bytes than three.
 

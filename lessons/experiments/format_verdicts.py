@@ -42,18 +42,17 @@ def rounded_up(printed: str, measured: float) -> bool:
     return math.ceil(measured / place - 1e-9) == round(float(printed) / place)
 
 
-def near_size(printed: str, gigabytes: float, *, otherwise: str = "") -> Verdict:
+def near_size(printed: str, gigabytes: float, otherwise: str) -> Verdict:
     """Judges whether a model's size in GB lies within 2% of a printed one.
 
     Printed sizes carry two or three digits, and are sometimes rounded up.
 
     Args:
-        otherwise: what is known about the difference, in case there is one; then nobody knows why.
+        otherwise: why it differs, in case it does.
     """
-    off = f"{100 * (gigabytes / float(printed) - 1):+.1f}%"
-    remark = f"within 2% ({off})"
+    off = 100 * (gigabytes / float(printed) - 1)
+    remark = f"within 2% ({round(off, 1) + 0.0:+.1f}%)"  # + 0.0: no "-0.0"
     if rounded_up(printed, gigabytes):
         remark += ", and to the last digit when rounded up"
-    otherwise = off + (f"; {otherwise}" if otherwise else "")
-    near = 0.02 * float(printed)
-    return same_figure(printed, gigabytes, otherwise, kind=Kind.UNKNOWN, remark=remark, within=near)
+    otherwise = f"{otherwise} ({off:+.1f}%)"
+    return same_figure(printed, gigabytes, otherwise, remark=remark, within=0.02 * float(printed))

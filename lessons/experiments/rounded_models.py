@@ -69,11 +69,11 @@ def draw_outlier(block_sizes: Sequence[int], errors: Mapping[str, np.ndarray]) -
     ticks = [0.2, 0.5, 1, 2, 5, 10, 20, 50, 100]
     axes.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
     n = block_sizes[-1]
-    axes.set(title=f"Rounding error of {n:,} normal numbers, with and without one of size 60")
+    axes.set(title=f"What an outlier of 60 does to the other {n - 1:,} normal numbers")
     axes.set_xlabel(
         "block size (numbers)\nbelow: bits a number with 4-bit codes and a c of 32 bits"
     )
-    axes.set_ylabel("error of the other numbers\n(RMS, % of their standard deviation)")
+    axes.set_ylabel("rounding error of the others\n(RMS, % of their standard deviation)")
     figure.legend(loc="outside right center", frameon=False)
     axes.grid(alpha=0.3)
     return figure
@@ -91,7 +91,7 @@ def draw_rounded(
         widths: bits a weight.
         curves: bits per byte at each width, by the way of rounding.
         levels: bits per byte of models that are not rounded.
-        changes: what rounding costs at each width, by the way of rounding.
+        changes: what rounding costs at each width, against fp32 after the same steps.
     """
     import matplotlib.pyplot as plt
 
@@ -110,8 +110,8 @@ def draw_rounded(
         right.errorbar(at, values, bars, label=label, marker="o", capsize=5, color=f"C{number + 2}")
     right.axhline(0, color="black", lw=1)
     shown = ", ".join(str(width) for width in widths[:few])
-    right.set(title=f"What rounding costs at {shown} bits, against fp32")
-    right.set(ylabel="bits per byte; bars: two standard errors")
+    right.set(title=f"What rounding costs at {shown} bits")
+    right.set(ylabel="bits per byte above fp32 after the same steps\n(bars: two standard errors)")
     for panel in panels:
         ticks = widths if panel is left else widths[:few]
         panel.set_xticks(range(len(ticks)), [str(width) for width in ticks])

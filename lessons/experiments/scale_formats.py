@@ -2,7 +2,7 @@
 
 figure = draw_bits_and_error(block_sizes, bits, mae)
 figure = draw_scales({"as they are": y, "minus their mean": centred})
-shared = values_in_common(DYNAMIC_MAP, e4m3_values())
+shared = values_in_common(DYNAMIC_MAP, fp8_values(torch.float8_e4m3fn))
 """
 
 from __future__ import annotations
@@ -21,10 +21,13 @@ if TYPE_CHECKING:
 COLORS = {"codes (4 bits: cut)": "lightgray", "scales": "tab:orange", "scales of scales": "tab:red"}
 
 
-def e4m3_values() -> Tensor:
-    """Returns the values of FP8 E4M3 in increasing order, divided by the largest, [253]."""
-    values = torch.arange(256, dtype=torch.uint8).view(torch.float8_e4m3fn).float()
-    values = values[values.isfinite()].unique()  # -0 and 0 are one value; two codes are NaN
+def fp8_values(dtype: torch.dtype) -> Tensor:
+    """Returns the values of an 8-bit dtype in increasing order, divided by the largest.
+
+    There are 253 in E4M3 and 247 in E5M2.
+    """
+    values = torch.arange(256, dtype=torch.uint8).view(dtype).float()
+    values = values[values.isfinite()].unique()  # -0 and 0 are one value
     return values / values.max()
 
 
@@ -55,7 +58,7 @@ def draw_bits_and_error(
             left.text(place, sum(parts) + 0.02, f"{sum(parts):.3f}", ha="center", fontsize=8)
     left.set_xticks(range(len(block_sizes)), [str(size) for size in block_sizes])
     left.set(xlabel="block size (weights)\nleft bar: scales of 32 bits, right bar: 8 bits")
-    left.set(ylabel="bits a weight", ylim=(3.8, 5.2), title="Where the bits go")
+    left.set(ylabel="bits a weight", ylim=(3.8, 5.2), title="What codes and scales take")
     left.legend(handles=[Patch(color=color, label=text) for text, color in COLORS.items()])
     for twice, label, shift in (
         (False, "scales of 32 bits", (6, 3)),
@@ -65,7 +68,10 @@ def draw_bits_and_error(
         for size, *point in zip(block_sizes, bits[twice], mae[twice], strict=True):
             right.annotate(str(size), point, shift, textcoords="offset points")
     right.set(xlabel="bits a weight (at the points: block size)")
-    right.set(ylabel="mean absolute error (standard deviations)", title="The error, on N(0, 1)")
+    right.set(
+        ylabel="mean absolute error (standard deviations)",
+        title="NF4's error on N(0, 1), by block size",
+    )
     right.margins(0.1)
     right.legend()
     right.grid(alpha=0.3)
@@ -91,5 +97,7 @@ def draw_scales(stretched: Mapping[str, Tensor]) -> Figure:
         rug.set_yticks([1, 0], ["dynamic map", "int8"])
         rug.set(xlabel="y: divided by the largest of 256", xlim=(-1.02, 1.02))
     panels[0, 0].set_ylabel("number of scales")
-    figure.suptitle("The base model's scales, and the values that 8 bits offer them")
+    figure.suptitle(
+        "The base model's scales (above), and the values that 8 bits offer them (below)"
+    )
     return figure

@@ -10,7 +10,9 @@ import pytest
 import torch
 
 from lessons.experiments.format_verdicts import as_expected, near_size, rounded_up
+from lessons.experiments.gptq_files import gptq_gigabytes
 from lessons.verdicts import Kind
+from minigpt.memory.llama import LlamaShape
 
 LLAMA = {"Llama2-7B": (4096, 32, 11_008, 1), "Llama2-13B": (5120, 40, 13_824, 1),
          "Llama2-70B": (8192, 80, 28_672, 8)}  # fmt: skip
@@ -73,7 +75,13 @@ def test_lesson_09(run_lesson: Callable) -> None:
         for label, size in sizes.items():
             assert measured[f"{name} in {label}"] == f"{size:.2f} GB"
             out = name == "Llama2-70B" and label == "int4"
-            assert kind[f"{name} in {label}"] == (Kind.UNKNOWN if out else Kind.REPRODUCED).value
+            assert kind[f"{name} in {label}"] == (Kind.DIFFERS if out else Kind.REPRODUCED).value
+        group = 32 if name == "Llama2-70B" else 128
+        what = f"{name} as GPTQ, groups of {group}"
+        bits = 4 + (16 + 4) / group  # the file holds a little more, too
+        size = (linear * bits / 8 + 2 * other) / 1e9
+        assert size < numbers(measured[what])[0] < 1.003 * size
+        assert kind[what] == "reproduced"
 
 
 @pytest.mark.parametrize(
@@ -95,6 +103,17 @@ def test_a_mean_is_as_expected_within_three_errors(
     assert verdict.turned() is not kind
 
 
+def test_a_file_of_gptq_is_counted_layer_by_layer() -> None:
+    # One layer: q, k, v, o of 8 x 8 and gate, up, down of 8 x 16, in groups of 4.
+    shape = LlamaShape(dim=8, n_layer=1, ffn=16, n_head=2, n_kv_head=2, vocab_size=10)
+    matrices = [(8, 8)] * 4 + [(16, 8)] * 2 + [(8, 16)]  # outputs, inputs
+    n_bytes = sum(
+        out * into / 2 + out * into / 4 * (2 + 1 / 2) + 4 * into + 2 * out for out, into in matrices
+    )  # codes, scales and zero-points, numbers of groups, biases
+    n_bytes += 2 * (2 * 10 * 8 + 3 * 8)
+    assert gptq_gigabytes(shape, group=4) == pytest.approx(n_bytes / 1e9)
+
+
 @pytest.mark.parametrize(
     ("printed", "gigabytes", "near", "up"),
     [
@@ -111,8 +130,8 @@ def test_a_mean_is_as_expected_within_three_errors(
 def test_a_size_is_near_within_two_percent(
     printed: str, gigabytes: float, near: bool, up: bool
 ) -> None:
-    verdict = near_size(printed, gigabytes, otherwise="who knows")
-    assert verdict.kind is (Kind.REPRODUCED if near else Kind.UNKNOWN)
+    verdict = near_size(printed, gigabytes, "it was packed in another way")
+    assert verdict.kind is (Kind.REPRODUCED if near else Kind.DIFFERS)
     assert (verdict.turned() is Kind.REPRODUCED) != near
     assert rounded_up(printed, gigabytes) == up
     assert ("when rounded up" in str(verdict)) == (near and up)

@@ -12,7 +12,7 @@ import torch
 
 from kernels.nf4 import DYNAMIC_MAP
 from kernels.reference import dequantize_scales, quantize_scales
-from lessons.experiments.scale_formats import e4m3_values, values_in_common
+from lessons.experiments.scale_formats import fp8_values, values_in_common
 from minigpt.float_formats import FP8_E4M3, FloatBits, float_value
 
 
@@ -50,10 +50,13 @@ def test_lesson_11(run_lesson: Callable) -> None:
     kind = {what: row["kind"] for what, row in lesson.table.items()}
 
     single, double = 4 + 32 / 64, 4 + 8 / 64 + 32 / (64 * 256)
-    assert measured["bits a weight in NF4, blocks of 64"] == [single]
+    assert measured["bits of scales a weight, blocks of 64"] == [single - 4, single]
+    assert kind["bits of scales a weight, blocks of 64"] == "reproduced"
     # A quick run's matrix is so small that the offset of 32 bits is seen.
     with_offset = double + 32 / 256**2
-    assert measured["the same with double quantization"] == pytest.approx([with_offset], abs=6e-4)
+    assert measured["the same with double quantization"] == pytest.approx(
+        [with_offset - 4, with_offset], abs=6e-4
+    )
     assert measured["bits saved by double quantization"] == pytest.approx(
         [single - with_offset], abs=6e-4
     )
@@ -66,7 +69,9 @@ def test_lesson_11(run_lesson: Callable) -> None:
     before, then = measured["NF4 on N(0, 1): MAE added by double quantization"]
     assert before == pytest.approx(0.0728, abs=5e-4)
     assert 2e-5 < then - before < 2e-4
-    at_64, at_256 = measured["MAE at 4.13 bits: blocks of 64 twice quantized below blocks of 256"]
+    at_64, at_256 = measured[
+        "MAE at 4.13 bits: blocks of 64 and double quantization below blocks of 256"
+    ]
     assert at_64 < at_256
     lost, error, *_ = measured["quality lost by double quantization"]
     assert after("double quantization minus NF4: ", lesson.output) == [lost, error]
@@ -118,7 +123,8 @@ def test_e4m3_has_the_values_that_its_bits_stand_for() -> None:
         {float_value(FloatBits(0, exponent, mantissa), FP8_E4M3)
          for exponent in range(16) for mantissa in range(8) if (exponent, mantissa) != (15, 7)}
     )  # fmt: skip
-    values = e4m3_values()
+    values = fp8_values(torch.float8_e4m3fn)
+    assert len(fp8_values(torch.float8_e5m2)) == 247  # 256 - 2 infinities - 6 NaN - one zero
     assert values[values >= 0].tolist() == pytest.approx([value / 448 for value in by_hand])
     assert torch.equal(values, -values.flip(0))
 
