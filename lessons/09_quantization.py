@@ -345,7 +345,8 @@ lost = [held_out.change(needed, exact) for needed in per_block]
 for bits, change in zip(widths, lost, strict=True):
     print(f"{bits} bits in blocks of 64, minus fp32: {change} bits a byte")
 course.checked("base model in 8 bits, blocks of 64: loss of quality", f"{lost[0]} bits a byte",
-               no_worse(*lost[0], allowed=0.005, places=4, unit=" bits a byte", checked=True))  # fmt: skip
+               no_worse(*lost[0], allowed=0.005, places=4, unit=" bits a byte",
+                        checked=True))  # fmt: skip
 tensor_4 = held_out.change(per_tensor[1], per_block[1])
 course.checked("base model in 4 bits: one c a tensor, minus blocks of 64",
                f"{tensor_4} bits a byte",
