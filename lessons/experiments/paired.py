@@ -21,6 +21,7 @@ import numpy as np
 import torch
 
 from lessons.experiments.task_scores import Gain, scores_by_question
+from lessons.held_out import ratio
 from lessons.verdicts import error_of_mean
 from minigpt import GPT
 from minigpt.dataset import Batch
@@ -44,14 +45,9 @@ class Losses(NamedTuple):
     def above(self, other: Losses) -> tuple[float, float]:
         """Returns by how many nats a token this loss is above another, and the standard error.
 
-        Both are of the same batches. The error is that of a ratio, as HeldOut.change computes it.
+        Both are of the same batches.
         """
-        d, n = self.sums - other.sums, self.targets
-        mean, count = d.sum() / n.sum(), len(d)
-        if count < 2:
-            return float(mean), math.nan
-        spread = math.sqrt(count / (count - 1) * np.square(d - mean * n).sum())
-        return float(mean), float(spread / n.sum())
+        return ratio(self.sums - other.sums, self.targets)
 
 
 @torch.no_grad()
