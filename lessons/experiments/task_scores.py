@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import zip_longest
 from typing import Any, NamedTuple
 
@@ -41,7 +41,7 @@ class Scores:
     """Answers to a task's questions, and what the scores are computed from.
 
     Attributes:
-        answers: the texts that were judged.
+        answers: one text for each record.
         parts: by metric, either [questions] numbers whose mean is the score, or for "bleu" what it
             counts, [questions, 10], as bleu_counts returns it.
     """
@@ -111,7 +111,8 @@ def scores_by_question(
     """
     asked = questions(task, records, wording)
     given = [answers[question.records[0]] for question in asked]
-    return scores_of(task, given, [question.targets for question in asked])
+    scores = scores_of(task, given, [question.targets for question in asked])
+    return replace(scores, answers=list(answers))
 
 
 def answered(
