@@ -61,28 +61,17 @@ class HeldOut:
         n_texts = max(2, 1 + int(np.searchsorted(sizes.cumsum(), n_bytes)))
         self.sizes = sizes[:n_texts]
         self.n_bytes = int(self.sizes.sum())
-        self.ids = pack(encoding.encode_ordinary_batch(texts[:n_texts]), encoding.eot_token)
-        # The document, 0, 1, ..., of every target, that is of every id but the first
-        self.document = np.cumsum(self.ids == encoding.eot_token)[:-1]
+        self.end = encoding.eot_token
+        self.ids = pack(encoding.encode_ordinary_batch(texts[:n_texts]), self.end)
 
-    @torch.no_grad()
     def bits(self, model: GPT) -> np.ndarray:
         """Returns the bits that the model needs for each document, [documents].
 
         Every token, including the one that ends a document, is predicted from at least 1/4 of the
         context.
         """
-        context = model.config.block_size
-        device = next(model.parameters()).device
-        losses = []
-        model = evaluated(model)
-        for window in overlapping_windows(self.ids, context, 3 * context // 4, batch_size=2):
-            idx, targets, _ = window.to(device)  # [B, T] each
-            counted = targets != IGNORE  # [B, T]
-            logits = model(idx)[0][counted]  # [n, V]
-            losses.append(F.cross_entropy(logits, targets[counted], reduction="none"))
-        nats = torch.cat(losses).double().cpu().numpy()  # [targets]
-        return np.bincount(self.document, nats / math.log(2))
+        stride = 3 * model.config.block_size // 4
+        return nats_of_texts(model, self.ids, self.end, stride, batch_size=2) / math.log(2)
 
     def bits_per_byte(self, model: GPT) -> float:
         """Returns the bits that the model needs for a byte of the text."""
@@ -93,12 +82,44 @@ class HeldOut:
 
         Both models find the same documents hard, so the difference between the two varies far less
         from document to document than the bits themselves. Hence they are compared document by
-        document. With d the difference and n the bytes of each of K documents, the change is
-        c = sum(d) / sum(n), and its standard error sqrt(K / (K - 1) sum((d - c n)^2)) / sum(n).
-
-        Source: Cochran 1977, "Sampling Techniques", section 6.4 (the error of a ratio).
+        document.
         """
-        d = bits - before
-        c = d.sum() / self.n_bytes
-        spread = math.sqrt(len(d) / (len(d) - 1) * np.square(d - c * self.sizes).sum())
-        return Change(float(c), spread / self.n_bytes)
+        return Change(*ratio(bits - before, self.sizes))
+
+
+@torch.no_grad()
+def nats_of_texts(
+    model: GPT, ids: np.ndarray, end: int, stride: int, batch_size: int
+) -> np.ndarray:
+    """Returns the nats that a model needs for each of K texts, [K], without dropout.
+
+    Args:
+        ids: the tokens of all texts, [N], each text closed by the token `end`, which is predicted
+            too; the very first token has none before it and is not.
+        stride: by how many tokens a window begins after the one before. They are as long as the
+            context and a token counts in the first that has it, so that it has context - stride
+            tokens or more before it, but for those of the first window.
+    """
+    text = np.cumsum(ids == end)[
+        :-1
+    ]  # 0, 1, ..., of every target, that is of every id but the first
+    device = next(model.parameters()).device
+    model = evaluated(model)
+    losses = []
+    for window in overlapping_windows(ids, model.config.block_size, stride, batch_size):
+        idx, targets, _ = window.to(device)  # [B, T] each
+        counted = targets != IGNORE  # [B, T]
+        logits = model(idx)[0][counted]  # [n, V]
+        losses.append(F.cross_entropy(logits, targets[counted], reduction="none"))
+    return np.bincount(text, torch.cat(losses).double().cpu().numpy())
+
+
+def ratio(sums: np.ndarray, sizes: np.ndarray) -> tuple[float, float]:
+    """Returns sum(sums) / sum(sizes) of K texts or batches, and its standard error.
+
+    With r the ratio, the error is sqrt(K / (K - 1) sum((sums - r sizes)^2)) / sum(sizes) (Cochran
+    1977, "Sampling Techniques", section 6.4); nan for a single one.
+    """
+    r, K = sums.sum() / sizes.sum(), len(sizes)
+    spread = math.sqrt(K / (K - 1) * np.square(sums - r * sizes).sum()) if K > 1 else math.nan
+    return float(r), float(spread / sizes.sum())

@@ -17,8 +17,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from lessons.experiments.task_scores import bleu_counts, bleu_of
 from lessons.verdicts import bootstrap_difference
-from minigpt.bleu import BLEU
 
 
 class ScoredAnswers:
@@ -30,17 +30,14 @@ class ScoredAnswers:
     """
 
     def __init__(self, answers: Sequence[str], references: Sequence[str]) -> None:
-        self.metric = BLEU(force=True)
-        counted = self.metric._extract_corpus_statistics(answers, [references])
-        self.counts = np.array(counted)  # [N, lengths, matches and n-grams of each order]
+        self.counts = bleu_counts(answers, [[right] for right in references])  # [N, 10]
 
     def __len__(self) -> int:
         return len(self.counts)
 
     def bleu(self, rows: np.ndarray | None = None) -> float:
         """Returns the BLEU of the records with these numbers, or of all of them."""
-        counts = self.counts if rows is None else self.counts[rows]
-        return self.metric._compute_score_from_stats(counts.sum(axis=0).tolist()).score
+        return bleu_of(self.counts if rows is None else self.counts[rows])
 
 
 def gap(one: ScoredAnswers, other: ScoredAnswers) -> tuple[float, float]:

@@ -3,7 +3,7 @@
 What one model finds hard, another mostly finds hard too. So the two are compared record by record,
 and the error is that of the difference, which is smaller than the error of either score.
 
-gain, error = bleu_gain(new_answers, old_answers, asked)         # BLEU, by the paired bootstrap
+gain, error = bleu_gain(new_answers, old_answers, task, records) # BLEU, by the paired bootstrap
 gain, error = losses(old, batches).above(losses(new, batches))   # nats a token
 ms = in_turns({"a": step_of_a, "b": step_of_b}, rounds=12)       # milliseconds, [rounds] each
 ratio, error = time_ratio(ms["b"], ms["a"])
@@ -14,24 +14,21 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
-from lessons.verdicts import bootstrap_difference, error_of_mean
+from lessons.experiments.task_scores import Gain, scores_by_question
+from lessons.held_out import ratio
+from lessons.verdicts import error_of_mean
 from minigpt import GPT
-from minigpt.bleu import brevity_penalty, closest_length, count_matches, geometric_mean, smooth
 from minigpt.dataset import Batch
 from minigpt.device import autocast_dtype
 from minigpt.layers import evaluated
-from minigpt.metric_tokens import TOKENIZERS
-from minigpt.rouge import RougeScorer
-from minigpt.tasks.answers import questions
 from minigpt.tasks.task import Task
 from minigpt.training.loss import autocast, part_of_loss
-
-ORDER = 4  # BLEU counts runs of one to four tokens
 
 
 class Losses(NamedTuple):
@@ -48,14 +45,9 @@ class Losses(NamedTuple):
     def above(self, other: Losses) -> tuple[float, float]:
         """Returns by how many nats a token this loss is above another, and the standard error.
 
-        Both are of the same batches. The error is that of a ratio, as HeldOut.change computes it.
+        Both are of the same batches.
         """
-        d, n = self.sums - other.sums, self.targets
-        mean, count = d.sum() / n.sum(), len(d)
-        if count < 2:
-            return float(mean), math.nan
-        spread = math.sqrt(count / (count - 1) * np.square(d - mean * n).sum())
-        return float(mean), float(spread / n.sum())
+        return ratio(self.sums - other.sums, self.targets)
 
 
 @torch.no_grad()
@@ -71,67 +63,26 @@ def losses(model: GPT, batches: Iterable[Batch]) -> Losses:
     return Losses(np.array(sums), np.array(targets))
 
 
-def bleu_statistics(
-    answers: Sequence[str], task: Task, records: Sequence[Mapping[str, Any]]
-) -> np.ndarray:
-    """Returns what BLEU counts in each different prompt's answer, [prompts, 2 + 2 ORDER].
-
-    The columns are both lengths, then the matches and the n-grams of each order.
-
-    Args:
-        answers: one for each record, as evaluate_task returns them.
-    """
-    split = TOKENIZERS["13a"]
-    rows = []
-    for question in questions(task, records):
-        hypothesis = split(answers[question.records[0]].rstrip())
-        references = [split(target.rstrip()) for target in question.targets]
-        length = len(hypothesis)
-        wanted = closest_length(length, map(len, references))
-        totals = [max(0, length - n) for n in range(ORDER)]
-        matches = count_matches(hypothesis, references, ORDER)
-        rows.append([length, wanted, *matches, *totals])
-    return np.array(rows, dtype=float)
-
-
-def bleu_of(statistics: np.ndarray) -> float:
-    """Returns the BLEU of a corpus, smoothed as corpus_bleu does, from [prompts, 2 + 2 ORDER]."""
-    length, wanted, *counts = statistics.sum(0).tolist()
-    matches, totals = counts[:ORDER], counts[ORDER:]
-    if not any(matches):
-        return 0.0
-    _, _, precisions = smooth(matches, totals, "exp")
-    return brevity_penalty(length, wanted) * geometric_mean(precisions)
-
-
 def bleu_gain(
     answers: Sequence[str], others: Sequence[str], task: Task, records: Sequence[Mapping[str, Any]]
-) -> tuple[float, float]:
+) -> Gain:
     """Returns how much higher the BLEU of answers is than that of others, and the standard error.
 
     Args:
         answers, others: one for each record, as evaluate_task returns them.
     """
-    ours, theirs = (bleu_statistics(texts, task, records) for texts in (answers, others))
-    error = bootstrap_difference(
-        lambda rows: bleu_of(ours[rows]), lambda rows: bleu_of(theirs[rows]), len(ours)
-    )
-    return bleu_of(ours) - bleu_of(theirs), error
+    task = replace(task, metric="bleu")
+    ours, theirs = (scores_by_question(task, texts, records) for texts in (answers, others))
+    return ours.gain(theirs, "bleu")
 
 
 def rouge_l(answers: Sequence[str], task: Task, records: Sequence[Mapping[str, Any]]) -> np.ndarray:
-    """Returns the ROUGE-L F of each different prompt's answer, [prompts], from 0 to 1.
+    """Returns the ROUGE-L F of each different prompt's answer, [questions], from 0 to 1.
 
     Args:
         answers: one for each record, as evaluate_task returns them.
     """
-    scorer = RougeScorer(["rougeL"])
-    return np.array(
-        [
-            scorer.score_multi(question.targets, answers[question.records[0]])["rougeL"].fmeasure
-            for question in questions(task, records)
-        ]
-    )
+    return scores_by_question(replace(task, metric="rouge"), answers, records).parts["rougeL"]
 
 
 def in_turns(work: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, np.ndarray]:

@@ -14,14 +14,11 @@ from typing import NamedTuple
 
 import numpy as np
 import tiktoken
-import torch
-from torch.nn import functional as F
 
+from lessons.held_out import nats_of_texts, ratio
 from lessons.verdicts import Verdict, is_more
 from minigpt import GPT
-from minigpt.config import IGNORE
-from minigpt.dataset import overlapping_windows, pack
-from minigpt.layers import evaluated
+from minigpt.dataset import pack
 
 
 class Mean(NamedTuple):
@@ -66,47 +63,26 @@ class Sample:
         rows: list[list[int]] = []
         while len(rows) < len(order) and (len(rows) < 2 or sum(map(len, rows)) < n_tokens):
             rows.append(encoding.encode_ordinary(order[len(rows)]))
-        self.ids = pack(rows, encoding.eot_token)
-        self.document = np.cumsum(self.ids == encoding.eot_token)[:-1]  # of each target
-        self.tokens = np.bincount(self.document)
+        self.end = encoding.eot_token
+        self.ids = pack(rows, self.end)
+        self.tokens = np.bincount(np.cumsum(self.ids == self.end)[:-1])
         self.n_bytes = np.array([len(text.encode()) for text in order[: len(rows)]])
 
-    @torch.no_grad()
     def nats(self, model: GPT) -> np.ndarray:
         """Returns the nats that the model needs for each text, [texts].
 
         Each token, including those that end a text, is predicted from at least half the context.
         """
-        context = model.config.block_size
-        device = next(model.parameters()).device
-        model = evaluated(model)
-        losses = []
-        for window in overlapping_windows(self.ids, context, context // 2, batch_size=4):
-            idx, targets, _ = window.to(device)  # [B, T] each
-            counted = targets != IGNORE  # [B, T]
-            logits = model(idx)[0][counted]  # [n, V]
-            losses.append(F.cross_entropy(logits, targets[counted], reduction="none"))
-        return np.bincount(self.document, torch.cat(losses).double().cpu().numpy())
+        stride = model.config.block_size // 2
+        return nats_of_texts(model, self.ids, self.end, stride, batch_size=4)
 
     def loss(self, nats: np.ndarray) -> Mean:
         """Returns the loss of the texts in nats a token."""
-        return ratio(nats, self.tokens)
+        return Mean(*ratio(nats, self.tokens))
 
     def bits_per_byte(self, nats: np.ndarray) -> Mean:
         """Returns the loss of the texts in bits a byte, which no tokenizer changes."""
-        return ratio(nats / math.log(2), self.n_bytes)
-
-
-def ratio(sums: np.ndarray, sizes: np.ndarray) -> Mean:
-    """Returns sum(sums) / sum(sizes) of K texts, and its standard error.
-
-    With r the ratio, the error is sqrt(K / (K - 1) sum((sums - r sizes)^2)) / sum(sizes) (Cochran
-    1977, "Sampling Techniques", section 6.4).
-    """
-    r = sums.sum() / sizes.sum()
-    K = len(sizes)
-    spread = math.sqrt(K / (K - 1) * np.square(sums - r * sizes).sum()) if K > 1 else math.nan
-    return Mean(float(r), float(spread / sizes.sum()))
+        return Mean(*ratio(nats / math.log(2), self.n_bytes))
 
 
 def knows_by_heart(gap: Mean, of_a_novice: Mean) -> Verdict:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from argparse import ArgumentParser, Namespace
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,10 +41,6 @@ def add_options(parser: ArgumentParser) -> None:
     add(
         "--init-text", type=values.text, metavar="TEXT",
         help="prompt, prefix: start as this text (default: random)",
-    )  # fmt: skip
-    add(
-        "--gate", action="store_true",
-        help="prefix: stand beside the text, with a gate for each head that starts shut",
     )  # fmt: skip
     add_size_options(parser)
     add_task_options(parser, several=True)
@@ -152,20 +148,21 @@ def check_memory(shape: GPTConfig, settings: FinetuneSettings) -> None:
 
     config = settings.train_config(settings.batch_size or 4)
     n_tokens = min(settings.n_tokens, shape.block_size - 1)  # finetune() refuses more
-    room = shape.block_size - (n_tokens if settings.method in ("prompt", "prefix") else 0)
     step = TrainingRun(
         settings.method,
         rows_at_once(config),
-        min(settings.row_length or 128, room),
+        min(settings.row_length or 128, shape.block_size),
         r=settings.r,
         target_modules=settings.target_modules,
         n_tokens=max(1, n_tokens),
         reparametrize=settings.reparametrize,
+        gate=settings.gate,
         bottleneck=settings.bottleneck,
         last_blocks=settings.last_blocks,
         biases_only=settings.biases_only,
         checkpointing=settings.gradient_checkpointing,
     )
+    step = replace(step, context=min(step.context, shape.block_size - step.past))
     smaller = "take --gradient-checkpointing, or a smaller --micro-batch-size or --row-length"
     if settings.method == "bottleneck" or settings.reparametrize:
         smaller = "take a smaller --bottleneck, --reparametrize or --micro-batch-size"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from argparse import ArgumentParser, Namespace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from minigpt.command import values
@@ -87,9 +88,10 @@ def run(arguments: Namespace) -> int:
     for name, memory in table.items():
         numbers = "".join(f"{getattr(memory, part) / 1e9:>12.3f}" for part in PARTS)
         print(f"{name:<19}{numbers}{trained[name] / 1e6:>11.2f}M")
-    if any(row.past for row in rows.values()):
-        n = max(row.past for row in rows.values())
-        print(f"\n{n} of the {arguments.context} tokens are the soft prompt of prompt and prefix.")
+    before = [name for name, row in rows.items() if row.past]
+    if before:
+        n, whose = rows[before[0]].past, " and ".join(before)
+        print(f"\n{n} of the {arguments.context} tokens are the soft prompt of {whose}.")
     return 0
 
 
@@ -104,19 +106,19 @@ def training_run(arguments: Namespace, method: str, double_quant: bool) -> Train
     names = ("r", "n_tokens", "bottleneck")
     sizes = {name: getattr(FinetuneSettings, name) for name in names} | given_sizes(arguments)
     sizes["double_quant"] = double_quant
-    past = sizes["n_tokens"] if method in ("prompt", "prefix") else 0
-    if past >= arguments.context:
-        raise ValueError(
-            f"--n-tokens must be less than --context, so that there is room for a text, got "
-            f"{past} and {arguments.context}"
-        )
-    return TrainingRun(
+    run = TrainingRun(
         method=method,
         batch_size=arguments.batch,
-        context=arguments.context - past,
+        context=arguments.context,
         **sizes,
         weights=arguments.weights,
         compute=arguments.dtype,
         checkpointing=arguments.gradient_checkpointing,
         stored_attention=arguments.stored_attention,
     )
+    if run.past >= run.context:
+        raise ValueError(
+            f"--n-tokens must be less than --context, so that there is room for a text, got "
+            f"{run.past} and {run.context}"
+        )
+    return replace(run, context=run.context - run.past)

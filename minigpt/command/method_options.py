@@ -49,6 +49,10 @@ def add_size_options(parser: ArgumentParser) -> None:
         "near 0.01 (default 0: none)",
     )  # fmt: skip
     add(
+        "--gate", action="store_true",
+        help="prefix: stand beside the text, with a gate for each head that starts shut",
+    )  # fmt: skip
+    add(
         "--bottleneck", type=values.whole(1),
         help=f"bottleneck: its width (default {default.bottleneck})",
     )  # fmt: skip
@@ -71,8 +75,8 @@ def refuse_options_of_others(arguments: Namespace, method: str) -> None:
 def given_sizes(arguments: Namespace) -> dict[str, Any]:
     """Returns the options of add_size_options that were typed, as FinetuneSettings names them."""
     names = (
-        *("r", "target_modules", "nf4_block_size", "n_tokens", "reparametrize", "bottleneck"),
-        *("last_blocks", "biases_only"),
+        *("r", "target_modules", "nf4_block_size", "n_tokens", "reparametrize", "gate"),
+        *("bottleneck", "last_blocks", "biases_only"),
     )
     sizes = {name: value for name in names if (value := getattr(arguments, name))}
     return {**sizes, "double_quant": False} if arguments.no_double_quant else sizes

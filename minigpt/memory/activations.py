@@ -14,6 +14,8 @@ tokens:
     attention, stored   q, k, v, the weights [T, T] of each head and the mask
     GELU                its input, 4 C a token
     SwiGLU              gate, silu(gate) and up, ffn a token each
+    prefix with a gate  what attention to it finds, its sums or weights, and q again where no text's
+                        attention keeps it; its keys and values where they are made or rounded
     dropout             a byte for each number of the residual stream
     loss                the gradient of the LM head's input, where a target counts, and of its
                         weight if that learns: fast/cross_entropy.py computes them in the forward
@@ -45,6 +47,8 @@ from minigpt.memory.run import (
     width,
 )
 
+INPUTS = ("input of norm 1", "gate, rounded")  # of a block, which checkpointing keeps
+
 
 class Tape(dict[str, int]):
     """The bytes of each tensor, by name, that one block keeps, or the head and loss after them.
@@ -73,6 +77,9 @@ class Tape(dict[str, int]):
         self.n_rows = batch * tokens  # N
         self.has_mask = past > 0 or packed
         self.mask = (batch if packed else 1) * tokens * self.n_keys  # its number of elements
+        # A product over several rows and heads copies q, which is a view of c_attn's output, and
+        # what is the same for all rows.
+        self.copied = run.stored_attention and batch > 1 and shape.n_head > 1
         self.gpt = isinstance(shape, GPTConfig)
         self.width = width(shape)
         self.size = FORMATS[run.compute]
@@ -92,6 +99,8 @@ class Tape(dict[str, int]):
                 self.linear(f"self_attn.{n}_proj", x, "output of norm 1") for n in ("q", "k", "v")
             )
         y = self.attention(q, k, v)
+        if self.run.gated:
+            y = self.attention_beside(q)
         last = "attn.c_proj" if self.gpt else "self_attn.o_proj"
         live = self.sublayer_end(last, y, "output of attention") or live
         x = self.norm("norm 2", live)
@@ -133,9 +142,8 @@ class Tape(dict[str, int]):
         of_keys = self.batch * self.n_keys * kv_width(self.shape) * self.size  # and of the values
         scores = self.batch * n_head * self.tokens * self.n_keys
         # q is a view of a third of c_attn's output. With a soft prompt k and v are copied, so that
-        # only q keeps the whole output; a product over several rows and heads copies q as well.
-        copied = self.run.stored_attention and self.batch > 1 and n_head > 1
-        if past and self.gpt and not copied:
+        # only q keeps the whole output.
+        if past and self.gpt and not self.copied:
             of_queries *= 3
         if not self.run.stored_attention:
             self.update({"q": of_queries, "k": of_keys, "v": of_keys})
@@ -152,6 +160,30 @@ class Tape(dict[str, int]):
             self["v"] = of_keys
             self["mask"] = self.mask  # bool
         self["attention weights"] = scores * self.size
+        return True
+
+    def attention_beside(self, q: bool) -> bool:
+        """Runs attention to the keys and values of a prefix with a gate, and its gate.
+
+        They have no mask. As far as they are not copied, soft_prompt_bytes counts them.
+        """
+        run, n_head = self.run, self.shape.n_head
+        of_queries = self.n_rows * self.width * self.size
+        if self.copied:
+            self["q, once more"] = of_queries
+            of_keys = self.batch * run.n_tokens * kv_width(self.shape) * self.size
+            self["v beside"] = of_keys
+            if q:
+                self["k beside"] = of_keys
+        elif not q:  # otherwise the text's attention keeps it
+            self["q"] = of_queries * (3 if self.gpt else 1)
+        self["found beside"] = of_queries
+        if run.stored_attention:
+            self["weights beside"] = self.n_rows * n_head * run.n_tokens * self.size
+        else:
+            self["sums beside"] = 4 * self.n_rows * n_head
+        if self.size != 4:  # otherwise it is a view of all blocks' gates
+            self["gate, rounded"] = n_head * self.size
         return True
 
     def gelu(self, x: bool) -> tuple[bool, str]:
@@ -203,17 +235,17 @@ def activation_bytes(shape: Shape, run: TrainingRun) -> int:
     live = first.block(live)
     other.block(live)
     depth = live_blocks(shape, run)  # the blocks below keep nothing
-    before = sum(embedding_tensors(shape, run, first, live).values()) + soft_prompt_bytes(
-        shape, run
-    )
+    before = sum(embedding_tensors(shape, run, first, live).values())
+    before += soft_prompt_bytes(shape, run, first)
     head = sum(head_tensors(shape, run, live).values())
     if not (run.checkpointing and live):
         return before + sum(first.values()) + (depth - 1) * sum(other.values()) + head
     inputs = depth * first.n_rows * first.width * first.stream_size
     if run.packed:
         inputs += first.mask  # bool, the same for all blocks
+    inputs += depth * first.get("gate, rounded", 0)
     last = first if depth == 1 else other
-    inside = sum(last.values()) - last.get("input of norm 1", 0)  # counted among the inputs
+    inside = sum(last.values()) - sum(last.get(name, 0) for name in INPUTS)
     return before + inputs + max(head, inside)
 
 
@@ -252,17 +284,25 @@ def head_tensors(shape: Shape, run: TrainingRun, live: bool) -> dict[str, int]:
     return kept
 
 
-def soft_prompt_bytes(shape: Shape, run: TrainingRun) -> int:
+def soft_prompt_bytes(shape: Shape, run: TrainingRun, block: Tape) -> int:
     """Returns the bytes kept to make a soft prompt's keys and values (soft_prompts/layer.py)."""
-    n, L, C = run.n_tokens, shape.n_layer, width(shape)
+    n, L, C, of_keys = run.n_tokens, shape.n_layer, width(shape), kv_width(shape)
     size = FORMATS[run.compute]
     if run.method == "prompt":  # the virtual tokens go through the blocks as one more row
-        block = Tape(shape, run, 1, n)
-        block.block(True)
+        row = Tape(shape, run, 1, n)
+        row.block(True)
         dropout = n * C if isinstance(shape, GPTConfig) and shape.dropout else 0
-        return L * sum(block.values()) + dropout
-    if run.method == "prefix" and run.reparametrize is not None:
-        hidden, out = run.reparametrize, 2 * L * kv_width(shape)
-        rounded = n * C + hidden * C + hidden * out if size != 4 else 0  # copies by autocast
-        return (n * hidden + rounded) * size  # tanh's output and the rounded copies
-    return 0
+        # The last block's keys are a sum, which is kept only as an input of that block.
+        keys = n * of_keys * size if run.checkpointing else 0
+        return L * sum(row.values()) + dropout + keys
+    if run.method != "prefix":
+        return 0
+    kept, hidden, out = 0, run.reparametrize, 2 * L * of_keys
+    if hidden is not None:  # tanh's output, and copies by autocast
+        rounded = n * C + hidden * C + hidden * out if size != 4 else 0
+        kept += (n * hidden + rounded) * size
+    # Every block looks at views of one tensor, which is the trained one itself or made of it.
+    looked_at = run.checkpointing or (run.gated and not block.copied)
+    if looked_at and (hidden is not None or size != 4):
+        kept += n * out * size
+    return kept + (4 * L * shape.n_head if run.gated else 0)  # the tanh of the gates

@@ -5,7 +5,8 @@ With width C, L blocks and n virtual tokens:
     LoRA             r (in + out) for every matrix it stands beside
     prompt tuning    n C
     prefix tuning    n 2 L C, keys and values of every block; made by a network of hidden width h,
-                     n C + (C + 1) h + (h + 1) 2 L C, of which n 2 L C numbers are saved
+                     n C + (C + 1) h + (h + 1) 2 L C, of which n 2 L C numbers are saved; a gate
+                     for each of the H heads of every block is L H more
     bottlenecks      2 L (2 C r + r + C), two matrices and two biases behind every sublayer
     last N blocks    N (12 C^2 + 13 C) + 2 C, with the final norm
     biases           11 L C + C, in four linear layers and two norms a block and the final norm
@@ -61,12 +62,15 @@ def count_prompt_tuning(shape: Shape, n_tokens: int) -> int:
     return n_tokens * width(shape)
 
 
-def count_prefix_tuning(shape: Shape, n_tokens: int, reparametrize: int | None = None) -> int:
+def count_prefix_tuning(
+    shape: Shape, n_tokens: int, reparametrize: int | None = None, gate: bool = False
+) -> int:
     """Counts the parameters that prefix tuning trains; reparametrize is the network's width h."""
     C, out = width(shape), 2 * shape.n_layer * kv_width(shape)
+    gates = shape.n_layer * shape.n_head if gate else 0
     if reparametrize is None:
-        return n_tokens * out
-    return n_tokens * C + (C + 1) * reparametrize + (reparametrize + 1) * out
+        return n_tokens * out + gates
+    return n_tokens * C + (C + 1) * reparametrize + (reparametrize + 1) * out + gates
 
 
 def count_bottlenecks(shape: Shape, r: int) -> int:
@@ -118,8 +122,8 @@ def count_trained(shape: Shape, run: TrainingRun) -> tuple[int, int]:
         return _selective(shape, run)
     if run.method == "bottleneck":
         return count_bottlenecks(shape, run.bottleneck), 8 * shape.n_layer
-    tensors = 1 if run.reparametrize is None else 5
-    return count_prefix_tuning(shape, run.n_tokens, run.reparametrize), tensors
+    tensors = (1 if run.reparametrize is None else 5) + run.gate
+    return count_prefix_tuning(shape, run.n_tokens, run.reparametrize, run.gate), tensors
 
 
 def parameters(shape: Shape) -> int:

@@ -21,7 +21,7 @@ from minigpt.config import IGNORE
 from minigpt.dataset import Batch
 from minigpt.layers import in_training
 from minigpt.memory.predicted import Memory
-from minigpt.model import GPT, Visible
+from minigpt.model import GPT
 from minigpt.training.loss import autocast, part_of_loss
 
 
@@ -145,12 +145,12 @@ def _measure(
 
 
 def tensors_in(inputs: tuple[Any, ...]) -> Iterator[Tensor]:
-    """Yields the tensors among a block's inputs, including those that its `Visible` holds."""
+    """Yields the tensors among a block's inputs, and those in tuples of them, such as `Visible`."""
     for value in inputs:
         if isinstance(value, Tensor):
             yield value
-        elif isinstance(value, Visible):
-            yield from (part for part in value if isinstance(part, Tensor))
+        elif isinstance(value, tuple):
+            yield from tensors_in(value)
 
 
 def size_without(own: dict[int, int], kept: dict[int, int]) -> int:

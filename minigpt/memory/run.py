@@ -34,6 +34,7 @@ class TrainingRun:
         double_quant, nf4_block_size: QLoRA's settings.
         n_tokens: number of virtual tokens of prompt and prefix tuning.
         reparametrize: hidden width of the network that makes the prefix; None if there is none.
+        gate: whether a prefix stands beside the text, with a gate for each head.
         bottleneck: width of a bottleneck.
         last_blocks, biases_only: what selective fine-tuning trains (selective/part.py).
         weights: number format of the pretrained weights. With "full" and "selective" these are
@@ -59,6 +60,7 @@ class TrainingRun:
     nf4_block_size: int = 64
     n_tokens: int = 20
     reparametrize: int | None = None
+    gate: bool = False
     bottleneck: int = 16
     last_blocks: int | None = None
     biases_only: bool = False
@@ -100,7 +102,12 @@ class TrainingRun:
     @property
     def past(self) -> int:
         """Returns how many keys and values stand before every text."""
-        return self.n_tokens if self.method in ("prompt", "prefix") else 0
+        return self.n_tokens if self.method in ("prompt", "prefix") and not self.gated else 0
+
+    @property
+    def gated(self) -> bool:
+        """Returns whether a prefix stands beside the text."""
+        return self.method == "prefix" and self.gate
 
     @property
     def adds_lora(self) -> bool:

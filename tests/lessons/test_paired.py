@@ -4,20 +4,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 
-from lessons.experiments.paired import (
-    Losses,
-    bleu_gain,
-    bleu_of,
-    bleu_statistics,
-    in_turns,
-    rouge_l,
-    time_ratio,
-)
-from minigpt.tasks.answers import questions, score
+from lessons.experiments.paired import Losses, bleu_gain, in_turns, rouge_l, time_ratio
+from lessons.experiments.task_scores import answered, scores_by_question
+from minigpt.bleu import corpus_bleu
+from minigpt.tasks.answers import evaluate_task, questions, score
 from minigpt.tasks.task import TASKS
 
 RECORDS = [
@@ -28,22 +23,51 @@ ENDS = (" dort , sur un tapis.", " dort sur le tapis", " mange")
 ANSWERS = [f"le chat numéro {i % 9 + 1}{ENDS[i % 3]}" for i in range(12)]
 
 
-@pytest.mark.parametrize("answers", [ANSWERS, ["chien"] * 12, [""] * 12, ["le chat dort"] * 12])
-def test_bleu_of_the_statistics_is_the_tasks_own(answers: list[str]) -> None:
+@pytest.mark.parametrize("metric", ["bleu", "rouge", "accuracy"])
+@pytest.mark.parametrize("texts", [ANSWERS, ["chien"] * 12, [""] * 12, ["le chat dort"] * 12])
+def test_scores_by_question_are_those_of_evaluate_task(
+    monkeypatch: pytest.MonkeyPatch, texts: list[str], metric: str
+) -> None:
+    """Of the 12 records three share their prompt with another, and are its second answer."""
+    task = replace(TASKS["translation"], metric=metric)
+    monkeypatch.setattr("minigpt.tasks.answers.answer", lambda *_: texts[:9])
+    model: Any = None  # answers as the line above says
+    expected = evaluate_task(model, model, task, RECORDS)
+    scores = answered(model, model, task, RECORDS)
+    assert scores.answers == expected.answers == texts[:9] + texts[:3]
+    assert scores.parts.keys() == expected.metrics.keys()
+    for name, value in expected.metrics.items():
+        assert len(scores.parts[name]) == 9
+        assert scores.value(name) == pytest.approx(value, rel=1e-12)
+        again = scores_by_question(task, expected.answers, RECORDS)
+        assert again.value(name) == scores.value(name)
+
+
+def test_bleu_by_question_is_that_of_a_corpus_with_several_references() -> None:
+    task = TASKS["translation"]
+    references = [[r["fr"] for r in RECORDS[:9]], [r["fr"] for r in RECORDS[9:]] + [None] * 6]
+    expected = corpus_bleu(ANSWERS[:9], references).score
+    assert 0 < expected < 100
+    answers = ANSWERS[:9] + ANSWERS[:3]
+    assert scores_by_question(task, answers, RECORDS).value("bleu") == expected
+
+
+def test_a_gain_in_bleu_is_the_difference_of_two_corpora_whatever_the_tasks_metric() -> None:
+    task = TASKS["translation"]
+    one, other = (scores_by_question(task, each, RECORDS) for each in (ANSWERS, ["le chat"] * 12))
+    expected = one.value("bleu") - other.value("bleu")
+    for metric in ("bleu", "rouge"):
+        gain = bleu_gain(ANSWERS, ["le chat"] * 12, replace(task, metric=metric), RECORDS)
+        assert gain == one.gain(other, "bleu")
+        assert gain.difference == expected
+
+
+def test_the_mean_of_rouge_l_is_the_tasks_own() -> None:
     task = TASKS["translation"]
     asked = questions(task, RECORDS)
-    given = [answers[question.records[0]] for question in asked]
-    expected = score(task, given, [question.targets for question in asked]).score
-    assert bleu_of(bleu_statistics(answers, task, RECORDS)) == pytest.approx(expected)
-
-
-@pytest.mark.parametrize("answers", [ANSWERS, ["chien"] * 12, [""] * 12])
-def test_the_mean_of_rouge_l_is_the_tasks_own(answers: list[str]) -> None:
-    task = replace(TASKS["translation"], metric="rouge")
-    asked = questions(task, RECORDS)
-    given = [answers[question.records[0]] for question in asked]
-    expected = score(task, given, [question.targets for question in asked]).score
-    assert rouge_l(answers, task, RECORDS).mean() == pytest.approx(expected)
+    given = [ANSWERS[question.records[0]] for question in asked]
+    expected = score(replace(task, metric="rouge"), given, [question.targets for question in asked])
+    assert rouge_l(ANSWERS, task, RECORDS).mean() == pytest.approx(expected.metrics["rougeL"])
 
 
 def test_equal_answers_gain_nothing_for_certain() -> None:

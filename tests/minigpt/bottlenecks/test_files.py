@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -24,11 +25,17 @@ from minigpt.files.adapter_folder import CONFIG_FILE, WEIGHTS_FILE
 from minigpt.lora.model import load_lora, remove_lora, save_lora
 from minigpt.model import GPT
 from minigpt.soft_prompts.model import save_soft_prompt
+from tests.minigpt.tiny.adapter_folder import (
+    check_cuts,
+    check_refused,
+    edit_config,
+    edit_weights,
+)
 from tests.minigpt.tiny.bottlenecks import adapted, both, randomized
 from tests.minigpt.tiny.gpt2 import ours
 from tests.minigpt.tiny.killed import killed_before
 from tests.minigpt.tiny.lora import adapted as with_lora
-from tests.minigpt.tiny.lora import everything, logits, same
+from tests.minigpt.tiny.lora import logits
 from tests.minigpt.tiny.soft_prompts import prompted
 
 # Out and in
@@ -165,13 +172,8 @@ def test_bottlenecks_for_another_model_are_refused(tmp_path: Path, which: str) -
     refused(ours(**sizes), tmp_path, sentence)
 
 
-def refused(model: GPT, folder: Path, sentence: str, kind: type = ValueError) -> None:
-    before, random_state = everything(model), torch.get_rng_state()
-    with pytest.raises(kind, match=sentence) as error:
-        load_bottlenecks(model, folder, name="another")
-    assert "\n" not in str(error.value)
-    assert same(everything(model), before)
-    assert torch.equal(torch.get_rng_state(), random_state)
+def refused(model: GPT, folder: Path, sentence: str, kind: type[Exception] = ValueError) -> None:
+    check_refused(partial(load_bottlenecks, name="another"), model, folder, sentence, kind)
 
 
 def test_a_name_that_is_taken_is_refused(tmp_path: Path) -> None:
@@ -203,8 +205,7 @@ def test_a_configuration_that_says_something_else_is_refused(
     tmp_path: Path, changes: dict, sentence: str
 ) -> None:
     save_bottlenecks(adapted(), tmp_path)
-    config = json.loads((tmp_path / CONFIG_FILE).read_text())
-    (tmp_path / CONFIG_FILE).write_text(json.dumps({**config, **changes}))
+    edit_config(tmp_path, **changes)
     refused(ours(), tmp_path, sentence)
 
 
@@ -225,19 +226,14 @@ def test_numbers_that_are_damaged_are_refused(
     tmp_path: Path, edit: Callable[[dict[str, Tensor]], object], sentence: str
 ) -> None:
     save_bottlenecks(adapted(), tmp_path)
-    tensors = load_file(tmp_path / WEIGHTS_FILE)
-    edit(tensors)
-    save_file(tensors, tmp_path / WEIGHTS_FILE)
+    edit_weights(tmp_path, edit)
     refused(ours(), tmp_path, sentence)
 
 
 @pytest.mark.parametrize("file", [CONFIG_FILE, WEIGHTS_FILE])
 def test_files_cut_anywhere_are_refused(tmp_path: Path, file: str) -> None:
     save_bottlenecks(adapted(), tmp_path)
-    whole = (tmp_path / file).read_bytes()
-    for length in (0, 1, 7, 9, len(whole) // 2, len(whole) - 3):
-        (tmp_path / file).write_bytes(whole[:length])
-        refused(ours(), tmp_path, f"{file} is cut short or damaged")
+    check_cuts(tmp_path, file, lambda sentence: refused(ours(), tmp_path, sentence))
 
 
 def test_a_folder_without_bottlenecks_says_so(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from minigpt.command.cli import main, make_parser
 from minigpt.command.method_options import METHODS_WITH, refuse_options_of_others
 from minigpt.finetuning.settings import RECIPES
 
-NOT_OF_MEMORY = ("--alpha", "--lora-dropout", "--init-text", "--gate")
+NOT_OF_MEMORY = ("--alpha", "--lora-dropout", "--init-text")
 VALUES = {
     "--no-double-quant": [], "--biases-only": [], "--target-modules": ["c_attn"],
     "--nf4-block-size": ["64"], "--lora-dropout": ["0"], "--init-text": ["What"], "--gate": [],

@@ -2,36 +2,25 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from minigpt.lora.model import load_lora, lora_layers, save_lora, set_lora
 from minigpt.model import GPT
+from tests.minigpt.tiny.adapter_folder import (
+    check_cuts,
+    check_refused,
+    edit_config,
+    edit_weights,
+)
 from tests.minigpt.tiny.gpt2 import ours
 from tests.minigpt.tiny.lora import adapted
 from tests.minigpt.tiny.peft import CONFIG, WEIGHTS, peer, peers_adapter
-
-
-def state_of(model: GPT) -> dict[str, Tensor]:
-    return {name: tensor.clone() for name, tensor in model.state_dict().items()}
-
-
-def edit_config(folder: Path, **changes: object) -> None:
-    config = json.loads((folder / CONFIG).read_text())
-    (folder / CONFIG).write_text(json.dumps({**config, **changes}))
-
-
-def edit_weights(folder: Path, edit: Callable[[dict[str, Tensor]], object]) -> None:
-    tensors = load_file(folder / WEIGHTS)
-    edit(tensors)
-    save_file(tensors, folder / WEIGHTS)
-
 
 OTHER_MODEL = {
     "another width": (ours, {"n_embd": 16}, r"for transformer\.h\.0\.attn\.c_attn it has A "
@@ -49,15 +38,8 @@ def test_an_adapter_for_another_model_is_refused(tmp_path: Path, which: str) -> 
     _refused(make(**sizes), tmp_path, sentence)
 
 
-def _refused(model: GPT, folder: Path, sentence: str, kind: type = ValueError) -> None:
-    before, random_state = state_of(model), torch.get_rng_state()
-    with pytest.raises(kind, match=sentence) as error:
-        load_lora(model, folder, name="another")
-    assert "\n" not in str(error.value)
-    after = model.state_dict()
-    assert after.keys() == before.keys()
-    assert all(torch.equal(after[name], tensor) for name, tensor in before.items())
-    assert torch.equal(torch.get_rng_state(), random_state)
+def _refused(model: GPT, folder: Path, sentence: str, kind: type[Exception] = ValueError) -> None:
+    check_refused(partial(load_lora, name="another"), model, folder, sentence, kind)
     assert not any(layer.active == "another" for layer in lora_layers(model).values())
 
 
@@ -164,10 +146,7 @@ def test_weights_that_are_damaged_are_refused(
 @pytest.mark.parametrize("file", [CONFIG, WEIGHTS])
 def test_files_cut_anywhere_are_refused(tmp_path: Path, file: str) -> None:
     save_lora(adapted(), tmp_path)
-    whole = (tmp_path / file).read_bytes()
-    for length in (0, 1, 7, 9, len(whole) // 2, len(whole) - 3):
-        (tmp_path / file).write_bytes(whole[:length])
-        _refused(ours(), tmp_path, f"{file} is cut short or damaged")
+    check_cuts(tmp_path, file, lambda sentence: _refused(ours(), tmp_path, sentence))
 
 
 def test_a_folder_without_an_adapter_says_so(tmp_path: Path) -> None:

@@ -39,6 +39,8 @@ METHODS: list[tuple[str, dict[str, Any]]] = [
     ("prompt", {"n_tokens": 5}),
     ("prefix", {"n_tokens": 5}),
     ("prefix", {"n_tokens": 5, "reparametrize": 9}),
+    ("prefix", {"n_tokens": 5, "gate": True}),
+    ("prefix", {"n_tokens": 5, "gate": True, "reparametrize": 9}),
     ("bottleneck", {"bottleneck": 4}),
     ("selective", {"last_blocks": 1}),
     ("selective", {"last_blocks": 3}),
@@ -61,9 +63,7 @@ def prepared(config: GPTConfig, method: str, weights: str, settings: dict[str, A
     elif method == "prompt":
         apply_prompt_tuning(model, settings["n_tokens"])
     elif method == "prefix":
-        apply_prefix_tuning(
-            model, settings["n_tokens"], reparametrize=settings.get("reparametrize")
-        )
+        apply_prefix_tuning(model, **settings)
     elif method == "bottleneck":
         apply_bottlenecks(model, settings["bottleneck"])
     elif method == "selective":
@@ -140,9 +140,22 @@ def test_every_byte_of_the_base_model_is_predicted(
         assert predicted == measured
 
 
-def test_attention_in_bf16_is_fused_above_512_tokens() -> None:
+@pytest.mark.parametrize(
+    ("method", "settings"), [("full", {}), ("prefix", {"n_tokens": 5, "gate": True})]
+)
+def test_attention_in_bf16_is_fused_above_512_tokens(method: str, settings: dict[str, Any]) -> None:
     config = replace(TINY, block_size=600, n_layer=2)
-    predicted, measured = predicted_and_measured(config, "full", 1, 520, compute="bfloat16")
+    predicted, measured = predicted_and_measured(
+        config, method, 2, 520, compute="bfloat16", **settings
+    )
+    assert predicted == measured
+
+
+@pytest.mark.parametrize("gate", [False, True])
+def test_a_product_over_rows_of_one_head_copies_nothing(gate: bool) -> None:
+    config = replace(TINY, n_head=1)
+    settings = {"n_tokens": 5, "gate": gate, "compute": "bfloat16"}
+    predicted, measured = predicted_and_measured(config, "prefix", 3, 20, **settings)
     assert predicted == measured
 
 

@@ -10,21 +10,24 @@ import pytest
 
 from minigpt.command import memory as command
 from minigpt.command.cli import make_parser
-from minigpt.command.finetune import settings_of
+from minigpt.command.finetune import check_memory, settings_of
 from minigpt.command.memory import PARTS
 from minigpt.config import GPTConfig, count_parameters
 from minigpt.finetuning.methods import METHODS, settle_nf4
 from minigpt.finetuning.settings import RECIPES
 from minigpt.memory import predicted as memory
+from minigpt.memory import room
 from minigpt.memory.counts import (
     count_bottlenecks,
     count_lora,
     count_prefix_tuning,
     count_prompt_tuning,
+    count_trained,
 )
 from minigpt.memory.llama import LLAMA_2
 from minigpt.memory.measured import storages
 from minigpt.memory.predicted import Memory, predict_memory
+from minigpt.memory.run import TrainingRun
 from minigpt.pretrained.folders import load_pretrained
 
 XL = GPTConfig.preset("gpt2-xl")
@@ -69,6 +72,23 @@ def test_a_block_keeps_what_adds_up_by_hand() -> None:
     assert one_block("full", 3, 100, compute="bfloat16") == bf16
     # With checkpointing its input only.
     assert one_block("full", 3, 100, checkpointing=True) == 4 * N * C
+
+
+def test_a_prefix_with_a_gate_adds_what_is_found_beside_the_text() -> None:
+    N = 3 * 100
+    frozen = 4 * N * (2 * C + 3 * C + C + 4 * C) + 4 * N * (4 + H)
+    # A second output with its H sums. In fp32 its keys and values are the trained ones themselves.
+    gated = frozen + 4 * N * (C + H) + 4 * H
+    assert one_block("prefix", 3, 100, n_tokens=7, gate=True) == gated
+    # Written out, q is copied once more, as are k and v for every row; and 7 weights a query.
+    stored = frozen - 4 * N * (C + H) + 4 * 3 * H * 100**2 + 100**2
+    stored += 4 * N * (2 * C + 7 * H) + 2 * 4 * 3 * 7 * C + 4 * H
+    run = {"n_tokens": 7, "gate": True, "stored_attention": True}
+    assert one_block("prefix", 3, 100, **run) == stored
+    # Without one a block looks at 7 more keys and values than the text has; q keeps all of c_attn's
+    # output, and the kernel is given a mask.
+    before = frozen + 4 * N * 2 * C + 2 * 4 * 3 * 7 * C + 4 * 100 * 107
+    assert one_block("prefix", 3, 100, n_tokens=7) == before
 
 
 def test_blocks_below_the_last_ones_keep_nothing_and_biases_need_no_inputs() -> None:
@@ -130,6 +150,9 @@ def test_what_is_trained_is_what_the_methods_say() -> None:
         assert predict_memory(XL, method, 1, 64, **settings).gradients == 4 * count
     network = predict_memory(XL, "prefix", 1, 64, n_tokens=7, reparametrize=512)
     assert network.gradients == 4 * count_prefix_tuning(XL, 7, 512)
+    gated = predict_memory(XL, "prefix", 1, 64, n_tokens=7, gate=True)
+    assert gated.gradients == 4 * (7 * 2 * L * C + L * H)
+    assert gated.optimizer == 2 * gated.gradients + 2 * 4
 
 
 def test_nf4_takes_4_127_bits_a_weight_and_4_5_without_double_quantization() -> None:
@@ -238,7 +261,11 @@ def test_the_command_has_a_row_for_every_method_and_says_it_in_json(
     more = rows["qlora, fp32 scales"]["weights"] - rows["qlora"]["weights"]
     assert 8 * more / LLAMA_7B.linear_parameters == pytest.approx(0.373, abs=1e-4)
     assert run("--preset", "llama2-7b", "--context", "256") == 0
-    assert "20 of the 256 tokens are the soft prompt" in capsys.readouterr().out
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last == "20 of the 256 tokens are the soft prompt of prompt and prefix."
+    assert run("--preset", "llama2-7b", "--context", "256", "--gate") == 0
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last == "20 of the 256 tokens are the soft prompt of prompt."
 
 
 OPTIONS: dict[str, tuple[str, list[str], dict[str, Any]]] = {
@@ -259,6 +286,7 @@ OPTIONS: dict[str, tuple[str, list[str], dict[str, Any]]] = {
     "plain scales": ("qlora", ["--no-double-quant"], {"double_quant": False}),
     "virtual tokens": ("prompt", ["--n-tokens", "7"], {"n_tokens": 7, "context": 1024 - 7}),
     "network": ("prefix", ["--reparametrize", "512"], {"reparametrize": 512}),
+    "gate": ("prefix", ["--gate"], {"gate": True, "context": 1024}),
     "bottleneck": ("bottleneck", ["--bottleneck", "5"], {"bottleneck": 5}),
     "last blocks": ("selective", ["--last-blocks", "3"], {"last_blocks": 3}),
     "biases": ("selective", ["--biases-only"], {"biases_only": True}),
@@ -279,20 +307,37 @@ def test_every_option_of_the_command_counts(capsys: pytest.CaptureFixture[str], 
     assert not options or expected != predict_memory(XL, method, **usual)
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_the_command_describes_what_finetune_does(
-    capsys: pytest.CaptureFixture[str], method: str
+@pytest.mark.parametrize(
+    ("method", "options"),
+    [
+        *((method, []) for method in METHODS),
+        ("prefix", ["--gate"]),
+        ("selective", ["--biases-only"]),
+    ],
+)
+def test_the_command_and_the_check_describe_what_finetune_does(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    method: str,
+    options: list[str],
 ) -> None:
-    """With default options both train as many numbers, and the model has as many bytes."""
+    """With the same options all train as many numbers, and the model has as many bytes."""
     model, encoding = load_pretrained("base")
-    arguments = make_parser().parse_args(["finetune", "--method", method])
-    METHODS[method].prepare(model, encoding, settle_nf4(model, settings_of(arguments)))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(memory, "named_shape", lambda name: model.config)
-        assert run("--method", method, "--context", "256", "--json") == 0
+    shape = model.config
+    settings = settings_of(make_parser().parse_args(["finetune", "--method", method, *options]))
+    METHODS[method].prepare(model, encoding, settle_nf4(model, settings))
+    monkeypatch.setattr(memory, "named_shape", lambda name: shape)
+    assert run("--method", method, *options, "--context", "256", "--json") == 0
     row = json.loads(capsys.readouterr().out)["methods"][method]
-    assert row["trained"] == sum(p.numel() for p in model.parameters() if p.requires_grad)
+    trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    assert row["trained"] == trained
     assert row["weights"] == sum(storages([*model.parameters(), *model.buffers()]).values())
+    checked: list[TrainingRun] = []
+    monkeypatch.setattr(room, "check_step_fits", lambda _, step, *__: checked.append(step))
+    check_memory(shape, replace(settings, row_length=shape.block_size))
+    assert count_trained(shape, checked[0])[0] == trained
+    prompt = model.prefix()  # what stands before a text takes room in the context
+    assert checked[0].context == shape.block_size - (0 if prompt is None else prompt.length)
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from minigpt.bottlenecks.model import apply_bottlenecks, save_bottlenecks
@@ -23,6 +22,12 @@ from minigpt.qlora.model import quantize_model
 from minigpt.selective.model import apply_selective, load_selective, save_selective
 from minigpt.training.checkpoint import model_tensors
 from minigpt.training.loop import train
+from tests.minigpt.tiny.adapter_folder import (
+    check_cuts,
+    check_refused,
+    edit_config,
+    edit_weights,
+)
 from tests.minigpt.tiny.gpt2 import IDX, ours, randomize
 from tests.minigpt.tiny.lora import everything, logits, same
 from tests.minigpt.tiny.run import TinyData, tiny_config, tiny_model
@@ -214,11 +219,8 @@ def test_what_is_no_part_is_not_saved(tmp_path: Path) -> None:
     assert not (tmp_path / "x").exists()
 
 
-def refused(model: GPT, folder: Path, sentence: str, error: type[Exception] = ValueError) -> None:
-    before = everything(model)
-    with pytest.raises(error, match=sentence):
-        load_selective(model, folder)
-    assert same(everything(model), before)
+def refused(model: GPT, folder: Path, sentence: str, kind: type[Exception] = ValueError) -> None:
+    check_refused(load_selective, model, folder, sentence, kind)
 
 
 @pytest.mark.parametrize(
@@ -261,8 +263,7 @@ def test_a_configuration_that_says_something_else_is_refused(
     tmp_path: Path, changes: dict[str, Any], sentence: str
 ) -> None:
     save_selective(trained(last_blocks=2), tmp_path)
-    config = json.loads((tmp_path / CONFIG_FILE).read_text())
-    (tmp_path / CONFIG_FILE).write_text(json.dumps({**config, **changes}))
+    edit_config(tmp_path, **changes)
     refused(ours(), tmp_path, sentence)
 
 
@@ -282,19 +283,14 @@ def test_numbers_that_are_damaged_are_refused(
     tmp_path: Path, edit: Callable[[dict[str, Tensor]], object], sentence: str
 ) -> None:
     save_selective(trained(), tmp_path)
-    tensors = load_file(tmp_path / WEIGHTS_FILE)
-    edit(tensors)
-    save_file(tensors, tmp_path / WEIGHTS_FILE)
+    edit_weights(tmp_path, edit)
     refused(ours(), tmp_path, sentence)
 
 
 @pytest.mark.parametrize("file", [CONFIG_FILE, WEIGHTS_FILE])
 def test_files_cut_anywhere_are_refused(tmp_path: Path, file: str) -> None:
     save_selective(trained(), tmp_path)
-    whole = (tmp_path / file).read_bytes()
-    for length in (0, 1, 9, len(whole) // 2, len(whole) - 3):
-        (tmp_path / file).write_bytes(whole[:length])
-        refused(ours(), tmp_path, f"{file} is cut short or damaged")
+    check_cuts(tmp_path, file, lambda sentence: refused(ours(), tmp_path, sentence))
 
 
 def test_other_folders_say_what_they_are(tmp_path: Path) -> None:

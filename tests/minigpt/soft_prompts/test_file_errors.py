@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,6 +14,12 @@ from torch import Tensor
 from minigpt.lora.model import apply_lora, merge_lora
 from minigpt.model import GPT
 from minigpt.soft_prompts.model import load_soft_prompt, save_soft_prompt, set_soft_prompt
+from tests.minigpt.tiny.adapter_folder import (
+    check_cuts,
+    check_refused,
+    edit_config,
+    edit_weights,
+)
 from tests.minigpt.tiny.gpt2 import ours
 from tests.minigpt.tiny.peft import CONFIG, WEIGHTS, peer, peers_adapter
 from tests.minigpt.tiny.soft_prompts import KINDS, prompted
@@ -21,27 +27,8 @@ from tests.minigpt.tiny.soft_prompts import KINDS, prompted
 NAME = "prompt_embeddings"
 
 
-def edit_config(folder: Path, **changes: object) -> None:
-    config = json.loads((folder / CONFIG).read_text())
-    (folder / CONFIG).write_text(json.dumps({**config, **changes}))
-
-
-def edit_weights(folder: Path, edit: Callable[[dict[str, Tensor]], object]) -> None:
-    tensors = load_file(folder / WEIGHTS)
-    edit(tensors)
-    save_file(tensors, folder / WEIGHTS)
-
-
-def _refused(model: GPT, folder: Path, sentence: str, kind: type = ValueError) -> None:
-    names = list(model.state_dict())
-    trained = [p.requires_grad for p in model.parameters()]
-    random_state = torch.get_rng_state()
-    with pytest.raises(kind, match=sentence) as error:
-        load_soft_prompt(model, folder, name="another")
-    assert "\n" not in str(error.value)
-    assert list(model.state_dict()) == names
-    assert [p.requires_grad for p in model.parameters()] == trained
-    assert torch.equal(torch.get_rng_state(), random_state)
+def _refused(model: GPT, folder: Path, sentence: str, kind: type[Exception] = ValueError) -> None:
+    check_refused(partial(load_soft_prompt, name="another"), model, folder, sentence, kind)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -127,10 +114,7 @@ def test_vectors_that_are_damaged_are_refused(
 @pytest.mark.parametrize("file", [CONFIG, WEIGHTS])
 def test_files_cut_anywhere_are_refused(tmp_path: Path, file: str) -> None:
     save_soft_prompt(prompted("prompt"), tmp_path)
-    whole = (tmp_path / file).read_bytes()
-    for length in (0, 1, 7, 9, len(whole) // 2, len(whole) - 3):
-        (tmp_path / file).write_bytes(whole[:length])
-        _refused(ours(), tmp_path, f"{file} is cut short or damaged")
+    check_cuts(tmp_path, file, lambda sentence: _refused(ours(), tmp_path, sentence))
 
 
 def test_a_folder_without_a_soft_prompt_says_so(tmp_path: Path) -> None:

@@ -1,0 +1,47 @@
+"""A folder with an adapter that is spoiled; loading it says so and leaves the model alone."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from minigpt.files.adapter_folder import CONFIG_FILE, WEIGHTS_FILE
+from minigpt.model import GPT
+from tests.minigpt.tiny.lora import everything, same
+
+
+def edit_config(folder: Path, **changes: object) -> None:
+    config = json.loads((folder / CONFIG_FILE).read_text())
+    (folder / CONFIG_FILE).write_text(json.dumps({**config, **changes}))
+
+
+def edit_weights(folder: Path, edit: Callable[[dict[str, Tensor]], object]) -> None:
+    tensors = load_file(folder / WEIGHTS_FILE)
+    edit(tensors)
+    save_file(tensors, folder / WEIGHTS_FILE)
+
+
+def check_refused(
+    load: Callable[..., object], model: GPT, folder: Path, sentence: str, kind: type[Exception]
+) -> None:
+    """Checks that load(model, folder) raises one sentence and changes nothing."""
+    before, random_state = everything(model), torch.get_rng_state()
+    with pytest.raises(kind, match=sentence) as error:
+        load(model, folder)
+    assert "\n" not in str(error.value)
+    assert same(everything(model), before)
+    assert torch.equal(torch.get_rng_state(), random_state)
+
+
+def check_cuts(folder: Path, file: str, refused: Callable[[str], None]) -> None:
+    """Cuts a file at several places, and checks that loading is refused with a sentence."""
+    whole = (folder / file).read_bytes()
+    for length in (0, 1, 7, 9, len(whole) // 2, len(whole) - 3):
+        (folder / file).write_bytes(whole[:length])
+        refused(f"{file} is cut short or damaged")
