@@ -25,7 +25,6 @@
 import copy
 import math
 import sys
-from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
 
@@ -40,9 +39,8 @@ import tiktoken
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from torch.utils.benchmark import Timer
-from torch.utils.flop_counter import FlopCounterMode
 
+from lessons.experiments.attention_cost import least_seconds, operations
 from lessons.experiments.attention_figures import draw_cost, draw_exam, draw_maps, draw_mask
 from lessons.experiments.attention_sink import measure_sink
 from lessons.experiments.encoder import Blanks, Encoder, examine
@@ -97,7 +95,8 @@ print(f"all scores, rows ask and columns answer ({', '.join(words)}):\n{scores}"
 #
 # The **softmax**, $e^{\text{score}}$ divided by the sum of its row, turns a row of scores into
 # shares that add up to 1. If the scores are large, nearly everything goes to one word, before
-# anything has been learned. And they grow with the length of the vectors: the dot product of two
+# anything has been learned, and a share near 0 or 1 hardly changes when its score does: there is
+# little to learn from. And scores grow with the length of the vectors: the dot product of two
 # random vectors of D numbers, each with variance 1, has variance D. Dividing by $\sqrt{D}$ brings
 # the variance back to 1.
 
@@ -110,7 +109,7 @@ for size in (4, 16, 64):
     print(f"{plain:.2f} on average, {divided:.2f} after dividing")
 error = error_of_mean((products - products.mean()).square().numpy())  # of the variance
 course.published(
-    "variance of q·k at D = 64", "Vaswani et al. 2017, section 3.2.1", "64",
+    "variance of q·k at D = 64", "Vaswani et al. 2017, section 3.2.1", "64 (it is D)",
     f"{products.var():.1f} ± {error:.1f}",
     same_figure("64", products.var().item(), "it is more than three standard errors away",
                 within=3 * error),
@@ -206,35 +205,36 @@ course.checked("head by head against the layer", f"{apart:.1g} apart", holds(apa
 # %% [markdown]
 # What do more heads cost? The matrices stay the same and are cut into more pieces; the number of
 # additions and multiplications stays the same too. What grows is the number of maps: each head has
-# its own T × T weights. (`layer(x)` uses a fused kernel, which never stores them; the plain way
-# does.) What shrinks is each head: it compares vectors of D = C / H numbers.
+# its own T × T weights. (Usually the layer runs a fused kernel, which never stores them;
+# `record_attention` makes it take the plain way.) What shrinks is each head: it compares vectors of
+# D = C / H numbers.
 
 # %%
 T, width = 256, 256
 print("heads    D   parameters   operations   weights in the maps")
-operations = {}  # of the matrix products, counted as they run
+x = torch.randn(1, T, width)  # [1, T, C]
+work = {}  # additions and multiplications in the matrix products, counted as they run
 for n_head in (1, 2, 4, 8, 16):
     layer = CausalSelfAttention(GPTConfig(n_head=n_head, n_embd=width)).eval()
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        qkv = layer.c_attn(torch.randn(1, T, width)).view(1, T, 3, n_head, -1)
-        mixed, weights = masked_attention(*qkv.permute(2, 0, 3, 1, 4))  # [1, H, T, D], [1, H, T, T]
-        layer.c_proj(mixed.transpose(1, 2).reshape(1, T, width))
-    operations[n_head] = counter.get_total_flops()
+    with record_attention(layer) as maps:  # takes the plain way and keeps the weights
+        work[n_head] = operations(layer, x)
     size = sum(p.numel() for p in layer.parameters())
-    row = f"{size:>12,} {operations[n_head]:>12,} {weights.numel():>21,}"
+    row = f"{size:>12,} {work[n_head]:>12,} {maps[0].numel():>21,}"
     print(f"{n_head:>5} {width // n_head:>4} {row}")
-ratio = operations[8] / operations[1]
+ratio = work[8] / work[1]
 course.published(
     "work of 8 heads against one of full width", "Vaswani et al. 2017, section 3.2.2", "similar",
-    f"x {ratio:.2f} in operations", same_figure("1.0", ratio, "the heads do other work"),
+    f"x {ratio:.2f} in operations", same_figure("1.0", ratio, "the products have other sizes"),
 )  # fmt: skip
 
 # %% [markdown]
 # ## A real model
 #
-# Now the small GPT that ships with minigpt (lesson 4 trains it). Does its mask keep its promise?
-# Change the last four tokens of a sentence. With the mask, the scores before them must not move at
-# all; without it, all of them do.
+# Now the small GPT that ships with minigpt (lesson 4 trains it). At each place it gives every token
+# of the vocabulary a number that says how well it would come next; lesson 3 shows how. Does its
+# mask keep its promise? Change the last four tokens of a sentence. With the mask, the predictions
+# before them must not move at all; without it they may. One number is printed for each place: how
+# far the prediction moved that moved most.
 
 # %%
 base, encoding = load_pretrained("base")
@@ -247,22 +247,23 @@ earlier = {}
 for causal in (False, True):
     with torch.no_grad():
         moved = (base(other, causal=causal)[0] - base(idx, causal=causal)[0]).abs().amax(-1)[0]
-    print(f"{'with' if causal else 'without'} the mask the scores move by {moved}")
+    print(f"{'with' if causal else 'without'} the mask the predictions move by {moved}")
     earlier[causal] = moved[:-4].max().item()
 measured = f"{earlier[True]:.1g}; {earlier[False]:.1f} without the mask"
-course.checked("how far later tokens move scores", measured, holds(earlier[True] < 1e-4))
+course.checked("how far later tokens move predictions", measured, holds(earlier[True] < 1e-4))
 
 # %% [markdown]
-# `record_attention` keeps the weights of every head: here are all of them on that sentence. In each
-# row, the token on the left asks and the dark squares answer. Heads differ: some spread their
-# attention, some pick single tokens. The upper right is empty in all of them: that is the mask.
+# Here are the maps of all heads on that sentence. In each row, the token on the left asks and the
+# dark squares answer. Heads differ: some spread their attention, some pick single tokens. The upper
+# right is empty in all of them: that is the mask. One map is drawn large, that of the most decided
+# head: its rows have the largest top shares, on average.
 
 # %%
 with torch.no_grad(), record_attention(base) as recorded:
     base(idx)  # recorded: n_layer tensors [1, H, T, T]
 maps = torch.cat(recorded).float().cpu()  # [n_layer, H, T, T]
 ahead = maps.triu(1).max().item()
-course.checked("the largest weight on a later token", f"{ahead:.0f}", holds(ahead == 0))
+course.checked("the largest weight on a later token", f"{ahead:.1g}", holds(ahead == 0))
 tokens = [encoding.decode([i]).replace(" ", "·") for i in ids]
 course.save_figure(draw_maps(maps, tokens), "attention_maps")
 
@@ -271,12 +272,14 @@ course.save_figure(draw_maps(maps, tokens), "attention_maps")
 #
 # Look down the first column of the maps. Where it is dark, token after token looks at the first
 # one, whatever that is. Xiao et al. (2023) found this in large models and called it an **attention
-# sink**. The usual explanation: a row of softmax must add up to 1, so a head that has nothing to
-# fetch has to put its attention somewhere. The first token suits, because every later token can see
-# it. And if its value is a short vector, looking at it adds little: the head rests.
+# sink**. Their explanation: a row of softmax must add up to 1, so a head that has nothing to fetch
+# has to put its attention somewhere. The first token suits, because every later token can see it.
+# Others add: if its value is a short vector, looking at it adds next to nothing, and the head can
+# rest (Bondarenko et al. 2023).
 #
-# We measure both. Of 16 tokens an even spread would give each 1/16. How much does the last token
-# give to the first, and how long is the first token's value beside those of the others?
+# We measure both on texts of 16 tokens, as Xiao et al. did. How much of its attention does the last
+# token give to the first, where an even spread would give each token 1/16? And how long is the
+# first token's value beside those of the others?
 
 # %%
 reviews = [encoding.encode_ordinary(row["text"])[:16] for row in task_set("reviews", "test")]
@@ -286,11 +289,12 @@ print(f"{len(reviews)} reviews; an even spread would give the first token {100 /
 for layer, (shares, length) in enumerate(zip(share, value_length, strict=True)):
     mean, error = 100 * shares.mean(), 100 * error_of_mean(shares.numpy())
     print(f"layer {layer}: the first token gets {mean:4.1f} ± {error:.1f}%; ", end="")
-    print(f"its value is {length:.2f} times as long as the others")
+    print(f"its value is {length.mean():.2f} times as long as the others")
 
 # %% [markdown]
 # Xiao et al. saw a strong sink in every layer of a model with 7 billion parameters, apart from the
-# first two. Ours has 5 million. Does it hold on average, and in every layer from layer 2 on?
+# first two. Ours has 5 million. Does the first token get more than an even share, on average and in
+# every layer from layer 2 on?
 
 # %%
 over = 100 * (share[2:] - 1 / 16)  # [layers, reviews], points above an even share
@@ -299,24 +303,29 @@ measured = f"{average.mean() + 100 / 16:.1f}% on average, even is {100 / 16:.1f}
 verdict = is_more(
     average.mean().item(), error_of_mean(average.numpy()), places=1, unit=" points", checked=True
 )
-course.checked("attention to the first of 16 tokens", measured, verdict)
+course.checked("attention to the first token from layer 2 on", measured, verdict)
 weakest = over[over.mean(1).argmin()].numpy()  # [reviews], in the layer that has least of it
 course.published(
-    "layers 2 and later attend to the first token", "Xiao et al. 2023, figure 2", "all of them",
+    "each layer from layer 2 on looks at the first token", "Xiao et al. 2023, figure 2", "heavily",
     ", ".join(f"{mean + 100 / 16:.1f}%" for mean in over.mean(1).tolist()),
     is_more(float(weakest.mean()), error_of_mean(weakest), places=1, unit=" points",
-            no="in this small model one layer gives it less than an even share"),
+            yes="more than an even share in the weakest of them",
+            no="in this small model the weakest layer gives it less than an even share"),
 )  # fmt: skip
 
 # %% [markdown]
 # The explanation needs a second thing to be true: the value that goes with the share is short.
 
 # %%
-n_short = int((value_length[2:] < 1).sum())
-measured = f"in {n_short} of {len(value_length[2:])} layers"
-verdict = holds(n_short == len(value_length[2:]), no="so resting there is not free in every layer")
-course.checked("the first token's value is the shorter one", measured, verdict)
-print(f"from layer 2 on, the value of the first token is shorter than the others {measured}")
+shorter = 1 - value_length[2:]  # [layers, reviews], by what share of the others' length
+least = shorter[shorter.mean(1).argmin()].numpy()  # [reviews], in the layer that has least of it
+measured = ", ".join(f"{100 * part:.0f}%" for part in shorter.mean(1).tolist())
+verdict = is_more(
+    100 * float(least.mean()), 100 * error_of_mean(least), places=1, unit="% shorter", checked=True,
+    yes="so resting there is cheap", no="so resting there is not cheap in every layer",
+)  # fmt: skip
+course.checked("how much shorter its value is, from layer 2 on", measured, verdict)
+print(f"from layer 2 on, the value of the first token is shorter by {measured}")
 
 # %% [markdown]
 # Whoever cuts the beginning off a long text to save memory also cuts off the sink. That was the
@@ -324,36 +333,28 @@ print(f"from layer 2 on, the value of the first token is shorter than the others
 #
 # ## What attention costs
 #
-# Every token asks every token, so T tokens make T × T scores: twice the text, four times the work.
-# The **MLP**, the other half of a block (lesson 3), looks at each token alone: twice the text,
-# twice the work. First the count, then the clock. Times differ from the count where the weights
-# outgrow the processor's cache, and where other programs run on the same machine.
-
+# Every token asks every token, so T tokens make T × T scores: twice the text, four times the work
+# (scores, softmax and mixing; the matrices `c_attn` and `c_proj` work on each token alone). The
+# **MLP**, the other half of a block (lesson 3), looks at each token alone: twice the text, twice
+# the work. We take both the count and the time. Times grow otherwise than the count where the
+# weights outgrow the processor's cache, and where other programs run on the same machine.
 
 # %%
-def seconds(layer: Callable[..., object], *arguments: Tensor) -> float:
-    """Returns the shortest time of a call in a third of a second, the least disturbed one."""
-    timer = Timer("layer(*arguments)", globals=locals(), num_threads=torch.get_num_threads())
-    return min(timer.blocked_autorange(min_run_time=course.choose(quick=0.01, normal=0.3)).times)
-
-
 lengths = course.choose(quick=[32, 64, 128], normal=[256, 512, 1024, 2048], full=[1024, 2048, 4096])
 mlp = MLP(GPTConfig(n_head=4, n_embd=256)).to(course.device).eval()
 cost: dict[str, list[float]] = {"attention, written out": [], "attention, fused": [], "MLP": []}
-counts = []  # additions and multiplications in the matrix products of both
-with torch.no_grad():
-    for length in lengths:
-        x = torch.randn(1, length, 256, device=course.device)  # [1, T, 256]
-        q = x.view(1, length, 4, 64).transpose(1, 2)  # [1, 4, T, 64]
-        cost["attention, written out"].append(seconds(masked_attention, q, q, q))
-        cost["attention, fused"].append(seconds(fused_attention, q, q, q))
-        cost["MLP"].append(seconds(mlp, x))
-        pair = []
-        for layer, inputs in ((masked_attention, (q, q, q)), (mlp, (x,))):
-            with FlopCounterMode(display=False) as counter:
-                layer(*inputs)
-            pair.append(counter.get_total_flops())
-        counts.append(pair)
+counts = []  # (attention, MLP) for each length
+how_long = course.choose(quick=0.01, normal=0.3)  # seconds for each time that is taken
+for length in lengths:
+    x = torch.randn(1, length, 256, device=course.device)  # [1, T, 256]
+    q = x.view(1, length, 4, 64).transpose(1, 2)  # [1, 4, T, 64]
+    for name, layer, inputs in (
+        ("attention, written out", masked_attention, (q, q, q)),
+        ("attention, fused", fused_attention, (q, q, q)),
+        ("MLP", mlp, (x,)),
+    ):
+        cost[name].append(least_seconds(layer, *inputs, measure_for=how_long))
+    counts.append((operations(masked_attention, q, q, q), operations(mlp, x)))
 
 # %%
 for name, times in cost.items():
@@ -362,7 +363,7 @@ course.save_figure(draw_cost(lengths, cost), "cost")
 growth = np.median([late / early for early, late in pairwise(cost["attention, written out"])])
 ratio, of_mlp = (late / early for early, late in zip(*counts[-2:], strict=True))
 course.published(
-    "attention, twice the text", "Vaswani et al. 2017, table 1", "x 4, as O(n²)",
+    "attention, twice the text", "Vaswani et al. 2017, table 1", "x 4, as O(n² d)",
     f"x {ratio:.1f} in operations, x {growth:.1f} in time",
     same_figure("4.0", ratio, "the matrix products do not grow as T²"),
 )  # fmt: skip
@@ -424,8 +425,9 @@ for name, (data, how) in ways.items():
 
 # %% [markdown]
 # Without a mask, the answer to "what comes next?" stands one place to the right, and all there is
-# to learn is to copy it. The loss falls, and the model learns no English. Let it write, where
-# nothing stands to the right yet.
+# to learn is to copy it. That takes no English. Is the cheater's loss really below the decoder's?
+# We take the last 20 steps of both. Then let both write, where nothing stands to the right yet (0.7
+# is the temperature, which lesson 5 explains).
 
 # %%
 last = {name: np.array(losses[name][-20:]) for name in ("decoder", "cheater")}
@@ -485,14 +487,16 @@ for first, end in ((1, 3), (3, 6), (6, 40)):
     if not abs(lead) > 2 * error:
         says = "this may be chance"
     else:
-        says = "the second side helps" if lead > 0 else "the second side does not help this encoder"
+        says = "the encoder finds more" if lead > 0 else "the decoder finds more"
     print(f"{places:<17} encoder ahead of decoder by {lead:+5.1f} ± {error:.1f} points: {says}")
 
 # %% [markdown]
 # Two things work against an encoder that is to write. Ours learned from 15% of the positions, the
 # decoder from all of them, so in the same number of steps it was asked far fewer questions. And it
 # has hardly ever met a text that stops at the blank. Both are true of any encoder trained in this
-# way, and both are reasons why models that write are decoders.
+# way, and both are reasons why models that write are decoders. A third: where every token sees all
+# others, each new token changes the vectors of all, and nothing can be kept (lesson 5 shows what a
+# decoder keeps).
 #
 # ## [CLS]: a text in one vector
 #

@@ -52,7 +52,9 @@ def test_lesson_02(run_lesson: Callable) -> None:
     assert maps == [int(row[0]) * 256**2 for row in rows]
 
     # The base model: nothing moves before the change with the mask, everything without.
-    without, with_mask = re.findall(r"mask the scores move by tensor\(\[([^\]]*)", lesson.output)
+    without, with_mask = re.findall(
+        r"mask the predictions move by tensor\(\[([^\]]*)", lesson.output
+    )
     assert min(float(move) for move in without.split(",")) > 0
     assert max(float(move) for move in with_mask.split(",")[:-4]) == 0
 
@@ -73,7 +75,7 @@ SLIDES = {'"The [MASK] sits on the mat."': "cat", '"The train left the"': "stati
 CHECKED = {  # true of any weights
     "by hand against library and torch",
     "head by head against the layer",
-    "how far later tokens move scores",
+    "how far later tokens move predictions",
     "the largest weight on a later token",
     "the decoder's vectors at [CLS]",
     "MLP, twice the text",
@@ -171,7 +173,7 @@ def test_equal_tokens_get_equal_attention_and_have_equal_values() -> None:
         torch.nn.init.normal_(block.attn.c_attn.bias)
     share, length = measure_sink(gpt, torch.randint(20, (3, 8)))
     assert torch.allclose(share, torch.full((2, 3), 1 / 8))
-    assert torch.allclose(length, torch.ones(2))
+    assert torch.allclose(length, torch.ones(2, 3))
     assert not any(block.attn.c_attn._forward_hooks for block in gpt.blocks())
 
 
@@ -188,7 +190,7 @@ def test_the_sink_is_what_the_first_token_gets_and_gives() -> None:
     _, length = measure_sink(gpt, torch.randint(20, (2, 6)))
     x = next(iter(gpt.blocks())).ln_1(gpt.transformer["wpe"].weight[0])
     first = (attention.c_attn.weight[32:] @ x + 1.0).view(2, 8).norm(dim=-1)  # [H]
-    assert length[0].item() == pytest.approx((first / np.sqrt(8)).mean().item(), rel=1e-4)
+    assert length[0].tolist() == pytest.approx([(first / np.sqrt(8)).mean().item()] * 2, rel=1e-4)
 
 
 @pytest.mark.parametrize("causal", [True, False])
