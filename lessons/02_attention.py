@@ -275,8 +275,8 @@ course.save_figure(draw_maps(maps, tokens), "attention_maps")
 # one, whatever that is. Xiao et al. (2023) found this in large models and called it an **attention
 # sink**. Their explanation: a row of softmax must add up to 1, so a head that has nothing to fetch
 # has to put its attention somewhere. The first token suits, because every later token can see it.
-# Others add: if its value is a short vector, looking at it adds next to nothing, and the head can
-# rest (Bondarenko et al. 2023).
+# Bondarenko et al. (2023) add: heads that are to do nothing look at tokens whose values are short
+# vectors. Looking there adds next to nothing, and the head can rest.
 #
 # We measure both on texts of 16 tokens, as Xiao et al. did. How much of its attention does the last
 # token give to the first, where an even spread would give each token 1/16? And how long is the

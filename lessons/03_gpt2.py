@@ -327,10 +327,8 @@ growth = [with_it[-1] / with_it[0] for with_it in scaled]
 print(f"after {depth} blocks the stream is {ratio:.1f} times as spread without the smaller start;")
 print(f"with it, it has grown {sum(growth) / len(growth):.1f} times since the embeddings")
 course.published(
-    "smaller projections keep a deep stream from growing",
-    "Radford et al. 2019, section 2.3",
-    "scale by 1 / sqrt(N)",
-    f"{ratio:.1f} times the spread without it, after {depth} blocks",
+    "smaller projections keep a deep stream from growing", "Radford et al. 2019, section 2.3",
+    "scale by 1 / sqrt(N)", f"{ratio:.1f} times the spread without it, after {depth} blocks",
     is_more(ratio, error_of_mean(ratios), at_least=2, unit=" times", places=2,
             no="less than twice the spread without it"),
 )  # fmt: skip
@@ -381,21 +379,20 @@ print(f"counted by formula: {formula:,}; counted one by one: {built:,}")
 course.checked("parameters by formula and one by one", f"{formula:,}", holds(formula == built))
 
 # %% [markdown]
-# Now the published sizes. The paper on GPT-2 lists four models, the one on GPT-3 eight. To train a
-# model takes four numbers for each parameter: the weight, its gradient, and two that the optimizer
-# keeps (lesson 4). The results of all layers, which the gradients need, come on top.
+# Now the published sizes. The paper on GPT-2 lists four models, the one on GPT-3 eight. Beside each
+# count stands the memory it takes: in fp32 a number has 4 bytes, and a GB is a billion bytes. To
+# train a model takes four numbers for each parameter: the weight, its gradient, and two that the
+# optimizer keeps (lesson 4). The results of all layers, which the gradients need, come on top.
 
 # %%
 counted = {name: count_parameters(GPTConfig.preset(name)) / 1e6 for name in PRESETS}  # millions
-print(
-    f"{'model':<12} {'width':>6} {'published':>10} {'counted':>11} {'fp32':>9} {'to train it':>12}"
-)
+print("model         width  published      counted      weights  to train it")
 for name, printed in model_sizes.PRINTED.items():
-    gigabytes = 4 * counted[name] / 1000  # a number in fp32 takes 4 bytes
-    print(
-        f"{name:<12} {GPTConfig.preset(name).n_embd:>6} {printed:>10} {counted[name]:>9,.1f} M "
-        f"{gigabytes:>6.1f} GB {4 * gigabytes:>9.1f} GB"
+    gigabytes = 4 * counted[name] / 1000
+    sizes = (
+        f"{name:<12} {GPTConfig.preset(name).n_embd:>6,} {printed:>10} {counted[name]:>10,.1f} M"
     )
+    print(f"{sizes} {gigabytes:>9,.1f} GB {4 * gigabytes:>9,.1f} GB")
 
 # %% [markdown]
 # ## GPT-2's counts, and a small investigation
@@ -411,19 +408,15 @@ for name in GPT2:
     printed = model_sizes.PRINTED[name].removesuffix("M")
     more = 100 * (counted[name] / float(printed.replace(",", "")) - 1)
     config = GPTConfig.preset(name)
-    course.published(
-        f"{name}, parameters",
-        "Radford et al. 2019, table 2",
-        f"{config.n_layer} blocks, width {config.n_embd}: {printed}M",
-        f"{counted[name]:.1f}M",
-        same_figure(
-            printed,
-            counted[name],
-            f"these sizes and the same paper's vocabulary of {config.vocab_size:,} give "
-            f"{abs(more):.1f}% {'more' if more > 0 else 'less'}",
-            kind=Kind.WRONG,
-        ),
+    reason = (
+        f"these sizes and the same paper's vocabulary of {config.vocab_size:,} give "
+        f"{abs(more):.1f}% {'more' if more > 0 else 'less'}"
     )
+    course.published(
+        f"{name}, parameters", "Radford et al. 2019, table 2",
+        f"{config.n_layer} blocks, width {config.n_embd:,}: {printed}M", f"{counted[name]:,.1f}M",
+        same_figure(printed, counted[name], reason, kind=Kind.WRONG),
+    )  # fmt: skip
 
 # %% [markdown]
 # Where could the missing millions be? GPT-1 had a vocabulary of 40,478 entries (40,000 merges and
@@ -459,10 +452,7 @@ course.checked(
           no="no pair tried, or several, give all four"),
 )  # fmt: skip
 course.published(
-    "GPT-2's context (tokens)",
-    "slides 001/002",
-    "512",
-    f"{context:,} fits the printed counts",
+    "GPT-2's context (tokens)", "slides 001/002", "512", f"{context:,} fits the printed counts",
     same_figure("512", context, "512 is GPT-1's, with which not all four printed counts come out",
                 kind=Kind.WRONG, within=0),
 )  # fmt: skip
@@ -477,14 +467,9 @@ for name in GPT2:
     width = GPTConfig.preset(name).n_embd
     print(f"{name:<12} {model_sizes.PRINTED[name]:>6}: widths that fit: {fitting}")
     course.published(
-        f"{name}, width",
-        "Radford et al. 2019, table 2",
-        f"{width:,}",
-        f"{fitting} from the count",
-        holds(
-            fitting == [width], published=True, yes="no other width gives the printed count",
-            no="the printed count fits other widths, or none",
-        ),
+        f"{name}, width", "Radford et al. 2019, table 2", f"{width:,}", f"{fitting} from the count",
+        holds(fitting == [width], published=True, yes="no other width gives the printed count",
+              no="the printed count fits other widths, or none"),
     )  # fmt: skip
 
 # %% [markdown]
@@ -497,12 +482,9 @@ for name in GPT2:
 # %%
 gpt1 = model_sizes.gpt1_millions()
 course.published(
-    "GPT-1: 12 blocks, context 512, width 768",
-    "slides 001/002",
-    "117M",
-    f"{gpt1:.1f}M",
+    "GPT-1: 12 blocks, context 512, width 768", "slides 001/002", "117M", f"{gpt1:.1f}M",
     same_figure("117", gpt1, "the sizes give another count"),
-)
+)  # fmt: skip
 
 # %% [markdown]
 # If it does, it checks the sizes in turn. We change one at a time and keep the others: which values
@@ -516,17 +498,12 @@ for what, printed, name, values in (
     ("feed-forward width", 3072, "hidden", range(128, 8193, 128)),
 ):
     fits = [v for v in values if round(model_sizes.gpt1_millions(**{name: v})) == 117]
-    print(f"GPT-1, {what} that give 117M, of {values[0]} to {values[-1]:,}: {fits}")
+    print(f"{what} that give 117M, of {values[0]} to {values[-1]:,}: {fits}")
     course.published(
-        f"GPT-1, {what}",
-        "Radford et al. 2018, section 4.1",
-        f"{printed:,}",
-        f"{fits} from 117M" + (f"; 4 x 768 = {4 * 768:,}" if name == "hidden" else ""),
-        holds(
-            fits == [printed], published=True, yes="no other value tried gives 117M",
-            no="other values give 117M as well" if printed in fits else "it does not give 117M",
-            kind=Kind.UNDECIDED if printed in fits else Kind.DIFFERS,
-        ),
+        f"GPT-1, {what}", "Radford et al. 2018, section 4.1", f"{printed:,}", f"{fits} from 117M",
+        holds(fits == [printed], published=True, yes="no other value tried gives 117M",
+              no="other values give 117M as well" if printed in fits else "it does not give 117M",
+              kind=Kind.UNDECIDED if printed in fits else Kind.DIFFERS),
     )  # fmt: skip
 
 # %% [markdown]
@@ -541,41 +518,30 @@ for name in model_sizes.GPT3:
     unit = {"M": 1, "B": 1000}[printed[-1]]
     millions = counted[name]
     off = 100 * (millions / (float(printed[:-1]) * unit) - 1)
-    course.published(
-        f"{name}, parameters",
-        "Brown et al. 2020, table 2.1",
-        printed,
-        f"{millions / unit:,.{3 if unit == 1000 and millions < 1e4 else 1}f}{printed[-1]}",
-        same_figure(
-            printed[:-1],
-            millions / unit,
-            f"the sizes in the same row give {abs(off):.1f}% "
-            f"{'more' if off > 0 else 'less'}, which rounding does not explain",
-            kind=Kind.UNKNOWN,
-            within=model_sizes.rounding(printed),
-        ),
+    reason = (
+        f"the sizes in the same row give {abs(off):.1f}% {'more' if off > 0 else 'less'}, "
+        "which rounding does not explain"
     )
+    course.published(
+        f"{name}, parameters", "Brown et al. 2020, table 2.1", printed,
+        f"{millions / unit:,.{3 if unit == 1000 and millions < 1e4 else 1}f}{printed[-1]}",
+        same_figure(printed[:-1], millions / unit, reason, kind=Kind.UNKNOWN,
+                    within=model_sizes.rounding(printed)),
+    )  # fmt: skip
 
 # %% [markdown]
 # The heads share the width, so heads x head size must be the width. In two rows it is not.
 
 # %%
 for name, (width, heads, head_size) in model_sizes.PRINTED_HEADS.items():
+    product = heads * head_size
     course.published(
-        f"{name}: width = heads x head size",
-        "Brown et al. 2020, table 2.1",
-        f"{width:,} = {heads} x {head_size}",
-        f"{heads} x {head_size} = {heads * head_size:,}",
-        same_figure(
-            f"{width}",
-            heads * head_size,
-            f"the product is {heads * head_size:,}",
-            kind=Kind.WRONG,
-            within=0,
-        ),
-    )
-    fits = "fits" if heads * head_size == width else "does not fit"
-    print(f"{name:<12} {heads} x {head_size} = {heads * head_size:>6,}, width {width:>6,}: {fits}")
+        f"{name}: width = heads x head size", "Brown et al. 2020, table 2.1",
+        f"{width:,} = {heads} x {head_size}", f"{heads} x {head_size} = {product:,}",
+        same_figure(f"{width}", product, f"the product is {product:,}", kind=Kind.WRONG, within=0),
+    )  # fmt: skip
+    fits = "fits" if product == width else "does not fit"
+    print(f"{name:<12} {heads:>2} x {head_size:>3} = {product:>6,}, width {width:>6,}: {fits}")
 
 # %% [markdown]
 # Which of the printed numbers is wrong? The printed count can tell: we build both rows either way.
