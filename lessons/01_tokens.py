@@ -451,8 +451,8 @@ for t, (i, target) in enumerate(zip(idx.tolist(), targets.tolist(), strict=True)
 # %%
 answers = {name: readable(e, " station") for name, e in encodings.items() if name != "with French"}
 measured = "; ".join(f"{name}: {'|'.join(answer)}" for name, answer in answers.items())
-judged = "GPT-2" if "GPT-2" in answers else "ours"
-reason = f"it takes {len(answers[judged])} guesses in the vocabulary {judged!r}"
+judged, whose = ("GPT-2", "GPT-2's") if "GPT-2" in answers else ("ours", "our")
+reason = f"in {whose} vocabulary it is {len(answers[judged])} tokens, and so as many guesses"
 course.published(
     "the next token of 'The train left the'", "slides 001/002", "station", measured,
     holds(len(answers[judged]) == 1, published=True, no=reason),

@@ -24,6 +24,7 @@
 # %%
 import copy
 import math
+import re
 import sys
 from dataclasses import replace
 from itertools import pairwise
@@ -233,9 +234,9 @@ course.published(
 #
 # Now the small GPT that ships with minigpt (lesson 4 trains it). At each place it gives every token
 # of the vocabulary a number that says how well it would come next; lesson 3 shows how. Does its
-# mask keep its promise? Change the last four tokens of a sentence. With the mask, the predictions
-# before them must not move at all; without it they may. One number is printed for each place: how
-# far the prediction moved that moved most.
+# mask keep its promise? Change the last four tokens of a sentence. With the mask, the numbers before
+# them must not move at all; without it they may. For each place we print how far its numbers moved
+# at most.
 
 # %%
 base, encoding = load_pretrained("base")
@@ -248,10 +249,10 @@ earlier = {}
 for causal in (False, True):
     with torch.no_grad():
         moved = (base(other, causal=causal)[0] - base(idx, causal=causal)[0]).abs().amax(-1)[0]
-    print(f"{'with' if causal else 'without'} the mask the predictions move by {moved}")
+    print(f"{'with' if causal else 'without'} the mask the numbers move by {moved}")
     earlier[causal] = moved[:-4].max().item()
 measured = f"{earlier[True]:.1g}; {earlier[False]:.1f} without the mask"
-course.checked("how far later tokens move predictions", measured, holds(earlier[True] < 1e-4))
+course.checked("how far later tokens move what a model says", measured, holds(earlier[True] < 1e-4))
 
 # %% [markdown]
 # Here are the maps of all heads on that sentence. In each row, the token on the left asks and the
@@ -315,7 +316,8 @@ course.published(
 )  # fmt: skip
 
 # %% [markdown]
-# The explanation needs a second thing to be true: the value that goes with the share is short.
+# If heads rest there, a second thing should be true: the value that goes with the share is shorter
+# than others.
 
 # %%
 shorter = 1 - value_length[2:]  # [layers, reviews], by what share of the others' length
@@ -323,7 +325,7 @@ least = shorter[shorter.mean(1).argmin()].numpy()  # [reviews], in the layer tha
 measured = ", ".join(f"{100 * part:.0f}%" for part in shorter.mean(1).tolist())
 verdict = is_more(
     100 * float(least.mean()), 100 * error_of_mean(least), places=1, unit="% shorter", checked=True,
-    yes="so resting there is cheap", no="so resting there is not cheap in every layer",
+    yes="looking there adds less", no="looking there does not add less in every layer",
 )  # fmt: skip
 course.checked("how much shorter its value is, from layer 2 on", measured, verdict)
 print(f"from layer 2 on, the value of the first token is shorter by {measured}")
@@ -380,7 +382,7 @@ course.checked("MLP, twice the text", measured, holds(of_mlp == 2))
 # - the **decoder** keeps its mask and goes on guessing the next token, at every position;
 # - the **cheater** loses the mask and goes on guessing the next token as if nothing had happened;
 # - the **encoder** loses the mask and guesses hidden tokens instead, 15% of all, as BERT did
-#   (Devlin et al. 2018).
+#   (Devlin et al. 2018; it showed some of them as other words, we hide them all).
 
 # %%
 sentences = [row["en"] for row in task_set("translation", "train")]
@@ -392,7 +394,7 @@ END, MASK, CLS = (small_encoding.encode_single_token(name) for name in SPECIAL)
 packed = [pack(small_encoding.encode_ordinary_batch(s), END) for s in (sentences, new_sentences)]
 text = PackedText(*packed, block_size=16, seed=course.seed)
 blanks = Blanks(text, MASK)
-shown, wanted, _ = blanks.train_batch(0, 1)
+shown, wanted, _ = blanks.train_batch(0, 1)  # [1, T] each; IGNORE where nothing is asked
 print("the encoder reads:", small_encoding.decode(shown[0].tolist()))
 print("and has to find:  ", small_encoding.decode(wanted[wanted != IGNORE].tolist()))
 
@@ -556,7 +558,7 @@ for name, found in right.items():
     print(f"{name:<26} {share_right:.1%} ± {error:.1f} of {len(new)} new reviews")
     above = is_more(
         100 * (share_right - commoner), error, places=1, unit=" points", checked=True,
-        no="it has learned nothing that would show",
+        no="always naming the commoner label is right more often",
     )  # fmt: skip
     measured = f"{share_right:.1%}, the commoner label {commoner:.1%}"
     course.checked(f"sentiment from one vector, the {name}", measured, above)
@@ -605,10 +607,8 @@ def rank_of(word: str, logits: Tensor, encoding: tiktoken.Encoding) -> tuple[int
     first = encoding.encode_ordinary(word)[0]
     rank = int((logits > logits[first]).sum()) + 1
     token = encoding.decode([first])
-    part = (
-        f"{word.strip()}" if token == word else f"{token.strip()}, the beginning of {word.strip()},"
-    )
-    return rank, f"{part} is no. {rank:,}"
+    beginning = "" if token == word else f"{token.strip()}, the beginning of "
+    return rank, f"{beginning}{word.strip()} is no. {rank:,}"
 
 
 # %%
@@ -618,12 +618,13 @@ with torch.inference_mode():
     filled = encoder(blank)[0][0, 1 + len(before)]  # [V]
 rank, cat = rank_of(" cat", filled, small_encoding)
 print(f"The [MASK] sits on the mat: {likeliest(filled, small_encoding, 8)}; {cat}")
-n_sits, n_cat = (sum(f" {w} " in s for s in sentences) for w in ("sits", "cat"))
+spoken = [set(re.findall(r"\w+", sentence.lower())) for sentence in sentences]
+n_sits, n_cat = (sum(word in said for said in spoken) for word in ("sits", "cat"))
 course.published(
     '"The [MASK] sits on the mat."', "slides 001/002", "cat",
     f"{likeliest(filled, small_encoding, 3)}; {cat}",
     holds(rank == 1, published=True,
-          no=f"{n_cat} of the {len(sentences):,} sentences it read have 'cat', {n_sits} 'sits'"),
+          no=f"of the {len(sentences):,} sentences to learn from {n_cat} have 'cat', {n_sits} 'sits'"),
 )  # fmt: skip
 
 # %%
@@ -640,7 +641,7 @@ course.published(
     '"The train left the"', "slides 001/002", "station",
     f"{likeliest(continued, encoding, 3)}; {station}",
     holds(rank == 1, published=True,
-          no=f"{n_left} of the {len(read_texts):,} task texts it read say 'train left the'"),
+          no=f"of the {len(read_texts):,} task texts it read, {n_left} say 'train left the'"),
 )  # fmt: skip
 
 # %% [markdown]

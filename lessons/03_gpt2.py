@@ -388,19 +388,17 @@ course.checked("parameters by formula and one by one", f"{formula:,}", holds(for
 counted = {name: count_parameters(GPTConfig.preset(name)) / 1e6 for name in PRESETS}  # millions
 print("model         width  published      counted      weights  to train it")
 for name, printed in model_sizes.PRINTED.items():
-    gigabytes = 4 * counted[name] / 1000
-    sizes = (
-        f"{name:<12} {GPTConfig.preset(name).n_embd:>6,} {printed:>10} {counted[name]:>10,.1f} M"
-    )
-    print(f"{sizes} {gigabytes:>9,.1f} GB {4 * gigabytes:>9,.1f} GB")
+    width, gigabytes = GPTConfig.preset(name).n_embd, 4 * counted[name] / 1000
+    print(f"{name:<12} {width:>6,} {printed:>10} {counted[name]:>10,.1f} M ", end="")
+    print(f"{gigabytes:>9,.1f} GB {4 * gigabytes:>9,.1f} GB")
 
 # %% [markdown]
 # ## GPT-2's counts, and a small investigation
 #
 # All four of GPT-2's printed counts are lower than what depth, width and vocabulary of the same
 # paper give: the smallest model holds 124 million numbers, not 117. OpenAI has since said so: the
-# README of the code it released calls the counts in the paper a mistake, but not how they were
-# made. How far are they off?
+# README of the code it released calls the counts in the paper a mistake, but does not say how they
+# came about. How far are they off?
 
 # %%
 GPT2 = ["gpt2", "gpt2-medium", "gpt2-large", "gpt2-xl"]

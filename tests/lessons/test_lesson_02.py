@@ -53,9 +53,7 @@ def test_lesson_02(run_lesson: Callable) -> None:
     assert maps == [int(row[0]) * 256**2 for row in rows]
 
     # The base model: nothing moves before the change with the mask, everything without.
-    without, with_mask = re.findall(
-        r"mask the predictions move by tensor\(\[([^\]]*)", lesson.output
-    )
+    without, with_mask = re.findall(r"mask the numbers move by tensor\(\[([^\]]*)", lesson.output)
     assert min(float(move) for move in without.split(",")) > 0
     assert max(float(move) for move in with_mask.split(",")[:-4]) == 0
 
@@ -83,7 +81,7 @@ SLIDES = {'"The [MASK] sits on the mat."': "cat", '"The train left the"': "stati
 CHECKED = {  # true of any weights
     "by hand against library and torch",
     "head by head against the layer",
-    "how far later tokens move predictions",
+    "how far later tokens move what a model says",
     "the largest weight on a later token",
     "the decoder's vectors at [CLS]",
     "MLP, twice the text",
