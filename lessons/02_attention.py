@@ -234,9 +234,9 @@ course.published(
 #
 # Now the small GPT that ships with minigpt (lesson 4 trains it). At each place it gives every token
 # of the vocabulary a number that says how well it would come next; lesson 3 shows how. Does its
-# mask keep its promise? Change the last four tokens of a sentence. With the mask, the numbers before
-# them must not move at all; without it they may. For each place we print how far its numbers moved
-# at most.
+# mask keep its promise? Change the last four tokens of a sentence. With the mask, the numbers of
+# earlier places must not move at all; without it they may. For each place we print how far its
+# numbers moved at most.
 
 # %%
 base, encoding = load_pretrained("base")
@@ -624,7 +624,7 @@ course.published(
     '"The [MASK] sits on the mat."', "slides 001/002", "cat",
     f"{likeliest(filled, small_encoding, 3)}; {cat}",
     holds(rank == 1, published=True,
-          no=f"of the {len(sentences):,} sentences to learn from {n_cat} have 'cat', {n_sits} 'sits'"),
+          no=f"of its {len(sentences):,} sentences, {n_cat} have 'cat' and {n_sits} 'sits'"),
 )  # fmt: skip
 
 # %%
