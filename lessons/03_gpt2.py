@@ -127,7 +127,8 @@ def gelu(x: Tensor) -> Tensor:
 
 
 line = torch.linspace(-4, 4, 801)  # from -4 to 4 in steps of 0.01
-exact = line * 0.5 * (1 + torch.erf(line / math.sqrt(2)))
+below = 0.5 * (1 + torch.erf(line / math.sqrt(2)))  # probability of a smaller normal number
+exact = line * below
 for value in (-3.0, -1.0, 0.0, 1.0, 3.0):
     print(f"gelu({value:4.1f}) = {gelu(torch.tensor(value)):6.3f}")
 print(f"the tanh form and the exact one: {(gelu(line) - exact).abs().max():.0e} apart at most")
@@ -401,8 +402,7 @@ for name, printed in model_sizes.PRINTED.items():
 # came about. How far are they off?
 
 # %%
-GPT2 = ["gpt2", "gpt2-medium", "gpt2-large", "gpt2-xl"]
-for name in GPT2:
+for name in model_sizes.GPT2:
     printed = model_sizes.PRINTED[name].removesuffix("M")
     more = 100 * (counted[name] / float(printed.replace(",", "")) - 1)
     config = GPTConfig.preset(name)
@@ -420,7 +420,7 @@ for name in GPT2:
 # Where could the missing millions be? GPT-1 had a vocabulary of 40,478 entries (40,000 merges and
 # what they start from) where GPT-2 has 50,257. And the slides say that GPT-2 reads 512 tokens,
 # which is GPT-1's context. Let us count all four models with both vocabularies and several
-# contexts, and see which pair gives the figures in print.
+# contexts, in millions, and see which pair gives the figures in print.
 
 # %%
 reproduced = {}
@@ -428,9 +428,9 @@ for vocab_size in (model_sizes.GPT1_VOCABULARY, 50257):
     for context in (256, 512, 1024, 2048):
         counts = model_sizes.gpt2_counts(vocab_size, context)
         reproduced[vocab_size, context] = sum(
-            round(counts[name]) == model_sizes.printed_millions(name) for name in GPT2
+            round(counts[name]) == model_sizes.printed_millions(name) for name in model_sizes.GPT2
         )
-        shown = "  ".join(f"{counts[name]:8.2f}" for name in GPT2)
+        shown = "  ".join(f"{counts[name]:8.2f}" for name in model_sizes.GPT2)
         fit = reproduced[vocab_size, context]
         print(f"V {vocab_size:,}, T {context:>5}: {shown}   {fit} as printed")
 vocabulary, context = max(reproduced, key=lambda pair: reproduced[pair])
@@ -460,7 +460,7 @@ course.published(
 # a head in GPT-2, which width gives the printed count at the printed depth?
 
 # %%
-for name in GPT2:
+for name in model_sizes.GPT2:
     fitting = model_sizes.widths_that_give(name, vocabulary, context)
     width = GPTConfig.preset(name).n_embd
     print(f"{name:<12} {model_sizes.PRINTED[name]:>6}: widths that fit: {fitting}")
