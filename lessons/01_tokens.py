@@ -24,6 +24,8 @@
 import inspect
 import sys
 import time
+from collections import Counter
+from itertools import pairwise
 
 sys.path.insert(0, f"{sys.path[0]}/..")  # a checkout runs without being installed
 
@@ -48,8 +50,8 @@ from minigpt.tokenizer import END_OF_TEXT, escape_token, mergeable_ranks
 # ## Text is bytes already
 #
 # A computer stores text as bytes, numbers from 0 to 255. In the usual encoding, UTF-8, an English
-# letter takes one byte, an accented letter two, a Japanese character three, and most emoji four.
-# So 256 ids are enough to write anything.
+# letter takes one byte, an accented letter of French two, a Japanese character three, and most
+# emoji four. So 256 ids are enough to write anything. Here are the bytes of four characters.
 
 # %%
 for character in "a", "é", "語", "🙂":
@@ -64,8 +66,8 @@ for character in "a", "é", "語", "🙂":
 #
 # **Byte-pair encoding** (BPE) has an answer. Count which two ids stand side by side most often,
 # give that pair a new id, replace it everywhere, and start again. Each round is called a **merge**.
-# When two pairs are equally frequent we take the one with the smaller ids, so that the same text
-# always gives the same vocabulary.
+# Here is the count for six words. In what is printed, a bar stands between two ids, a comma between
+# two words, and every word but the first begins with its space.
 
 # %%
 tiny_text = "low lower lowest slow slower slowest"
@@ -78,7 +80,22 @@ def spelled(ids: tuple[int, ...] | list[int]) -> str:
     return "|".join(escape_token(tokens[i]) for i in ids)
 
 
-print("start:", ", ".join(map(spelled, words)))
+print(", ".join(map(spelled, words)))
+neighbours: Counter[tuple[int, int]] = Counter()
+for word, times in words.items():
+    for pair in pairwise(word):
+        neighbours[pair] += times
+for pair, count in neighbours.most_common(5):
+    print(f"{count} times {spelled(pair)!r}, the ids {pair}")
+
+# %% [markdown]
+# When two pairs are equally frequent we take the one with the smaller ids, so that the same text
+# always gives the same vocabulary. In `minigpt/bpe.py`, `count_pairs` is the loop above,
+# `most_frequent_pair` picks the winner, and `merge_pair` writes the new id wherever the pair
+# stands. You will write all three in the exercises.
+
+# %%
+assert bpe.count_pairs(words) == neighbours
 for _ in range(6):
     counts = bpe.count_pairs(words)
     pair = bpe.most_frequent_pair(counts)
@@ -152,14 +169,15 @@ course.checked(
 
 # %% [markdown]
 # How long are the tokens? Two answers, drawn side by side: each entry of the vocabulary counted
-# once, and each token of the held-out text counted as often as it is used.
+# once, and each token of the held-out text counted as often as it is used. If the second mean is
+# the smaller one, the short entries do more of the work than the long ones.
 
 # %%
 used = [i for text in held_out for i in encoding.encode_ordinary(text)]
 lengths = np.array([len(token) for token in tokens])  # [entries], bytes of every entry
 means = f"{lengths.mean():.1f} bytes an entry, {lengths[used].mean():.1f} bytes a token in use"
 print(means)
-kinds = {"entries of the vocabulary": lengths, "tokens of held-out English": lengths[used]}
+kinds = {"entries of the vocabulary": lengths, "tokens of the held-out text": lengths[used]}
 course.save_figure(draw_lengths(kinds, encoding.n_vocab), "token_lengths")
 
 # %% [markdown]
@@ -191,7 +209,9 @@ course.checked("decoding what was encoded", measured, holds(back))
 
 # %% [markdown]
 # A model is useless without the vocabulary it was trained with, so the two are kept together.
-# `save_encoding` writes a JSON file with a token a line, which you can read.
+# `save_encoding` writes a JSON file that you can read: its "pattern" is the rule by which text is
+# cut into pieces, and then come the tokens, one on each line. Here are its beginning and the first
+# merges.
 
 # %%
 path = course.folder / "tokenizer.json"
@@ -205,7 +225,7 @@ print("\n".join([*lines[:5], "...", *lines[line : line + 4], "..."]))
 # %% [markdown]
 # ## Ours and GPT-2's
 #
-# GPT-2's vocabulary was learned in the same way, from a sample of the web. If it is not on this
+# GPT-2's vocabulary was learned in the same way, from pages of the web. If it is not on this
 # machine and cannot be fetched, the message below says what to do, and the lesson goes on
 # without it.
 
@@ -231,8 +251,10 @@ for sentence in "The train left the station.", "Le chat dort près de la fenêtr
         print(f"    {name:<6} {len(parts):>2}  {'|'.join(parts)}")
 
 # %% [markdown]
-# The words that a vocabulary spells in short bits are words that its corpus rarely has. Its size is
-# a sum of three parts, and for GPT-2 the sum is published.
+# The words that a vocabulary spells in short bits are words that its corpus rarely has.
+#
+# The size of a vocabulary is a sum of three parts: bytes, merges and special tokens. For GPT-2 the
+# sum is published.
 
 # %%
 for name, e in encodings.items():
@@ -251,8 +273,8 @@ for name, e in encodings.items():
 # ## Bytes per token: English, French, code
 #
 # How well does a vocabulary fit a text? Divide the bytes of the text by the number of its tokens:
-# more is better. None of these texts was trained on. The last column is a vocabulary of the same
-# size that was also trained on the training part of our translation set, English and French.
+# more is better. No vocabulary was trained on any of these texts. The last column is a vocabulary
+# of the same size that has also read the training part of our translation set, English and French.
 
 # %%
 pairs = task_set("translation", "validation")
@@ -268,17 +290,11 @@ encodings["with French"] = train_bpe(with_french, vocab_size, [END_OF_TEXT])
 print(f"{'bytes per token':<18}" + "".join(f"{name:>12}" for name in encodings))
 for kind, text in texts.items():
     print(f"{kind:<18}" + "".join(f"{bytes_per_token(e, text):12.2f}" for e in encodings.values()))
-print(f"\nthe same {len(pairs)} sentences, in tokens:")
-for kind in ("English sentences", "French sentences"):
-    counted = (len(e.encode_ordinary(texts[kind])) for e in encodings.values())
-    print(f"{kind:<18}" + "".join(f"{count:12,}" for count in counted))
 
 # %% [markdown]
-# If French takes more tokens than English for the same meaning, a model has less room for it, and a
-# service that charges by the token charges more. Is the language to blame, or the corpus? Compare,
-# sentence by sentence: French with English in our vocabulary, then French in our vocabulary with
-# French in the one that has seen French. The number after ± is the **standard error**: how far the
-# average would typically move with another 500 sentences of the same kind.
+# French and English say the same in these sentences. If French takes more tokens, a model has less
+# room for it, and a service that charges by the token charges more. Is the language to blame, or
+# the corpus?
 
 
 # %%
@@ -287,22 +303,39 @@ def tokens_each(encoding: tiktoken.Encoding, language: str) -> np.ndarray:
     return np.array([len(encoding.encode_ordinary(pair[language])) for pair in pairs])
 
 
-ours, theirs = encoding, encodings["with French"]
-french = tokens_each(ours, "fr")
+print(f"tokens of {len(pairs)} pairs" + "".join(f"{name:>12}" for name in encodings))
+for language, name in (("en", "English"), ("fr", "French")):
+    counted = (tokens_each(e, language).sum() for e in encodings.values())
+    print(f"{name:<19}" + "".join(f"{count:12,}" for count in counted))
+
+# %% [markdown]
+# Compare sentence by sentence: French with English in our vocabulary, then French in our vocabulary
+# with French in the one that has seen French. The number after ± is the **standard error**: how far
+# the average would typically move with as many other sentences of the same kind.
+
+# %%
+theirs = encodings["with French"]
+english, french = tokens_each(encoding, "en"), tokens_each(encoding, "fr")
+english_then, french_then = tokens_each(theirs, "en"), tokens_each(theirs, "fr")
 claims = {
-    "French takes more tokens than English": tokens_each(ours, "en"),
-    "French takes fewer once French was seen": tokens_each(theirs, "fr"),
+    "French takes more tokens than English": (french, english),
+    "French takes fewer once French was seen": (french, french_then),
 }
-for claim, other in claims.items():
-    difference, error = (french - other).mean(), error_of_mean(french - other)
-    print(f"French in ours against the other: {difference:+.2f} ± {error:.2f} tokens a sentence")
+for claim, (more, fewer) in claims.items():
+    difference, error = (more - fewer).mean(), error_of_mean(more - fewer)
     verdict = is_more(difference, error, unit=" tokens a sentence", checked=True)
-    course.checked(claim, f"{french.sum():,} against {other.sum():,} tokens", verdict)
+    course.checked(claim, f"{more.sum():,} against {fewer.sum():,} tokens", verdict)
+    print(f"{claim + '?':<41} {difference:+.2f} ± {error:.2f} tokens a sentence")
+left = french_then - english_then
+remains = f"{left.mean():+.2f} ± {error_of_mean(left):.2f} tokens a sentence"
+print(f"{'French beside English, once it was seen:':<41} {remains}")
 
 # %% [markdown]
 # If the second number is positive, the same French sentences got shorter without a letter of them
-# changing: then the corpus was to blame, not the language. (The sentences of our translation set
-# use a small dictionary, which flatters a vocabulary that has seen it.)
+# changing: the corpus was to blame for that much. The last number is what remains. The French
+# sentences are a little longer in bytes too, and the corpus still holds more English than French.
+# (The sentences of our translation set use a small dictionary, which flatters a vocabulary that has
+# seen it.)
 #
 # ## How many entries?
 #
@@ -333,7 +366,7 @@ course.save_figure(figure, "bytes_per_token")
 whole = encoding.encode("The train left the station")
 for prompt, rest in (("The train left the", " station"), ("The train left the ", "station")):
     same = encoding.encode(prompt) + encoding.encode(rest) == whole
-    print(f"{prompt!r:>21} + {rest!r:<10} {'|'.join(readable(encoding, prompt)):<24}", end="")
+    print(f"{prompt!r:>21} + {rest!r:<10} {'|'.join(readable(encoding, prompt)):<26}", end="")
     print("the ids of the sentence" if same else "NOT the ids of the sentence")
 
 train_ids = pack((encoding.encode_ordinary(text) for text in library), encoding.eot_token)  # [N]
@@ -362,7 +395,7 @@ try:
     encoding.encode(message)
 except ValueError as error:
     print("encode:         ", str(error).splitlines()[0])
-print("encode_ordinary:", spelled(encoding.encode_ordinary(END_OF_TEXT)))
+print("encode_ordinary:", readable(encoding, END_OF_TEXT, special=False))
 ends = {}
 for kind, allowed in (("allowed", {END_OF_TEXT}), ("spelled out", set())):
     ids = encoding.encode(message, allowed_special=allowed, disallowed_special=())
@@ -375,8 +408,9 @@ course.checked("end tokens that a user's message brings in", measured, holds(smu
 # %% [markdown]
 # Fine-tuning (lesson 7) writes a task as text: a sentence, a sign that says what to do, the answer.
 # If the sign is spelled like any other text, it costs several ids, and a user can type it. As a
-# special token it is one id. These are the three formats of the slides. The bars show where one
-# token ends and the next begins: before the sign stands a lone space, as in the section above.
+# special token it is one id. These are the three formats of the slides, for translation, for
+# summarization, and for writing code after an example. The bars show where one token ends and the
+# next begins: before the sign stands a lone space, as in the section above.
 
 # %%
 formats = {
@@ -398,12 +432,13 @@ for sign, text in formats.items():
 # ## What the model learns from: pairs
 #
 # A decoder, the kind of model that GPT is, learns to say at every position what comes next. So the
-# targets are the ids moved by one. A sentence of T + 1 ids gives T exercises, and one pass through
-# the model does them all.
+# targets are the ids moved by one. A sentence of T + 1 ids asks T questions, and one pass through
+# the model answers them all.
 
 # %%
 ids = encoding.encode("The train left the station.")
 idx, targets = next_token_pairs(ids)  # [T] and [T]
+assert (idx.tolist(), targets.tolist()) == (ids[:-1], ids[1:])
 print("  t    idx  target   having read               the model should say")
 for t, (i, target) in enumerate(zip(idx.tolist(), targets.tolist(), strict=True)):
     read, say = encoding.decode(ids[: t + 1]), encoding.decode([target])
@@ -416,10 +451,11 @@ for t, (i, target) in enumerate(zip(idx.tolist(), targets.tolist(), strict=True)
 # %%
 answers = {name: readable(e, " station") for name, e in encodings.items() if name != "with French"}
 measured = "; ".join(f"{name}: {'|'.join(answer)}" for name, answer in answers.items())
-n_guesses = len(answers.get("GPT-2", answers["ours"]))
+judged, whose = ("GPT-2", "GPT-2's") if "GPT-2" in answers else ("ours", "our")
+reason = f"in {whose} vocabulary it is {len(answers[judged])} tokens, and so as many guesses"
 course.published(
     "the next token of 'The train left the'", "slides 001/002", "station", measured,
-    holds(n_guesses == 1, published=True, no=f"the answer takes {n_guesses} guesses, not one"),
+    holds(len(answers[judged]) == 1, published=True, no=reason),
 )  # fmt: skip
 
 # %% [markdown]
@@ -445,9 +481,9 @@ for name, row in (("padded", padded), ("packed", packed)):
 
 # %% [markdown]
 # Packing still leaves dots, but less than one row of them in all, however many documents there are.
-# Now with real texts: dialogues and their summaries (and two special tokens each), in the format of
-# the slides, which pads every text to the context. As the context we take the smallest power of two
-# that holds the longest.
+# Now with longer texts: 1,000 dialogues with their summaries, in the format of the slides, which
+# pads every text to the context. Each takes two special tokens more, `<summarize>` and the end
+# token. As the context we take the smallest power of two that holds the longest.
 
 # %%
 dialogues = task_set("dialogues", "train")[: course.choose(50, 1000)]
@@ -473,10 +509,10 @@ course.checked("share of the batch that is padding", measured, verdict)
 # ## How often GPT-3 read its books
 #
 # Training data is counted in tokens. GPT-3 read 300 billion of them, drawn from five sources in
-# fixed proportions, called weights. One pass through a source is an **epoch**, so each source was
-# read weight × 300 / (its billions of tokens) times, and small, carefully made ones more often than
-# large ones. All three columns are printed rounded, so we also ask which epochs the rounded weights
-# and sizes allow.
+# fixed proportions, the weights in the mix. One pass through a source is an **epoch**, so each
+# source was read weight × 300 / (its billions of tokens) times. Where that is more than 1, texts
+# were read again; where it is less, some were never read. Size, weight and epochs are all printed
+# rounded, so we also ask which epochs are possible for numbers that round to this weight and size.
 
 # %%
 GPT3_DATA = {  # billions of tokens, weight in %, epochs at 300 billion tokens, as printed
@@ -489,7 +525,10 @@ for name, (billions, percent, printed) in GPT3_DATA.items():
     lowest, highest = ((percent + e) / 100 * 300 / (billions - e) for e in (-0.5, 0.5))
     half = 0.5 * 10.0 ** -len(printed.split(".")[1])  # of the last digit printed
     allows = lowest - half < float(printed) < highest + half
-    reason = f"weight and size, before rounding, allow {lowest:.2f} to {highest:.2f}"
+    spread = f"{lowest:.2f} to {highest:.2f}"
+    reason = f"weight and size are rounded, and allow {spread}"
+    if not allows:
+        reason = f"even rounded weight and size allow only {spread}"
     kind = Kind.DIFFERS if allows else Kind.UNKNOWN
     verdict = same_figure(printed, epochs, reason, kind=kind)
     print(f"{name:<13} {percent:>2}% x 300 / {billions:>3} = {epochs:4.2f}, printed {printed}")
@@ -497,18 +536,20 @@ for name, (billions, percent, printed) in GPT3_DATA.items():
 
 # %% [markdown]
 # WebText2 stands out: no rounding explains its epochs, the paper does not say how they were
-# counted, and we know of nobody who has found out. The weights are shares of one whole. Do they add
-# up to it?
+# counted, and we know of nobody who has found out.
+#
+# The weights are shares of one whole. Do they add up to 100%?
 
 # %%
 weights = sum(percent for _, percent, _ in GPT3_DATA.values())
 slack = 0.5 * len(GPT3_DATA)  # each was rounded by half a percent at most
 within = abs(weights - 100) <= slack
-reason = f"rounding {len(GPT3_DATA)} weights can move their sum by at most {slack} points"
+reason = f"rounding {len(GPT3_DATA)} weights can move their sum by up to {slack} points"
 kind = Kind.DIFFERS if within else Kind.WRONG
 verdict = same_figure("100", weights, reason, kind=kind)
 print(f"the weights add up to {weights}%, which rounding {'can' if within else 'cannot'} explain")
-course.published("GPT-3, sum of the weights (%)", source, "100 (a whole)", weights, verdict)
+listed = "60 + 22 + 8 + 8 + 3 = a whole"
+course.published("GPT-3, sum of the weights (%)", source, listed, weights, verdict)
 
 # %% [markdown]
 # ## What to take along
@@ -517,7 +558,7 @@ course.published("GPT-3, sum of the weights (%)", source, "100 (a whole)", weigh
 #   encoded and comes back unchanged.
 # - Text is cut into pieces first; a space belongs to the word after it. Do not end a prompt with
 #   one.
-# - Bytes per token say how well a vocabulary fits a text. The corpus decides, not the language.
+# - Bytes per token say how well a vocabulary fits a text, and that depends on its corpus.
 # - Special tokens are for the program; user text goes through `encode_ordinary`.
 # - A model learns from pairs: the ids, and the same ids moved by one. Packing fills rows that
 #   padding would leave partly empty.

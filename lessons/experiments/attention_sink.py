@@ -21,8 +21,8 @@ class Sink(NamedTuple):
     Attributes:
         share: [n_layer, B], the share of its attention that the last token of each text gives to
             the first, averaged over the heads.
-        length: [n_layer], how long the value of the first token is, as a multiple of the mean
-            length of the others' values, averaged over heads and texts.
+        length: [n_layer, B], how long the value of the first token is, as a multiple of the mean
+            length of the others' values, averaged over the heads.
     """
 
     share: Tensor
@@ -49,4 +49,4 @@ def measure_sink(model: GPT, idx: Tensor) -> Sink:
     share = torch.stack([weights[:, :, -1, 0].float().mean(1) for weights in maps])  # [n_layer, B]
     lengths = torch.stack(values)  # [n_layer, B, T, H]
     ratio = lengths[:, :, 0] / lengths[:, :, 1:].mean(2)  # [n_layer, B, H]
-    return Sink(share.cpu(), ratio.mean((1, 2)).cpu())
+    return Sink(share.cpu(), ratio.mean(2).cpu())

@@ -84,13 +84,14 @@ EPOCHS = {  # weight x 300 / billions of tokens, by hand, and what rounding allo
 def check_bytes_per_token(output: str, encoding: tiktoken.Encoding) -> None:
     """Counts the first column of both tables again with the tokenizer that was saved."""
     ratios = []
-    for kind, language in (("English sentences", "en"), ("French sentences", "fr")):
-        text = "\n".join(pair[language] for pair in task_set("translation", "validation"))
-        n_tokens = len(encoding.encode_ordinary(text))
-        ratio, count = re.findall(rf"\n{kind} +([\d.,]+)", output)
-        assert count == f"{n_tokens:,}"
-        assert ratio == f"{len(text.encode()) / n_tokens:.2f}"
+    for name, language in (("English", "en"), ("French", "fr")):
+        sentences = [pair[language] for pair in task_set("translation", "validation")]
+        text = "\n".join(sentences)
+        (ratio,) = re.findall(rf"\n{name} sentences +([\d.]+)", output)
+        assert ratio == f"{len(text.encode()) / len(encoding.encode_ordinary(text)):.2f}"
         ratios.append(float(ratio))
+        (count,) = re.findall(rf"\n{name} +([\d,]+)", output)
+        assert count == f"{sum(map(len, encoding.encode_ordinary_batch(sentences))):,}"
     assert ratios[0] > ratios[1]
 
 

@@ -21,12 +21,12 @@ def test_lesson_03(run_lesson: Callable) -> None:
     # 50257 * 768 + 1024 * 768 + 12 * (12 * 768^2 + 13 * 768) + 2 * 768 = 124,439,808
     assert table["gpt2, parameters"]["measured here"] == "124.4M"
     assert "6.4% more" in table["gpt2, parameters"]["verdict"]  # 124.44 / 117
-    assert table["gpt2-xl, parameters"]["measured here"] == "1557.6M"
+    assert table["gpt2-xl, parameters"]["measured here"] == "1,557.6M"
     # (40478 + 512) * 768 + 12 * (12 * 768^2 + 13 * 768) = 116,534,784
     assert table["GPT-1: 12 blocks, context 512, width 768"]["measured here"] == "116.5M"
     # Weights take 4 bytes each; gradients and two moments as much again, three times.
     assert re.search(r"^gpt2 +768 +117M +124.4 M +0.5 GB +2.0 GB$", lesson.output, re.MULTILINE)
-    xl = r"^gpt2-xl +1600 +1,542M +1,557.6 M +6.2 GB +24.9 GB$"
+    xl = r"^gpt2-xl +1,600 +1,542M +1,557.6 M +6.2 GB +24.9 GB$"
     assert re.search(xl, lesson.output, re.MULTILINE)
 
 
@@ -36,6 +36,9 @@ def test_what_the_published_sizes_of_lesson_03_come_to(run_lesson: Callable) -> 
     wrong = {f"{name}, parameters" for name in sizes} | {"GPT-2's context (tokens)"}
     wrong |= {f"gpt3-{size}: width = heads x head size" for size in ("xl", "13b")}
     assert {what for what, row in table.items() if row["kind"] == WRONG} == wrong
+    assert table["GPT-1, context"]["kind"] == "undecided"  # 117M fits 1,024 as well
+    for what in ("blocks", "width", "feed-forward width"):
+        assert table[f"GPT-1, {what}"]["kind"] == "reproduced", what
     unknown = [what for what, row in table.items() if row["kind"] == UNKNOWN]
     assert unknown == ["gpt3-medium, parameters"]
     by_hand = table["each part by hand and by the library: how far apart"]
