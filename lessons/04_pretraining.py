@@ -66,9 +66,8 @@ from minigpt.training.settings import TrainConfig, learning_rate_at
 # ## Text
 #
 # GPT-1 learned from BooksCorpus, over 7,000 unpublished books (Radford et al. 2018, section 4.1).
-# Those who counted the files later found 11,038, but many of them twice: 7,185 different books
-# (Bandy and Vincent 2021).
-# We need no download: every Python carries megabytes of English that people wrote, the
+# Its makers counted 11,038, but many are there twice, and 7,185 are different (Bandy and Vincent
+# 2021). We need no download: every Python carries megabytes of English that people wrote, the
 # documentation inside its own library.
 #
 # About one document in twenty is **held out**: the model never trains on it. Such documents tell
@@ -220,8 +219,8 @@ course.checked("learning rates by hand", f"{same} of 10 as train has them", hold
 # The plainest update would be $w \leftarrow w - \text{lr} \cdot g$. But some weights have far
 # larger gradients than others, and no learning rate suits all. Adam (Kingma and Ba 2015) keeps two
 # running means for every weight, m of its gradients and v of their squares, and moves it by the
-# learning rate times $m / \sqrt{v}$. The size of that is about 1 where the gradients agree with each
-# other and near 0 where they contradict each other, whatever their own size.
+# learning rate times $m / \sqrt{v}$. The size of that is about 1 where the gradients agree with
+# each other and near 0 where they contradict each other, whatever their own size.
 #
 # $\beta_1 = 0.9$ and $\beta_2 = 0.95$ say how slowly the means forget. Both means start at 0, so
 # early on they are too small, in the t-th step by the factor $1 - \beta^t$; dividing by it corrects
