@@ -325,7 +325,7 @@ course.published(
 
 # %% [markdown]
 # If the model knew exactly how people write, people's text would surprise it just as much as its
-# own samples at temperature 1. Compare the two in the table: the wider the gap, the less it knows.
+# own samples at temperature 1. Compare the two in the table: a gap says that it does not.
 #
 # ## The KV cache: do not read twice
 #
@@ -544,7 +544,7 @@ for name, task in tasks.items():
           f"examples, {four:.0%} with 4; guessing {task.chance:.0%}")  # fmt: skip
 
 # %% [markdown]
-# Only where the model does better than the letters can it know more than letters.
+# Only a model that does better than the letters has shown that it knows more than they tell.
 #
 # ## What examples cost
 #
@@ -586,8 +586,8 @@ for name, each in tokens.items():
 # %% [markdown]
 # ## What to take along
 #
-# - Greedy decoding is for short answers, sampling is for prose, with the tail of unlikely tokens cut
-#   off.
+# - Greedy decoding is for short answers. Sampling is for prose, with the tail of unlikely tokens
+#   cut off.
 # - The likeliest text is not the best: it repeats itself, and people do not write it.
 # - With the KV cache each step reads one token. Its memory grows with the length of the text.
 # - Test a prompt on enough items, against guessing, with a standard error.
