@@ -41,7 +41,7 @@ from lessons.experiments.slide_scores import (
     SUMMARIES,
     judged_parts,
     longest_common_substring,
-)  # fmt: skip
+)
 from lessons.verdicts import Kind, error_of_mean, error_of_share, holds, is_more, same_figure
 from minigpt.bleu import brevity_penalty, clipped_matches, corpus_bleu
 from minigpt.classification import (
@@ -283,10 +283,10 @@ course.published(
 # The slide splits at white space, so "tea." is one word and "tea" another. The field's tool,
 # sacrebleu, splits punctuation off first (its tokenizer is called 13a) and finds other n-grams:
 # same output, same reference, another score. This is why a score should never travel without its
-# **signature**, which names the settings: how many references, whether case counts, the tokenizer,
-# and the smoothing, which puts something small in place of a precision of 0 (none occurs here, and
-# we switch it off, as the slide does). Post (2018) asked for signatures after finding that
-# published BLEU scores could not be compared.
+# **signature**, which names the settings: how many references there are, whether case counts, the
+# tokenizer (tok), and the smoothing, which puts something small in place of a precision of 0 (none
+# occurs here, so we switch it off); eff matters for single short sentences only. Post (2018) asked
+# for signatures after finding that published BLEU scores could not be compared.
 
 # %%
 slides = {
@@ -443,14 +443,15 @@ course.save_figure(cheating.draw_damage(shares, curves, len(summaries)), "corrup
 #
 # ## How sure is a mean?
 #
-# A mean over fifty summaries is less certain than one over three hundred. The **bootstrap** draws
-# as many pairs again, with replacement, a thousand times, and asks where 95% of the means fall.
+# A mean over fifty summaries is less certain than one over three hundred. The **bootstrap** draws as
+# many pairs of output and reference again, with replacement, a thousand times, and asks where 95%
+# of the means fall. Beside it we print the mean and 1.96 standard errors to each side, which hold
+# 95% of a normal distribution.
 
 # %%
 pool = [word for text in summaries for word in text.split()]
-damaged = [
-    " ".join(cheating.replace_words(text.split(), 0.3, dice, pool)) for text in summaries
-]  # three words in ten are replaced
+# Three words in ten are replaced.
+damaged = [" ".join(cheating.replace_words(text.split(), 0.3, dice, pool)) for text in summaries]
 pairs = [scorer.score(*pair) for pair in zip(summaries, damaged, strict=True)]
 widths = {}
 for n in sorted({min(25, len(pairs)), len(pairs)}):
@@ -463,7 +464,7 @@ for n in sorted({min(25, len(pairs)), len(pairs)}):
 
 # %% [markdown]
 # Both ways should agree, because a mean of many is nearly normal. But the bootstrap also works for
-# BLEU, which is no mean. Four times as many texts halve the interval. Remember that when two
+# BLEU, which is no mean. Four times as many texts halve the interval: remember that when two
 # systems are 0.01 apart on fifty texts.
 
 # %%
@@ -481,7 +482,7 @@ course.checked(
 # Is this review positive? Does sentence B follow from A? Such answers are right or wrong. The
 # **confusion table** counts the four cases: a *true positive* was called positive and is so, a
 # *false positive* was called so and is not; a *false negative* is positive and was missed; the rest
-# are *true negatives*. Four measures boil it down:
+# are *true negatives*. Four measures are common:
 #
 # - **accuracy**: the share of right answers;
 # - **F1** of a class: the harmonic mean of its precision and recall, 2 TP / (2 TP + FP + FN); the
@@ -511,7 +512,8 @@ for name, (tp, fn, fp, tn) in tables.items():
 # %% [markdown]
 # Always saying "good" has an accuracy of 0.90 and an F1 of 0.95, and knows nothing. F1 of the
 # *rare* class and Matthews see that. GLUE's paper says why it judges grammar (CoLA) by Matthews: it
-# is made for uneven classes, and 0 is what uninformed guessing gets. We guess.
+# is made for uneven classes, and 0 is what uninformed guessing gets. We guess many times: "good"
+# with probability 0.9, without a look at the review.
 
 # %%
 throws = np.random.default_rng(course.seed)
@@ -655,7 +657,7 @@ course.checked(
 # Half of these reviews are positive, so the three measures tell the same story; where classes are
 # uneven, as above, they would not.
 #
-# ## Calibration: may it be so sure?
+# ## Calibration: is it right to be so sure?
 #
 # A model is **calibrated** if of the answers that it gives with 80% confidence about 80% are right,
 # and so for every other confidence. The **reliability diagram** sorts the answers by confidence
