@@ -311,8 +311,8 @@ course.checked(
 # %% [markdown]
 # ## A small model, before
 #
-# Now a larger model and more steps. About a million parameters, all random. It can only guess: its
-# loss should be ln V (lesson 03), and its prose is to match. (`generate` draws each next token by
+# Now a larger model and more steps. About a million parameters, all random. It can only guess, so
+# its loss should be ln V (lesson 03), and we expect no prose. (`generate` draws each next token by
 # chance; `temperature` and `top_k` favour the likelier ones, see lesson 05.)
 
 # %%
@@ -397,8 +397,8 @@ course.save_figure(picture, "small_model")
 # the number of the step. Resumed, it must end with the same losses to the last bit as a run that
 # was never stopped, because a step depends on nothing but these and the seed. That is true even of
 # **dropout**, which we switch on here: in training it sets a tenth of the numbers between the
-# layers to 0, so that the model does not come to rely on single ones, and which of them follows
-# from the seed and the step.
+# layers to 0 and scales the others up, so that the model does not come to rely on single ones, and
+# which tenth it is follows from the seed and the step.
 
 
 # %%
@@ -481,8 +481,8 @@ course.published(
 )  # fmt: skip
 
 # %% [markdown]
-# The larger the model, the larger the batch and the smaller the learning rate, and the two change
-# so evenly that their product hardly depends on the size. These are the authors' choices, and the
+# The larger the model, the larger the batch and the smaller the learning rate. The two exponents
+# nearly cancel, so that the product of the two hardly depends on the size. These are the authors' choices, and the
 # table does not prove that others would do worse. For the batch they measured how much the
 # gradients of single examples differ: where they differ a lot, a mean over more of them pays.
 #

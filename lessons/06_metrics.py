@@ -443,9 +443,9 @@ course.save_figure(cheating.draw_damage(shares, curves, len(summaries)), "corrup
 #
 # ## How sure is a mean?
 #
-# A mean over fifty summaries is less certain than one over three hundred. The **bootstrap** draws as
-# many pairs of output and reference again, with replacement, a thousand times, and asks where 95%
-# of the means fall. Beside it we print the mean and 1.96 standard errors to each side, which hold
+# A mean over fifty summaries is less certain than one over three hundred. The **bootstrap** draws
+# as many pairs of output and reference again, with replacement, a thousand times, and asks where
+# 95% of the means fall. Beside it we print the mean and 1.96 standard errors to each side, which hold
 # 95% of a normal distribution.
 
 # %%
