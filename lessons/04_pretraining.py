@@ -482,9 +482,10 @@ course.published(
 
 # %% [markdown]
 # The larger the model, the larger the batch and the smaller the learning rate. The two exponents
-# nearly cancel, so that the product of the two hardly depends on the size. These are the authors' choices, and the
-# table does not prove that others would do worse. For the batch they measured how much the
-# gradients of single examples differ: where they differ a lot, a mean over more of them pays.
+# nearly cancel, so that the product of the two hardly depends on the size. These are the authors'
+# choices, and the table does not prove that others would do worse. For the batch they measured how
+# much the gradients of single examples differ: where they differ a lot, a mean over more of them
+# pays.
 #
 # Where does our base model stand, which you are about to meet? It is far smaller than any of the
 # eight, so we draw the lines on to the left and put it beside them.

@@ -275,6 +275,8 @@ print("does 9 1 2 1 2 1 2 end in a loop?", ends_in_loop([9, 1, 2, 1, 2, 1, 2]))
 # Each of the held-out documents gives a prompt of 16 tokens. The model continues all of them at
 # several temperatures, and we compare with what people really wrote next. We also ask how
 # surprising each text is to the model itself: its **perplexity**, e to the mean loss per token.
+# (Even 0 of 24 loops have an error: two texts that loop and two that do not are counted with them
+# when it is computed, for another 24 might have had some.)
 
 # %%
 n_prompt = 16

@@ -445,8 +445,8 @@ course.save_figure(cheating.draw_damage(shares, curves, len(summaries)), "corrup
 #
 # A mean over fifty summaries is less certain than one over three hundred. The **bootstrap** draws
 # as many pairs of output and reference again, with replacement, a thousand times, and asks where
-# 95% of the means fall. Beside it we print the mean and 1.96 standard errors to each side, which hold
-# 95% of a normal distribution.
+# 95% of the means fall. Beside it we print the mean and 1.96 standard errors to each side, which
+# hold 95% of a normal distribution.
 
 # %%
 pool = [word for text in summaries for word in text.split()]
