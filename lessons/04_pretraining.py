@@ -508,8 +508,7 @@ print(f"it reads {base_model.tokens_seen() / 1e6:.0f}M tokens in all: in batches
 # Its learning rate is higher than those of the eight, as the line suggests. Its batch is far below
 # the line, for a plain reason: there is little text, and in large batches it would last for a few
 # dozen steps only.
-
-# %% [markdown]
+#
 # ## The base model
 #
 # The same loop, a model of five million parameters, and half an hour instead of half a minute. This

@@ -474,7 +474,8 @@ for name, task in tasks.items():
 # how much likelier its tokens are, on average, after the prompt than after the bare word "French:"
 # (or "Sentiment:", or "[toCode]"). Otherwise an answer that is always likely would win whatever the
 # question. Brown et al. (2020, section 2.4) score so where it helps. The same four answers are
-# offered to four items, so a model that does not look at the question gets one in four.
+# offered to four items, so a model that does not look at the question gets one in four (of the
+# reviews, one in two).
 
 # %%
 SHOTS = (0, 1, 4)

@@ -122,7 +122,7 @@ class Result:
         gains = [100 * (a - b) for a, b in zip(self.right, fewer.right, strict=True)]
         # Where no item changed there is still the chance that others would have.
         error = max(error_of_mean(gains), 100 / len(gains))
-        no = f"examples do not help here; GPT-3 is {175e9 / n_parameters:,.0f} times as large"
+        no = f"examples lead our model astray; GPT-3 is {175e9 / n_parameters:,.0f} times as large"
         return is_more(sum(gains) / len(gains), error, unit=" points", places=0, no=no)
 
 
