@@ -40,7 +40,6 @@ from lessons import lesson
 course = lesson.start(4, "Pretraining")
 
 # %%
-import matplotlib.pyplot as plt
 import numpy as np
 import tiktoken
 import torch
@@ -50,7 +49,7 @@ from torch.nn import functional as F
 from lessons import base_model
 from lessons.experiments import training_curves
 from lessons.experiments.read_and_unread import Sample, knows_by_heart, mixed
-from lessons.verdicts import holds, is_more, same_figure
+from lessons.verdicts import holds, is_more
 from minigpt import GPT, GPTConfig, count_parameters, load_pretrained, train_bpe
 from minigpt.dataset import Batch, PackedText, pack
 from minigpt.optim.adamw import adamw_step
@@ -67,11 +66,12 @@ from minigpt.training.settings import TrainConfig, learning_rate_at
 # ## Text
 #
 # GPT-1 learned from BooksCorpus, over 7,000 unpublished books (Radford et al. 2018, section 4.1).
-# We need no download: every Python carries megabytes of English that people wrote, the
+# Its makers counted 11,038, but many are there twice, and 7,185 are different (Bandy and Vincent
+# 2021). We need no download: every Python carries megabytes of English that people wrote, the
 # documentation inside its own library.
 #
-# We keep one document in twenty aside: these are **held out**. The model never trains on them, so
-# that they can tell what it has learned about such text, beyond the very words it has read.
+# About one document in twenty is **held out**: the model never trains on it. Such documents tell
+# what the model has learned about text of this kind, beyond the very words it has read.
 
 # %%
 documents = python_library(course.n_documents)
@@ -86,7 +86,8 @@ print(textwrap.indent(library[40][:400], "    "))
 # %% [markdown]
 # A tokenizer (lesson 01) turns the text into ids. All documents then stand in one long row with an
 # end token after each, and an example is any stretch of that row. The target of every position is
-# simply the id that follows.
+# simply the id that follows. A vocabulary of 2,048 is small; with GPT-2's 50,257 tokens nearly all
+# parameters of a model as small as ours would be embeddings.
 
 
 # %%
@@ -112,6 +113,7 @@ for i, target in zip(idx[0, :6].tolist(), targets[0, :6].tolist(), strict=True):
 # A training step has five parts: forward, backward, clip, learning rate, update. We write each for
 # a very small model, in fp32 (32-bit floating point, lesson 09) and on the CPU, so that the numbers
 # can be compared to the last bit.
+#
 # The forward pass you know from lesson 03: ids in, logits out, softmax, and the loss is the mean of
 # $-\ln p$ of the right tokens.
 
@@ -140,8 +142,9 @@ print(f"first loss {loss:.4f} nats; ln V = {math.log(encoding.n_vocab):.4f}")
 # for the right token $p_v - 1$. In words: push each token down by the probability it was given, and
 # the right one up by 1. The loss is a mean over N positions, so all of it is divided by N.
 #
-# From there `backward` follows the chain rule through the model to every weight, and leaves each
-# weight's gradient in `.grad`.
+# `logits.backward(g)` takes this gradient g of the logits, follows the chain rule back through the
+# model to every weight, and leaves each weight's gradient in `.grad`. First we check g: torch can
+# differentiate the loss by itself (autograd), and should find the same.
 
 
 # %%
@@ -169,7 +172,7 @@ course.checked(
 # ## Clip
 #
 # All gradients together are one long vector. If its length (the **gradient norm**) is above 1, we
-# shorten it to 1; its direction stays. One odd batch must not throw the weights far away (Pascanu
+# shorten it to 1; its direction stays. So one odd batch cannot throw the weights far away (Pascanu
 # et al. 2013).
 
 
@@ -188,8 +191,8 @@ print(f"gradient norm {norm:.2f} before, {clip(clipped)[1]:.2f} after")
 #
 # The learning rate climbs in a straight line over the first steps (the warm-up), then falls along
 # half a cosine to a tenth of its top. That is GPT-3's schedule (Brown et al. 2020, appendix B). The
-# warm-up is for AdamW, whose first estimates rest on few gradients; the fall lets the weights
-# settle.
+# warm-up is for AdamW (see below), whose first estimates rest on few gradients; the fall lets the
+# weights settle. Our ten steps climb for three, to 3e-3.
 
 # %%
 ten = TrainConfig(
@@ -213,13 +216,15 @@ course.checked("learning rates by hand", f"{same} of 10 as train has them", hold
 # %% [markdown]
 # ## Update: AdamW
 #
-# The plainest update would be $w \leftarrow w - \text{lr} \cdot g$. But some weights have gradients
-# a thousand times as large as others. Adam (Kingma and Ba 2015) keeps two running means for every
-# weight, m of its gradients and v of their squares, and moves it by the learning rate times
-# $m / \sqrt{v}$. That is about 1 where the gradients agree with each other and near 0 where they
-# contradict each other, whatever their size.
-# $\beta_1 = 0.9$ and $\beta_2 = 0.95$ say how slowly the means forget. Both start at 0, so in early
-# steps they are too small, by the factor $1 - \beta^t$ at step t; dividing by it corrects that.
+# The plainest update would be $w \leftarrow w - \text{lr} \cdot g$. But some weights have far
+# larger gradients than others, and no learning rate suits all. Adam (Kingma and Ba 2015) keeps two
+# running means for every weight, m of its gradients and v of their squares, and moves it by the
+# learning rate times $m / \sqrt{v}$. The size of that is about 1 where the gradients agree with
+# each other and near 0 where they contradict each other, whatever their own size.
+#
+# $\beta_1 = 0.9$ and $\beta_2 = 0.95$ say how slowly the means forget. Both means start at 0, so
+# early on they are too small, in the t-th step by the factor $1 - \beta^t$; dividing by it corrects
+# that. A last detail, 1e-8, keeps the division from failing where v is 0.
 #
 # The W in AdamW is weight decay (Loshchilov and Hutter 2019): every weight of a matrix also shrinks
 # by the share lr x 0.1, beside the gradient and not through it.
@@ -240,7 +245,7 @@ def adamw(
 # %% [markdown]
 # These lines round in the order in which torch's fast AdamW does. `adamw_step` in the library has
 # the order of the paper: the same mathematics, but other last bits. Let us put the five parts
-# together and try both. Only matrices decay; gains and biases have a natural size that is not 0.
+# together and try both. Only matrices decay. Gains and biases do not: a gain belongs near 1.
 
 
 # %%
@@ -268,7 +273,8 @@ def in_paper_order(w, g, m, v, t, lr, decay):
 
 
 # %% [markdown]
-# Ten steps by hand, in both orders, and ten by `train`, all from the same random weights.
+# Ten steps by hand, in both orders, and ten by `train`, all from the same random weights. The
+# library computes the loss by another formula, so the losses may differ in their last digit.
 
 # %%
 by_train = new_model()
@@ -305,8 +311,9 @@ course.checked(
 # %% [markdown]
 # ## A small model, before
 #
-# Now a larger model and more steps. About a million parameters, all random. Its loss is that of
-# guessing, ln V (lesson 03), and so is its prose.
+# Now a larger model and more steps. About a million parameters, all random. It can only guess, so
+# its loss should be ln V (lesson 03), and we expect no prose. (`generate` draws each next token by
+# chance; `temperature` and `top_k` favour the likelier ones, see lesson 05.)
 
 # %%
 config = GPTConfig(encoding.n_vocab, block_size, n_layer=4, n_head=4, n_embd=128)
@@ -333,8 +340,8 @@ print("\nbefore training:\n" + write(model, encoding, "Return the"))
 # The settings: 16 windows of 128 tokens a step, few enough for hundreds of steps in half a minute.
 # The top learning rate of 3e-3 suits a model as small as this; a later section shows how it goes
 # with size. A tenth of the steps warm up. Weight decay, betas and clipping are left at `train`'s
-# defaults, which are GPT-3's (0.1; 0.9 and 0.95; 1.0). At ten points of the run the loss on
-# held-out text is measured.
+# defaults, which are GPT-3's (0.1; 0.9 and 0.95; 1.0). The loss on held-out text is measured before
+# the first step and after each tenth of the run.
 
 # %%
 steps = course.choose(quick=10, normal=290)
@@ -369,8 +376,9 @@ course.checked(
 
 # %% [markdown]
 # The log of a run is one JSON object a line. Three curves of it say nearly everything. Here both
-# losses may be compared: training batches and held-out documents are of one kind, and a batch is
-# new to the model, or nearly so, when its loss is measured, before the update.
+# losses may be compared: training batches and held-out documents are of one kind, and the run is so
+# short that a batch is new to the model, or nearly so, when its loss is measured (before the
+# update). A single batch is a small sample, so the thin line jumps up and down.
 
 # %%
 picture = training_curves.draw_run(
@@ -384,11 +392,13 @@ course.save_figure(picture, "small_model")
 # %% [markdown]
 # ## Stopped in the middle
 #
-# Long runs get interrupted. Here the data itself presses Ctrl-C at step 6 of 12. The run finishes
-# the step, saves, and says how to go on; resumed, it must end with the same losses to the last bit
-# as one that was never stopped. That holds because a step depends only on the weights, the seed and
-# the step's number. Even **dropout** does: in training it sets a tenth of the numbers to 0, so that
-# the model does not come to rely on single ones, and which tenth follows from seed and step.
+# Long runs get interrupted. Here the data itself presses Ctrl-C at step 6 of 12, counted from 0.
+# The run finishes that seventh step and saves a **checkpoint**: the weights, AdamW's two means and
+# the number of the step. Resumed, it must end with the same losses to the last bit as a run that
+# was never stopped, because a step depends on nothing but these and the seed. That is true even of
+# **dropout**, which we switch on here: in training it sets a tenth of the numbers between the
+# layers to 0 and scales the others up, so that the model does not come to rely on single ones, and
+# which tenth it is follows from the seed and the step.
 
 
 # %%
@@ -436,28 +446,22 @@ course.checked(
 # ## How large a step, how large a batch
 #
 # Table 2.1 of GPT-3's paper gives a batch size and a learning rate for each of its eight models.
-# What do they have in common? We fit a power law to each, $y = a N^b$ with N parameters: a straight
-# line if both axes are logarithmic.
+# What do they have in common? We fit a power law to each column, $y = a N^b$ with N parameters: a
+# straight line if both axes are logarithmic.
 
 # %%
 sizes, batches, rates = training_curves.gpt3_training()
 batch_law = training_curves.fit_power_law(sizes, batches)
 rate_law = training_curves.fit_power_law(sizes, rates)
-print(f"{'':<12} {'parameters':>15} {'batch':>10} {'fit':>10} {'rate':>9} {'fit':>9}")
-for name, N, batch, rate in zip(
-    training_curves.PRINTED_TRAINING, sizes, batches, rates, strict=True
-):
-    print(
-        f"{name:<12} {N:>15,.0f} {batch:>10,.0f} {batch_law.at(N):>10,.0f} "
-        f"{rate:>9.1e} {rate_law.at(N):>9.1e}"
-    )
+print("\n".join(training_curves.beside_fits(batch_law, rate_law)))
 print(f"batch ~ N^{batch_law.exponent:.2f}, rate ~ N^{rate_law.exponent:.2f}")
 products = batches * rates
 print(
-    f"batch x rate: {products.min():.0f} to {products.max():.0f} tokens, "
-    f"over sizes that differ {sizes[-1] / sizes[0]:,.0f} times"
+    f"batch x rate: {products.min():.0f} to {products.max():.0f} tokens, while the largest model "
+    f"has {sizes[-1] / sizes[0]:,.0f} times the parameters of the smallest"
 )
-print(f"farthest from the line: {batch_law.farthest:.2f} and {rate_law.farthest:.2f} times")
+print(f"farthest from its line: a batch by {batch_law.farthest:.2f} times, "
+      f"a rate by {rate_law.farthest:.2f}")  # fmt: skip
 
 # %%
 brown = "Brown et al. 2020, section 2.3 and table 2.1"
@@ -465,23 +469,26 @@ course.published(
     "larger models use larger batches", brown, "0.5M to 3.2M tokens",
     f"batch ~ N^{batch_law.exponent:.2f}",
     holds(bool((np.diff(batches) >= 0).all()) and batch_law.exponent > 0, published=True,
-          yes="from one size to the next it grows or stays", no="not from each size to the next"),
+          yes="in their table it grows or stays from one size to the next",
+          no="in their table it does not from each size to the next"),
 )  # fmt: skip
 course.published(
     "larger models need smaller learning rates", brown, "6.0e-4 down to 0.6e-4",
     f"rate ~ N^{rate_law.exponent:.2f}",
     holds(bool((np.diff(rates) < 0).all()), published=True,
-          yes="it falls from each size to the next", no="not from each size to the next"),
+          yes="in their table it falls from each size to the next",
+          no="in their table it does not from each size to the next"),
 )  # fmt: skip
 
 # %% [markdown]
-# Batch and learning rate pull in opposite directions so evenly that their product hardly depends on
-# the size of the model.
+# The larger the model, the larger the batch and the smaller the learning rate. The two exponents
+# nearly cancel, so that the product of the two hardly depends on the size. These are the authors'
+# choices, and the table does not prove that others would do worse. For the batch they measured how
+# much the gradients of single examples differ: where they differ a lot, a mean over more of them
+# pays.
 #
 # Where does our base model stand, which you are about to meet? It is far smaller than any of the
-# eight. If the line goes on to the left, its learning rate should be higher than theirs, and it is.
-# Its batch is much smaller than the line says, for a plain reason: there is little text, and steps
-# of GPT-3's size would be few.
+# eight, so we draw the lines on to the left and put it beside them.
 
 # %%
 block, first_stage = base_model.STAGES[0]
@@ -492,27 +499,24 @@ own_rate = max(step["lr"] for step in own_steps)  # the top of its schedule
 course.save_figure(
     training_curves.draw_gpt3_training((own_size, own_batch, own_rate)), "batch_and_rate"
 )
-course.published(
-    "GPT-3 Small: learning rate", "Brown et al. 2020, table 2.1", "6.0e-4", f"{own_rate:.1e}",
-    same_figure("6.0e-4", own_rate,
-                f"our model is {sizes[0] / own_size:.0f} times smaller; at its size the line of "
-                f"the eight gives {rate_law.at(own_size):.1e}"),
-)  # fmt: skip
-course.published(
-    "GPT-3 Small: tokens in a batch", "Brown et al. 2020, table 2.1", "0.5M", f"{own_batch:,}",
-    same_figure("0.5", own_batch / 1e6,
-                f"our run reads {base_model.tokens_seen() / 1e6:.0f}M tokens in all, which is "
-                f"{base_model.tokens_seen() / batches[0]:.0f} batches of that size"),
-)  # fmt: skip
+print(f"base model: learning rate {own_rate:.1e}; on the line {rate_law.at(own_size):.1e}")
+print(f"a batch of {own_batch:,} tokens; on the line {batch_law.at(own_size):,.0f}")
+print(f"it reads {base_model.tokens_seen() / 1e6:.0f}M tokens in all: in batches of GPT-3 Small's "
+      f"size {base_model.tokens_seen() / batches[0]:.0f} steps")  # fmt: skip
 
 # %% [markdown]
+# Its learning rate is higher than those of the eight, as the line suggests. Its batch is far below
+# the line, for a plain reason: there is little text, and in large batches it would last for a few
+# dozen steps only.
+#
 # ## The base model
 #
 # The same loop, a model of five million parameters, and half an hour instead of half a minute. This
 # is the model in `data/base` that the later lessons fine-tune; its recipe is in `base_model.py`
 # beside this file. It learns from the Python library and from the training texts of the three task
-# sets: dialogues, reviews, summaries, and short pages that say the same in English and in French,
-# as some of the web does. It never sees a dialogue next to its summary, nor any task asked for.
+# sets that come with minigpt: dialogues and their summaries, reviews, and short pages that say the
+# same in English and in French, as some of the web does. It never sees a dialogue next to its
+# summary, and nobody asks it to do a task.
 
 # %%
 base_folder = data_folder() / "base"
@@ -539,15 +543,17 @@ if course.full:
 # batch is dialogues, reviews and translations, which use few words and are easy to guess, and the
 # held-out documents are all library. Nor is dropout the same. What the picture does show is
 # each curve by itself. At step 3,600 a second stage begins, with windows of 512 tokens in place of
-# 256 and a warm-up of its own. The held-out loss jumps there, for the later positions are new to
-# the model.
+# 256 and a warm-up of its own. The held-out loss is measured again there, now in the longer
+# windows, and jumps, for the later positions are new to the model.
+#
+# How much of the fall came in the second half of the steps?
 
 # %%
 _, validated = base_model.read_log(base_folder / "log.jsonl")
 for record in validated:
     print(f"step {record['step']:>5}: held-out loss {record['validation_loss']:.3f}")
 falls = [one["validation_loss"] - validated[-1]["validation_loss"] for one in validated]
-half = len(falls) // 2
+half = next(i for i, one in enumerate(validated) if 2 * one["step"] >= validated[-1]["step"])
 late = validated[half]["step"]
 print(f"of the fall by {falls[0]:.2f} nats, {falls[half]:.2f} came after step {late:,}")
 
@@ -555,8 +561,8 @@ print(f"of the fall by {falls[0]:.2f} nats, {falls[half]:.2f} came after step {l
 # ## Like with like
 #
 # A fair comparison takes the same weights, no dropout, and texts of one kind: those that the model
-# was trained on beside those that were held out. We do it for each of the four kinds. The error is
-# the standard error over the texts.
+# was trained on beside those that were held out. We do it for each of the four kinds. Behind each
+# loss stands its standard error over the texts.
 
 
 # %%
@@ -599,7 +605,7 @@ for kind in ("mixture", "library"):
 # merely harder? The small model from above is a control: it has read the same training documents,
 # but only about once. If the held-out documents were harder in themselves, it would find them so.
 # The two models have different tokenizers, and their tokens are not of one length. So we compare
-# bits per byte: a nat is 1.44 bits, and bytes are the same for both.
+# bits per byte: a nat is 1 / ln 2 = 1.44 bits, and bytes are the same for both.
 
 # %%
 held_out_small = sample(held_out, encoding, sys.maxsize)
@@ -622,12 +628,13 @@ course.checked(
 )  # fmt: skip
 
 # %% [markdown]
-# The gap of the small model is what the choice of documents explains. What the base model has
-# beyond that comes from reading: a text that was read many times is known better than text of its
-# kind, partly word by word, and that part helps with no other text. This is **overfitting**. The
+# The gap of the small model is about what the choice of documents explains. If that of the base
+# model is wider, the rest comes from reading the same texts again and again: it knows them better
+# than other text of their kind, partly word by word, and that part helps with no other text. A
+# model that still gets better at what it reads, and no longer at anything else, **overfits**. The
 # usual cure is more text.
 #
-# What it writes: English about Python, dialogue, and French.
+# And what does it write? Each prompt below begins like one kind of its texts.
 
 # %%
 for prompt in ("Return the", "#Person1#: Good morning", "Je ne", "This function"):
@@ -636,10 +643,12 @@ for prompt in ("Return the", "#Person1#: Good morning", "Je ne", "This function"
 # %% [markdown]
 # ## A language model is a compressor
 #
-# Whoever predicts well needs few bits: a token with probability p costs $-\log_2 p$ bits. So the
-# loss on held-out text, in bits per byte of text, can be set beside what file compressors make of
-# the same text. To be fair to them, the last one may read the whole training text first. (To be
-# fair to all of them: a compressor is a small program, and nobody counts the model's own bytes.)
+# Whoever predicts well needs few bits: a token with probability p costs $-\log_2 p$ bits, and there
+# is a way to write a file that comes within a few bits of the sum (arithmetic coding). So the loss
+# on held-out text, in bits per byte of text, can be set beside what file compressors make of the
+# same text. To be fair to them, the last one may read the whole training text first: what counts is
+# by how many bytes its file grows when the held-out text is added. (To be fair to all of them: a
+# compressor is a small program, and nobody counts the model's own bytes.)
 
 # %%
 text = "\n\n".join(held_out).encode()
@@ -661,8 +670,8 @@ primed = (xz_size(primer + b"\n\n" + text) - xz_size(primer)) * 8 / len(text)
 bits["xz -9, has read the training text"] = primed
 
 # %% [markdown]
-# The models' losses on all held-out documents are at hand. Their error is that of a mean over
-# documents, which vary. Per byte, models with different tokenizers can be compared.
+# The models' losses on all held-out documents we have from above, with their errors over the
+# documents. The compressors have no such error: to them all documents are one file.
 
 # %%
 bits["the small model from above"], _ = held_out_small.bits_per_byte(small_nats)
@@ -672,19 +681,12 @@ for name, value in bits.items():
 print(f"the base model's file: {os.path.getsize(base_folder / 'model.safetensors') / 1e6:.0f} MB")
 
 # %%
-figure, axes = plt.subplots(figsize=(7.5, 3.2))
-bars = axes.barh(list(bits), list(bits.values()), color=["tab:gray"] * 4 + ["tab:blue"] * 2)
-axes.bar_label(bars, fmt="%.2f", padding=3)
-axes.invert_yaxis()
-axes.set_xlim(0, 9)
-axes.set_title("Held-out Python documentation: bits needed for each byte")
-axes.set_xlabel("bits per byte (less is better)")
-picture = course.save_figure(figure, "bits_per_byte")
+picture = course.save_figure(training_curves.draw_bits(bits), "bits_per_byte")
 if course.full:
     shutil.copy(picture, base_folder / "bits_per_byte.png")
 measured = bits["the base model"]
 for what, rival in (
-    ("bits fewer than bz2 -9 and xz -9", min(bits["bz2 -9"], bits["xz -9"])),
+    ("bits fewer than the better of bz2 -9 and xz -9", min(bits["bz2 -9"], bits["xz -9"])),
     ("bits fewer than xz that has read the training text", primed),
 ):
     course.checked(
@@ -698,8 +700,8 @@ for what, rival in (
 # - A training step is forward, backward, clip, learning rate, update. You wrote it in some 30
 #   lines, and ten of them did what `train` does.
 # - The gradient of the logits is what the model expected minus what came: p, less 1 at the target.
-# - AdamW moves each weight by the learning rate times a number of about 1, whatever the size of its
-#   gradients.
+# - AdamW moves each weight by the learning rate times a number of about 1 at most, whatever the
+#   size of its gradients.
 # - Larger models are trained with larger batches and smaller learning rates.
 # - Compare losses on texts of one kind, with the same weights; otherwise the difference may be that
 #   of the texts. What a model has read many times it may know by heart.

@@ -13,8 +13,8 @@
 # - explain what the KV cache keeps, what it costs and what it saves;
 # - write a few-shot prompt, test a model with it fairly, and count its tokens.
 #
-# You need tokens (lesson 1), the attention of lesson 2, and logits, cross-entropy, nats and
-# perplexity from lesson 3. Reading and running it takes about an hour.
+# You need tokens (lesson 1), the attention of lesson 2, logits, cross-entropy, nats and perplexity
+# from lesson 3, and the base model of lesson 4. Reading and running it takes about an hour.
 #
 # Run it: `python lessons/05_generation.py`, or `minigpt lesson 5`. Its code is
 # `minigpt/generation.py`; the exam at the end is `lessons/experiments/few_shot.py`.
@@ -98,9 +98,9 @@ counts = torch.bincount(drawn, minlength=5)
 print("10,000 draws:", ", ".join(f"{w} {c}" for w, c in zip(words, counts.tolist(), strict=True)))
 
 # %% [markdown]
-# Is that close enough? A word of probability p is drawn 10,000 p times, give or take a standard
-# error of the square root of 10,000 p (1 - p). More than four of them would mean that the dice are
-# loaded.
+# Is that close enough? A word of probability p should come 10,000 p times, give or take a standard
+# error, here the square root of 10,000 p (1 - p). If a count were off by more than four of them,
+# the dice would be loaded.
 
 # %%
 expected = 10_000 * probabilities[0]
@@ -114,8 +114,8 @@ course.checked(
 # %% [markdown]
 # ## A real distribution
 #
-# The base model, which lesson 4 introduced, knows 4,096 tokens. Here are its favourites after two
-# words with which many sentences of Python's documentation begin.
+# The base model knows 4,096 tokens. Here are its favourites after two words with which many
+# sentences of Python's documentation begin.
 
 
 # %%
@@ -243,7 +243,8 @@ course.save_figure(figure, "nucleus_size")
 #
 # One prompt, one model, one seed. Temperatures from 0.7 to 1 with top-p from 0.9 to 0.95 are a
 # common choice for prose. On the command line: `minigpt generate --prompt "Return the"` with
-# `--temperature`, `--top-k` or `--top-p`.
+# `--temperature`, `--top-k` or `--top-p`. Where `<|endoftext|>` appears the model has ended its
+# text; whatever follows is a new one.
 
 
 # %%
@@ -271,9 +272,11 @@ print("distinct-2 of 1 2 3 1 2 4:", distinct([1, 2, 3, 1, 2, 4], 2), "(12 occurs
 print("does 9 1 2 1 2 1 2 end in a loop?", ends_in_loop([9, 1, 2, 1, 2, 1, 2]))
 
 # %% [markdown]
-# Every held-out document gives a prompt of 16 tokens. The model continues all of them at several
-# temperatures, and we compare with what the documents really say next. We also ask how surprising
-# each text is to the model itself: its **perplexity**, e to the mean loss per token.
+# Each of the held-out documents gives a prompt of 16 tokens. The model continues all of them at
+# several temperatures, and we compare with what people really wrote next. We also ask how
+# surprising each text is to the model itself: its **perplexity**, e to the mean loss per token.
+# (Even 0 of 24 loops have an error: two texts that loop and two that do not are counted with them
+# when it is computed, for another 24 might have had some.)
 
 # %%
 n_prompt = 16
@@ -300,8 +303,8 @@ for name, m in measured.items():
 
 # %% [markdown]
 # Holtzman et al. (2020) found that the likeliest text repeats itself, that people do not write the
-# likeliest text, and that sampling from a nucleus repeats itself as rarely as people do. Ours is a
-# far smaller model and another kind of text. Is it the same here?
+# likeliest text, and that text sampled from a nucleus repeats itself about as rarely as people's.
+# Ours is a far smaller model, and another kind of text. Is it the same here?
 
 # %%
 course.save_figure(draw_temperatures(curve, people), "repetition")
@@ -323,8 +326,8 @@ course.published(
 )  # fmt: skip
 
 # %% [markdown]
-# If the model knew exactly how people write, its samples at temperature 1 would surprise it as much
-# as people's text does. What lies between the two points is what it has not learned.
+# If the model knew exactly how people write, people's text would surprise it just as much as its
+# own samples at temperature 1. Compare the two in the table: a gap says that it does not.
 #
 # ## The KV cache: do not read twice
 #
@@ -348,7 +351,8 @@ course.checked(
 )  # fmt: skip
 
 # %% [markdown]
-# So they are kept. From then on each step reads one token, and writes the same text.
+# So they are kept, and that is the **KV cache**. From then on each step reads one token only. It
+# should write the same text.
 
 # %%
 n_compared = course.choose(quick=16, normal=96)
@@ -363,8 +367,8 @@ course.checked(
 )
 
 # %% [markdown]
-# The price is memory: two vectors for each layer and token. Work it out for your model before you
-# promise it a long context.
+# The price is memory: two vectors, a key and a value, for each layer and token. Work it out for
+# your model before you promise it a long context.
 
 # %%
 for name, n_layer, n_embd, bytes_each in (
@@ -387,7 +391,7 @@ course.checked(
 )  # fmt: skip
 
 # %% [markdown]
-# And the gain? We time one token at growing lengths.
+# And the gain? We time one token after texts of growing length.
 
 
 # %%
@@ -430,15 +434,16 @@ course.checked(
 )  # fmt: skip
 
 # %% [markdown]
-# Past the context length the window slides: every token moves to another position, so the stored
-# keys are of no use and minigpt reads the whole window again, slowly but correctly. Models that
-# are made to write for longer than their context encode positions differently.
+# When the text is longer than the context, the window slides: every token moves to another
+# position, so the stored keys are of no use and minigpt reads the whole window again, slowly but
+# correctly. Models that are made to write for longer encode positions in other ways.
 #
 # ## Asking instead of training
 #
 # GPT-3 made prompting famous: say what you want, show a few examples, and the model does it without
-# any training. No example is called **zero-shot**, one is **one-shot**, several are **few-shot**.
-# The third prompt below has the form of the slides: `[example] description [toCode] code`.
+# any training. With no example that is called **zero-shot**, with one **one-shot**, with several
+# **few-shot**. Here are three tasks with two examples each: to translate, to judge a review, and to
+# write code. The third prompt has the form of the slides: `[example] description [toCode] code`.
 
 # %%
 tasks = few_shot.tasks(n_items=course.choose(4, 120))
@@ -450,7 +455,7 @@ for task in tasks.values():
 
 # %% [markdown]
 # One answer proves little. How many of the first twenty items does it answer rightly, after four
-# examples, if a line must begin with the right answer?
+# examples? An answer counts if its first line begins with the right one.
 
 # %%
 n_written = course.choose(2, 20)
@@ -465,10 +470,12 @@ for name, task in tasks.items():
 #
 # Perhaps the model knows more than it can write. So we ask for less: **is the right answer at least
 # more likely to it than wrong ones?** Each item is given four answers, its own and those of three
-# other items (for reviews the two labels), and the model picks the one that gains most from the
-# prompt: whose tokens are likelier after it than after the bare word "French:" (Brown et al. 2020,
-# section 2.4, do the same). The same four answers are offered to four items, so a model that does
-# not look at the question gets one in four.
+# other items (for reviews the two labels). An answer is scored by what it gains from the prompt:
+# how much likelier its tokens are, on average, after the prompt than after the bare word "French:"
+# (or "Sentiment:", or "[toCode]"). Otherwise an answer that is always likely would win whatever the
+# question. Brown et al. (2020, section 2.4) score so where it helps. The same four answers are
+# offered to four items, so a model that does not look at the question gets one in four (of the
+# reviews, one in two).
 
 # %%
 SHOTS = (0, 1, 4)
@@ -483,30 +490,30 @@ for name, exams in results.items():
     print(f"{name}: {len(exams[0].right)} items, guessing gets {exams[0].chance:.0%}: {row}")
 
 # %% [markdown]
-# Guesses scatter, too. The black lines show two standard errors to each side (Wilson's interval,
-# which stays between 0 and 100%). A line that reaches the dashed one has shown nothing.
-# And mind that there are nine lines: if all nine were pure guesses, one time in three at least one
-# of them would miss the dashed line.
+# Guesses scatter, too. In the picture the black lines show two standard errors to each side
+# (Wilson's interval, which stays between 0 and 100%). A black line that reaches the dashed one has
+# shown nothing. And mind that there are nine of them: if all nine were pure guesses, one time in
+# three at least one would miss its dashed line.
 #
 # The second picture asks something easier of the reviews: how likely is it that "positive" or
-# "negative" comes at all, right or wrong? A large model copies at least the form of an answer from
-# the examples, without seeing what decides between the two. See whether ours does even that.
+# "negative" comes next at all, right or wrong? To do that it is enough to copy the form of an
+# answer from the examples, without seeing what decides between the two.
 
 # %%
 figure, axes = plt.subplots(1, 2, figsize=(11, 4.6), layout="constrained")
 few_shot.draw_bars(axes[0], SHOTS, results)
 axes[1].plot(SHOTS, [100 * e.mass for e in results["sentiment of a review"]], "o-", color="C1")
 axes[1].set(ylabel='probability of "positive" or "negative" (%)', xticks=SHOTS)
-axes[1].set(xlabel="examples in the prompt", title="Does it answer with one of the two words?")
+axes[1].set(xlabel="examples in the prompt", title="Reviews: is the answer one of the two words?")
 axes[1].set_ylim(bottom=0)
 figure.legend(loc="outside lower center", ncols=3)
 course.save_figure(figure, "few_shot")
 
 # %% [markdown]
 # Brown et al. report that accuracy rises with the number of examples, and the more so the larger
-# the model. For translation into French they give the BLEU of what GPT-3 wrote: 25.2, 28.3 and 32.6
-# after 0, 1 and 64 examples. That is a different quantity from ours, and it is not measured here:
-# our model picks among given answers and does not write them.
+# the model. For translation into French they give the BLEU (lesson 6) of what GPT-3 wrote: 25.2,
+# 28.3 and 32.6 with no, one and several examples (table 3.4). That is a different quantity from
+# ours, and it is not measured here: our model picks among given answers and does not write them.
 
 # %%
 n_parameters = count_parameters(base.config)
@@ -527,21 +534,28 @@ for name, (none, _, four) in results.items():
 # %% [markdown]
 # Where the model does well, ask why before you call it understanding. It has read pages with an
 # English text and its French translation (lesson 4), and the two languages share the beginnings of
-# many words. "Sort the names" has letters in common with `names.sort()`. A review has none with its
-# label. How far would someone get who knows neither French nor Python, cuts every text into runs of
-# three letters, and picks the answer of whose runs the largest share is in the question, too?
+# many words. "Sort the names" has letters in common with `names.sort()`. A review hardly has any
+# with its label. How far would someone get who knows neither French nor Python, but picks the
+# answer that looks most like the question: the one with the largest share of its runs of three
+# letters in common with it?
 
 # %%
 for name, task in tasks.items():
     share, error = few_shot.by_letters(task)
-    print(f"{name}: {share:.0%} ± {error:.0%} by letters alone, guessing gets {task.chance:.0%}")
+    none, _, four = (exam.accuracy for exam in results[name])
+    print(f"{name}: {share:.0%} ± {error:.0%} by letters alone; the model {none:.0%} without "
+          f"examples, {four:.0%} with 4; guessing {task.chance:.0%}")  # fmt: skip
 
 # %% [markdown]
+# Only a model that does better than the letters has shown that it knows more than they tell.
+#
 # ## What examples cost
 #
 # Examples are not free. They fill the **context window**, the number of tokens that a model can see
-# at once, and each answer waits until they have been read. Everything that is said afterwards has
-# to fit beside them. How many tokens does an example take?
+# at once, and each answer waits until they have been read. The question and the answer have to fit
+# beside them. How many tokens does an example take? We count those of the three tasks, and of a
+# fourth: a dialogue with its summary. The numbers in brackets say how many examples would fill a
+# window.
 
 # %%
 lines = {name: [task.example(item) for item in task.examples] for name, task in tasks.items()}
@@ -554,12 +568,13 @@ print(f"{'tokens':<24}an example  4 examples   fit into " + ", ".join(windows))
 for name, each in tokens.items():
     fit = [int(size / np.mean(each)) for size in windows.values()]
     mean = f"{np.mean(each):6.1f} ± {error_of_mean(each):.1f}"
-    print(f"{name:<24}{mean}  {4 * np.mean(each) / 512:6.0%} of 512     {fit}")
+    print(f"{name:<24}{mean}  {4 * np.mean(each) / 512:6.0%} of 512   {fit}")
 course.save_figure(few_shot.draw_costs(tokens, windows), "prompt_cost")
 
 # %% [markdown]
-# Brown et al. (section 2) say that 10 to 100 examples typically fit into GPT-3's window. Our
-# tokenizer is not theirs: with 4,096 tokens it cuts texts into shorter pieces than GPT-3's 50,257.
+# Brown et al. (section 2) say that typically 10 to 100 examples fit into GPT-3's window. Our
+# tokenizer is not theirs: with 4,096 tokens it cuts texts into shorter pieces than GPT-3's with
+# 50,257, so that more of ours are needed for the same example.
 
 # %%
 for name, each in tokens.items():
@@ -574,12 +589,13 @@ for name, each in tokens.items():
 # %% [markdown]
 # ## What to take along
 #
-# - Greedy decoding is for answers, sampling is for prose, with the tail of unlikely tokens cut off.
+# - Greedy decoding is for short answers. Sampling is for prose, with the tail of unlikely tokens
+#   cut off.
 # - The likeliest text is not the best: it repeats itself, and people do not write it.
 # - With the KV cache each step reads one token. Its memory grows with the length of the text.
 # - Test a prompt on enough items, against guessing, with a standard error.
-# - Examples in a prompt take tokens of the window each time. A small model is not asked, it is
-#   **trained** for what it should do. That is what the lessons from 7 on are about.
+# - Examples in a prompt take tokens of the window each time. A small model can hardly use them; it
+#   is **trained** for what it should do. That is what the lessons from 7 on are about.
 
 # %%
 course.finish()

@@ -2,10 +2,10 @@
 # # Lesson 06: Metrics
 #
 # From the next lesson on we teach the model to translate, to summarize and to judge reviews, and
-# each time we shall want one number that says how well. For texts two numbers rule the field: ROUGE
-# for summaries and BLEU for translations. Both count word sequences that a text shares with a
+# each time we shall want one number that says how well. For texts two numbers are the most common:
+# ROUGE for summaries and BLEU for translations. Both count word sequences that a text shares with a
 # **reference**, an answer that a person wrote. For labels there are others, and one more question:
-# may the model be as sure as it is?
+# is the model right as often as it is sure?
 #
 # After this lesson you can
 # - compute ROUGE-1, ROUGE-2, ROUGE-L and BLEU by hand, and name the settings that change them;
@@ -17,7 +17,8 @@
 # 4. Reading and running it takes about an hour.
 #
 # Run it: `python lessons/06_metrics.py`, or `minigpt lesson 6`. Its code is `minigpt/rouge.py`,
-# `minigpt/bleu.py` and `minigpt/classification.py`.
+# `minigpt/bleu.py` and `minigpt/classification.py`; their tests compare them with the packages
+# that the field uses: rouge-score, sacrebleu, scikit-learn and scipy.
 
 # %%
 import math
@@ -35,20 +36,20 @@ course = lesson.start(6, "Metrics")
 import numpy as np
 
 from lessons.experiments import cheating, sentiment
-from lessons.verdicts import (
-    Kind,
-    error_of_mean,
-    error_of_share,
-    holds,
-    is_more,
-    same_figure,
+from lessons.experiments.slide_scores import (
+    SLIDES,
+    SUMMARIES,
+    judged_parts,
+    longest_common_substring,
 )
+from lessons.verdicts import Kind, error_of_mean, error_of_share, holds, is_more, same_figure
 from minigpt.bleu import brevity_penalty, clipped_matches, corpus_bleu
 from minigpt.classification import (
     accuracy,
     exact_match,
     expected_calibration_error,
     f1,
+    macro_f1,
     matthews_correlation,
     pearson,
     reliability,
@@ -72,8 +73,6 @@ from minigpt.rouge import (
 from minigpt.text.records import read_records
 from minigpt.text.task_sets import task_set
 
-SLIDES = "slides 001/002"
-
 
 def spelled(metric: str) -> str:
     """The usual name of a metric: "rouge1" is ROUGE-1."""
@@ -83,9 +82,9 @@ def spelled(metric: str) -> str:
 # %% [markdown]
 # ## ROUGE-1: words in common
 #
-# ROUGE lower-cases both texts and keeps only letters and digits. The words that both have are the
-# hits. **Recall** asks how much of the reference came back, **precision** how much of the output
-# was wanted, and **F1** is their harmonic mean, which is high only if both are.
+# ROUGE lower-cases both texts and keeps only the letters a to z and digits. The words that both
+# have are the hits. **Recall** asks how much of the reference came back, **precision** how much of
+# the output was wanted, and **F1** is their harmonic mean, which is high only if both are.
 
 # %%
 reference = "It is cold outside."
@@ -108,10 +107,8 @@ assert scorer.score(reference, output)["rouge1"] == by_hand == rouge_n(wanted, w
 # %%
 def beside_slides(name: str, printed: tuple[str, str, str], score: Score, why: str) -> None:
     """Adds recall, precision and F1 to the table; why says what is wrong if one differs."""
-    parts = {"recall": score.recall, "precision": score.precision, "F1": score.fmeasure}
-    for figure, (part, found) in zip(printed, parts.items(), strict=True):
-        verdict = same_figure(figure, found, why, kind=Kind.WRONG)
-        course.published(f"{name} {part}", SLIDES, figure, f"{found:.2f}", verdict)
+    for part, figure, found, verdict in judged_parts(printed, score, why):
+        course.published(f"{name} {part}", SLIDES, figure, found, verdict)
 
 
 beside_slides("ROUGE-1", ("1.0", "0.8", "0.89"), by_hand, "the words in common are other ones")
@@ -154,13 +151,6 @@ subsequence = rouge_l(wanted, written)
 
 
 # %%
-def longest_common_substring(a: list[str], b: list[str]) -> list[str]:
-    """The longest stretch of neighbouring words that is in both; the first of equals."""
-    stretches = [a[i:j] for i in range(len(a)) for j in range(i + 1, len(a) + 1)]
-    common = [s for s in stretches if any(b[k : k + len(s)] == s for k in range(len(b)))]
-    return max(common, key=len, default=[])
-
-
 substring = longest_common_substring(wanted, written)
 substring_score = score_from_hits(len(substring), len(wanted), len(written))
 print(f"longest common substring: {substring}, F1 {substring_score.fmeasure:.2f}")
@@ -211,11 +201,18 @@ course.published(
     same_figure("1.0", unigram, "the words are not those of the reference",
                 remark=f"in lower case and without the full stop; as written {as_written:.1f}"),
 )  # fmt: skip
+
+# %% [markdown]
+# Nor does ROUGE see what a word means. "It is not cold outside." says the opposite of the
+# reference. What does it score, beside "It is very cold outside."?
+
+# %%
 very, negation = (scorer.score(reference, f"It is {w} cold outside.") for w in ("very", "not"))
-scores = [f"{score['rouge1'].fmeasure:.2f}" for score in (very, negation)]
+of_each = [" ".join(f"{s.fmeasure:.2f}" for s in score.values()) for score in (very, negation)]
+print(f"F1 of ROUGE-1, 2 and L: {of_each[0]} with 'very', {of_each[1]} with 'not'")
 course.published(
     '"not" in place of "very": ROUGE-1, 2, L', SLIDES, "the same",
-    f"F1 of ROUGE-1: {', '.join(scores)}",
+    f"F1 {of_each[0]} and {of_each[1]}",
     holds(very == negation, published=True, yes="ROUGE does not see meaning",
           no="one of the two shares more words with the reference"),
 )  # fmt: skip
@@ -225,7 +222,8 @@ course.published(
 #
 # A summary may say the right things in another order. **ROUGE-Lsum** compares line by line: each
 # line of the reference collects what it finds in all the lines of the output. Without line breaks
-# it equals ROUGE-L. Published tables often do not say which of the two they show.
+# it equals ROUGE-L. Published tables often do not say which of the two they show. Here both texts
+# have the same two sentences, in opposite order.
 
 # %%
 several = RougeScorer(["rougeL", "rougeLsum"])
@@ -234,7 +232,9 @@ apart = {}
 for joint, what in ((" ", "no line breaks"), ("\n", "line breaks")):
     pair = several.score(first + joint + second, second + joint + first)
     apart[what] = pair["rougeLsum"].fmeasure - pair["rougeL"].fmeasure
-    print(f"{what:<15} " + ", ".join(f"{name} {s.fmeasure:.2f}" for name, s in pair.items()))
+    print(
+        f"{what:<15} " + ", ".join(f"{spelled(name)} {s.fmeasure:.2f}" for name, s in pair.items())
+    )
 course.checked(
     "ROUGE-Lsum less ROUGE-L, without and with line breaks",
     ", ".join(f"{difference:+.2f}" for difference in apart.values()),
@@ -247,8 +247,8 @@ course.checked(
 # BLEU looks at **n-grams**, runs of n neighbouring words, with n from 1 to 4. It takes precision
 # only, and clips as ROUGE does. The four precisions are multiplied and the fourth root is taken:
 # their *geometric* mean, which is 0 as soon as one of them is. Since precision alone would reward
-# short answers, an output shorter than the reference pays the **brevity penalty** exp(1 - reference
-# length / output length).
+# short answers, the mean is multiplied by the **brevity penalty**: exp(1 - reference length /
+# output length) for an output shorter than the reference, else 1 (Papineni et al. 2002).
 
 # %%
 tea = "I am very happy to say that I am drinking a warm cup of tea."
@@ -283,8 +283,10 @@ course.published(
 # The slide splits at white space, so "tea." is one word and "tea" another. The field's tool,
 # sacrebleu, splits punctuation off first (its tokenizer is called 13a) and finds other n-grams:
 # same output, same reference, another score. This is why a score should never travel without its
-# **signature**, which names the settings. Post (2018) asked for them after finding that published
-# BLEU scores could not be compared.
+# **signature**, which names the settings: how many references there are, whether case counts, the
+# tokenizer (tok), and the smoothing, which puts something small in place of a precision of 0 (none
+# occurs here, so we switch it off); eff matters for single short sentences only. Post (2018) asked
+# for signatures after finding that published BLEU scores could not be compared.
 
 # %%
 slides = {
@@ -293,23 +295,31 @@ slides = {
     "I am very happy to say that I am drinking a warm tea.": "0.798",
     tea: "1.000",
 }
+of_13a = []
 print(f"{'white space':>12} {'13a':>6}")
 for text, printed in slides.items():
-    pair = [corpus_bleu([text], [[tea]], tokenize=name) for name in ("none", "13a")]
+    pair = [corpus_bleu([text], [[tea]], "none", tokenize=name) for name in ("none", "13a")]
     split, standard = (score.score / 100 for score in pair)
+    of_13a.append(standard)
     print(f"{split:>12.3f} {standard:>6.3f}  {text}")
     what = f"BLEU of {text.removeprefix('I am very happy ')!r}"
     verdict = same_figure(printed, split, "other tokens or another smoothing were used",
-                          remark="with words split at white space")  # fmt: skip
+                          remark="words split at white space")  # fmt: skip
     course.published(what, SLIDES, printed, f"{split:.3f}; with 13a {standard:.3f}", verdict)
-for tokenizer in ("none", "13a"):
-    print(corpus_bleu([drunk], [[tea]], tokenize=tokenizer).signature)
+for score in pair:
+    print(score.signature)
+changed = sum(f"{a:.3f}" != b for a, b in zip(of_13a, slides.values(), strict=True))
+course.checked(
+    "the same four outputs with 13a", ", ".join(f"{score:.3f}" for score in of_13a),
+    holds(changed == 3, yes="three other scores; the reference itself keeps its 1",
+          no=f"{changed} of 4 scores are others"),
+)  # fmt: skip
 
 # %% [markdown]
 # ## Metrics see words
 #
-# Two pairs of sentences from the slides. The first pair says the same in other words; the second
-# says the opposite in nearly the same words.
+# Two pairs of sentences from the slides. The two of the first pair say the same in other words; the
+# two of the second say opposite things in nearly the same words.
 
 # %%
 pairs = {
@@ -319,7 +329,9 @@ pairs = {
 meaning = {}
 for what, (one, other) in pairs.items():
     meaning[what] = {name: s.fmeasure for name, s in scorer.score(one, other).items()}
-    print(f"{what:<13}" + ", ".join(f"{name} {s:.2f}" for name, s in meaning[what].items()))
+    print(
+        f"{what:<13}" + ", ".join(f"{spelled(name)} {s:.2f}" for name, s in meaning[what].items())
+    )
 for metric in ("rouge1", "rouge2", "rougeL"):
     same, opposite = (meaning[what][metric] for what in pairs)
     course.published(
@@ -335,16 +347,9 @@ for metric in ("rouge1", "rouge2", "rougeL"):
 # They print no score. Here it is: how close does each come to the person's?
 
 # %%
-BEFORE = "Tommy Sandals has a reservation for a room at the Venetian Hotel in Las Vegas."
-AFTER = (
-    "Tommy Sandals has a reservation and checks in showing his ID and credit card. "
-    "Mike helps him to check in and approves his reservation."
-)
-HUMAN = (
-    "Tommy Sandals has got a reservation. "
-    "Mike asks for his identification and credit card and helps his check-in."
-)
-before, after = (scorer.score(HUMAN, summary) for summary in (BEFORE, AFTER))
+for who, text in SUMMARIES.items():
+    print(f"{who:<7}{text}")
+before, after = (scorer.score(SUMMARIES["human"], SUMMARIES[when]) for when in ("before", "after"))
 for metric in ("rouge1", "rouge2", "rougeL"):
     course.published(
         f"check-in dialogue, {spelled(metric)}", SLIDES, "better after fine-tuning",
@@ -363,10 +368,10 @@ for metric in ("rouge1", "rouge2", "rougeL"):
 #
 # ## Cheating
 #
-# Now a few hundred summaries (those of DialogSum, which people wrote, after `minigpt data fetch
-# dialogsum`; without it those of the task set), and outputs that no reader would accept. Most of
-# them start from the reference itself, whose score is 1. The code is
-# `lessons/experiments/cheating.py`.
+# Now a few hundred summaries: those of DialogSum, which people wrote, if you have fetched them
+# (`minigpt data fetch dialogsum`), else those of minigpt's own dialogues. Beside them, outputs that
+# no reader would accept. Most of these are made from the reference itself, whose score is 1. The
+# code is `lessons/experiments/cheating.py`.
 
 # %%
 fetched = Path("runs/data/dialogsum/dev.jsonl")
@@ -392,17 +397,9 @@ for name in ("persons exchanged", "negated", "words shuffled"):
 # The ROUGE of many texts is the mean of theirs. The BLEU of many texts is not: it adds up the
 # n-grams of all of them before it divides.
 
-
 # %%
-def corpus_scores(outputs: list[str]) -> dict[str, float]:
-    """Mean F1 of ROUGE-1, 2 and L and the corpus BLEU of outputs, all from 0 to 1."""
-    pairs = [scorer.score(*pair) for pair in zip(summaries, outputs, strict=True)]
-    means = {name: score.fmeasure for name, score in mean_scores(pairs).items()}
-    return {**means, "BLEU": corpus_bleu(outputs, [summaries]).score / 100}
-
-
-cheated = {name: corpus_scores(outputs) for name, outputs in cheats.items()}
-print(f"{'':<22}" + "".join(f"{metric:>8}" for metric in cheated["negated"]))
+cheated = {name: cheating.corpus_scores(summaries, outputs) for name, outputs in cheats.items()}
+print(f"{'':<22}" + "".join(f"{spelled(metric):>8}" for metric in cheated["negated"]))
 for name, scores in cheated.items():
     print(f"{name:<22}" + "".join(f"{score:>8.2f}" for score in scores.values()))
 copied = mean_scores(scorer.score(record["summary"], record["dialogue"]) for record in records)
@@ -416,19 +413,15 @@ print(f"ROUGE-1 recall of the whole dialogue: {copied['rouge1'].recall:.2f}")
 # would be a fine summary. And look at the last line before you are proud of a score: it is what a
 # fluent summary of *another* dialogue gets.
 
-
 # %%
-def each_rouge_l(outputs: list[str]) -> np.ndarray:
-    """ROUGE-L's F1 of each output."""
-    pairs = zip(summaries, outputs, strict=True)
-    return np.array([scorer.score(*pair)["rougeL"].fmeasure for pair in pairs])
-
-
+at_right, at_wrong = (
+    cheating.each_rouge_l(summaries, cheats[name]) for name in ("negated", "another one's summary")
+)
 # One dialogue gives a pair of scores, so the error is that of the mean difference of such pairs.
-gain = each_rouge_l(cheats["negated"]) - each_rouge_l(cheats["another one's summary"])
+gain = at_right - at_wrong
 course.checked(
     "a lie about the right dialogue beats the truth about a wrong one (ROUGE-L)",
-    f"{cheated['negated']['rougeL']:.2f} against {cheated[name]['rougeL']:.2f}",
+    f"{at_right.mean():.2f} against {at_wrong.mean():.2f}",
     is_more(float(gain.mean()), error_of_mean(gain), checked=True),
 )
 
@@ -439,51 +432,40 @@ course.checked(
 # another summary.
 
 # %%
-pool = [word for text in summaries for word in text.split()]
-damages = {
-    "replaced": lambda words, share: cheating.replace_words(words, share, dice, pool),
-    "left out": lambda words, share: cheating.drop_words(words, share, dice),
-    "displaced": lambda words, share: cheating.displace_words(words, share, dice),
-}
 shares = [i / 10 for i in range(11)]
-curves = {
-    what: [
-        corpus_scores([" ".join(damage(text.split(), share)) for text in summaries])
-        for share in shares
-    ]
-    for what, damage in damages.items()
-}
+curves = cheating.damage_curves(summaries, shares, dice)
 course.save_figure(cheating.draw_damage(shares, curves, len(summaries)), "corruption")
 
 # %% [markdown]
-# ROUGE-1 falls with every word that is replaced or lost, and lies flat where words only change
-# places. ROUGE-2 and BLEU fall fastest: one word that is replaced breaks two pairs, three 3-grams
-# and four 4-grams.
+# ROUGE-1 falls as words are replaced or lost, and lies flat where words only change places. ROUGE-2
+# and BLEU suffer most: a single word that is replaced can break two pairs, three 3-grams and four
+# 4-grams.
 #
 # ## How sure is a mean?
 #
 # A mean over fifty summaries is less certain than one over three hundred. The **bootstrap** draws
-# as many pairs again, with replacement, a thousand times, and asks where 95% of the means fall.
+# as many pairs of output and reference again, with replacement, a thousand times, and asks where
+# 95% of the means fall. Beside it we print the mean and 1.96 standard errors to each side, which
+# hold 95% of a normal distribution.
 
 # %%
-damaged = [" ".join(damages["replaced"](text.split(), 0.3)) for text in summaries]
+pool = [word for text in summaries for word in text.split()]
+# Three words in ten are replaced.
+damaged = [" ".join(cheating.replace_words(text.split(), 0.3, dice, pool)) for text in summaries]
+pairs = [scorer.score(*pair) for pair in zip(summaries, damaged, strict=True)]
 widths = {}
-for n in sorted({min(25, len(summaries)), len(summaries)}):
-    pairs = [scorer.score(*pair) for pair in zip(summaries[:n], damaged[:n], strict=True)]
-    interval = bootstrap_interval(pairs, seed=course.seed)["rougeL"]
-    widths[n] = interval.high.fmeasure - interval.low.fmeasure
-    error = error_of_mean([pair["rougeL"].fmeasure for pair in pairs])
-    print(
-        f"ROUGE-L of {n} summaries: {interval.mid.fmeasure:.3f}, 95% between "
-        f"{interval.low.fmeasure:.3f} and {interval.high.fmeasure:.3f}; mean ± 1.96 standard "
-        f"errors {interval.mid.fmeasure - 1.96 * error:.3f} to "
-        f"{interval.mid.fmeasure + 1.96 * error:.3f}"
-    )
+for n in sorted({min(25, len(pairs)), len(pairs)}):
+    interval = bootstrap_interval(pairs[:n], seed=course.seed)["rougeL"]
+    low, mid, high = (getattr(interval, end).fmeasure for end in ("low", "mid", "high"))
+    error = error_of_mean([pair["rougeL"].fmeasure for pair in pairs[:n]])
+    widths[n] = high - low
+    print(f"ROUGE-L of {n} summaries: {mid:.3f}, with 95% between {low:.3f} and {high:.3f}; mean ± "
+          f"1.96 standard errors {mid - 1.96 * error:.3f} to {mid + 1.96 * error:.3f}")  # fmt: skip
 
 # %% [markdown]
-# Both ways agree, because a mean of many is nearly normal. The bootstrap also works for BLEU,
-# which is no mean. Four times as many texts halve the interval. Remember that when two systems are
-# 0.01 apart on fifty texts.
+# Both ways should agree, because a mean of many is nearly normal. But the bootstrap also works for
+# BLEU, which is no mean. Four times as many texts halve the interval: remember that when two
+# systems are 0.01 apart on fifty texts.
 
 # %%
 few, many = min(widths), max(widths)
@@ -500,14 +482,16 @@ course.checked(
 # Is this review positive? Does sentence B follow from A? Such answers are right or wrong. The
 # **confusion table** counts the four cases: a *true positive* was called positive and is so, a
 # *false positive* was called so and is not; a *false negative* is positive and was missed; the rest
-# are *true negatives*. Four measures boil it down:
+# are *true negatives*. Four measures are common:
 #
 # - **accuracy**: the share of right answers;
-# - **F1** of a class: the harmonic mean of its precision and recall, 2 TP / (2 TP + FP + FN);
-# - **Matthews correlation**: 1 if all answers are right, 0 for guesses, -1 if all are wrong;
+# - **F1** of a class: the harmonic mean of its precision and recall, 2 TP / (2 TP + FP + FN); the
+#   mean over the classes is called **macro F1**;
+# - **Matthews correlation**: (TP TN - FP FN) over the square root of (TP + FP) (TP + FN) (TN + FP)
+#   (TN + FN), or 0 if one of these is 0. It is 1 if all answers are right and -1 if all are wrong;
 # - **exact match**, for short texts: the share that equals the reference to the letter.
 #
-# Below, 90 of 100 reviews are good ones. Three models answer.
+# Below, 90 of 100 reviews are good ones, and "good" counts as positive. Three models answer.
 
 # %%
 tables = {  # true positives, false negatives, false positives, true negatives
@@ -515,20 +499,21 @@ tables = {  # true positives, false negatives, false positives, true negatives
     "finds 8 of 10 bad ones": (85, 5, 2, 8),
     "all answers wrong": (0, 90, 10, 0),
 }
-print(f"{'':<24}accuracy  F1 of good  F1 of bad  Matthews")
+print(f"{'':<24}accuracy  F1 of good  F1 of bad  macro F1  Matthews")
 for name, (tp, fn, fp, tn) in tables.items():
     labels = ["good"] * (tp + fn) + ["bad"] * (fp + tn)
     answers = ["good"] * tp + ["bad"] * fn + ["good"] * fp + ["bad"] * tn
     of_each = [f1(answers, labels, label) for label in ("good", "bad")]
     print(
         f"{name:<24}{accuracy(answers, labels):8.2f}  {of_each[0]:10.2f}  {of_each[1]:9.2f}  "
-        f"{matthews_correlation(answers, labels):8.2f}"
+        f"{macro_f1(answers, labels):8.2f}  {matthews_correlation(answers, labels):8.2f}"
     )
 
 # %% [markdown]
 # Always saying "good" has an accuracy of 0.90 and an F1 of 0.95, and knows nothing. F1 of the
 # *rare* class and Matthews see that. GLUE's paper says why it judges grammar (CoLA) by Matthews: it
-# is made for uneven classes, and 0 is what uninformed guessing gets. We guess.
+# is made for uneven classes, and 0 is what uninformed guessing gets. We guess many times: "good"
+# with probability 0.9, without a look at the review.
 
 # %%
 throws = np.random.default_rng(course.seed)
@@ -546,8 +531,9 @@ course.published(
 )  # fmt: skip
 
 # %% [markdown]
-# Exact match needs to know what does not count: SQuAD drops case, punctuation and articles first.
-# Its F1 is softer, and an old friend: ROUGE-1's, on the words that are left.
+# Exact match needs to know what does not count: SQuAD, a set of questions on Wikipedia articles,
+# drops case, punctuation and "a", "an" and "the" first. Its F1 is softer, and an old friend:
+# ROUGE-1's, on the words that are left.
 
 # %%
 answers = ["the Battle of Hastings", "1066", "William of Normandy", "in autumn"]
@@ -564,16 +550,16 @@ print(f"F1 {np.mean(word_f1):.2f}, the mean of", ", ".join(f"{each:.2f}" for eac
 # How similar are two sentences, on a scale up to 5? Here a measure should rise with the truth.
 # **Pearson** asks whether the points lie on a straight line, **Spearman** only whether they are in
 # the same order: it is the Pearson correlation of the ranks. We have such numbers: the share of
-# replaced words, and what each metric says.
+# words that were left as they are, and what each metric says.
 
 # %%
-harm = [-share for share in shares]
+left = [1 - share for share in shares]
 agreement = {}
 print(f"{'':<8} Pearson  Spearman")
 for metric in curves["replaced"][0]:
     points = [scores[metric] for scores in curves["replaced"]]
-    agreement[metric] = pearson(harm, points), spearman(harm, points)
-    print(f"{metric:<8} {agreement[metric][0]:7.3f} {agreement[metric][1]:9.3f}")
+    agreement[metric] = pearson(left, points), spearman(left, points)
+    print(f"{spelled(metric):<8} {agreement[metric][0]:7.3f} {agreement[metric][1]:9.3f}")
 straight, in_order = agreement["BLEU"]
 course.checked(
     "BLEU of replaced words: the order is better than the line",
@@ -584,8 +570,9 @@ course.checked(
 # %% [markdown]
 # ## What the benchmarks count
 #
-# **GLUE** (Wang et al. 2019) and **SuperGLUE** (Wang et al. 2019, too) are collections of such
-# tasks. A model's score is the mean over the tasks; where one has two measures, their mean counts.
+# **GLUE** (Wang et al. 2019) and **SuperGLUE** (Wang et al. 2019, too) are collections of nine and
+# eight such tasks. A model's score is the mean over the tasks; where one has two measures, their
+# mean counts.
 #
 # | GLUE | asks | measured by |
 # |---|---|---|
@@ -594,33 +581,39 @@ course.checked(
 # | MRPC | do both sentences say the same? | accuracy, F1 |
 # | STS-B | how similar are the sentences? | Pearson, Spearman |
 # | QQP | do both ask the same? | accuracy, F1 |
-# | MNLI, RTE | does the second sentence follow from the first? | accuracy |
-# | QNLI | is the answer in the sentence? | accuracy |
-# | WNLI | whom does "he" mean? | accuracy |
+# | MNLI | does the second sentence follow from the first, contradict it, or neither? | accuracy |
+# | QNLI | is the answer to the question in the sentence? | accuracy |
+# | RTE | does the second sentence follow from the first? | accuracy |
+# | WNLI | is this what the pronoun ("it", "he") stands for? | accuracy |
 
 # %% [markdown]
 # | SuperGLUE | asks | measured by |
 # |---|---|---|
-# | BoolQ | yes or no? | accuracy |
-# | CB | does the second follow from the first, or its opposite? | accuracy, F1 |
-# | COPA | which is the cause, or the effect? | accuracy |
-# | MultiRC | which of the answers are right? | F1, exact match |
-# | ReCoRD | which name belongs into the gap? | F1, exact match |
+# | BoolQ | what does the passage answer, yes or no? | accuracy |
+# | CB | as in MNLI | accuracy, macro F1 |
+# | COPA | which of the two is the cause (or the effect)? | accuracy |
+# | MultiRC | which of the answers to the question are right? | F1, exact match |
+# | ReCoRD | which name belongs in the gap? | F1, exact match |
 # | RTE | as in GLUE | accuracy |
-# | WiC | has the word the same sense in both? | accuracy |
-# | WSC | whom does "he" mean? | accuracy |
+# | WiC | has the word the same sense in both sentences? | accuracy |
+# | WSC | does the pronoun stand for this noun? | accuracy |
+#
+# MultiRC's F1 is that of the class "right", over the answers to all questions; its exact match is
+# the share of the questions of which all answers are judged rightly. ReCoRD's two are SQuAD's.
 #
 # ## A sentiment model
 #
 # SST-2 asks what our review set asks. The smallest model that answers gives each word a weight; the
 # weights of a review's words are added up, and a sigmoid turns the sum into a probability. Training
-# is the same as in lesson 4: a loss, its gradient, a step (`lessons/experiments/sentiment.py`).
+# is the same as in lesson 4: a loss, its gradient, a step (`lessons/experiments/sentiment.py`). We
+# train it twice. To the loss of the second model 1e-4 times the sum of the squared weights is
+# added, so that it pays for large weights.
 
 # %%
 train = task_set("reviews", "train")[: course.choose(400, None)]
 test = task_set("reviews", "test")[: course.choose(60, None)]
 texts, labels = ([record[field] for record in test] for field in ("text", "label"))
-n_steps = course.choose(20, 200)  # the loss hardly falls after 200
+n_steps = course.choose(20, 200)  # after 200 the second model's loss hardly falls
 models = {
     "weights as they come": sentiment.fit(train, penalty=0, n_steps=n_steps),
     "large weights cost": sentiment.fit(train, penalty=1e-4, n_steps=n_steps),
@@ -633,27 +626,21 @@ print("most positive:", ", ".join(names[i] for i in strongest[:-9:-1]))
 
 # %% [markdown]
 # Few of these words praise or blame: the reviews are made so that no single word decides. How much
-# of what the weights have learned is only true of the training reviews?
-
-# %%
-for name, model in models.items():
-    columns = ([record[field] for record in train] for field in ("text", "label"))
-    known = sentiment.answer(model, *columns).right.mean()
-    unseen = sentiment.answer(model, texts, labels).right.mean()
-    print(f"{name}: accuracy {known:.3f} on the training reviews, {unseen:.3f} on unseen ones")
-
-# %% [markdown]
-# Here are all the measures, on the unseen reviews.
+# of what the weights have learned is true only of the training reviews? And what do the other
+# measures say of the unseen ones?
 
 # %%
 answered = {name: sentiment.answer(model, texts, labels) for name, model in models.items()}
-print(f"{'':<22}accuracy  F1 of positive  Matthews")
-for name, given in answered.items():
-    p = given.predictions
+print(f"{'':<22}accuracy: training  unseen  F1 of positive  Matthews")
+for name, model in models.items():
+    columns = ([record[field] for record in train] for field in ("text", "label"))
+    known, p = sentiment.answer(model, *columns).right.mean(), answered[name].predictions
     print(
-        f"{name:<22}{accuracy(p, labels):8.3f}  {f1(p, labels, 'positive'):14.3f}  "
+        f"{name:<22}{known:18.3f}  {accuracy(p, labels):6.3f}  {f1(p, labels, 'positive'):14.3f}  "
         f"{matthews_correlation(p, labels):8.3f}"
     )
+
+# %%
 share = accuracy(p, labels)
 course.checked(
     f"{len(test)} unseen reviews: accuracy above guessing (0.50)", f"{share:.3f}",
@@ -667,16 +654,19 @@ course.checked(
 )  # fmt: skip
 
 # %% [markdown]
-# Half of these reviews are positive, so the three measures tell the same story; on uneven
-# classes, as above, they would not.
+# Half of these reviews are positive, so the three measures tell the same story; where classes are
+# uneven, as above, they would not.
 #
-# ## Calibration: may it be so sure?
+# ## Calibration: is it right to be so sure?
 #
-# A model is **calibrated** if of the answers that it gives with 80% confidence about 80% are right.
-# The reliability diagram sorts the answers by confidence into bins and draws how many of each bin
-# are right. The **expected calibration error** (ECE) is the mean distance from the diagonal,
-# weighted by the size of the bins. The second model pays for large weights (1e-4 times the sum of
-# their squares is added to the loss), which is what weight decay does.
+# A model is **calibrated** if of the answers that it gives with 80% confidence about 80% are right,
+# and so for every other confidence. The **reliability diagram** sorts the answers by confidence
+# into bins and draws what share of each bin is right. The **expected calibration error** (ECE) is
+# the mean distance from the diagonal, weighted by the size of the bins; chance adds a little to it.
+#
+# Guo et al. (2017) found that deep networks are often surer than they are right, and less so with
+# more weight decay. Our second model's penalty pulls weights towards 0 much as weight decay does
+# (lesson 4). Is it calibrated better?
 
 # %%
 diagrams, excess = {}, {}
@@ -698,28 +688,31 @@ course.save_figure(sentiment.draw_reliability(diagrams, len(test)), "reliability
 # Both models answered the same reviews, so the error is that of the mean paired difference.
 paired = excess["weights as they come"] - excess["large weights cost"]
 course.published(
-    "less weight decay, more overconfidence", "Guo et al. 2017, section 3", "so for deep networks",
+    "less weight decay, more overconfidence", "Guo et al. 2017, section 3",
+    "found for deep networks",
     ", ".join(f"{name}: {each.mean():+.3f}" for name, each in excess.items()),
-    is_more(float(paired.mean()), error_of_mean(paired), places=3, yes="for this small model too"),
+    is_more(float(paired.mean()), error_of_mean(paired), places=3, yes="for this small model, too"),
 )  # fmt: skip
 
 # %% [markdown]
 # ## Robustness: the same question, badly typed
 #
 # People make typing errors, and the answer should not change. We exchange two neighbouring letters
-# inside of some words ("really" becomes "raelly"). To our model a word with a typing error is
-# unknown and has no weight.
+# inside some words ("really" becomes "raelly"). To our model a word with a typing error is nearly
+# always unknown, and has no weight.
 
 # %%
 print(sentiment.with_typos(texts[0], 0.5, random.Random(course.seed)))
-clean, lost = answered["large weights cost"].right.astype(float), {}
+chosen, lost = "large weights cost", {}
+clean = answered[chosen].right.astype(float)
 for share in (0, 0.1, 0.25, 0.5, 1):
     dice = random.Random(course.seed)
     typed = [sentiment.with_typos(text, share, dice) for text in texts]
-    got = sentiment.answer(models["large weights cost"], typed, labels).right
-    lost[share] = clean - got  # 1 where a right answer turned wrong, -1 where a wrong one right
-    print(f"typing errors in {share:4.0%} of the words: accuracy {got.mean():.3f}")
-half = lost[0.5]
+    lost[share] = clean - sentiment.answer(models[chosen], typed, labels).right
+    print(
+        f"typing errors in {share:4.0%} of the words: accuracy {(clean - lost[share]).mean():.3f}"
+    )
+half = lost[0.5]  # 1 where a right answer turned wrong, -1 where a wrong one turned right
 course.checked(
     "accuracy lost to typing errors in half of the words",
     f"{clean.mean():.3f} to {(clean - half).mean():.3f}",
@@ -731,22 +724,19 @@ course.checked(
 #
 # **MMLU** (Hendrycks et al. 2021) asks multiple-choice questions in 57 subjects, from school
 # algebra to law, with four answers each, and counts accuracy. Guessing gets 25%. Every subject has
-# at least 100 test questions, and with 100 the standard error of a guesser is 4 points: compare
-# models over all subjects, not by one.
+# at least 100 test questions, and with 100 the standard error of a guesser is the square root of
+# 0.25 x 0.75 / 100, 4 points: compare models over all subjects, not by one.
 #
-# **BIG-bench** (Srivastava et al. 2022) collects 204 tasks that hundreds of authors wrote, many of
-# them odd on purpose and meant to be beyond the models of the day. Part of them are multiple
-# choice, others let the model write and use exact match, ROUGE or BLEU; all you know about those
-# applies.
+# **BIG-bench** (Srivastava et al. 2022) collects 204 tasks from hundreds of authors, chosen to be
+# beyond the models of the day. Part of them are multiple choice; others let the model write and use
+# exact match, ROUGE or BLEU, and all that you know about those applies.
 #
-# **HELM** (Liang et al. 2022) argues that accuracy alone hides too much, and measures seven things
-# on the same scenarios: *accuracy*; *calibration* and *robustness*, as you just did; *fairness*,
-# how much accuracy is lost if the text speaks of another group or in a dialect; *bias*, whether
-# the model names some groups more often than others; *toxicity*, how often a classifier calls its
-# text abusive; and *efficiency*, the time and energy of an answer (lesson 5 measures time).
-
-# %%
-print(f"standard error of 100 guesses at four answers: {error_of_share(0.25, 100):.3f}")
+# **HELM** (Liang et al. 2022) argues that accuracy alone hides too much, and measures seven things,
+# as far as possible on the same tasks: *accuracy*; *calibration* and *robustness*, as you just
+# did; *fairness*, how much accuracy is lost if the text is in a dialect or speaks of another group;
+# *bias*, whether what the model writes names some groups more often than others, or ties them to
+# certain jobs; *toxicity*, how often a classifier calls its text abusive; and *efficiency*, the
+# time of an answer (as in lesson 5) and the energy that training took.
 
 # %% [markdown]
 # ## What to take along

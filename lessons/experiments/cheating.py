@@ -11,6 +11,11 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from minigpt.bleu import corpus_bleu
+from minigpt.rouge import RougeScorer, mean_scores
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -64,6 +69,44 @@ def displace_words(words: Sequence[str], share: float, dice: random.Random) -> l
     for place, source in zip(places, dice.sample(places, len(places)), strict=True):
         moved[place] = words[source]
     return moved
+
+
+SCORER = RougeScorer(["rouge1", "rouge2", "rougeL"])
+
+
+def corpus_scores(references: Sequence[str], outputs: Sequence[str]) -> Scores:
+    """Returns the mean F1 of ROUGE-1, 2 and L and the corpus BLEU of outputs, all from 0 to 1."""
+    pairs = [SCORER.score(*pair) for pair in zip(references, outputs, strict=True)]
+    means = {name: score.fmeasure for name, score in mean_scores(pairs).items()}
+    return {**means, "BLEU": corpus_bleu(list(outputs), [list(references)]).score / 100}
+
+
+def each_rouge_l(references: Sequence[str], outputs: Sequence[str]) -> np.ndarray:
+    """Returns ROUGE-L's F1 of each output, [N]."""
+    pairs = zip(references, outputs, strict=True)
+    return np.array([SCORER.score(*pair)["rougeL"].fmeasure for pair in pairs])
+
+
+def damage_curves(
+    texts: Sequence[str], shares: Sequence[float], dice: random.Random
+) -> dict[str, list[Scores]]:
+    """Returns {what happened to the words: the scores at each share}; each text is its reference.
+
+    A replaced word comes from another text.
+    """
+    pool = [word for text in texts for word in text.split()]
+    damages = {
+        "replaced": lambda words, share: replace_words(words, share, dice, pool),
+        "left out": lambda words, share: drop_words(words, share, dice),
+        "displaced": lambda words, share: displace_words(words, share, dice),
+    }
+    return {
+        what: [
+            corpus_scores(texts, [" ".join(damage(text.split(), share)) for text in texts])
+            for share in shares
+        ]
+        for what, damage in damages.items()
+    }
 
 
 def draw_damage(

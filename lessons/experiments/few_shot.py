@@ -12,7 +12,8 @@ Lesson 05 gives the base model this exam. In the comments N is the number of pai
 an answer, B the batch, T the number of a prompt's tokens, A that of the longest answer's, V the
 vocabulary.
 
-Source: Brown et al. 2020, "Language Models are Few-Shot Learners" (section 2.4 scores answers so).
+Source: Brown et al. 2020, "Language Models are Few-Shot Learners" (section 2.4: for some
+tasks they divide by the answer's probability after a bare word, as here).
 """
 
 from __future__ import annotations
@@ -120,9 +121,9 @@ class Result:
         """
         gains = [100 * (a - b) for a, b in zip(self.right, fewer.right, strict=True)]
         # Where no item changed there is still the chance that others would have.
-        error = error_of_mean(gains, at_least=100 / len(gains))
-        no = f"examples do not help here; GPT-3 is {175e9 / n_parameters:,.0f} times as large"
-        return is_more(sum(gains) / len(gains), error, unit=" points", places=0, no=no)
+error = error_of_mean(gains, at_least=100 / len(gains))
+        no = f"examples lead our model astray; GPT-3 is {175e9 / n_parameters:,.0f} times as large"
+        return is_more(sum(gains) / len(gains), error, unit=" points", places=1, no=no)
 
 
 def tasks(n_items: int) -> dict[str, Task]:
@@ -227,7 +228,9 @@ def draw_bars(axis: Axes, shots: Sequence[int], results: Mapping[str, Sequence[R
             axis.hlines(100 * exam.chance, left - 0.13, left + 0.13, color="black", ls="--", lw=1)
     axis.set_xticks(range(len(shots)), [str(n) for n in shots])
     axis.set(xlabel="examples in the prompt", ylabel="right answer picked (%)", ylim=(0, 102))
-    axis.set_title("Is the right answer picked? (dashed: guessing)")
+    axis.set_title(
+        "Is the right answer picked?\n(dashed: guessing; black lines: two standard errors)"
+    )
 
 
 def draw_costs(costs: Mapping[str, Sequence[int]], windows: Mapping[str, int]) -> Figure:

@@ -57,6 +57,17 @@ def gpt3_training() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return np.array(sizes), np.array(batches), np.array(rates)
 
 
+def beside_fits(batch_law: PowerLaw, rate_law: PowerLaw) -> list[str]:
+    """Returns a table of the eight models, each column beside its power law."""
+    lines = [f"{'':<12} {'parameters':>15} {'batch':>10} {'fit':>10} {'rate':>9} {'fit':>9}"]
+    for name, N, batch, rate in zip(PRINTED_TRAINING, *gpt3_training(), strict=True):
+        lines.append(
+            f"{name:<12} {N:>15,.0f} {batch:>10,.0f} {batch_law.at(N):>10,.0f} "
+            f"{rate:>9.1e} {rate_law.at(N):>9.1e}"
+        )
+    return lines
+
+
 def draw_gpt3_training(own: tuple[float, float, float]) -> Figure:
     """Draws batch and learning rate of the eight over their size, with the power laws.
 
@@ -137,7 +148,22 @@ def draw_read_and_unread(losses: dict[str, tuple[Mean, Mean]], model: str) -> Fi
         )  # fmt: skip
     axes.set_xticks(place, list(losses))
     axes.set_ylim(0, 1.35 * max(loss.value for pair in losses.values() for loss in pair))
+    axes.set_xlabel("kind of text (black lines: two standard errors up and down)")
     axes.set_ylabel("loss (nats per token)")
     axes.set_title(f"{model}: texts it was trained on, and others of the same kind")
     axes.legend(loc="upper right", ncol=2)
+    return figure
+
+
+def draw_bits(bits: dict[str, float]) -> Figure:
+    """Draws what each compressor (gray) and each model (blue, the last two) needs for a byte."""
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(7.5, 3.2))
+    colors = ["tab:gray"] * (len(bits) - 2) + ["tab:blue"] * 2
+    axes.bar_label(axes.barh(list(bits), list(bits.values()), color=colors), fmt="%.2f", padding=3)
+    axes.invert_yaxis()
+    axes.set_xlim(0, 9)
+    axes.set_title("Held-out Python documentation: bits needed for each byte")
+    axes.set_xlabel("bits per byte (less is better; blue: models)")
     return figure

@@ -8,7 +8,12 @@ import pytest
 import torch
 
 from lessons.experiments.read_and_unread import Mean, Sample, knows_by_heart, mixed, ratio
-from lessons.experiments.training_curves import fit_power_law, gpt3_training
+from lessons.experiments.training_curves import (
+    beside_fits,
+    draw_bits,
+    fit_power_law,
+    gpt3_training,
+)
 from lessons.verdicts import Kind, error_of_mean
 from minigpt import GPT, GPTConfig, train_bpe
 from minigpt.tokenizer import END_OF_TEXT
@@ -97,3 +102,20 @@ def test_the_eight_gpt_3s_stand_in_order_of_size() -> None:
     assert len(sizes) == len(batches) == len(rates) == 8
     assert (np.diff(sizes) > 0).all()
     assert sizes[-1] == pytest.approx(175e9, rel=0.003)
+
+
+def test_the_table_sets_each_gpt_3_beside_both_power_laws() -> None:
+    sizes, batches, rates = gpt3_training()
+    header, *rows = beside_fits(fit_power_law(sizes, batches), fit_power_law(sizes, 0 * rates + 2))
+    assert header.split() == ["parameters", "batch", "fit", "rate", "fit"]
+    assert len(rows) == 8
+    assert all(row.split()[-1] == "2.0e+00" for row in rows)  # a law through equal rates is flat
+    assert rows[-1].split()[:3] == ["gpt3-175b", f"{sizes[-1]:,.0f}", "3,200,000"]
+
+
+def test_the_models_stand_out_among_the_compressors() -> None:
+    figure = draw_bits({"plain": 8.0, "zip": 2.5, "small model": 2.0, "large model": 1.5})
+    bars = figure.axes[0].patches
+    assert [bar.get_width() for bar in bars] == [8.0, 2.5, 2.0, 1.5]
+    colors = [bar.get_facecolor() for bar in bars]
+    assert colors[0] == colors[1] != colors[2] == colors[3]

@@ -10,7 +10,10 @@ import pytest
 
 from lessons.experiments import cheating, sentiment
 from lessons.experiments.share_interval import share_interval
+from lessons.experiments.slide_scores import judged_parts, longest_common_substring
+from lessons.verdicts import Kind
 from minigpt.classification import reliability
+from minigpt.rouge import Score
 
 WRONG = {"ROUGE-L recall", "ROUGE-L precision", "ROUGE-L F1", "ROUGE-L: length of the LCS"}
 WRONG |= {"BLEU is an average of the precisions"}
@@ -48,7 +51,43 @@ def test_lesson_06(run_lesson: Callable) -> None:
     # TP 85, FN 5, FP 2, TN 8: (85 x 8 - 2 x 5) / sqrt(87 x 90 x 10 x 13)
     expected = f"{(85 * 8 - 2 * 5) / math.sqrt(87 * 90 * 10 * 13):.2f}"
     (line,) = [line for line in lesson.output.splitlines() if line.startswith("finds 8 of 10")]
-    assert line.split()[-4:] == ["0.93", f"{170 / 177:.2f}", f"{16 / 23:.2f}", expected]
+    of_good, of_bad = 170 / 177, 16 / 23
+    macro = f"{(of_good + of_bad) / 2:.2f}"
+    assert line.split()[-5:] == ["0.93", f"{of_good:.2f}", f"{of_bad:.2f}", macro, expected]
+    row = lesson.table['"not" in place of "very": ROUGE-1, 2, L']
+    assert row["measured here"] == "F1 0.89 0.57 0.89 and 0.89 0.57 0.89"
+    row = lesson.table["the same four outputs with 13a"]
+    assert (row["measured here"], row["kind"]) == ("0.539, 0.750, 0.772, 1.000", "holds")
+    check_in = [row for what, row in lesson.table.items() if what.startswith("check-in dialogue")]
+    assert len(check_in) == 3
+
+
+def test_a_substring_has_no_gaps_and_a_printed_figure_is_judged_by_its_part() -> None:
+    a, b = ["it", "is", "cold", "outside"], ["it", "is", "very", "cold", "outside", "now"]
+    assert longest_common_substring(a, b) == ["it", "is"]
+    assert longest_common_substring(b, ["very", "cold", "outside"]) == b[2:5]
+    assert longest_common_substring(a, ["warm"]) == []
+    found = judged_parts(("0.5", "0.25", "0.4"), Score(0.25, 0.5, 1 / 3), "it is")
+    assert [(part, ours) for part, _, ours, _ in found] == [
+        ("recall", "0.50"), ("precision", "0.25"), ("F1", "0.33"),
+    ]  # fmt: skip
+    kinds = [verdict.kind for _, _, _, verdict in found]
+    assert kinds == [Kind.REPRODUCED, Kind.REPRODUCED, Kind.WRONG]
+
+
+def test_damage_costs_a_text_its_score_from_none_to_all() -> None:
+    texts = ["a b c d e f g h", "i j k l m n o p"]
+    curves = cheating.damage_curves(texts, [0, 0.5, 1], random.Random(0))
+    assert set(curves) == {"replaced", "left out", "displaced"}
+    for points in curves.values():
+        assert points[0] == pytest.approx({"rouge1": 1, "rouge2": 1, "rougeL": 1, "BLEU": 1})
+    assert curves["left out"][2] == {"rouge1": 0, "rouge2": 0, "rougeL": 0, "BLEU": 0}
+    assert all(point["rouge1"] == 1 for point in curves["displaced"])
+    assert curves["displaced"][2]["rouge2"] < 1
+    # Each has 8 words: of the first 6 are the reference's, of the second none.
+    outputs = ["a b c d e f x y", "q r s t u v w z"]
+    assert cheating.each_rouge_l(texts, outputs).tolist() == [0.75, 0]
+    assert cheating.corpus_scores(texts, outputs)["rougeL"] == 0.375
 
 
 def test_spoiled_summaries_keep_what_they_promise() -> None:
