@@ -570,7 +570,7 @@ print(f"{'the commoner label':<26} {commoner:.1%}")
 
 # %%
 gain = 100 * (right["encoder at [CLS]"] - right["decoder at the last token"]).numpy()
-lead, error = gain.mean(), max(error_of_mean(gain), 100 / len(new))  # at least one review
+lead, error = gain.mean(), error_of_mean(gain, at_least=100 / len(new))  # one review
 course.published(
     "sentiment: an encoder ahead of a decoder", "Devlin et al. 2018, table 1",
     "SST-2: BERT base 93.5%, GPT 91.3%",

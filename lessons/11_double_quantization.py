@@ -335,8 +335,7 @@ added = 100 * (both - once) / once.mean()  # [n / 512], in %
 course.checked(
     "NF4 on N(0, 1): MAE added by double quantization",
     f"{once.mean():.5f} -> {both.mean():.5f}",
-    no_worse(float(added.mean()), error_of_mean(added), allowed=1, unit="%",
-             checked=True),
+    no_worse(float(added.mean()), error_of_mean(added), allowed=1, unit="%", checked=True),
 )
 of_base = []
 for twice in (False, True):

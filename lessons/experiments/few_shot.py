@@ -121,7 +121,7 @@ class Result:
         """
         gains = [100 * (a - b) for a, b in zip(self.right, fewer.right, strict=True)]
         # Where no item changed there is still the chance that others would have.
-error = error_of_mean(gains, at_least=100 / len(gains))
+        error = error_of_mean(gains, at_least=100 / len(gains))
         no = f"examples lead our model astray; GPT-3 is {175e9 / n_parameters:,.0f} times as large"
         return is_more(sum(gains) / len(gains), error, unit=" points", places=1, no=no)
 
