@@ -176,7 +176,8 @@ print(f"against the formula: {float((y - mixed).abs().max()):.0e}")
 for hidden in (None, HIDDEN):
     trained = count_prefix_tuning(base.config, N_TOKENS, hidden)
     kept = count_prefix_tuning(base.config, N_TOKENS)
-    print(f"network of hidden width {hidden}: {trained:,} numbers trained, {kept:,} kept")
+    network = f"network of hidden width {hidden}" if hidden else "no network"
+    print(f"{network}: {trained:,} numbers trained, {kept:,} kept")
 
 # %% [markdown]
 # ### A gate that starts shut
@@ -363,10 +364,8 @@ for name in ("base", "LoRA, merged"):
 # replacement, and see how far the difference of two methods wanders (lesson 6): that is the error
 # in the closing table. It does not hold the chance of the seed: try `--seed 1`, and `--seed 2`.
 #
-# What do the papers say of their methods? First, that they are as good as full fine-tuning (up to
-# 2 BLEU counts as equal here), or nearly:
+# How many parameters does prompt tuning train? The slides say 10,000 to 100,000.
 
-# %%
 # %%
 n, C = N_TOKENS, base.config.n_embd
 trained = results["prompt"]["trained"]
@@ -375,6 +374,12 @@ course.published(
     holds(10_000 <= trained <= 100_000, published=True, no=f"it is n C: {n} tokens x {C} here; "
           f"20 to 100 tokens of {C} are {20 * C:,} to {100 * C:,}, and of 1,024 20,480 to 102,400"),
 )  # fmt: skip
+
+# %% [markdown]
+# What do the papers say of their methods? First, that they are as good as full fine-tuning (up to
+# 2 BLEU counts as equal here), or nearly:
+
+# %%
 AS_GOOD = (
     ("biases", "Ben Zaken et al. 2022, abstract", "competitive on small to medium data"),
     ("bottlenecks", "Houlsby et al. 2019, abstract", "within 0.4%"),
@@ -601,13 +606,13 @@ course.checked(
 # ## Small models and large ones
 #
 # Lester et al. drew four curves against the size of the model: prompts that people wrote (for
-# GPT-3), and, for T5, prompt tuning, full fine-tuning on each task, and full fine-tuning on all
-# tasks at once. Prompt tuning was far behind in small models, and level with full fine-tuning at
-# eleven billion parameters. We have no eleven billion, but we can go the other way: take the base
-# model's first two blocks. A model that is cut off like this predicts badly, so it gets 80 more
-# steps of pretraining on the base model's own kind of text. A real model of that size would get
-# thousands. So this one is not only smaller, it is also less pretrained, and the experiment cannot
-# tell which of the two makes a difference.
+# GPT-3, with examples), and, for T5, prompt tuning, full fine-tuning on each task, and full
+# fine-tuning on all tasks at once. Prompt tuning was far behind in small models, and level with
+# full fine-tuning at eleven billion parameters. We have no eleven billion, but we can go the other
+# way: take the base model's first two blocks. A model that is cut off like this predicts badly, so
+# it gets 80 more steps of pretraining on the base model's own kind of text. A real model of that
+# size would get thousands. So this one is not only smaller, it is also less pretrained, and the
+# experiment cannot tell which of the two makes a difference.
 #
 # The written prompt is the blank line. The several tasks are lesson 7's three; a third of the
 # examples is translation then, and the number of steps is the same.
@@ -709,7 +714,7 @@ for row in counts(GPTConfig.preset("gpt3-175b")):
 # - Bottlenecks are networks behind the layers; they are not linear and cannot be merged.
 # - Selective methods and merged LoRA cost nothing afterwards; additive ones take part in every
 #   token, and can be switched from text to text.
-# - Hard prompts are words: written or searched. They work where they look like what was read.
+# - Hard prompts are words, written or searched: anybody can read them, and any model takes them.
 
 # %%
 course.finish()
