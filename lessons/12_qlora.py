@@ -604,7 +604,8 @@ course.checked("BLEU: merged, rounded to 4 bits again",
 course.checked(
     "error of rounding / what the adapter adds: as trained, 1/16 of it",
     f"{lost[1]:.0%}, {lost[1 / 16]:.0%}",
-    is_more(100 * (lost[1 / 16] - lost[1]), unit=" percentage points", places=0, checked=True),
+    is_more(100 * (lost[1 / 16] - lost[1]), unit=" points", places=0, checked=True,
+            yes="a larger part is lost of the weaker one"),
 )  # fmt: skip
 
 # %% [markdown]
