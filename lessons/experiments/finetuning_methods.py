@@ -78,8 +78,7 @@ RECIPES: dict[str, Recipe] = {
         lambda model, ids: add_lora(quantize_model(model, double_quant=False)), "qlora"
     ),
     "bottlenecks": Recipe(lambda model, ids: apply_bottlenecks(model, BOTTLENECK), "bottleneck"),
-    "prefix": Recipe(lambda model, ids: apply_prefix_tuning(model, N_TOKENS, ids), "prefix"),
-    "prefix, random": Recipe(lambda model, ids: apply_prefix_tuning(model, N_TOKENS), "prefix"),
+    "prefix": Recipe(lambda model, ids: apply_prefix_tuning(model, N_TOKENS), "prefix"),
     "prefix, network": Recipe(
         lambda model, ids: apply_prefix_tuning(model, N_TOKENS, reparametrize=HIDDEN),
         "prefix",
