@@ -380,7 +380,8 @@ course.published(
 
 # %% [markdown]
 # What do the papers say of their methods? First, that they are as good as full fine-tuning (up to
-# 2 BLEU counts as equal here), or nearly:
+# 2 BLEU counts as equal here), or nearly. (After so few steps full fine-tuning may not have learned
+# all that it can, either: `--full` takes more.)
 
 # %%
 AS_GOOD = (
