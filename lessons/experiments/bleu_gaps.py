@@ -51,6 +51,11 @@ def share(one: ScoredAnswers, other: ScoredAnswers, rows: np.ndarray | None = No
     return 100 * one.bleu(rows) / whole if whole else math.nan
 
 
+def share_error(one: ScoredAnswers, other: ScoredAnswers) -> float:
+    """Returns the standard error of `share`; nan if a drawn corpus leaves nothing of other."""
+    return bootstrap_difference(lambda rows: share(one, other, rows), lambda rows: 0.0, len(one))
+
+
 Pair = tuple[ScoredAnswers, ScoredAnswers]
 
 

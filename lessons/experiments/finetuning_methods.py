@@ -21,12 +21,23 @@ from minigpt.bottlenecks.model import apply_bottlenecks
 from minigpt.finetuning import settings as finetuning
 from minigpt.lora.model import apply_lora
 from minigpt.qlora.model import quantize_model
+from minigpt.selective.model import apply_selective
 from minigpt.soft_prompts.model import apply_prefix_tuning, apply_prompt_tuning
 from minigpt.training.settings import TrainConfig
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+# The slides' three families, by the method of `minigpt finetune`
+FAMILIES = {
+    "full": "all weights",
+    "selective": "selective",
+    "lora": "reparameterization",
+    "qlora": "reparameterization",
+    "bottleneck": "additive",
+    "prefix": "additive",
+    "prompt": "additive",
+}
 R, ALPHA, EVERY_LAYER = 12, 128, ("c_attn", "c_proj", "c_fc")
 N_TOKENS, HIDDEN, BOTTLENECK = 20, 64, 16
 
@@ -51,31 +62,15 @@ def add_lora(model: GPT) -> GPT:
     return apply_lora(model, r=R, alpha=ALPHA, target_modules=EVERY_LAYER)
 
 
-def train_only(model: GPT, chosen: Callable[[str], bool]) -> GPT:
-    """Freezes every parameter but those whose name is chosen."""
-    for name, parameter in model.named_parameters():
-        parameter.requires_grad_(chosen(name))
-    return model
-
-
-def last_block_of(model: GPT) -> str:
-    """Returns what the names of the last block's parameters begin with."""
-    return f"transformer.h.{model.config.n_layer - 1}."
-
-
 # DQ is double quantization. A prefix that a network makes needs smaller steps than one that is
 # trained directly.
 RECIPES: dict[str, Recipe] = {
     "full": Recipe(lambda model, ids: None, "full"),
-    "last block": Recipe(
-        lambda model, ids: train_only(model, lambda name: name.startswith(last_block_of(model))),
-        "full",
-        learning_rate=3e-3,
-    ),
+    "last block": Recipe(lambda model, ids: apply_selective(model, last_blocks=1), "selective"),
     "biases": Recipe(
-        lambda model, ids: train_only(model, lambda name: name.endswith("bias")),
-        "full",
-        learning_rate=2e-2,
+        lambda model, ids: apply_selective(model, biases_only=True),
+        "selective",
+        learning_rate=finetuning.BIASES_RATE,
     ),
     "LoRA": Recipe(lambda model, ids: add_lora(model), "lora"),
     "QLoRA": Recipe(lambda model, ids: add_lora(quantize_model(model)), "qlora"),
@@ -83,8 +78,7 @@ RECIPES: dict[str, Recipe] = {
         lambda model, ids: add_lora(quantize_model(model, double_quant=False)), "qlora"
     ),
     "bottlenecks": Recipe(lambda model, ids: apply_bottlenecks(model, BOTTLENECK), "bottleneck"),
-    "prefix": Recipe(lambda model, ids: apply_prefix_tuning(model, N_TOKENS, ids), "prefix"),
-    "prefix, random": Recipe(lambda model, ids: apply_prefix_tuning(model, N_TOKENS), "prefix"),
+    "prefix": Recipe(lambda model, ids: apply_prefix_tuning(model, N_TOKENS), "prefix"),
     "prefix, network": Recipe(
         lambda model, ids: apply_prefix_tuning(model, N_TOKENS, reparametrize=HIDDEN),
         "prefix",
@@ -149,7 +143,7 @@ def as_table(
 
 
 def draw(axis: Axes, results: Mapping[str, Mapping[str, float]]) -> None:
-    """Draws BLEU against trained parameters, a marker for each method.
+    """Draws BLEU against trained parameters: a marker for each method, a color for each family.
 
     The names stand in a legend outside the axes, the highest BLEU first: labels beside the points
     would cover each other where two methods are close.
@@ -157,10 +151,14 @@ def draw(axis: Axes, results: Mapping[str, Mapping[str, float]]) -> None:
     Args:
         results: {method: {"BLEU", "trained" (parameters)}}; other entries are ignored.
     """
+    palette = ("k", "tab:red", "tab:blue", "tab:green")
+    colors = dict(zip(dict.fromkeys(FAMILIES.values()), palette, strict=True))
     ranked = sorted(results, key=lambda name: -results[name]["BLEU"])
     for name, marker in zip(ranked, "os^vDP<X>p*h", strict=False):
-        point = results[name]["trained"], results[name]["BLEU"]
-        axis.scatter(*point, s=60, marker=marker, alpha=0.8, label=f"{name} {point[1]:.1f}")
+        x, y = results[name]["trained"], results[name]["BLEU"]
+        family = FAMILIES[RECIPES[name].method]
+        label = f"{name} {y:.1f}, {family}"
+        axis.scatter(x, y, s=60, marker=marker, color=colors[family], alpha=0.8, label=label)
     axis.set(xscale="log", xlabel="trained parameters", ylabel="translation (BLEU, 0 to 100)")
     axis.margins(x=0.1, y=0.1)
-    axis.figure.legend(loc="outside right upper", title="method, BLEU")
+    axis.figure.legend(loc="outside right upper", title="method, BLEU, family")

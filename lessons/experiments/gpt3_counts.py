@@ -1,6 +1,6 @@
 """The trained parameters that Hu et al. printed for GPT-3 175B, and how ours are judged by them.
 
-The figures are those of their appendix, in millions; COURSE.md lists them. They give the formulas
+The figures are those of their table 15, in millions. They give the formulas
 too: d is the model's width, L the number of its layers, l_p and l_i are the numbers of virtual
 tokens before the text and inside it.
 
@@ -45,5 +45,5 @@ def counts(gpt3: GPTConfig) -> list[Count]:
     return [
         *(Count(f"PrefixEmbed {ls}", m, d * sum(ls)) for ls, m in EMBED.items()),
         *(Count(f"PrefixLayer {ls}", m, L * d * sum(ls)) for ls, m in LAYER.items()),
-        *(Count(f"Adapter r = {r}", m, count_bottlenecks(gpt3, r)) for r, m in ADAPTER.items()),
+        *(Count(f"Adapter^H r = {r}", m, count_bottlenecks(gpt3, r)) for r, m in ADAPTER.items()),
     ]

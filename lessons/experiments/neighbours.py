@@ -1,4 +1,4 @@
-"""Whether the words that a soft prompt resembles belong together: are they French?
+"""Whether the words that a soft prompt resembles belong together, and whether they are French.
 
 The prompts of lesson 13 have learned to ask for French. A token counts as French if the French
 sentences that they learned from have it at least twice as often as the English ones.
@@ -36,11 +36,13 @@ class Neighbours(NamedTuple):
         rows: n lists of k texts with their cosines, the nearest first.
         ids: the same tokens' ids, [n, k].
         french: the share of the k that are French, for each virtual token, [n].
+        together: the mean cosine between two different ones of the k, [n].
     """
 
     rows: list[list[tuple[str, float]]]
     ids: np.ndarray
     french: np.ndarray
+    together: np.ndarray
 
     @property
     def cosine(self) -> float:
@@ -53,6 +55,11 @@ def look_up(model: GPT, encoding: tiktoken.Encoding, is_french: np.ndarray, k: i
     prompts = soft_prompts_of(model)
     vectors = prompts[str(prompts.active)].vectors().detach()  # [n, C]
     table = token_embeddings(model).detach()[: encoding.n_vocab]  # [V, C]
-    cosines = F.normalize(vectors, dim=-1) @ F.normalize(table, dim=-1).T  # [n, V]
-    ids = cosines.topk(k).indices.cpu().numpy()  # [n, k]
-    return Neighbours(nearest_tokens(model, encoding, k=k), ids, is_french[ids].mean(axis=1))
+    directions = F.normalize(table, dim=-1)
+    nearest = (F.normalize(vectors, dim=-1) @ directions.T).topk(k).indices  # [n, k]
+    pairs = directions[nearest] @ directions[nearest].transpose(
+        1, 2
+    )  # [n, k, k], 1 on the diagonal
+    together = ((pairs.sum(dim=(1, 2)) - k) / (k * (k - 1))).cpu().numpy()  # [n]
+    rows, ids = nearest_tokens(model, encoding, k=k), nearest.cpu().numpy()
+    return Neighbours(rows, ids, is_french[ids].mean(axis=1), together)

@@ -201,17 +201,21 @@ def draw(
         for x, top in enumerate(bottom.values()):
             axes.text(x, 0.985 * top, form.format(top), ha="center", va="top", color="white")
         axes.margins(y=0.1)
-    panels[0].set(ylabel="memory of a step (MB)", title="Base model, 5 million in fp32: measured")
+    panels[0].set(ylabel="memory of a step (MB)", title="Base model, 5 million weights: measured")
     low, middle, high = np.percentile(list(ms.values()), [25, 50, 75], axis=1)
     spread = [middle - low, high - middle]
     bars = panels[1].bar(list(ms), middle, yerr=spread, capsize=4, color="tab:gray")
     panels[1].bar_label(bars, fmt="%.0f", label_type="center", color="white")
-    panels[1].set(ylabel="time of a step (ms)", title="Base model: median time, and middle half")
+    panels[1].set(
+        ylabel="time of a step (ms)", title="Base model: median, bars hold the middle half"
+    )
     for name, gigabytes in published.items():
         x = list(llama).index(name)
         panels[2].plot([x - 0.4, x + 0.4], [gigabytes] * 2, "k--", label="published, in all")
         panels[2].text(x + 0.42, gigabytes, f"{gigabytes}", va="center")
-    panels[2].set(ylabel="memory of a step (GB)", title="Llama 2, 7 billion in bf16: predicted")
+    panels[2].set(
+        ylabel="memory of a step (GB)", title="Llama 2 7B, a row of 1,024 tokens: predicted"
+    )
     for axes in (panels[0], panels[2]):
         handles, labels = axes.get_legend_handles_labels()
         axes.margins(y=0.35)  # room for the legend

@@ -14,9 +14,9 @@ from matplotlib.figure import Figure
 from safetensors.torch import load_file
 
 from lessons.base_model import CONFIG
-from lessons.experiments.bleu_gaps import ScoredAnswers, gain_of_share, gap
+from lessons.experiments.bleu_gaps import ScoredAnswers, gain_of_share, gap, share, share_error
 from lessons.experiments.fewer_blocks import with_fewer_blocks
-from lessons.experiments.finetuning_methods import build, draw
+from lessons.experiments.finetuning_methods import FAMILIES, RECIPES, build, draw
 from lessons.experiments.gpt3_counts import Count
 from lessons.experiments.method_costs import save_trained, time_tokens, training_bytes
 from lessons.experiments.neighbours import french_tokens, look_up
@@ -37,7 +37,7 @@ def test_lesson_13(run_lesson: Callable) -> None:
     for p, i in ((2, 2), (8, 0), (8, 8), (32, 4), (64, 0)):
         counts[f"PrefixLayer ({p}, {i})"] = layers * d * (p + i)
     for r in (1, 4, 8, 16, 64):
-        counts[f"Adapter r = {r}"] = 2 * layers * (2 * d * r + r + d)
+        counts[f"Adapter^H r = {r}"] = 2 * layers * (2 * d * r + r + d)
     for name, count in counts.items():
         row = lesson.table[f"GPT-3, {name}"]
         assert row["measured here"] == f"{count:,}"
@@ -51,7 +51,7 @@ def test_lesson_13(run_lesson: Callable) -> None:
         "full": (CONFIG.vocab_size + CONFIG.block_size) * C  # embeddings
         + L * sum(n_in * n_out + n_out for n_in, n_out in shapes)
         + (2 * L + 1) * 2 * C,  # layer norms
-        "last block": sum(n_in * n_out + n_out for n_in, n_out in shapes) + 4 * C,
+        "last block": sum(n_in * n_out + n_out for n_in, n_out in shapes) + 6 * C,
         "biases": L * sum(n_out for _, n_out in shapes) + (2 * L + 1) * C,
         "prefix, gate": 2 * L * C * n + L * CONFIG.n_head,
         "LoRA": L * sum(12 * (n_in + n_out) for n_in, n_out in shapes),
@@ -60,8 +60,7 @@ def test_lesson_13(run_lesson: Callable) -> None:
         "prefix, network": n * C + C * hidden + hidden + hidden * 2 * L * C + 2 * L * C,
         "prompt": n * C,
     }
-    trained |= {"QLoRA": trained["LoRA"], "prompt, random": trained["prompt"]}
-    trained["prefix, random"] = trained["prefix"]
+    trained |= {"prompt, random": trained["prompt"]}
     for method, count in trained.items():
         found = re.search(rf"^{method} +[\d.]+ +([\d,]+) +[\d.]+% +([\d,]+) ", lesson.output, re.M)
         assert found, method
@@ -72,9 +71,9 @@ def test_lesson_13(run_lesson: Callable) -> None:
     assert lesson.table["prompt of words against the words"]["kind"] == Kind.HOLDS.value
     scores = {
         name: re.search(rf"^{name} +([\d.]+) ", lesson.output, re.M)
-        for name in ("prefix, network", "prefix, random")
+        for name in ("prefix, network", "prefix")
     }
-    helped = lesson.table["BLEU, prefix at random: with its network, without"]
+    helped = lesson.table["BLEU, prefix: with its network, without"]
     assert helped["measured here"] == ", ".join(found[1] for found in scores.values() if found)
     same = re.findall(r"of (\d+) answers (\d+) are those of the model", lesson.output)
     assert len(same) == 3
@@ -84,7 +83,7 @@ def test_lesson_13(run_lesson: Callable) -> None:
 
 @pytest.mark.parametrize("apart", [0.0, 0.2, -5.0])
 def test_every_method_is_named_once_and_no_name_covers_another_or_a_point(apart: float) -> None:
-    names = ("full", "LoRA", "QLoRA", "bottlenecks", "prefix", "prefix, random", "prefix, network")
+    names = ("full", "LoRA", "biases", "bottlenecks", "prefix", "prefix, gate", "prefix, network")
     names += ("prompt", "prompt, random")
     results = {
         name: {"BLEU": 40 + apart * i, "trained": 5000 if i > 3 else 10**6}
@@ -97,7 +96,8 @@ def test_every_method_is_named_once_and_no_name_covers_another_or_a_point(apart:
     (legend,) = figure.legends
     texts = legend.get_texts()
     assert sorted(text.get_text() for text in texts) == sorted(
-        f"{name} {result['BLEU']:.1f}" for name, result in results.items()
+        f"{name} {result['BLEU']:.1f}, {FAMILIES[RECIPES[name].method]}"
+        for name, result in results.items()
     )
     boxes = [text.get_window_extent() for text in texts]
     assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
@@ -105,6 +105,8 @@ def test_every_method_is_named_once_and_no_name_covers_another_or_a_point(apart:
     assert len(axis.collections) == len(names)
     markers = {tuple(map(tuple, points.get_paths()[0].vertices)) for points in axis.collections}
     assert len(markers) == len(names)
+    colors = {tuple(points.get_facecolor()[0]) for points in axis.collections}
+    assert len(colors) == len(set(FAMILIES.values()))
 
 
 def test_fewer_blocks_are_the_first_of_the_base_which_stays_as_it_is() -> None:
@@ -141,6 +143,17 @@ def test_blocks_that_the_base_has_not_are_refused(n_layer: int) -> None:
     ids = np.arange(100, dtype=np.uint16) % 50
     with pytest.raises(ValueError, match=f"n_layer must be from 1 to 3, got {n_layer}"):
         with_fewer_blocks(base, n_layer, PackedText(ids, ids, 8), TrainConfig(max_steps=1))
+
+
+def test_the_error_of_a_share_is_that_of_drawn_corpora() -> None:
+    references = REFERENCES * 20
+    half = [r if i % 2 else r.replace("old", "new") for i, r in enumerate(references)]
+    one, other = ScoredAnswers(half, references), ScoredAnswers(references, references)
+    dice, drawn = np.random.default_rng(7), []
+    for _ in range(150):
+        rows = dice.integers(60, size=60)
+        drawn.append(share(one, other, rows))
+    assert share_error(one, other) == pytest.approx(np.std(drawn), rel=0.25)
 
 
 REFERENCES = [f"the {word} was on the table in the old house" for word in ["cup", "lamp", "book"]]
@@ -202,10 +215,15 @@ def test_neighbours_are_those_of_the_library_and_french_ones_are_counted_a_token
     assert near.ids[:, 0].tolist() == words
     assert near.french.tolist() == [sum(is_french[t] for t in row) / 4 for row in near.ids]
     assert near.cosine == pytest.approx(1)
+    table = base.transformer["wte"].weight.detach()
+    for row, together in zip(near.ids, near.together, strict=True):
+        pairs = [(table[a], table[b]) for i, a in enumerate(row) for b in row[:i]]
+        cosines = [float(torch.cosine_similarity(a, b, dim=0)) for a, b in pairs]
+        assert together == pytest.approx(sum(cosines) / 6)
 
 
 SELECTED = {
-    "last block": lambda name: name.startswith("transformer.h.4."),
+    "last block": lambda name: name.startswith(("transformer.h.4.", "transformer.ln_f.")),
     "biases": lambda name: name.endswith(".bias"),
 }
 
@@ -254,3 +272,12 @@ def test_models_take_turns_in_being_timed() -> None:
     found = time_tokens({name: Writer(name) for name in "ab"}, torch.zeros(1, 1), 4, rounds=3)
     assert calls == ["a", "b"] * 4
     assert {name: len(times) for name, times in found.items()} == {"a": 3, "b": 3}
+
+
+def test_a_plain_model_is_timed_without_its_faster_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    ways = []
+    monkeypatch.setattr(GPT, "generate", lambda self, *_, **__: ways.append(self.for_writing()))
+    model = GPT(GPTConfig(vocab_size=50, block_size=8, n_layer=1, n_head=2, n_embd=8)).eval()
+    time_tokens({"plain": model}, torch.zeros(1, 1, dtype=torch.long), 2, rounds=1)
+    assert ways == [model, model]
+    assert model.for_writing() is not model
