@@ -58,8 +58,8 @@ from lessons.experiments.finetuning_methods import (
 from lessons.experiments.gpt3_counts import counts
 from lessons.experiments.method_costs import save_trained, time_tokens, training_bytes
 from lessons.experiments.neighbours import french_tokens, look_up
-from lessons.experiments.paired import as_good, time_ratio
-from lessons.verdicts import error_of_mean, error_of_share, holds, is_more
+from lessons.experiments.paired import time_ratio
+from lessons.verdicts import error_of_mean, error_of_share, holds, is_more, no_worse
 from minigpt import GPT, GPTConfig, load_pretrained
 from minigpt.bottlenecks.layer import Bottleneck
 from minigpt.bottlenecks.model import load_bottlenecks, set_bottlenecks
@@ -394,8 +394,8 @@ for method, source, claim in AS_GOOD:
     course.published(
         f"BLEU: full, {method}", source, claim,
         f"{results['full']['BLEU']:.1f}, {results[method]['BLEU']:.1f}",
-        as_good(behind, error, 2, f"model, task and number of steps ({STEPS} here) are others",
-                unit=" BLEU"),
+        no_worse(behind, error, 2, f"model, task and number of steps ({STEPS} here) are others",
+                unit=" BLEU", places=1),
     )  # fmt: skip
 last = results["last block"]["scored"], results["full"]["scored"]
 course.published(

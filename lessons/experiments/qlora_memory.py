@@ -213,9 +213,7 @@ def draw(
         x = list(llama).index(name)
         panels[2].plot([x - 0.4, x + 0.4], [gigabytes] * 2, "k--", label="published, in all")
         panels[2].text(x + 0.42, gigabytes, f"{gigabytes}", va="center")
-    panels[2].set(
-        ylabel="memory of a step (GB)", title="Llama 2 7B, a row of 1,024 tokens: predicted"
-    )
+    panels[2].set(ylabel="memory of a step (GB)", title="Llama 2 7B, the published run: predicted")
     for axes in (panels[0], panels[2]):
         handles, labels = axes.get_legend_handles_labels()
         axes.margins(y=0.35)  # room for the legend
