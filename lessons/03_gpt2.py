@@ -520,8 +520,10 @@ for name in model_sizes.GPT3:
         f"the sizes in the same row give {abs(off):.1f}% {'more' if off > 0 else 'less'}, "
         "which rounding does not explain"
     )
+    config = GPTConfig.preset(name)
     course.published(
-        f"{name}, parameters", "Brown et al. 2020, table 2.1", printed,
+        f"{name}, parameters", "Brown et al. 2020, table 2.1",
+        f"{config.n_layer} blocks, width {model_sizes.PRINTED_HEADS[name][0]:,}: {printed}",
         f"{millions / unit:,.{3 if unit == 1000 and millions < 1e4 else 1}f}{printed[-1]}",
         same_figure(printed[:-1], millions / unit, reason, kind=Kind.UNKNOWN,
                     within=model_sizes.rounding(printed)),

@@ -45,7 +45,7 @@ from lessons.experiments.repetition import (
     ends_in_loop,
     measure,
 )
-from lessons.verdicts import error_of_mean, holds, is_more
+from lessons.verdicts import error_of_mean, error_of_share, holds, is_more
 from minigpt import count_parameters, load_pretrained
 from minigpt.cache import KVCache
 from minigpt.generation import (
@@ -459,11 +459,18 @@ for task in tasks.values():
 
 # %%
 n_written = course.choose(2, 20)
+n_right = {}
 for name, task in tasks.items():
     lines = few_shot.written(base, encoding, task, 4, course.seed, n_written)
     asked = zip(lines, task.items, strict=False)
-    n_right = sum(line.startswith(item[task.answer]) for line, item in asked)
-    print(f"{name}: {n_right} of {len(lines)} right; the first answer: {lines[0]!r}")
+    n_right[name] = sum(line.startswith(item[task.answer]) for line, item in asked)
+    print(f"{name}: {n_right[name]} of {len(lines)} right; the first answer: {lines[0]!r}")
+share, n = sum(n_right.values()) / (3 * n_written), 3 * n_written
+course.checked(
+    "fewer than one in ten answers right, after 4 examples", f"{sum(n_right.values())} of {n}",
+    is_more(100 * (0.1 - share), 100 * error_of_share(share, n), unit=" points below a tenth",
+            places=1, checked=True, no="the model does use its examples"),
+)  # fmt: skip
 
 # %% [markdown]
 # ## A fairer test
@@ -542,9 +549,15 @@ for name, (none, _, four) in results.items():
 # %%
 for name, task in tasks.items():
     share, error = few_shot.by_letters(task)
-    none, _, four = (exam.accuracy for exam in results[name])
-    print(f"{name}: {share:.0%} ± {error:.0%} by letters alone; the model {none:.0%} without "
-          f"examples, {four:.0%} with 4; guessing {task.chance:.0%}")  # fmt: skip
+    none, _, four = results[name]
+    print(f"{name}: {share:.0%} ± {error:.0%} by letters alone; the model {none.accuracy:.0%} "
+          f"without examples, {four.accuracy:.0%} with 4; guessing {task.chance:.0%}")  # fmt: skip
+    course.checked(
+        f"{name}, 4 examples: the model above letters alone",
+        f"{four.accuracy:.0%}, letters {share:.0%}",
+        is_more(100 * (four.accuracy - share), 100 * math.hypot(four.error, error), places=0,
+                unit=" points", checked=True, no="letters alone tell as much or more"),
+    )  # fmt: skip
 
 # %% [markdown]
 # Only a model that does better than the letters has shown that it knows more than they tell.

@@ -654,6 +654,31 @@ course.checked(
 )  # fmt: skip
 
 # %% [markdown]
+# Are these the numbers that other people's code gives? scikit-learn and scipy are where most of
+# them come from today. (They are not needed for minigpt; `pip install scikit-learn` brings both.)
+
+# %%
+try:
+    from scipy import stats
+    from sklearn import metrics
+except ImportError:
+    print("(scikit-learn is not installed: this comparison is left out)")
+else:
+    sure = models["large weights cost"].probabilities(texts).tolist()  # of "positive"
+    pairs = {
+        "accuracy": (accuracy(p, labels), metrics.accuracy_score(labels, p)),
+        "F1": (f1(p, labels, "positive"), metrics.f1_score(labels, p, pos_label="positive")),
+        "macro F1": (macro_f1(p, labels), metrics.f1_score(labels, p, average="macro")),
+        "Matthews": (matthews, metrics.matthews_corrcoef(labels, p)),
+        "Pearson": (pearson(sure, as_numbers[1]), stats.pearsonr(sure, as_numbers[1])[0]),
+        "Spearman": (spearman(sure, as_numbers[1]), stats.spearmanr(sure, as_numbers[1])[0]),
+    }
+    apart = max(abs(ours - theirs) for ours, theirs in pairs.values())
+    print(", ".join(f"{name} {ours:.6f} ({theirs:.6f})" for name, (ours, theirs) in pairs.items()))
+    course.checked("scikit-learn's and scipy's " + ", ".join(pairs), f"{apart:.0e} apart at most",
+                   holds(apart < 1e-12))  # fmt: skip
+
+# %% [markdown]
 # Half of these reviews are positive, so the three measures tell the same story; where classes are
 # uneven, as above, they would not.
 #
