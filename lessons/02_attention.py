@@ -624,7 +624,7 @@ course.published(
     '"The [MASK] sits on the mat."', "slides 001/002", "cat",
     f"{likeliest(filled, small_encoding, 3)}; {cat}",
     holds(rank == 1, published=True,
-          no=f"of its {len(sentences):,} sentences, {n_cat} have 'cat' and {n_sits} 'sits'"),
+          no=f"{n_cat} of its {len(sentences):,} sentences have 'cat', and {n_sits} have 'sits'"),
 )  # fmt: skip
 
 # %%
@@ -641,7 +641,7 @@ course.published(
     '"The train left the"', "slides 001/002", "station",
     f"{likeliest(continued, encoding, 3)}; {station}",
     holds(rank == 1, published=True,
-          no=f"of the {len(read_texts):,} task texts it read, {n_left} say 'train left the'"),
+          no=f"{n_left} of the {len(read_texts):,} task texts it read say 'train left the'"),
 )  # fmt: skip
 
 # %% [markdown]
