@@ -581,10 +581,10 @@ print(f"the encoder is ahead by {lead:+.1f} ± {error:.1f} points")
 
 # %% [markdown]
 # If yours is behind, that says little about encoders: BERT learned from billions of words, ours has
-# filled in blanks for seconds. One could blame that it meets `[CLS]` for the first time here (BERT's
-# was trained all along, to say whether one sentence follows another, section 3.1), or that two
-# passes are too few for it. Both can be tested: let the encoder classify at its last token,
-# `place=-1`, or train it for six epochs.
+# filled in blanks for seconds. One could blame that it meets `[CLS]` for the first time here, while
+# BERT's was trained all along to say whether one sentence follows another (section 3.1), or that
+# two passes are too few. Both can be tested: let the encoder classify at its last token,
+# `place=-1`, or train both for six epochs.
 #
 # Either way, both models turn a whole text into one vector, and a linear layer reads the answer off
 # it. Fine-tuning in lesson 7 takes a third way and lets the decoder *write* the word "positive".
