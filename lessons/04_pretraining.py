@@ -84,7 +84,7 @@ print(f"\nThe beginning of {train_documents[40].name}:\n")
 print(textwrap.indent(library[40][:400], "    "))
 
 # %% [markdown]
-# A tokenizer (lesson 01) turns the text into ids. All documents then stand in one long row with an
+# A tokenizer (lesson 1) turns the text into ids. All documents then stand in one long row with an
 # end token after each, and an example is any stretch of that row. The target of every position is
 # simply the id that follows. A vocabulary of 2,048 is small; with GPT-2's 50,257 tokens nearly all
 # parameters of a model as small as ours would be embeddings.
@@ -111,10 +111,10 @@ for i, target in zip(idx[0, :6].tolist(), targets[0, :6].tolist(), strict=True):
 # ## One step by hand: forward and loss
 #
 # A training step has five parts: forward, backward, clip, learning rate, update. We write each for
-# a very small model, in fp32 (32-bit floating point, lesson 09) and on the CPU, so that the numbers
+# a very small model, in fp32 (32-bit floating point, lesson 9) and on the CPU, so that the numbers
 # can be compared to the last bit.
 #
-# The forward pass you know from lesson 03: ids in, logits out, softmax, and the loss is the mean of
+# The forward pass you know from lesson 3: ids in, logits out, softmax, and the loss is the mean of
 # $-\ln p$ of the right tokens.
 
 # %%
@@ -312,8 +312,8 @@ course.checked(
 # ## A small model, before
 #
 # Now a larger model and more steps. About a million parameters, all random. It can only guess, so
-# its loss should be ln V (lesson 03), and we expect no prose. (`generate` draws each next token by
-# chance; `temperature` and `top_k` favour the likelier ones, see lesson 05.)
+# its loss should be ln V (lesson 3), and we expect no prose. (`generate` draws each next token by
+# chance; `temperature` and `top_k` favour the likelier ones, see lesson 5.)
 
 # %%
 config = GPTConfig(encoding.n_vocab, block_size, n_layer=4, n_head=4, n_embd=128)
@@ -370,7 +370,7 @@ first = result.losses[0]
 course.checked(
     "first loss of the small model",
     f"{first:.2f} nats, ln V = {guessing:.2f}",
-    # 0.03 for the spread of the logits (lesson 03), and the chance in 2,048 targets.
+    # 0.03 for the spread of the logits (lesson 3), and the chance in 2,048 targets.
     holds(abs(first - guessing) < 0.1, yes="it starts by guessing", no="not mere guessing"),
 )
 
@@ -714,5 +714,5 @@ course.finish()
 # Now you: the schedule, clipping, AdamW, which weights decay, bits per byte. `minigpt exercise
 # start 4` writes the stubs, and `minigpt exercise check 4` says what your code computes.
 #
-# Next: lesson 05 lets the base model write. How the next token is chosen matters as much as the
+# Next: lesson 5 lets the base model write. How the next token is chosen matters as much as the
 # scores.

@@ -15,7 +15,7 @@
 # - tell rounding after training from rounding during it, and compare the two fairly;
 # - work out the size of a quantized model from its shape.
 #
-# You need lesson 01 (standard errors), lesson 03 (linear layers, embeddings, GELU) and lesson 04
+# You need lesson 1 (standard errors), lesson 3 (linear layers, embeddings, GELU) and lesson 4
 # (training, bits per byte, text held out). Take about 60 minutes; the script itself needs one at
 # most on a laptop.
 #
@@ -185,7 +185,7 @@ course.checked(
 # %% [markdown]
 # ## Lopsided numbers: the zero-point
 #
-# After a GELU (lesson 03) numbers are no longer alike on both sides: none is below -0.17. Absmax
+# After a GELU (lesson 3) numbers are no longer alike on both sides: none is below -0.17. Absmax
 # would still keep half of its codes for negative numbers as large as the largest positive one.
 # Instead, let the codes 0 to 255 reach from the smallest number to the largest, and remember which
 # code means 0. That code is the **zero-point** z (Jacob et al. 2018, equation 1):
@@ -204,7 +204,7 @@ print(f"s(q - z) {quantization.dequantize_zero_point(codes, s, z)}\n")
 
 # %% [markdown]
 # Here are 100,000 numbers after a GELU, with 8 bits each. The two ways round the same numbers, so
-# compare them number by number. The spread of the differences gives a standard error (lesson 01):
+# compare them number by number. The spread of the differences gives a standard error (lesson 1):
 # how much their mean would vary with other numbers. A difference below two of those may be chance.
 
 # %%
@@ -291,7 +291,7 @@ course.published(
 # ## A real model: rounded after training
 #
 # The outlier above lay 60 standard deviations out. How far out is the largest weight of a real
-# model? Here are the four linear layers of the first block of the base model (lesson 04). Its head
+# model? Here are the four linear layers of the first block of the base model (lesson 4). Its head
 # is left aside.
 
 # %%
@@ -304,9 +304,9 @@ for layer in linear_layers[:4]:
 
 # %% [markdown]
 # We round the weights of all its linear layers once training is over: **post-training
-# quantization** (PTQ). The embeddings, which also serve as the head (lesson 03), stay as they are.
+# quantization** (PTQ). The embeddings, which also serve as the head (lesson 3), stay as they are.
 # What does it cost? We count the bits that the model needs for each byte of text that was held out,
-# that is, kept away from its training, as in lesson 04. Fewer are better.
+# that is, kept away from its training, as in lesson 4. Fewer are better.
 
 # %%
 held_out = HeldOut(encoding, course.choose(1_000, 20_000, 10**9), course.seed, course.n_documents)
@@ -379,7 +379,7 @@ print(f"gradient of the sum of squares: {weight.grad}, twice the rounded weights
 # To compare fairly, both sides get the same extra training: the same steps on the same batches,
 # starting from the base model. QAT rounds *during* these steps, PTQ *after* them. There are only a
 # few steps, of 6 texts each. The learning rate starts at 2e-4, a usual size for training a finished
-# model further, and falls to 0, so that the weights settle (lesson 04 explains warm-up and weight
+# model further, and falls to 0, so that the weights settle (lesson 4 explains warm-up and weight
 # decay). The result also depends on the batches, of which the standard error knows nothing:
 # `--seed` tries others. Jacob et al. (2018) round the activations as well, and their small models
 # work with images; we round weights only.

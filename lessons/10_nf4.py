@@ -15,7 +15,7 @@
 # - compare 4-bit formats, by the error of the weights and by what a model loses;
 # - read a short Triton kernel, and say how the fast one looks up a level.
 #
-# You need lesson 09 (absmax, blocks, RMS, standard errors of differences) and lesson 03 (linear
+# You need lesson 9 (absmax, blocks, RMS, standard errors of differences) and lesson 3 (linear
 # layers, perplexity). The part about kernels needs no GPU, but it needs Linux, because Triton has
 # wheels for no other system. Take about 75 minutes; the script itself needs one at most on a
 # laptop.
@@ -77,7 +77,7 @@ cuts = Q(torch.arange(1, 16, dtype=torch.float64) / 16)  # [15]
 course.save_figure(nf4_errors.draw_buckets(cuts), "buckets")
 
 # %% [markdown]
-# How much does a code say? One that comes up with probability p says $-\log_2 p$ bits (lesson 03:
+# How much does a code say? One that comes up with probability p says $-\log_2 p$ bits (lesson 3:
 # the rarer, the more surprising). The mean over all codes, $-\sum p \log_2 p$, is the **entropy**.
 # It is 4 bits if all 16 codes are equally frequent, and less otherwise.
 
@@ -223,7 +223,7 @@ course.checked(
 # %% [markdown]
 # ## Real weights
 #
-# Take the weights of all linear layers of the base model (lesson 04) as one long row of numbers, in
+# Take the weights of all linear layers of the base model (lesson 4) as one long row of numbers, in
 # blocks of 64, and beside them numbers from N(0, 1), the normal distribution with mean 0 and
 # deviation 1. If you have fetched GPT-2 (`minigpt data fetch gpt2`), it comes along. How often is
 # each of the 16 levels used?
@@ -280,9 +280,9 @@ course.published(
 # ## What is lost
 #
 # So count what matters, the error. Two rivals have 4 bits, too: **int4**, 15 levels at equal
-# distances as in lesson 09, and **FP4** (E2M1), a tiny floating-point number: with 2 bits of
+# distances as in lesson 9, and **FP4** (E2M1), a tiny floating-point number: with 2 bits of
 # exponent and 1 of mantissa it can be 0, 0.5, 1, 1.5, 2, 3, 4 or 6, with either sign. A simple
-# measure is the **mean absolute error**, another the RMS error of lesson 09, which weighs large
+# measure is the **mean absolute error**, another the RMS error of lesson 9, which weighs large
 # errors more. Both are given in standard deviations of the weights.
 
 # %%
@@ -325,8 +325,8 @@ for rival in ("int4", "FP4"):
 
 # %% [markdown]
 # But small errors of weights are only a means. What does the *model* lose, in bits per byte of text
-# that was held out (lesson 04)? Rounding makes some words harder to guess and others, by chance,
-# easier. So compare document by document, as in lesson 09, with a standard error for each
+# that was held out (lesson 4)? Rounding makes some words harder to guess and others, by chance,
+# easier. So compare document by document, as in lesson 9, with a standard error for each
 # difference. Below two of these it may be chance.
 
 # %%

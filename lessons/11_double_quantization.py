@@ -15,7 +15,7 @@
 # - judge whether a loss is there at all, given its standard error;
 # - explain why one kernel for both levels moves fewer bytes than three.
 #
-# You need lesson 10 (NF4, blocks, scales, kernels) and lesson 09 (int8, fp8, outliers, RMS). The
+# You need lesson 10 (NF4, blocks, scales, kernels) and lesson 9 (int8, fp8, outliers, RMS). The
 # parts about kernels need Linux, but no GPU. Take about 45 minutes; the script itself needs one at
 # most on a laptop.
 #
@@ -230,7 +230,7 @@ course.save_figure(scale_formats.draw_scales(rows), "dynamic_map")
 #
 # ## What else could 8 bits be?
 #
-# The paper says "8-bit Floats", and writes FP8. That would usually mean E4M3 (lesson 09) or E5M2,
+# The paper says "8-bit Floats", and writes FP8. That would usually mean E4M3 (lesson 9) or E5M2,
 # with 5 bits for the exponent and 2 for the mantissa. The authors' library, bitsandbytes, has the
 # dynamic map. Compare its 256 values with those of both, divided by their largest.
 
@@ -316,7 +316,7 @@ is_less("outliers", ("int8", True), ("dynamic map", True),
 # A format that is fine near zero and coarse far from it needs its numbers near zero, so subtracting
 # the mean matters most for FP8 and the map. Where the scales are well behaved, equal steps are hard
 # to beat. The dynamic map is an insurance: when one of 256 scales is an outlier, int8 has a
-# fraction of its codes left for the others, as in lesson 09, while the map keeps its resolution
+# fraction of its codes left for the others, as in lesson 9, while the map keeps its resolution
 # near zero. That is what its many small values are for. See in the table whether your run bears
 # this out.
 #
@@ -449,7 +449,7 @@ else:
 # Lesson 09 compared published sizes of Llama 2 with a count: linear layers at 4.127 bits,
 # embeddings and head in 16. Here is the step itself, from 4.5 bits, also for the largest model of
 # the paper, the first Llama with 65 billion weights (last row). The published sizes most likely are
-# not NF4's but GPTQ's, as lesson 09 found.
+# not NF4's but GPTQ's, as lesson 9 found.
 
 # %%
 published_sizes = ("13.5 -> 3.9", "26.1 -> 7.3", "138 -> 40.7", "(none)")

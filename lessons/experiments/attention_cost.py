@@ -1,4 +1,4 @@
-"""Counts the operations of a layer and times it, for lesson 02."""
+"""Counts the operations of a layer and times it, for lesson 2."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Draws the figures of lesson 02."""
+"""Draws the figures of lesson 2."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ways of spoiling a summary: lesson 06 measures which of them ROUGE and BLEU notice.
+"""Ways of spoiling a summary: lesson 6 measures which of them ROUGE and BLEU notice.
 
 negate(summary)                          a lie, one word away from the truth
 replace_words(words, 0.3, dice, pool)    damage in a measured dose

@@ -1,4 +1,4 @@
-"""Descriptions of a line of code, with the line: the code task of lesson 05's few-shot exam.
+"""Descriptions of a line of code, with the line: the code task of lesson 5's few-shot exam.
 
 Four neighbours are offered to each other as answers, so they need different things. The last
 eight are for the prompts.

@@ -8,7 +8,7 @@ most from the prompt, on average over its tokens:
 
 Without the second term an answer that is always likely would win whatever the question.
 
-Lesson 05 gives the base model this exam. In the comments N is the number of pairs of a prompt and
+Lesson 5 gives the base model this exam. In the comments N is the number of pairs of a prompt and
 an answer, B the batch, T the number of a prompt's tokens, A that of the longest answer's, V the
 vocabulary.
 

@@ -1,4 +1,4 @@
-"""Draws the figures of lesson 03, but for the one in model_sizes.py."""
+"""Draws the figures of lesson 3, but for the one in model_sizes.py."""
 
 from __future__ import annotations
 

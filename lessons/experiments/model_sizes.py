@@ -1,6 +1,6 @@
 """Counts what published model sizes give, and which sizes give a published count.
 
-Lesson 03 uses it to find out how GPT-2's table can have come about.
+Lesson 3 uses it to find out how GPT-2's table can have come about.
 
 Sources: Radford et al. 2018, "Improving Language Understanding by Generative Pre-Training" (GPT-1,
 section 4.1); Radford et al. 2019, "Language Models are Unsupervised Multitask Learners" (GPT-2,

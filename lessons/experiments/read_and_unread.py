@@ -3,7 +3,7 @@
 A training curve often shows the loss of training batches beside that of held-out text. The two can
 differ because the model knows the first by heart, or only because the second is another kind of
 text. Here both are measured with the same weights, without dropout, for each kind by itself.
-Lesson 04 uses it for the base model.
+Lesson 4 uses it for the base model.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Measures how repetitive a text is; lesson 05 compares machines and people by it."""
+"""Measures how repetitive a text is; lesson 5 compares machines and people by it."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class Measured:
         return error_of_share(self.share, len(self.loops))
 
     def row(self) -> str:
-        """Returns a line of lesson 05's table, with standard errors.
+        """Returns a line of lesson 5's table, with standard errors.
 
         That of the perplexity is the loss's times the perplexity, the slope of e to the loss.
         """

@@ -5,7 +5,7 @@ a weight:
 
     P(positive | review) = sigmoid(sum of the weights of its words + bias)
 
-Lesson 06 asks whether such probabilities are calibrated, and what typing errors cost. In the
+Lesson 6 asks whether such probabilities are calibrated, and what typing errors cost. In the
 comments N is the number of reviews, V that of different words.
 
 Source: Guo et al. 2017, "On Calibration of Modern Neural Networks".

@@ -1,4 +1,4 @@
-"""What the slides print about ROUGE, and the texts of their check-in dialogue; lesson 06 uses both.
+"""What the slides print about ROUGE, and the texts of their check-in dialogue; lesson 6 uses both.
 
 SUMMARIES["before"]                  # what the model wrote before it was fine-tuned
 longest_common_substring(a, b)       # what the slides took for the longest common subsequence

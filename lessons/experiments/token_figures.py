@@ -1,4 +1,4 @@
-"""Draws the two figures of lesson 01: how long tokens are, and what a larger vocabulary buys."""
+"""Draws the two figures of lesson 1: how long tokens are, and what a larger vocabulary buys."""
 
 from __future__ import annotations
 
