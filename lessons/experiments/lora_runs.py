@@ -108,11 +108,12 @@ def printed_millions(printed: str, count: int) -> Verdict:
 def draw_spectrum(axis: Axes, energy: Mapping[str, torch.Tensor]) -> None:
     """Draws what share of each weight's squared change the first singular values hold."""
     for name, shares in energy.items():
-        axis.plot(range(1, len(shares) + 1), 100 * shares, label=name)
+        form = ":" if name == "random" else "-"
+        axis.plot(range(1, len(shares) + 1), 100 * shares, form, label=name)
     rank_axis(axis, [2**i for i in range(9)])
-    axis.set(ylim=(0, 105), xlabel="rank", ylabel="squared change that the rank can hold (%)")
-    axis.set_title("How the change by full fine-tuning is spread (block 2)")
-    axis.legend(loc="lower right", fontsize="small")
+    axis.set(ylim=(0, 105), xlabel="rank", ylabel="squared numbers that the rank can hold (%)")
+    axis.set_title("The change of block 2 by full fine-tuning, and random numbers")
+    axis.legend(loc="upper left", fontsize="small")
 
 
 def rank_axis(axis: Axes, ranks: Iterable[int]) -> None:
@@ -136,14 +137,11 @@ def draw_ranks(axis: Axes, here: Mapping[int, float]) -> None:
     axis.legend(loc="upper right", fontsize="small")
 
 
-def draw_scaling(
-    axis: Axes, divided: Mapping[int, float], fixed: Mapping[int, float], untrained: float
-) -> None:
+def draw_scaling(axis: Axes, divided: Mapping[int, float], fixed: Mapping[int, float]) -> None:
     """Draws validation losses by rank with the factor alpha / r and with a fixed one."""
     axis.plot(list(divided), list(divided.values()), "s-", label="factor alpha / r")
     axis.plot(list(fixed), list(fixed.values()), "^-", label="the same factor at every rank")
-    axis.axhline(untrained, color="gray", ls=":", label="before training")
     rank_axis(axis, divided)
-    axis.set(xlabel="rank r", ylabel="validation loss (nats a token)", ylim=(0, None))
+    axis.set(xlabel="rank r", ylabel="validation loss (nats a token)")
     axis.set_title("One learning rate, two ways to scale B A")
     axis.legend(loc="upper left", bbox_to_anchor=(1.01, 1), fontsize="small")

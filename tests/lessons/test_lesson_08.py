@@ -51,7 +51,7 @@ def test_lesson_08(run_lesson: Callable) -> None:
     # Six widths a rank in an attention, sixteen in a block: 6 x 16 = 16 x 6
     for name in ("attention, r = 16", "every layer, r = 6"):
         assert f"{name}: {5 * 96 * 256:,} trained" in lesson.output
-    for name in ("french", "mood"):
+    for name in ("french", "naming"):
         assert lesson.table[f"answers of the saved adapter {name}"]["kind"] == Kind.HOLDS
     assert lesson.table["the model after unmerging"]["kind"] == Kind.HOLDS
     assert lesson.table["rank used in the paper"]["kind"] == Kind.WRONG
