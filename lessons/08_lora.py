@@ -164,8 +164,9 @@ course.checked(
 # then look at what became of its weights. The loop and the data are lesson 7's, and the settings
 # those of `minigpt finetune`: a step sees 8 rows of 128 tokens; the learning rate climbs to 1e-3
 # where all weights are trained, and to 2e-3 for adapters, since a few new numbers need larger steps
-# than many old ones. Losses are measured on sentences held out from training, in nats a token (lesson 3). Bits per
-# byte (lesson 4) say how well a model still predicts the text that it was pretrained on.
+# than many old ones. Losses are measured on sentences held out from training, in nats a token
+# (lesson 3). Bits per byte (lesson 4) say how well a model still predicts the text that it was
+# pretrained on.
 
 # %%
 base, encoding = load_pretrained("base")
@@ -197,20 +198,27 @@ print(f"after {STEPS} steps: loss {full_losses.mean:.3f}, {full_result}")
 # %% [markdown]
 # How much of the change $\Delta W = W - W_0$ could a sum of r products hold? That is what its
 # singular values say: the squares of the largest r of them add up to what the best matrix of rank r
-# keeps of the sum of all squared numbers in $\Delta W$. Random numbers stand beside it, as the case
-# in which no direction is more important than another.
+# keeps of the sum of all squared numbers in $\Delta W$. A matrix of random numbers, in which no
+# direction is more important than another, stands beside it.
+
 
 # %%
-changes = {"random": torch.randn(256, 256)}
+def kept(matrix: torch.Tensor) -> torch.Tensor:
+    """The share of all squared numbers that the best matrix of rank 1, 2, 3, ... keeps."""
+    sums = torch.linalg.svdvals(matrix).square().cumsum(0)
+    return sums / sums[-1]
+
+
+energies = {}
 for name in ("attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj"):
     path = f"transformer.h.2.{name}.weight"
-    changes[name] = full.state_dict()[path].cpu() - base.state_dict()[path].cpu()
-energies = {}
-for name, change in changes.items():
-    energy = torch.linalg.svdvals(change).square().cumsum(0)
-    energies[name] = energy / energy[-1]
-    enough = int((energies[name] < 0.9).sum()) + 1
-    print(f"{name:<12} 90% of the squared numbers need a rank of {enough:>3} of {len(energy)}")
+    change = full.state_dict()[path].cpu() - base.state_dict()[path].cpu()
+    energies[name] = kept(change)
+    enough, random = (
+        int((shares < 0.9).sum()) + 1 for shares in (energies[name], kept(torch.randn_like(change)))
+    )
+    print(f"{name:<12} rank for 90% of the squares: {enough:>3} of {len(energies[name])},"
+          f" for as many random numbers {random}")  # fmt: skip
 
 # %% [markdown]
 # A rank far below that of random numbers means that the change prefers some directions. It need not
@@ -222,6 +230,8 @@ for name, change in changes.items():
 # Now put adapters of rank 12 beside all linear layers of every block; nothing else learns. They get
 # the same sentences in the same order as full fine-tuning, and the translations are judged by BLEU.
 # (The slides compare in ROUGE, on summaries; translations are shorter, and so cheaper to write.)
+# "On a par" is what Hu et al. found; Biderman et al. found that "LoRA learns less and forgets
+# less". The table at the end asks both: whether BLEU is as good, and whether the loss is higher.
 
 # %%
 model = add_lora(base, 12, 128, course.seed, name="french")
@@ -316,7 +326,8 @@ course.checked("a step with LoRA is shorter", f"{ms['full'].mean():.0f} and "
                        "their frozen weights save"))  # fmt: skip
 
 # %% [markdown]
-# What did each method forget of the text that the base model was pretrained on?
+# What did each method forget of the text that the base model was pretrained on? Whoever learns less
+# has less reason to forget, so read this beside the two losses above.
 
 # %%
 forgets = held_out.change(full_bits, held_out.bits(model))
@@ -528,7 +539,8 @@ course.checked(
 # %% [markdown]
 # $A$ starts from a normal distribution in the paper, which does not say how wide it is, and from a
 # uniform one in the authors' code (PyTorch's default for a linear layer, `kaiming_uniform_`). Our
-# normal start has the standard deviation 1 / r. The two spread differently:
+# normal start has the standard deviation 1 / r. The wider $A$ is, the more each step of $B$ adds,
+# as with a larger alpha; so this compares the two at one learning rate only.
 
 # %%
 starts = {init: LoRALinear(torch.nn.Linear(256, 256), 8, 32, init=init).lora_A
@@ -541,16 +553,16 @@ normal = losses(adapted, validation)
 uniform = rank_losses[8]  # from the sweep, which differs in nothing else
 behind, error = uniform.above(normal)
 course.checked(
-    "loss at r = 8: A uniform, A normal", f"{uniform.mean:.3f}, {normal.mean:.3f}",
+    "A uniform is no worse than A normal (loss, r = 8)", f"{uniform.mean:.3f}, {normal.mean:.3f}",
     as_good(behind, error, 0.02, "its A has the smaller numbers, so that the first steps of B "
             "add less", places=3, unit=" nats", checked=True),
 )  # fmt: skip
 
 # %% [markdown]
 # Which layers? Hu et al. adapted attention only; QLoRA's authors (lesson 12) found that every
-# linear layer needs an adapter to match full fine-tuning. A fair comparison trains equally many numbers: with width C, rank r
-# costs 6 C r in the two layers of an attention and 16 C r in all four layers of a block, so that
-# rank 16 in the first costs as much as rank 6 in the second.
+# linear layer needs an adapter to match full fine-tuning. A fair comparison trains equally many
+# numbers: with width C, rank r costs 6 C r in the two layers of an attention and 16 C r in all four
+# layers of a block, so that rank 16 in the first costs as much as rank 6 in the second.
 
 # %%
 places, trained = {}, {}
@@ -562,7 +574,8 @@ for name, r, layers in (("attention", 16, ATTENTION), ("every layer", 6, EVERY_L
     print(f"{name}, r = {r}: {trained[name]:,} trained, loss {places[name].mean:.3f}")
 worse, error = places["attention"].above(places["every layer"])
 course.published(
-    "loss: attention only, every layer", "Dettmers et al. 2023, section 4", "every layer is needed",
+    "loss: attention only, every layer", "Dettmers et al. 2023, section 4",
+    "every layer is needed to match full fine-tuning",
     f"{places['attention'].mean:.3f}, {places['every layer'].mean:.3f}",
     is_more(worse, error, places=3, unit=" nats",
             yes=f"{trained['attention']:,} numbers are trained in both",

@@ -108,11 +108,10 @@ def printed_millions(printed: str, count: int) -> Verdict:
 def draw_spectrum(axis: Axes, energy: Mapping[str, torch.Tensor]) -> None:
     """Draws what share of each weight's squared change the first singular values hold."""
     for name, shares in energy.items():
-        form = ":" if name == "random" else "-"
-        axis.plot(range(1, len(shares) + 1), 100 * shares, form, label=name)
+        axis.plot(range(1, len(shares) + 1), 100 * shares, label=name)
     rank_axis(axis, [2**i for i in range(9)])
-    axis.set(ylim=(0, 105), xlabel="rank", ylabel="squared numbers that the rank can hold (%)")
-    axis.set_title("The change of block 2 by full fine-tuning, and random numbers")
+    axis.set(ylim=(0, 105), xlabel="rank", ylabel="share of the squares that it keeps (%)")
+    axis.set_title("What a rank keeps of the change by full fine-tuning (block 2)")
     axis.legend(loc="upper left", fontsize="small")
 
 
