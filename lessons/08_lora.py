@@ -178,7 +178,7 @@ validation = list(french.validation_batches(4))
 held_out = HeldOut(
     encoding, course.choose(quick=2_000, normal=20_000), course.seed, course.n_documents
 )
-STEPS, SHORT = course.choose(quick=3, normal=160, full=600), course.choose(2, 40, 200)
+STEPS, SHORT = course.choose(quick=3, normal=140, full=600), course.choose(2, 40, 200)
 LONG_RUN = {"batch_size": course.choose(quick=2, normal=8), "seed": course.seed}
 SHORT_RUN = {"batch_size": course.choose(quick=2, normal=4), "seed": course.seed}
 
@@ -540,7 +540,7 @@ for run, better, other in (("long", 128, 32), ("short", 32, 128)):
     )  # fmt: skip
 
 # %% [markdown]
-# If both are so, the best alpha depends on how long one trains, just as the best learning rate does.
+# If both are so, the best alpha depends on how long one trains, as the best learning rate does.
 #
 # $A$ starts from a normal distribution in the paper, which does not say how wide it is, and from a
 # uniform one in the authors' code (PyTorch's default for a linear layer, `kaiming_uniform_`). Our
@@ -680,7 +680,7 @@ course.checked("the model after unmerging", "the base model" if restored else "a
 # %%
 set_lora(again, "french")
 one_row = next(french.validation_batches(1)).idx[:, :64].to(course.device)
-repeats = course.choose(quick=1, normal=5)
+repeats = course.choose(quick=1, normal=3)
 
 
 def read(which: GPT) -> None:
