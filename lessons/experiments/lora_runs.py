@@ -2,7 +2,7 @@
 
 model = add_lora(base, r=8, alpha=32, seed=1337)
 teach(model, data, steps=45, batch_size=4, learning_rate=2e-3, seed=1337)
-draw_ranks(figure_axis, {8: 0.62}, HU)
+draw_scaling(axis, {8: 0.62}, {8: 0.61})
 """
 
 from __future__ import annotations
@@ -121,15 +121,18 @@ def rank_axis(axis: Axes, ranks: Iterable[int]) -> None:
     axis.set_xticks(list(ranks), [f"{r:,}" for r in ranks])
 
 
-def draw_ranks(axis: Axes, here: Mapping[int, float]) -> None:
-    """Draws validation losses by rank, ours and those of Hu et al., each above its own lowest."""
+def draw_ranks(axis: Axes, here: Mapping[str, Mapping[int, float]]) -> None:
+    """Draws validation losses by rank, ours and those of Hu et al., each above its own lowest.
+
+    Args:
+        here: what was trained -> rank -> loss; empty where nothing was trained.
+    """
     theirs = {r: float(loss) for r, (loss, *_) in HU.items()}
-    for losses, form, label in (
-        (theirs, "o--", "GPT-2 Medium on E2E (Hu et al. 2021)"),
-        (here, "s-", "our base model, English to French"),
-    ):
-        lowest = min(losses.values())
-        axis.plot(list(losses), [loss - lowest for loss in losses.values()], form, label=label)
+    curves = {"GPT-2 Medium, E2E (Hu et al. 2021)": theirs, **here}
+    for form, (label, losses) in zip(("o--", "s-", "^-"), curves.items(), strict=True):
+        if losses:
+            lowest = min(losses.values())
+            axis.plot(list(losses), [loss - lowest for loss in losses.values()], form, label=label)
     rank_axis(axis, HU)
     axis.set(xlabel="rank r", ylabel="validation loss above the lowest (nats a token)")
     axis.set_title("Validation loss against the rank")
