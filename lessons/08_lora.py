@@ -509,7 +509,7 @@ course.published(
     "less to tune anew with alpha / r",
     f"{fixed_losses[64].mean:.2f}, {rank_losses[64].mean:.2f}",
     is_more(worse, error, unit=" nats", yes="the same learning rate serves better with alpha / r",
-            no="the same learning rate serves the fixed factor as well"),
+            no="the same learning rate serves the fixed factor better here"),
 )  # fmt: skip
 figure, axis = plt.subplots(figsize=(8.5, 4.2), layout="constrained")
 draw_scaling(
@@ -589,7 +589,7 @@ course.published(
     f"{places['attention'].mean:.3f}, {places['every layer'].mean:.3f}",
     is_more(worse, error, places=3, unit=" nats",
             yes=f"{trained['attention']:,} numbers are trained in both",
-            no="with as many numbers, attention alone learns as well here"),
+            no="with as many numbers, attention alone learns more here"),
 )  # fmt: skip
 
 # %% [markdown]
