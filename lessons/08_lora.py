@@ -439,8 +439,8 @@ compare_ranks(swept, some)
 # %% [markdown]
 # E2E itself can be fetched (`minigpt data fetch e2e`). If it is there, three ranks are trained on
 # it as well, or all of ours with `--full`: on its development set, which is large enough for so few
-# steps. Do not expect good descriptions after them: our base model was pretrained on other text, and
-# GPT-2 Medium is about 70 times as large.
+# steps. Do not expect good descriptions after them: our base model was pretrained on other text,
+# and GPT-2 Medium is about 70 times as large.
 
 # %%
 real = restaurants()
