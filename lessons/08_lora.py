@@ -13,7 +13,7 @@
 # - compare LoRA with full fine-tuning in quality, time, memory and forgetting, with error bars;
 # - give one model several tasks, and merge an adapter so that it costs nothing to use.
 #
-# You need: lesson 3 (the model and its linear layers), lesson 6 (BLEU, ROUGE) and lesson 7
+# You need: lesson 3 (the model and its linear layers), lesson 6 (BLEU and ROUGE) and lesson 7
 # (fine-tuning). Allow 60 minutes, and another 60 for the exercises; the script takes about three.
 #
 # Run it: `python lessons/08_lora.py`, or `minigpt lesson 8`. Its code is `minigpt/lora/layer.py`
@@ -135,8 +135,8 @@ for (n_out, n_in, r), (whole_printed, thin_printed) in PRINTED.items():
 #
 # $W_0$ is frozen. $B$ starts at zero, so at first the layer does what it did. $A$ starts at random:
 # the gradient of each matrix contains the other, so if both were zero, neither would ever move.
-# The factor $\alpha / r$ is a setting, of which more below. The pairs $A$ and $B$ of all layers that
-# belong to one task are an **adapter**.
+# The factor $\alpha / r$ is a setting, of which more below. Such a pair $A$ and $B$ is called an
+# **adapter**, and so, for short, are all the pairs that a model has for one task.
 
 # %%
 dense = torch.nn.Linear(6, 4)
