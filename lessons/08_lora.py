@@ -476,7 +476,7 @@ best = max(HU, key=lambda r: float(HU[r][1]))
 course.published(
     "rank used in the paper", "notes 003/004", "1", f"{min(HU)} to {max(HU)}",
     same_figure("1", best, f"its table 18 has {len(HU)} ranks, with the highest BLEU at {best} "
-                "and the lowest loss from 16 on", kind=Kind.WRONG),
+                "and the lowest loss at 16 to 512", kind=Kind.WRONG),
 )  # fmt: skip
 figure, (spectrum_axis, rank_axis) = plt.subplots(1, 2, figsize=(12.5, 4.6), layout="constrained")
 draw_spectrum(spectrum_axis, energies)
