@@ -2,7 +2,7 @@
 
 model = add_lora(base, r=8, alpha=32, seed=1337)
 teach(model, data, steps=45, batch_size=4, learning_rate=2e-3, seed=1337)
-draw_ranks(figure_axis, {8: 0.62}, HU)
+draw_scaling(axis, {8: 0.62}, {8: 0.61})
 """
 
 from __future__ import annotations
@@ -110,9 +110,9 @@ def draw_spectrum(axis: Axes, energy: Mapping[str, torch.Tensor]) -> None:
     for name, shares in energy.items():
         axis.plot(range(1, len(shares) + 1), 100 * shares, label=name)
     rank_axis(axis, [2**i for i in range(9)])
-    axis.set(ylim=(0, 105), xlabel="rank", ylabel="squared change that the rank can hold (%)")
-    axis.set_title("How the change by full fine-tuning is spread (block 2)")
-    axis.legend(loc="lower right", fontsize="small")
+    axis.set(ylim=(0, 105), xlabel="rank", ylabel="share of the squares that it keeps (%)")
+    axis.set_title("What a rank keeps of the change by full fine-tuning (block 2)")
+    axis.legend(loc="upper left", fontsize="small")
 
 
 def rank_axis(axis: Axes, ranks: Iterable[int]) -> None:
@@ -121,29 +121,29 @@ def rank_axis(axis: Axes, ranks: Iterable[int]) -> None:
     axis.set_xticks(list(ranks), [f"{r:,}" for r in ranks])
 
 
-def draw_ranks(axis: Axes, here: Mapping[int, float]) -> None:
-    """Draws validation losses by rank, ours and those of Hu et al., each above its own lowest."""
+def draw_ranks(axis: Axes, here: Mapping[str, Mapping[int, float]]) -> None:
+    """Draws validation losses by rank, ours and those of Hu et al., each above its own lowest.
+
+    Args:
+        here: what was trained -> rank -> loss; empty where nothing was trained.
+    """
     theirs = {r: float(loss) for r, (loss, *_) in HU.items()}
-    for losses, form, label in (
-        (theirs, "o--", "GPT-2 Medium on E2E (Hu et al. 2021)"),
-        (here, "s-", "our base model, English to French"),
-    ):
-        lowest = min(losses.values())
-        axis.plot(list(losses), [loss - lowest for loss in losses.values()], form, label=label)
+    curves = {"GPT-2 Medium, E2E (Hu et al. 2021)": theirs, **here}
+    for form, (label, losses) in zip(("o--", "s-", "^-"), curves.items(), strict=True):
+        if losses:
+            lowest = min(losses.values())
+            axis.plot(list(losses), [loss - lowest for loss in losses.values()], form, label=label)
     rank_axis(axis, HU)
     axis.set(xlabel="rank r", ylabel="validation loss above the lowest (nats a token)")
     axis.set_title("Validation loss against the rank")
     axis.legend(loc="upper right", fontsize="small")
 
 
-def draw_scaling(
-    axis: Axes, divided: Mapping[int, float], fixed: Mapping[int, float], untrained: float
-) -> None:
+def draw_scaling(axis: Axes, divided: Mapping[int, float], fixed: Mapping[int, float]) -> None:
     """Draws validation losses by rank with the factor alpha / r and with a fixed one."""
     axis.plot(list(divided), list(divided.values()), "s-", label="factor alpha / r")
     axis.plot(list(fixed), list(fixed.values()), "^-", label="the same factor at every rank")
-    axis.axhline(untrained, color="gray", ls=":", label="before training")
     rank_axis(axis, divided)
-    axis.set(xlabel="rank r", ylabel="validation loss (nats a token)", ylim=(0, None))
+    axis.set(xlabel="rank r", ylabel="validation loss (nats a token)")
     axis.set_title("One learning rate, two ways to scale B A")
     axis.legend(loc="upper left", bbox_to_anchor=(1.01, 1), fontsize="small")

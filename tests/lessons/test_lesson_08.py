@@ -46,15 +46,27 @@ def test_lesson_08(run_lesson: Callable) -> None:
     shapes = [(256, 768), (256, 256), (256, 1024), (1024, 256)]
     trained = 5 * sum(12 * (n_in + n_out) for n_in, n_out in shapes)
     assert table["parameters that LoRA trains"] == f"{trained:,} (4.8%)"
+    assert lesson.table["parameters that LoRA trains"]["kind"] == Kind.HOLDS
     assert f"{8 * trained / 1e6:.1f} MB" in table["optimizer state, full and LoRA"]
     assert lesson.table["optimizer state, full and LoRA"]["kind"] == Kind.HOLDS
     # Six widths a rank in an attention, sixteen in a block: 6 x 16 = 16 x 6
     for name in ("attention, r = 16", "every layer, r = 6"):
         assert f"{name}: {5 * 96 * 256:,} trained" in lesson.output
-    for name in ("french", "mood"):
+    for name in ("french", "naming"):
         assert lesson.table[f"answers of the saved adapter {name}"]["kind"] == Kind.HOLDS
     assert lesson.table["the model after unmerging"]["kind"] == Kind.HOLDS
     assert lesson.table["rank used in the paper"]["kind"] == Kind.WRONG
+
+    # Two of the paper's ranks exceed what a matrix of 256 rows or columns can have.
+    for r in (512, 1024):
+        assert f"rank {r:>4}: r must be from 1 to 256" in lesson.output
+    tried = lesson.table["largest rank that was tried"]
+    assert (tried["published"], tried["measured here"]) == ("1,024", "256")
+    assert tried["kind"] == Kind.DIFFERS
+    # Three steps teach nothing, so that the easy and the hard task cannot be compared.
+    assert "not both were learned" in lesson.output
+    gain = lesson.table["gain from rank 1 to 16: translation, naming"]
+    assert gain["kind"] == Kind.UNDECIDED
 
 
 @pytest.mark.parametrize(
