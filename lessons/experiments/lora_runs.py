@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from lessons.verdicts import Judged, Kind, Verdict
 from minigpt import GPT
 from minigpt.dataset import Data
 from minigpt.lora.model import apply_lora
@@ -84,25 +83,6 @@ def teach(
     )
     train(model, data, settings)
     return model
-
-
-def printed_millions(printed: str, count: int) -> Verdict:
-    """Judges a printed number of millions with one decimal against the exact count.
-
-    It is reproduced if the count rounds to it or, cut off after that decimal, gives it; it says
-    which where only the one does. Otherwise the printed figure is wrong.
-    """
-
-    def judge(count: int) -> Judged:
-        rounded, cut_off = f"{count / 1e6:.1f}", f"{count // 10**5 / 10:.1f}"
-        if rounded == printed:
-            return Kind.REPRODUCED, "" if cut_off == printed else "rounded, not cut off"
-        if cut_off == printed:
-            return Kind.REPRODUCED, f"cut off after one decimal; rounded it is {rounded}"
-        return Kind.WRONG, f"the count is {rounded} when rounded and {cut_off} when cut off"
-
-    right = judge(count)[0] is Kind.REPRODUCED
-    return Verdict(judge, (count,), (count + 10**6 if right else round(float(printed) * 1e6),))
 
 
 def draw_spectrum(axis: Axes, energy: Mapping[str, torch.Tensor]) -> None:

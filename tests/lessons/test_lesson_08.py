@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from lessons.experiments.lora_runs import GPT3_COUNTS, HU, printed_millions
+from lessons.experiments.gpt3_counts import cut_or_rounded
+from lessons.experiments.lora_runs import GPT3_COUNTS, HU
 from lessons.experiments.restaurants import restaurants
 from lessons.verdicts import Kind
 from minigpt.tasks.answers import questions
@@ -18,9 +19,9 @@ def test_lesson_08(run_lesson: Callable) -> None:
     assert set(lesson.figures) == {"rank.png", "scaling.png"}
     table = {what: row["measured here"] for what, row in lesson.table.items()}
     for sizes, r, whole, thin in (
-        ("512 x 64", 8, "32,768", "4,608"),
-        ("3 x 3", 1, "9", "6"),
-        ("100 x 100", 5, "10,000", "1,000"),
+        ("512 x 64", 8, "32,768", "512 + 4,096 = 4,608"),
+        ("3 x 3", 1, "9", "3 + 3 = 6"),
+        ("100 x 100", 5, "10,000", "500 + 500 = 1,000"),
     ):
         assert f"{sizes}, rank {r}: {whole} -> {thin}" in lesson.output
         assert table[f"numbers in {sizes}"] == whole
@@ -81,7 +82,7 @@ def test_lesson_08(run_lesson: Callable) -> None:
 def test_a_count_in_millions_is_rounded_or_cut_off_or_wrong(
     printed: str, count: int, kind: Kind, words: str
 ) -> None:
-    verdict = printed_millions(printed, count)
+    verdict = cut_or_rounded(printed, count)
     assert verdict.kind is kind
     assert str(verdict).endswith(words)
     assert verdict.turned() is not kind

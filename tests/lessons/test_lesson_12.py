@@ -56,8 +56,12 @@ def test_lesson_12(run_lesson: Callable) -> None:
 
     llama_7b = 32 * 4096 * (4 * 4096 + 3 * 11_008)  # weights in its blocks
     saved = "7B in bf16, saved by 4 bits (GB)"
-    assert table[saved] == f"{llama_7b * (16 - double) / 8e9:.2f} predicted"
+    assert table[saved] == f"{llama_7b * (16 - single) / 8e9:.2f} predicted"
     assert kinds[saved] == Kind.UNKNOWN
+    twice = f"{llama_7b * (single - double) / 8e9:.3f} predicted"
+    assert table["7B, saved by double quantization (GB)"] == twice
+    assert kinds["7B, saved by double quantization (GB)"] == Kind.REPRODUCED
+    assert kinds["13B, saved by double quantization (GB)"] == Kind.REPRODUCED
     llama_65b = 80 * 8192 * (4 * 8192 + 3 * 22_016) + 8192 * (2 * 32_000 + 161)
     assert table["65B in bf16: full fine-tuning"] == f"{12 * llama_65b / 1e9:.0f} GB predicted"
     assert table["65B in bf16: QLoRA"].endswith("GB predicted")
