@@ -43,7 +43,7 @@ def test_lesson_13(run_lesson: Callable) -> None:
         assert row["measured here"] == f"{count:,}"
         unknown, cut = name.startswith("PrefixLayer"), name == "PrefixEmbed (32, 8)"
         assert row["kind"] == (Kind.UNKNOWN if unknown else Kind.REPRODUCED).value, name
-        assert ("cut off" in row["verdict"]) == cut
+        assert ("cut off after" in row["verdict"]) == cut
 
     C, L, n, r, hidden = CONFIG.n_embd, CONFIG.n_layer, 20, 16, 64
     shapes = [(C, 3 * C), (C, C), (C, 4 * C), (4 * C, C)]  # the linear layers of a block
