@@ -21,7 +21,13 @@ from minigpt.tasks.task import SENTIMENT, SUMMARIZATION, TRANSLATION, Task
 from minigpt.text.data_sets import DATASETS
 
 
-def test_lesson_07(run_lesson: Callable) -> None:
+def test_lesson_07(run_lesson: Callable, tmp_path: Path) -> None:
+    folder = tmp_path / "runs" / "data" / "multi30k"  # as if it had been fetched
+    folder.mkdir(parents=True)
+    for file in DATASETS["multi30k"]:
+        words = "A dog plays ball" if ".en" in file.name else "Un chien joue"
+        lines = "".join(f"{words} {file.name.split('.')[0]} {i}.\n" for i in range(12))
+        (folder / file.name).write_bytes(gzip.compress(lines.encode()))
     lesson = run_lesson(7, "--device", "cpu")
     assert set(lesson.figures) == {
         "summaries.png", "wordings.png", "reviews.png", "forgetting.png",
@@ -53,9 +59,14 @@ def test_lesson_07(run_lesson: Callable) -> None:
     found = dict(re.findall(r"ROUGE-L of the (\w+) summary (\S+)", lesson.output))
     assert 0.3 < float(found["random"]) < float(found["nearest"]) < 0.9
 
-    # Nobody has fetched Multi30k in the empty folder of a test.
-    assert "this part is left out" in lesson.output
-    assert not any("Multi30k" in name for name in lesson.table)
+    # Real data are described, and translated before and after.
+    assert "A dog plays ball test_2016_flickr 0.\n    a translator: Un chien joue" in lesson.output
+    assert len(re.findall(r"^    ours, (before|after) its training:", lesson.output, re.M)) == 4
+    assert "BLEU on Multi30k, before and after training on it" in lesson.table
+
+    # Seven wordings of a summary, and the choices of a rating, were shown.
+    assert len(re.findall(r"^'.*' +\.\.\. '.*'$", lesson.output, re.M)) == 7
+    assert "\\n- negative\\n- positive\\nIt is' ' negative'" in lesson.output
 
 
 ANSWERS = ["Le chat dort sur le lit.", "Le chien.", "", "Je mange une pomme verte !"]
