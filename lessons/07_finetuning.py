@@ -761,8 +761,9 @@ course.checked(
 #
 # Our sentences come from a grammar of our own. Multi30k has 29,000 captions of photographs, which
 # people wrote and translators put into French. After `minigpt data fetch multi30k` the next two
-# cells compare the two, give our translator some captions, train it on others for 60 steps, and ask
-# again. Without the files they do nothing.
+# cells compare the two, give our translator some captions, train it on others, and ask again. (Some
+# captions are long, so the rows are as long as those of the dialogues, and a batch is as small.)
+# Without the files they do nothing.
 
 # %%
 real = multi30k()
@@ -780,7 +781,7 @@ else:
 if real is not None:
     captions = real.test[:n_test]
     real_rows = instruction_data([real], encoding, base.config.block_size, seed=course.seed)
-    taught = fine_tune(translator, real_rows, steps=60, batch_size=8)
+    taught = fine_tune(translator, real_rows, steps=120, batch_size=2)
     models = {"before": translator, "after": taught}
     by = {name: answered(model, encoding, real.task, captions) for name, model in models.items()}
     for i in range(2):
