@@ -122,8 +122,9 @@ FLAN = {  # datasets, categories, tasks
     "Natural Instructions v2": (372, 108, 1554),
 }
 sums = [sum(column) for column in zip(*FLAN.values(), strict=True)]
-possible = all(max(d, c) <= tasks <= d * c for d, c, tasks in FLAN.values())
 print(f"sums: {sums[0]} datasets, {sums[1]} categories, {sums[2]:,} tasks")
+
+# %%
 totals = zip(("datasets", "categories", "tasks"), ("473", "146", "1,836"), sums, strict=True)
 for what, printed, total in totals:
     surplus = total - int(printed.replace(",", ""))
@@ -136,6 +137,7 @@ for what, printed, total in totals:
             f"the sum is off by {surplus:+}; the total may count once what two collections share",
         ),
     )  # fmt: skip
+possible = all(max(d, c) <= tasks <= d * c for d, c, tasks in FLAN.values())
 course.checked(
     "FLAN, tasks are pairs of dataset and category",
     "possible in each collection" if possible else "impossible in one",
@@ -210,19 +212,16 @@ data = {
 }
 for name, packed_data in data.items():
     (rows,) = packed_data.sources
-    n_examples = int((rows.targets == encoding.eot_token).sum())  # each ends once
-    print(
-        f"{name}: {len(rows):,} rows of {rows.row_length} with {n_examples / len(rows):.1f} ",
-        end="",
-    )
-    print(f"examples each, {(rows.targets != -100).mean():.0%} of the positions have a target")
+    each = (rows.targets == encoding.eot_token).sum() / len(rows)  # an example ends once
+    print(f"{name}: {len(rows):,} rows of {rows.row_length}, {each:.1f} examples a row; ", end="")
+    print(f"{(rows.targets != -100).mean():.0%} of the positions have a target")
 
 # %% [markdown]
 # ## Three sets that share nothing
 #
 # The *training set* is what the model learns from. The *validation set* is looked at again and
 # again, to decide when to stop and which settings to keep, and each decision fits it a little. So
-# what counts is the *test set*: it is looked at once the training is over, and nothing is chosen by
+# what counts is the *test set*: it is used only when the training is over, and nothing is chosen by
 # it. A prompt that is in two of the sets would be a leak: are there any?
 
 # %%
