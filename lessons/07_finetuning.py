@@ -431,10 +431,10 @@ course.save_figure(figure, "summaries")
 # and always gives the more frequent answer, is right about half of the time.
 #
 # A row of reviews has few targets, as was printed above, so a step teaches less than with
-# translations. Hence there are three times as many.
+# translations. Hence there are more of them, and they are small.
 
 # %%
-judge = fine_tune(base, data["sentiment"], steps=240, batch_size=4, stops=3)
+judge = fine_tune(base, data["sentiment"], steps=360, batch_size=2, stops=3)
 validated = answered(judge, encoding, sentiment.task, sentiment.validation[:n_test])
 
 # %%
@@ -536,7 +536,7 @@ course.save_figure(figure, "wordings")
 
 # %%
 new = (1, 2)
-judge_of_three = fine_tune(base, in_many_wordings(sentiment, new), steps=240, batch_size=4, stops=3)
+judge_of_three = fine_tune(base, in_many_wordings(sentiment, new), steps=360, batch_size=2, stops=3)
 judges = {
     name: [answered(model, encoding, sentiment.task, reviews, wording)
            for wording in range(len(sentiment.task.templates))]
