@@ -6,6 +6,8 @@ al. 2017 (the French captions).
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import tiktoken
@@ -28,14 +30,30 @@ def multi30k(folder: Path = FOLDER) -> TaskData | None:
     return task_data(TRANSLATION, train, validation, test)
 
 
+def words(text: str) -> list[str]:
+    """Returns the words of a text in small letters; "J'avais" is two."""
+    return re.findall(r"\w+", text.lower())
+
+
 def described(data: TaskData, encoding: tiktoken.Encoding) -> str:
-    """Says in a line how long the French test sentences are, in words, tokens and bytes a token."""
+    """Says in a line how many words the French sentences use, and how long those to test with are.
+
+    Words are counted in all training sentences together, and on average in those to test with.
+    """
     texts = [record["fr"] for record in data.test]
     tokens = sum(map(len, encoding.encode_ordinary_batch(texts)))
-    words = sum(len(text.split()) for text in texts)
+    n_words = sum(len(words(text)) for text in texts)
     n_bytes = sum(len(text.encode()) for text in texts)
+    vocabulary = {word for record in data.train for word in words(record["fr"])}
     return (
-        f"{len(data.train):,} training records; a French test sentence has "
-        f"{words / len(texts):.1f} words and {tokens / len(texts):.1f} tokens on average, "
-        f"{n_bytes / tokens:.2f} bytes a token"
+        f"{len(data.train):,} sentence pairs to train with, {len(vocabulary):,} different French "
+        f"words; a French test sentence has {n_words / len(texts):.1f} words and "
+        f"{tokens / len(texts):.1f} tokens on average, {n_bytes / tokens:.2f} bytes a token"
     )
+
+
+def known_words(test: Sequence[dict], train: Sequence[dict]) -> float:
+    """Returns the share of all words in French test sentences that training sentences have too."""
+    known = {word for record in train for word in words(record["fr"])}
+    asked = [word for record in test for word in words(record["fr"])]
+    return sum(word in known for word in asked) / len(asked)

@@ -11,6 +11,8 @@ import numpy as np
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from lessons.experiments.task_scores import Scores
+
 
 class Panel(NamedTuple):
     """One quantity: what it is, its title, and (value, standard error) of each bar by its name."""
@@ -20,6 +22,11 @@ class Panel(NamedTuple):
     bars: Mapping[str, tuple[float, float]]
     places: int = 2
     top: float | None = None  # of the axis
+
+
+def bars_of(scores: Mapping[str, Scores], metric: str) -> dict[str, tuple[float, float]]:
+    """Returns the value and the standard error of a metric for each bar, by its name."""
+    return {name: (each.value(metric), each.error(metric)) for name, each in scores.items()}
 
 
 def draw_panels(panels: Sequence[Panel], width: float = 4.2) -> Figure:

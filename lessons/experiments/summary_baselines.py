@@ -1,4 +1,7 @@
-"""Picks summaries that were written for other dialogues, whose scores a model has to beat."""
+"""Picks summaries that were written for other dialogues, whose scores a model has to beat.
+
+A summary's words also tell what it is about: see `topics`.
+"""
 
 from __future__ import annotations
 
@@ -20,14 +23,24 @@ def random_summaries(train: Records, dialogues: Records, seed: int) -> list[str]
 
 
 def nearest_summaries(train: Records, dialogues: Records) -> list[str]:
-    """Returns for each dialogue the summary of the most similar training dialogue.
+    """Returns for each dialogue the summary of the most similar training dialogue."""
+    found = nearest(train, "dialogue", [record["dialogue"] for record in dialogues])
+    return [record["summary"] for record in found]
+
+
+def topics(train: Records, summaries: Sequence[str]) -> list[str]:
+    """Returns for each summary the topic of the most similar training summary."""
+    return [record["topic"] for record in nearest(train, "summary", summaries)]
+
+
+def nearest(train: Records, field: str, texts: Sequence[str]) -> list[dict[str, str]]:
+    """Returns for each text the training record whose field is the most similar.
 
     Similarity is the intersection of the two sets of words divided by their union (Jaccard).
     """
-    known = [(set(tokenize(record["dialogue"])), record["summary"]) for record in train]
+    known = [(set(tokenize(record[field])), record) for record in train]
 
-    def nearest(dialogue: str) -> str:
-        words = set(tokenize(dialogue))
+    def best(words: set[str]) -> dict[str, str]:
         return max(known, key=lambda entry: len(words & entry[0]) / len(words | entry[0]))[1]
 
-    return [nearest(record["dialogue"]) for record in dialogues]
+    return [best(set(tokenize(text))) for text in texts]

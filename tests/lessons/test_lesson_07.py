@@ -13,16 +13,25 @@ import pytest
 import tiktoken
 
 from lessons.experiments.naming import naming_data
-from lessons.experiments.real_translations import described, multi30k
+from lessons.experiments.real_translations import described, known_words, multi30k
+from lessons.experiments.summary_baselines import nearest_summaries, topics
 from lessons.experiments.task_scores import scores_of
 from minigpt.tasks.answers import score
 from minigpt.tasks.task import SENTIMENT, SUMMARIZATION, TRANSLATION, Task
 from minigpt.text.data_sets import DATASETS
 
 
-def test_lesson_07(run_lesson: Callable) -> None:
+def test_lesson_07(run_lesson: Callable, tmp_path: Path) -> None:
+    folder = tmp_path / "runs" / "data" / "multi30k"  # as if it had been fetched
+    folder.mkdir(parents=True)
+    for file in DATASETS["multi30k"]:
+        words = "A dog plays ball" if ".en" in file.name else "Un chien joue"
+        lines = "".join(f"{words} {file.name.split('.')[0]} {i}.\n" for i in range(12))
+        (folder / file.name).write_bytes(gzip.compress(lines.encode()))
     lesson = run_lesson(7, "--device", "cpu")
-    assert set(lesson.figures) == {"summaries.png", "wordings.png", "forgetting.png"}
+    assert set(lesson.figures) == {
+        "summaries.png", "wordings.png", "reviews.png", "forgetting.png",
+    }  # fmt: skip
     kinds = {name: row["kind"] for name, row in lesson.table.items()}
     for name in (
         "FLAN, sum of the tasks", "FLAN, tasks are pairs of dataset and category",
@@ -47,13 +56,17 @@ def test_lesson_07(run_lesson: Callable) -> None:
     assert rows[-1] == "'<|endoftext|>'"
 
     # The baselines do not need a model, and the nearest summary is better than a random one.
-    (found,) = re.findall(r"of the topic (\S+), of the nearest one (\S+)", lesson.output)
-    chance, nearest = map(float, found)
-    assert 0.3 < chance < nearest < 0.9
+    found = dict(re.findall(r"ROUGE-L of the (\w+) summary (\S+)", lesson.output))
+    assert 0.3 < float(found["random"]) < float(found["nearest"]) < 0.9
 
-    # Nobody has fetched Multi30k in the empty folder of a test.
-    assert "this part is left out" in lesson.output
-    assert not any("Multi30k" in name for name in lesson.table)
+    # Real data are described, and translated before and after.
+    assert "A dog plays ball test_2016_flickr 0.\n    a translator: Un chien joue" in lesson.output
+    assert len(re.findall(r"^    ours, (before|after) its training:", lesson.output, re.M)) == 4
+    assert "BLEU on Multi30k, before and after training on it" in lesson.table
+
+    # Seven wordings of a summary, and the choices of a rating, were shown.
+    assert len(re.findall(r"^'.*' +\.\.\. '.*'$", lesson.output, re.M)) == 7
+    assert "\\n- negative\\n- positive\\nIt is' ' negative'" in lesson.output
 
 
 ANSWERS = ["Le chat dort sur le lit.", "Le chien.", "", "Je mange une pomme verte !"]
@@ -121,11 +134,24 @@ def test_multi30k_is_read_only_when_all_of_it_is_there(tmp_path: Path) -> None:
         assert records[1]["en"].startswith(f"{name}.en.gz")
         assert records[1]["fr"].startswith(f"{name}.fr.gz")
 
-    # "test_2016_flickr.fr.gz 5 0" is three words and 26 bytes.
+    # "test_2016_flickr.fr.gz 5 0" is five words and 26 bytes, and "train.fr.gz 1 0" knows three.
     bytes_alone = tiktoken.Encoding(
         "bytes", pat_str=".", mergeable_ranks={bytes([i]): i for i in range(256)},
         special_tokens={"<|endoftext|>": 256},
     )  # fmt: skip
-    assert "3.0 words and 26.0 tokens on average, 1.00 bytes a token" in described(
-        data, bytes_alone
-    )
+    found = described(data, bytes_alone)
+    assert "5.0 words and 26.0 tokens on average, 1.00 bytes a token" in found
+    assert found.startswith("3 sentence pairs to train with, 6 different French words;")
+    assert known_words(data.test, data.train) == pytest.approx(3 / 5)
+
+
+def test_the_topic_of_a_summary_is_that_of_the_nearest_one() -> None:
+    train = [
+        {"topic": "tea", "summary": "Anna drinks tea.", "dialogue": "Tea, Anna?"},
+        {"topic": "rent", "summary": "Peter rents a flat.", "dialogue": "A flat, Peter?"},
+    ]
+    assert topics(train, ["Tom drinks tea.", "Tom rents a flat.", "A flat."]) == [
+        "tea", "rent", "rent",
+    ]  # fmt: skip
+    asked = [{"dialogue": "A house, Peter?"}, {"dialogue": "Anna! Anna!"}]
+    assert nearest_summaries(train, asked) == ["Peter rents a flat.", "Anna drinks tea."]
