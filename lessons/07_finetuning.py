@@ -339,7 +339,7 @@ course.published(
 )  # fmt: skip
 
 # %%
-summarizer = fine_tune(base, data["summarization"], steps=200, batch_size=2)
+summarizer = fine_tune(base, data["summarization"], steps=180, batch_size=2)
 rouge = summarized(summarizer)
 show(summarization, rouge)
 for key, name in (("rouge1", "ROUGE-1"), ("rouge2", "ROUGE-2"), ("rougeL", "ROUGE-L")):
@@ -434,7 +434,7 @@ course.save_figure(figure, "summaries")
 # translations. Hence there are more of them, and they are small.
 
 # %%
-judge = fine_tune(base, data["sentiment"], steps=360, batch_size=2, stops=3)
+judge = fine_tune(base, data["sentiment"], steps=300, batch_size=2, stops=3)
 validated = answered(judge, encoding, sentiment.task, sentiment.validation[:n_test])
 
 # %%
@@ -557,7 +557,7 @@ course.save_figure(figure, "wordings")
 # %%
 new = (1, 2)
 in_three = in_many_wordings(sentiment, unseen=new)
-judge_of_three = fine_tune(base, in_three, steps=360, batch_size=2, stops=3)
+judge_of_three = fine_tune(base, in_three, steps=300, batch_size=2, stops=3)
 judges = {
     name: [answered(model, encoding, sentiment.task, reviews, wording)
            for wording in range(len(sentiment.task.templates))]
