@@ -1,0 +1,103 @@
+"""Turns a lesson's Markdown, formulas and code into HTML that needs no network.
+
+html_of("The loss is $-\\ln p$.", headings)     # Markdown, with formulas as MathML
+code_html("y = x @ W")                          # highlighted Python
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from functools import cache
+from typing import NamedTuple
+
+from latex2mathml.converter import convert
+from markdown_it import MarkdownIt
+from mdit_py_plugins.dollarmath import dollarmath_plugin
+from pygments import highlight
+from pygments.formatters import HtmlFormatter
+from pygments.lexers import PythonLexer
+
+SCRIPT_LINK = re.compile(r'href="(\d\d)_\w+\.py"')
+
+
+class Heading(NamedTuple):
+    """A heading of a page: its level from 1, its text, and the name that links lead to."""
+
+    level: int
+    text: str
+    anchor: str
+
+
+@cache
+def parser() -> MarkdownIt:
+    """Returns the Markdown parser: CommonMark with tables and $formulas$."""
+    markdown = MarkdownIt("commonmark", {"html": False}).enable("table")
+    return markdown.use(dollarmath_plugin, allow_space=False, renderer=formula)
+
+
+def formula(latex: str, options: dict) -> str:
+    """Returns a formula as MathML, which browsers set without help.
+
+    Raises:
+        ValueError: the formula cannot be read.
+    """
+    display = "block" if options["display_mode"] else "inline"
+    try:
+        return convert(latex.strip(), display=display)
+    except Exception as error:  # the package has no one class for its errors
+        raise ValueError(f"this formula cannot be set: {latex!r} ({error})") from error
+
+
+def html_of(markdown: str, headings: list[Heading]) -> str:
+    """Returns Markdown as HTML, and appends its headings to a list.
+
+    Links to lessons' scripts become links to their pages.
+    """
+    tokens = parser().parse(markdown)
+    for opening, inline in zip(tokens, tokens[1:], strict=False):
+        if opening.type == "heading_open":
+            anchor = unique(slug(inline.content), {heading.anchor for heading in headings})
+            opening.attrSet("id", anchor)
+            headings.append(Heading(int(opening.tag[1]), plain(inline.content), anchor))
+    text = parser().renderer.render(tokens, parser().options, {})
+    text = text.replace("<table>", '<div class="wide"><table>')
+    text = text.replace("</table>", "</table></div>")
+    return SCRIPT_LINK.sub(r'href="lesson-\1.html"', text)
+
+
+def plain(markdown: str) -> str:
+    """Returns a heading without the signs of its Markdown."""
+    return re.sub(r"[*`$]|\\(?=[a-z])", "", markdown)
+
+
+def slug(heading: str) -> str:
+    """Returns a heading as a name for links: lower case letters and digits, joined by hyphens."""
+    return re.sub(r"[^a-z0-9]+", "-", heading.lower()).strip("-") or "part"
+
+
+def unique(name: str, taken: set[str]) -> str:
+    """Returns a name that is not taken yet: the name itself, or with a number behind it."""
+    names = [name, *(f"{name}-{number}" for number in range(2, len(taken) + 3))]
+    return next(one for one in names if one not in taken)
+
+
+def code_html(source: str) -> str:
+    """Returns Python code as HTML, with a class for each kind of word."""
+    return highlight(source, PythonLexer(stripnl=False), HtmlFormatter(cssclass="code"))
+
+
+def output_html(text: str) -> str:
+    """Returns printed text as HTML."""
+    return f'<pre class="output" tabindex="0">{html.escape(text)}</pre>'
+
+
+def code_styles() -> str:
+    """Returns the colours of code, in light and in dark surroundings."""
+    light, dark = HtmlFormatter(style="default"), HtmlFormatter(style="github-dark")
+    return (
+        light.get_style_defs(".code")
+        + "\n@media (prefers-color-scheme: dark) {\n"
+        + dark.get_style_defs(".code")
+        + "\n}"
+    )
