@@ -37,7 +37,10 @@ from minigpt.text.printing import print_any_text
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from lessons.book.run import Recorder
     from minigpt.tasks.data import TaskData
+
+recorder: Recorder | None = None  # set while a lesson runs cell by cell, for its page in the book
 
 
 @dataclass(frozen=True)
@@ -125,6 +128,8 @@ class Lesson:
 
         path = self.folder / f"{name}.png"
         figure.savefig(path, dpi=130, bbox_inches="tight")
+        if recorder is not None:
+            recorder.figure(path, figure)
         plt.close(figure)
         print(f"[figure] {path}")
         return path
@@ -149,14 +154,8 @@ class Lesson:
 
     def finish(self) -> None:
         """Prints the closing tables and writes them as table.json beside the figures."""
-        published = [row for row in self.rows if row.source is not None]
-        checked = [row for row in self.rows if row.source is None]
-        if published:
-            print(f"\nLesson {self.number:02d}: published figures, measured again\n")
-            print_rows(("", "source", "published", "measured here"), published, self.judges)
-        if checked:
-            print(f"\nLesson {self.number:02d}: checked on this machine\n")
-            print_rows(("", "measured here"), checked, self.judges)
+        with recorder.tables() if recorder is not None else contextlib.nullcontext():
+            self.print_tables()
         report = {
             "lesson": self.number, "title": self.title, "seed": self.seed, "quick": self.quick,
             "full": self.large, "device": str(self.device), "versions": versions(),
@@ -171,6 +170,17 @@ class Lesson:
                 "This was a --quick run: it shows that everything works, its numbers mean nothing, "
                 "and so it gives no verdicts."
             )
+
+    def print_tables(self) -> None:
+        """Prints what others have published and what was checked here."""
+        published = [row for row in self.rows if row.source is not None]
+        checked = [row for row in self.rows if row.source is None]
+        if published:
+            print(f"\nLesson {self.number:02d}: published figures, measured again\n")
+            print_rows(("", "source", "published", "measured here"), published, self.judges)
+        if checked:
+            print(f"\nLesson {self.number:02d}: checked on this machine\n")
+            print_rows(("", "measured here"), checked, self.judges)
 
 
 def start(number: int, title: str) -> Lesson:
@@ -207,6 +217,8 @@ def start(number: int, title: str) -> Lesson:
         import matplotlib
 
         matplotlib.use("agg")  # draws into files, so that no screen is needed
+    if recorder is not None:
+        recorder.starts(folder)
     torch.manual_seed(arguments.seed)
     print(f"Lesson {number:02d}: {title}   (device {device}, seed {arguments.seed})\n")
     judges = arguments.verdicts or not arguments.quick

@@ -7,6 +7,7 @@ code_html("y = x @ W")                          # highlighted Python
 from __future__ import annotations
 
 import html
+import itertools
 import re
 from functools import cache
 from typing import NamedTuple
@@ -55,7 +56,7 @@ def html_of(markdown: str, headings: list[Heading]) -> str:
     Links to lessons' scripts become links to their pages.
     """
     tokens = parser().parse(markdown)
-    for opening, inline in zip(tokens, tokens[1:], strict=False):
+    for opening, inline in itertools.pairwise(tokens):
         if opening.type == "heading_open":
             anchor = unique(slug(inline.content), {heading.anchor for heading in headings})
             opening.attrSet("id", anchor)
