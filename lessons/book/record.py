@@ -76,4 +76,6 @@ def read_record(folder: Path) -> Record:
         ]
         return Record(**content)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{path} is no record of a lesson ({error}); run the lesson again") from None
+        raise ValueError(
+            f"{path} is no record of a lesson ({error}); run the lesson again"
+        ) from None
