@@ -1,0 +1,196 @@
+"""A lesson that runs cell by cell leaves a record, and the record becomes a page."""
+
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from lessons import lesson
+from lessons.book.cells import Cell
+from lessons.book.markup import Heading, html_of
+from lessons.book.pages import write_book
+from lessons.book.record import Done, Record, read_record
+from lessons.book.run import announcement, run
+
+SCRIPT = """\
+# %% [markdown]
+# # Lesson 3: Halves
+#
+# What is half of a number? It is $x / 2$.
+
+# %%
+from lessons import lesson
+from lessons.verdicts import Kind, holds, same_figure
+
+course = lesson.start(3, "Halves")
+import matplotlib.pyplot as plt
+
+# %% [markdown]
+# ## By hand
+#
+# Two halves make a whole: a picture shows it.
+
+# %%
+half = 1 / 2
+print("half & half <b>:", half)
+figure, axis = plt.subplots()
+axis.set_title("One half\\nof 1")
+course.save_figure(figure, "half")
+print("drawn")
+
+# %%
+course.published("a third", "Paper 2020", "0.3", "0.5", same_figure("0.3", half, "it is a half",
+                 kind=Kind.WRONG))
+course.checked("a half", "0.5", holds(half == 0.5))
+course.finish()
+"""
+
+
+@pytest.fixture
+def script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["x"])
+    monkeypatch.setattr("sys.path", ["x", *__import__("sys").path[1:]])
+    path = tmp_path / "03_halves.py"
+    path.write_text(SCRIPT, encoding="utf-8")
+    return path
+
+
+def outputs(record: Record) -> list[list[dict]]:
+    return [done.outputs for done in record.cells]
+
+
+def test_a_run_leaves_what_each_cell_printed_and_drew(
+    script: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(script, ["--device", "cpu"])
+    record = read_record(Path("runs/lesson-03"))
+    assert (record.number, record.status) == (3, "done")
+    assert [done.cell.kind for done in record.cells] == [
+        "markdown", "code", "markdown", "code", "code",
+    ]  # fmt: skip
+    drawn = Path("runs/lesson-03/half.png")
+    assert outputs(record)[2:4] == [
+        [],
+        [
+            {"text": "half & half <b>: 0.5\n"},
+            {"figure": "half.png", "alt": "One half of 1"},
+            {"text": f"[figure] {drawn}\ndrawn\n"},
+        ],
+    ]
+    assert outputs(record)[4][0] == {"tables": True}
+    printed = capsys.readouterr().out
+    assert "\nBy hand\n-------\nTwo halves make a whole:\nhalf & half" in printed
+    assert "published figures, measured again" in printed  # the terminal has the tables
+    assert "published figures" not in str(outputs(record))  # the page sets them itself
+    assert lesson.recorder is None
+
+
+def test_a_failing_cell_is_recorded_with_its_traceback(script: Path) -> None:
+    script.write_text(SCRIPT.replace('print("drawn")', "half / 0"), encoding="utf-8")
+    with pytest.raises(ZeroDivisionError):
+        run(script, ["--device", "cpu"])
+    record = read_record(Path("runs/lesson-03"))
+    assert record.status == "failed"
+    last = record.cells[-1].outputs[-1]["text"]
+    assert last.endswith("ZeroDivisionError: float division by zero\n")
+    assert f'"{script}", line 24' in last
+    assert lesson.recorder is None
+
+
+class Links(HTMLParser):
+    """Collects what a page links to, its anchors and its pictures, and checks that tags close."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.links, self.anchors, self.pictures, self.open = [], set(), [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list) -> None:
+        found = dict(attrs)
+        self.anchors |= {found["id"]} & {found.get("id")} if "id" in found else set()
+        self.links += [found["href"]] if "href" in found and tag in ("a", "link") else []
+        self.pictures += [found] if tag == "img" else []
+        if tag not in ("img", "meta", "link", "br", "hr"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def test_the_book_shows_it_and_every_link_leads_somewhere(script: Path) -> None:
+    run(script, ["--device", "cpu"])
+    index = write_book(Path("runs"), [(2, "Lesson 2: Wholes"), (3, "Lesson 3: Halves")])
+    contents, page = (
+        Path("runs/book", name).read_text(encoding="utf-8")
+        for name in ("index.html", "lesson-03.html")
+    )
+    assert index == Path("runs/book/index.html")
+    assert "half &amp; half &lt;b&gt;: 0.5" in page
+    assert "[figure]" not in page
+    assert "<math" in page
+    assert 'class="wrong">the published figure is wrong because it is a half<' in page
+    assert 'href="lesson-03.html">Lesson 3: Halves</a>' in contents
+    assert "<td>Lesson 2: Wholes</td><td>not run yet</td>" in contents
+    assert re.search(r"Errata.*Paper 2020.*a third.*it is a half", contents, re.DOTALL)
+    for text in (contents, page):
+        found = Links(text)
+        assert not found.open
+        for picture in found.pictures:
+            assert (Path("runs/book") / picture["src"]).is_file()
+            assert picture["alt"] == "One half of 1"
+        for link in found.links:
+            file, _, anchor = link.partition("#")
+            assert link.startswith("data:") or not file or (Path("runs/book") / file).is_file()
+            assert not anchor or anchor in found.anchors
+
+
+def test_a_quick_run_has_no_verdicts_and_a_book_without_runs_is_a_list(script: Path) -> None:
+    write_book(Path("runs"), [(3, "Lesson 3: Halves")])
+    assert "not run yet" in Path("runs/book/index.html").read_text(encoding="utf-8")
+    run(script, ["--device", "cpu", "--quick"])
+    write_book(Path("runs"), [(3, "Lesson 3: Halves")])
+    page = Path("runs/book/lesson-03.html").read_text(encoding="utf-8")
+    assert "Measured here" in page
+    assert "Verdict" not in page
+    assert "numbers mean nothing" in page
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[]", '{"version": 0}', '{"version": 1, "x": 2}'])
+def test_a_file_that_is_no_record_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "record.json").write_text(text, encoding="utf-8")
+    with pytest.raises(ValueError, match=r"no record of a lesson .*; run the lesson again"):
+        read_record(tmp_path)
+
+
+def test_a_record_reads_as_it_was_written(tmp_path: Path) -> None:
+    record = Record(7, [Done(Cell("code", "x = 'é'", 3), [{"text": "a"}])], "running", 1.5)
+    record.cells[0].add_text("b")
+    record.write(tmp_path)
+    assert read_record(tmp_path) == record
+    assert record.cells[0].outputs == [{"text": "ab"}]
+
+
+def test_headings_get_names_of_their_own_and_links_lead_to_pages() -> None:
+    headings: list[Heading] = []
+    text = html_of("## A *b* $c$\n\n[l](03_gpt2.py)", headings)
+    text += html_of("## A b c\n\n## ???", headings)
+    assert [heading.anchor for heading in headings] == ["a-b-c", "a-b-c-2", "part"]
+    assert headings[0].text == "A b c"
+    assert 'href="lesson-03.html"' in text
+
+
+def test_a_formula_that_cannot_be_set_is_named() -> None:
+    with pytest.raises(ValueError, match=r"this formula cannot be set: '.*frac"):
+        html_of(r"$\frac{1}{$", [])
+
+
+def test_an_announcement_is_a_heading_and_a_sentence() -> None:
+    assert announcement(Cell("markdown", "## The end\n\nAll is\nsaid. And done.", 1)) == (
+        "\nThe end\n-------\nAll is said.\n"
+    )
+    assert announcement(Cell("markdown", "## The end", 1)) == "\nThe end\n-------\n"
+    assert announcement(Cell("markdown", "Only prose, no end", 1)) == "\nOnly prose, no end\n"
