@@ -13,11 +13,12 @@
 # - explain what the KV cache keeps, what it costs and what it saves;
 # - write a few-shot prompt, test a model with it fairly, and count its tokens.
 #
-# You need tokens (lesson 1), the attention of lesson 2, logits, cross-entropy, nats and perplexity
-# from lesson 3, and the base model of lesson 4. Reading and running it takes about an hour.
+# You need: lessons 1 (tokens), 2 (attention), 3 (logits, cross-entropy, nats, perplexity) and 4
+# (the base model). Allow 60 minutes, and another 45 for the exercises; the script takes about a
+# minute. Next comes lesson 6, which measures how good an answer is.
 #
-# Run it: `python lessons/05_generation.py`, or `minigpt lesson 5`. Its code is
-# `minigpt/generation.py`; the exam at the end is `lessons/experiments/few_shot.py`.
+# Run it: `python lessons/05_generation.py`, or `minigpt lesson 5`. The code behind it is in
+# `minigpt/generation.py`, and for the exam at the end in `lessons/experiments/few_shot.py`.
 
 # %%
 import math
@@ -177,7 +178,7 @@ for temperature in (0.2, 0.5, 1.0, 2.0):
 
 # %% [markdown]
 # With 4,096 tokens the **tail** matters, the many tokens of which none is likely. Together they can
-# be: look how often each temperature would leave the hundred best.
+# be: look how often each temperature would draw a token outside the hundred best.
 
 # %%
 figure, axis = plt.subplots(figsize=(7, 5), layout="constrained")
@@ -241,10 +242,11 @@ course.save_figure(figure, "nucleus_size")
 # %% [markdown]
 # ## Six ways to go on
 #
-# One prompt, one model, one seed. Temperatures from 0.7 to 1 with top-p from 0.9 to 0.95 are a
-# common choice for prose. On the command line: `minigpt generate --prompt "Return the"` with
-# `--temperature`, `--top-k` or `--top-p`. Where `<|endoftext|>` appears the model has ended its
-# text; whatever follows is a new one.
+# One prompt, one model, one seed. Which way does a task want? Where the answer should be right
+# rather than lively, as a label or a translation, take the likeliest: greedy decoding. For prose,
+# temperatures from 0.7 to 1 with top-p from 0.9 to 0.95 are a common choice. On the command line:
+# `minigpt generate --prompt "Return the"` with `--temperature`, `--top-k` or `--top-p`. Where
+# `<|endoftext|>` appears the model has ended its text; whatever follows is a new one.
 
 
 # %%
@@ -275,8 +277,8 @@ print("does 9 1 2 1 2 1 2 end in a loop?", ends_in_loop([9, 1, 2, 1, 2, 1, 2]))
 # Each of the held-out documents gives a prompt of 16 tokens. The model continues all of them at
 # several temperatures, and we compare with what people really wrote next. We also ask how
 # surprising each text is to the model itself: its **perplexity**, e to the mean loss per token.
-# (Even 0 of 24 loops have an error: two texts that loop and two that do not are counted with them
-# when it is computed, for another 24 might have had some.)
+# (A share of 0 of 24 has an error, too: another 24 texts might have had a loop. It is computed as
+# if two more texts that loop and two more that do not had been seen.)
 
 # %%
 n_prompt = 16
@@ -368,7 +370,7 @@ course.checked(
 
 # %% [markdown]
 # The price is memory: two vectors, a key and a value, for each layer and token. Work it out for
-# your model before you promise it a long context.
+# your model before you promise it a long context. (A number in fp16, lesson 9, takes 2 bytes.)
 
 # %%
 for name, n_layer, n_embd, bytes_each in (
@@ -504,7 +506,8 @@ for name, exams in results.items():
 #
 # The second picture asks something easier of the reviews: how likely is it that "positive" or
 # "negative" comes next at all, right or wrong? To do that it is enough to copy the form of an
-# answer from the examples, without seeing what decides between the two.
+# answer from the examples, without seeing what decides between the two. Read the scale of the axis
+# before the slope of the line.
 
 # %%
 figure, axes = plt.subplots(1, 2, figsize=(11, 4.6), layout="constrained")
@@ -515,6 +518,8 @@ axes[1].set(xlabel="examples in the prompt", title="Reviews: is the answer one o
 axes[1].set_ylim(bottom=0)
 figure.legend(loc="outside lower center", ncols=3)
 course.save_figure(figure, "few_shot")
+for n, exam in zip(SHOTS, results["sentiment of a review"], strict=True):
+    print(f'"positive" or "negative" comes next: {100 * exam.mass:.2g}% with {n} shown')
 
 # %% [markdown]
 # Brown et al. report that accuracy rises with the number of examples, and the more so the larger
@@ -577,7 +582,7 @@ lines["summary"] = [
 ]
 tokens = {name: few_shot.example_tokens(encoding, shown[:200]) for name, shown in lines.items()}
 windows = {"base model, 512": 512, "GPT-2, 1,024": 1024, "GPT-3, 2,048": 2048}
-print(f"{'tokens':<24}an example  4 examples   fit into " + ", ".join(windows))
+print(f"{'tokens':<24}an example  4 examples   fit into " + "; ".join(windows))
 for name, each in tokens.items():
     fit = [int(size / np.mean(each)) for size in windows.values()]
     mean = f"{np.mean(each):6.1f} ± {error_of_mean(each):.1f}"
