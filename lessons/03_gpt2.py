@@ -464,16 +464,18 @@ course.published(
 
 # %% [markdown]
 # With these two settled, the printed counts tell the widths: among the multiples of 64, the size of
-# a head in GPT-2, which width gives the printed count at the printed depth?
+# a head in GPT-2, which width gives the printed count at the printed depth? This is no new
+# evidence, since the pair was found with the widths of the table. It shows how sharply a count pins
+# the width down.
 
 # %%
 for name in model_sizes.GPT2:
     fitting = model_sizes.widths_that_give(name, vocabulary, context)
     width = GPTConfig.preset(name).n_embd
     print(f"{name:<12} {model_sizes.PRINTED[name]:>6}: widths that fit: {fitting}")
-    course.published(
-        f"{name}, width", "Radford et al. 2019, table 2", f"{width:,}", f"{fitting} from the count",
-        holds(fitting == [width], published=True, yes="no other width gives the printed count",
+    course.checked(
+        f"{name}: widths that give the printed count", f"{fitting}; the table has {width:,}",
+        holds(fitting == [width], yes="no other width gives the printed count",
               no="the printed count fits other widths, or none"),
     )  # fmt: skip
 
@@ -503,7 +505,7 @@ for what, printed, name, values in (
     ("feed-forward width", 3072, "hidden", range(128, 8193, 128)),
 ):
     fits = [v for v in values if round(model_sizes.gpt1_millions(**{name: v})) == 117]
-    print(f"{what} that give 117M, of {values[0]} to {values[-1]:,}: {fits}")
+    print(f"{what}: of {values[0]} to {values[-1]:,}, these give 117M: {fits}")
     course.published(
         f"GPT-1, {what}", "Radford et al. 2018, section 4.1", f"{printed:,}", f"{fits} from 117M",
         holds(fits == [printed], published=True, yes="no other value tried gives 117M",
@@ -527,17 +529,18 @@ for name in model_sizes.GPT3:
         f"the sizes in the same row give {abs(off):.1f}% {'more' if off > 0 else 'less'}, "
         "which rounding does not explain"
     )
-    config = GPTConfig.preset(name)
+    config, printed_width = GPTConfig.preset(name), model_sizes.PRINTED_HEADS[name][0]
     course.published(
         f"{name}, parameters", "Brown et al. 2020, table 2.1",
-        f"{config.n_layer} blocks, width {model_sizes.PRINTED_HEADS[name][0]:,}: {printed}",
-        f"{millions / unit:,.{3 if unit == 1000 and millions < 1e4 else 1}f}{printed[-1]}",
+        f"{config.n_layer} blocks, width {printed_width:,}: {printed}",
+        f"{millions / unit:,.{3 if unit == 1000 and millions < 1e4 else 1}f}{printed[-1]}"
+        + (f" at width {config.n_embd:,}" if config.n_embd != printed_width else ""),
         same_figure(printed[:-1], millions / unit, reason, kind=Kind.UNKNOWN,
                     within=model_sizes.rounding(printed)),
     )  # fmt: skip
 
 # %% [markdown]
-# The heads share the width, so heads x head size must be the width. In two rows it is not.
+# In a GPT the heads share the width, so heads x head size must be the width. In two rows it is not.
 
 # %%
 for name, (width, heads, head_size) in model_sizes.PRINTED_HEADS.items():
@@ -564,9 +567,11 @@ for name, widths in (("gpt3-xl", (2048, 24 * 128)), ("gpt3-13b", (5140, 40 * 128
         )
 
 # %% [markdown]
-# For XL the width of 2,048 gives the count. As 24 heads cannot share 2,048 numbers evenly, their
-# number must be wrong; 16 heads of 128 fill it. For 13B the count fits both widths; 5,120 is the
-# one that 40 heads can share. minigpt's presets have these sizes.
+# For XL the width of 2,048 gives the count. Could 24 heads of 128 be wider together than the
+# stream, as in T5 (Raffel et al. 2020)? Attention would then hold 4 x 2,048 x 3,072 numbers a
+# block, and the model 1.52B, not 1.3B. So heads or head size are misprinted; 16 heads of 128, for
+# instance, fill the width. For 13B the count fits both widths; 5,120 is the one that 40 heads can
+# share. minigpt's presets have these sizes.
 #
 # Where do the parameters sit? In small models the vocabulary is a large part. In large ones nearly
 # everything is in the blocks, two thirds of it in the MLPs.
@@ -624,22 +629,22 @@ else:
     )  # fmt: skip
 
 # %% [markdown]
-# ## What to take along
+# ## What to take away
 #
 # - A block reads the residual stream through a layer norm and adds to it, twice: what attention
 #   finds in earlier tokens, then what the MLP makes of each token. You wrote all of it in some 20
 #   lines.
 # - Logits are scores for the next token; softmax makes them probabilities; the mean of $-\ln p$ of
-#   the right tokens is the cross-entropy, in nats; $e$ to its power is the perplexity.
+#   the right tokens is the cross-entropy, in nats; $e$ raised to it is the perplexity.
 # - A new model's first loss is close to ln V. If it is not, look for the mistake before training.
-# - $12C^2$ parameters a block and VC for the vocabulary are nearly the whole count. With it you
-#   found that GPT-2's printed counts fit GPT-1's vocabulary.
+# - $12C^2$ parameters a block and VC for the vocabulary are nearly the whole count. With these two
+#   you found that GPT-2's printed counts fit GPT-1's vocabulary.
 
 # %%
 course.finish()
 
 # %% [markdown]
-# Now you: GELU, layer norm, the count, the loss, a block. `minigpt exercise start 3` writes the
+# Your turn: GELU, layer norm, the count, the loss, a block. `minigpt exercise start 3` writes the
 # stubs, and `minigpt exercise check 3` says what your code computes.
 #
 # Next: lesson 4 trains such a model. Its loss starts near ln V, and you will see how it falls.

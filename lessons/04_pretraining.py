@@ -445,8 +445,8 @@ with tempfile.TemporaryDirectory() as folder:
     except TrainingInterrupted as stopped:
         print(stopped)
     resumed = short_run(data, Path(folder), resume=True)
-print("losses after resuming, steps 6 to 8:  ", resumed[6:9])
-print("losses without interruption:          ", uninterrupted[6:9])
+print("losses after resuming, steps 7 to 9:  ", resumed[7:10])
+print("losses without interruption:          ", uninterrupted[7:10])
 same = sum(a == b for a, b in zip(resumed, uninterrupted, strict=True))
 course.checked(
     "a run stopped and resumed (CPU)", f"{same} of 12 losses equal to the bit", holds(same == 12)
@@ -476,14 +476,16 @@ print(f"farthest from its line: a batch by {batch_law.farthest:.2f} times, "
 # %%
 brown = "Brown et al. 2020, section 2.3 and table 2.1"
 course.published(
-    "larger models use larger batches", brown, "0.5M to 3.2M tokens",
+    "larger models use larger batches (their text against their table)", brown,
+    "0.5M to 3.2M tokens",
     f"batch ~ N^{batch_law.exponent:.2f}",
     holds(bool((np.diff(batches) >= 0).all()) and batch_law.exponent > 0, published=True,
           yes="in their table it grows or stays from one size to the next",
           no="in their table it does not from each size to the next"),
 )  # fmt: skip
 course.published(
-    "larger models need smaller learning rates", brown, "6.0e-4 down to 0.6e-4",
+    "larger models need smaller learning rates (their text against their table)", brown,
+    "6.0e-4 down to 0.6e-4",
     f"rate ~ N^{rate_law.exponent:.2f}",
     holds(bool((np.diff(rates) < 0).all()), published=True,
           yes="in their table it falls from each size to the next",
@@ -556,16 +558,21 @@ if course.full:
 # 256 and a warm-up of its own. The held-out loss is measured again there, now in the longer
 # windows, and jumps, for the later positions are new to the model.
 #
-# How much of the fall came late, after the first measurement past the middle of the steps?
+# How much of the first stage's fall came in its second half? (Only within a stage are all windows
+# of one length.)
 
 # %%
 _, validated = base_model.read_log(base_folder / "log.jsonl")
 for record in validated:
     print(f"step {record['step']:>5}: held-out loss {record['validation_loss']:.3f}")
-falls = [one["validation_loss"] - validated[-1]["validation_loss"] for one in validated]
-half = next(i for i, one in enumerate(validated) if 2 * one["step"] >= validated[-1]["step"])
-late = validated[half]["step"]
-print(f"of the fall by {falls[0]:.2f} nats, {falls[half]:.2f} came after step {late:,}")
+n_first = base_model.STAGES[0][1]["max_steps"]  # of the first stage
+short = validated[: 1 + [one["step"] for one in validated].index(n_first)]  # in windows of 256
+falls = [one["validation_loss"] - short[-1]["validation_loss"] for one in short]
+half = next(i for i, one in enumerate(short) if 2 * one["step"] >= n_first)
+late = short[half]["step"]
+print(
+    f"of the first stage's fall by {falls[0]:.2f} nats, {falls[half]:.2f} came after step {late:,}"
+)
 
 # %% [markdown]
 # ## Like with like
@@ -612,11 +619,12 @@ for kind in ("mixture", "library"):
     )  # fmt: skip
 
 # %% [markdown]
-# Is that because the model knows the read texts by heart, or are the held-out library documents
-# merely harder? The small model from above is a control: it has read the same training documents,
-# but only about once. If the held-out documents were harder in themselves, it would find them so.
-# The two models have different tokenizers, and their tokens are not of one length. So we compare
-# bits per byte: a nat is 1 / ln 2 = 1.44 bits, and bytes are the same for both.
+# So the picture was right that there is a gap, and wrong about its size. Is the gap there because
+# the model knows the read texts by heart, or are the held-out library documents merely harder? The
+# small model from above is a control: it has read the same training documents, but only about once.
+# If the held-out documents were harder in themselves, it would find them so. The two models have
+# different tokenizers, and their tokens are not of one length. So we compare bits per byte: a nat
+# is 1 / ln 2 = 1.44 bits, and bytes are the same for both.
 
 # %%
 held_out_small = sample(held_out, encoding, sys.maxsize)
@@ -640,10 +648,11 @@ course.checked(
 
 # %% [markdown]
 # The gap of the small model is about what the choice of documents explains. If that of the base
-# model is wider, the rest comes from reading the same texts again and again: it knows them better
-# than other text of their kind, partly word by word, and that part helps with no other text. A
-# model that still gets better at what it reads, and no longer at anything else, **overfits**. The
-# usual cure is more text.
+# model is wider, the rest most likely comes from reading the same texts again and again (the two
+# models also differ in size and in what else they have read). It knows those texts better than
+# others of their kind, partly word by word, and that part helps with no other text. A model that
+# still gets better at what it reads, and no longer at anything else, **overfits**. The usual cure
+# is more text.
 #
 # And what does it write? Each prompt below begins like one kind of its texts. (In the dialogues the
 # speakers are called #Person1# and #Person2#.)
@@ -655,12 +664,12 @@ for prompt in ("Return the", "#Person1#: Good morning", "Je ne", "This function"
 # %% [markdown]
 # ## A language model is a compressor
 #
-# Whoever predicts well needs few bits: a token with probability p costs $-\log_2 p$ bits, and there
-# is a way to write a file that comes within a few bits of the sum (arithmetic coding). So the loss
-# on held-out text, in bits per byte of text, can be set beside what file compressors make of the
-# same text. To be fair to them, the last one may read the whole training text first: what counts is
-# by how many bytes its file grows when the held-out text is added. (To be fair to all of them: a
-# compressor is a small program, and nobody counts the model's own bytes.)
+# Good predictions need few bits: a token with probability p costs $-\log_2 p$ bits, and there is a
+# way to write a file that comes within a few bits of the sum (arithmetic coding). So the loss on
+# held-out text, in bits per byte of text, can be set beside what file compressors make of the same
+# text. To be fair to them, the last one may read the whole training text first: what counts is by
+# how many bytes its file grows when the held-out text is added. (To be fair to all of them: a
+# compressor is a small program, while the model's own bytes, printed below, are not counted here.)
 
 # %%
 text = "\n\n".join(held_out).encode()
@@ -708,7 +717,7 @@ for what, rival in (
     )  # fmt: skip
 
 # %% [markdown]
-# ## What to take along
+# ## What to take away
 #
 # - A training step is forward, backward, clip, learning rate, update. You wrote it in some 30
 #   lines, and ten of them did what `train` does.
@@ -724,7 +733,7 @@ for what, rival in (
 course.finish()
 
 # %% [markdown]
-# Now you: the schedule, clipping, AdamW, which weights decay, bits per byte. `minigpt exercise
+# Your turn: the schedule, clipping, AdamW, which weights decay, bits per byte. `minigpt exercise
 # start 4` writes the stubs, and `minigpt exercise check 4` says what your code computes.
 #
 # Next: lesson 5 lets the base model write. How the next token is chosen matters as much as the

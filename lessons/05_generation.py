@@ -9,7 +9,7 @@
 #
 # After this lesson you can
 # - write greedy decoding, temperature, top-k and top-p, and say which one a task wants;
-# - explain why the likeliest text is not the best, and measure it;
+# - explain why the likeliest tokens do not make the best text, and measure it;
 # - explain what the KV cache keeps, what it costs and what it saves;
 # - write a few-shot prompt, test a model with it fairly, and count its tokens.
 #
@@ -150,21 +150,18 @@ axis.set(xlabel="probability (%)", ylabel="next token", title=title)
 course.save_figure(figure, "next_token")
 
 # %% [markdown]
-# The slides finish a sentence, too: "The train left the" should go on with "station". What does our
-# model say?
+# The slides finish a sentence, too: "The train left the" should go on with "station" (lesson 2).
+# Where does our model rank that? Ask what it has read: the documentation of Python and short texts
+# of a few kinds.
 
 # %%
 train_left = ask("The train left the")  # [1, V]
 station = encoding.encode_ordinary(" station")[0]
 p_station = float(train_left.softmax(-1)[0, station])
 rank = int((train_left > train_left[0, station]).sum()) + 1
-first = likely(train_left, 1)[0][0]
-course.published(
-    '"The train left the" ...', "slides 001/002", '"station"',
-    f'"station" is number {rank} of {base.config.vocab_size:,} ({p_station:.1%})',
-    holds(rank == 1, published=True, no=f"{first} is likelier to a model that read the "
-          "documentation of Python and short texts of a few kinds"),
-)  # fmt: skip
+first, p_first = likely(train_left, 1)[0]
+print(f'"station" is number {rank} of {base.config.vocab_size:,} ({p_station:.1%}); ', end="")
+print(f"the likeliest is {first} ({p_first:.0%})")
 
 # %% [markdown]
 # ## Temperature
@@ -225,8 +222,8 @@ def all_logits(idx: Tensor) -> Tensor:
 
 kept = keep_top_p(all_logits(texts).flatten(0, 1), 0.9).isfinite().sum(-1).cpu()  # [N T]
 sizes = [int(np.percentile(kept, q)) for q in (10, 50, 90)]
-print(f"a nucleus of 0.9 keeps {sizes[0]} tokens at the surest tenth of all places,")
-print(f"{sizes[1]} in the middle, and {sizes[2]} or more at the most open tenth")
+print(f"a nucleus of 0.9 keeps at most {sizes[0]} tokens at the surest tenth of all places,")
+print(f"at most {sizes[1]} at half of them, and {sizes[2]} or more at the most open tenth")
 
 # %%
 figure, axis = plt.subplots(figsize=(7, 4.8), layout="constrained")
@@ -265,9 +262,10 @@ for setting in ways:
 # %% [markdown]
 # ## Greedy goes in circles
 #
-# How varied is a text? **Distinct-n** counts: of all runs of n tokens, what share is different? A
-# text that never repeats a run has 1. And we say that a text *ends in a loop* if its last phrase,
-# of two tokens or more, stands there three times in a row (`lessons/experiments/repetition.py`).
+# How varied is a text? **Distinct-n** counts: of all runs of n tokens, what share are different
+# from one another? A text that never repeats a run has 1. And we say that a text *ends in a loop*
+# if its last phrase, of two tokens or more, stands there three times in a row
+# (`lessons/experiments/repetition.py`).
 
 # %%
 print("distinct-2 of 1 2 3 1 2 4:", distinct([1, 2, 3, 1, 2, 4], 2), "(12 occurs twice: 4 of 5)")
@@ -277,8 +275,8 @@ print("does 9 1 2 1 2 1 2 end in a loop?", ends_in_loop([9, 1, 2, 1, 2, 1, 2]))
 # Each of the held-out documents gives a prompt of 16 tokens. The model continues all of them at
 # several temperatures, and we compare with what people really wrote next. We also ask how
 # surprising each text is to the model itself: its **perplexity**, e to the mean loss per token.
-# (A share of 0 of 24 has an error, too: another 24 texts might have had a loop. It is computed as
-# if two more texts that loop and two more that do not had been seen.)
+# (Even 0 loops in 24 texts get an error bar: another 24 might have had some. It is computed as if
+# two more texts that loop and two more that do not had been seen.)
 
 # %%
 n_prompt = 16
@@ -306,7 +304,10 @@ for name, m in measured.items():
 # %% [markdown]
 # Holtzman et al. (2020) found that the likeliest text repeats itself, that people do not write the
 # likeliest text, and that text sampled from a nucleus repeats itself about as rarely as people's.
-# Ours is a far smaller model, and another kind of text. Is it the same here?
+# (Greedy decoding takes the likeliest token at each place, which need not give the likeliest text
+# of all. **Beam search**, which keeps several beginnings, comes closer, and they found that its
+# texts repeat themselves, too.) Ours is a far smaller model, and another kind of text. Is it the
+# same here?
 
 # %%
 course.save_figure(draw_temperatures(curve, people), "repetition")
@@ -471,7 +472,7 @@ share, n = sum(n_right.values()) / (3 * n_written), 3 * n_written
 course.checked(
     "fewer than one in ten answers right, after 4 examples", f"{sum(n_right.values())} of {n}",
     is_more(100 * (0.1 - share), 100 * error_of_share(share, n), unit=" points below a tenth",
-            places=1, checked=True, no="the model does use its examples"),
+            places=1, checked=True, no="one in ten or more are right"),
 )  # fmt: skip
 
 # %% [markdown]
@@ -514,7 +515,9 @@ figure, axes = plt.subplots(1, 2, figsize=(11, 4.6), layout="constrained")
 few_shot.draw_bars(axes[0], SHOTS, results)
 axes[1].plot(SHOTS, [100 * e.mass for e in results["sentiment of a review"]], "o-", color="C1")
 axes[1].set(ylabel='probability of "positive" or "negative" (%)', xticks=SHOTS)
-axes[1].set(xlabel="examples in the prompt", title="Reviews: is the answer one of the two words?")
+most = 100 * max(e.mass for e in results["sentiment of a review"])
+title = f"Reviews: one of the two words comes next in at most {most:.2g}%"
+axes[1].set(xlabel="examples in the prompt", title=title)
 axes[1].set_ylim(bottom=0)
 figure.legend(loc="outside lower center", ncols=3)
 course.save_figure(figure, "few_shot")
@@ -605,21 +608,22 @@ for name, each in tokens.items():
     )  # fmt: skip
 
 # %% [markdown]
-# ## What to take along
+# ## What to take away
 #
 # - Greedy decoding is for short answers. Sampling is for prose, with the tail of unlikely tokens
 #   cut off.
-# - The likeliest text is not the best: it repeats itself, and people do not write it.
+# - The likeliest tokens do not make the best text: it repeats itself, and people do not write it.
 # - With the KV cache each step reads one token. Its memory grows with the length of the text.
 # - Test a prompt on enough items, against guessing, with a standard error.
-# - Examples in a prompt take tokens of the window each time. A small model can hardly use them; it
-#   is **trained** for what it should do. That is what the lessons from 7 on are about.
+# - Examples in a prompt take tokens of the window each time. What a small model gains from them is
+#   little, and it may even lose (see the table); it is **trained** for what it should do. That is
+#   what the lessons from 7 on are about.
 
 # %%
 course.finish()
 
 # %% [markdown]
-# Now you: temperature, top-k, top-p, a cache. `minigpt exercise start 5` writes the stubs, and
+# Your turn: temperature, top-k, top-p, a cache. `minigpt exercise start 5` writes the stubs, and
 # `minigpt exercise check 5` says what your code computes.
 #
 # Next: lesson 6 measures how good a written answer is.

@@ -147,30 +147,30 @@ subsequence = rouge_l(wanted, written)
 
 
 # %% [markdown]
-# The slide prints 2 for this length and 0.44 for F1. One reading gives just that: the longest
-# common *substring*, which allows no gap. But the L of ROUGE-L is defined by the subsequence (Lin
-# 2004, section 3).
+# The slide prints 2 for this length and 0.44 for F1. One reading gives just that: a longest common
+# *substring*, which allows no gap (there are two of 2 words here). But the L of ROUGE-L is defined
+# by the subsequence (Lin 2004, section 3).
 
 
 # %%
 substring = longest_common_substring(wanted, written)
 substring_score = score_from_hits(len(substring), len(wanted), len(written))
-print(f"longest common substring: {substring}, F1 {substring_score.fmeasure:.2f}")
-print(f"longest common subsequence: {found}, F1 {subsequence.fmeasure:.2f}")
+print(f"a longest common substring: {substring}, F1 {substring_score.fmeasure:.2f}")
+print(f"the longest common subsequence: {found}, F1 {subsequence.fmeasure:.2f}")
 
 # %%
 numbers = f"{substring_score.recall:.2f}, {substring_score.precision:.2f}, "
 numbers += f"{substring_score.fmeasure:.2f}"
-why = f"a subsequence may have gaps; the longest common substring, {len(substring)} words, has "
+why = f"a subsequence may have gaps; a longest common substring, {len(substring)} words, has "
 why += f"recall, precision and F1 {numbers}"
 beside_slides("ROUGE-L", ("0.5", "0.4", "0.44"), subsequence, why)
 course.published(
     "ROUGE-L: length of the LCS", SLIDES, "2", f"{table[-1][-1]}: {' '.join(map(str, found))}",
-    same_figure("2", table[-1][-1], f"2 words, {' '.join(substring)!r}, are the longest common "
-                "substring", kind=Kind.WRONG),
+    same_figure("2", table[-1][-1], f"{' '.join(substring)!r}, 2 words, is one of the longest "
+                "common substrings", kind=Kind.WRONG),
 )  # fmt: skip
 course.checked(
-    "the slide's ROUGE-L is that of the longest common substring", numbers,
+    "the slide's ROUGE-L is that of a longest common substring", numbers,
     holds(numbers == "0.50, 0.40, 0.44"),
 )  # fmt: skip
 
@@ -580,7 +580,7 @@ course.checked(
 # %% [markdown]
 # ## What the benchmarks count
 #
-# **GLUE** (Wang et al. 2019) and **SuperGLUE** (Wang et al. 2019, too) are collections of nine and
+# **GLUE** (Wang et al. 2019) and **SuperGLUE** (also Wang et al. 2019) are collections of nine and
 # eight such tasks. A model's score is the mean over the tasks; where one has two measures, their
 # mean counts.
 #
@@ -637,8 +637,9 @@ print("most negative:", ", ".join(names[i] for i in strongest[:8]))
 print("most positive:", ", ".join(names[i] for i in strongest[:-9:-1]))
 
 # %% [markdown]
-# Few of these words praise or blame: the reviews are made so that no single word decides. How much
-# of what the weights have learned is true only of the training reviews? And what do the other
+# Look at the words before you trust them. "happy" is among the most negative, because these reviews
+# say "I am far from happy"; others, such as "sun" and "holiday", neither praise nor blame. How much
+# of what the weights have learned holds only for the training reviews? And what do the other
 # measures say of the unseen ones? (Matthews is nothing new: it is Pearson's correlation, if answers
 # and labels are written as 0 and 1. For the rows of the closing table we take the second model.)
 
@@ -768,8 +769,8 @@ course.checked(
 # 0.25 x 0.75 / 100, 4 points: compare models over all subjects, not by one.
 #
 # **BIG-bench** (Srivastava et al. 2022) collects 204 tasks from hundreds of authors, chosen to be
-# beyond the models of the day. Part of them are multiple choice; others let the model write and use
-# exact match, ROUGE or BLEU, and all that you know about those applies.
+# beyond the models of the day. Some are multiple choice; others let the model write and use exact
+# match, ROUGE or BLEU, and all that you know about those applies.
 #
 # **HELM** (Liang et al. 2022) argues that accuracy alone hides too much, and measures seven things,
 # as far as possible on the same tasks: *accuracy*; *calibration* and *robustness*, as you just
@@ -779,7 +780,7 @@ course.checked(
 # time of an answer (as in lesson 5) and the energy that training took.
 
 # %% [markdown]
-# ## What to take along
+# ## What to take away
 #
 # - ROUGE: words, pairs, longest common subsequence; recall, precision, F1. BLEU: the brevity
 #   penalty times the geometric mean of four clipped precisions.
@@ -792,7 +793,7 @@ course.checked(
 course.finish()
 
 # %% [markdown]
-# Now you: ROUGE and BLEU from n-grams up. `minigpt exercise start 6` writes the stubs, and
+# Your turn: ROUGE and BLEU from n-grams up. `minigpt exercise start 6` writes the stubs, and
 # `minigpt exercise check 6` says what your code computes.
 #
 # Next: lesson 7 trains the base model to translate and to summarize, and uses these scores.
