@@ -160,7 +160,7 @@ station = encoding.encode_ordinary(" station")[0]
 p_station = float(train_left.softmax(-1)[0, station])
 rank = int((train_left > train_left[0, station]).sum()) + 1
 first, p_first = likely(train_left, 1)[0]
-print(f'"station" is number {rank} of {base.config.vocab_size:,} ({p_station:.1%}); ', end="")
+print(f'"station" is number {rank} of {base.config.vocab_size:,} ({p_station:.2%}); ', end="")
 print(f"the likeliest is {first} ({p_first:.0%})")
 
 # %% [markdown]
@@ -516,7 +516,8 @@ few_shot.draw_bars(axes[0], SHOTS, results)
 axes[1].plot(SHOTS, [100 * e.mass for e in results["sentiment of a review"]], "o-", color="C1")
 axes[1].set(ylabel='probability of "positive" or "negative" (%)', xticks=SHOTS)
 most = 100 * max(e.mass for e in results["sentiment of a review"])
-title = f"Reviews: one of the two words comes next in at most {most:.2g}%"
+title = "Reviews: one of the two words comes next\n"
+title += f"with a probability of at most {most:.2g}%"
 axes[1].set(xlabel="examples in the prompt", title=title)
 axes[1].set_ylim(bottom=0)
 figure.legend(loc="outside lower center", ncols=3)
