@@ -1,5 +1,5 @@
 # %% [markdown]
-# # Lesson 01: Tokens
+# # Lesson 1: Tokens
 #
 # A language model never sees a letter. It reads whole numbers, called **ids**, and each id stands
 # for a short run of bytes, called a **token**. The list of all tokens is the **vocabulary**. Here
@@ -19,6 +19,8 @@
 #
 # Run it: `python lessons/01_tokens.py`, or `minigpt lesson 1`. The code behind it is in
 # `minigpt/bpe.py`, `minigpt/tokenizer.py` and `minigpt/dataset.py`.
+#
+# Terms can be looked up in the [glossary](GLOSSARY.md).
 
 # %%
 import inspect

@@ -1,5 +1,5 @@
 # %% [markdown]
-# # Lesson 02: Attention
+# # Lesson 2: Attention
 #
 # To guess what comes after "The cat sat", the word "sat" has to find out who sat. Attention is how
 # one token asks the others. It is three lines of arithmetic, and you will do them by hand on four
@@ -20,6 +20,8 @@
 #
 # Run it: `python lessons/02_attention.py`, or `minigpt lesson 2`. The code behind it is in
 # `minigpt/model.py`, and for the last part in `lessons/experiments/encoder.py`.
+#
+# Terms can be looked up in the [glossary](GLOSSARY.md).
 
 # %%
 import copy
@@ -151,7 +153,7 @@ course.save_figure(draw_mask(words, scores, masked_scores, weights), "mask")
 # %% [markdown]
 # That is masked attention: $\text{softmax}(q k^T / \sqrt{D}) \, v$. The library's
 # `masked_attention` is these lines for B texts, and H heads in each (see below), at once; torch has
-# a fused **kernel**, one compiled program for all the lines, that never stores the weights. All
+# a fused kernel, one compiled program for all the lines, that never stores the weights. All
 # three must agree.
 
 # %%
@@ -168,7 +170,7 @@ course.checked("by hand against library and torch", f"{difference:.1g} apart", v
 # ## A GPT has no attention to an encoder
 #
 # Queries, keys and values above all came from the same words: **self-attention**. A **transformer**
-# is a stack of **blocks** that are built alike, each with attention in it (lesson 3 builds one).
+# is a stack of blocks that are built alike, each with attention in it (lesson 3 builds one).
 # The first was a translator in two halves (Vaswani et al. 2017). An encoder read the English, and
 # each block of the decoder had a second attention, **cross-attention**: queries from the French
 # written so far, keys and values from the encoder's English. It needs no mask, because all of the
@@ -236,7 +238,7 @@ course.published(
 # %% [markdown]
 # ## A real model
 #
-# Now the small GPT that ships with minigpt, its **base model** (lesson 4 trains it). Its vocabulary
+# Now the small GPT that ships with minigpt, its base model (lesson 4 trains it). Its vocabulary
 # has 4,096 entries, too, but was learned from more kinds of text than yours of lesson 1. In the
 # settings that are printed, block_size is the context, n_layer the number of blocks (also called
 # layers, and counted from 0), n_head that of heads in each, and n_embd the width; dropout is for

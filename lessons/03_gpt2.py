@@ -1,5 +1,5 @@
 # %% [markdown]
-# # Lesson 03: GPT-2, assembled
+# # Lesson 3: GPT-2, assembled
 #
 # In lesson 2 you built masked attention. Here it becomes a whole language model: embeddings turn
 # ids into vectors, blocks refine the vectors, and one matrix turns them into a score for every
@@ -18,6 +18,8 @@
 #
 # Run it: `python lessons/03_gpt2.py`, or `minigpt lesson 3`. The code behind it is in
 # `minigpt/model.py`.
+#
+# Terms can be looked up in the [glossary](GLOSSARY.md).
 
 # %%
 import math

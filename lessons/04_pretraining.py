@@ -1,5 +1,5 @@
 # %% [markdown]
-# # Lesson 04: Pretraining
+# # Lesson 4: Pretraining
 #
 # A GPT learns by guessing the next token of text that people wrote, millions of times. Here you
 # write one training step by hand, and find that ten of them give the same weights as the library's
@@ -23,6 +23,8 @@
 #
 # `python lessons/04_pretraining.py --full` makes the base model again (half an hour on 2 cores that
 # are idle; Ctrl-C and the same command go on where it stopped).
+#
+# Terms can be looked up in the [glossary](GLOSSARY.md).
 
 # %%
 import bz2

@@ -1,5 +1,5 @@
 # %% [markdown]
-# # Lesson 05: Generation
+# # Lesson 5: Generation
 #
 # A trained GPT does one thing: it gives every token of its vocabulary a probability of coming next.
 # Writing is up to us. We choose a token, append it and ask again, and how we choose decides whether
@@ -19,6 +19,8 @@
 #
 # Run it: `python lessons/05_generation.py`, or `minigpt lesson 5`. The code behind it is in
 # `minigpt/generation.py`, and for the exam at the end in `lessons/experiments/few_shot.py`.
+#
+# Terms can be looked up in the [glossary](GLOSSARY.md).
 
 # %%
 import math

@@ -1,5 +1,5 @@
 # %% [markdown]
-# # Lesson 06: Metrics
+# # Lesson 6: Metrics
 #
 # From the next lesson on we teach the model to translate, to summarize and to judge reviews, and
 # each time we shall want one number that says how well. For texts two numbers are the most common:
@@ -20,6 +20,8 @@
 # Run it: `python lessons/06_metrics.py`, or `minigpt lesson 6`. The code behind it is in
 # `minigpt/rouge.py`, `minigpt/bleu.py` and `minigpt/classification.py`; their tests compare them
 # with the packages that the field uses: rouge-score, sacrebleu, scikit-learn and scipy.
+#
+# Terms can be looked up in the [glossary](GLOSSARY.md).
 
 # %%
 import math

@@ -20,6 +20,8 @@
 # Run it: `python lessons/07_finetuning.py`, or `minigpt lesson 7`. Its code is
 # `minigpt/tasks/task.py`, `minigpt/tasks/rows.py`, `minigpt/tasks/answers.py`, and for your own
 # data `minigpt finetune`.
+#
+# Terms can be looked up in the [glossary](GLOSSARY.md).
 
 # %%
 import copy

@@ -18,6 +18,8 @@
 #
 # Run it: `python lessons/08_lora.py`, or `minigpt lesson 8`. Its code is `minigpt/lora/layer.py`
 # and `minigpt/lora/model.py`. Source: Hu et al. 2021, "LoRA" (arXiv 2106.09685).
+#
+# Terms can be looked up in the [glossary](GLOSSARY.md).
 
 # %%
 import copy

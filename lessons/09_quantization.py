@@ -1,5 +1,5 @@
 # %% [markdown]
-# # Lesson 09: Quantization
+# # Lesson 9: Quantization
 #
 # A model is a large collection of numbers, and in training each usually takes 32 bits. Does it need
 # that many? In this lesson you take a number apart bit by bit, pack numbers into 8 bits by hand,
@@ -21,6 +21,8 @@
 #
 # Run it: `python lessons/09_quantization.py`, or `minigpt lesson 9`. Its code is
 # `minigpt/float_formats.py` and `minigpt/quantization.py`.
+#
+# Terms can be looked up in the [glossary](GLOSSARY.md).
 
 # %%
 import copy

@@ -21,6 +21,8 @@
 #
 # Run it: `python lessons/11_double_quantization.py`, or `minigpt lesson 11`. Its code is
 # `kernels/nf4.py`, `kernels/reference.py` and `kernels/gpu/dequantize.py`.
+#
+# Terms can be looked up in the [glossary](GLOSSARY.md).
 
 # %%
 import copy

@@ -22,6 +22,8 @@
 # Run it: `python lessons/12_qlora.py`, or `minigpt lesson 12`. Its code is
 # `minigpt/qlora/model.py`, `minigpt/memory/predicted.py` and `minigpt/optim/paged_adamw.py`.
 # Source: Dettmers et al. 2023, "QLoRA" (arXiv 2305.14314).
+#
+# Terms can be looked up in the [glossary](GLOSSARY.md).
 
 # %%
 import copy

@@ -25,6 +25,8 @@
 # al. 2019 (adapters, 1902.00751), Zhang et al. 2023 (LLaMA-Adapter, 2303.16199), Shin et al. 2020
 # (AutoPrompt, 2010.15980), Lee et al. 2019 (the last layers alone, 1911.03090), Ben Zaken et al.
 # 2022 (biases alone, 2106.10199), Hu et al. 2021 (LoRA and the counts for GPT-3, 2106.09685).
+#
+# Terms can be looked up in the [glossary](GLOSSARY.md).
 
 # %%
 import copy
