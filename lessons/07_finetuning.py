@@ -12,7 +12,7 @@
 # - say what training, validation and test sets are for, and check that they share nothing;
 # - fine-tune every weight of a model, and report its scores with a standard error;
 # - explain why a model is trained on several wordings of one question;
-# - measure catastrophic forgetting, and prevent it by rehearsal.
+# - measure catastrophic forgetting, and reduce it by rehearsal.
 #
 # **You need** lessons 3 (logits, cross-entropy), 4 (the training loop, bits per byte) and 6 (BLEU
 # and ROUGE). **Time**: 50 minutes to read and try; the script itself runs for two to three minutes.
@@ -98,6 +98,7 @@ print(f"the answer: {summarization.task.completion(talk)!r}\n")
 
 # %%
 headline = make_task("headline", "{dialogue}\nA headline for this talk:", "{topic}")
+# The last two arguments: the metric, and how many tokens an answer may have.
 backwards = make_task("backwards", "en: {fr} ->", "{en}", "bleu", 48)
 rating = len(sentiment.task.templates) - 1  # the number of the wording with the answer choices
 for task, records, wording in (
@@ -180,9 +181,10 @@ course.checked(
 # ## Many examples in a row
 #
 # A sentence and its translation take some 27 tokens. Instead of filling up a row for each with
-# padding, several examples share a row. The rows' *segments* number the examples: a token sees only
-# tokens of its own segment, and positions count from the segment's start. So packing should change
-# nothing but the time. Does it? (The last segment below is the padding of what was left over.)
+# padding (lesson 1), we let several examples share a row. The rows' *segments* number the examples:
+# a token sees only tokens of its own segment, and positions count from the segment's start. So
+# packing should change nothing but the time. Does it? (The last segment below is the padding of
+# what was left over.)
 
 # %%
 few = encode_examples(translation.train[:3], translation.task, encoding, max_tokens=64)
@@ -277,10 +279,10 @@ print(f"bits per byte {base_bits.sum() / held_out.n_bytes:.3f}")
 # %% [markdown]
 # The number after ± is the *standard error*: how far the score would move, typically, if the test
 # set had held other records of the same kind. It is found by drawing as many records again with
-# replacement, 300 times, and looking at how the 300 scores spread (the bootstrap). Two models are
-# compared on the same draws, because what is hard for one is hard for the other. A difference of
-# less than two standard errors may be chance. (Another seed for the training would move the scores,
-# too; the error does not say by how much.)
+# replacement, 300 times, and looking at how the 300 scores spread (the bootstrap, lesson 6). Two
+# models are compared on the same draws, because what is hard for one is hard for the other. A
+# difference of less than two standard errors may be chance. (Another seed for the training would
+# move the scores, too; the error does not say by how much.)
 #
 # ## One task each
 #
@@ -435,9 +437,15 @@ course.save_figure(figure, "summaries")
 
 # %%
 judge = fine_tune(base, data["sentiment"], steps=300, batch_size=2, stops=3)
-validated = answered(judge, encoding, sentiment.task, sentiment.validation[:n_test])
+
+# %% [markdown]
+# The loss before the first step is above ln V = 8.3, the loss of a model that guesses (lesson 3).
+# That is no mistake: a trained model can be sure of the wrong token, which costs more than not
+# knowing. Now the accuracy. If it is higher on the validation set than on the test set, that may be
+# due to the choice of weights, or to chance: compare the gap with the two errors.
 
 # %%
+validated = answered(judge, encoding, sentiment.task, sentiment.validation[:n_test])
 reviews = sentiment.test[:n_test]
 tested = answered(judge, encoding, sentiment.task, reviews)
 right = [sentiment.task.targets(review) for review in reviews]
@@ -445,7 +453,10 @@ always = max(
     (scores_of(sentiment.task, [label] * n_test, right) for label in ("negative", "positive")),
     key=lambda scores: scores.value("accuracy"),
 )
-found = f"validation {validated.value('accuracy'):.3f}, test {tested.value('accuracy'):.3f}"
+found = ", ".join(
+    f"{which} {with_error(scores.value('accuracy'), scores.error('accuracy'), 3)}"
+    for which, scores in (("validation", validated), ("test", tested))
+)
 found += f"; always the same {always.value('accuracy'):.3f}"
 print(f"accuracy: {found}")
 course.checked(
@@ -495,13 +506,15 @@ mixture = fine_tune(base, beside, steps=160, batch_size=8)
 one_wording = {0: bleu} | {wording: translated(translator, wording) for wording in unseen}
 three_wordings = {wording: translated(many, wording) for wording in (0, *unseen)}
 two_tasks = {wording: translated(mixture, wording) for wording in (0, *unseen)}
-translators = {"one wording": one_wording, "three": three_wordings, "two tasks": two_tasks}
+translators = {
+    "one wording": one_wording, "three wordings": three_wordings, "two tasks": two_tasks,
+}  # fmt: skip
 for wording in (0, *unseen):
     print(repr(translation.task.prompt(translation.test[0], wording)))
     for trained, by in translators.items():
         scores = by[wording]
         found = with_error(scores.value("bleu"), scores.error("bleu"))
-        print(f"    trained on {trained:<12} BLEU {found:<12} {scores.answers[0]!r}")
+        print(f"    trained on {trained:<14} BLEU {found:<12} {scores.answers[0]!r}")
 
 # %%
 for wording in unseen:
@@ -534,7 +547,7 @@ figure = draw_panels(
     [
         Panel(
             "BLEU (0 to 100)",
-            f"In {'neither' if wording else 'each'} training:\n"
+            f"Seen by {'none' if wording else 'all'} of the three:\n"
             f"{translation.task.templates[wording]!r}",
             bars_of(
                 {f"trained on {name}": by[wording] for name, by in translators.items()}, "bleu"
@@ -547,8 +560,9 @@ figure = draw_panels(
 course.save_figure(figure, "wordings")
 
 # %% [markdown]
-# An empty answer means that the model ended the text at once. Compare the two unseen wordings: what
-# does each have in common with the three?
+# An empty answer means that the model ended the text at once. Look at the prompt's last token: in
+# training only the end token ever follows the full stop or question mark of an answer, and one of
+# the unseen wordings ends in a question mark. What does the other have in common with the three?
 #
 # The same for reviews. A second judge learns from three of the five wordings, the rating with its
 # answer choices among them; the two that end in `Sentiment:` are in nobody's training. Both judges
@@ -561,7 +575,7 @@ judge_of_three = fine_tune(base, in_three, steps=300, batch_size=2, stops=3)
 judges = {
     name: [answered(model, encoding, sentiment.task, reviews, wording)
            for wording in range(len(sentiment.task.templates))]
-    for name, model in (("one wording", judge), ("three", judge_of_three))
+    for name, model in (("one wording", judge), ("three wordings", judge_of_three))
 }  # fmt: skip
 for wording, template in enumerate(sentiment.task.templates):
     print(repr(template) + (" (in no training)" if wording in new else ""))
@@ -569,14 +583,15 @@ for wording, template in enumerate(sentiment.task.templates):
         scores = by_wording[wording]
         words = sum(answer in ("negative", "positive") for answer in scores.answers) / n_test
         accuracy = with_error(scores.value("accuracy"), scores.error("accuracy"), 2)
-        print(f"    trained on {name:<12} accuracy {accuracy}, one of the two words {words:.0%}")
+        print(f"    trained on {name:<14} accuracy {accuracy}, one of the two words {words:.0%}")
 
 # %% [markdown]
 # T0 is another model trained on many tasks in many wordings. Its authors claim two things of more
 # wordings: the median of the scores rises, and the scores depend less on the wording (Sanh et al.
 # 2022, "Multitask Prompted Training Enables Zero-Shot Task Generalization"). For the second we take
 # the *range*, the best of the five accuracies minus the worst. Look at both: somebody who always
-# guesses is steady, too.
+# guesses is steady, too. Their errors come from the bootstrap, like the others: for each draw of
+# the reviews the median and the range are computed anew.
 
 # %%
 
@@ -629,7 +644,8 @@ course.save_figure(figure, "reviews")
 #
 # Nothing in the new data says that the old still matters, and the same weights have to hold both.
 # So how much of Python's text did each training cost? (They differ in length and in the number of
-# targets, so this does not compare the tasks with one another.)
+# targets, so this does not compare the tasks with one another.) For comparison: what the base model
+# needed stands above, and a byte in a plain file takes 8 bits, without any model.
 
 # %%
 

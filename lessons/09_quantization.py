@@ -155,14 +155,15 @@ c = 127 / x.abs().max()
 q = torch.round(c * x)  # [6]
 back = q / c  # [6]
 step = 1 / c
-print(f"x        {x}\nc = 127 / {x.abs().max():.2f} = {c:.1f}\nq        {q.int()}")
+print(f"x        {x}\nc = 127 / {x.abs().max():.2f} = {c:.1f}\nq        {q.to(torch.int8)}")
 print(f"q / c    {back}\nerror    {back - x}\nhalf a step is {step / 2:.3f}")
 
 # %% [markdown]
 # The error is never more than half a step. -0.002 became 0 (printed with the sign it had): relative
 # to their size, small numbers suffer most. The library does the same with 2 to 8 bits, and can give
-# each row or block a c of its own. In one call, `fake_quantize` rounds numbers to codes and turns
-# these back into numbers.
+# each row or block a c of its own. Whole numbers of 8 bits with a sign are called **int8**, those
+# from 0 to 255 **uint8** (without a sign), and those of 4 bits with a sign **int4**. In one call,
+# `fake_quantize` rounds numbers to codes and turns these back into numbers.
 
 # %%
 codes, library_c = quantization.quantize_absmax(x)  # int8 [6], [1]
@@ -417,6 +418,11 @@ for bits, *needed in zip(widths, per_block, after, during, strict=True):
     shipped, late, aware = (documents.sum() / n_bytes for documents in needed)
     print(f"{bits} bits: {shipped:6.3f} rounded as shipped; ", end="")
     print(f"with {steps} more steps {late:6.3f} rounded after, {aware:6.3f} during them")
+
+# %% [markdown]
+# The extra steps may even make the fp32 model a little worse on this text: it had settled, and they
+# shake it. That is why rounding after the steps and rounding during them are both compared with an
+# fp32 model that has taken the same steps.
 
 # %%
 for bits, late, aware in zip(widths, after, during, strict=True):

@@ -16,7 +16,7 @@
 #   bits again would lose.
 #
 # You need: lesson 4 (a training step, AdamW), lesson 6 (BLEU), lesson 7 (the translation task),
-# lesson 8 (LoRA), and lessons 10 and 11 (NF4, double quantization).
+# lesson 8 (LoRA), and lessons 9 to 11 (number formats, NF4, double quantization).
 # Allow 60 minutes, and another 60 for the exercises; the script takes about three.
 #
 # Run it: `python lessons/12_qlora.py`, or `minigpt lesson 12`. Its code is
@@ -174,7 +174,8 @@ course.checked("kept for the backward pass, 1024 x 1024", f"{by_hand:,} -> {kept
 # `quantize_model` stores all linear layers of the blocks in NF4. The embeddings stay as they are:
 # they are tables and no matrix products, and the LM head (lesson 3) is the same matrix as the token
 # embedding. The cost is measured in bits per byte of Python's text (lesson 4), on text that the
-# model has not been trained on.
+# model has not been trained on. What lies in the file is counted, too. There each weight also has a
+# share in tables, the lists of values that the codes stand for (lesson 11).
 
 # %%
 base, encoding = load_pretrained("base")
@@ -208,6 +209,7 @@ print(f"{n:,} weights in 4 bits; {others:,} numbers stay in fp32: embeddings, no
 
 # %%
 once, twice_bits = bits["memory"][False], bits["memory"][True]
+# ffn is the width inside the MLP, n_kv_head the number of heads that have keys and values
 llama_65b = LlamaShape(dim=8192, n_layer=80, ffn=22_016, n_head=64, n_kv_head=64)
 fewer_gb = (once - twice_bits) * llama_65b.linear_parameters / 8e9
 other_sizes = "the scales take another share of this model"
@@ -270,6 +272,7 @@ for name, options in FOUR.items():
     predicted[name] = predict_memory(
         base.config, batch_size=B, context=T, n_targets=batch.n_targets,
         weights="float32", compute=str(dtype).removeprefix("torch."), packed=True,
+        # in bf16 a CPU keeps the weights of attention
         stored_attention=dtype == torch.bfloat16 and course.device.type == "cpu", **options,
     )  # fmt: skip
     off = memory[name].total / predicted[name].total - 1
@@ -281,8 +284,8 @@ course.checked("memory of a step, predicted and measured", f"{worst:.2%} apart a
 
 # %% [markdown]
 # Does QLoRA quantize "during backpropagation", as the notes say? Count the calls in one step. The
-# model has 20 linear layers in 4 bits, and all but the first have something before them that
-# learns, and so need a gradient of their input.
+# model has 20 linear layers in 4 bits, so expect 20 look-ups forward. Backward there should be 19:
+# nothing before the first layer learns, so nobody asks for the gradient of its input.
 
 # %%
 calls = count_conversions(models["QLoRA"].train(), batch, dtype)
@@ -299,9 +302,9 @@ course.published(
 #
 # The slides show one run with 7 billion weights in bf16 (Raschka 2023, "Practical Tips for
 # Finetuning LLMs Using LoRA"). It took 1.85 hours and 21.33 GB with LoRA, and 2.79 hours and
-# 14.18 GB with QLoRA. The paper says that QLoRA does not make training slower, but against full
-# fine-tuning. The published run gave each step a single row of Alpaca, a set of short instructions.
-# So the ratio of times is measured with one row here, too: looking the weights up takes as long for
+# 14.18 GB with QLoRA. So QLoRA was slower. The paper says that it does not make training slower,
+# but there it is compared with full fine-tuning, not with LoRA. The published run gave each step a
+# single row of Alpaca, a set of short instructions. So the ratio of times is measured with one row here, too: looking the weights up takes as long for
 # one row as for many, so it weighs more in a short step.
 
 # %%
@@ -344,7 +347,7 @@ course.published(
 # so in its table of resources).
 
 # %%
-THEIRS = {
+THEIRS = {  # HALF: weights and products in bf16
     "context": 1304, "r": 8, "target_modules": ("q_proj", "v_proj"), "double_quant": False, **HALF,
 }  # fmt: skip
 llama = {
@@ -510,8 +513,8 @@ print(f"after 100 steps they differ by {paged_off:.0e}")
 course.checked("PagedAdamW and AdamW", f"differ by {paged_off}", holds(paged_off < 1e-6))
 
 # %% [markdown]
-# On a GPU it costs time: for each trained number two means of 4 bytes go over, and come back. A bus
-# that moves 25 GB in a second each way (PCIe 4.0) does both at once.
+# On a GPU it costs time: for each trained number two means of 4 bytes go over, and come back. The
+# connection to main memory (PCIe 4.0) moves about 25 GB in a second each way, both at once.
 
 # %%
 llama_7b = LLAMA_2["Llama2-7B"]
@@ -613,7 +616,8 @@ for factor in (1, 1 / 4, 1 / 16):
 # %% [markdown]
 # What can be done instead is to turn the 4 bits of a copy back into plain numbers, and to merge
 # there. The copy is as large as the model once was. The next cell merges both ways, and lets the
-# model that was rounded again translate.
+# model that was rounded again translate. A large error in the weights need not cost any BLEU: see
+# what it does here.
 
 # %%
 merged = dequantize_model(copy.deepcopy(tuned))
@@ -649,8 +653,9 @@ course.checked(
 # - Weights, gradients, optimizer and activations can all be predicted from a model's shape. In a
 #   large model weights dominate; in a small one, or with long texts, activations do.
 # - Checkpointing trades time for activations. Paging makes room for a step that is too long.
-# - Merge into dequantized weights. Rounding the sum to 4 bits again loses a part of what was
-#   learnt, and the weaker the adapter, the larger that part.
+# - Merge into dequantized weights. Rounding the sum to 4 bits again adds an error, and the weaker
+#   the adapter, the larger that error is beside what it adds. Whether the answers suffer, the table
+#   says.
 
 # %%
 course.finish()

@@ -169,7 +169,8 @@ print(f"against the formula: {float((y - mixed).abs().max()):.0e}")
 # Li and Liang found that such a prefix trains unsteadily by itself, and ends up slightly worse. So
 # they let a network make it: vectors of width C go in, the keys and values of all layers come out.
 # Once trained, the network is thrown away, and what is kept is as small as before. (Another help,
-# also theirs: start as the keys and values of real words. Here all prefixes start at random.)
+# also theirs: start as the keys and values of real words. Here all prefixes start at random. And
+# the network's hidden width of 64 is our choice; it changes what is trained, not what is kept.)
 
 # %%
 for hidden in (None, HIDDEN):
@@ -209,18 +210,22 @@ course.checked(
 # %% [markdown]
 # While a gate is shut, no gradient reaches its keys and values: the gates open first, then the rest
 # learns. (In the paper this is done in the topmost layers only, and the layers' own frozen weights
-# make keys and values of trained vectors. Here every layer has it.)
+# make keys and values of trained vectors. Here every layer has it.) And as these keys and values
+# stand beside the text and not before it, they take no positions. A soft prompt, or a prefix
+# without a gate, takes one for each virtual token, and leaves that much less of the context to the
+# text (lesson 5).
 #
 # ## Bottlenecks
 #
-# The paper calls them adapters; today that word mostly means LoRA's.
+# Houlsby et al. put a small network behind attention and MLP. It squeezes the C numbers of a token
+# through r and adds the result to them. They called it an adapter; today that word mostly means
+# LoRA's.
 #
 # $$h \leftarrow h + W_{up}\, f(W_{down}\, h)$$
 #
-# A network behind attention and MLP that squeezes the C numbers of a token through r and adds the
-# result. $W_{up}$ starts at zero (in the paper near zero): nothing changes at first. The f between
-# them, here GELU (lesson 3), makes it differ from LoRA: it is not linear, so the network can never
-# be merged into a weight, and always takes its own time.
+# $W_{up}$ starts at zero (in the paper near zero): nothing changes at first. The f between the two,
+# here GELU (lesson 3), makes it differ from LoRA: it is not linear, so the network can never be
+# merged into a weight, and always takes its own time.
 
 # %%
 adapter = Bottleneck(n_embd=6, r=2)
@@ -320,8 +325,9 @@ for method in (name for name in RECIPES if "QLoRA" not in name):  # lesson 12 ha
 
 # %% [markdown]
 # The last axis is what a token costs afterwards. LoRA is timed twice: beside the weights, and
-# merged into them. The models take turns, so that other work on the machine slows all of them.
-# (`generate` has a faster way for models without additions, which is switched off here: it is the
+# merged into them. The models take turns, so that other work on the machine slows all of them. The
+# times are medians over the rounds. The verdicts compare two models round by round and take the
+# median of these ratios, which need not be the ratio of the medians to the last digit. (`generate` has a faster way for models without additions, which is switched off here: it is the
 # methods that are to be compared.)
 
 # %%
@@ -349,7 +355,7 @@ course.checked(
 # The table has all five axes. From top to bottom stand full fine-tuning, two selective methods, a
 # reparameterization, and the additive methods. Parameters come with the size of the file to keep:
 # the network of prefix tuning counts among what is trained, but is not in the file. "training, MB"
-# holds the weights, a gradient and AdamW's two moments; what the forward pass keeps comes on top
+# holds the weights, a gradient and AdamW's two running means; what the forward pass keeps comes on top
 # (lesson 12). Times are of this machine, and of whatever else it had to do.
 
 # %%
@@ -422,6 +428,10 @@ for what, source, claim, better, worse in CLAIMS:
     apart, error = gap(results[better]["scored"], results[worse]["scored"])
     course.published(what, source, claim, found, is_more(apart, error, unit=" BLEU", places=1))
 
+# %% [markdown]
+# The next figure shows no errors. Those of the differences are in the closing table, some 2 BLEU:
+# two methods that are less than twice that apart may have changed places by chance.
+
 # %%
 figure, axis = plt.subplots(figsize=(9, 5), layout="constrained")
 draw(axis, results)
@@ -493,7 +503,8 @@ course.published(
 #
 # A hard prompt is made of real words. People write them, and try one wording after another. The
 # slides show three that ask for German; here they ask for French. A fourth asks for nothing: a
-# blank line after the English, as in the pages that the base model has read. Nothing is trained.
+# blank line after the English, as in the pages that the base model has read (lesson 4). Nothing is
+# trained.
 
 # %%
 WORDINGS = (
@@ -536,7 +547,9 @@ course.checked(
 # prompt, tries the tokens that promise most there, and keeps the best one if the loss on a batch
 # really falls. Our prompt has 20 places before the task's own short one (` fr: ... ->`), and starts
 # as the words that the soft prompt started as. 20 steps look at each place once, and each tries 8
-# tokens on 4 rows of examples; losses are in nats.
+# tokens on 4 rows of examples. Below, "promised" is that estimate of the change in the loss, and
+# "found" is how much the loss on the batch really changed, in nats; below zero is better. (The sign
+# � stands for a token that is only a part of a character, lesson 1.)
 
 # %%
 n_steps, n_candidates = course.choose(quick=2, normal=20, full=200), 8
@@ -608,7 +621,7 @@ course.checked(
 # ## Small models and large ones
 #
 # Lester et al. drew four curves against the size of the model: prompts that people wrote (for
-# GPT-3, with examples), and, for T5, prompt tuning, full fine-tuning on each task, and full
+# GPT-3, with examples), and, for T5, an encoder with a decoder (lesson 2), prompt tuning, full fine-tuning on each task, and full
 # fine-tuning on all tasks at once. Prompt tuning was far behind in small models, and level with
 # full fine-tuning at eleven billion parameters. We have no eleven billion, but we can go the other
 # way: take the base model's first two blocks. A model that is cut off like this predicts badly, so
@@ -680,7 +693,7 @@ course.published(
 
 # %% [markdown]
 # A prompt changes no weight. It can only ask for what is there: the base model has read pages in
-# two languages, and only has to be told to go on in French. Full fine-tuning can also teach what
+# two languages (lesson 4), and only has to be told to go on in French. Full fine-tuning can also teach what
 # the model does not know yet.
 
 # %%
@@ -698,7 +711,8 @@ course.save_figure(figure, "sizes")
 # decimal; GPT-3 has $L = 96$ layers of width $d = 12288$. PrefixEmbed is prompt tuning with $l_p$
 # virtual tokens before the text and $l_i$ inside it: $d\,(l_p + l_i)$. PrefixLayer trains what each
 # layer puts in their place: $L\,d\,(l_p + l_i)$. Adapter^H stands for Houlsby's, two bottlenecks in
-# every layer: $2 L\,(2 d r + r + d)$.
+# every layer: $2 L\,(2 d r + r + d)$. As in lesson 8, the verdicts say whether a printed figure is
+# rounded or cut off.
 
 # %%
 for row in counts(GPTConfig.preset("gpt3-175b")):

@@ -167,7 +167,9 @@ def draw_spike(
     axes.axhline(gigabytes, color="black", ls="--", label=f"memory of the GPU, {gigabytes:g} GB")
     over = int((bottom > gigabytes).sum())
     axes.set(xlabel="step", ylabel="memory (GB)", xticks=x, ylim=(0, 1.1 * max(*bottom, gigabytes)))
-    axes.set_title(f"Steps with rows of {min(lengths)} to {max(lengths):,} tokens, predicted")
+    axes.set_title(
+        f"QLoRA of a 7B model, rows of {min(lengths)} to {max(lengths):,} tokens (predicted)"
+    )
     axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1), fontsize="small")
     return figure, over
 
@@ -207,12 +209,13 @@ def draw(
     bars = panels[1].bar(list(ms), middle, yerr=spread, capsize=4, color="tab:gray")
     panels[1].bar_label(bars, fmt="%.0f", label_type="center", color="white")
     panels[1].set(
-        ylabel="time of a step (ms)", title="Base model: median, bars hold the middle half"
+        ylabel="time of a step (ms)",
+        title="Base model: median time of a step\n(black lines: the middle half of the steps)",
     )
     for name, gigabytes in published.items():
         x = list(llama).index(name)
         panels[2].plot([x - 0.4, x + 0.4], [gigabytes] * 2, "k--", label="published, in all")
-        panels[2].text(x + 0.42, gigabytes, f"{gigabytes}", va="center")
+        panels[2].text(x, gigabytes, f"{gigabytes}", ha="center", va="bottom")
     panels[2].set(ylabel="memory of a step (GB)", title="Llama 2 7B, the published run: predicted")
     for axes in (panels[0], panels[2]):
         handles, labels = axes.get_legend_handles_labels()
