@@ -3,8 +3,8 @@
 #
 # The base model continues text. Ask it to translate, and it continues your question. Fine-tuning
 # goes on training it, this time on questions with their answers, until it answers. Here you build
-# such data down to the token, teach the model four tasks, score what it writes, and measure what
-# it forgets in return.
+# such data down to the token, teach the model four tasks, score what it writes, and measure what it
+# forgets in return.
 #
 # **After this lesson you can**
 #
@@ -295,8 +295,8 @@ print(f"bits per byte {base_bits.sum() / held_out.n_bytes:.3f}")
 #   the steps, and then falls to zero, so that the last steps change little.
 # - `betas` (0.9, 0.98): AdamW averages squared gradients over about the last 50 steps. With the
 #   0.999 that Adam was published with it would be the last 1,000, far more than there are.
-# - `batch_size` counts rows. A row of dialogues is four times as long as one of translations, so
-#   8 rows of the one and 2 rows of the other take about the same time. A smaller batch buys more
+# - `batch_size` counts rows. A row of dialogues is four times as long as one of translations, so 8
+#   rows of the one and 2 rows of the other take about the same time. A smaller batch buys more
 #   steps for the same time.
 
 # %%
@@ -381,8 +381,8 @@ for name, scores in baselines.items():
 
 # %% [markdown]
 # A score below a baseline's means that looking up an old summary would do better than the model.
-# ROUGE rewards the phrases that all summaries of a topic share, and the baselines have the right
-# topic for nothing. Does our model find it? We say that a summary has the topic of the training
+# ROUGE rewards the phrases that all summaries of a topic share, and the random baseline gets the
+# right topic for free. Does our model find it? We say that a summary has the topic of the training
 # summary with the most words in common.
 
 # %%
@@ -400,7 +400,8 @@ course.checked(
     f"{on_topic.mean():.0%}; always the commonest topic: {commonest:.0%}",
     is_more(
         100 * (on_topic.mean() - commonest), 100 * error_of_share(on_topic.mean(), len(some)),
-        unit=" points", places=0, checked=True, no="the model does not read the dialogue",
+        unit=" points", places=0, checked=True,
+        no="naming the commonest topic every time does better",
     ),
 )  # fmt: skip
 
@@ -472,7 +473,7 @@ course.checked(
 #
 # Our translator has seen one wording, `fr: ... ->`, which its users may not know. What does it do
 # with a question in other words? We train a second translator with three of the five wordings,
-# drawn by chance for each record, and ask both translators the other two, which neither has seen.
+# drawn at random for each record, and ask both translators the other two, which neither has seen.
 # One of them ends in a colon, as one of the three does; the other is a question. Everything else is
 # equal: records, steps, settings.
 
@@ -507,14 +508,15 @@ one_wording = {0: bleu} | {wording: translated(translator, wording) for wording 
 three_wordings = {wording: translated(many, wording) for wording in (0, *unseen)}
 two_tasks = {wording: translated(mixture, wording) for wording in (0, *unseen)}
 translators = {
-    "one wording": one_wording, "three wordings": three_wordings, "two tasks": two_tasks,
+    "one wording": one_wording, "three wordings": three_wordings,
+    "three wordings, two tasks": two_tasks,
 }  # fmt: skip
 for wording in (0, *unseen):
     print(repr(translation.task.prompt(translation.test[0], wording)))
     for trained, by in translators.items():
         scores = by[wording]
         found = with_error(scores.value("bleu"), scores.error("bleu"))
-        print(f"    trained on {trained:<14} BLEU {found:<12} {scores.answers[0]!r}")
+        print(f"    trained on {trained:<26} BLEU {found:<12} {scores.answers[0]!r}")
 
 # %%
 for wording in unseen:
@@ -547,7 +549,7 @@ figure = draw_panels(
     [
         Panel(
             "BLEU (0 to 100)",
-            f"Seen by {'none' if wording else 'all'} of the three:\n"
+            f"In {'no' if wording else 'each'} training:\n"
             f"{translation.task.templates[wording]!r}",
             bars_of(
                 {f"trained on {name}": by[wording] for name, by in translators.items()}, "bleu"
@@ -671,7 +673,7 @@ for task, change in lost.items():
 # today it is called catastrophic forgetting. A remedy is to practise the old together with the new,
 # which is called *rehearsal* (Robins 1995). So one copy of the translator gets reviews only. The
 # other gets as many reviews, mixed with as many translations, and a quarter of all its rows are
-# text of Python's library.
+# text of Python's library. Whether both have learned to judge reviews is printed first.
 
 # %%
 n_steps = 30
@@ -685,6 +687,12 @@ rehearsed = fine_tune(translator, rehearsal, round(n_steps / share), batch_size=
 
 # %%
 after = {"reviews only": reviews_only, "reviews, with rehearsal": rehearsed}
+for name, model in after.items():
+    judged = answered(model, encoding, sentiment.task, reviews)
+    accuracy = with_error(judged.value("accuracy"), judged.error("accuracy"), 2)
+    print(f"{name}: accuracy on the reviews {accuracy}")
+
+# %%
 kept = {name: translated(model) for name, model in after.items()}
 for name, scores in kept.items():
     print(f"{name}: ", end="")
@@ -697,15 +705,15 @@ course.published(
     is_more(*bleu.gain(without, "bleu"), unit=" BLEU lost", places=1, no="no loss was seen"),
 )  # fmt: skip
 course.published(
-    "practising both saves the first task: BLEU", "Robins 1995; slides 001/002",
+    "practising both keeps more of the first task: BLEU", "Robins 1995; slides 001/002",
     "less is forgotten",
     f"{cured.value('bleu'):.1f}, without rehearsal {without.value('bleu'):.1f}",
     is_more(*cured.gain(without, "bleu"), unit=" BLEU", places=1, no="rehearsal did not help"),
 )  # fmt: skip
 
 # %% [markdown]
-# How much was lost in spite of rehearsal? And does a quarter of the rows also save Python's text?
-# There the two copies are compared document by document.
+# How much was lost in spite of rehearsal? And does a quarter of the rows also keep more of what the
+# model knew of Python's text? There the two copies are compared document by document.
 
 # %%
 course.checked(
@@ -716,7 +724,7 @@ course.checked(
 saved = held_out.change(held_out.bits(reviews_only), held_out.bits(rehearsed))
 print(f"without rehearsal the model needs {saved} more bits per byte than with it")
 course.checked(
-    "rehearsal also saves Python's text",
+    "rehearsal also keeps more of Python's text",
     f"{saved} bits per byte more without",
     is_more(*saved, unit=" bits per byte", places=3, checked=True, no="it did not help"),
 )
@@ -832,20 +840,21 @@ if real is not None:
     )
 
 # %% [markdown]
-# ## What to take along
+# ## What to take away
 #
 # - A template makes a prompt and an answer of a record. Only the answer's tokens have targets.
 # - Packing examples into rows saves time and changes nothing, if attention is kept within each.
 # - Validation decides, the test set judges. A score without an error says little.
 # - A baseline tells what a score is worth: the nearest old summary, the most frequent answer.
-# - A model that knows one wording may fail at the next. Train with several.
+# - A model that knows one wording may fail at the next. Training with several helps with wordings
+#   that resemble them, and not with every other.
 # - Fine-tuning overwrites. Measure what was lost, and mix in what must stay.
 
 # %%
 course.finish()
 
 # %% [markdown]
-# Now you: masked prompts, packed and padded rows. `minigpt exercise start 7` writes the stubs, and
-# `minigpt exercise check 7` says what your code computes.
+# Your turn: masked prompts, packed and padded rows. `minigpt exercise start 7` writes the stubs,
+# and `minigpt exercise check 7` says what your code computes.
 #
 # Next: lesson 8, LoRA, which leaves the weights alone and trains a few small matrices beside them.

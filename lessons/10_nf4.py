@@ -258,7 +258,8 @@ course.save_figure(nf4_errors.draw_levels(y, used, BLOCK), "levels")
 # an equal number of values, as the paper has it? Even on one fixed curve this holds only roughly: 0
 # has a place of its own, the steps on its two sides differ, and the thresholds lie half way in
 # value, not in area. And blocks are scaled by their largest number, which is not always at the same
-# place of the curve (Yoshida 2023, "NF4 Isn't Information Theoretically Optimal").
+# place of the curve (Yoshida 2023, "NF4 Isn't Information Theoretically Optimal (and that's
+# Good)").
 
 # %%
 percent = 100 * used["N(0, 1)"]  # [16]
@@ -537,7 +538,7 @@ else:
 # at once. What no listing says is how long a kernel takes. `python -m kernels.bench` measures it,
 # where there is a GPU.
 #
-# ## What to take along
+# ## What to take away
 #
 # - NF4's levels are quantiles of a normal curve, with 0 kept exact: 8 levels above it, 7 below. The
 #   paper's equation 4 does not give them; the authors' program does.
@@ -552,5 +553,5 @@ else:
 course.finish()
 
 # %% [markdown]
-# Now you: NF4, and two kernels in Triton. `minigpt exercise start 10` writes the stubs, and
+# Your turn: NF4, and two kernels in Triton. `minigpt exercise start 10` writes the stubs, and
 # `minigpt exercise check 10` says what your code computes. Lesson 11 makes the scales smaller, too.

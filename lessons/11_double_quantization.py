@@ -316,9 +316,9 @@ is_less("outliers", ("int8", True), ("dynamic map", True),
 # A format that is fine near zero and coarse far from it needs its numbers near zero, so subtracting
 # the mean matters most for FP8 and the map. Where the scales are well behaved, equal steps are hard
 # to beat. The dynamic map is an insurance: when one of 256 scales is an outlier, int8 has a
-# fraction of its codes left for the others, as in lesson 9, while the map keeps its resolution
-# near zero. That is what its many small values are for. See in the table whether your run bears
-# this out.
+# fraction of its codes left for the others, as in lesson 9, while the map keeps its resolution near
+# zero. That is what its many small values are for. See in the table whether your run bears this
+# out.
 #
 # ## What it costs
 #
@@ -335,7 +335,9 @@ added = 100 * (both - once) / once.mean()  # [n / 512], in %
 course.checked(
     "NF4 on N(0, 1): MAE added by double quantization",
     f"{once.mean():.5f} -> {both.mean():.5f}",
-    no_worse(float(added.mean()), error_of_mean(added), allowed=1, unit="%", checked=True),
+    no_worse(
+        float(added.mean()), error_of_mean(added), allowed=1, unit="%", places=3, checked=True
+    ),
 )
 of_base = []
 for twice in (False, True):
@@ -463,7 +465,7 @@ for (name, shape), printed in zip(shapes.items(), published_sizes, strict=True):
     print(f"{name:<11}" + "".join(f"{size:>8.2f}" for size in gigabytes) + f"   {printed}")
 
 # %% [markdown]
-# ## What to take along
+# ## What to take away
 #
 # - Scales of 32 bits cost half a bit a weight in blocks of 64. In 8 bits, with one scale of 32 for
 #   every 256 of them, they cost about an eighth of a bit.
@@ -477,6 +479,6 @@ for (name, shape), printed in zip(shapes.items(), published_sizes, strict=True):
 course.finish()
 
 # %% [markdown]
-# Now you: scales of scales, and one kernel. `minigpt exercise start 11` writes the stubs, and
+# Your turn: scales of scales, and one kernel. `minigpt exercise start 11` writes the stubs, and
 # `minigpt exercise check 11` says what your code computes. Lesson 12 trains adapters on top of such
 # weights.

@@ -167,9 +167,7 @@ def draw_spike(
     axes.axhline(gigabytes, color="black", ls="--", label=f"memory of the GPU, {gigabytes:g} GB")
     over = int((bottom > gigabytes).sum())
     axes.set(xlabel="step", ylabel="memory (GB)", xticks=x, ylim=(0, 1.1 * max(*bottom, gigabytes)))
-    axes.set_title(
-        f"QLoRA of a 7B model, rows of {min(lengths)} to {max(lengths):,} tokens (predicted)"
-    )
+    axes.set_title(f"Steps with rows of {min(lengths)} to {max(lengths):,} tokens, predicted")
     axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1), fontsize="small")
     return figure, over
 
