@@ -73,7 +73,8 @@ def test_lesson_12(run_lesson: Callable) -> None:
     assert f"{16 * r_64 / 1e9:.1f} GB moved in a step" in lesson.output
 
     assert {"BLEU: full; QLoRA", "BLEU: LoRA; QLoRA", "BLEU: QLoRA, no DQ; QLoRA"} <= set(table)
-    assert table["PagedAdamW and AdamW"] == "differ by 0.0"
+    assert "PagedAdamW and AdamW" not in table  # on a CPU there is nothing to compare
+    assert re.search(r"^after 100 steps they differ by 0e\+00$", lesson.output, re.MULTILINE)
     assert table["checkpointing: gradients"] == "differ by 0.0"
     assert re.search(r"^ValueError: .*4 bits", lesson.output, re.MULTILINE)
 
