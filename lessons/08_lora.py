@@ -547,9 +547,10 @@ for r in [r for r in (2, 64) if r in rank_losses]:
     course.published(
         f"loss at rank {r}: fixed factor, alpha / r", "Hu et al. 2021, section 4.1",
         "less to tune anew with alpha / r",
-        f"{fixed_losses[r].mean:.2f}, {rank_losses[r].mean:.2f}",
-        is_more(worse, error, unit=" nats", yes="the same rate serves better with alpha / r",
-                no="the same rate serves the fixed factor better here"),
+        f"{fixed_losses[r].mean:.3f}, {rank_losses[r].mean:.3f}",
+        is_more(worse, error, places=3, unit=" nats",
+                yes="the same learning rate serves better with alpha / r",
+                no="the same learning rate serves the fixed factor better here"),
     )  # fmt: skip
 
 # %%
@@ -755,7 +756,7 @@ course.published(
             unit="%", places=1),
 )  # fmt: skip
 course.checked("time with the adapter beside / base", f"{ratios['beside'][0]:.2f}",
-               is_more(ratios["beside"][0] - 1, ratios["beside"][1], checked=True,
+               is_more(ratios["beside"][0] - 1, ratios["beside"][1], checked=True, places=3,
                        yes="it costs time until it is merged"))  # fmt: skip
 
 # %% [markdown]
