@@ -120,9 +120,9 @@ assert bpe.vocabulary(merges) == tokens
 # %% [markdown]
 # ## Cut first, then merge
 #
-# No token above reached from one word into the next, because GPT-2 cuts the text into pieces first
-# and merges only inside a piece. A space belongs to the word after it, and punctuation is a piece
-# of its own.
+# No token above reached from one word into the next, because the text was cut into pieces first and
+# merged only inside a piece. We cut it as GPT-2 does, the language model of 2019 that lesson 3 puts
+# together: a space belongs to the word after it, and punctuation is a piece of its own.
 
 # %%
 for text in "The dog. A dog! My dog?", "Don't go  now, 42 times.":
@@ -135,7 +135,8 @@ for text in "The dog. A dog! My dog?", "Don't go  now, 42 times.":
 # is trained on it, so that we can measure on text that is new to the vocabulary.
 #
 # In the code, `course` is this run of the lesson. With `--quick` it takes smaller settings, to show
-# in seconds that everything works: `course.choose(60, None)` is then 60, and otherwise None, all.
+# in seconds that everything works: `course.choose(60, None)` is then 60, and otherwise None, which
+# means all.
 
 # %%
 train_documents, validation_documents = split_documents(python_library(course.n_documents))
@@ -265,9 +266,9 @@ for sentence in "The train left the station.", "Le chat dort près de la fenêtr
 # see `\xc3` and `\xa8`, they are the two bytes of "è", each a token of its own.)
 #
 # The size of a vocabulary is a sum of three parts: bytes, merges and special tokens. For GPT-2 the
-# sum is published. `course.published` adds such a figure, with its source and ours beside it, to a
-# second table. Its verdicts are *reproduced*, *differs because ...* and *the published figure is
-# wrong because ...*.
+# sum is published. `course.published` adds such a figure, with its source and ours beside it, to
+# another table. Its verdicts are *reproduced*, *differs because ...*, *the published figure is
+# wrong because ...* and *not reproduced, and nobody knows why*.
 
 # %%
 for name, e in encodings.items():
@@ -286,7 +287,7 @@ for name, e in encodings.items():
 # ## Bytes per token: English, French, code
 #
 # How well does a vocabulary fit a text? Divide the bytes of the text by the number of its tokens:
-# more is better. No vocabulary was trained on any of these texts. The last column is a vocabulary
+# more is better. Neither of ours was trained on any of these texts. The last column is a vocabulary
 # of the same size that has also read the training part of our translation set, English and French.
 
 # %%
@@ -518,7 +519,7 @@ print(f"{len(n_ids)} dialogues of {min(n_ids)} to {max(n_ids)} ids, context {con
 print(f"padded: {len(n_ids):,} rows, packed: {n_rows:,} rows")
 measured = ", ".join(f"{name} {share:.1f}%" for name, share in shares.items())
 verdict = is_more(shares["padded"] - shares["packed"], places=1, unit=" points", checked=True)
-course.checked("share of the batch that is padding", measured, verdict)
+course.checked("share of the rows that is padding", measured, verdict)
 
 # %% [markdown]
 # Padding to the longest text *of each batch* instead of the whole context wastes less; packing

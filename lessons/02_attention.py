@@ -238,11 +238,11 @@ course.published(
 # %% [markdown]
 # ## A real model
 #
-# Now the small GPT that ships with minigpt, its base model (lesson 4 trains it). Its vocabulary
-# has 4,096 entries, too, but was learned from more kinds of text than yours of lesson 1. In the
+# Now the small GPT that ships with minigpt, its base model (lesson 4 trains it). Its vocabulary has
+# 4,096 entries, too, but was learned from more kinds of text than yours of lesson 1. In the
 # settings that are printed, block_size is the context, n_layer the number of blocks (also called
-# layers, and counted from 0), n_head that of heads in each, and n_embd the width; dropout is for
-# training (lesson 4).
+# layers, and counted from 0), n_head that of heads in each, and n_embd the width; bias comes in
+# lesson 3, and dropout is for training (lesson 4).
 
 # %%
 base, encoding = load_pretrained("base")
@@ -348,8 +348,8 @@ print(f"from layer 2 on, the value of the first token is shorter by {measured}")
 # %% [markdown]
 # Read the two together. In our model the first token gets most in the early layers, not in the late
 # ones, and its value is short even where it gets no more than an even share. So a short value alone
-# does not show that heads rest there: a model of 5 million parameters has at most the beginnings of
-# a sink.
+# does not show that heads rest there: this model of 5 million parameters has at most the beginnings
+# of a sink.
 #
 # In a model that has one, cutting the beginning off a long text to save memory also cuts off the
 # sink. That was the point of the paper: keep the first few tokens, and the model keeps working.

@@ -55,9 +55,10 @@ torch.set_printoptions(precision=3, sci_mode=False, linewidth=100)
 # An **embedding** is a table with a row of C numbers, a vector, for each id. A GPT has two: `wte`
 # has a row for each token, `wpe` one for each position, and the model begins by adding them.
 #
-# In a new model some parameters are all 0 or all 1, so we shake them a little; otherwise we would
-# not notice if we forgot one. Numbers are stored in fp32, 32-bit floating point (lesson 9), which
-# keeps about seven digits, so results computed in another order may differ in the last of them.
+# In a new model some **parameters**, the numbers that training sets, are all 0 or all 1, so we
+# shake them a little; otherwise we would not notice if we forgot one. Numbers are stored in fp32,
+# 32-bit floating point (lesson 9), which keeps about seven digits, so results computed in another
+# order may differ in the last of them.
 
 # %%
 tiny = GPTConfig(vocab_size=10, block_size=8, n_layer=2, n_head=2, n_embd=6)
@@ -388,11 +389,11 @@ print(f"counted by formula: {formula:,}; counted one by one: {built:,}")
 course.checked("parameters by formula and one by one", f"{formula:,}", holds(formula == built))
 
 # %% [markdown]
-# Now the published sizes. The paper on GPT-2 lists four models, the one on GPT-3 eight, which have
-# GPT-2's vocabulary and a context of 2,048. Beside each count stands the memory it takes: in fp32 a
-# number has 4 bytes, and a GB is a billion bytes. To train a model takes four numbers for each
-# parameter: the weight, its gradient, and two that the optimizer keeps (lesson 4). The results of
-# all layers, which the gradients need, come on top.
+# Now the published sizes. The paper on GPT-2 lists four models, the one on GPT-3 eight; these eight
+# have GPT-2's vocabulary and a context of 2,048. Beside each count stands the memory it takes: in
+# fp32 a number has 4 bytes, and a GB is a billion bytes. To train a model takes four numbers for
+# each parameter: the weight, its gradient, and two that the optimizer keeps (lesson 4). The results
+# of all layers, which the gradients need, come on top.
 
 # %%
 counted = {name: count_parameters(GPTConfig.preset(name)) / 1e6 for name in PRESETS}  # millions
@@ -519,7 +520,7 @@ for what, printed, name, values in (
 # ## GPT-3's counts
 #
 # GPT-3's table prints two or three digits. The verdict asks whether the count rounds to what is
-# printed. (The width of 13B is taken to be 5,120; the next section says why.)
+# printed. (The width of 13B is taken to be 5,120; for a reason given below.)
 
 # %%
 for name in model_sizes.GPT3:
@@ -584,9 +585,10 @@ course.save_figure(model_sizes.draw_shares(), "parameters")
 # %% [markdown]
 # ## Real weights
 #
-# Our names and shapes are those of the published GPT-2, so its weights drop in. They are half a
-# gigabyte and need a network (or a copy: `minigpt data fetch gpt2 --from PATH`). Where they cannot
-# be had, we go on with the small model that ships with minigpt.
+# Our names are those of the published GPT-2, and so are our shapes, but for the matrices of the
+# linear layers, which it stores transposed; loading turns them round, and the weights drop in. They
+# are half a gigabyte and need a network (or a copy: `minigpt data fetch gpt2 --from PATH`). Where
+# they cannot be had, we go on with the small model that ships with minigpt.
 
 # %%
 try:

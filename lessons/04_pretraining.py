@@ -388,9 +388,9 @@ course.checked(
 # The log of a run is one JSON object a line. Three panels say nearly everything: the loss, the
 # learning rate, and the gradient norm before clipping (what lies above the dashed line was
 # shortened to it). Here both losses may be compared: training batches and held-out documents are of
-# one kind, and the run is so short that a batch is new to the model, or nearly so, when its loss is
-# measured (before the update). A single batch is a small sample, so the thin line jumps up and
-# down.
+# one kind, and the run is so short that most of a batch has been read once before, or never, when
+# its loss is measured (before the update). A single batch is a small sample, so the thin line jumps
+# up and down.
 
 # %%
 picture = training_curves.draw_run(
