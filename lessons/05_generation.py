@@ -505,7 +505,9 @@ for name, exams in results.items():
 # Guesses scatter, too. In the picture the black lines show two standard errors to each side
 # (Wilson's interval, which stays between 0 and 100%). A black line that reaches the dashed one has
 # shown nothing. And mind that there are nine of them: if all nine were pure guesses, one time in
-# three at least one would miss its dashed line.
+# three at least one would miss its dashed line. (In the closing table a score above guessing has a
+# guesser's standard error, the square root of p (1 - p) / n with p the share that guessing gets. So
+# it differs from the ± printed here.)
 #
 # The second picture asks something easier of the reviews: how likely is it that "positive" or
 # "negative" comes next at all, right or wrong? To do that it is enough to copy the form of an
@@ -519,13 +521,13 @@ axes[1].plot(SHOTS, [100 * e.mass for e in results["sentiment of a review"]], "o
 axes[1].set(ylabel='probability of "positive" or "negative" (%)', xticks=SHOTS)
 most = 100 * max(e.mass for e in results["sentiment of a review"])
 title = "Reviews: one of the two words comes next\n"
-title += f"with a probability of at most {most:.2g}%"
+title += f"with a mean probability of at most {most:.2g}%"
 axes[1].set(xlabel="examples in the prompt", title=title)
 axes[1].set_ylim(bottom=0)
 figure.legend(loc="outside lower center", ncols=3)
 course.save_figure(figure, "few_shot")
 for n, exam in zip(SHOTS, results["sentiment of a review"], strict=True):
-    print(f'"positive" or "negative" comes next: {100 * exam.mass:.2g}% with {n} shown')
+    print(f'"positive" or "negative" comes next, on average: {100 * exam.mass:.2g}% with {n} shown')
 
 # %% [markdown]
 # Brown et al. report that accuracy rises with the number of examples, and the more so the larger

@@ -643,7 +643,8 @@ print("most positive:", ", ".join(names[i] for i in strongest[:-9:-1]))
 # say "I am far from happy"; others, such as "sun" and "holiday", neither praise nor blame. How much
 # of what the weights have learned holds only for the training reviews? And what do the other
 # measures say of the unseen ones? (Matthews is nothing new: it is Pearson's correlation, if answers
-# and labels are written as 0 and 1. For the rows of the closing table we take the second model.)
+# and labels are written as 0 and 1. For the next rows of the closing table, up to calibration, we
+# take the second model.)
 
 # %%
 answered = {name: sentiment.answer(model, texts, labels) for name, model in models.items()}
@@ -741,8 +742,9 @@ course.published(
 # ## Robustness: the same question, badly typed
 #
 # People make typing errors, and the answer should not change. We exchange two neighbouring letters
-# inside some words ("really" becomes "raelly"). To our model a word with a typing error is nearly
-# always unknown, and has no weight.
+# inside some words ("really" becomes "raelly"); the first and the last letter stay, so words such
+# as "so" or "not" are never changed. To our model a word with a typing error is nearly always
+# unknown, and has no weight.
 
 # %%
 print(sentiment.with_typos(texts[0], 0.5, random.Random(course.seed)))
@@ -752,12 +754,11 @@ for share in (0, 0.1, 0.25, 0.5, 1):
     dice = random.Random(course.seed)
     typed = [sentiment.with_typos(text, share, dice) for text in texts]
     lost[share] = clean - sentiment.answer(models[chosen], typed, labels).right
-    print(
-        f"typing errors in {share:4.0%} of the words: accuracy {(clean - lost[share]).mean():.3f}"
-    )
+    print(f"typing errors in {share:4.0%} of the words that can change: "
+          f"accuracy {(clean - lost[share]).mean():.3f}")  # fmt: skip
 half = lost[0.5]  # 1 where a right answer turned wrong, -1 where a wrong one turned right
 course.checked(
-    "accuracy lost to typing errors in half of the words",
+    "accuracy lost to typing errors in half of the words that can change",
     f"{clean.mean():.3f} to {(clean - half).mean():.3f}",
     is_more(float(half.mean()), error_of_mean(half), places=3, checked=True),
 )
