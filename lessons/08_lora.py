@@ -243,9 +243,9 @@ for name in ("attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj"):
 # forgets less". The table at the end asks both: whether BLEU is as good, and whether the loss is
 # higher.
 #
-# When is something "as good"? Equality cannot be proved, but a loss above a limit can be ruled out.
-# In this lesson up to 2 BLEU, 0.02 of ROUGE-L, 0.02 nats and 3% of time count as equal. These
-# limits are our choice.
+# When is something "as good"? Equality cannot be proved, but one can rule out that it is worse by
+# more than some limit. In this lesson up to 2 BLEU, 0.02 of ROUGE-L, 0.02 nats and 3% of time count
+# as equal. These limits are our choice.
 
 # %%
 model = add_lora(base, 12, 128, course.seed, name="french")
@@ -325,7 +325,7 @@ optimizers = {name: make_optimizer(each, learning_rate=0) for name, each in tune
 
 def step(name: str) -> None:
     """One training step, on the same batch each time; its rate of 0 leaves the weights alone."""
-    # products of matrices in 16 bits, where the processor has them (lesson 9)
+    # products of matrices in 16 bits (lesson 9), where the processor computes those faster
     with torch.autocast(course.device.type, autocast_dtype(course.device)):
         _, loss = tuned[name](batch.idx, batch.targets, segments=batch.segments, loss_only=True)
     loss.backward()
@@ -370,9 +370,9 @@ course.published(
 #
 # Hu et al. trained GPT-2 Medium at ranks from 1 to 1,024 on E2E, where a model describes
 # restaurants, and found that the quality stops growing at a small rank. Here is the same for our
-# model and task, for 36 steps of 4 rows each: enough to compare ranks, too few for a good
-# translation. Alpha is 32 at every rank, which is what Hu et al. took at rank 4. They also print
-# NIST, METEOR and CIDEr, which are not computed again here.
+# model and task, for 36 steps of 4 rows each (200 with `--full` or on a GPU): enough to compare
+# ranks, too few for a good translation. Alpha is 32 at every rank, which is what Hu et al. took at
+# rank 4. They also print NIST, METEOR and CIDEr, which are not computed again here.
 
 # %%
 Sweep = dict[int, tuple[Losses, TaskResult]]
@@ -495,9 +495,10 @@ else:
     compare_ranks(real_swept, real, "E2E: ")
 
 # %% [markdown]
-# Does the quality stop growing? And was rank 1 the paper's choice, as the notes say? (It found 1 to
-# be enough for many tasks with GPT-3.) The right half of the figure answers the first question. The
-# left half belongs to "What full fine-tuning changes", above.
+# Does the quality stop growing? And was rank 1 the paper's choice, as the notes say? (With GPT-3 it
+# found 1 to be enough on two data sets, if queries and values both have an adapter.) The right half
+# of the figure answers the first question. The left half belongs to "What full fine-tuning
+# changes", above.
 
 # %%
 largest = RANKS[-1]
@@ -540,8 +541,8 @@ for r in course.choose(quick=(2, 64), normal=(2, 16, 64)):
     teach(adapted, french, SHORT, learning_rate=2e-3, **SHORT_RUN)
     fixed_losses[r] = losses(adapted, validation)
     if r in rank_losses:
-        print(f"rank {r:>2}: alpha / r {rank_losses[r].mean:.3f}, ", end="")
-        print(f"always {FACTOR:g} {fixed_losses[r].mean:.3f}")
+        print(f"rank {r:>2}: loss {rank_losses[r].mean:.3f} with alpha / r = {32 / r:g}, ", end="")
+        print(f"{fixed_losses[r].mean:.3f} with {FACTOR:g}, as at every rank")
 for r in [r for r in (2, 64) if r in rank_losses]:
     worse, error = fixed_losses[r].above(rank_losses[r])
     course.published(
@@ -706,8 +707,9 @@ for name, part, taught_it in (("french", translation, model), ("naming", naming,
 # %% [markdown]
 # ## Merging
 #
-# $W_0 + \frac{\alpha}{r} B A$ is a matrix like any other. **Merged**, an adapter leaves nothing
-# beside the weights, and the original comes back to the last bit.
+# $W_0 + \frac{\alpha}{r} B A$ is a matrix like any other. **Merged**, an adapter leaves nothing to
+# compute beside the weights. The library keeps $W_0$ meanwhile, so that the original comes back to
+# the last bit.
 
 # %%
 set_lora(again, "french")
@@ -764,8 +766,8 @@ course.checked("time with the adapter beside / base", f"{ratios['beside'][0]:.2f
 #
 # How many parameters would LoRA train in GPT-3? It is r (in + out) for every matrix, and queries,
 # keys, values and outputs have a matrix of 12,288 x 12,288 each in all of the 96 layers. The
-# published counts are in millions with one decimal. Each verdict says whether that figure comes out
-# by rounding, or only if the rest is cut off.
+# published counts are in millions with one decimal. Where a figure comes out only by rounding, or
+# only if the rest is cut off, its verdict says so.
 
 # %%
 gpt3 = GPTConfig.preset("gpt3-175b")

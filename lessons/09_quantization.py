@@ -381,7 +381,7 @@ print(f"gradient of the sum of squares: {weight.grad}, twice the rounded weights
 #
 # To compare fairly, both sides get the same extra training: the same steps on the same batches,
 # starting from the base model. QAT rounds *during* these steps, PTQ *after* them. There are only a
-# few steps, of 6 texts each. The learning rate starts at 2e-4, a usual size for training a finished
+# few steps, of 6 texts each. The learning rate climbs to 2e-4, a usual size for training a finished
 # model further, and falls to 0, so that the weights settle (lesson 4 explains warm-up and weight
 # decay). The result also depends on the batches, of which the standard error knows nothing:
 # `--seed` tries others. Jacob et al. (2018) round the activations as well, and their small models
@@ -439,7 +439,7 @@ for bits, late, aware in zip(widths, after, during, strict=True):
     )  # fmt: skip
 for bits, shipped, aware in zip(widths, per_block, during, strict=True):
     course.checked(
-        f"base model with {bits} bits: QAT against rounding it as shipped",
+        f"base model with {bits} bits: QAT is better than rounding it as shipped",
         f"{aware.sum() / n_bytes:.3f}, {shipped.sum() / n_bytes:.3f} bits a byte",
         is_more(*held_out.change(shipped, aware), places=4, unit=" bits a byte", checked=True,
                 no="the extra steps cost more than QAT wins back"),

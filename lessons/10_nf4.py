@@ -1,7 +1,7 @@
 # %% [markdown]
 # # Lesson 10: NF4
 #
-# With 4 bits a weight can take 16 values. Which 16? Lesson 09 took equal steps, but weights are not
+# With 4 bits a weight can take 16 values. Which 16? Lesson 9 took equal steps, but weights are not
 # spread out equally: most are small. NF4, the format of QLoRA (Dettmers et al. 2023), puts its
 # levels where the weights are. Here you derive the 16 levels to the last bit, quantize a tensor by
 # hand, measure what is lost on a real model, follow two GPU kernels line by line without a GPU, and
@@ -330,8 +330,8 @@ for rival in ("int4", "FP4"):
 # But small errors of weights are only a means. What does the *model* lose, in bits per byte of text
 # that was held out (lesson 4)? Rounding makes some words harder to guess and others, by chance,
 # easier. So compare document by document, as in lesson 9, with a standard error for each
-# difference. Below two of these it may be chance. (For the base model itself this lesson prints
-# other bits per byte than the last one, because it reads more documents. So compare models within a
+# difference. Below two of these it may be chance. (Without `--full` or a GPU, lesson 9 read fewer
+# documents, and so printed other bits per byte for the base model itself. Compare models within a
 # lesson only.)
 
 # %%
@@ -454,10 +454,10 @@ print(f"an H200 has time for {budget:.0f} instructions a weight")
 # %% [markdown]
 # A fast kernel stays well below that. We compile for an H100 or H200, whose kind of machine code is
 # called sm_90, in a process without the interpreter, take the code apart, and count; `python -m
-# kernels.machine_code --arch sm_90` prints the same. The columns: registers of a thread;
-# **spills**, bytes that did not fit into them and go through memory; **barriers**, where threads
-# wait for each other; the widest load and store of a thread, in bytes; and the instructions
-# executed for each weight.
+# kernels.machine_code --arch sm_90` prints the same. The columns: bits of a block's scale (8 bits
+# are lesson 11's); registers of a thread; **spills**, bytes that did not fit into them and go
+# through memory; **barriers**, where threads wait for each other; the widest load and store of a
+# thread, in bytes; and the instructions executed for each weight.
 
 
 # %%

@@ -451,7 +451,7 @@ else:
 # %% [markdown]
 # ## Real models
 #
-# Lesson 09 compared published sizes of Llama 2 with a count: linear layers at 4.127 bits,
+# Lesson 9 compared published sizes of Llama 2 with a count: linear layers at 4.127 bits,
 # embeddings and head in 16. Here is the step itself, from 4.5 bits, also for the largest model of
 # the paper, the first Llama with 65 billion weights (last row). The published sizes most likely are
 # not NF4's but GPTQ's, as lesson 9 found.
