@@ -198,7 +198,7 @@ for twice in (False, True):
     bits["file"][twice], bits["tables"][twice] = in_file
     print(f"scales of {8 if twice else 32:>2} bits: changed by {cost[twice]} bits per byte")
     print(f"    {bits['memory'][twice]:.3f} bits a weight in memory, ", end="")
-    print(f"{bits['file'][twice]:.3f} in the file, and {bits['tables'][twice]:.3f} for its tables")
+    print(f"{bits['file'][twice]:.3f} in the file, {bits['tables'][twice]:.3f} more for its tables")
 others = sum(p.numel() for p in small.parameters())
 n = sum(p.numel() for p in base.parameters()) - others
 print(f"{n:,} weights in 4 bits; {others:,} numbers stay in fp32: embeddings, norms, biases")
@@ -225,7 +225,7 @@ for what, section, printed, whole, value in (
     course.published(what, PAPER + section, printed, f"{value:.3f}",
                      same_figure(whole, value, other_sizes))  # fmt: skip
 in_file = bits["file"][True]
-course.checked("bits a weight, in memory and in the file", f"{twice_bits:.3f}, {in_file:.3f}",
+course.checked("bits a weight, in memory and in the file without its tables", f"{twice_bits:.3f}, {in_file:.3f}",
                holds(abs(in_file - twice_bits) < 0.001, no="the file stores more"))  # fmt: skip
 course.checked("what NF4 costs before training", f"{cost[True]} bits per byte",
                no_worse(cost[True].bits_per_byte, cost[True].error, 0.02, "4 bits are too few here",
@@ -239,7 +239,7 @@ course.checked("what NF4 costs before training", f"{cost[True]} bits per byte",
 # single step of each on the same batch, and the bytes of four things: the **weights**; the
 # **gradients** and the **optimizer's** two running means of everything that is trained; and the
 # **activations**, all that the forward pass leaves for the backward pass. Then some more steps are
-# timed, one of each in turn. (A busy machine makes all of them slower, and the error bars in the
+# timed, one of each in turn. (A busy machine makes all of them slower, and the black lines in the
 # figure longer.)
 
 # %%
@@ -520,7 +520,7 @@ print(f"after 100 steps they differ by {paged_off:.0e}")
 if course.device.type == "cuda":
     course.checked("PagedAdamW and AdamW", f"differ by {paged_off}", holds(paged_off < 1e-6))
 else:
-    print("(without a GPU they are one and the same, so this shows nothing)")
+    print("(without a CUDA GPU they are one and the same, so this shows nothing)")
 
 # %% [markdown]
 # On a GPU it costs time: for each trained number two means of 4 bytes go over, and come back. The

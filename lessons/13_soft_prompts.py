@@ -449,7 +449,8 @@ for what, source, claim, better, worse in CLAIMS:
 
 # %% [markdown]
 # In the next figure a bar is one standard error of a method's own score. All methods translate the
-# same sentences, so the error of a difference is another; the closing table has those.
+# same sentences, so the error of a difference cannot be read from two bars; the closing table has
+# it.
 
 # %%
 figure, axis = plt.subplots(figsize=(9, 5), layout="constrained")
@@ -471,7 +472,8 @@ course.save_figure(figure, "methods")
 # And do they have to do with the task? The prompt has learned to ask for French, so count: a token
 # is French if the French sentences of the training set have it more than twice as often as the
 # English ones. (Every vector is nearest to some word: even a random one has a cosine of about 0.2
-# with it, so read the lists with care.)
+# with it, so read the lists with care. The sign � stands for a token that is only a part of a
+# character, lesson 1.)
 
 # %%
 K = 5  # neighbours of each virtual token
@@ -526,7 +528,8 @@ course.published(
 # slides show three that ask for German; here they ask for French. A fourth asks for nothing: a
 # blank line after the English, as in the pages that the base model has read (lesson 4). Nothing is
 # trained. Look at the level of the scores, too: one request may be better than another, and still
-# be no use.
+# be no use. (The best of three lies above the worst by chance, too. So in the row that compares
+# them the error after the ± is multiplied by 1.19.)
 
 # %%
 WORDINGS = (
@@ -545,8 +548,8 @@ for wording in WORDINGS:
 # %%
 ranked = sorted(WORDINGS[:3], key=lambda wording: -by_wording[wording].bleu())
 scores = [by_wording[wording].bleu() for wording in ranked]
-# The best of three minus the worst is never below 0. That it is no chance takes 2.38 errors and not
-# 2 (Tukey's range of three), so the error counts 1.19 times.
+# The best of three minus the worst is never below 0. To rule out chance it must be 2.38 errors, and
+# not 2 (Tukey's range of three), so the error counts 1.19 times.
 apart, error = gap(by_wording[ranked[0]], by_wording[ranked[2]])
 course.published(
     "BLEU of three requests", "slides 001/002", "the wording matters",
@@ -570,10 +573,10 @@ course.checked(
 # $e'$ changes the loss by about $(e' - e) \cdot g$. AutoPrompt (Shin et al.) takes a place of the
 # prompt, tries the tokens that promise most there, and keeps the best one if the loss on a batch
 # really falls. Our prompt has 20 places before the task's own short one (` fr: ... ->`), and starts
-# as the words that the soft prompt started as. 20 steps look at each place once, and each tries 8
-# tokens on 4 rows of examples. Below, "promised" is that estimate of the change in the loss, and
-# "found" is how much the loss on the batch really changed, in nats; below zero is better. (The sign
-# � stands for a token that is only a part of a character, lesson 1.)
+# as the words that the soft prompt started as. The steps take the places in turn (20 steps look at
+# each once), and each tries 8 tokens on 4 rows of examples. Below, "promised" is that estimate of
+# the change in the loss, and "found" is how much the loss on the batch really changed, in nats;
+# below zero is better.
 
 # %%
 n_steps, n_candidates = course.choose(quick=2, normal=20, full=200), 8
@@ -657,13 +660,14 @@ course.checked(
 # fine-tuning on each task, and full fine-tuning on all tasks at once. Prompt tuning was far behind
 # in small models, and level with full fine-tuning at eleven billion parameters. We have no eleven
 # billion, but we can go the other way: take the base model's first two blocks. A model that is cut
-# off like this predicts badly, so it gets 80 more steps of pretraining on the base model's own kind
-# of text. A real model of that size would get thousands. So this one is not only smaller, it is
-# also less pretrained, and the experiment cannot tell which of the two makes a difference.
+# off like this predicts badly, so it gets a few more steps of pretraining (80, or 300 with
+# `--full`) on the base model's own kind of text. A real model of that size would get thousands. So
+# this one is not only smaller, it is also less pretrained, and the experiment cannot tell which of
+# the two makes a difference.
 #
-# The written prompt is the blank line. The several tasks are lesson 7's three. Then a third of the
-# rows is translation, the number of steps is the same, and dialogues lose their beginnings, as rows
-# have only 128 tokens.
+# The written prompt is the blank line. The several tasks are lesson 7's three. In this mixture a
+# third of the rows is translation, the number of steps is the same, and long dialogues lose their
+# beginnings, as rows have only 128 tokens.
 
 # %%
 pages = pretraining_text(encoding, course.seed, course.n_documents)
@@ -747,8 +751,8 @@ course.save_figure(figure, "sizes")
 # decimal; GPT-3 has $L = 96$ layers of width $d = 12288$. PrefixEmbed is prompt tuning with $l_p$
 # virtual tokens before the text and $l_i$ inside it: $d\,(l_p + l_i)$. PrefixLayer trains what each
 # layer puts in their place: $L\,d\,(l_p + l_i)$. Adapter^H stands for Houlsby's, two bottlenecks in
-# every layer: $2 L\,(2 d r + r + d)$. As in lesson 8, the verdicts say whether a printed figure is
-# rounded or cut off.
+# every layer: $2 L\,(2 d r + r + d)$. As in lesson 8, a verdict says so where a printed figure
+# comes out only if it is rounded, or only if it is cut off.
 
 # %%
 for row in counts(GPTConfig.preset("gpt3-175b")):
