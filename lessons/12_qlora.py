@@ -225,7 +225,8 @@ for what, section, printed, whole, value in (
     course.published(what, PAPER + section, printed, f"{value:.3f}",
                      same_figure(whole, value, other_sizes))  # fmt: skip
 in_file = bits["file"][True]
-course.checked("bits a weight, in memory and in the file without its tables", f"{twice_bits:.3f}, {in_file:.3f}",
+course.checked("bits a weight, in memory and in the file without its tables",
+               f"{twice_bits:.3f}, {in_file:.3f}",
                holds(abs(in_file - twice_bits) < 0.001, no="the file stores more"))  # fmt: skip
 course.checked("what NF4 costs before training", f"{cost[True]} bits per byte",
                no_worse(cost[True].bits_per_byte, cost[True].error, 0.02, "4 bits are too few here",
