@@ -287,8 +287,9 @@ for name, e in encodings.items():
 # ## Bytes per token: English, French, code
 #
 # How well does a vocabulary fit a text? Divide the bytes of the text by the number of its tokens:
-# more is better. Neither of ours was trained on any of these texts. The last column is a vocabulary
-# of the same size that has also read the training part of our translation set, English and French.
+# more is better. The last column is a second vocabulary of ours, of the same size, that has also
+# read the training part of our translation set, English and French. Neither of our two was trained
+# on any of the texts below.
 
 # %%
 pairs = task_set("translation", "validation")

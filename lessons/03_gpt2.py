@@ -520,7 +520,7 @@ for what, printed, name, values in (
 # ## GPT-3's counts
 #
 # GPT-3's table prints two or three digits. The verdict asks whether the count rounds to what is
-# printed. (The width of 13B is taken to be 5,120; for a reason given below.)
+# printed. (The width of 13B is taken to be 5,120, for a reason given below.)
 
 # %%
 for name in model_sizes.GPT3:
@@ -585,10 +585,10 @@ course.save_figure(model_sizes.draw_shares(), "parameters")
 # %% [markdown]
 # ## Real weights
 #
-# Our names are those of the published GPT-2, and so are our shapes, but for the matrices of the
-# linear layers, which it stores transposed; loading turns them round, and the weights drop in. They
-# are half a gigabyte and need a network (or a copy: `minigpt data fetch gpt2 --from PATH`). Where
-# they cannot be had, we go on with the small model that ships with minigpt.
+# The names of our parameters are those of the published GPT-2, and so are their shapes, but for the
+# matrices of the linear layers, which it stores transposed; loading turns them round, and the
+# weights drop in. They are half a gigabyte and need a network (or a copy: `minigpt data fetch gpt2
+# --from PATH`). Where they cannot be had, we go on with the small model that ships with minigpt.
 
 # %%
 try:

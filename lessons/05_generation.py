@@ -505,9 +505,9 @@ for name, exams in results.items():
 # Guesses scatter, too. In the picture the black lines show two standard errors to each side
 # (Wilson's interval, which stays between 0 and 100%). A black line that reaches the dashed one has
 # shown nothing. And mind that there are nine of them: if all nine were pure guesses, one time in
-# three at least one would miss its dashed line. (In the closing table a score above guessing has a
-# guesser's standard error, the square root of p (1 - p) / n with p the share that guessing gets. So
-# it differs from the ± printed here.)
+# three at least one would miss its dashed line. (In the closing table the rows "right answers above
+# guessing" have a guesser's standard error, the square root of p (1 - p) / n, with p the share that
+# guessing gets and n the number of items. So it differs from the ± printed above.)
 #
 # The second picture asks something easier of the reviews: how likely is it that "positive" or
 # "negative" comes next at all, right or wrong? To do that it is enough to copy the form of an

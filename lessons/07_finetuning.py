@@ -359,7 +359,7 @@ for key, name in (("rouge1", "ROUGE-1"), ("rouge2", "ROUGE-2"), ("rougeL", "ROUG
 # Is a ROUGE-L of that size much? The dialogues come from few situations, and their summaries are
 # alike. So compare with summaries that were not written for the dialogue at hand: that of a random
 # training dialogue on the same topic, and that of the training dialogue with the largest share of
-# words in common.
+# words in common (the different words in both, divided by those in either).
 
 # %%
 some = summarization.test[:n_dialogues]
@@ -498,8 +498,8 @@ unseen = (2, 3)
 many = fine_tune(base, in_many_wordings(translation, unseen=unseen), steps=80, batch_size=8)
 
 # %% [markdown]
-# FLAN mixes tasks as well. So a third translator also learns to judge reviews, in several wordings,
-# too. It takes twice as many steps, so that it sees as many translations as the others.
+# FLAN mixes tasks as well. So a third translator learns to judge reviews as well, again in several
+# wordings. It takes twice as many steps, so that it sees as many translations as the others.
 
 # %%
 beside = in_many_wordings(translation, sentiment, unseen=unseen)
@@ -596,9 +596,9 @@ for wording, template in enumerate(sentiment.task.templates):
 # wordings: the median of the scores rises, and the scores depend less on the wording (Sanh et al.
 # 2022, "Multitask Prompted Training Enables Zero-Shot Task Generalization"). For the second we take
 # the *range*, the best of the five accuracies minus the worst. Look at both: somebody who always
-# guesses is steady, too. (Both judges took as many steps, so the second has practised each of its
-# wordings less often.) The errors of median and range come from the bootstrap, like the others: for
-# each draw of the reviews both are computed anew.
+# guesses is steady, too. (Both judges took the same number of steps, so the second has practised
+# each of its wordings less often.) The errors of median and range come from the bootstrap, like the
+# others: for each draw of the reviews both are computed anew.
 
 # %%
 
@@ -611,7 +611,7 @@ def accuracies(by_wording: list[Scores], rows: np.ndarray) -> list[float]:
 of_one, of_three = judges.values()
 for what, claim, sign, summary, no in (
     ("the median of the accuracies rises", "better", 1, np.median,
-     "in as many steps the judge of three wordings has learned less"),
+     "in the same number of steps the judge of three wordings has learned less"),
     ("the range of the accuracies shrinks", "steadier", -1, np.ptp,
      "the judge of three wordings depends more on the wording"),
 ):  # fmt: skip
@@ -680,9 +680,9 @@ for task, change in lost.items():
 # today it is called catastrophic forgetting. A remedy is to practise the old together with the new,
 # which is called *rehearsal* (Robins 1995). So one copy of the translator gets reviews only. The
 # other gets as many reviews, mixed with as many translations, and a quarter of all its rows are
-# text of Python's library. How well each then judges reviews is printed first: near one half, it
-# has learned the form of an answer but not yet to judge, for 30 steps are few. What it has
-# forgotten meanwhile counts all the same.
+# text of Python's library. How well each then judges reviews is printed first. A copy whose
+# accuracy is near one half has learned the form of an answer but not yet to judge, for 30 steps are
+# few. What it has forgotten meanwhile counts all the same.
 
 # %%
 n_steps = 30
@@ -731,10 +731,10 @@ course.checked(
     is_more(*bleu.gain(cured, "bleu"), unit=" BLEU", places=1, checked=True, no="nothing was lost"),
 )
 saved = held_out.change(held_out.bits(reviews_only), held_out.bits(rehearsed))
-print(f"bits per byte without rehearsal, less those with it: {saved}")
+print(f"bits per byte without rehearsal minus those with it: {saved}")
 course.checked(
     "rehearsal also keeps more of Python's text",
-    f"{saved} bits per byte, without less with",
+    f"{saved} bits per byte (without rehearsal minus with it)",
     is_more(*saved, unit=" bits per byte", places=3, checked=True, no="it did not help"),
 )
 
@@ -856,8 +856,8 @@ if real is not None:
 # - Validation decides, the test set judges. A score without an error says little.
 # - A baseline tells what a score is worth: the nearest old summary, the most frequent answer.
 # - A model that knows one wording may fail at the next. Training with several can help with
-#   wordings that resemble them, but in as many steps it may also learn less of the task (see the
-#   table).
+#   wordings that resemble them, but in the same number of steps the model may also learn less of
+#   the task (see the table).
 # - Fine-tuning overwrites. Measure what was lost, and mix in what must stay.
 
 # %%

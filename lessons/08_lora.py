@@ -542,7 +542,7 @@ for r in course.choose(quick=(2, 64), normal=(2, 16, 64)):
     fixed_losses[r] = losses(adapted, validation)
     if r in rank_losses:
         print(f"rank {r:>2}: loss {rank_losses[r].mean:.3f} with alpha / r = {32 / r:g}, ", end="")
-        print(f"{fixed_losses[r].mean:.3f} with {FACTOR:g}, as at every rank")
+        print(f"{fixed_losses[r].mean:.3f} with {FACTOR:g}, the one factor for all ranks")
 for r in [r for r in (2, 64) if r in rank_losses]:
     worse, error = fixed_losses[r].above(rank_losses[r])
     course.published(

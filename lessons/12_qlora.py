@@ -521,7 +521,7 @@ print(f"after 100 steps they differ by {paged_off:.0e}")
 if course.device.type == "cuda":
     course.checked("PagedAdamW and AdamW", f"differ by {paged_off}", holds(paged_off < 1e-6))
 else:
-    print("(without a CUDA GPU they are one and the same, so this shows nothing)")
+    print("(without a GPU that runs CUDA they are one and the same, so this shows nothing)")
 
 # %% [markdown]
 # On a GPU it costs time: for each trained number two means of 4 bytes go over, and come back. The

@@ -528,8 +528,9 @@ course.published(
 # slides show three that ask for German; here they ask for French. A fourth asks for nothing: a
 # blank line after the English, as in the pages that the base model has read (lesson 4). Nothing is
 # trained. Look at the level of the scores, too: one request may be better than another, and still
-# be no use. (The best of three lies above the worst by chance, too. So in the row that compares
-# them the error after the ± is multiplied by 1.19.)
+# be no use. (By chance alone, too, the best of three lies above the worst, and by more than one of
+# two lies above the other. So in the row that compares them the error after the ± is multiplied by
+# 1.19, as the next cell explains.)
 
 # %%
 WORDINGS = (
@@ -548,8 +549,8 @@ for wording in WORDINGS:
 # %%
 ranked = sorted(WORDINGS[:3], key=lambda wording: -by_wording[wording].bleu())
 scores = [by_wording[wording].bleu() for wording in ranked]
-# The best of three minus the worst is never below 0. To rule out chance it must be 2.38 errors, and
-# not 2 (Tukey's range of three), so the error counts 1.19 times.
+# Chance alone takes the best of three minus the worst beyond 2.38 errors as rarely as it takes a
+# difference of two beyond 2 (Tukey's range of three), so the error counts 2.38 / 2 = 1.19 times.
 apart, error = gap(by_wording[ranked[0]], by_wording[ranked[2]])
 course.published(
     "BLEU of three requests", "slides 001/002", "the wording matters",
