@@ -1,5 +1,5 @@
 # %% [markdown]
-# # Lesson 01: Tokens
+# # Lesson 1: Tokens
 #
 # A language model never sees a letter. It reads whole numbers, called **ids**, and each id stands
 # for a short run of bytes, called a **token**. The list of all tokens is the **vocabulary**. Here
@@ -8,7 +8,7 @@
 #
 # After this lesson you can
 #
-# - train a byte-level BPE vocabulary by hand, and say what each step does and why;
+# - train a vocabulary by hand with byte-pair encoding (BPE), and say what each step does and why;
 # - say why a prompt should not end in a space, and why user text must not become special tokens;
 # - measure how well a vocabulary fits a text, and explain why the same sentence costs more in one
 #   language than in another;
@@ -19,6 +19,8 @@
 #
 # Run it: `python lessons/01_tokens.py`, or `minigpt lesson 1`. The code behind it is in
 # `minigpt/bpe.py`, `minigpt/tokenizer.py` and `minigpt/dataset.py`.
+#
+# Terms can be looked up in the [glossary](GLOSSARY.md).
 
 # %%
 import inspect
@@ -118,9 +120,9 @@ assert bpe.vocabulary(merges) == tokens
 # %% [markdown]
 # ## Cut first, then merge
 #
-# No token above reached from one word into the next, because GPT-2 cuts the text into pieces first
-# and merges only inside a piece. A space belongs to the word after it, and punctuation is a piece
-# of its own.
+# No token above reached from one word into the next, because the text was cut into pieces first and
+# merged only inside a piece. We cut it as GPT-2 does, the language model of 2019 that lesson 3 puts
+# together: a space belongs to the word after it, and punctuation is a piece of its own.
 
 # %%
 for text in "The dog. A dog! My dog?", "Don't go  now, 42 times.":
@@ -131,6 +133,10 @@ for text in "The dog. A dog! My dog?", "Don't go  now, 42 times.":
 # To see it, take the documentation and comments in this machine's Python library. It is our
 # **corpus**, the text to learn from, from here on. One document in twenty is **held out**: nothing
 # is trained on it, so that we can measure on text that is new to the vocabulary.
+#
+# In the code, `course` is this run of the lesson. With `--quick` it takes smaller settings, to show
+# in seconds that everything works: `course.choose(60, None)` is then 60, and otherwise None, which
+# means all.
 
 # %%
 train_documents, validation_documents = split_documents(python_library(course.n_documents))
@@ -140,7 +146,7 @@ held_out = [document.text for document in validation_documents][: course.choose(
 sample = "\n".join(text[:100] for text in library[: course.choose(30, 150)])
 uncut = bpe.vocabulary(fast_learn_merges({tuple(sample.encode("utf-8")): 1}, 200))[256:]
 glued = [escape_token(token) for token in uncut if b" " in token.lstrip()]
-print(f"of 200 merges on uncut text, {len(glued)} reach past the end of a word, such as")
+print(f"of 200 merges on uncut text, {len(glued)} reach past the end of a word or a mark, such as")
 print("   ", glued[:15])
 
 # %% [markdown]
@@ -149,6 +155,10 @@ print("   ", glued[:15])
 # The size of the vocabulary is our choice. GPT-2's has 50,257 entries; we take 4,096, because the
 # models of this course are small ("How many entries?" below says why that matters). They are the
 # 256 bytes, one special token, whose turn comes below, and merges for the rest.
+#
+# Does one of them reach past a word? `course.checked` adds a row to a table that ends the lesson:
+# what was checked, what came out on your machine, and a **verdict** computed from that: *holds* or
+# *does not hold*.
 
 # %%
 vocab_size = course.choose(quick=512, normal=4096)
@@ -158,7 +168,7 @@ seconds = time.perf_counter() - started
 ranks = mergeable_ranks(encoding)  # {bytes of the token: id}
 tokens = list(ranks)
 print(f"{len(library)} documents of {sum(map(len, library)):,} characters: {encoding.n_vocab:,}")
-print(f"entries in {seconds:.1f} s (you may see 0.5 or 3 s; every Python version differs a bit)\n")
+print(f"entries in {seconds:.1f} s (the time depends on your machine, the documents on Python)\n")
 print("the first merges:", [escape_token(token) for token in tokens[256:276]])
 longest = sorted((token for token in tokens if token.strip()), key=len)[-6:]
 print("the longest:     ", [escape_token(token) for token in longest])
@@ -170,7 +180,8 @@ course.checked(
 # %% [markdown]
 # How long are the tokens? Two answers, drawn side by side: each entry of the vocabulary counted
 # once, and each token of the held-out text counted as often as it is used. If the second mean is
-# the smaller one, the short entries do more of the work than the long ones.
+# the smaller one, the short entries do more of the work than the long ones. `course.save_figure`
+# writes the picture to a file and prints where it is.
 
 # %%
 used = [i for text in held_out for i in encoding.encode_ordinary(text)]
@@ -209,9 +220,9 @@ course.checked("decoding what was encoded", measured, holds(back))
 
 # %% [markdown]
 # A model is useless without the vocabulary it was trained with, so the two are kept together.
-# `save_encoding` writes a JSON file that you can read: its "pattern" is the rule by which text is
-# cut into pieces, and then come the tokens, one on each line. Here are its beginning and the first
-# merges.
+# `save_encoding` writes a JSON file that you can read: its "pattern" is the rule, a regular
+# expression, by which text is cut into pieces (`\p{L}` is any letter, `\p{N}` any digit), and then
+# come the tokens, one on each line. Here are its beginning and the first merges.
 
 # %%
 path = course.folder / "tokenizer.json"
@@ -251,10 +262,13 @@ for sentence in "The train left the station.", "Le chat dort près de la fenêtr
         print(f"    {name:<6} {len(parts):>2}  {'|'.join(parts)}")
 
 # %% [markdown]
-# The words that a vocabulary spells in short bits are words that its corpus rarely has.
+# The words that a vocabulary spells in short bits are words that its corpus rarely has. (Where you
+# see `\xc3` and `\xa8`, they are the two bytes of "è", each a token of its own.)
 #
 # The size of a vocabulary is a sum of three parts: bytes, merges and special tokens. For GPT-2 the
-# sum is published.
+# sum is published. `course.published` adds such a figure, with its source and ours beside it, to
+# another table. Its verdicts are *reproduced*, *differs because ...*, *the published figure is
+# wrong because ...* and *not reproduced, and nobody knows why*.
 
 # %%
 for name, e in encodings.items():
@@ -273,8 +287,9 @@ for name, e in encodings.items():
 # ## Bytes per token: English, French, code
 #
 # How well does a vocabulary fit a text? Divide the bytes of the text by the number of its tokens:
-# more is better. No vocabulary was trained on any of these texts. The last column is a vocabulary
-# of the same size that has also read the training part of our translation set, English and French.
+# more is better. The last column is a second vocabulary of ours, of the same size, that has also
+# read the training part of our translation set, English and French. Neither of our two was trained
+# on any of the texts below.
 
 # %%
 pairs = task_set("translation", "validation")
@@ -311,7 +326,8 @@ for language, name in (("en", "English"), ("fr", "French")):
 # %% [markdown]
 # Compare sentence by sentence: French with English in our vocabulary, then French in our vocabulary
 # with French in the one that has seen French. The number after ± is the **standard error**: how far
-# the average would typically move with as many other sentences of the same kind.
+# the average would typically move with as many other sentences of the same kind. If a difference is
+# smaller than two standard errors, it may be chance, and the verdict is *undecided*.
 
 # %%
 theirs = encodings["with French"]
@@ -332,10 +348,11 @@ print(f"{'French beside English, once it was seen:':<41} {remains}")
 
 # %% [markdown]
 # If the second number is positive, the same French sentences got shorter without a letter of them
-# changing: the corpus was to blame for that much. The last number is what remains. The French
-# sentences are a little longer in bytes too, and the corpus still holds more English than French.
-# (The sentences of our translation set use a small dictionary, which flatters a vocabulary that has
-# seen it.)
+# changing. But the English ones got shorter, too. So compare the first number with the last, which
+# is what remains of it: the corpus was to blame for the difference. What remains has other reasons:
+# the French sentences are a little longer in bytes, and the corpus still holds more English than
+# French. (The sentences of our translation set use a small dictionary, which flatters a vocabulary
+# that has seen it.)
 #
 # ## How many entries?
 #
@@ -359,8 +376,9 @@ course.save_figure(figure, "bytes_per_token")
 # %% [markdown]
 # ## Mind the trailing space
 #
-# A space belongs to the word *after* it. A prompt that ends in a space has already spent the
-# beginning of the next word, and leaves the model at a place that training seldom showed it.
+# A **prompt** is the text that a model is given to continue. As a space belongs to the word *after*
+# it, a prompt that ends in a space has already spent the beginning of the next word, and leaves the
+# model at a place that training seldom showed it.
 
 # %%
 whole = encoding.encode("The train left the station")
@@ -369,7 +387,8 @@ for prompt, rest in (("The train left the", " station"), ("The train left the ",
     print(f"{prompt!r:>21} + {rest!r:<10} {'|'.join(readable(encoding, prompt)):<26}", end="")
     print("the ids of the sentence" if same else "NOT the ids of the sentence")
 
-train_ids = pack((encoding.encode_ordinary(text) for text in library), encoding.eot_token)  # [N]
+# All ids of the training text in one row, [N]; `pack` is explained below.
+train_ids = pack((encoding.encode_ordinary(text) for text in library), encoding.eot_token)
 letter = np.array([token[:1].isalpha() for token in tokens] + [False])  # [V], begins with a letter
 spaced = np.array([token[:1] == b" " and token[1:2].isalpha() for token in tokens] + [False])
 after_lone = train_ids[1:][train_ids[:-1] == encoding.encode_single_token(" ")]
@@ -408,9 +427,10 @@ course.checked("end tokens that a user's message brings in", measured, holds(smu
 # %% [markdown]
 # Fine-tuning (lesson 7) writes a task as text: a sentence, a sign that says what to do, the answer.
 # If the sign is spelled like any other text, it costs several ids, and a user can type it. As a
-# special token it is one id. These are the three formats of the slides, for translation, for
-# summarization, and for writing code after an example. The bars show where one token ends and the
-# next begins: before the sign stands a lone space, as in the section above.
+# special token it is one id. Here are the three formats of the slides, those of the two lectures
+# that this course follows: for translation, for summarization, and for writing code after an
+# example. The bars show where one token ends and the next begins: before the sign stands a lone
+# space, as in the section above.
 
 # %%
 formats = {
@@ -425,15 +445,15 @@ for sign, text in formats.items():
     decoded = with_signs.decode(with_signs.encode(text, allowed_special="all"))
     measured = f"{len(special)} ids, {len(plain)} with {sign} spelled as text; decoded: {decoded}"
     as_shown = decoded == text and special.count(sign) == 1
-    verdict = holds(as_shown, published=True, no="the line does not survive encoding")
-    course.published(f"data format with {sign}", "slides 001/002", text, measured, verdict)
+    verdict = holds(as_shown, no="the line does not survive encoding")
+    course.checked(f"data format with {sign}", measured, verdict)
 
 # %% [markdown]
 # ## What the model learns from: pairs
 #
-# A decoder, the kind of model that GPT is, learns to say at every position what comes next. So the
-# targets are the ids moved by one. A sentence of T + 1 ids asks T questions, and one pass through
-# the model answers them all.
+# A decoder, the kind of model that GPT is (a generative pre-trained transformer), learns to say at
+# every position what comes next. So the targets are the ids moved by one. A sentence of T + 1 ids
+# asks T questions, and one pass through the model answers them all.
 
 # %%
 ids = encoding.encode("The train left the station.")
@@ -461,10 +481,11 @@ course.published(
 # %% [markdown]
 # ## Packing
 #
-# Texts have all lengths, and a batch is a rectangle. One way is to give each text a row and fill it
-# up with **padding**, ids that mean nothing and that the loss ignores. The other is **packing**:
-# put all documents into one long row, an end token after each, and cut that into equal rows. In
-# the drawing a digit is a token of that document, # the end token, and a dot padding.
+# Texts have all lengths, and a **batch**, the texts of one training step, is a rectangle. One way
+# is to give each text a row and fill it up with **padding**, ids that mean nothing and are left out
+# when the model's guesses are judged. The other is **packing**: put all documents into one long
+# row, an end token after each, and cut that into equal rows. In the drawing a digit is a token of
+# that document, # the end token, and a dot padding.
 
 # %%
 T = course.choose(quick=48, normal=24)
@@ -473,7 +494,7 @@ story_ids = [encoding.encode_ordinary(story) for story in stories]
 drawn = [str(number) * len(ids) + "#" for number, ids in enumerate(story_ids, start=1)]
 padded = "".join(row.ljust(T, ".") for row in drawn)
 packed = "".join(drawn)
-packed = packed.ljust(-(-len(packed) // T) * T, ".")
+packed = packed.ljust(-(-len(packed) // T) * T, ".")  # -(-a // b) is a / b, rounded up
 assert len(packed.rstrip(".")) == len(pack(story_ids, encoding.eot_token))
 for name, row in (("padded", padded), ("packed", packed)):
     print(f"{name}, {100 * row.count('.') / len(row):.0f}% padding:")
@@ -490,7 +511,7 @@ dialogues = task_set("dialogues", "train")[: course.choose(50, 1000)]
 fields = [(example["dialogue"], example["summary"]) for example in dialogues]
 n_ids = [sum(map(len, encoding.encode_ordinary_batch(list(pair)))) + 2 for pair in fields]
 context = 2 ** int(np.ceil(np.log2(max(n_ids))))
-n_rows = -(-sum(n_ids) // context)  # of packed text, the last one filled up
+n_rows = -(-sum(n_ids) // context)  # of packed text, rounded up: the last one is filled up
 shares = {
     "padded": 100 * (1 - sum(n_ids) / (len(n_ids) * context)),
     "packed": 100 * (1 - sum(n_ids) / (n_rows * context)),
@@ -499,7 +520,7 @@ print(f"{len(n_ids)} dialogues of {min(n_ids)} to {max(n_ids)} ids, context {con
 print(f"padded: {len(n_ids):,} rows, packed: {n_rows:,} rows")
 measured = ", ".join(f"{name} {share:.1f}%" for name, share in shares.items())
 verdict = is_more(shares["padded"] - shares["packed"], places=1, unit=" points", checked=True)
-course.checked("share of the batch that is padding", measured, verdict)
+course.checked("share of the rows that is padding", measured, verdict)
 
 # %% [markdown]
 # Padding to the longest text *of each batch* instead of the whole context wastes less; packing
@@ -552,7 +573,7 @@ listed = "60 + 22 + 8 + 8 + 3 = a whole"
 course.published("GPT-3, sum of the weights (%)", source, listed, weights, verdict)
 
 # %% [markdown]
-# ## What to take along
+# ## What to take away
 #
 # - A vocabulary is 256 bytes plus merges of what stands side by side most often, so any text can be
 #   encoded and comes back unchanged.
@@ -567,6 +588,6 @@ course.published("GPT-3, sum of the weights (%)", source, listed, weights, verdi
 course.finish()
 
 # %% [markdown]
-# Now you: count pairs, merge them, encode. `minigpt exercise start 1` writes the stubs, and
+# Your turn: count pairs, merge them, encode. `minigpt exercise start 1` writes the stubs, and
 # `minigpt exercise check 1` says what your code computes. Lesson 2 shows how tokens exchange what
 # they know: attention.

@@ -1,5 +1,5 @@
 # %% [markdown]
-# # Lesson 02: Attention
+# # Lesson 2: Attention
 #
 # To guess what comes after "The cat sat", the word "sat" has to find out who sat. Attention is how
 # one token asks the others. It is three lines of arithmetic, and you will do them by hand on four
@@ -10,16 +10,18 @@
 #
 # - compute masked attention by hand: scores, mask, softmax, weighted average;
 # - explain why scores are divided by √D, what a head is, and what more heads change;
-# - read a map of attention, and say why so much of it rests on the first token;
+# - read a map of attention, and say why so much of it may rest on the first token;
 # - say what attention costs as texts grow;
 # - say what an encoder is, why it cannot write, and how one vector of it classifies a text.
 #
-# You need: lesson 1 (tokens, ids, pairs, packing), and matrix products. Allow 60 minutes, and
-# another 45 for the exercises; the script takes about a minute. Next comes lesson 3, which puts the
-# whole GPT-2 together.
+# You need: lesson 1 (tokens, ids, pairs, packing), matrix products, and PyTorch's tensors and
+# modules. Allow 60 minutes, and another 45 for the exercises; the script takes about a minute. Next
+# comes lesson 3, which puts the whole GPT-2 together.
 #
 # Run it: `python lessons/02_attention.py`, or `minigpt lesson 2`. The code behind it is in
 # `minigpt/model.py`, and for the last part in `lessons/experiments/encoder.py`.
+#
+# Terms can be looked up in the [glossary](GLOSSARY.md).
 
 # %%
 import copy
@@ -73,7 +75,8 @@ torch.set_printoptions(precision=2, sci_mode=False)
 # Every word has three vectors. Its **query** says what it is looking for, its **key** what it
 # offers, and its **value** what it hands over to whoever asks. A model learns them. Here we make
 # them up: the first number is about nouns, the second about verbs. "sat" looks for a noun (who
-# sat?), "cat" and "down" look for a verb, and "The" looks for nothing.
+# sat?), "cat" and "down" look for a verb, and "The" looks for nothing. (In the comments T is the
+# number of words or tokens, and D the length of a query or key.)
 
 # %%
 words = ["The", "cat", "sat", "down"]
@@ -99,15 +102,15 @@ print(f"all scores, rows ask and columns answer ({', '.join(words)}):\n{scores}"
 # shares that add up to 1. If the scores are large, nearly everything goes to one word, before
 # anything has been learned, and a share near 0 or 1 hardly changes when its score does: there is
 # little to learn from. And scores grow with the length of the vectors: the dot product of two
-# random vectors of D numbers, each with variance 1, has variance D. Dividing by $\sqrt{D}$ brings
-# the variance back to 1.
+# vectors of D independent random numbers with mean 0 and variance 1 has variance D. Dividing by
+# $\sqrt{D}$ brings the variance back to 1.
 
 # %%
 for size in (4, 16, 64):
     products = (torch.randn(20_000, size) * torch.randn(20_000, size)).sum(-1)  # [20000]
     ten = products.view(-1, 10)  # [2000, 10] ten words to choose from
     plain, divided = (s.softmax(-1).amax(-1).mean() for s in (ten, ten / math.sqrt(size)))
-    print(f"D = {size:>2}: variance {products.var():4.1f}; of ten weights, the largest is ", end="")
+    print(f"D = {size:>2}: variance {products.var():4.1f}; of ten shares, the largest is ", end="")
     print(f"{plain:.2f} on average, {divided:.2f} after dividing")
 error = error_of_mean((products - products.mean()).square().numpy())  # of the variance
 course.published(
@@ -149,8 +152,9 @@ course.save_figure(draw_mask(words, scores, masked_scores, weights), "mask")
 
 # %% [markdown]
 # That is masked attention: $\text{softmax}(q k^T / \sqrt{D}) \, v$. The library's
-# `masked_attention` is these lines for many sentences and heads at once; torch has a fused version
-# that never stores the weights. All three must agree.
+# `masked_attention` is these lines for B texts, and H heads in each (see below), at once; torch has
+# a fused kernel, one compiled program for all the lines, that never stores the weights. All
+# three must agree.
 
 # %%
 four = [part[None, None] for part in (q, k, v)]  # [B=1, H=1, T=4, D=2] each
@@ -165,8 +169,9 @@ course.checked("by hand against library and torch", f"{difference:.1g} apart", v
 # %% [markdown]
 # ## A GPT has no attention to an encoder
 #
-# Queries, keys and values above all came from the same words: **self-attention**. The first
-# transformer (Vaswani et al. 2017) was a translator in two halves. An encoder read the English, and
+# Queries, keys and values above all came from the same words: **self-attention**. A **transformer**
+# is a stack of blocks that are built alike, each with attention in it (lesson 3 builds one).
+# The first was a translator in two halves (Vaswani et al. 2017). An encoder read the English, and
 # each block of the decoder had a second attention, **cross-attention**: queries from the French
 # written so far, keys and values from the encoder's English. It needs no mask, because all of the
 # English is there from the start. Here are two French words that ask four English ones.
@@ -184,10 +189,11 @@ print(f"two words look at four: weights {list(cross_weights.shape[2:])}\n{cross_
 #
 # ## Many heads
 #
-# One set of weights can look for one thing. A GPT splits its width into **heads**, and each does
-# the above on its own part. All queries, keys and values come from the token vectors through one
-# learned matrix, `c_attn`; another, `c_proj`, blends what the heads bring back. Here is a width of
-# 8 in two heads of 4.
+# One set of weights can look for one thing. In a GPT every token is a vector of C numbers (lesson 3
+# says where they come from), and C is the **width** of the model. The width is split into H
+# **heads**, and each does the above with its own D = C / H numbers. All queries, keys and values
+# come from the token vectors through one learned matrix, `c_attn`; another, `c_proj`, blends what
+# the heads bring back. Here is a width of 8 in two heads of 4.
 
 # %%
 attention = CausalSelfAttention(GPTConfig(n_head=2, n_embd=8)).eval()
@@ -232,16 +238,25 @@ course.published(
 # %% [markdown]
 # ## A real model
 #
-# Now the small GPT that ships with minigpt (lesson 4 trains it). At each place it gives every token
-# of the vocabulary a number that says how well it would come next; lesson 3 shows how. Does its
-# mask keep its promise? Change the last four tokens of a sentence. With the mask, the numbers of
-# earlier places must not move at all; without it they may. For each place we print how far its
-# numbers moved at most.
+# Now the small GPT that ships with minigpt, its base model (lesson 4 trains it). Its vocabulary has
+# 4,096 entries, too, but was learned from more kinds of text than yours of lesson 1. In the
+# settings that are printed, block_size is the context, n_layer the number of blocks (also called
+# layers, and counted from 0), n_head that of heads in each, and n_embd the width; bias comes in
+# lesson 3, and dropout is for training (lesson 4).
 
 # %%
 base, encoding = load_pretrained("base")
 base = base.to(course.device).eval()
 print(f"{base.config}\nhas {count_parameters(base.config):,} parameters")
+
+# %% [markdown]
+# At each place the model gives every token of the vocabulary a number that says how well it would
+# come next; lesson 3 shows how. (A call returns these numbers and a loss, if there is one to
+# compute, hence the `[0]`.) Does the mask keep its promise? Change the last four tokens of a
+# sentence. With the mask, the numbers of earlier places must not move at all; without it they may.
+# For each place we print how far its numbers moved at most.
+
+# %%
 ids = encoding.encode_ordinary("The waiter was friendly and the food was fresh, so we came back.")
 idx = torch.tensor([ids], device=course.device)  # [1, T]
 other = torch.cat([idx[:, :-4], idx[:, :4]], dim=1)  # [1, T] another end
@@ -258,7 +273,7 @@ course.checked("how far later tokens move what a model says", measured, holds(ea
 # Here are the maps of all heads on that sentence. In each row, the token on the left asks and the
 # dark squares answer. Heads differ: some spread their attention, some pick single tokens. The upper
 # right is empty in all of them: that is the mask. One map is drawn large, that of the most decided
-# head: its rows have the largest top shares, on average.
+# head, the one whose rows put the most on a single token, on average.
 
 # %%
 with torch.no_grad(), record_attention(base) as recorded:
@@ -316,8 +331,8 @@ course.published(
 )  # fmt: skip
 
 # %% [markdown]
-# If heads rest there, a second thing should be true: the value that goes with the share is shorter
-# than others.
+# If heads rest there, a second thing should be true: the first token's value should be a shorter
+# vector than those of the others.
 
 # %%
 shorter = 1 - value_length[2:]  # [layers, reviews], by what share of the others' length
@@ -331,16 +346,22 @@ course.checked("how much shorter its value is, from layer 2 on", measured, verdi
 print(f"from layer 2 on, the value of the first token is shorter by {measured}")
 
 # %% [markdown]
-# Whoever cuts the beginning off a long text to save memory also cuts off the sink. That was the
-# point of the paper: keep the first few tokens, and the model keeps working.
+# Read the two together. In our model the first token gets most in the early layers, not in the late
+# ones, and its value is short even where it gets no more than an even share. So a short value alone
+# does not show that heads rest there: this model of 5 million parameters has at most the beginnings
+# of a sink.
+#
+# In a model that has one, cutting the beginning off a long text to save memory also cuts off the
+# sink. That was the point of the paper: keep the first few tokens, and the model keeps working.
 #
 # ## What attention costs
 #
 # Every token asks every token, so T tokens make T × T scores: twice the text, four times the work
 # (scores, softmax and mixing; the matrices `c_attn` and `c_proj` work on each token alone). The
 # **MLP**, the other half of a block (lesson 3), looks at each token alone: twice the text, twice
-# the work. We take both the count and the time. Times grow otherwise than the count where the
-# weights outgrow the processor's cache, and where other programs run on the same machine.
+# the work. We take both the count and the time. The times need not follow the counts: they grow
+# faster where the weights outgrow the processor's cache, and other programs on the machine disturb
+# them.
 
 # %%
 lengths = course.choose(quick=[32, 64, 128], normal=[256, 512, 1024, 2048], full=[1024, 2048, 4096])
@@ -381,8 +402,8 @@ course.checked("MLP, twice the text", measured, holds(of_mlp == 2))
 #
 # - the **decoder** keeps its mask and goes on guessing the next token, at every position;
 # - the **cheater** loses the mask and goes on guessing the next token as if nothing had happened;
-# - the **encoder** loses the mask and guesses hidden tokens instead, 15% of all, as BERT did
-#   (Devlin et al. 2018; it showed some of them as other words, we hide them all).
+# - the **encoder** loses the mask and guesses hidden tokens instead, 15% of all, as did BERT, the
+#   best-known encoder (Devlin et al. 2018; BERT showed some of them as other words, we hide all).
 
 # %%
 sentences = [row["en"] for row in task_set("translation", "train")]
@@ -399,13 +420,18 @@ print("the encoder reads:", small_encoding.decode(shown[0].tolist()))
 print("and has to find:  ", small_encoding.decode(wanted[wanted != IGNORE].tolist()))
 
 # %% [markdown]
-# The model is small, so that it learns in seconds: two layers, four heads, width 128. It reads
-# windows of 16 tokens, a sentence or two; its context has room for 32, which reviews will need.
-# Small models can be trained with a higher learning rate than large ones: 3e-3 here, against 6e-4
-# for the smallest GPT-3. Lesson 4 explains the warm-up, the weight decay and the betas. Decoder and
-# encoder go on for as many steps as the first decoder had, the cheater for fewer. The **loss** says
-# how surprised the model is by the right token: 0 would be certainty. Lesson 3 defines it, and its
-# unit, the nat.
+# The model is small, so that it learns in seconds: two layers, four heads, width 128. Sentences and
+# reviews have some two thousand different words, for which a vocabulary of 2,048 is enough. The
+# model reads windows of 16 tokens, a sentence or two; its context has room for 32, which reviews
+# will need. 260 steps of 64 windows are little more than one reading of the sentences.
+#
+# Small models can be trained with a higher learning rate (how far one step moves the weights) than
+# large ones: 3e-3 here, against 6e-4 for the smallest GPT-3. Lesson 4 explains it, the warm-up, the
+# weight decay (low here, because in so few readings little can be learned by heart) and the betas.
+# Decoder and encoder go on for as many steps as the first decoder had, the cheater for fewer.
+#
+# The **loss** says how surprised the model is by the right token: 0 would be certainty. Lesson 3
+# defines it, and its unit, the nat.
 
 # %%
 settings = TrainConfig(
@@ -442,6 +468,7 @@ for name, model in (("decoder", decoder), ("cheater", cheater)):
     start = torch.tensor([[END]], device=course.device)
     dice = torch.Generator().manual_seed(course.seed)
     written = generate(model, start, 30, 0.7, use_cache=False, generator=dice)[0, 1:].tolist()
+    # A slash stands for the end token.
     print(f"the {name} writes:", small_encoding.decode(written).replace(END_OF_TEXT, " / "))
 
 # %% [markdown]
@@ -449,7 +476,9 @@ for name, model in (("decoder", decoder), ("cheater", cheater)):
 #
 # An exam on texts that none of them has seen. One token is hidden; who finds it? The decoder looks
 # at what stands before it. The encoder looks at both sides, and then once more with the text cut
-# off after the blank, as it would be if the encoder had to write.
+# off after the blank, as it would be if the encoder had to write. Beside the answers the figure
+# shows the losses of the training. (The decoder's rises for a moment where it goes on: its learning
+# rate climbs to the top again.)
 
 # %%
 windows = next(text.validation_batches(course.choose(8, 300))).idx.to(course.device)  # [B, T]
@@ -535,10 +564,10 @@ course.checked("the decoder's vectors at [CLS]", measured, holds(spread < 1e-4))
 
 # %% [markdown]
 # There is nothing to classify with in a vector that is the same for every review. Now the two that
-# have seen the text. Both start from the weights of above, which have had equally many steps, and
-# are trained alike: twice through the reviews, up to 32 of one length at a time, with a learning
-# rate of 1e-3. Whoever always named the label that is more frequent would be right in the share
-# that is printed last.
+# have seen the text. Both start from the weights trained above, which have had equally many steps,
+# and are trained alike: twice through the reviews, up to 32 of one length at a time, with a
+# learning rate of 1e-3, lower than before because the weights are no longer random. Always naming
+# the more common label would be right as often as the last line says.
 
 # %%
 right = {}
@@ -551,18 +580,18 @@ for name, gpt, causal, place in (
     train_classifier(model, known, epochs=2, learning_rate=1e-3, seed=course.seed)
     right[name] = classify(model, new).double()
 positive = float(np.mean([review.label for review in new]))
-commoner = max(positive, 1 - positive)
+more_common = max(positive, 1 - positive)
 for name, found in right.items():
     share_right = found.mean().item()
     error = 100 * error_of_share(share_right, len(new))
     print(f"{name:<26} {share_right:.1%} ± {error:.1f} of {len(new)} new reviews")
     above = is_more(
-        100 * (share_right - commoner), error, places=1, unit=" points", checked=True,
-        no="always naming the commoner label is right more often",
+        100 * (share_right - more_common), error, places=1, unit=" points", checked=True,
+        no="always naming the more common label is right more often",
     )  # fmt: skip
-    measured = f"{share_right:.1%}, the commoner label {commoner:.1%}"
+    measured = f"{share_right:.1%}, the more common label {more_common:.1%}"
     course.checked(f"sentiment from one vector, the {name}", measured, above)
-print(f"{'the commoner label':<26} {commoner:.1%}")
+print(f"{'the more common label':<26} {more_common:.1%}")
 
 # %% [markdown]
 # Who is ahead? Devlin et al. report that a BERT of GPT-1's size was, by 2.2 points, on sentences
@@ -575,7 +604,8 @@ course.published(
     "sentiment: an encoder ahead of a decoder", "Devlin et al. 2018, table 1",
     "SST-2: BERT base 93.5%, GPT 91.3%",
     ", ".join(f"{name} {100 * found.mean():.1f}%" for name, found in right.items()),
-    is_more(lead, error, places=1, unit=" points", no="the decoder is ahead here"),
+    is_more(lead, error, places=1, unit=" points",
+            no="the decoder is ahead here; we have not tested why"),
 )  # fmt: skip
 print(f"the encoder is ahead by {lead:+.1f} ± {error:.1f} points")
 
@@ -648,7 +678,7 @@ course.published(
 )  # fmt: skip
 
 # %% [markdown]
-# ## What to take along
+# ## What to take away
 #
 # - Attention: a query meets every key, softmax turns the scores into shares, and the shares mix the
 #   values. Dividing by √D keeps the shares from collapsing onto one token.
@@ -665,6 +695,6 @@ course.published(
 course.finish()
 
 # %% [markdown]
-# Now you: masks, heads, attention. `minigpt exercise start 2` writes the stubs, and
-# `minigpt exercise check 2` says what your code computes. Lesson 3 puts attention, MLP and
-# embeddings together into GPT-2.
+# Your turn: masks, heads, attention. `minigpt exercise start 2` writes the stubs, and `minigpt
+# exercise check 2` says what your code computes. Lesson 3 puts attention, MLP and embeddings
+# together into GPT-2.

@@ -1,5 +1,5 @@
 # %% [markdown]
-# # Lesson 03: GPT-2, assembled
+# # Lesson 3: GPT-2, assembled
 #
 # In lesson 2 you built masked attention. Here it becomes a whole language model: embeddings turn
 # ids into vectors, blocks refine the vectors, and one matrix turns them into a score for every
@@ -18,6 +18,8 @@
 #
 # Run it: `python lessons/03_gpt2.py`, or `minigpt lesson 3`. The code behind it is in
 # `minigpt/model.py`.
+#
+# Terms can be looked up in the [glossary](GLOSSARY.md).
 
 # %%
 import math
@@ -53,9 +55,10 @@ torch.set_printoptions(precision=3, sci_mode=False, linewidth=100)
 # An **embedding** is a table with a row of C numbers, a vector, for each id. A GPT has two: `wte`
 # has a row for each token, `wpe` one for each position, and the model begins by adding them.
 #
-# In a new model some parameters are all 0 or all 1, so we shake them a little; otherwise we would
-# not notice if we forgot one. Numbers are stored in fp32, 32-bit floating point (lesson 9), which
-# keeps about seven digits, so results computed in another order may differ in the last of them.
+# In a new model some **parameters**, the numbers that training sets, are all 0 or all 1, so we
+# shake them a little; otherwise we would not notice if we forgot one. Numbers are stored in fp32,
+# 32-bit floating point (lesson 9), which keeps about seven digits, so results computed in another
+# order may differ in the last of them.
 
 # %%
 tiny = GPTConfig(vocab_size=10, block_size=8, n_layer=2, n_head=2, n_embd=6)
@@ -112,8 +115,9 @@ print(f"by hand and the library are {differences['layer norm']:.1g} apart")
 # ## GELU
 #
 # Two matrices in a row are no more than one matrix: their product. Something between them must
-# bend. ReLU sets negative numbers to 0. GELU does nearly that, but smoothly: it multiplies x by the
-# probability that a standard normal number is below x. GPT-2 uses an approximation with a tanh,
+# bend. ReLU (rectified linear unit) sets negative numbers to 0. GELU (Gaussian error linear unit)
+# does nearly that, but smoothly: it multiplies x by the probability that a standard normal number
+# is below x. GPT-2 uses an approximation with a tanh,
 #
 # $$\text{gelu}(x) = \frac{x}{2}
 # \left(1 + \tanh\left(\sqrt{2 / \pi}\,(x + 0.044715\,x^3)\right)\right)$$
@@ -140,9 +144,9 @@ course.save_figure(draw_gelu(line, gelu(line)), "gelu")
 # ## The MLP
 #
 # A linear layer multiplies by a matrix and adds a bias. (torch stores the matrix with a row for
-# each number that comes out, hence the `.T` below.) The MLP is two such layers with GELU between:
-# the first makes the vector four times as wide, the second brings it back. It looks at one token at
-# a time; only attention looks at others.
+# each number that comes out, hence the `.T` below.) The MLP (multi-layer perceptron) is two such
+# layers with GELU between: the first makes the vector four times as wide, the second brings it
+# back. It looks at one token at a time; only attention looks at others.
 
 
 # %%
@@ -201,7 +205,7 @@ found = ", ".join(f"{part} {apart:.1g}" for part, apart in differences.items())
 course.checked(
     "each part by hand and by the library: how far apart",
     found,
-    # fp32 stores numbers of about 1 to 6e-8, and a part adds up some dozens of them.
+    # fp32 stores numbers of about 1 with an error of up to 6e-8; a part adds up some dozens.
     holds(max(differences.values()) < 1e-5, no="that is more than rounding"),
 )
 
@@ -234,8 +238,9 @@ print("by hand equals the model:", torch.allclose(by_hand, logits, atol=1e-5))
 # is the natural one, its unit is the **nat**; $\log_2$ would give bits, and a nat is 1.44 bits.
 #
 # $e^{\text{loss}}$ is the **perplexity**. If a model hesitates evenly between 20 tokens, each has
-# p = 1/20, the loss is ln 20 = 3.0 nats, and the perplexity is 20. For our four tokens we make the
-# right answers up.
+# p = 1/20, the loss is ln 20 = 3.0 nats, and the perplexity is 20. A perplexity above V is worse
+# than guessing evenly: a model of random numbers, as this one is, may be sure of wrong tokens. For
+# our four tokens we make the right answers up.
 
 # %%
 targets = torch.tensor([1, 4, 1, 5])  # [T] what really came next
@@ -258,10 +263,13 @@ course.checked(
 #
 # With no knowledge, the best a model can do is to give each of V tokens the chance 1/V. Its loss is
 # then $-\ln(1/V) = \ln V$, and its perplexity is V. A new GPT should start there, or a little
-# above, because its logits are not quite equal. If they have the standard deviation s, that costs
-# about $s^2 / 2$ more. A logit is a sum over the width, here 128: numbers of about size 1, as the
-# final norm leaves them, times embeddings, which start at random with a standard deviation of 0.02.
-# So s is about $0.02 \sqrt{128} = 0.23$, which costs 0.03 nats.
+# above, because its logits z are not quite equal. If they scatter around 0 like normal numbers with
+# the standard deviation s, the mean of $e^z$ is not 1 but $e^{s^2 / 2}$; the sum in the softmax
+# grows by that factor, and the loss by $s^2 / 2$.
+#
+# How large is s? A logit is a sum over the width, here 128: numbers of about size 1, as the final
+# norm leaves them, times embeddings, which start at random with a standard deviation of 0.02. So s
+# is about $0.02 \sqrt{128} = 0.23$, which costs 0.03 nats.
 #
 # If your model starts much higher, something is wrong with its first parameters. Always look at the
 # first loss.
@@ -355,7 +363,7 @@ print(f"attention to an encoder in each of GPT-2's {L} blocks: {third_layer:,} p
 #
 # The matrix that turns ids into vectors also turns vectors into logits: **weight tying** (Press and
 # Wolf 2017). A token's logit is the dot product of the final vector with that token's embedding.
-# The matrix in its second job is called the **LM head**.
+# The matrix in its second job is called the **LM head** (LM is short for language model).
 
 # %%
 print("LM head and token embedding are one tensor:", end=" ")
@@ -370,8 +378,9 @@ print(
 # ## Counting parameters
 #
 # A block holds $12C^2 + 13C$ numbers: $4C^2 + 4C$ in attention, $8C^2 + 5C$ in the MLP, $4C$ in the
-# two norms. Add the embeddings, $(V + T)C$, and the final norm, $2C$. `count_parameters` is this
-# formula; let us see that it tells the truth about a model that was really built.
+# two norms. Add the embeddings, $(V + T)C$ with T now the whole context, and the final norm, $2C$.
+# `count_parameters` is this formula; let us see that it tells the truth about a model that was
+# really built.
 
 # %%
 built = sum(parameter.numel() for parameter in deep.parameters())
@@ -380,10 +389,11 @@ print(f"counted by formula: {formula:,}; counted one by one: {built:,}")
 course.checked("parameters by formula and one by one", f"{formula:,}", holds(formula == built))
 
 # %% [markdown]
-# Now the published sizes. The paper on GPT-2 lists four models, the one on GPT-3 eight. Beside each
-# count stands the memory it takes: in fp32 a number has 4 bytes, and a GB is a billion bytes. To
-# train a model takes four numbers for each parameter: the weight, its gradient, and two that the
-# optimizer keeps (lesson 4). The results of all layers, which the gradients need, come on top.
+# Now the published sizes. The paper on GPT-2 lists four models, the one on GPT-3 eight; these eight
+# have GPT-2's vocabulary and a context of 2,048. Beside each count stands the memory it takes: in
+# fp32 a number has 4 bytes, and a GB is a billion bytes. To train a model takes four numbers for
+# each parameter: the weight, its gradient, and two that the optimizer keeps (lesson 4). The results
+# of all layers, which the gradients need, come on top.
 
 # %%
 counted = {name: count_parameters(GPTConfig.preset(name)) / 1e6 for name in PRESETS}  # millions
@@ -457,16 +467,18 @@ course.published(
 
 # %% [markdown]
 # With these two settled, the printed counts tell the widths: among the multiples of 64, the size of
-# a head in GPT-2, which width gives the printed count at the printed depth?
+# a head in GPT-2, which width gives the printed count at the printed depth? This is no new
+# evidence, since the pair was found with the widths of the table. It shows how sharply a count pins
+# the width down.
 
 # %%
 for name in model_sizes.GPT2:
     fitting = model_sizes.widths_that_give(name, vocabulary, context)
     width = GPTConfig.preset(name).n_embd
     print(f"{name:<12} {model_sizes.PRINTED[name]:>6}: widths that fit: {fitting}")
-    course.published(
-        f"{name}, width", "Radford et al. 2019, table 2", f"{width:,}", f"{fitting} from the count",
-        holds(fitting == [width], published=True, yes="no other width gives the printed count",
+    course.checked(
+        f"{name}: widths that give the printed count", f"{fitting}; the table has {width:,}",
+        holds(fitting == [width], yes="no other width gives the printed count",
               no="the printed count fits other widths, or none"),
     )  # fmt: skip
 
@@ -496,7 +508,7 @@ for what, printed, name, values in (
     ("feed-forward width", 3072, "hidden", range(128, 8193, 128)),
 ):
     fits = [v for v in values if round(model_sizes.gpt1_millions(**{name: v})) == 117]
-    print(f"{what} that give 117M, of {values[0]} to {values[-1]:,}: {fits}")
+    print(f"{what}: of {values[0]} to {values[-1]:,}, these give 117M: {fits}")
     course.published(
         f"GPT-1, {what}", "Radford et al. 2018, section 4.1", f"{printed:,}", f"{fits} from 117M",
         holds(fits == [printed], published=True, yes="no other value tried gives 117M",
@@ -508,7 +520,7 @@ for what, printed, name, values in (
 # ## GPT-3's counts
 #
 # GPT-3's table prints two or three digits. The verdict asks whether the count rounds to what is
-# printed. (The width of 13B is taken to be 5,120; the next section says why.)
+# printed. (The width of 13B is taken to be 5,120, for a reason given below.)
 
 # %%
 for name in model_sizes.GPT3:
@@ -520,17 +532,18 @@ for name in model_sizes.GPT3:
         f"the sizes in the same row give {abs(off):.1f}% {'more' if off > 0 else 'less'}, "
         "which rounding does not explain"
     )
-    config = GPTConfig.preset(name)
+    config, printed_width = GPTConfig.preset(name), model_sizes.PRINTED_HEADS[name][0]
     course.published(
         f"{name}, parameters", "Brown et al. 2020, table 2.1",
-        f"{config.n_layer} blocks, width {model_sizes.PRINTED_HEADS[name][0]:,}: {printed}",
-        f"{millions / unit:,.{3 if unit == 1000 and millions < 1e4 else 1}f}{printed[-1]}",
+        f"{config.n_layer} blocks, width {printed_width:,}: {printed}",
+        f"{millions / unit:,.{3 if unit == 1000 and millions < 1e4 else 1}f}{printed[-1]}"
+        + (f" at width {config.n_embd:,}" if config.n_embd != printed_width else ""),
         same_figure(printed[:-1], millions / unit, reason, kind=Kind.UNKNOWN,
                     within=model_sizes.rounding(printed)),
     )  # fmt: skip
 
 # %% [markdown]
-# The heads share the width, so heads x head size must be the width. In two rows it is not.
+# In a GPT the heads share the width, so heads x head size must be the width. In two rows it is not.
 
 # %%
 for name, (width, heads, head_size) in model_sizes.PRINTED_HEADS.items():
@@ -549,6 +562,7 @@ for name, (width, heads, head_size) in model_sizes.PRINTED_HEADS.items():
 # %%
 for name, widths in (("gpt3-xl", (2048, 24 * 128)), ("gpt3-13b", (5140, 40 * 128))):
     for width in widths:
+        # The count does not depend on the number of heads, and 1 divides any width.
         config = replace(GPTConfig.preset(name), n_embd=width, n_head=1)
         print(
             f"{name:<8} {model_sizes.PRINTED[name]:>5} with width {width:,}: "
@@ -556,9 +570,11 @@ for name, widths in (("gpt3-xl", (2048, 24 * 128)), ("gpt3-13b", (5140, 40 * 128
         )
 
 # %% [markdown]
-# For XL the width of 2,048 gives the count. As 24 heads cannot share 2,048 numbers evenly, their
-# number must be wrong; 16 heads of 128 fill it. For 13B the count fits both widths; 5,120 is the
-# one that 40 heads can share. minigpt's presets have these sizes.
+# For XL the width of 2,048 gives the count. Could 24 heads of 128 be wider together than the
+# stream, as in T5 (Raffel et al. 2020)? Attention would then hold 4 x 2,048 x 3,072 numbers a
+# block, and the model 1.52B, not 1.3B. So heads or head size are misprinted; 16 heads of 128, for
+# instance, fill the width. For 13B the count fits both widths; 5,120 is the one that 40 heads can
+# share. minigpt's presets have these sizes.
 #
 # Where do the parameters sit? In small models the vocabulary is a large part. In large ones nearly
 # everything is in the blocks, two thirds of it in the MLPs.
@@ -569,9 +585,10 @@ course.save_figure(model_sizes.draw_shares(), "parameters")
 # %% [markdown]
 # ## Real weights
 #
-# Our names and shapes are those of the published GPT-2, so its weights drop in. They are half a
-# gigabyte and need a network (or a copy: `minigpt data fetch gpt2 --from PATH`). Where they cannot
-# be had, we go on with the small model that ships with minigpt.
+# The names of our parameters are those of the published GPT-2, and so are their shapes, but for the
+# matrices of the linear layers, which it stores transposed; loading turns them round, and the
+# weights drop in. They are half a gigabyte and need a network (or a copy: `minigpt data fetch gpt2
+# --from PATH`). Where they cannot be had, we go on with the small model that ships with minigpt.
 
 # %%
 try:
@@ -608,29 +625,30 @@ else:
         peer = GPT2LMHeadModel.from_pretrained(folder).eval()
     apart = float((published_model(ids)[0] - peer(ids).logits).abs().max())
     print(f"largest difference from transformers' own GPT-2 code: {apart:.0e}")
-    # Logits reach some tens, which fp32 stores to 4e-6; GPT-2 adds up rounding over 12 blocks.
+    # Logits reach some tens; below 128 fp32 stores numbers with an error of up to 4e-6. GPT-2 adds
+    # up such errors over 12 blocks.
     course.checked(
         "logits of transformers' GPT-2 code", f"{apart:.0e} apart at most",
         holds(apart < 1e-3, yes=f"the same model, with {source}", no="another model"),
     )  # fmt: skip
 
 # %% [markdown]
-# ## What to take along
+# ## What to take away
 #
 # - A block reads the residual stream through a layer norm and adds to it, twice: what attention
 #   finds in earlier tokens, then what the MLP makes of each token. You wrote all of it in some 20
 #   lines.
 # - Logits are scores for the next token; softmax makes them probabilities; the mean of $-\ln p$ of
-#   the right tokens is the cross-entropy, in nats; $e$ to its power is the perplexity.
+#   the right tokens is the cross-entropy, in nats; $e$ raised to it is the perplexity.
 # - A new model's first loss is close to ln V. If it is not, look for the mistake before training.
-# - $12C^2$ parameters a block and VC for the vocabulary are nearly the whole count. With it you
-#   found that GPT-2's printed counts fit GPT-1's vocabulary.
+# - $12C^2$ parameters a block and VC for the vocabulary are nearly the whole count. With these two
+#   you found that GPT-2's printed counts fit GPT-1's vocabulary.
 
 # %%
 course.finish()
 
 # %% [markdown]
-# Now you: GELU, layer norm, the count, the loss, a block. `minigpt exercise start 3` writes the
+# Your turn: GELU, layer norm, the count, the loss, a block. `minigpt exercise start 3` writes the
 # stubs, and `minigpt exercise check 3` says what your code computes.
 #
 # Next: lesson 4 trains such a model. Its loss starts near ln V, and you will see how it falls.

@@ -1,5 +1,5 @@
 # %% [markdown]
-# # Lesson 04: Pretraining
+# # Lesson 4: Pretraining
 #
 # A GPT learns by guessing the next token of text that people wrote, millions of times. Here you
 # write one training step by hand, and find that ten of them give the same weights as the library's
@@ -14,12 +14,17 @@
 # - read a training curve, and say when two losses may be compared and when they may not;
 # - tell how learning rates and batch sizes go with the size of a model.
 #
-# Before it: lessons 01 (tokens) and 03 (the model, logits, cross-entropy, nats). Time: 60 minutes
-# to read and try, about one to run. Run it: `python lessons/04_pretraining.py`, or `minigpt lesson
-# 4`. Its code is `minigpt/training/loop.py` and `minigpt/dataset.py`.
+# You need: lessons 1 (tokens) and 3 (the model, logits, cross-entropy, nats), and derivatives (the
+# chain rule). Allow 60 minutes, and another 45 for the exercises; the script takes about a minute.
+# Next comes lesson 5, in which the trained model writes.
+#
+# Run it: `python lessons/04_pretraining.py`, or `minigpt lesson 4`. The code behind it is in
+# `minigpt/training/loop.py` and `minigpt/dataset.py`.
 #
 # `python lessons/04_pretraining.py --full` makes the base model again (half an hour on 2 cores that
 # are idle; Ctrl-C and the same command go on where it stopped).
+#
+# Terms can be looked up in the [glossary](GLOSSARY.md).
 
 # %%
 import bz2
@@ -115,7 +120,8 @@ for i, target in zip(idx[0, :6].tolist(), targets[0, :6].tolist(), strict=True):
 # can be compared to the last bit.
 #
 # The forward pass you know from lesson 3: ids in, logits out, softmax, and the loss is the mean of
-# $-\ln p$ of the right tokens.
+# $-\ln p$ of the right tokens. It should start near ln V. If it is a little below, that is chance:
+# the batch asks only 4 x 32 = 128 questions.
 
 # %%
 small_data = PackedText(library_ids, held_out_ids, block_size=32, seed=course.seed)
@@ -131,16 +137,17 @@ by_hand = new_model()
 idx, targets, _ = small_data.train_batch(step=0, batch_size=4)  # [4, 32] each
 logits, _ = by_hand(idx)  # [4, 32, V]
 p = logits.detach().softmax(-1)  # [4, 32, V]
-loss = -p.gather(-1, targets[..., None]).log().mean()
+loss = -p.gather(-1, targets[..., None]).log().mean()  # gather picks the p of the right token
 print(f"first loss {loss:.4f} nats; ln V = {math.log(encoding.n_vocab):.4f}")
 
 # %% [markdown]
 # ## Backward
 #
 # How does the loss change if a logit grows a little? For one position, $-\ln p_{\text{right}}$ is
-# $\ln \sum_v e^{z_v} - z_{\text{right}}$ with the logits z. Its derivative by $z_v$ is $p_v$, and
-# for the right token $p_v - 1$. In words: push each token down by the probability it was given, and
-# the right one up by 1. The loss is a mean over N positions, so all of it is divided by N.
+# $\ln \sum_v e^{z_v} - z_{\text{right}}$ with the logits z. Its derivative with respect to $z_v$ is
+# $p_v$, and for the right token $p_v - 1$. In words: push each token down by the probability it was
+# given, and the right one up by 1. The loss is a mean over N positions, so all of it is divided
+# by N.
 #
 # `logits.backward(g)` takes this gradient g of the logits, follows the chain rule back through the
 # model to every weight, and leaves each weight's gradient in `.grad`. First we check g: torch can
@@ -153,9 +160,9 @@ def logits_gradient(p: Tensor, targets: Tensor) -> Tensor:
     return (p - one_hot) / targets.numel()
 
 
-by_torch = torch.autograd.grad(
-    F.cross_entropy(logits.flatten(0, 1), targets.flatten()), logits, retain_graph=True
-)[0]
+torch_loss = F.cross_entropy(logits.flatten(0, 1), targets.flatten())
+# retain_graph keeps what the backward pass needs, for we go back a second time below.
+by_torch = torch.autograd.grad(torch_loss, logits, retain_graph=True)[0]
 apart = float((logits_gradient(p, targets) - by_torch).abs().max())
 print(f"autograd finds the same to {apart:.1g}; its largest number is {by_torch.abs().max():.1g}")
 logits.backward(logits_gradient(p, targets))
@@ -192,7 +199,8 @@ print(f"gradient norm {norm:.2f} before, {clip(clipped)[1]:.2f} after")
 # The learning rate climbs in a straight line over the first steps (the warm-up), then falls along
 # half a cosine to a tenth of its top. That is GPT-3's schedule (Brown et al. 2020, appendix B). The
 # warm-up is for AdamW (see below), whose first estimates rest on few gradients; the fall lets the
-# weights settle. Our ten steps climb for three, to 3e-3.
+# weights settle. Our ten steps climb for three, to 3e-3. (In the settings below, weight decay and
+# betas belong to the update, which comes next.)
 
 # %%
 ten = TrainConfig(
@@ -255,7 +263,8 @@ def step_by_hand(model: GPT, m: dict, v: dict, step: int, update=adamw) -> float
     p = logits.detach().softmax(-1)
     loss = float(-p.gather(-1, targets[..., None]).log().mean())
     logits.backward(logits_gradient(p, targets))  # backward
-    weights = sorted(model.parameters(), key=lambda w: w.dim() < 2)  # as train adds up the norm
+    # Matrices come first: in this order train adds up the norm, and the order decides the rounding.
+    weights = sorted(model.parameters(), key=lambda w: w.dim() < 2)
     gradients, _ = clip([w.grad for w in weights])  # clip
     lr = learning_rate(step)
     for i, (w, g) in enumerate(zip(weights, gradients, strict=True)):
@@ -339,9 +348,10 @@ print("\nbefore training:\n" + write(model, encoding, "Return the"))
 #
 # The settings: 16 windows of 128 tokens a step, few enough for hundreds of steps in half a minute.
 # The top learning rate of 3e-3 suits a model as small as this; a later section shows how it goes
-# with size. A tenth of the steps warm up. Weight decay, betas and clipping are left at `train`'s
-# defaults, which are GPT-3's (0.1; 0.9 and 0.95; 1.0). The loss on held-out text is measured before
-# the first step and after each tenth of the run.
+# with size. A tenth of the steps warm up, some thirty: enough for AdamW's means, of which the
+# slower looks back over about 1 / (1 - 0.95) = 20. Weight decay, betas and clipping are left at
+# `train`'s defaults, which are GPT-3's (0.1; 0.9 and 0.95; 1.0). The loss on held-out text is
+# measured before the first step and after each tenth of the run.
 
 # %%
 steps = course.choose(quick=10, normal=290)
@@ -375,10 +385,12 @@ course.checked(
 )
 
 # %% [markdown]
-# The log of a run is one JSON object a line. Three curves of it say nearly everything. Here both
-# losses may be compared: training batches and held-out documents are of one kind, and the run is so
-# short that a batch is new to the model, or nearly so, when its loss is measured (before the
-# update). A single batch is a small sample, so the thin line jumps up and down.
+# The log of a run is one JSON object a line. Three panels say nearly everything: the loss, the
+# learning rate, and the gradient norm before clipping (what lies above the dashed line was
+# shortened to it). Here both losses may be compared: training batches and held-out documents are of
+# one kind, and the run is so short that most of a batch has been read once before, or never, when
+# its loss is measured (before the update). A single batch is a small sample, so the thin line jumps
+# up and down.
 
 # %%
 picture = training_curves.draw_run(
@@ -435,8 +447,8 @@ with tempfile.TemporaryDirectory() as folder:
     except TrainingInterrupted as stopped:
         print(stopped)
     resumed = short_run(data, Path(folder), resume=True)
-print("losses after resuming, steps 6 to 8:  ", resumed[6:9])
-print("losses without interruption:          ", uninterrupted[6:9])
+print("losses after resuming, steps 7 to 9:  ", resumed[7:10])
+print("losses without interruption:          ", uninterrupted[7:10])
 same = sum(a == b for a, b in zip(resumed, uninterrupted, strict=True))
 course.checked(
     "a run stopped and resumed (CPU)", f"{same} of 12 losses equal to the bit", holds(same == 12)
@@ -466,14 +478,16 @@ print(f"farthest from its line: a batch by {batch_law.farthest:.2f} times, "
 # %%
 brown = "Brown et al. 2020, section 2.3 and table 2.1"
 course.published(
-    "larger models use larger batches", brown, "0.5M to 3.2M tokens",
+    "larger models use larger batches (their text against their table)", brown,
+    "0.5M to 3.2M tokens",
     f"batch ~ N^{batch_law.exponent:.2f}",
     holds(bool((np.diff(batches) >= 0).all()) and batch_law.exponent > 0, published=True,
           yes="in their table it grows or stays from one size to the next",
           no="in their table it does not from each size to the next"),
 )  # fmt: skip
 course.published(
-    "larger models need smaller learning rates", brown, "6.0e-4 down to 0.6e-4",
+    "larger models need smaller learning rates (their text against their table)", brown,
+    "6.0e-4 down to 0.6e-4",
     f"rate ~ N^{rate_law.exponent:.2f}",
     holds(bool((np.diff(rates) < 0).all()), published=True,
           yes="in their table it falls from each size to the next",
@@ -546,23 +560,29 @@ if course.full:
 # 256 and a warm-up of its own. The held-out loss is measured again there, now in the longer
 # windows, and jumps, for the later positions are new to the model.
 #
-# How much of the fall came in the second half of the steps?
+# How much of the first stage's fall came in its second half? (Only within a stage are all windows
+# of one length.)
 
 # %%
 _, validated = base_model.read_log(base_folder / "log.jsonl")
 for record in validated:
     print(f"step {record['step']:>5}: held-out loss {record['validation_loss']:.3f}")
-falls = [one["validation_loss"] - validated[-1]["validation_loss"] for one in validated]
-half = next(i for i, one in enumerate(validated) if 2 * one["step"] >= validated[-1]["step"])
-late = validated[half]["step"]
-print(f"of the fall by {falls[0]:.2f} nats, {falls[half]:.2f} came after step {late:,}")
+n_first = base_model.STAGES[0][1]["max_steps"]  # of the first stage
+short = validated[: 1 + [one["step"] for one in validated].index(n_first)]  # in windows of 256
+falls = [one["validation_loss"] - short[-1]["validation_loss"] for one in short]
+half = next(i for i, one in enumerate(short) if 2 * one["step"] >= n_first)
+late = short[half]["step"]
+print(
+    f"of the first stage's fall by {falls[0]:.2f} nats, {falls[half]:.2f} came after step {late:,}"
+)
 
 # %% [markdown]
 # ## Like with like
 #
 # A fair comparison takes the same weights, no dropout, and texts of one kind: those that the model
-# was trained on beside those that were held out. We do it for each of the four kinds. Behind each
-# loss stands its standard error over the texts.
+# was trained on beside those that were held out. We do it for each of the four kinds. A few
+# thousand tokens take seconds and are enough, as the standard error over the texts shows, printed
+# behind each loss. (Of the held-out library we take all, which we need again below.)
 
 
 # %%
@@ -601,11 +621,12 @@ for kind in ("mixture", "library"):
     )  # fmt: skip
 
 # %% [markdown]
-# Is that because the model knows the read texts by heart, or are the held-out library documents
-# merely harder? The small model from above is a control: it has read the same training documents,
-# but only about once. If the held-out documents were harder in themselves, it would find them so.
-# The two models have different tokenizers, and their tokens are not of one length. So we compare
-# bits per byte: a nat is 1 / ln 2 = 1.44 bits, and bytes are the same for both.
+# So the picture was right that there is a gap, and wrong about its size. Is the gap there because
+# the model knows the read texts by heart, or are the held-out library documents merely harder? The
+# small model from above is a control: it has read the same training documents, but only about once.
+# If the held-out documents were harder in themselves, it would find them so. The two models have
+# different tokenizers, and their tokens are not of one length. So we compare bits per byte: a nat
+# is 1 / ln 2 = 1.44 bits, and bytes are the same for both.
 
 # %%
 held_out_small = sample(held_out, encoding, sys.maxsize)
@@ -629,12 +650,14 @@ course.checked(
 
 # %% [markdown]
 # The gap of the small model is about what the choice of documents explains. If that of the base
-# model is wider, the rest comes from reading the same texts again and again: it knows them better
-# than other text of their kind, partly word by word, and that part helps with no other text. A
-# model that still gets better at what it reads, and no longer at anything else, **overfits**. The
-# usual cure is more text.
+# model is wider, the rest most likely comes from reading the same texts again and again (the two
+# models also differ in size and in what else they have read). It knows those texts better than
+# others of their kind, partly word by word, and that part helps with no other text. A model that
+# still gets better at what it reads, and no longer at anything else, **overfits**. The usual cure
+# is more text.
 #
-# And what does it write? Each prompt below begins like one kind of its texts.
+# And what does it write? Each prompt below begins like one kind of its texts. (In the dialogues the
+# speakers are called #Person1# and #Person2#.)
 
 # %%
 for prompt in ("Return the", "#Person1#: Good morning", "Je ne", "This function"):
@@ -643,12 +666,12 @@ for prompt in ("Return the", "#Person1#: Good morning", "Je ne", "This function"
 # %% [markdown]
 # ## A language model is a compressor
 #
-# Whoever predicts well needs few bits: a token with probability p costs $-\log_2 p$ bits, and there
-# is a way to write a file that comes within a few bits of the sum (arithmetic coding). So the loss
-# on held-out text, in bits per byte of text, can be set beside what file compressors make of the
-# same text. To be fair to them, the last one may read the whole training text first: what counts is
-# by how many bytes its file grows when the held-out text is added. (To be fair to all of them: a
-# compressor is a small program, and nobody counts the model's own bytes.)
+# Good predictions need few bits: a token with probability p costs $-\log_2 p$ bits, and there is a
+# way to write a file that comes within a few bits of the sum (arithmetic coding). So the loss on
+# held-out text, in bits per byte of text, can be set beside what file compressors make of the same
+# text. To be fair to them, the last one may read the whole training text first: what counts is by
+# how many bytes its file grows when the held-out text is added. (To be fair to all of them: a
+# compressor is a small program, while the model's own bytes, printed below, are not counted here.)
 
 # %%
 text = "\n\n".join(held_out).encode()
@@ -678,7 +701,8 @@ bits["the small model from above"], _ = held_out_small.bits_per_byte(small_nats)
 bits["the base model"], error = held_out_base.bits_per_byte(held_out_nats)
 for name, value in bits.items():
     print(f"{name:<36} {value:5.3f} bits per byte")
-print(f"the base model's file: {os.path.getsize(base_folder / 'model.safetensors') / 1e6:.0f} MB")
+size = os.path.getsize(base_folder / "model.safetensors") / 1e6
+print(f"the base model's file: {size:.0f} MB, 2 bytes a weight (lesson 9)")
 
 # %%
 picture = course.save_figure(training_curves.draw_bits(bits), "bits_per_byte")
@@ -695,7 +719,7 @@ for what, rival in (
     )  # fmt: skip
 
 # %% [markdown]
-# ## What to take along
+# ## What to take away
 #
 # - A training step is forward, backward, clip, learning rate, update. You wrote it in some 30
 #   lines, and ten of them did what `train` does.
@@ -711,7 +735,7 @@ for what, rival in (
 course.finish()
 
 # %% [markdown]
-# Now you: the schedule, clipping, AdamW, which weights decay, bits per byte. `minigpt exercise
+# Your turn: the schedule, clipping, AdamW, which weights decay, bits per byte. `minigpt exercise
 # start 4` writes the stubs, and `minigpt exercise check 4` says what your code computes.
 #
 # Next: lesson 5 lets the base model write. How the next token is chosen matters as much as the

@@ -1,5 +1,5 @@
 # %% [markdown]
-# # Lesson 05: Generation
+# # Lesson 5: Generation
 #
 # A trained GPT does one thing: it gives every token of its vocabulary a probability of coming next.
 # Writing is up to us. We choose a token, append it and ask again, and how we choose decides whether
@@ -9,15 +9,18 @@
 #
 # After this lesson you can
 # - write greedy decoding, temperature, top-k and top-p, and say which one a task wants;
-# - explain why the likeliest text is not the best, and measure it;
+# - explain why the likeliest tokens do not make the best text, and measure it;
 # - explain what the KV cache keeps, what it costs and what it saves;
 # - write a few-shot prompt, test a model with it fairly, and count its tokens.
 #
-# You need tokens (lesson 1), the attention of lesson 2, logits, cross-entropy, nats and perplexity
-# from lesson 3, and the base model of lesson 4. Reading and running it takes about an hour.
+# You need: lessons 1 (tokens), 2 (attention), 3 (logits, cross-entropy, nats, perplexity) and 4
+# (the base model). Allow 60 minutes, and another 45 for the exercises; the script takes about a
+# minute. Next comes lesson 6, which measures how good an answer is.
 #
-# Run it: `python lessons/05_generation.py`, or `minigpt lesson 5`. Its code is
-# `minigpt/generation.py`; the exam at the end is `lessons/experiments/few_shot.py`.
+# Run it: `python lessons/05_generation.py`, or `minigpt lesson 5`. The code behind it is in
+# `minigpt/generation.py`, and for the exam at the end in `lessons/experiments/few_shot.py`.
+#
+# Terms can be looked up in the [glossary](GLOSSARY.md).
 
 # %%
 import math
@@ -149,21 +152,18 @@ axis.set(xlabel="probability (%)", ylabel="next token", title=title)
 course.save_figure(figure, "next_token")
 
 # %% [markdown]
-# The slides finish a sentence, too: "The train left the" should go on with "station". What does our
-# model say?
+# The slides finish a sentence, too: "The train left the" should go on with "station" (lesson 2).
+# Where does our model rank that? Ask what it has read: the documentation of Python and short texts
+# of a few kinds.
 
 # %%
 train_left = ask("The train left the")  # [1, V]
 station = encoding.encode_ordinary(" station")[0]
 p_station = float(train_left.softmax(-1)[0, station])
 rank = int((train_left > train_left[0, station]).sum()) + 1
-first = likely(train_left, 1)[0][0]
-course.published(
-    '"The train left the" ...', "slides 001/002", '"station"',
-    f'"station" is number {rank} of {base.config.vocab_size:,} ({p_station:.1%})',
-    holds(rank == 1, published=True, no=f"{first} is likelier to a model that read the "
-          "documentation of Python and short texts of a few kinds"),
-)  # fmt: skip
+first, p_first = likely(train_left, 1)[0]
+print(f'"station" is number {rank} of {base.config.vocab_size:,} ({p_station:.2%}); ', end="")
+print(f"the likeliest is {first} ({p_first:.0%})")
 
 # %% [markdown]
 # ## Temperature
@@ -177,7 +177,7 @@ for temperature in (0.2, 0.5, 1.0, 2.0):
 
 # %% [markdown]
 # With 4,096 tokens the **tail** matters, the many tokens of which none is likely. Together they can
-# be: look how often each temperature would leave the hundred best.
+# be: look how often each temperature would draw a token outside the hundred best.
 
 # %%
 figure, axis = plt.subplots(figsize=(7, 5), layout="constrained")
@@ -224,8 +224,8 @@ def all_logits(idx: Tensor) -> Tensor:
 
 kept = keep_top_p(all_logits(texts).flatten(0, 1), 0.9).isfinite().sum(-1).cpu()  # [N T]
 sizes = [int(np.percentile(kept, q)) for q in (10, 50, 90)]
-print(f"a nucleus of 0.9 keeps {sizes[0]} tokens at the surest tenth of all places,")
-print(f"{sizes[1]} in the middle, and {sizes[2]} or more at the most open tenth")
+print(f"a nucleus of 0.9 keeps at most {sizes[0]} tokens at the surest tenth of all places,")
+print(f"at most {sizes[1]} at half of them, and {sizes[2]} or more at the most open tenth")
 
 # %%
 figure, axis = plt.subplots(figsize=(7, 4.8), layout="constrained")
@@ -241,10 +241,11 @@ course.save_figure(figure, "nucleus_size")
 # %% [markdown]
 # ## Six ways to go on
 #
-# One prompt, one model, one seed. Temperatures from 0.7 to 1 with top-p from 0.9 to 0.95 are a
-# common choice for prose. On the command line: `minigpt generate --prompt "Return the"` with
-# `--temperature`, `--top-k` or `--top-p`. Where `<|endoftext|>` appears the model has ended its
-# text; whatever follows is a new one.
+# One prompt, one model, one seed. Which way does a task want? Where the answer should be right
+# rather than lively, as a label or a translation, take the likeliest: greedy decoding. For prose,
+# temperatures from 0.7 to 1 with top-p from 0.9 to 0.95 are a common choice. On the command line:
+# `minigpt generate --prompt "Return the"` with `--temperature`, `--top-k` or `--top-p`. Where
+# `<|endoftext|>` appears the model has ended its text; whatever follows is a new one.
 
 
 # %%
@@ -263,9 +264,10 @@ for setting in ways:
 # %% [markdown]
 # ## Greedy goes in circles
 #
-# How varied is a text? **Distinct-n** counts: of all runs of n tokens, what share is different? A
-# text that never repeats a run has 1. And we say that a text *ends in a loop* if its last phrase,
-# of two tokens or more, stands there three times in a row (`lessons/experiments/repetition.py`).
+# How varied is a text? **Distinct-n** counts: of all runs of n tokens, what share are different
+# from one another? A text that never repeats a run has 1. And we say that a text *ends in a loop*
+# if its last phrase, of two tokens or more, stands there three times in a row
+# (`lessons/experiments/repetition.py`).
 
 # %%
 print("distinct-2 of 1 2 3 1 2 4:", distinct([1, 2, 3, 1, 2, 4], 2), "(12 occurs twice: 4 of 5)")
@@ -275,8 +277,8 @@ print("does 9 1 2 1 2 1 2 end in a loop?", ends_in_loop([9, 1, 2, 1, 2, 1, 2]))
 # Each of the held-out documents gives a prompt of 16 tokens. The model continues all of them at
 # several temperatures, and we compare with what people really wrote next. We also ask how
 # surprising each text is to the model itself: its **perplexity**, e to the mean loss per token.
-# (Even 0 of 24 loops have an error: two texts that loop and two that do not are counted with them
-# when it is computed, for another 24 might have had some.)
+# (Even 0 loops in 24 texts get an error bar: another 24 might have had some. It is computed as if
+# two more texts that loop and two more that do not had been seen.)
 
 # %%
 n_prompt = 16
@@ -304,7 +306,10 @@ for name, m in measured.items():
 # %% [markdown]
 # Holtzman et al. (2020) found that the likeliest text repeats itself, that people do not write the
 # likeliest text, and that text sampled from a nucleus repeats itself about as rarely as people's.
-# Ours is a far smaller model, and another kind of text. Is it the same here?
+# (Greedy decoding takes the likeliest token at each place, which need not give the likeliest text
+# of all. **Beam search**, which keeps several beginnings, comes closer, and they found that its
+# texts repeat themselves, too.) Ours is a far smaller model, and another kind of text. Is it the
+# same here?
 
 # %%
 course.save_figure(draw_temperatures(curve, people), "repetition")
@@ -368,7 +373,7 @@ course.checked(
 
 # %% [markdown]
 # The price is memory: two vectors, a key and a value, for each layer and token. Work it out for
-# your model before you promise it a long context.
+# your model before you promise it a long context. (A number in fp16, lesson 9, takes 2 bytes.)
 
 # %%
 for name, n_layer, n_embd, bytes_each in (
@@ -469,7 +474,7 @@ share, n = sum(n_right.values()) / (3 * n_written), 3 * n_written
 course.checked(
     "fewer than one in ten answers right, after 4 examples", f"{sum(n_right.values())} of {n}",
     is_more(100 * (0.1 - share), 100 * error_of_share(share, n), unit=" points below a tenth",
-            places=1, checked=True, no="the model does use its examples"),
+            places=1, checked=True, no="one in ten or more are right"),
 )  # fmt: skip
 
 # %% [markdown]
@@ -500,21 +505,29 @@ for name, exams in results.items():
 # Guesses scatter, too. In the picture the black lines show two standard errors to each side
 # (Wilson's interval, which stays between 0 and 100%). A black line that reaches the dashed one has
 # shown nothing. And mind that there are nine of them: if all nine were pure guesses, one time in
-# three at least one would miss its dashed line.
+# three at least one would miss its dashed line. (In the closing table the rows "right answers above
+# guessing" have a guesser's standard error, the square root of p (1 - p) / n, with p the share that
+# guessing gets and n the number of items. So it differs from the ± printed above.)
 #
 # The second picture asks something easier of the reviews: how likely is it that "positive" or
 # "negative" comes next at all, right or wrong? To do that it is enough to copy the form of an
-# answer from the examples, without seeing what decides between the two.
+# answer from the examples, without seeing what decides between the two. Read the scale of the axis
+# before the slope of the line.
 
 # %%
 figure, axes = plt.subplots(1, 2, figsize=(11, 4.6), layout="constrained")
 few_shot.draw_bars(axes[0], SHOTS, results)
 axes[1].plot(SHOTS, [100 * e.mass for e in results["sentiment of a review"]], "o-", color="C1")
 axes[1].set(ylabel='probability of "positive" or "negative" (%)', xticks=SHOTS)
-axes[1].set(xlabel="examples in the prompt", title="Reviews: is the answer one of the two words?")
+most = 100 * max(e.mass for e in results["sentiment of a review"])
+title = "Reviews: one of the two words comes next\n"
+title += f"with a mean probability of at most {most:.2g}%"
+axes[1].set(xlabel="examples in the prompt", title=title)
 axes[1].set_ylim(bottom=0)
 figure.legend(loc="outside lower center", ncols=3)
 course.save_figure(figure, "few_shot")
+for n, exam in zip(SHOTS, results["sentiment of a review"], strict=True):
+    print(f'"positive" or "negative" comes next, on average: {100 * exam.mass:.2g}% with {n} shown')
 
 # %% [markdown]
 # Brown et al. report that accuracy rises with the number of examples, and the more so the larger
@@ -577,7 +590,7 @@ lines["summary"] = [
 ]
 tokens = {name: few_shot.example_tokens(encoding, shown[:200]) for name, shown in lines.items()}
 windows = {"base model, 512": 512, "GPT-2, 1,024": 1024, "GPT-3, 2,048": 2048}
-print(f"{'tokens':<24}an example  4 examples   fit into " + ", ".join(windows))
+print(f"{'tokens':<24}an example  4 examples   fit into " + "; ".join(windows))
 for name, each in tokens.items():
     fit = [int(size / np.mean(each)) for size in windows.values()]
     mean = f"{np.mean(each):6.1f} ± {error_of_mean(each):.1f}"
@@ -600,21 +613,22 @@ for name, each in tokens.items():
     )  # fmt: skip
 
 # %% [markdown]
-# ## What to take along
+# ## What to take away
 #
 # - Greedy decoding is for short answers. Sampling is for prose, with the tail of unlikely tokens
 #   cut off.
-# - The likeliest text is not the best: it repeats itself, and people do not write it.
+# - The likeliest tokens do not make the best text: it repeats itself, and people do not write it.
 # - With the KV cache each step reads one token. Its memory grows with the length of the text.
 # - Test a prompt on enough items, against guessing, with a standard error.
-# - Examples in a prompt take tokens of the window each time. A small model can hardly use them; it
-#   is **trained** for what it should do. That is what the lessons from 7 on are about.
+# - Examples in a prompt take tokens of the window each time. What a small model gains from them is
+#   little, and it may even lose (see the table); it is **trained** for what it should do. That is
+#   what the lessons from 7 on are about.
 
 # %%
 course.finish()
 
 # %% [markdown]
-# Now you: temperature, top-k, top-p, a cache. `minigpt exercise start 5` writes the stubs, and
+# Your turn: temperature, top-k, top-p, a cache. `minigpt exercise start 5` writes the stubs, and
 # `minigpt exercise check 5` says what your code computes.
 #
 # Next: lesson 6 measures how good a written answer is.

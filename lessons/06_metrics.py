@@ -1,5 +1,5 @@
 # %% [markdown]
-# # Lesson 06: Metrics
+# # Lesson 6: Metrics
 #
 # From the next lesson on we teach the model to translate, to summarize and to judge reviews, and
 # each time we shall want one number that says how well. For texts two numbers are the most common:
@@ -13,12 +13,15 @@
 # - choose between accuracy, F1, exact match, Matthews, Pearson and Spearman;
 # - read a reliability diagram, and put an error bar on a score.
 #
-# You need Python and no earlier lesson; only the small model near the end is trained as in lesson
-# 4. Reading and running it takes about an hour.
+# You need: Python and no earlier lesson; only the small model near the end is trained as in lesson
+# 4. Allow 60 minutes, and another 45 for the exercises; the script takes seconds. Next comes lesson
+# 7, fine-tuning.
 #
-# Run it: `python lessons/06_metrics.py`, or `minigpt lesson 6`. Its code is `minigpt/rouge.py`,
-# `minigpt/bleu.py` and `minigpt/classification.py`; their tests compare them with the packages
-# that the field uses: rouge-score, sacrebleu, scikit-learn and scipy.
+# Run it: `python lessons/06_metrics.py`, or `minigpt lesson 6`. The code behind it is in
+# `minigpt/rouge.py`, `minigpt/bleu.py` and `minigpt/classification.py`; their tests compare them
+# with the packages that the field uses: rouge-score, sacrebleu, scikit-learn and scipy.
+#
+# Terms can be looked up in the [glossary](GLOSSARY.md).
 
 # %%
 import math
@@ -100,8 +103,9 @@ scorer = RougeScorer(["rouge1", "rouge2", "rougeL"])
 assert scorer.score(reference, output)["rouge1"] == by_hand == rouge_n(wanted, written, 1)
 
 # %% [markdown]
-# The slides print the three numbers of this pair for ROUGE-1, ROUGE-2 and ROUGE-L. We set ours
-# beside them as we go; the table at the end collects all of them.
+# The slides, those of the two lectures that this course follows, print the three numbers of this
+# pair for ROUGE-1, ROUGE-2 and ROUGE-L. We set ours beside them as we go; the table at the end
+# collects all of them.
 
 
 # %%
@@ -145,30 +149,30 @@ subsequence = rouge_l(wanted, written)
 
 
 # %% [markdown]
-# The slide prints 2 for this length and 0.44 for F1. One reading gives just that: the longest
-# common *substring*, which allows no gap. But the L of ROUGE-L is defined by the subsequence (Lin
-# 2004, section 3).
+# The slide prints 2 for this length and 0.44 for F1. One reading gives just that: a longest common
+# *substring*, which allows no gap (there are two of 2 words here). But the L of ROUGE-L is defined
+# by the subsequence (Lin 2004, section 3).
 
 
 # %%
 substring = longest_common_substring(wanted, written)
 substring_score = score_from_hits(len(substring), len(wanted), len(written))
-print(f"longest common substring: {substring}, F1 {substring_score.fmeasure:.2f}")
-print(f"longest common subsequence: {found}, F1 {subsequence.fmeasure:.2f}")
+print(f"a longest common substring: {substring}, F1 {substring_score.fmeasure:.2f}")
+print(f"the longest common subsequence: {found}, F1 {subsequence.fmeasure:.2f}")
 
 # %%
 numbers = f"{substring_score.recall:.2f}, {substring_score.precision:.2f}, "
 numbers += f"{substring_score.fmeasure:.2f}"
-why = f"a subsequence may have gaps; the longest common substring, {len(substring)} words, has "
+why = f"a subsequence may have gaps; a longest common substring, {len(substring)} words, has "
 why += f"recall, precision and F1 {numbers}"
 beside_slides("ROUGE-L", ("0.5", "0.4", "0.44"), subsequence, why)
 course.published(
     "ROUGE-L: length of the LCS", SLIDES, "2", f"{table[-1][-1]}: {' '.join(map(str, found))}",
-    same_figure("2", table[-1][-1], f"2 words, {' '.join(substring)!r}, are the longest common "
-                "substring", kind=Kind.WRONG),
+    same_figure("2", table[-1][-1], f"{' '.join(substring)!r}, 2 words, is one of the longest "
+                "common substrings", kind=Kind.WRONG),
 )  # fmt: skip
 course.checked(
-    "the slide's ROUGE-L is that of the longest common substring", numbers,
+    "the slide's ROUGE-L is that of a longest common substring", numbers,
     holds(numbers == "0.50, 0.40, 0.44"),
 )  # fmt: skip
 
@@ -249,6 +253,10 @@ course.checked(
 # their *geometric* mean, which is 0 as soon as one of them is. Since precision alone would reward
 # short answers, the mean is multiplied by the **brevity penalty**: exp(1 - reference length /
 # output length) for an output shorter than the reference, else 1 (Papineni et al. 2002).
+#
+# If there are several references, an n-gram may hit as often as it occurs in the one that has it
+# most often, and the reference length is the one nearest to the output's. Papers and our
+# `corpus_bleu` give BLEU from 0 to 100, the slides from 0 to 1.
 
 # %%
 tea = "I am very happy to say that I am drinking a warm cup of tea."
@@ -428,8 +436,8 @@ course.checked(
 # %% [markdown]
 # ## How much damage, how much score
 #
-# Three kinds of damage, from none to total, on the same summaries. A replaced word comes from
-# another summary.
+# Three kinds of damage, from none to total, on the same summaries: words are replaced by words of
+# any of the summaries, left out, or displaced.
 
 # %%
 shares = [i / 10 for i in range(11)]
@@ -437,16 +445,18 @@ curves = cheating.damage_curves(summaries, shares, dice)
 course.save_figure(cheating.draw_damage(shares, curves, len(summaries)), "corruption")
 
 # %% [markdown]
-# ROUGE-1 falls as words are replaced or lost, and lies flat where words only change places. ROUGE-2
-# and BLEU suffer most: a single word that is replaced can break two pairs, three 3-grams and four
-# 4-grams.
+# ROUGE-1 falls as words are replaced or left out, and lies flat where words only change places.
+# Where words are only left out, the rest keeps its order, so ROUGE-1 and ROUGE-L are one curve.
+# ROUGE-2 and BLEU suffer most: a single word that is replaced can break two pairs, three 3-grams
+# and four 4-grams.
 #
 # ## How sure is a mean?
 #
 # A mean over fifty summaries is less certain than one over three hundred. The **bootstrap** draws
 # as many pairs of output and reference again, with replacement, a thousand times, and asks where
-# 95% of the means fall. Beside it we print the mean and 1.96 standard errors to each side, which
-# hold 95% of a normal distribution.
+# 95% of the means fall. Beside it we print the mean and 1.96 **standard errors** to each side,
+# which hold 95% of a normal distribution. A standard error says how far a mean would typically move
+# with as many other summaries (lesson 1).
 
 # %%
 pool = [word for text in summaries for word in text.split()]
@@ -480,9 +490,9 @@ course.checked(
 # ## When the answer is a label
 #
 # Is this review positive? Does sentence B follow from A? Such answers are right or wrong. The
-# **confusion table** counts the four cases: a *true positive* was called positive and is so, a
-# *false positive* was called so and is not; a *false negative* is positive and was missed; the rest
-# are *true negatives*. Four measures are common:
+# **confusion table** counts the four cases: a *true positive* (TP) was called positive and is so, a
+# *false positive* (FP) was called so and is not; a *false negative* (FN) is positive and was
+# missed; the rest are *true negatives* (TN). Four measures are common:
 #
 # - **accuracy**: the share of right answers;
 # - **F1** of a class: the harmonic mean of its precision and recall, 2 TP / (2 TP + FP + FN); the
@@ -511,9 +521,10 @@ for name, (tp, fn, fp, tn) in tables.items():
 
 # %% [markdown]
 # Always saying "good" has an accuracy of 0.90 and an F1 of 0.95, and knows nothing. F1 of the
-# *rare* class and Matthews see that. GLUE's paper says why it judges grammar (CoLA) by Matthews: it
-# is made for uneven classes, and 0 is what uninformed guessing gets. We guess many times: "good"
-# with probability 0.9, without a look at the review.
+# *rare* class and Matthews see that. The paper on GLUE, a collection of tasks that comes below,
+# says why it judges one of them, grammar (CoLA), by Matthews: it is made for uneven classes, and 0
+# is what uninformed guessing gets. We guess many times: "good" with probability 0.9, without a look
+# at the review.
 
 # %%
 throws = np.random.default_rng(course.seed)
@@ -549,8 +560,9 @@ print(f"F1 {np.mean(word_f1):.2f}, the mean of", ", ".join(f"{each:.2f}" for eac
 #
 # How similar are two sentences, on a scale up to 5? Here a measure should rise with the truth.
 # **Pearson** asks whether the points lie on a straight line, **Spearman** only whether they are in
-# the same order: it is the Pearson correlation of the ranks. We have such numbers: the share of
-# words that were left as they are, and what each metric says.
+# the same order: it is the Pearson correlation of the ranks. Both are 1 for a perfect rise, near 0
+# where there is neither rise nor fall, and -1 for a perfect fall. We have such numbers: the share
+# of words that were left as they are, and what each metric says.
 
 # %%
 left = [1 - share for share in shares]
@@ -570,7 +582,7 @@ course.checked(
 # %% [markdown]
 # ## What the benchmarks count
 #
-# **GLUE** (Wang et al. 2019) and **SuperGLUE** (Wang et al. 2019, too) are collections of nine and
+# **GLUE** (Wang et al. 2019) and **SuperGLUE** (also Wang et al. 2019) are collections of nine and
 # eight such tasks. A model's score is the mean over the tasks; where one has two measures, their
 # mean counts.
 #
@@ -604,10 +616,12 @@ course.checked(
 # ## A sentiment model
 #
 # SST-2 asks what our review set asks. The smallest model that answers gives each word a weight; the
-# weights of a review's words are added up, and a sigmoid turns the sum into a probability. Training
-# is the same as in lesson 4: a loss, its gradient, a step (`lessons/experiments/sentiment.py`). We
-# train it twice. To the loss of the second model 1e-4 times the sum of the squared weights is
-# added, so that it pays for large weights.
+# weights of a review's words are added up, and a sigmoid, $1 / (1 + e^{-x})$, turns the sum x into
+# a probability. Training is the same as in lesson 4: a loss, its gradient, a step
+# (`lessons/experiments/sentiment.py`). We train it twice. To the loss of the second model 1e-4
+# times the sum of the squared weights is added, so that it pays for large weights.
+# 1e-4 is a mild price: the training reviews are learned nearly as well, with weights less than half
+# as large.
 
 # %%
 train = task_set("reviews", "train")[: course.choose(400, None)]
@@ -625,9 +639,12 @@ print("most negative:", ", ".join(names[i] for i in strongest[:8]))
 print("most positive:", ", ".join(names[i] for i in strongest[:-9:-1]))
 
 # %% [markdown]
-# Few of these words praise or blame: the reviews are made so that no single word decides. How much
-# of what the weights have learned is true only of the training reviews? And what do the other
-# measures say of the unseen ones?
+# Look at the words before you trust them. "happy" is among the most negative, because these reviews
+# say "I am far from happy"; others, such as "sun" and "holiday", neither praise nor blame. How much
+# of what the weights have learned holds only for the training reviews? And what do the other
+# measures say of the unseen ones? (Matthews is nothing new: it is Pearson's correlation, if answers
+# and labels are written as 0 and 1. For the next rows of the closing table, up to calibration, we
+# take the second model.)
 
 # %%
 answered = {name: sentiment.answer(model, texts, labels) for name, model in models.items()}
@@ -679,15 +696,16 @@ else:
                    holds(apart < 1e-12))  # fmt: skip
 
 # %% [markdown]
-# Half of these reviews are positive, so the three measures tell the same story; where classes are
-# uneven, as above, they would not.
+# Half of these reviews are positive, so accuracy, F1 and Matthews tell the same story; where
+# classes are uneven, as above, they would not.
 #
 # ## Calibration: is it right to be so sure?
 #
-# A model is **calibrated** if of the answers that it gives with 80% confidence about 80% are right,
-# and so for every other confidence. The **reliability diagram** sorts the answers by confidence
-# into bins and draws what share of each bin is right. The **expected calibration error** (ECE) is
-# the mean distance from the diagonal, weighted by the size of the bins; chance adds a little to it.
+# The probability that a model gives to its own answer is its **confidence**. A model is
+# **calibrated** if of the answers that it gives with 80% confidence about 80% are right, and so for
+# every other confidence. The **reliability diagram** sorts the answers by confidence into bins and
+# draws what share of each bin is right. The **expected calibration error** (ECE) is the mean
+# distance from the diagonal, weighted by the size of the bins; chance adds a little to it.
 #
 # Guo et al. (2017) found that deep networks are often surer than they are right, and less so with
 # more weight decay. Our second model's penalty pulls weights towards 0 much as weight decay does
@@ -696,6 +714,7 @@ else:
 # %%
 diagrams, excess = {}, {}
 for name, given in answered.items():
+    # Of 20 bins from 0 to 1, ten lie above 0.5, where all answers are: the likelier of two labels.
     diagrams[name] = reliability(given.confidences, given.right, bins=20)
     excess[name] = given.confidences - given.right  # its mean is 0 if the model is calibrated
     ece = expected_calibration_error(given.confidences, given.right, bins=20)
@@ -723,8 +742,9 @@ course.published(
 # ## Robustness: the same question, badly typed
 #
 # People make typing errors, and the answer should not change. We exchange two neighbouring letters
-# inside some words ("really" becomes "raelly"). To our model a word with a typing error is nearly
-# always unknown, and has no weight.
+# inside some words ("really" becomes "raelly"); the first and the last letter stay, so words such
+# as "so" or "not" are never changed. To our model a word with a typing error is nearly always
+# unknown, and has no weight.
 
 # %%
 print(sentiment.with_typos(texts[0], 0.5, random.Random(course.seed)))
@@ -734,12 +754,11 @@ for share in (0, 0.1, 0.25, 0.5, 1):
     dice = random.Random(course.seed)
     typed = [sentiment.with_typos(text, share, dice) for text in texts]
     lost[share] = clean - sentiment.answer(models[chosen], typed, labels).right
-    print(
-        f"typing errors in {share:4.0%} of the words: accuracy {(clean - lost[share]).mean():.3f}"
-    )
+    print(f"typing errors in {share:4.0%} of the words that can change: "
+          f"accuracy {(clean - lost[share]).mean():.3f}")  # fmt: skip
 half = lost[0.5]  # 1 where a right answer turned wrong, -1 where a wrong one turned right
 course.checked(
-    "accuracy lost to typing errors in half of the words",
+    "accuracy lost to typing errors in half of the words that can change",
     f"{clean.mean():.3f} to {(clean - half).mean():.3f}",
     is_more(float(half.mean()), error_of_mean(half), places=3, checked=True),
 )
@@ -753,8 +772,8 @@ course.checked(
 # 0.25 x 0.75 / 100, 4 points: compare models over all subjects, not by one.
 #
 # **BIG-bench** (Srivastava et al. 2022) collects 204 tasks from hundreds of authors, chosen to be
-# beyond the models of the day. Part of them are multiple choice; others let the model write and use
-# exact match, ROUGE or BLEU, and all that you know about those applies.
+# beyond the models of the day. Some are multiple choice; others let the model write and use exact
+# match, ROUGE or BLEU, and all that you know about those applies.
 #
 # **HELM** (Liang et al. 2022) argues that accuracy alone hides too much, and measures seven things,
 # as far as possible on the same tasks: *accuracy*; *calibration* and *robustness*, as you just
@@ -764,7 +783,7 @@ course.checked(
 # time of an answer (as in lesson 5) and the energy that training took.
 
 # %% [markdown]
-# ## What to take along
+# ## What to take away
 #
 # - ROUGE: words, pairs, longest common subsequence; recall, precision, F1. BLEU: the brevity
 #   penalty times the geometric mean of four clipped precisions.
@@ -777,7 +796,7 @@ course.checked(
 course.finish()
 
 # %% [markdown]
-# Now you: ROUGE and BLEU from n-grams up. `minigpt exercise start 6` writes the stubs, and
+# Your turn: ROUGE and BLEU from n-grams up. `minigpt exercise start 6` writes the stubs, and
 # `minigpt exercise check 6` says what your code computes.
 #
 # Next: lesson 7 trains the base model to translate and to summarize, and uses these scores.

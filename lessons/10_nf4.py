@@ -1,7 +1,7 @@
 # %% [markdown]
 # # Lesson 10: NF4
 #
-# With 4 bits a weight can take 16 values. Which 16? Lesson 09 took equal steps, but weights are not
+# With 4 bits a weight can take 16 values. Which 16? Lesson 9 took equal steps, but weights are not
 # spread out equally: most are small. NF4, the format of QLoRA (Dettmers et al. 2023), puts its
 # levels where the weights are. Here you derive the 16 levels to the last bit, quantize a tensor by
 # hand, measure what is lost on a real model, follow two GPU kernels line by line without a GPU, and
@@ -22,6 +22,8 @@
 #
 # Run it: `python lessons/10_nf4.py`, or `minigpt lesson 10`. Its code is the package `kernels`:
 # `nf4.py`, `reference.py`, `gpu/quantize.py`, `gpu/dequantize.py` and `machine_code/`.
+#
+# Terms can be looked up in the [glossary](GLOSSARY.md).
 
 # %%
 import copy
@@ -144,7 +146,7 @@ course.published(
 # Here is what the authors' library, bitsandbytes, does instead. Keep 0 for itself, and spend the
 # other 15 levels on the two sides: 8 above and 7 below. On each side go in equal steps from an
 # outermost p = o to p = 1/2. With 16 buckets the middle of the last one is at p = 1 - 1/32, with 15
-# at 1 - 1/30, and o is the mean of the two.
+# at 1 - 1/30, and o is the mean of the two, which their program writes as 0.9677083.
 
 # %%
 print(f"1 - (1/32 + 1/30) / 2 = {1 - (1 / 32 + 1 / 30) / 2:.7f}")
@@ -258,7 +260,8 @@ course.save_figure(nf4_errors.draw_levels(y, used, BLOCK), "levels")
 # an equal number of values, as the paper has it? Even on one fixed curve this holds only roughly: 0
 # has a place of its own, the steps on its two sides differ, and the thresholds lie half way in
 # value, not in area. And blocks are scaled by their largest number, which is not always at the same
-# place of the curve (Yoshida 2023, "NF4 Isn't Information Theoretically Optimal").
+# place of the curve (Yoshida 2023, "NF4 Isn't Information Theoretically Optimal (and that's
+# Good)").
 
 # %%
 percent = 100 * used["N(0, 1)"]  # [16]
@@ -327,7 +330,9 @@ for rival in ("int4", "FP4"):
 # But small errors of weights are only a means. What does the *model* lose, in bits per byte of text
 # that was held out (lesson 4)? Rounding makes some words harder to guess and others, by chance,
 # easier. So compare document by document, as in lesson 9, with a standard error for each
-# difference. Below two of these it may be chance.
+# difference. Below two of these it may be chance. (Without `--full` or a GPU, lesson 9 read fewer
+# documents, and so printed other bits per byte for the base model itself. Compare models within a
+# lesson only.)
 
 # %%
 held_out = HeldOut(encoding, course.choose(2_000, 10**9), course.seed, course.n_documents)
@@ -435,9 +440,10 @@ else:
 # neighbouring bytes; their accesses are then **coalesced**, and no byte moves in vain.
 #
 # How many instructions may there be? Each weight needs little work, so memory sets the pace. An
-# H200 copies about 4.3 TB in a second (4.8 according to its data sheet), and turning a weight from
-# NF4 to bf16 moves 2.5 bytes. Meanwhile each of its 132 multiprocessors starts up to 4 instructions
-# in a cycle, for 32 threads each. We assume 1.75 billion cycles a second.
+# H200, a large GPU, copies about 4.3 TB in a second (4.8 according to its data sheet), and turning
+# a weight from NF4 to bf16 moves 2.5 bytes: half a byte in, two out. Meanwhile each of its 132
+# multiprocessors, the units that run programs, starts up to 4 instructions in a **cycle**, a tick
+# of its clock, for 32 threads each. We assume 1.75 billion cycles a second.
 
 # %%
 weights_a_second = 4.3e12 / 2.5
@@ -446,11 +452,12 @@ budget = instructions_a_second / weights_a_second
 print(f"an H200 has time for {budget:.0f} instructions a weight")
 
 # %% [markdown]
-# A fast kernel stays well below that. We compile for an H100 or H200 (sm_90) in a process without
-# the interpreter, take the machine code apart, and count; `python -m kernels.machine_code --arch
-# sm_90` prints the same. The columns: registers of a thread; **spills**, bytes that did not fit
-# into them and go through memory; **barriers**, where threads wait for each other; the widest load
-# and store of a thread, in bytes; and the instructions executed for each weight.
+# A fast kernel stays well below that. We compile for an H100 or H200, whose kind of machine code is
+# called sm_90, in a process without the interpreter, take the code apart, and count; `python -m
+# kernels.machine_code --arch sm_90` prints the same. The columns: bits of a block's scale (8 bits
+# are lesson 11's); registers of a thread; **spills**, bytes that did not fit into them and go
+# through memory; **barriers**, where threads wait for each other; the widest load and store of a
+# thread, in bytes; and the instructions executed for each weight.
 
 
 # %%
@@ -482,7 +489,10 @@ else:
 # thread of the fast ones takes 32 neighbours that share a scale, 16 bytes at a time. The ten lines
 # belong to two of the 32 (`lessons/kernel_views/read_machine_code.py` picks them). Each line shows
 # where the instruction stands in the program, its name, and its registers (R and a number). The
-# first of these is the result, except in STG, where it is the place to write to:
+# first of these is the result, except in STG, where it is the place to write to. (Places, and
+# numbers that begin with 0x, are hexadecimal. RZ is always 0. P and a number is a single bit that
+# holds the outcome of a test, and PT is always true. UR and a number is a register that a whole
+# warp shares.)
 #
 # - SHFL is a **shuffle**, in which the threads of a warp read each other's registers. SHFL.BFLY
 #   exchanges words of eight codes and SEL picks from them, so that the stores of neighbouring
@@ -503,9 +513,10 @@ else:
 # - 4 for a table in **memory**: a mask, two for an address of 64 bits, and a load;
 # - 1 for a **shuffle**, as above.
 #
-# What a thread does once for its eight weights is not in these counts: addresses of codes, scale
-# and result, the kernel's arguments, loads and a store. The compiler also saves some: it can let a
-# test decide whether an instruction runs at all, and so do with fewer selections.
+# A thread of these small kernels takes eight weights. What it does once for all of them is not in
+# these counts: addresses of codes, scale and result, the kernel's arguments, loads and a store. The
+# compiler also saves some: it can let a test decide whether an instruction runs at all, and so do
+# with fewer selections.
 
 # %%
 if has_triton():
@@ -513,7 +524,7 @@ if has_triton():
     totals = {way: sum(kinds.values()) for way, kinds in lookups.items()}
     for (way, total), by_hand in zip(totals.items(), (21.5, 6.5, 3.5), strict=True):
         print(f"{way:<8} {total:5.1f} instructions a weight, by hand {by_hand}: ", end="")
-        print(", ".join(f"{kind} {n:.1f}" for kind, n in lookups[way].items()))
+        print("; ".join(f"{kind} {n:.1f}" for kind, n in lookups[way].items()))
     for way, place in (("tree", "a tree"), ("memory", "a table in memory")):
         course.checked(
             f"instructions a weight: a shuffle below {place}",
@@ -529,7 +540,7 @@ else:
 # at once. What no listing says is how long a kernel takes. `python -m kernels.bench` measures it,
 # where there is a GPU.
 #
-# ## What to take along
+# ## What to take away
 #
 # - NF4's levels are quantiles of a normal curve, with 0 kept exact: 8 levels above it, 7 below. The
 #   paper's equation 4 does not give them; the authors' program does.
@@ -544,5 +555,5 @@ else:
 course.finish()
 
 # %% [markdown]
-# Now you: NF4, and two kernels in Triton. `minigpt exercise start 10` writes the stubs, and
+# Your turn: NF4, and two kernels in Triton. `minigpt exercise start 10` writes the stubs, and
 # `minigpt exercise check 10` says what your code computes. Lesson 11 makes the scales smaller, too.

@@ -25,6 +25,8 @@
 # al. 2019 (adapters, 1902.00751), Zhang et al. 2023 (LLaMA-Adapter, 2303.16199), Shin et al. 2020
 # (AutoPrompt, 2010.15980), Lee et al. 2019 (the last layers alone, 1911.03090), Ben Zaken et al.
 # 2022 (biases alone, 2106.10199), Hu et al. 2021 (LoRA and the counts for GPT-3, 2106.09685).
+#
+# Terms can be looked up in the [glossary](GLOSSARY.md).
 
 # %%
 import copy
@@ -59,7 +61,14 @@ from lessons.experiments.gpt3_counts import counts
 from lessons.experiments.method_costs import save_trained, time_tokens, training_bytes
 from lessons.experiments.neighbours import french_tokens, look_up
 from lessons.experiments.paired import time_ratio
-from lessons.verdicts import error_of_mean, error_of_share, holds, is_more, no_worse
+from lessons.verdicts import (
+    bootstrap_difference,
+    error_of_mean,
+    error_of_share,
+    holds,
+    is_more,
+    no_worse,
+)
 from minigpt import GPT, GPTConfig, load_pretrained
 from minigpt.bottlenecks.layer import Bottleneck
 from minigpt.bottlenecks.model import load_bottlenecks, set_bottlenecks
@@ -169,7 +178,8 @@ print(f"against the formula: {float((y - mixed).abs().max()):.0e}")
 # Li and Liang found that such a prefix trains unsteadily by itself, and ends up slightly worse. So
 # they let a network make it: vectors of width C go in, the keys and values of all layers come out.
 # Once trained, the network is thrown away, and what is kept is as small as before. (Another help,
-# also theirs: start as the keys and values of real words. Here all prefixes start at random.)
+# also theirs: start as the keys and values of real words. Here all prefixes start at random. And
+# the network's hidden width of 64 is our choice; it changes what is trained, not what is kept.)
 
 # %%
 for hidden in (None, HIDDEN):
@@ -209,18 +219,22 @@ course.checked(
 # %% [markdown]
 # While a gate is shut, no gradient reaches its keys and values: the gates open first, then the rest
 # learns. (In the paper this is done in the topmost layers only, and the layers' own frozen weights
-# make keys and values of trained vectors. Here every layer has it.)
+# make keys and values of trained vectors. Here every layer has it.) And as these keys and values
+# stand beside the text and not before it, they take no positions. A soft prompt, or a prefix
+# without a gate, takes one for each virtual token, and leaves that much less of the context to the
+# text (lesson 5).
 #
 # ## Bottlenecks
 #
-# The paper calls them adapters; today that word mostly means LoRA's.
+# Houlsby et al. put a small network behind attention and MLP. It squeezes the C numbers of a token
+# through r and adds the result to them. They called it an adapter; today that word mostly means
+# LoRA's.
 #
 # $$h \leftarrow h + W_{up}\, f(W_{down}\, h)$$
 #
-# A network behind attention and MLP that squeezes the C numbers of a token through r and adds the
-# result. $W_{up}$ starts at zero (in the paper near zero): nothing changes at first. The f between
-# them, here GELU (lesson 3), makes it differ from LoRA: it is not linear, so the network can never
-# be merged into a weight, and always takes its own time.
+# $W_{up}$ starts at zero (in the paper near zero): nothing changes at first. The f between the two,
+# here GELU (lesson 3), makes it differ from LoRA: it is not linear, so the network can never be
+# merged into a weight, and always takes its own time.
 
 # %%
 adapter = Bottleneck(n_embd=6, r=2)
@@ -251,10 +265,10 @@ print(f"against the formula: {float((adapter(h) - by_hand).detach().abs().max())
 # train, **memory**, **training speed**, **quality**, and the **cost of inference**, that is of each
 # token that the model writes afterwards.
 #
-# Prompts and prefixes have 20 virtual tokens; with more, Lester et al. gained little. A prompt
-# that starts as words starts as an instruction to translate, repeated until there are 20 tokens. A
-# bottleneck of width 16 trains somewhat more numbers than such a prefix. LoRA has the rank of
-# lesson 8, 12. A few new numbers need larger steps than many old ones, so each method has the
+# Prompts and prefixes have 20 virtual tokens; with more, Lester et al. gained little. A prompt that
+# starts as words starts as an instruction to translate, repeated until there are 20 tokens. A
+# bottleneck of width 16 trains about two thirds more numbers than such a prefix. LoRA has the rank
+# of lesson 8, 12. A few new numbers need larger steps than many old ones, so each method has the
 # learning rate that `minigpt finetune` gives it: 0.001 for full fine-tuning, 0.002 for LoRA and the
 # last block, 0.006 for bottlenecks, 0.02 for biases, 0.1 for prompts and prefixes, but 0.01 where a
 # network makes the prefix. (It all stands in `lessons/experiments/finetuning_methods.py`.)
@@ -289,6 +303,11 @@ def scored_answers(judged: TaskResult) -> ScoredAnswers:
     return ScoredAnswers(judged.answers, references[: len(judged.answers)])
 
 
+def error_of_bleu(scored: ScoredAnswers) -> float:
+    """The standard error of a BLEU, from test sentences drawn again and again (lesson 6)."""
+    return bootstrap_difference(scored.bleu, lambda rows: 0.0, len(scored))
+
+
 # %%
 def teach(start: GPT, method: str, examples: Any = data) -> tuple[GPT, dict[str, Any]]:
     """A copy of start that a method has taught the task; its score, and what that took."""
@@ -297,10 +316,12 @@ def teach(start: GPT, method: str, examples: Any = data) -> tuple[GPT, dict[str,
     config = settings(method, STEPS, course.seed, course.device, BATCH_SIZE)
     result = train(model, examples, replace(config, progress=False))
     judged = judge(model)
+    scored = scored_answers(judged)
     return model, {
         "BLEU": judged.score,
+        "error": error_of_bleu(scored),
         "answers": judged.answers,
-        "scored": scored_answers(judged),
+        "scored": scored,
         "trained": trained,
         "of all": trained / total,
         "training, MB": training_bytes(model) / 1e6,
@@ -320,9 +341,11 @@ for method in (name for name in RECIPES if "QLoRA" not in name):  # lesson 12 ha
 
 # %% [markdown]
 # The last axis is what a token costs afterwards. LoRA is timed twice: beside the weights, and
-# merged into them. The models take turns, so that other work on the machine slows all of them.
-# (`generate` has a faster way for models without additions, which is switched off here: it is the
-# methods that are to be compared.)
+# merged into them. The models take turns, so that other work on the machine slows all of them. The
+# times are medians over the rounds. The verdicts compare two models round by round and take the
+# median of these ratios, which need not be the ratio of the medians to the last digit. (`generate`
+# has a faster way for models without additions, which is switched off here: it is the methods that
+# are to be compared.)
 
 # %%
 merged = copy.deepcopy(models["LoRA"])
@@ -349,8 +372,8 @@ course.checked(
 # The table has all five axes. From top to bottom stand full fine-tuning, two selective methods, a
 # reparameterization, and the additive methods. Parameters come with the size of the file to keep:
 # the network of prefix tuning counts among what is trained, but is not in the file. "training, MB"
-# holds the weights, a gradient and AdamW's two moments; what the forward pass keeps comes on top
-# (lesson 12). Times are of this machine, and of whatever else it had to do.
+# holds the weights, a gradient and AdamW's two running means; what the forward pass keeps comes on
+# top (lesson 12). Times are of this machine, and of whatever else it had to do.
 
 # %%
 for method in results:
@@ -379,23 +402,25 @@ course.published(
 )  # fmt: skip
 
 # %% [markdown]
-# What do the papers say of their methods? First, that they are as good as full fine-tuning (up to
-# 2 BLEU counts as equal here), or nearly. (After so few steps full fine-tuning may not have learned
+# What do the papers say of their methods? First, that they are as good as full fine-tuning (up to 2
+# BLEU counts as equal here), or nearly. (After so few steps full fine-tuning may not have learned
 # all that it can, either: `--full` takes more.)
 
 # %%
+OTHERS = f"model, task and number of steps ({STEPS} here) are others"
 AS_GOOD = (
-    ("biases", "Ben Zaken et al. 2022, abstract", "competitive on small to medium data"),
-    ("bottlenecks", "Houlsby et al. 2019, abstract", "within 0.4%"),
-    ("prefix, network", "Li and Liang 2021, abstract", "comparable on all of the data"),
+    ("biases", "Ben Zaken et al. 2022, abstract", "competitive on small to medium data",
+     OTHERS + "; theirs answered with a class or a score"),
+    ("bottlenecks", "Houlsby et al. 2019, abstract", "nearly as good (within 0.4% on GLUE)",
+     OTHERS + "; theirs answered with a class or a score"),
+    ("prefix, network", "Li and Liang 2021, abstract", "comparable on all of the data", OTHERS),
 )  # fmt: skip
-for method, source, claim in AS_GOOD:
+for method, source, claim, otherwise in AS_GOOD:
     behind, error = gap(results["full"]["scored"], results[method]["scored"])
     course.published(
         f"BLEU: full, {method}", source, claim,
         f"{results['full']['BLEU']:.1f}, {results[method]['BLEU']:.1f}",
-        no_worse(behind, error, 2, f"model, task and number of steps ({STEPS} here) are others",
-                unit=" BLEU", places=1),
+        no_worse(behind, error, 2, otherwise, unit=" BLEU", places=1),
     )  # fmt: skip
 last = results["last block"]["scored"], results["full"]["scored"]
 course.published(
@@ -422,11 +447,17 @@ for what, source, claim, better, worse in CLAIMS:
     apart, error = gap(results[better]["scored"], results[worse]["scored"])
     course.published(what, source, claim, found, is_more(apart, error, unit=" BLEU", places=1))
 
+# %% [markdown]
+# In the next figure a bar is one standard error of a method's own score. All methods translate the
+# same sentences, so the error of a difference cannot be read from two bars; the closing table has
+# it.
+
 # %%
 figure, axis = plt.subplots(figsize=(9, 5), layout="constrained")
 draw(axis, results)
 axis.set_title(
-    f"Translation after {STEPS} steps, by trained parameters (the base: {before.score:.1f})"
+    f"Translation after {STEPS} steps, by trained parameters (the base: {before.score:.1f})\n"
+    "bars: one standard error"
 )
 course.save_figure(figure, "methods")
 
@@ -440,7 +471,9 @@ course.save_figure(figure, "methods")
 #
 # And do they have to do with the task? The prompt has learned to ask for French, so count: a token
 # is French if the French sentences of the training set have it more than twice as often as the
-# English ones.
+# English ones. (Every vector is nearest to some word: even a random one has a cosine of about 0.2
+# with it, so read the lists with care. The sign � stands for a token that is only a part of a
+# character, lesson 1.)
 
 # %%
 K = 5  # neighbours of each virtual token
@@ -484,7 +517,7 @@ course.published(
     f"start words still among the {K} nearest", "Lester et al. 2021, section 7",
     "often (taken as: over half)", f"{kept.mean():.0%} of {len(kept)}",
     is_more(100 * kept.mean(), 100 * error_of_share(kept.mean(), len(kept)), at_least=50,
-            unit=" points", places=0, no="the claim is about names of classes, which are what "
+            unit="%", places=0, no="the claim is about names of classes, which are what "
             "the model is to write, and these words are not"),
 )  # fmt: skip
 
@@ -493,7 +526,11 @@ course.published(
 #
 # A hard prompt is made of real words. People write them, and try one wording after another. The
 # slides show three that ask for German; here they ask for French. A fourth asks for nothing: a
-# blank line after the English, as in the pages that the base model has read. Nothing is trained.
+# blank line after the English, as in the pages that the base model has read (lesson 4). Nothing is
+# trained. Look at the level of the scores, too: one request may be better than another, and still
+# be no use. (By chance alone, too, the best of three lies above the worst, and by more than one of
+# two lies above the other. So in the row that compares them the error after the ± is multiplied by
+# 1.19, as the next cell explains.)
 
 # %%
 WORDINGS = (
@@ -512,11 +549,13 @@ for wording in WORDINGS:
 # %%
 ranked = sorted(WORDINGS[:3], key=lambda wording: -by_wording[wording].bleu())
 scores = [by_wording[wording].bleu() for wording in ranked]
+# Chance alone takes the best of three minus the worst beyond 2.38 errors as rarely as it takes a
+# difference of two beyond 2 (Tukey's range of three), so the error counts 2.38 / 2 = 1.19 times.
 apart, error = gap(by_wording[ranked[0]], by_wording[ranked[2]])
 course.published(
     "BLEU of three requests", "slides 001/002", "the wording matters",
     ", ".join(f"{score:.1f}" for score in scores),
-    is_more(apart, error, unit=" BLEU", places=1, yes="from the worst to the best"),
+    is_more(apart, 1.19 * error, unit=" BLEU", places=1, yes="from the worst to the best"),
 )  # fmt: skip
 page, instructed = by_wording[WORDINGS[3]], by_wording[ranked[0]]
 apart, error = gap(page, instructed)
@@ -535,8 +574,10 @@ course.checked(
 # $e'$ changes the loss by about $(e' - e) \cdot g$. AutoPrompt (Shin et al.) takes a place of the
 # prompt, tries the tokens that promise most there, and keeps the best one if the loss on a batch
 # really falls. Our prompt has 20 places before the task's own short one (` fr: ... ->`), and starts
-# as the words that the soft prompt started as. 20 steps look at each place once, and each tries 8
-# tokens on 4 rows of examples; losses are in nats.
+# as the words that the soft prompt started as. The steps take the places in turn (20 steps look at
+# each once), and each tries 8 tokens on 4 rows of examples. Below, "promised" is that estimate of
+# the change in the loss, and "found" is how much the loss on the batch really changed, in nats;
+# below zero is better.
 
 # %%
 n_steps, n_candidates = course.choose(quick=2, normal=20, full=200), 8
@@ -555,11 +596,19 @@ print(f"what was found: {encoding.decode(searched.ids)!r}")
 hard = judge(apply_prompt_tuning(copy.deepcopy(base), N_TOKENS, searched.ids))
 scored_hard = scored_answers(hard)
 print(f"BLEU {hard.score:.1f}, {hard.answers[0][:60]!r}")
-apart, error = gap(scored_hard, instructed)
+unsearched = judge(apply_prompt_tuning(copy.deepcopy(base), N_TOKENS, start))
+course.checked(
+    "BLEU, the 20 places before the search and after it",
+    f"{unsearched.score:.1f}, {hard.score:.1f}",
+    is_more(*gap(scored_hard, scored_answers(unsearched)), unit=" BLEU", places=1, checked=True),
+)
+written = max(by_wording.values(), key=lambda scored: scored.bleu())
+apart, error = gap(scored_hard, written)
 course.published(
-    "BLEU, hard prompt: searched, the best of three written", "Shin et al. 2020, abstract",
-    "the searched one is better", f"{hard.score:.1f}, {scores[0]:.1f}",
-    is_more(apart, error, unit=" BLEU", places=1),
+    "BLEU, hard prompt: searched, the best of four written", "Shin et al. 2020, abstract",
+    "the searched one is better", f"{hard.score:.1f}, {written.bleu():.1f}",
+    is_more(apart, error, unit=" BLEU", places=1,
+            no="a written prompt is better than that of so short a search"),
 )  # fmt: skip
 apart, error = gap(results["prompt"]["scored"], scored_hard)
 course.checked(
@@ -570,8 +619,8 @@ course.checked(
 
 # %% [markdown]
 # Nobody would have written such words: a low loss is all that they were chosen for. But they can be
-# read and passed on, and a model that can only be sent text takes them. A soft prompt may lie
-# anywhere between the vectors of the words; the closing table says what that is worth.
+# read and passed on, and a model that can only be sent text takes them. A soft prompt may be any
+# vectors at all; the closing table says what that is worth.
 #
 # ## One model, many methods
 #
@@ -608,16 +657,18 @@ course.checked(
 # ## Small models and large ones
 #
 # Lester et al. drew four curves against the size of the model: prompts that people wrote (for
-# GPT-3, with examples), and, for T5, prompt tuning, full fine-tuning on each task, and full
-# fine-tuning on all tasks at once. Prompt tuning was far behind in small models, and level with
-# full fine-tuning at eleven billion parameters. We have no eleven billion, but we can go the other
-# way: take the base model's first two blocks. A model that is cut off like this predicts badly, so
-# it gets 80 more steps of pretraining on the base model's own kind of text. A real model of that
-# size would get thousands. So this one is not only smaller, it is also less pretrained, and the
-# experiment cannot tell which of the two makes a difference.
+# GPT-3, with examples), and, for T5 (an encoder with a decoder, lesson 2), prompt tuning, full
+# fine-tuning on each task, and full fine-tuning on all tasks at once. Prompt tuning was far behind
+# in small models, and level with full fine-tuning at eleven billion parameters. We have no eleven
+# billion, but we can go the other way: take the base model's first two blocks. A model that is cut
+# off like this predicts badly, so it gets a few more steps of pretraining (80, or 300 with
+# `--full`) on the base model's own kind of text. A real model of that size would get thousands. So
+# this one is not only smaller, it is also less pretrained, and the experiment cannot tell which of
+# the two makes a difference.
 #
-# The written prompt is the blank line. The several tasks are lesson 7's three; a third of the
-# examples is translation then, and the number of steps is the same.
+# The written prompt is the blank line. The several tasks are lesson 7's three. In this mixture a
+# third of the rows is translation, the number of steps is the same, and long dialogues lose their
+# beginnings, as rows have only 128 tokens.
 
 # %%
 pages = pretraining_text(encoding, course.seed, course.n_documents)
@@ -658,7 +709,7 @@ course.published(
     "several tasks are stronger",
     f"{sizes[total]['full, three tasks']:.1f}, {sizes[total]['full']:.1f} ({total / 1e6:.1f}M)",
     is_more(apart, error, unit=" BLEU", places=1,
-            no="they gave several tasks larger batches, here a task gets a third of the examples"),
+            no="they gave several tasks larger batches, here a task gets a third of the rows"),
 )  # fmt: skip
 apart, error = gap(scored[total]["prompt"], scored[total]["written prompt"])
 course.published(
@@ -671,23 +722,26 @@ course.published(
 # %%
 pairs = {n: (each["prompt"], each["full"]) for n, each in scored.items()}
 more, error = gain_of_share(pairs[min(pairs)], pairs[total])
-course.published(
-    "prompt tuning's share of full's BLEU", "Lester et al. 2021, figure 1", "grows with the model",
+course.checked(
+    "prompt tuning's share of full's BLEU, two blocks and five",
     ", ".join(f"{share(*pair):.0f}% ({n / 1e6:.1f}M)" for n, pair in pairs.items()),
-    is_more(more, error, unit=" points", places=0, yes="from the small model to the large; but the "
-            "small one is also less pretrained, and either may be the reason"),
+    is_more(more, error, unit=" points", places=0, checked=True,
+            yes="the small model is also less pretrained, and either may be the reason"),
 )  # fmt: skip
 
 # %% [markdown]
 # A prompt changes no weight. It can only ask for what is there: the base model has read pages in
-# two languages, and only has to be told to go on in French. Full fine-tuning can also teach what
-# the model does not know yet.
+# two languages (lesson 4), and only has to be told to go on in French. Full fine-tuning can also
+# teach what the model does not know yet.
 
 # %%
 figure, axis = plt.subplots(figsize=(7, 5), layout="constrained")
-draw_sizes(axis, sizes)
+draw_sizes(axis, sizes, {
+    n: {way: error_of_bleu(one) for way, one in each.items()} for n, each in scored.items()
+})  # fmt: skip
 axis.set_title(
-    f"Four ways to French, three of them with {STEPS} steps;\nthe small model is less pretrained"
+    f"Four ways to French, three of them with {STEPS} steps; the small model\n"
+    "is less pretrained; bars: one standard error"
 )
 course.save_figure(figure, "sizes")
 
@@ -698,7 +752,8 @@ course.save_figure(figure, "sizes")
 # decimal; GPT-3 has $L = 96$ layers of width $d = 12288$. PrefixEmbed is prompt tuning with $l_p$
 # virtual tokens before the text and $l_i$ inside it: $d\,(l_p + l_i)$. PrefixLayer trains what each
 # layer puts in their place: $L\,d\,(l_p + l_i)$. Adapter^H stands for Houlsby's, two bottlenecks in
-# every layer: $2 L\,(2 d r + r + d)$.
+# every layer: $2 L\,(2 d r + r + d)$. As in lesson 8, a verdict says so where a printed figure
+# comes out only if it is rounded, or only if it is cut off.
 
 # %%
 for row in counts(GPTConfig.preset("gpt3-175b")):
@@ -708,7 +763,7 @@ for row in counts(GPTConfig.preset("gpt3-175b")):
     )  # fmt: skip
 
 # %% [markdown]
-# ## What to take along
+# ## What to take away
 #
 # - A soft prompt is trained vectors before the text; a prefix is trained keys and values in every
 #   layer. Both leave the model as it is, take room in the context, and are small files.
@@ -722,7 +777,7 @@ for row in counts(GPTConfig.preset("gpt3-175b")):
 course.finish()
 
 # %% [markdown]
-# Now you: prompts, prefixes, bottlenecks. `minigpt exercise start 13` writes the stubs, and
+# Your turn: prompts, prefixes, bottlenecks. `minigpt exercise start 13` writes the stubs, and
 # `minigpt exercise check 13` says what your code computes.
 #
 # This was the last lesson. `minigpt finetune` trains by any of these methods with data of your own.

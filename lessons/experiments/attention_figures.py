@@ -78,7 +78,8 @@ def draw_cost(lengths: Sequence[int], cost: Mapping[str, Sequence[float]]) -> Fi
     axes.loglog(lengths, square, ":", color="gray", label="proportional to T²")
     axes.set_xticks(lengths, map(str, lengths))
     axes.minorticks_off()
-    axes.set(title="Time of one layer of width 256 (a busy machine changes it)")
+    title = "Time of attention (scores, softmax, mixing) and of an MLP, width 256\n"
+    axes.set(title=title + "(a busy machine changes it)")
     axes.set(xlabel="length of the text T (tokens)", ylabel="time (ms)")
     figure.legend(loc="outside lower center", ncols=2)
     return figure

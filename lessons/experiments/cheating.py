@@ -92,7 +92,7 @@ def damage_curves(
 ) -> dict[str, list[Scores]]:
     """Returns {what happened to the words: the scores at each share}; each text is its reference.
 
-    A replaced word comes from another text.
+    A replacement is drawn from the words of all texts.
     """
     pool = [word for text in texts for word in text.split()]
     damages = {

@@ -18,6 +18,7 @@ tasks they divide by the answer's probability after a bare word, as here).
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -108,8 +109,12 @@ class Result:
         return error_of_share(self.accuracy, len(self.right))
 
     def against_chance(self) -> Verdict:
-        """Judges whether the right answer was picked more often than guessing would."""
-        points = 100 * (self.accuracy - self.chance), 100 * self.error
+        """Judges whether the right answer was picked more often than guessing would.
+
+        The error is that of a guesser's accuracy, as in the intervals of draw_bars.
+        """
+        error = math.sqrt(self.chance * (1 - self.chance) / len(self.right))
+        points = 100 * (self.accuracy - self.chance), 100 * error
         return is_more(*points, unit=" points", places=0, no="guessing does better", checked=True)
 
     def against(self, fewer: Result, n_parameters: int) -> Verdict:

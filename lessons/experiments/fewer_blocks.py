@@ -67,16 +67,23 @@ def with_fewer_blocks(base: GPT, n_layer: int, text: PackedText, settings: Train
     return model
 
 
-def draw_sizes(axis: Axes, sizes: Mapping[int, Mapping[str, float]]) -> None:
-    """Draws the BLEU of each way against the size of the model, a line for each, named at its end.
+def draw_sizes(
+    axis: Axes,
+    sizes: Mapping[int, Mapping[str, float]],
+    errors: Mapping[int, Mapping[str, float]],
+) -> None:
+    """Draws the BLEU of each way against the size of the model, a line for each, named below.
 
     Args:
         sizes: {the model's number of parameters: {way: BLEU}}, the same ways for all.
+        errors: their standard errors, in the same places.
     """
     millions = [n / 1e6 for n in sizes]
     for way, marker in zip(next(iter(sizes.values())), "os^D", strict=False):
         scores = [each[way] for each in sizes.values()]
-        axis.plot(millions, scores, f"{marker}-", label=f"{way}, {scores[-1]:.1f} in the largest")
+        spread = [each[way] for each in errors.values()]
+        label = f"{way}, {scores[-1]:.1f} in the larger"
+        axis.errorbar(millions, scores, spread, fmt=f"{marker}-", capsize=3, label=label)
     axis.set_xticks(millions, [f"{n:.1f}" for n in millions])
     axis.set(xlabel="parameters of the model (millions)", ylabel="translation (BLEU, 0 to 100)")
     axis.set(ylim=(0, None))

@@ -149,7 +149,8 @@ def draw(axis: Axes, results: Mapping[str, Mapping[str, float]]) -> None:
     would cover each other where two methods are close.
 
     Args:
-        results: {method: {"BLEU", "trained" (parameters)}}; other entries are ignored.
+        results: {method: {"BLEU", "trained" (parameters), and if there is one "error", the standard
+            error of BLEU, for a bar}}; other entries are ignored.
     """
     palette = ("k", "tab:red", "tab:blue", "tab:green")
     colors = dict(zip(dict.fromkeys(FAMILIES.values()), palette, strict=True))
@@ -158,6 +159,9 @@ def draw(axis: Axes, results: Mapping[str, Mapping[str, float]]) -> None:
         x, y = results[name]["trained"], results[name]["BLEU"]
         family = FAMILIES[RECIPES[name].method]
         label = f"{name} {y:.1f}, {family}"
+        if "error" in results[name]:
+            spread = results[name]["error"]
+            axis.errorbar(x, y, spread, color=colors[family], capsize=3, lw=1, zorder=0)
         axis.scatter(x, y, s=60, marker=marker, color=colors[family], alpha=0.8, label=label)
     axis.set(xscale="log", xlabel="trained parameters", ylabel="translation (BLEU, 0 to 100)")
     axis.margins(x=0.1, y=0.1)

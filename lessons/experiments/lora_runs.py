@@ -91,7 +91,7 @@ def draw_spectrum(axis: Axes, energy: Mapping[str, torch.Tensor]) -> None:
         axis.plot(range(1, len(shares) + 1), 100 * shares, label=name)
     rank_axis(axis, [2**i for i in range(9)])
     axis.set(ylim=(0, 105), xlabel="rank", ylabel="share of the squares that it keeps (%)")
-    axis.set_title("What a rank keeps of the change by full fine-tuning (block 2)")
+    axis.set_title("What a rank keeps of the change by full fine-tuning (third block)")
     axis.legend(loc="upper left", fontsize="small")
 
 

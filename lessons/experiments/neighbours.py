@@ -1,7 +1,7 @@
 """Whether the words that a soft prompt resembles belong together, and whether they are French.
 
 The prompts of lesson 13 have learned to ask for French. A token counts as French if the French
-sentences that they learned from have it at least twice as often as the English ones.
+sentences that they learned from have it more than twice as often as the English ones.
 """
 
 from __future__ import annotations

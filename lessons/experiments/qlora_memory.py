@@ -207,12 +207,13 @@ def draw(
     bars = panels[1].bar(list(ms), middle, yerr=spread, capsize=4, color="tab:gray")
     panels[1].bar_label(bars, fmt="%.0f", label_type="center", color="white")
     panels[1].set(
-        ylabel="time of a step (ms)", title="Base model: median, bars hold the middle half"
+        ylabel="time of a step (ms)",
+        title="Base model: median time of a step\n(black lines: the middle half of the steps)",
     )
     for name, gigabytes in published.items():
         x = list(llama).index(name)
         panels[2].plot([x - 0.4, x + 0.4], [gigabytes] * 2, "k--", label="published, in all")
-        panels[2].text(x + 0.42, gigabytes, f"{gigabytes}", va="center")
+        panels[2].text(x, gigabytes, f"{gigabytes}", ha="center", va="bottom")
     panels[2].set(ylabel="memory of a step (GB)", title="Llama 2 7B, the published run: predicted")
     for axes in (panels[0], panels[2]):
         handles, labels = axes.get_legend_handles_labels()

@@ -18,8 +18,9 @@ memory is kept for the next weight). measured.py counts a step that really runs;
 agree with it to the byte (in a model that is bf16 throughout, activations agree to 1%: there a
 CPU's layer norms keep bf16 where a GPU's keep fp32).
 
-The figures published for a 7B model, of unknown batch and context, are 21.33 GB for LoRA in bf16
-and 14.18 GB for QLoRA. For Llama 2 7B, batch 1, r = 8 at every linear layer, the command
+The figures published for a 7B model are 21.33 GB for LoRA in bf16 and 14.18 GB for QLoRA (Raschka
+2023). Lesson 12 predicts that run with its own settings. With r = 8 at every linear layer, for
+Llama 2 7B and batch 1, the command
 
     minigpt memory --preset llama2-7b --weights bfloat16 --r 8 --context N
 

@@ -32,7 +32,7 @@ def test_lesson_01(run_lesson: Callable, tmp_path: Path, monkeypatch: pytest.Mon
     check_bytes_per_token(lesson.output, encoding)
     check_pairs(lesson.output, encoding)
     check_packing(lesson.output)
-    check_padding(lesson.output, lesson.table["share of the batch that is padding"])
+    check_padding(lesson.output, lesson.table["share of the rows that is padding"])
 
     same, different = re.findall(r"'The train left the ?' \+ .*", lesson.output)
     assert "NOT the ids" not in same
@@ -43,7 +43,7 @@ def test_lesson_01(run_lesson: Callable, tmp_path: Path, monkeypatch: pytest.Mon
         row = lesson.table[f"data format with {sign}"]
         ((special, plain),) = re.findall(r"(\d+) ids, (\d+) with", row["measured here"])
         assert int(special) < int(plain)
-        assert row["kind"] == "reproduced"
+        assert row["kind"] == "holds"
 
     assert "(GPT-2's vocabulary is not compared: " in lesson.output
     assert f"TIKTOKEN_CACHE_DIR to {tmp_path / 'empty'}" in lesson.output

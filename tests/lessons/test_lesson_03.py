@@ -37,6 +37,9 @@ def test_what_the_published_sizes_of_lesson_03_come_to(run_lesson: Callable) -> 
     wrong |= {f"gpt3-{size}: width = heads x head size" for size in ("xl", "13b")}
     assert {what for what, row in table.items() if row["kind"] == WRONG} == wrong
     assert table["GPT-1, context"]["kind"] == "undecided"  # 117M fits 1,024 as well
+    for name in sizes:
+        assert table[f"{name}: widths that give the printed count"]["kind"] == "holds", name
+    assert table["gpt3-13b, parameters"]["measured here"] == "12.9B at width 5,120"
     for what in ("blocks", "width", "feed-forward width"):
         assert table[f"GPT-1, {what}"]["kind"] == "reproduced", what
     unknown = [what for what, row in table.items() if row["kind"] == UNKNOWN]

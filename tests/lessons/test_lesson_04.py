@@ -31,8 +31,8 @@ def test_lesson_04(run_lesson: Callable) -> None:
     # Ten steps written by hand are those of train: to the last bit, and in another order nearly.
     assert table["ten steps by hand and by train"]["kind"] == "holds"
     assert table["the same, AdamW in the paper's order"]["kind"] == "holds"
-    for size in ("larger models use larger batches", "larger models need smaller learning rates"):
-        assert table[size]["kind"] == "reproduced"
+    for claim in ("larger models use larger batches", "larger models need smaller learning rates"):
+        assert table[f"{claim} (their text against their table)"]["kind"] == "reproduced"
 
 
 TEXTS = ["the cat sat on the mat", "a dog", "the dog sat down, and the cat got up again"]

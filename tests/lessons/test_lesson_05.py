@@ -11,6 +11,7 @@ import torch
 from lessons.experiments import few_shot
 from lessons.experiments.code_questions import N_EXAMPLES, QUESTIONS
 from lessons.experiments.repetition import distinct, draw_temperatures, ends_in_loop, measure
+from lessons.experiments.share_interval import share_interval
 from lessons.verdicts import Kind
 from minigpt.config import GPTConfig
 from minigpt.model import GPT
@@ -129,6 +130,12 @@ def test_an_exam_is_judged_against_chance_and_against_fewer_examples() -> None:
     assert half.against_chance().kind is Kind.HOLDS
     assert result(30, 100).against_chance().kind is Kind.UNDECIDED
     assert result(5, 100).against_chance().kind is Kind.FAILS
+    # Of 60, a guesser's error is sqrt(0.25 x 0.75 / 60), 5.6 points, and 22 are 11.7 above 25%.
+    assert result(22, 60).against_chance().kind is Kind.HOLDS
+    for n_right in range(61):
+        low, high = share_interval(n_right / 60, 60)  # as the figure draws it
+        beside = low <= 0.25 <= high
+        assert beside == (result(n_right, 60).against_chance().kind is Kind.UNDECIDED)
 
     assert result(90, 100).against(half, 10**9).kind is Kind.REPRODUCED
     assert result(52, 100).against(half, 10**9).kind is Kind.UNDECIDED

@@ -58,6 +58,9 @@ def test_lesson_08(run_lesson: Callable) -> None:
     assert lesson.table["the model after unmerging"]["kind"] == Kind.HOLDS
     assert lesson.table["rank used in the paper"]["kind"] == Kind.WRONG
 
+    # A row's name is the claim that its verdict judges.
+    assert {"ROUGE-L, rank 1 -> 8", "BLEU, rank 1 -> 8", "loss: rank 16 is no worse than 64",
+            "loss at rank 64: fixed factor, alpha / r"} <= set(table)  # fmt: skip
     # Two of the paper's ranks exceed what a matrix of 256 rows or columns can have.
     for r in (512, 1024):
         assert f"rank {r:>4}: r must be from 1 to 256" in lesson.output

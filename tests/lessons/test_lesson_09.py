@@ -54,6 +54,8 @@ def test_lesson_09(run_lesson: Callable) -> None:
     # Codes reach from -4.3 to 4.3 in steps of 60 / 127, and one is the outlier's.
     assert with_outlier == pytest.approx(2 * 4.3 * 127 / 60 + 2, abs=2)
 
+    assert {f"base model with {bits} bits: QAT is better than rounding it as shipped"
+            for bits in (8, 4, 3, 2)} <= set(measured)  # fmt: skip
     lost = numbers(measured["base model in 8 bits, blocks of 64: loss of quality"])[0]
     assert abs(lost) < 0.01
     for bits in (8, 4, 3, 2):

@@ -27,8 +27,11 @@ def test_lesson_12(run_lesson: Callable) -> None:
     }.items():
         assert table[what] == f"{value:.3f}"
         assert kinds[what] == Kind.REPRODUCED
-    assert table["bits a weight, in memory and in the file"] == f"{double:.3f}, {double:.3f}"
-    assert kinds["bits a weight, in memory and in the file"] == Kind.HOLDS
+    assert (
+        table["bits a weight, in memory and in the file without its tables"]
+        == f"{double:.3f}, {double:.3f}"
+    )
+    assert kinds["bits a weight, in memory and in the file without its tables"] == Kind.HOLDS
     for part in ("codes", "absmax_codes", "absmax_scale", "absmax_offset"):
         assert re.search(rf"gradient of base\.{part} +none", lesson.output)
     assert f"dequantize and multiply {4 * 1024**2:,} bytes, nf4_linear 0 bytes" in lesson.output
@@ -73,7 +76,8 @@ def test_lesson_12(run_lesson: Callable) -> None:
     assert f"{16 * r_64 / 1e9:.1f} GB moved in a step" in lesson.output
 
     assert {"BLEU: full; QLoRA", "BLEU: LoRA; QLoRA", "BLEU: QLoRA, no DQ; QLoRA"} <= set(table)
-    assert table["PagedAdamW and AdamW"] == "differ by 0.0"
+    assert "PagedAdamW and AdamW" not in table  # on a CPU there is nothing to compare
+    assert re.search(r"^after 100 steps they differ by 0e\+00$", lesson.output, re.MULTILINE)
     assert table["checkpointing: gradients"] == "differ by 0.0"
     assert re.search(r"^ValueError: .*4 bits", lesson.output, re.MULTILINE)
 

@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure
 from safetensors.torch import load_file
 
 from lessons.base_model import CONFIG
 from lessons.experiments.bleu_gaps import ScoredAnswers, gain_of_share, gap, share, share_error
-from lessons.experiments.fewer_blocks import with_fewer_blocks
+from lessons.experiments.fewer_blocks import draw_sizes, with_fewer_blocks
 from lessons.experiments.finetuning_methods import FAMILIES, RECIPES, build, draw
 from lessons.experiments.gpt3_counts import Count
 from lessons.experiments.method_costs import save_trained, time_tokens, training_bytes
@@ -107,6 +108,23 @@ def test_every_method_is_named_once_and_no_name_covers_another_or_a_point(apart:
     assert len(markers) == len(names)
     colors = {tuple(points.get_facecolor()[0]) for points in axis.collections}
     assert len(colors) == len(set(FAMILIES.values()))
+
+
+def test_the_figures_of_lesson_13_show_one_standard_error_up_and_down() -> None:
+    def ends(container: ErrorbarContainer) -> list[list[float]]:
+        (bars,) = container.lines[2]
+        return [segment[:, 1].tolist() for segment in bars.get_segments()]
+
+    axis = Figure().subplots()
+    draw(axis, {"LoRA": {"BLEU": 30.0, "trained": 1000, "error": 2.0}})
+    (container,) = axis.containers
+    assert ends(container) == [[28, 32]]
+
+    axis = Figure(layout="constrained").subplots()
+    draw_sizes(axis, {10**6: {"full": 5.0}, 10**7: {"full": 30.0}},
+               {10**6: {"full": 1.0}, 10**7: {"full": 3.0}})  # fmt: skip
+    (container,) = axis.containers
+    assert ends(container) == [[4, 6], [27, 33]]
 
 
 def test_fewer_blocks_are_the_first_of_the_base_which_stays_as_it_is() -> None:

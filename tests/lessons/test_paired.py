@@ -107,3 +107,26 @@ def test_a_constant_ratio_of_times_has_no_error() -> None:
     ratio, error = time_ratio(1.5 * ms, ms)
     assert ratio == pytest.approx(1.5)
     assert error == pytest.approx(0)
+
+
+def test_one_slow_round_does_not_move_a_ratio_of_times() -> None:
+    ms = np.array([2.0, 2.1, 1.9, 2.0, 2.2, 1.8, 2.0])
+    other = np.ones(7)
+    ratio, error = time_ratio(ms, other)
+    assert ratio == 2
+    assert 0 < error < 0.1
+    ms[3] = 200
+    assert time_ratio(ms, other) == (2, pytest.approx(error, rel=0.5))
+
+
+def test_the_error_of_a_ratio_of_times_is_that_of_a_median() -> None:
+    ms = np.exp(0.1 * np.random.default_rng(2).normal(size=400))
+    dice = np.random.default_rng(3)
+    drawn = [np.median(dice.choice(ms, size=400)) for _ in range(300)]
+    assert time_ratio(ms, np.ones(400))[1] == pytest.approx(np.std(drawn), rel=0.3)
+
+
+def test_one_round_has_a_ratio_but_no_error() -> None:
+    ratio, error = time_ratio(np.array([3.0]), np.array([2.0]))
+    assert ratio == 1.5
+    assert math.isnan(error)
