@@ -742,9 +742,9 @@ course.published(
 # ## Robustness: the same question, badly typed
 #
 # People make typing errors, and the answer should not change. We exchange two neighbouring letters
-# inside some words ("really" becomes "raelly"); the first and the last letter stay, so words such
-# as "so" or "not" are never changed. To our model a word with a typing error is nearly always
-# unknown, and has no weight.
+# inside some words ("really" becomes "raelly"); the first letter stays, and so does the last unless
+# a comma or full stop follows, so "so" and "not" are never changed here. To our model a word with a
+# typing error is nearly always unknown, and has no weight.
 
 # %%
 print(sentiment.with_typos(texts[0], 0.5, random.Random(course.seed)))

@@ -410,7 +410,7 @@ course.checked(
 # %% [markdown]
 # Before it can summarize, a model has to find out what a dialogue is about, and a dialogue is many
 # times as long as a sentence. Hence more than twice as many steps as for the translations. (With
-# `--full` there are three times as many again.)
+# `--full` or on a GPU there are three times as many.)
 
 # %%
 bars = {"base model": base_rouge, "fine-tuned": rouge}
@@ -565,10 +565,10 @@ course.save_figure(figure, "wordings")
 
 # %% [markdown]
 # An empty answer means that the model ended the text at once. Look at how the prompts end. In
-# training an answer begins after `->`, `French:` or `<to-fr>`, and the text ends after a full stop
-# or a question mark. One of the unseen wordings ends in a question mark (though as another token:
-# French puts a space before it). That may be why it is the harder one; nothing here tests it. What
-# does the other have in common with the three?
+# training an answer begins after `->`, `French:` or `<to-fr>`, and the text nearly always ends
+# after a full stop or a question mark. One of the unseen wordings ends in a question mark (though
+# as another token: French puts a space before it). That may be why it is the harder one; nothing
+# here tests it. What does the other have in common with the three?
 #
 # The same for reviews. A second judge learns from three of the five wordings, the rating with its
 # answer choices among them; the two that end in `Sentiment:` are in nobody's training. Both judges

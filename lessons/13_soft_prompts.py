@@ -661,10 +661,10 @@ course.checked(
 # fine-tuning on each task, and full fine-tuning on all tasks at once. Prompt tuning was far behind
 # in small models, and level with full fine-tuning at eleven billion parameters. We have no eleven
 # billion, but we can go the other way: take the base model's first two blocks. A model that is cut
-# off like this predicts badly, so it gets a few more steps of pretraining (80, or 300 with
-# `--full`) on the base model's own kind of text. A real model of that size would get thousands. So
-# this one is not only smaller, it is also less pretrained, and the experiment cannot tell which of
-# the two makes a difference.
+# off like this predicts badly, so it gets a few more steps of pretraining (80, or 300 with `--full`
+# or on a GPU) on the base model's own kind of text. A real model of that size would get thousands.
+# So this one is not only smaller, it is also less pretrained, and the experiment cannot tell which
+# of the two makes a difference.
 #
 # The written prompt is the blank line. The several tasks are lesson 7's three. In this mixture a
 # third of the rows is translation, the number of steps is the same, and long dialogues lose their

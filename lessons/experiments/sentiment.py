@@ -110,7 +110,7 @@ def answer(model: BagOfWords, texts: Sequence[str], labels: Sequence[str]) -> An
 
 
 def with_typos(text: str, share: float, dice: random.Random) -> str:
-    """Exchanges two neighbouring letters inside a word; the first and the last one stay.
+    """Exchanges two neighbouring letters inside a word; its first and last character stay.
 
     It happens to a word, with probability share, if it has two different neighbours inside.
     """
