@@ -247,8 +247,8 @@ course.checked("prompts in two of the three sets", shared, holds(shared == 0, no
 # number will show what was forgotten.
 
 # %%
-n_test = course.choose(quick=6, normal=150, full=500)
-n_dialogues = course.choose(quick=4, normal=80, full=500)
+n_test = course.choose(quick=6, normal=120, full=500)
+n_dialogues = course.choose(quick=4, normal=60, full=500)
 held_out = HeldOut(
     encoding, course.choose(quick=2_000, normal=30_000), course.seed, course.n_documents
 )
