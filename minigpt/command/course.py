@@ -10,7 +10,7 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from minigpt.command import values
-from minigpt.command.lesson import lesson_scripts
+from minigpt.command.lesson import lesson_scripts, lesson_titles
 from minigpt.command.machine_options import add_device, add_seed, seed_of
 
 
@@ -40,6 +40,8 @@ def outcome_of(status: int) -> str:
 
 def run(arguments: Namespace) -> int:
     """Runs each lesson in a process of its own, and reports at the end how each went."""
+    from lessons.book.pages import write_book
+
     scripts = {n: path for n, path in lesson_scripts().items() if n >= arguments.start}
     if not scripts:
         raise ValueError(
@@ -55,7 +57,8 @@ def run(arguments: Namespace) -> int:
     for number, script in scripts.items():
         started = time.perf_counter()
         folder = Path("runs") / f"lesson-{number:02d}"
-        finished = subprocess.run([sys.executable, script, *options, "--out", folder], check=False)
+        command = [sys.executable, "-m", "minigpt", "lesson", str(number), *options]
+        finished = subprocess.run([*command, "--out", folder], check=False)
         if finished.returncode in (130, -signal.SIGINT):
             print(f"\nInterrupted. Go on with: minigpt course --start {number}")
             return 130
@@ -66,9 +69,11 @@ def run(arguments: Namespace) -> int:
                 f"other programs and run it again: minigpt lesson {number}"
             )
         report.append((number, script.stem[3:], outcome, time.perf_counter() - started, folder))
+        index = write_book(Path("runs"), lesson_titles())
         print()
     print("The course so far:")
     for number, name, outcome, seconds, folder in report:
         print(f"  {number:02d} {name:<19} {outcome:<16} {seconds:4.0f} s   figures in {folder}/")
     print(f"  {sum(row[3] for row in report):.0f} s in all")
+    print(f"The book of all lessons that have run: {index}")
     return int(any(row[2] != "done" for row in report))

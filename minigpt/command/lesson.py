@@ -1,9 +1,7 @@
-"""`minigpt lesson N`: runs one lesson and passes on the options that the lesson itself has."""
+"""`minigpt lesson N`: runs a lesson cell by cell and passes on the options that it has itself."""
 
 from __future__ import annotations
 
-import runpy
-import sys
 from argparse import REMAINDER, ArgumentParser, Namespace
 from pathlib import Path
 
@@ -17,15 +15,15 @@ def add_options(parser: ArgumentParser) -> None:
 
 
 def run(arguments: Namespace) -> int:
-    """Runs the lesson in this process."""
+    """Runs the lesson in this process, and writes its page into the book."""
+    from lessons.book.run import run as run_cells
+
     scripts = lesson_scripts()
     if arguments.number not in scripts:
         raise ValueError(
             f"there is no lesson {arguments.number}; there are {', '.join(map(str, scripts))}"
         )
-    script = scripts[arguments.number]
-    sys.argv = [str(script), *arguments.options]
-    runpy.run_path(str(script), run_name="__main__")
+    run_cells(scripts[arguments.number], arguments.options)
     return 0
 
 
@@ -35,3 +33,12 @@ def lesson_scripts() -> dict[int, Path]:
 
     folder = Path(lessons.__path__[0])
     return {int(path.name[:2]): path for path in sorted(folder.glob("[0-9][0-9]_*.py"))}
+
+
+def lesson_titles() -> list[tuple[int, str]]:
+    """Returns the number and the title of each lesson, from the first line of its text."""
+    titles = []
+    for number, script in lesson_scripts().items():
+        first = script.read_text(encoding="utf-8").splitlines()[1]
+        titles.append((number, first.removeprefix("# # ")))
+    return titles

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import subprocess
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -13,12 +14,13 @@ from minigpt.command.cli import main
 
 
 @pytest.fixture
-def ended(monkeypatch: pytest.MonkeyPatch) -> dict[int, int]:
+def ended(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[int, int]:
     """Returns a table in which tests write how a lesson ends; others end well, at once."""
+    monkeypatch.chdir(tmp_path)  # the book is written here
     statuses: dict[int, int] = {}
 
     def run(command: list, check: bool) -> SimpleNamespace:
-        return SimpleNamespace(returncode=statuses.get(int(command[1].name[:2]), 0))
+        return SimpleNamespace(returncode=statuses.get(int(command[4]), 0))
 
     monkeypatch.setattr(course, "subprocess", SimpleNamespace(run=run))
     return statuses
@@ -33,6 +35,9 @@ def test_one_that_was_killed_is_told_from_one_that_failed_and_the_others_run(
     assert "Interrupted" not in out
     assert "Lesson 3 was killed, probably because memory ran out" in out
     assert "run it again: minigpt lesson 3" in out
+    book = Path("runs", "book", "index.html")
+    assert out.rstrip().endswith(f"The book of all lessons that have run: {book}")
+    assert book.read_text(encoding="utf-8").count("not run yet") == 13
     rows = [line.split("   figures")[0].split() for line in out.splitlines() if "figures" in line]
     assert [" ".join(row[2:-2]) for row in rows] == [
         "done", "done", "killed (SIGKILL)", "done", "failed (1)", "killed (SIGSEGV)", "done",
