@@ -113,8 +113,8 @@ def run(script: Path, options: Sequence[str]) -> None:
     """
     cells = read_cells(script.read_text(encoding="utf-8"))
     recorder = Recorder(int(script.name[:2]), cells)
-    sys.argv = [str(script), *options]
-    sys.path[0] = str(script.parent)
+    argv, path = sys.argv, list(sys.path)
+    sys.argv, sys.path[:] = [str(script), *options], [str(script.parent), *path]
     namespace = {"__name__": "__main__", "__file__": str(script), "__builtins__": __builtins__}
     lesson.recorder = recorder
     try:
@@ -133,6 +133,7 @@ def run(script: Path, options: Sequence[str]) -> None:
         raise
     finally:
         lesson.recorder = None
+        sys.argv, sys.path[:] = argv, path
 
 
 def announcement(cell: Cell) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -52,8 +53,6 @@ course.finish()
 @pytest.fixture
 def script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("sys.argv", ["x"])
-    monkeypatch.setattr("sys.path", ["x", *__import__("sys").path[1:]])
     path = tmp_path / "03_halves.py"
     path.write_text(SCRIPT, encoding="utf-8")
     return path
@@ -87,6 +86,7 @@ def test_a_run_leaves_what_each_cell_printed_and_drew(
     assert "published figures, measured again" in printed  # the terminal has the tables
     assert "published figures" not in str(outputs(record))  # the page sets them itself
     assert lesson.recorder is None
+    assert str(script.parent) not in sys.path
 
 
 def test_a_failing_cell_is_recorded_with_its_traceback(script: Path) -> None:
