@@ -43,8 +43,8 @@ class Record:
     """A run of a lesson.
 
     Attributes:
-        status: "running" until the end, then "done", or "failed" if a cell raised an exception,
-            whose traceback is the cell's last output.
+        status: "running" until the end, then "done"; "interrupted" after Ctrl-C; "failed" if a cell
+            raised an exception, whose traceback is the cell's last output.
         seconds: how long it took so far.
     """
 

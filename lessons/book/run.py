@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, TextIO
 from lessons import lesson
 from lessons.book.cells import Cell, execute, read_cells
 from lessons.book.record import Done, Record
+from minigpt.text.printing import print_any_text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -111,6 +112,7 @@ def run(script: Path, options: Sequence[str]) -> None:
     Raises:
         whatever a cell raises; the record keeps the traceback.
     """
+    print_any_text()  # here, as a lesson would find the listening stream in the place of the real one
     cells = read_cells(script.read_text(encoding="utf-8"))
     recorder = Recorder(int(script.name[:2]), cells)
     argv, path = sys.argv, list(sys.path)
@@ -127,6 +129,9 @@ def run(script: Path, options: Sequence[str]) -> None:
                 execute(cell, script, namespace)
             recorder.end()
         recorder.end("done")
+    except KeyboardInterrupt:
+        recorder.end("interrupted")
+        raise
     except Exception:
         recorder.printed(traceback.format_exc())
         recorder.end("failed")
