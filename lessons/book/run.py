@@ -112,7 +112,7 @@ def run(script: Path, options: Sequence[str]) -> None:
     Raises:
         whatever a cell raises; the record keeps the traceback.
     """
-    print_any_text()  # here, as a lesson would find the listening stream in the place of the real one
+    print_any_text()  # here, since a lesson finds the listening stream in the place of the real one
     cells = read_cells(script.read_text(encoding="utf-8"))
     recorder = Recorder(int(script.name[:2]), cells)
     argv, path = sys.argv, list(sys.path)
