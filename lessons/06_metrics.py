@@ -743,7 +743,7 @@ course.published(
 #
 # People make typing errors, and the answer should not change. We exchange two neighbouring letters
 # inside some words ("really" becomes "raelly"); the first letter stays, and so does the last unless
-# a comma or full stop follows, so "so" and "not" are never changed here. To our model a word with a
+# a punctuation mark follows, so "so" and "not" are never changed here. To our model a word with a
 # typing error is nearly always unknown, and has no weight.
 
 # %%

@@ -410,7 +410,7 @@ course.checked(
 # %% [markdown]
 # Before it can summarize, a model has to find out what a dialogue is about, and a dialogue is many
 # times as long as a sentence. Hence more than twice as many steps as for the translations. (With
-# `--full` or on a GPU there are three times as many.)
+# `--full` or on a CUDA GPU there are three times as many.)
 
 # %%
 bars = {"base model": base_rouge, "fine-tuned": rouge}
@@ -681,8 +681,8 @@ for task, change in lost.items():
 # which is called *rehearsal* (Robins 1995). So one copy of the translator gets reviews only. The
 # other gets as many reviews, mixed with as many translations, and a quarter of all its rows are
 # text of Python's library. How well each then judges reviews is printed first. A copy whose
-# accuracy is near one half has learned the form of an answer but not yet to judge, for 30 steps are
-# few. What it has forgotten meanwhile counts all the same.
+# accuracy is near one half has learned the form of an answer but not yet to judge, for it has seen
+# few reviews. What it has forgotten meanwhile counts all the same.
 
 # %%
 n_steps = 30

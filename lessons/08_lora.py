@@ -370,9 +370,9 @@ course.published(
 #
 # Hu et al. trained GPT-2 Medium at ranks from 1 to 1,024 on E2E, where a model describes
 # restaurants, and found that the quality stops growing at a small rank. Here is the same for our
-# model and task, for 36 steps of 4 rows each (200 with `--full` or on a GPU): enough to compare
-# ranks, too few for a good translation. Alpha is 32 at every rank, which is what Hu et al. took at
-# rank 4. They also print NIST, METEOR and CIDEr, which are not computed again here.
+# model and task, for 36 steps of 4 rows each (200 with `--full` or on a CUDA GPU): enough to
+# compare ranks, too few for a good translation. Alpha is 32 at every rank, which is what Hu et al.
+# took at rank 4. They also print NIST, METEOR and CIDEr, which are not computed again here.
 
 # %%
 Sweep = dict[int, tuple[Losses, TaskResult]]

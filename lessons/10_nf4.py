@@ -330,9 +330,9 @@ for rival in ("int4", "FP4"):
 # But small errors of weights are only a means. What does the *model* lose, in bits per byte of text
 # that was held out (lesson 4)? Rounding makes some words harder to guess and others, by chance,
 # easier. So compare document by document, as in lesson 9, with a standard error for each
-# difference. Below two of these it may be chance. (Without `--full` or a GPU, lesson 9 read fewer
-# documents, and so printed other bits per byte for the base model itself. Compare models within a
-# lesson only.)
+# difference. Below two of these it may be chance. (Without `--full` or a CUDA GPU, lesson 9 read
+# fewer documents, and so printed other bits per byte for the base model itself. Compare models
+# within a lesson only.)
 
 # %%
 held_out = HeldOut(encoding, course.choose(2_000, 10**9), course.seed, course.n_documents)

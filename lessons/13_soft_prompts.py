@@ -528,9 +528,9 @@ course.published(
 # slides show three that ask for German; here they ask for French. A fourth asks for nothing: a
 # blank line after the English, as in the pages that the base model has read (lesson 4). Nothing is
 # trained. Look at the level of the scores, too: one request may be better than another, and still
-# be no use. (By chance alone, too, the best of three lies above the worst, and by more than one of
-# two lies above the other. So in the row that compares them the error after the ± is multiplied by
-# 1.19, as the next cell explains.)
+# be no use. (Chance alone puts the best of three above the worst, too, and farther than it puts the
+# better of two above the other. So in the row that compares them the error after the ± is
+# multiplied by 1.19, as a comment there explains.)
 
 # %%
 WORDINGS = (
@@ -662,9 +662,9 @@ course.checked(
 # in small models, and level with full fine-tuning at eleven billion parameters. We have no eleven
 # billion, but we can go the other way: take the base model's first two blocks. A model that is cut
 # off like this predicts badly, so it gets a few more steps of pretraining (80, or 300 with `--full`
-# or on a GPU) on the base model's own kind of text. A real model of that size would get thousands.
-# So this one is not only smaller, it is also less pretrained, and the experiment cannot tell which
-# of the two makes a difference.
+# or on a CUDA GPU) on the base model's own kind of text. A real model of that size would get
+# thousands. So this one is not only smaller, it is also less pretrained, and the experiment cannot
+# tell which of the two makes a difference.
 #
 # The written prompt is the blank line. The several tasks are lesson 7's three. In this mixture a
 # third of the rows is translation, the number of steps is the same, and long dialogues lose their

@@ -106,7 +106,7 @@ class Lesson:
 
     @property
     def large(self) -> bool:
-        """Whether the large settings are used: with --full, and on a GPU, which is fast enough."""
+        """Whether the large settings are used: with --full, and with CUDA, which is fast enough."""
         return self.full or (self.device.type == "cuda" and not self.quick)
 
     @property
@@ -198,7 +198,7 @@ def start(number: int, title: str) -> Lesson:
     parser.add_argument("--seed", type=int, default=1337, help="random seed (default 1337)")
     size = parser.add_mutually_exclusive_group()
     size.add_argument("--quick", action="store_true", help="smallest settings, to see that it runs")
-    size.add_argument("--full", action="store_true", help="large settings, which a GPU gets anyway")
+    size.add_argument("--full", action="store_true", help="large settings, which CUDA gets anyway")
     # For the tests, which see whether each verdict of a quick run could come out otherwise.
     parser.add_argument("--verdicts", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--out", help=f"folder (default runs/lesson-{number:02d})")
