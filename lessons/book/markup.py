@@ -53,7 +53,7 @@ def formula(latex: str, options: dict) -> str:
 def html_of(markdown: str, headings: list[Heading]) -> str:
     """Returns Markdown as HTML, and appends its headings to a list.
 
-    Links to lessons' scripts become links to their pages.
+    Links to lessons' scripts and to the glossary become links to their pages.
     """
     tokens = parser().parse(markdown)
     for opening, inline in itertools.pairwise(tokens):
@@ -64,6 +64,7 @@ def html_of(markdown: str, headings: list[Heading]) -> str:
     text = parser().renderer.render(tokens, parser().options, {})
     text = text.replace("<table>", '<div class="wide"><table>')
     text = text.replace("</table>", "</table></div>")
+    text = text.replace('href="GLOSSARY.md"', 'href="glossary.html"')
     return SCRIPT_LINK.sub(r'href="lesson-\1.html"', text)
 
 

@@ -154,6 +154,9 @@ def write_book(runs: Path, titles: Sequence[tuple[int, str]]) -> Path:
             after = next((one for one in pages[i + 1 :] if one.there), None)
             text = lesson.render(page=page, before=before, after=after)
             write_text(book / page.file, text)
+    terms = (Path(__file__).parents[1] / "GLOSSARY.md").read_text(encoding="utf-8")
+    glossary = environment.get_template("glossary.html").render(prose=html_of(terms, []))
+    write_text(book / "glossary.html", glossary)
     styles = Path(__file__).parent / "templates" / "style.css"
     shutil.copyfile(styles, book / "style.css")
     with (book / "style.css").open("a", encoding="utf-8") as file:

@@ -20,7 +20,7 @@ SCRIPT = """\
 # %% [markdown]
 # # Lesson 3: Halves
 #
-# What is half of a number? It is $x / 2$.
+# What is half of a number? It is $x / 2$. See the [glossary](GLOSSARY.md).
 
 # %%
 from lessons import lesson
@@ -131,6 +131,7 @@ def test_the_book_shows_it_and_every_link_leads_somewhere(script: Path) -> None:
     assert index == Path("runs/book/index.html")
     assert "half &amp; half &lt;b&gt;: 0.5" in page
     assert "[figure]" not in page
+    assert 'href="glossary.html"' in page
     assert "<math" in page
     assert 'class="wrong">the published figure is wrong because it is a half<' in page
     assert 'href="lesson-03.html">Lesson 3: Halves</a>' in contents
