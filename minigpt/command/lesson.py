@@ -15,7 +15,7 @@ def add_options(parser: ArgumentParser) -> None:
 
 
 def run(arguments: Namespace) -> int:
-    """Runs the lesson in this process, and writes its page into the book."""
+    """Runs the lesson in this process, and leaves a record for its page in the book."""
     from lessons.book.run import run as run_cells
 
     scripts = lesson_scripts()
