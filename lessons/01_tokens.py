@@ -349,10 +349,10 @@ print(f"{'French beside English, once it was seen:':<41} {remains}")
 # %% [markdown]
 # If the second number is positive, the same French sentences got shorter without a letter of them
 # changing. But the English ones got shorter, too. So compare the first number with the last, which
-# is what remains of it: the corpus was to blame for the difference. What remains has other reasons:
-# the French sentences are a little longer in bytes, and the corpus still holds more English than
-# French. (The sentences of our translation set use a small dictionary, which flatters a vocabulary
-# that has seen it.)
+# is what remains of it. For the part that has gone, the corpus was to blame. What remains has other
+# reasons: the French sentences are a little longer in bytes, and the corpus still holds more
+# English than French. (The sentences of our translation set use a small dictionary, which flatters
+# a vocabulary that has seen it.)
 #
 # ## How many entries?
 #

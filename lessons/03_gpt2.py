@@ -519,26 +519,31 @@ for what, printed, name, values in (
 # %% [markdown]
 # ## GPT-3's counts
 #
-# GPT-3's table prints two or three digits. The verdict asks whether the count rounds to what is
-# printed. (The width of 13B is taken to be 5,120, for a reason given below.)
+# GPT-3's paper prints its counts twice: in table 2.1 beside the sizes, and in table D.1, in
+# millions, beside the computation that training took. The verdicts ask whether our count, from the
+# sizes of table 2.1, rounds to what is printed. (The width of 13B is taken to be 5,120, for a
+# reason given below.)
 
 # %%
 for name in model_sizes.GPT3:
     printed = model_sizes.PRINTED[name]
     unit = {"M": 1, "B": 1000}[printed[-1]]
     millions = counted[name]
-    off = 100 * (millions / (float(printed[:-1]) * unit) - 1)
-    reason = (
-        f"the sizes in the same row give {abs(off):.1f}% {'more' if off > 0 else 'less'}, "
-        "which rounding does not explain"
-    )
     config, printed_width = GPTConfig.preset(name), model_sizes.PRINTED_HEADS[name][0]
+    width = f" at width {config.n_embd:,}" if config.n_embd != printed_width else ""
+    exact = model_sizes.PRINTED_MILLIONS[name]
+    verdict = same_figure(exact[:-1], millions, "table 2.1's sizes do not give it",
+                          kind=Kind.UNKNOWN, within=model_sizes.rounding(exact))  # fmt: skip
+    course.published(f"{name}, parameters in millions", "Brown et al. 2020, table D.1", exact,
+                     f"{millions:,.1f}M{width}", verdict)  # fmt: skip
+    agree = verdict.kind is Kind.REPRODUCED  # table D.1 and our count
     course.published(
         f"{name}, parameters", "Brown et al. 2020, table 2.1",
         f"{config.n_layer} blocks, width {printed_width:,}: {printed}",
-        f"{millions / unit:,.{3 if unit == 1000 and millions < 1e4 else 1}f}{printed[-1]}"
-        + (f" at width {config.n_embd:,}" if config.n_embd != printed_width else ""),
-        same_figure(printed[:-1], millions / unit, reason, kind=Kind.UNKNOWN,
+        f"{millions / unit:,.{3 if unit == 1000 and millions < 1e4 else 1}f}{printed[-1]}{width}",
+        same_figure(printed[:-1], millions / unit,
+                    f"table D.1 of the same paper has {exact}" if agree else "for no known reason",
+                    kind=Kind.WRONG if agree else Kind.UNKNOWN,
                     within=model_sizes.rounding(printed)),
     )  # fmt: skip
 
@@ -557,7 +562,8 @@ for name, (width, heads, head_size) in model_sizes.PRINTED_HEADS.items():
     print(f"{name:<12} {heads:>2} x {head_size:>3} = {product:>6,}, width {width:>6,}: {fits}")
 
 # %% [markdown]
-# Which of the printed numbers is wrong? The printed count can tell: we build both rows either way.
+# Which of the printed numbers is wrong? The count of table D.1 can tell: we build both rows either
+# way.
 
 # %%
 for name, widths in (("gpt3-xl", (2048, 24 * 128)), ("gpt3-13b", (5140, 40 * 128))):
@@ -565,16 +571,17 @@ for name, widths in (("gpt3-xl", (2048, 24 * 128)), ("gpt3-13b", (5140, 40 * 128
         # The count does not depend on the number of heads, and 1 divides any width.
         config = replace(GPTConfig.preset(name), n_embd=width, n_head=1)
         print(
-            f"{name:<8} {model_sizes.PRINTED[name]:>5} with width {width:,}: "
-            f"{count_parameters(config) / 1e9:.2f}B"
+            f"{name:<8} {model_sizes.PRINTED_MILLIONS[name]:>7} with width {width:,}: "
+            f"{count_parameters(config) / 1e6:,.1f}M"
         )
 
 # %% [markdown]
 # For XL the width of 2,048 gives the count. Could 24 heads of 128 be wider together than the
-# stream, as in T5 (Raffel et al. 2020)? Attention would then hold 4 x 2,048 x 3,072 numbers a
-# block, and the model 1.52B, not 1.3B. So heads or head size are misprinted; 16 heads of 128, for
-# instance, fill the width. For 13B the count fits both widths; 5,120 is the one that 40 heads can
-# share. minigpt's presets have these sizes.
+# stream, as in T5, another transformer (Raffel et al. 2020)? Attention would then hold 4 x 2,048 x
+# 3,072 numbers a block, and the model 1.52B, not 1.3B. So heads or head size are misprinted; 16
+# heads of 128, for instance, fill the width. For 13B the width is misprinted: with 5,120, which is
+# what 40 heads of 128 take, the count comes out, and with 5,140 it does not. minigpt's presets have
+# these sizes.
 #
 # Where do the parameters sit? In small models the vocabulary is a large part. In large ones nearly
 # everything is in the blocks, two thirds of it in the MLPs.

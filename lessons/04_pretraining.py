@@ -501,8 +501,8 @@ course.published(
 # much the gradients of single examples differ: where they differ a lot, a mean over more of them
 # pays.
 #
-# Where does our base model stand, which you are about to meet? It is far smaller than any of the
-# eight, so we draw the lines on to the left and put it beside them.
+# Where does our base model stand, the subject of the next section? It is far smaller than any of
+# the eight, so we draw the lines on to the left and put it beside them.
 
 # %%
 block, first_stage = base_model.STAGES[0]
@@ -669,9 +669,10 @@ for prompt in ("Return the", "#Person1#: Good morning", "Je ne", "This function"
 # Good predictions need few bits: a token with probability p costs $-\log_2 p$ bits, and there is a
 # way to write a file that comes within a few bits of the sum (arithmetic coding). So the loss on
 # held-out text, in bits per byte of text, can be set beside what file compressors make of the same
-# text. To be fair to them, the last one may read the whole training text first: what counts is by
-# how many bytes its file grows when the held-out text is added. (To be fair to all of them: a
-# compressor is a small program, while the model's own bytes, printed below, are not counted here.)
+# text. To be fair to them, the last of those below, xz once more, may read the whole training text
+# first: what counts is by how many bytes its file grows when the held-out text is added. (To be
+# fair to all of them: a compressor is a small program, while the model's own bytes, printed below,
+# are not counted here.)
 
 # %%
 text = "\n\n".join(held_out).encode()

@@ -459,7 +459,7 @@ for task in tasks.values():
     print(f"{asked} ...\n-> wanted {task.items[0][task.answer]!r}, got {answer!r}\n")
 
 # %% [markdown]
-# One answer proves little. How many of the first twenty items does it answer rightly, after four
+# One answer proves little. How many of the first twenty items does it answer correctly, after four
 # examples? An answer counts if its first line begins with the right one.
 
 # %%
@@ -485,8 +485,8 @@ course.checked(
 # other items (for reviews the two labels). An answer is scored by what it gains from the prompt:
 # how much likelier its tokens are, on average, after the prompt than after the bare word "French:"
 # (or "Sentiment:", or "[toCode]"). Otherwise an answer that is always likely would win whatever the
-# question. Brown et al. (2020, section 2.4) score so where it helps. The same four answers are
-# offered to four items, so a model that does not look at the question gets one in four (of the
+# question. Brown et al. (2020, section 2.4) score in this way where it helps. The same four answers
+# are offered to four items, so a model that does not look at the question gets one in four (of the
 # reviews, one in two).
 
 # %%

@@ -474,7 +474,7 @@ for n in sorted({min(25, len(pairs)), len(pairs)}):
 
 # %% [markdown]
 # Both ways should agree, because a mean of many is nearly normal. But the bootstrap also works for
-# BLEU, which is no mean. Four times as many texts halve the interval: remember that when two
+# BLEU, which is not a mean. Four times as many texts halve the interval: remember that when two
 # systems are 0.01 apart on fifty texts.
 
 # %%
@@ -607,11 +607,11 @@ course.checked(
 # | MultiRC | which of the answers to the question are right? | F1, exact match |
 # | ReCoRD | which name belongs in the gap? | F1, exact match |
 # | RTE | as in GLUE | accuracy |
-# | WiC | has the word the same sense in both sentences? | accuracy |
+# | WiC | does the word have the same sense in both sentences? | accuracy |
 # | WSC | does the pronoun stand for this noun? | accuracy |
 #
 # MultiRC's F1 is that of the class "right", over the answers to all questions; its exact match is
-# the share of the questions of which all answers are judged rightly. ReCoRD's two are SQuAD's.
+# the share of the questions for which all answers are judged correctly. ReCoRD's two are SQuAD's.
 #
 # ## A sentiment model
 #
@@ -742,9 +742,10 @@ course.published(
 # ## Robustness: the same question, badly typed
 #
 # People make typing errors, and the answer should not change. We exchange two neighbouring letters
-# inside some words ("really" becomes "raelly"); the first letter stays, and so does the last unless
-# a punctuation mark follows, so "so" and "not" are never changed here. To our model a word with a
-# typing error is nearly always unknown, and has no weight.
+# inside some words ("really" becomes "raelly"). The first character of a word stays, and so does
+# the last, which may be a punctuation mark. So "so" and "not" are too short to change (no review
+# has a mark right after "not"). To our model a word with a typing error is nearly always unknown,
+# and has no weight.
 
 # %%
 print(sentiment.with_typos(texts[0], 0.5, random.Random(course.seed)))

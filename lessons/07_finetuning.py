@@ -291,12 +291,14 @@ print(f"bits per byte {base_bits.sum() / held_out.n_bytes:.3f}")
 # *Full* fine-tuning changes every weight (lesson 8 changes few). The loop is that of pretraining,
 # lesson 4. These settings differ:
 #
-# - A few hundred steps at most, where pretraining took 4,200: the model has met English, French,
-#   dialogues and reviews there, and need not learn them here.
+# - At most about 500 steps (three times as many with `--full` or on a CUDA GPU), where pretraining
+#   took 4,200: the model has met English, French, dialogues and reviews there, and need not learn
+#   them here.
 # - The learning rate climbs to 0.001, half of the pretraining's 0.002, over the first twentieth of
 #   the steps, and then falls to zero, so that the last steps change little.
 # - `betas` (0.9, 0.98): AdamW averages squared gradients over about the last 50 steps. With the
-#   0.999 that Adam was published with it would be the last 1,000, far more than there are.
+#   0.999 that Adam was published with it would be the last 1,000, more than most of these runs
+#   have.
 # - `batch_size` counts rows. A row of dialogues is four times as long as one of translations, so 8
 #   rows of the one and 2 rows of the other take about the same time. A smaller batch buys more
 #   steps for the same time.
@@ -314,7 +316,8 @@ def fine_tune(
 ) -> GPT:
     """A copy of start, trained on data; every weight learns.
 
-    With stops it is validated so many times, and the weights of the lowest loss are kept.
+    With stops it is validated before the first step and that many times after it, and the weights
+    of the lowest loss are kept.
     """
     model = copy.deepcopy(start)
     steps = course.choose(quick=3, normal=steps, full=3 * steps)
@@ -359,7 +362,8 @@ for key, name in (("rouge1", "ROUGE-1"), ("rouge2", "ROUGE-2"), ("rougeL", "ROUG
 # Is a ROUGE-L of that size much? The dialogues come from few situations, and their summaries are
 # alike. So compare with summaries that were not written for the dialogue at hand: that of a random
 # training dialogue on the same topic, and that of the training dialogue with the largest share of
-# words in common (the different words in both, divided by those in either).
+# words in common (the number of words that occur in both, divided by the number that occur in at
+# least one of them; each word counts once).
 
 # %%
 some = summarization.test[:n_dialogues]
@@ -410,7 +414,7 @@ course.checked(
 # %% [markdown]
 # Before it can summarize, a model has to find out what a dialogue is about, and a dialogue is many
 # times as long as a sentence. Hence more than twice as many steps as for the translations. (With
-# `--full` or on a CUDA GPU there are three times as many.)
+# `--full` or on a CUDA GPU every training in this lesson takes three times as many steps.)
 
 # %%
 bars = {"base model": base_rouge, "fine-tuned": rouge}
@@ -568,7 +572,7 @@ course.save_figure(figure, "wordings")
 # training an answer begins after `->`, `French:` or `<to-fr>`, and the text nearly always ends
 # after a full stop or a question mark. One of the unseen wordings ends in a question mark (though
 # as another token: French puts a space before it). That may be why it is the harder one; nothing
-# here tests it. What does the other have in common with the three?
+# here tests it. What does the other have in common with one of the three?
 #
 # The same for reviews. A second judge learns from three of the five wordings, the rating with its
 # answer choices among them; the two that end in `Sentiment:` are in nobody's training. Both judges
@@ -646,8 +650,8 @@ course.save_figure(figure, "reviews")
 
 # %% [markdown]
 # T0's authors measured both with tasks that are not in training at all. Ours is an easier question:
-# the task is known, and only the wording is new, and that only in two of the five cases. FLAN's
-# authors saw little effect of more templates (Wei et al. 2022).
+# the task is known, and only the wording is new, and for the judge of three wordings that only in
+# two of the five cases. FLAN's authors saw little effect of more templates (Wei et al. 2022).
 #
 # ## Forgetting
 #

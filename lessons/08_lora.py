@@ -475,9 +475,9 @@ compare_ranks(swept, some)
 
 # %% [markdown]
 # E2E itself can be fetched (`minigpt data fetch e2e`). If it is there, three ranks are trained on
-# it as well, or all of ours with `--full`: on its development set, which is large enough for so few
-# steps. Do not expect good descriptions after them: our base model was pretrained on other text,
-# and GPT-2 Medium is about 70 times as large.
+# it as well, or all of ours with `--full` or on a CUDA GPU: on its development set, which is large
+# enough for so few steps. Do not expect good descriptions after them: our base model was pretrained
+# on other text, and GPT-2 Medium is about 70 times as large.
 
 # %%
 real = restaurants()
@@ -495,10 +495,10 @@ else:
     compare_ranks(real_swept, real, "E2E: ")
 
 # %% [markdown]
-# Does the quality stop growing? And was rank 1 the paper's choice, as the notes say? (With GPT-3 it
-# found 1 to be enough on two data sets, if queries and values both have an adapter.) The right half
-# of the figure answers the first question. The left half belongs to "What full fine-tuning
-# changes", above.
+# Does the quality stop growing? And was rank 1 the paper's choice, as the reading notes say that
+# this course goes through ("notes 003/004" in the table)? (With GPT-3 it found 1 to be enough on
+# two data sets, if queries and values both have an adapter.) The right half of the figure answers
+# the first question. The left half belongs to "What full fine-tuning changes", above.
 
 # %%
 largest = RANKS[-1]
@@ -568,7 +568,7 @@ course.save_figure(figure, "scaling")
 # Alpha works much as a learning rate does: with a larger one each step changes the layer more. In
 # large models alpha is often r or 2 r; Hu et al. took 32 with r = 4 for GPT-2. `minigpt finetune`
 # has 128 with r = 12, which was chosen by validation loss, together with its learning rate of 2e-3,
-# for runs of some hundred steps. Our short runs have 32. So compare the two in both kinds of run:
+# for runs of a few hundred steps. Our short runs have 32. So compare the two in both kinds of run:
 
 # %%
 alpha_losses = {("long", 128): lora_losses}

@@ -380,12 +380,12 @@ print(f"gradient of the sum of squares: {weight.grad}, twice the rounded weights
 # reach the next code on their own.
 #
 # To compare fairly, both sides get the same extra training: the same steps on the same batches,
-# starting from the base model. QAT rounds *during* these steps, PTQ *after* them. There are only a
-# few steps, of 6 texts each. The learning rate climbs to 2e-4, a usual size for training a finished
-# model further, and falls to 0, so that the weights settle (lesson 4 explains warm-up and weight
-# decay). The result also depends on the batches, of which the standard error knows nothing:
-# `--seed` tries others. Jacob et al. (2018) round the activations as well, and their small models
-# work with images; we round weights only.
+# starting from the base model. QAT rounds *during* these steps, PTQ *after* them. There are only 20
+# steps (600 with `--full` or on a CUDA GPU), of 6 texts each. The learning rate climbs to 2e-4, a
+# usual size for training a finished model further, and falls to 0, so that the weights settle
+# (lesson 4 explains warm-up and weight decay). The result also depends on the batches, of which the
+# standard error knows nothing: `--seed` tries others. Jacob et al. (2018) round the activations as
+# well, and their small models work with images; we round weights only.
 
 # %%
 documents = split_documents(python_library(course.n_documents))[0]
@@ -463,8 +463,9 @@ course.save_figure(figure, "ptq_qat")
 
 # %% [markdown]
 # With 2 bits a weight is -1, 0 or 1 times its block's absmax, and there is most to lose. The table
-# says how much of it QAT wins back in a few seconds of training, and how certain that is (`--full`
-# trains for longer). With 8 bits hardly anything is lost that could be won back.
+# says how much of it QAT wins back in a few seconds of training, and how certain that is (with
+# `--full` or on a CUDA GPU it is trained for longer). With 8 bits hardly anything is lost that
+# could be won back.
 #
 # ## What it saves
 #

@@ -404,7 +404,7 @@ course.published(
 # %% [markdown]
 # What do the papers say of their methods? First, that they are as good as full fine-tuning (up to 2
 # BLEU counts as equal here), or nearly. (After so few steps full fine-tuning may not have learned
-# all that it can, either: `--full` takes more.)
+# all that it can, either; with `--full` or on a CUDA GPU there are more.)
 
 # %%
 OTHERS = f"model, task and number of steps ({STEPS} here) are others"
@@ -530,7 +530,7 @@ course.published(
 # trained. Look at the level of the scores, too: one request may be better than another, and still
 # be no use. (Chance alone puts the best of three above the worst, too, and farther than it puts the
 # better of two above the other. So in the row that compares them the error after the ± is
-# multiplied by 1.19, as a comment there explains.)
+# multiplied by 1.19, as a comment in the second cell below explains.)
 
 # %%
 WORDINGS = (
@@ -549,8 +549,9 @@ for wording in WORDINGS:
 # %%
 ranked = sorted(WORDINGS[:3], key=lambda wording: -by_wording[wording].bleu())
 scores = [by_wording[wording].bleu() for wording in ranked]
-# Chance alone takes the best of three minus the worst beyond 2.38 errors as rarely as it takes a
-# difference of two beyond 2 (Tukey's range of three), so the error counts 2.38 / 2 = 1.19 times.
+# By chance alone, the best of three minus the worst exceeds 2.38 errors as rarely as the
+# difference between two requests exceeds 2 errors (Tukey's range of three). So the error counts
+# 2.38 / 2 = 1.19 times.
 apart, error = gap(by_wording[ranked[0]], by_wording[ranked[2]])
 course.published(
     "BLEU of three requests", "slides 001/002", "the wording matters",

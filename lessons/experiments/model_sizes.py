@@ -4,7 +4,7 @@ Lesson 3 uses it to find out how GPT-2's table can have come about.
 
 Sources: Radford et al. 2018, "Improving Language Understanding by Generative Pre-Training" (GPT-1,
 section 4.1); Radford et al. 2019, "Language Models are Unsupervised Multitask Learners" (GPT-2,
-table 2); Brown et al. 2020, "Language Models are Few-Shot Learners" (GPT-3, table 2.1).
+table 2); Brown et al. 2020, "Language Models are Few-Shot Learners" (GPT-3, tables 2.1 and D.1).
 """
 
 from __future__ import annotations
@@ -18,11 +18,16 @@ from minigpt.config import PRESETS
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# The parameters as the two papers print them.
+# The parameters as the two papers print them; GPT-3's does so twice, in table D.1 in millions.
 PRINTED = {
     "gpt2": "117M", "gpt2-medium": "345M", "gpt2-large": "762M", "gpt2-xl": "1,542M",
     "gpt3-small": "125M", "gpt3-medium": "350M", "gpt3-large": "760M", "gpt3-xl": "1.3B",
-    "gpt3-2.7b": "2.7B", "gpt3-6.7b": "6.7B", "gpt3-13b": "13B", "gpt3-175b": "175B",
+    "gpt3-2.7b": "2.7B", "gpt3-6.7b": "6.7B", "gpt3-13b": "13.0B",
+    "gpt3-175b": "175.0B",
+}  # fmt: skip
+PRINTED_MILLIONS = {
+    "gpt3-small": "125M", "gpt3-medium": "356M", "gpt3-large": "760M", "gpt3-xl": "1,320M",
+    "gpt3-2.7b": "2,650M", "gpt3-6.7b": "6,660M", "gpt3-13b": "12,850M", "gpt3-175b": "174,600M",
 }  # fmt: skip
 GPT2 = [name for name in PRINTED if name.startswith("gpt2")]
 GPT3 = [name for name in PRINTED if name.startswith("gpt3")]
@@ -43,8 +48,8 @@ def printed_millions(name: str) -> float:
 def rounding(printed: str) -> float:
     """Returns how far a number may be from its printed form, in the unit that is printed.
 
-    Whole numbers that end in 0 are taken to be rounded to tens: 5 for "350M", 0.5 for "13B", and
-    0.05 for "1.3B".
+    Whole numbers that end in 0 are taken to be rounded to tens: 5 for "350M", 0.5 for "125M",
+    and 0.05 for "13.0B".
     """
     digits = printed[:-1]
     decimals = len(digits.partition(".")[2])
