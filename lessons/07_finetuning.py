@@ -291,14 +291,13 @@ print(f"bits per byte {base_bits.sum() / held_out.n_bytes:.3f}")
 # *Full* fine-tuning changes every weight (lesson 8 changes few). The loop is that of pretraining,
 # lesson 4. These settings differ:
 #
-# - At most about 500 steps (three times as many with `--full` or on a CUDA GPU), where pretraining
-#   took 4,200: the model has met English, French, dialogues and reviews there, and need not learn
-#   them here.
+# - At most 300 steps (three times as many with `--full` or on a CUDA GPU), where pretraining took
+#   4,200: the model has met English, French, dialogues and reviews there, and need not learn them
+#   here.
 # - The learning rate climbs to 0.001, half of the pretraining's 0.002, over the first twentieth of
 #   the steps, and then falls to zero, so that the last steps change little.
 # - `betas` (0.9, 0.98): AdamW averages squared gradients over about the last 50 steps. With the
-#   0.999 that Adam was published with it would be the last 1,000, more than most of these runs
-#   have.
+#   0.999 that Adam was published with it would be the last 1,000, which is more than there are.
 # - `batch_size` counts rows. A row of dialogues is four times as long as one of translations, so 8
 #   rows of the one and 2 rows of the other take about the same time. A smaller batch buys more
 #   steps for the same time.
