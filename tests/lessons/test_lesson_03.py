@@ -35,7 +35,7 @@ def test_what_the_published_sizes_of_lesson_03_come_to(run_lesson: Callable) -> 
     sizes = ("gpt2", "gpt2-medium", "gpt2-large", "gpt2-xl")
     wrong = {f"{name}, parameters" for name in sizes} | {"GPT-2's context (tokens)"}
     wrong |= {f"gpt3-{size}: width = heads x head size" for size in ("xl", "13b")}
-    wrong |= {f"gpt3-{size}, parameters" for size in ("medium", "13b", "175b")}  # table D.1 is right
+    wrong |= {f"gpt3-{size}, parameters" for size in ("medium", "13b", "175b")}
     assert {what for what, row in table.items() if row["kind"] == WRONG} == wrong
     assert table["GPT-1, context"]["kind"] == "undecided"  # 117M fits 1,024 as well
     for name in sizes:
