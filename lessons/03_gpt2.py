@@ -521,8 +521,8 @@ for what, printed, name, values in (
 #
 # GPT-3's paper prints its counts twice: in table 2.1 beside the sizes, and in table D.1, in
 # millions, beside the computation that training took. The verdicts ask whether our count, from the
-# sizes of table 2.1, rounds to what is printed. (The width of 13B is taken to be 5,120, for a
-# reason given below.)
+# sizes of table 2.1, rounds to what is printed. (A whole number that ends in 0, such as 1,320, is
+# taken to be rounded to tens. The width of 13B is taken to be 5,120, for a reason given below.)
 
 # %%
 for name in model_sizes.GPT3:
@@ -578,10 +578,12 @@ for name, widths in (("gpt3-xl", (2048, 24 * 128)), ("gpt3-13b", (5140, 40 * 128
 # %% [markdown]
 # For XL the width of 2,048 gives the count. Could 24 heads of 128 be wider together than the
 # stream, as in T5, another transformer (Raffel et al. 2020)? Attention would then hold 4 x 2,048 x
-# 3,072 numbers a block, and the model 1.52B, not 1.3B. So heads or head size are misprinted; 16
-# heads of 128, for instance, fill the width. For 13B the width is misprinted: with 5,120, which is
-# what 40 heads of 128 take, the count comes out, and with 5,140 it does not. minigpt's presets have
-# these sizes.
+# 3,072 numbers a block, and the model 1.52B, not 1.3B. So the number of heads is misprinted, since
+# 24 does not divide 2,048; 16 heads of 128, for instance, fill the width. For 13B the width is
+# misprinted: with 5,120, which is what 40 heads of 128 take, table D.1's count comes out, and with
+# 5,140 it does not. (The count with 5,140 would round to table 2.1's 13.0B. But that table's 175.0B
+# is too high as well, where no width is in doubt: both look like whole billions, 13 and 175, with a
+# zero added.) minigpt's presets have these sizes.
 #
 # Where do the parameters sit? In small models the vocabulary is a large part. In large ones nearly
 # everything is in the blocks, two thirds of it in the MLPs.

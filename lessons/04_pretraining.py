@@ -348,13 +348,13 @@ print("\nbefore training:\n" + write(model, encoding, "Return the"))
 #
 # The settings: 16 windows of 128 tokens a step, few enough for hundreds of steps in half a minute.
 # The top learning rate of 3e-3 suits a model as small as this; a later section shows how it goes
-# with size. A tenth of the steps warm up, some thirty: enough for AdamW's means, of which the
-# slower looks back over about 1 / (1 - 0.95) = 20. Weight decay, betas and clipping are left at
-# `train`'s defaults, which are GPT-3's (0.1; 0.9 and 0.95; 1.0). The loss on held-out text is
-# measured before the first step and after each tenth of the run.
+# with size. A tenth of the steps warm up, 25 of 250: enough for AdamW's means, of which the slower
+# looks back over about 1 / (1 - 0.95) = 20. Weight decay, betas and clipping are left at `train`'s
+# defaults, which are GPT-3's (0.1; 0.9 and 0.95; 1.0). The loss on held-out text is measured before
+# the first step and after each tenth of the run.
 
 # %%
-steps = course.choose(quick=10, normal=290)
+steps = course.choose(quick=10, normal=250)
 settings = TrainConfig(
     max_steps=steps,
     batch_size=16,

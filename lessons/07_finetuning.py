@@ -649,8 +649,8 @@ course.save_figure(figure, "reviews")
 
 # %% [markdown]
 # T0's authors measured both with tasks that are not in training at all. Ours is an easier question:
-# the task is known, and only the wording is new, and for the judge of three wordings that only in
-# two of the five cases. FLAN's authors saw little effect of more templates (Wei et al. 2022).
+# the task is known, and only the wording is new; for the judge of three wordings even that is so in
+# only two of the five cases. FLAN's authors saw little effect of more templates (Wei et al. 2022).
 #
 # ## Forgetting
 #

@@ -495,10 +495,10 @@ else:
     compare_ranks(real_swept, real, "E2E: ")
 
 # %% [markdown]
-# Does the quality stop growing? And was rank 1 the paper's choice, as the reading notes say that
-# this course goes through ("notes 003/004" in the table)? (With GPT-3 it found 1 to be enough on
-# two data sets, if queries and values both have an adapter.) The right half of the figure answers
-# the first question. The left half belongs to "What full fine-tuning changes", above.
+# Does the quality stop growing? And was rank 1 the paper's choice, as this course's reading notes
+# say ("notes 003/004" in the table)? (With GPT-3 the paper found 1 to be enough on two data sets,
+# if queries and values both have an adapter.) The right half of the figure answers the first
+# question. The left half belongs to "What full fine-tuning changes", above.
 
 # %%
 largest = RANKS[-1]

@@ -174,10 +174,11 @@ course.checked("kept for the backward pass, 1024 x 1024", f"{by_hand:,} -> {kept
 # ## A model in 4 bits
 #
 # `quantize_model` stores all linear layers of the blocks in NF4. The embeddings stay as they are:
-# they are tables and no matrix products, and the LM head (lesson 3) is the same matrix as the token
-# embedding. The cost is measured in bits per byte of Python's text (lesson 4), on text that the
-# model has not been trained on. The bits in a file are counted, too: besides codes and scales it
-# holds tables, the lists of values that the codes stand for (lesson 11).
+# they are tables in which rows are looked up, and although the LM head (lesson 3) does multiply, it
+# is the same matrix as the token embedding. The cost is measured in bits per byte of Python's text
+# (lesson 4), on text that the model has not been trained on. The bits in a file are counted, too:
+# besides codes and scales it holds tables, the lists of values that the codes stand for (lesson
+# 11).
 
 # %%
 base, encoding = load_pretrained("base")
@@ -268,9 +269,9 @@ print(step_table(memory, ms))
 # Can it be predicted? What each step of the model leaves for the backward pass is known
 # (`minigpt/memory/activations.py`), so no model needs to be built. `packed` says that several
 # examples share a row (lesson 7), and `n_targets` counts the tokens that the loss looks at, those
-# of the answers; both decide what is kept. What exists only for a moment is in neither count: the
-# gradients of activations, and a weight that has just been looked up. So a real GPU needs somewhat
-# more.
+# of the answers; both decide what is kept. What exists only for a moment is in neither figure,
+# predicted or measured: the gradients of activations, and a weight that has just been looked up. So
+# a real GPU needs somewhat more.
 
 # %%
 predicted = {}

@@ -96,7 +96,7 @@ base.to(course.device).eval()
 base.set_dropout(0.0)
 
 # %% [markdown]
-# ## A prompt that is no words
+# ## A prompt that is not words
 #
 # What a model reads is not words but vectors, one for each token. Two vectors that belong to no
 # token can stand before those of a text just as well, and be trained like any weight. Such a vector
