@@ -28,6 +28,8 @@ from typing import Any
 
 import numpy as np
 
+from minigpt.config import is_whole
+
 
 def accuracy(predictions: Iterable[Hashable], labels: Iterable[Hashable]) -> float:
     """Returns the share of predictions that are their label, from 0 to 1.
@@ -200,7 +202,7 @@ def reliability(confidences: Iterable[float], right: Iterable[bool], bins: int =
         ValueError: there are no answers, not as many of each, a confidence is not from 0 to 1,
             something in right is neither true nor false, or bins is not 1 or more.
     """
-    if isinstance(bins, bool) or not isinstance(bins, int) or bins < 1:
+    if not is_whole(bins) or bins < 1:
         raise ValueError(f"bins must be a whole number of at least 1, got {bins!r}")
     confidences, right = _pairs(confidences, right, "right", first_name="confidences")
     for i, confidence in enumerate(confidences):
@@ -268,13 +270,13 @@ def _pairs(
 def _label_pairs(
     predictions: Iterable[Any], labels: Iterable[Any]
 ) -> tuple[list[Hashable], list[Hashable]]:
-    """Returns both as lists, if strings are not compared with what is none."""
+    """Returns both as lists, if either all labels are strings or none is."""
     predictions, labels = _pairs(predictions, labels, "labels")
     kinds = [{isinstance(value, str) for value in values} for values in (predictions, labels)]
     if len(kinds[0] | kinds[1]) > 1:
         raise TypeError(
-            f"a string is never equal to what is none: predictions begin with {predictions[0]!r}, "
-            f"labels with {labels[0]!r}; make all of them strings, or none"
+            "a string never equals a label of another type: predictions begin with "
+            f"{predictions[0]!r}, labels with {labels[0]!r}; make all strings, or none"
         )
     return predictions, labels
 
