@@ -23,6 +23,7 @@ OF_A_MODEL = (
     "--device", "--task", "--data", "--template", "--answer", "--metric", "--max-new-tokens",
     "--write-predictions", "--write-references",
 )  # fmt: skip
+SMALLER = "take a smaller model or fewer records"
 DEFAULT_METRICS = ("rouge1", "rouge2", "rougeL", "bleu")
 
 
