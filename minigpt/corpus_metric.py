@@ -105,7 +105,7 @@ class CorpusMetric(ABC):
         Raises:
             ValueError: a set is not as long as the hypotheses (sacrebleu scores what it has), a
                 segment has no reference, or there is nothing to score.
-            TypeError: what should be a list of texts is none.
+            TypeError: what should be a list of texts is not one.
         """
         stats = self._extract_corpus_statistics(hypotheses, references)
         score = self._aggregate_and_compute(stats)

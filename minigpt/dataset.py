@@ -38,7 +38,7 @@ class Batch(NamedTuple):
 
     @property
     def n_targets(self) -> int:
-        """The number of positions at which there is something to guess."""
+        """Returns the number of positions at which there is something to guess."""
         return int((self.targets != IGNORE).sum())
 
     def rows(self, which: slice) -> "Batch":

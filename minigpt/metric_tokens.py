@@ -140,7 +140,7 @@ def tokenize_intl(line: str) -> list[str]:
 
 
 def tokenize_characters(line: str) -> list[str]:
-    """Returns the characters of a line that are no white space, for scripts without spaces."""
+    """Returns the characters of a line that are not white space, for scripts without spaces."""
     return list("".join(line.split()))
 
 

@@ -176,8 +176,8 @@ class RougeScorer(BaseScorer):
         tokenizer: an object with a method tokenize(text); use_stemmer has no effect with it.
 
     Raises:
-        ValueError: a type is unknown, rouge_types is no list, or nltk or its sentence model is not
-            there to split with.
+        ValueError: a type is unknown, rouge_types is not a list, or nltk or its sentence model is
+            not there to split with.
         TypeError: the tokenizer has no method tokenize.
 
     `signature` names these settings and the version: print it beside every score.

@@ -184,7 +184,7 @@ def gradient_exchange(module: nn.Module, wanted: bool) -> Iterator[None]:
 
 
 def is_first_process() -> bool:
-    """Tells whether this process writes the files: rank 0 does, or the only one there is."""
+    """Returns whether this process writes the files: rank 0 does, or the only one there is."""
     return not (dist.is_available() and dist.is_initialized()) or dist.get_rank() == 0
 
 
