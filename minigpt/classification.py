@@ -276,7 +276,7 @@ def _label_pairs(
     if len(kinds[0] | kinds[1]) > 1:
         raise TypeError(
             "a string never equals a label of another type: predictions begin with "
-            f"{predictions[0]!r}, labels with {labels[0]!r}; make all strings, or none"
+            f"{predictions[0]!r}, labels with {labels[0]!r}; make all of them strings, or none"
         )
     return predictions, labels
 
@@ -290,5 +290,5 @@ def _number_pairs(x: Iterable[float], y: Iterable[float]) -> tuple[np.ndarray, n
     for name, values in (("x", first), ("y", second)):
         if not np.isfinite(values).all():
             i = int(np.flatnonzero(~np.isfinite(values))[0])
-            raise ValueError(f"{name}[{i}] is {values[i]}: leave out the pairs without a number")
+            raise ValueError(f"{name}[{i}] is {values[i]}; leave out the pairs without a number")
     return first, second

@@ -151,12 +151,12 @@ class PackedText:
             if len(ids) < block_size + 1:
                 raise ValueError(
                     f"training source {i} has {len(ids)} ids, but one window of block_size "
-                    f"{block_size} needs {block_size + 1}: give more text or a smaller block_size"
+                    f"{block_size} needs {block_size + 1}; give more text or a smaller block_size"
                 )
         if len(validation) < 2:
             raise ValueError(
                 f"the validation text has {len(validation)} ids, too few to predict one from "
-                "another: give more text or a larger validation fraction"
+                "another; give more text or a larger validation fraction"
             )
         self.sources = [ids for ids, _ in sources]
         weights = np.array([weight for _, weight in sources])

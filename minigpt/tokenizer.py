@@ -252,7 +252,7 @@ def gpt2_encoding() -> tiktoken.Encoding:
     except Exception as error:  # whatever went wrong, the advice is the same
         steps = " and ".join(f"{url} as {file}" for url, file in cached.items())
         raise FileNotFoundError(
-            f"GPT-2's vocabulary could not be fetched ({type(error).__name__}): download {steps}, "
+            f"GPT-2's vocabulary could not be fetched ({type(error).__name__}); download {steps}, "
             f"set the environment variable TIKTOKEN_CACHE_DIR to {folder}, and try again"
         ) from error
     return Encoding(

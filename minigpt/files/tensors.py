@@ -59,7 +59,7 @@ def _why(file: Path, error: Exception) -> str:
     """Returns what is wrong with a file that raised error; torch advises to let a pickle run."""
     with suppress(OSError), open_regular(file) as opened:
         if opened.read(len(LFS)) == LFS:
-            return "it is a pointer of Git LFS, and not what that points to: run `git lfs pull`"
+            return "it is a pointer of Git LFS, and not what that points to; run `git lfs pull`"
     said = str(error).split("\n")[0]
     if "TorchScript" in said:
         return "it holds a program in TorchScript and no tensors by name"

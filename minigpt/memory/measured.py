@@ -152,7 +152,7 @@ def tensors_in(inputs: tuple[Any, ...]) -> Iterator[Tensor]:
 
 def size_without(own: dict[int, int], kept: dict[int, int]) -> int:
     """Adds up the bytes of the storages in kept that are not the model's own."""
-    return sum(nbytes for address, nbytes in kept.items() if address not in own)
+    return sum(n_bytes for address, n_bytes in kept.items() if address not in own)
 
 
 def bytes_alive(work: Callable[[], object], device: torch.device) -> tuple[int, int]:

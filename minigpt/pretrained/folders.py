@@ -209,7 +209,7 @@ def download(name: str) -> Path:
         if name != "gpt2":
             place = f"put both files into {FETCHED / name}"
         raise FileNotFoundError(
-            f"the weights of {name} are not on this machine and cannot be downloaded ({reason}): "
+            f"the weights of {name} are not on this machine and cannot be downloaded ({reason}); "
             f"download {urls} elsewhere, then {place}, or give the folder they are in"
         ) from error
     return Path(paths[0]).parent

@@ -70,7 +70,7 @@ def task_data(
     sizes = [part if isinstance(part, (int, float)) else 0 for part in (validation, test)]
     if data is None:
         if not task.task_set:
-            raise ValueError(f"no data comes with the task {task.name}: give a file of records")
+            raise ValueError(f"no data comes with the task {task.name}; give a file of records")
         if not all(isinstance(part, (int, float)) for part in (validation, test)):
             raise ValueError("files to validate or to test with need files to train on (data)")
         train, held_out, judged = (task_sets.task_set(task.task_set, p) for p in task_sets.SPLITS)

@@ -221,7 +221,7 @@ def split_records(
     if n_test + n_validation >= len(ranked):
         raise ValueError(
             f"{len(ranked)} different prompts cannot be split into {n_validation} for validation, "
-            f"{n_test} to test and some to train on: give more records or smaller parts"
+            f"{n_test} to test and some to train on; give more records or smaller parts"
         )
     side = dict.fromkeys(ranked, 0)
     side |= dict.fromkeys(ranked[:n_test], 2)

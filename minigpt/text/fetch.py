@@ -102,7 +102,7 @@ def find_copies(name: str, source: Path, files: Sequence[RemoteFile]) -> dict[Re
         found = {file: source for file in files if source.name in file.names}
         if not found:
             raise ValueError(
-                f"{source.name} is not the name of a file of {name}: give {expected}, or the "
+                f"{source.name} is not the name of a file of {name}; give {expected}, or the "
                 "folder they are in"
             )
         return found

@@ -105,7 +105,7 @@ def read_records(paths: Path | Sequence[Path], wanted: Collection[str]) -> Itera
     if any(plain):
         text, other = paths[plain.index(True)], plain.index(False)
         raise ValueError(
-            f"{text} is plain text, but {paths[other]} holds records ({openings[other].kind}): "
+            f"{text} is plain text, but {paths[other]} holds records ({openings[other].kind}); "
             "give files of records, or parallel text files"
         )
     return chain.from_iterable(

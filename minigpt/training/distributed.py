@@ -151,7 +151,7 @@ def join_processes(mode: str, device: torch.device) -> Processes:
         return Processes("none", 0, 1, device)
     if not {"RANK", "MASTER_ADDR", "MASTER_PORT"} <= os.environ.keys():
         raise ValueError(
-            f"parallel={mode!r} needs several processes: start the program with "
+            f"parallel={mode!r} needs several processes; start the program with "
             "torchrun --nproc-per-node N"
         )
     if device.type == "cuda":

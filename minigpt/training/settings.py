@@ -107,7 +107,7 @@ class TrainConfig:
             )
         if self.early_stopping and not self.eval_every:
             raise ValueError(
-                f"early_stopping={self.early_stopping} needs validations: set eval_every to at "
+                f"early_stopping={self.early_stopping} needs validations; set eval_every to at "
                 "least 1, got 0"
             )
         if len(self.betas) != 2 or not all(

@@ -187,7 +187,7 @@ def test_the_calibration_error_is_the_gap_weighed_by_how_many_answers_have_it() 
         (lambda: exact_match(["a"], [None]), TypeError, "compares strings, got NoneType"),  # type: ignore[list-item]
         (lambda: pearson([1], [2]), ValueError, "needs at least 2 pairs, got 1"),
         (lambda: pearson([1, 2], [3]), ValueError, "x and y must be as many, got 2 and 1"),
-        (lambda: spearman([1, 2], [0, math.nan]), ValueError, r"y\[1\] is nan: leave out"),
+        (lambda: spearman([1, 2], [0, math.nan]), ValueError, r"y\[1\] is nan; leave out"),
         (lambda: reliability([0.5, 1.5], [1, 0]), ValueError, "must be from 0 to 1, got 1.5 at 1"),
         (lambda: reliability([math.nan], [1]), ValueError, "must be from 0 to 1, got nan at 0"),
         (lambda: reliability([0.5], ["yes"]), ValueError, "True or False of each answer, got 'ye"),  # type: ignore[list-item]

@@ -52,7 +52,7 @@ def test_a_file_is_split_so_that_no_prompt_is_in_two_parts(tmp_path: Path) -> No
 
 
 def test_a_task_without_data_of_its_own_asks_for_a_file() -> None:
-    with pytest.raises(ValueError, match="sums: give a file of records"):
+    with pytest.raises(ValueError, match="sums; give a file of records"):
         task_data(SUMS)
 
 
