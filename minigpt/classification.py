@@ -48,7 +48,7 @@ def f1(predictions: Iterable[Hashable], labels: Iterable[Hashable], positive: Ha
     It is 0 where that is 0 / 0, as in scikit-learn: nothing is positive, nothing was called so.
 
     Args:
-        predictions, labels: as many of each.
+        predictions, labels: of one length.
         positive: the label to be found; mistakes among the others do not count.
 
     Raises:
@@ -104,7 +104,7 @@ def exact_match(
     """Returns the share of texts that are their reference to the last character.
 
     Args:
-        predictions, references: as many of each.
+        predictions, references: of one length.
         clean: what both go through first; as it is, white space at both ends does not count.
             `squad_answer` makes it the exact match of SQuAD.
 
@@ -137,7 +137,7 @@ def pearson(x: Iterable[float], y: Iterable[float]) -> float:
     scipy does: no line through such points says anything. (scipy warns; here nothing is printed.)
 
     Raises:
-        ValueError: fewer than two pairs, not as many of each, or a number that is not finite.
+        ValueError: fewer than two pairs, different lengths, or a number that is not finite.
     """
     first, second = _number_pairs(x, y)
     if np.ptp(first) == 0 or np.ptp(second) == 0:
@@ -199,7 +199,7 @@ def reliability(confidences: Iterable[float], right: Iterable[bool], bins: int =
         The bins that hold an answer, the least sure first.
 
     Raises:
-        ValueError: there are no answers, not as many of each, a confidence is not from 0 to 1,
+        ValueError: there are no answers, the lengths differ, a confidence is not from 0 to 1,
             something in right is neither true nor false, or bins is not 1 or more.
     """
     if not is_whole(bins) or bins < 1:
@@ -260,7 +260,7 @@ def _pairs(
     one, other = _list(first), _list(second)
     if len(one) != len(other):
         raise ValueError(
-            f"{first_name} and {second_name} must be as many, got {len(one)} and {len(other)}"
+            f"{first_name} and {second_name} must be of one length, got {len(one)} and {len(other)}"
         )
     if not one:
         raise ValueError(f"nothing to judge: {first_name} and {second_name} are empty")
