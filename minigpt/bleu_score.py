@@ -10,6 +10,8 @@ classes have the attributes and methods of sacrebleu 2.6's; `minigpt.bleu` is th
 Source: Post 2018, "A Call for Clarity in Reporting BLEU Scores" (W18-6319).
 """
 
+from __future__ import annotations
+
 import json
 import math
 import statistics
@@ -155,7 +157,7 @@ class BLEUScore:
             f"hyp_len = {self.sys_len:d} ref_len = {self.ref_len:d})"
         )
 
-    def estimate_ci(self, scores: Sequence["BLEUScore"]) -> None:
+    def estimate_ci(self, scores: Sequence[BLEUScore]) -> None:
         """Keeps the mean of bootstrap scores and half the width of the middle 95% of them."""
         values = sorted(each.score for each in scores)
         cut = len(values) // 40  # 2.5% at either end

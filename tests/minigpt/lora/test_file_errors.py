@@ -64,7 +64,7 @@ def test_a_name_that_is_taken_is_refused_on_loading(tmp_path: Path) -> None:
         ({"modules_to_save": ["ln_f"]}, r'modules_to_save is \["ln_f"\], which'),
         ({"init_lora_weights": "pissa"}, 'init_lora_weights is "pissa", so the adapter belongs'),
         ({"init_lora_weights": "OLoRA"}, 'init_lora_weights is "OLoRA", so the adapter belongs'),
-        ({"layers_to_transform": [0]}, r"has the layer transformer\.h\.1\..*, target_modules has"),
+        ({"layers_to_transform": [0]}, r"has the layer transformer\.h\.1\..*, target_modules does"),
         ({"layers_to_transform": ["0"]}, r"layers_to_transform\[0\] must be a whole number"),
         ({"layers_pattern": "h"}, "layers_pattern needs layers_to_transform"),
         ({"exclude_modules": "+"}, r"exclude_modules must be a regular expression, got '\+'"),
