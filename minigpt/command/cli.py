@@ -26,7 +26,10 @@ if TYPE_CHECKING:
 
 
 class Command(NamedTuple):
-    """A subcommand's help texts; its add_options and run are in minigpt/command/NAME.py."""
+    """A subcommand's help texts; minigpt/command/NAME.py has its add_options and run.
+
+    It may also have SMALLER, which says what to do when there is not enough memory.
+    """
 
     help: str
     example: str
@@ -55,15 +58,6 @@ COMMANDS = {
     ),
     "data": Command("fetch public data, show the task sets", "data fetch shakespeare"),
     "bench": Command("time minigpt against its peers", "bench training --json bench.json"),
-}
-
-
-SMALLER = {  # what to do when there is not enough memory
-    "train": "take a smaller --micro-batch-size, --block-size, --n-embd or --n-layer",
-    "finetune": "take a smaller --micro-batch-size or --row-length, or --gradient-checkpointing",
-    "generate": "take a smaller model or a shorter prompt",
-    "evaluate": "take a smaller model or fewer records",
-    "bench": "take a smaller --preset, --batch or --context",
 }
 
 
@@ -108,7 +102,8 @@ def main(argv: list[str] | None = None) -> int:
             raise
         said = sentence_of(error)
         if is_out_of_memory(error):
-            smaller = SMALLER.get(arguments.command, "take something smaller")
+            command = import_module(f"minigpt.command.{arguments.command}")
+            smaller = getattr(command, "SMALLER", "take something smaller")
             said = f"there is not enough memory ({said[:200].rstrip('.')}); {smaller}"
         complain(f"minigpt: {said}")
         return 2

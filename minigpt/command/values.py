@@ -182,7 +182,7 @@ def _no_file_or_folder(found: Path) -> str:
 
 def _no_folder(found: Path) -> str:
     if os.path.lexists(found) and not os.path.isdir(found):
-        return f"must be a folder, and {shown(found)} is none"
+        return f"must be a folder, and {shown(found)} is not one"
     return ""
 
 
@@ -191,7 +191,7 @@ def _no_new_folder(found: Path) -> str:
     while not os.path.lexists(there) and there != there.parent:
         there = there.parent
     if not os.path.isdir(there):
-        return f"needs a folder, and {shown(there)} is none"
+        return f"needs a folder, and {shown(there)} is not one"
     may = os.access(there, os.W_OK | os.X_OK)
     return "" if may else f"needs a folder that may be written to, and {shown(there)} may not"
 

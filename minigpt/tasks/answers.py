@@ -162,6 +162,10 @@ class Question(NamedTuple):
     targets: list[str]
     records: list[int]
 
+    def answer_among(self, answers: Sequence[str]) -> str:
+        """Returns the answer to this question among those to all records."""
+        return answers[self.records[0]]
+
 
 def questions(task: Task, records: Sequence[Mapping[str, Any]], wording: int = 0) -> list[Question]:
     """Returns the different prompts of records, in order; those with one prompt are one question.

@@ -9,12 +9,12 @@ from typing import Any
 from tqdm import tqdm
 
 from minigpt.bleu import corpus_bleu
-from minigpt.rouge import RougeScorer, bootstrap_interval, mean_scores
+from minigpt.rouge import ROUGE_TYPES, RougeScorer, bootstrap_interval, mean_scores
 from minigpt.text.decoding import read_lines
 from minigpt.text.records import is_plain_text, read_records
 from minigpt.text.template import named_field
 
-CORPUS_METRICS = (*(f"rouge{n}" for n in range(1, 10)), "rougeL", "rougeLsum", "bleu")
+CORPUS_METRICS = (*ROUGE_TYPES, "bleu")
 
 
 def read_segments(path: Path, fields: Sequence[str]) -> list[list[str]]:
@@ -71,7 +71,7 @@ def check_metrics(metrics: Sequence[str]) -> None:
 def corpus_scores(
     predictions: Sequence[str],
     references: Sequence[Sequence[str]],
-    metrics: Sequence[str] = ("rouge1", "rouge2", "rougeL", "bleu"),
+    metrics: Sequence[str],
     *,
     use_stemmer: bool = False,
     tokenize: str = "13a",

@@ -37,7 +37,7 @@ from torch import nn
 from tqdm import tqdm
 
 from minigpt.dataset import Data
-from minigpt.device import pick_device
+from minigpt.device import DTYPES, pick_device
 from minigpt.fast.linear import multiply_by
 from minigpt.fast.malloc import keep_freed_memory
 from minigpt.files.tensors import NotFiniteError
@@ -49,7 +49,7 @@ from minigpt.training.loss import autocast, count_targets, evaluate_loss, part_o
 from minigpt.training.result import BestWeights, StepResult, TrainResult
 from minigpt.training.run_folder import RunFolder, claimed, identity_of
 from minigpt.training.settings import TrainConfig, learning_rate_at
-from minigpt.training.ways import DTYPES, choose_ways
+from minigpt.training.ways import choose_ways
 
 
 def training_step(

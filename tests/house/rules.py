@@ -68,7 +68,7 @@ def package_of(file: str) -> str:
 
 
 def is_script(file: str) -> bool:
-    """Tells whether a file is a lesson a learner runs, which nothing can import."""
+    """Returns whether a file is a lesson a learner runs, which nothing can import."""
     return re.match(r"lessons/\d", file) is not None
 
 
@@ -246,7 +246,7 @@ def command_lines_end(tree: Tree) -> list[str]:
 
 
 def is_program(tree: Tree, file: str) -> bool:
-    """Tells whether a file has `if __name__ == "__main__"`, or a __main__.py beside it runs it."""
+    """Returns whether a file has `if __name__ == "__main__"`, or a __main__.py beside runs it."""
     beside = f"{file.rpartition('/')[0]}/__main__.py"
     return any(found.file == beside and found.target == file for found in tree.imports) or any(
         isinstance(node, ast.If) and ast.unparse(node.test) == "__name__ == '__main__'"
@@ -266,7 +266,7 @@ def paths_stay(tree: Tree) -> list[str]:
 
 
 def changes_path(node: ast.stmt | ast.expr) -> bool:
-    """Tells whether a node changes sys.path: by a method, an assignment or monkeypatch."""
+    """Returns whether a node changes sys.path: by a method, an assignment or monkeypatch."""
     if isinstance(node, ast.Assign | ast.Delete):
         return any(ast.unparse(target).startswith("sys.path") for target in node.targets)
     if isinstance(node, ast.AugAssign | ast.AnnAssign):
