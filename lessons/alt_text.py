@@ -30,9 +30,8 @@ def describe(axes: Axes) -> str:
     """Returns a panel's title, the names of its axes, and what its legend names."""
     title = plain(axes.get_title())
     parts = [f"“{title}”"] if title else []
-    named = [
-        (name, plain(text)) for name, text in (("x", axes.get_xlabel()), ("y", axes.get_ylabel()))
-    ]
+    sides = [f"x is {plain(axes.get_xlabel())}"] if axes.get_xlabel() else []
+    sides += [f"y is {plain(axes.get_ylabel())}"] if axes.get_ylabel() else []
     if sides:
         parts.append(" and ".join(sides))
     legend = axes.get_legend()
