@@ -25,6 +25,8 @@ from pygments.lexers import PythonLexer
 from lessons.book.links import Links, linked
 
 SCRIPT_LINK = re.compile(r'href="(\d\d)_\w+\.py"')
+FUNCTION = r"\\(?:(?:ln|log|tanh)(?![a-z])|text\{(?:max|min)\})(?:_\w)?"
+OWN_NAMES = {"text", "end"}  # of parts of a page, in its template
 LIGHT, DARK = "default", "github-dark"  # Pygments' styles
 
 
@@ -53,9 +55,16 @@ def formula(latex: str, options: dict) -> str:
     """
     display = "block" if options["display_mode"] else "inline"
     try:
-        return convert(latex.strip(), display=display)
+        return convert(spaced(latex.strip()), display=display)
     except Exception as error:  # the package has no one class for its errors
         raise ValueError(f"this formula cannot be set: {latex!r} ({error})") from error
+
+
+def spaced(latex: str) -> str:
+    """Returns a formula with thin spaces around names of functions, which the converter forgets."""
+    latex = re.sub(r"\\(max|min)(?![a-z])", r"\\text{\1}", latex)  # it sets them as operators
+    latex = re.sub(rf"(?<=[\w}}])\s+(?={FUNCTION})", r"\\,", latex)
+    return re.sub(rf"({FUNCTION})\s*(?=[A-Za-z|]|\\(?!left))", r"\1\\,", latex)
 
 
 def link_words(state: StateCore) -> None:
@@ -89,7 +98,8 @@ def html_of(markdown: str, headings: list[Heading], links: Links | None = None) 
     tokens = parse(markdown, links or Links())
     for opening, inline in itertools.pairwise(tokens):
         if opening.type == "heading_open":
-            anchor = unique(slug(inline.content), {heading.anchor for heading in headings})
+            taken = {heading.anchor for heading in headings} | OWN_NAMES
+            anchor = unique(slug(inline.content), taken)
             opening.attrSet("id", anchor)
             headings.append(Heading(int(opening.tag[1]), plain(inline.content), anchor))
     return render(tokens)

@@ -11,7 +11,7 @@ import pytest
 
 from lessons import lesson
 from lessons.book.cells import Cell
-from lessons.book.markup import Heading, html_of
+from lessons.book.markup import Heading, html_of, spaced
 from lessons.book.pages import write_book
 from lessons.book.record import Done, Record, read_record
 from lessons.book.run import announcement, run
@@ -154,8 +154,8 @@ def test_a_record_reads_as_it_was_written(tmp_path: Path) -> None:
 def test_headings_get_names_of_their_own_and_links_lead_to_pages() -> None:
     headings: list[Heading] = []
     text = html_of("## A *b* $c$\n\n[l](03_gpt2.py)", headings)
-    text += html_of("## A b c\n\n## ???", headings)
-    assert [heading.anchor for heading in headings] == ["a-b-c", "a-b-c-2", "part"]
+    text += html_of("## A b c\n\n## ???\n\n## Text", headings)  # a page's main part is #text
+    assert [heading.anchor for heading in headings] == ["a-b-c", "a-b-c-2", "part", "text-2"]
     assert headings[0].text == "A b c"
     assert 'href="lesson-03.html"' in text
 
@@ -163,6 +163,23 @@ def test_headings_get_names_of_their_own_and_links_lead_to_pages() -> None:
 def test_a_formula_that_cannot_be_set_is_named() -> None:
     with pytest.raises(ValueError, match=r"this formula cannot be set: '.*frac"):
         html_of(r"$\frac{1}{$", [])
+
+
+@pytest.mark.parametrize(
+    ("latex", "spaced_out"),
+    [
+        (r"-\sum p \log_2 p", r"-\sum p\,\log_2\,p"),
+        (r"-\ln p_v", r"-\ln\,p_v"),
+        (r"-\ln(1/V) = \ln V", r"-\ln(1/V) = \ln\,V"),
+        (r"\ln \sum_v e^z", r"\ln\,\sum_v e^z"),
+        (r"\tanh\left(x\right)", r"\tanh\left(x\right)"),
+        (r"\max|x|", r"\text{max}\,|x|"),
+        (r"\log_2", r"\log_2"),
+        (r"\lnot x", r"\lnot x"),
+    ],
+)
+def test_a_function_s_name_stands_apart_from_its_neighbours(latex: str, spaced_out: str) -> None:
+    assert spaced(latex) == spaced_out
 
 
 def test_an_announcement_is_a_heading_and_a_sentence() -> None:
