@@ -89,7 +89,7 @@ def test_the_contents_sum_up_all_verdicts_and_link_the_rows(tmp_path: Path) -> N
     for number in (1, 2):
         write_run(tmp_path / "runs", number)
     said = index_of(tmp_path, range(1, 3))
-    assert "All lessons have run to their end, 4 min 10 s in all." in said
+    assert "All lessons have run to their end. The runs took 4 min 10 s in all." in said
     assert (
         "10 published figures were measured again: 2 reproduced, 2 differing, 2 wrong in the "
         "source, 2 unexplained, 2 undecided." in said
@@ -139,7 +139,7 @@ def test_what_was_not_alike_is_said(book: Path, tmp_path: Path) -> None:
 
 def test_how_a_run_went_wrong_is_said_in_the_contents_and_on_its_page(book: Path) -> None:
     said = words(book / "index.html")
-    assert "2 of 13 lessons have run to their end," in said
+    assert "2 of 13 lessons have run to their end; minigpt course runs the others." in said
     assert "Quick runs, whose numbers mean nothing and which give no verdicts: lesson 2." in said
     assert "Failed, 2 min 5 s. Run it with minigpt lesson 3." in said
     assert "Interrupted, 2 min 5 s. Run it with minigpt lesson 4." in said
@@ -168,7 +168,7 @@ def test_a_killed_run_has_broken_off(tmp_path: Path) -> None:
 
 def test_without_runs_the_contents_are_the_syllabus(tmp_path: Path) -> None:
     said = index_of(tmp_path, range(1, 3))
-    assert "0 of 2 lessons have run to their end." in said
+    assert "0 of 2 lessons have run to their end;" in said
     assert "All verdicts" not in said
     assert "Machine" not in said
 
