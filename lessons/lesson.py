@@ -218,7 +218,9 @@ def start(number: int, title: str) -> Lesson:
 
         matplotlib.use("agg")  # draws into files, so that no screen is needed
     if recorder is not None:
-        recorder.starts(folder)
+        settings = {"asked": arguments.device, "device": str(device), "seed": arguments.seed}
+        settings |= {"quick": arguments.quick, "full": arguments.full}
+        recorder.starts(folder, settings)
     torch.manual_seed(arguments.seed)
     print(f"Lesson {number:02d}: {title}   (device {device}, seed {arguments.seed})\n")
     judges = arguments.verdicts or not arguments.quick
