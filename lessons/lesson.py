@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 import minigpt
+from lessons.folders import folder_of, results
 from lessons.verdicts import Verdict
 from minigpt.device import pick_device
 from minigpt.files.atomic import reason_of, write_text
@@ -201,7 +202,8 @@ def start(number: int, title: str) -> Lesson:
     size.add_argument("--full", action="store_true", help="large settings, which CUDA gets anyway")
     # For the tests, which see whether each verdict of a quick run could come out otherwise.
     parser.add_argument("--verdicts", action="store_true", help=argparse.SUPPRESS)
-    parser.add_argument("--out", help=f"folder (default runs/lesson-{number:02d})")
+    usual = folder_of(results(), number)
+    parser.add_argument("--out", help=f"folder (default {usual}; with --quick or --full another)")
     in_notebook = "ipykernel" in sys.modules
     arguments = parser.parse_args([] if in_notebook else None)
     try:
@@ -210,7 +212,8 @@ def start(number: int, title: str) -> Lesson:
             raise ValueError(
                 f"--seed must be from 0 to {2**32 - 1:,}, got {str(arguments.seed)[:40]}"
             )
-        folder = make_folder(arguments.out, f"runs/lesson-{number:02d}")
+        usual = folder_of(results(arguments.quick, arguments.full), number)
+        folder = make_folder(arguments.out, usual)
     except (ValueError, OSError) as error:
         parser.error(str(error))
     if "MPLBACKEND" not in os.environ and not in_notebook:
@@ -236,7 +239,7 @@ def show_children_the_checkout() -> None:
         os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [root, before]))
 
 
-def make_folder(given: str | None, usual: str) -> Path:
+def make_folder(given: str | None, usual: Path) -> Path:
     """Makes the folder of --out, or the usual one.
 
     Raises:

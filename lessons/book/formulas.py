@@ -64,7 +64,7 @@ def row(elements: list[Element]) -> str:
             continue
         if name_of(element) == "mfrac" and has_factor(elements[i + 1 :]):
             part = f"({part})"
-        joined = re.search(r"[^\s(\[{/|−-]$", text) and part[:1] not in ("", " ")
+        joined = re.search(r"[^\s(\[{/|−Δ-]$", text) and part[:1] not in ("", " ")
         number_before = re.search(r"(^|[^\w.])[\d.]+$", text)
         text += f" {part}" if joined and not number_before and part[:1] not in FENCES else part
     return text

@@ -4,10 +4,10 @@
         pulse.begin("in this cell")
         ...
 
-After PATIENCE seconds of silence the progress bar of the moment is drawn again; where there is none,
-"  ... 10 s in this cell" appears on standard error. In a terminal that is one line, rewritten, which
-makes room for the next thing printed; in a file it is a line each time. It is written past those
-who listen to what a lesson prints, so no page and no notebook has it.
+After PATIENCE seconds of silence the progress bar of the moment is drawn again; where there is
+none, "  ... 10 s in this cell" appears on standard error. In a terminal that is one line, which is
+rewritten and makes room for the next thing printed; in a file it is a line each time. It is written
+past those who listen to what a lesson prints, so no page has it.
 """
 
 from __future__ import annotations

@@ -55,7 +55,7 @@ class Recorder:
             self.record.cells[-1].add_text(text)
 
     def starts(self, folder: Path, settings: dict[str, Any]) -> None:
-        """Learns the folder of the lesson's figures and what it was started with; a record begins."""
+        """Learns the folder of the lesson's figures and its settings, and begins the record."""
         self.folder = folder
         self.record.settings = settings
         self.end()  # a run that is killed now is not taken for the one before
@@ -84,8 +84,8 @@ def titles(figure: Figure) -> str:
     return "; ".join(dict.fromkeys(parts))
 
 
-def run(script: Path, options: Sequence[str], prose: bool = False) -> None:
-    """Runs the cells of a lesson's script as if they were the script.
+def run(script: Path, options: Sequence[str], prose: bool = False) -> Path:
+    """Runs the cells of a lesson's script as if they were the script; returns its results' folder.
 
     Args:
         options: the lesson's own.
@@ -118,6 +118,9 @@ def run(script: Path, options: Sequence[str], prose: bool = False) -> None:
             recorder.printed(traceback.format_exc())
             recorder.fail(error)
             raise
+    if recorder.folder is None:
+        raise ValueError(f"{script} is no lesson: it does not call lesson.start")
+    return recorder.folder
 
 
 @contextlib.contextmanager

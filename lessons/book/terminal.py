@@ -15,10 +15,11 @@ from markdown_it.token import Token
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.markdown import Heading, Markdown
 from rich.text import Text
+from rich.theme import Theme
 
 from lessons.book.cells import Cell
 from lessons.book.formulas import formula_text
-from lessons.book.markup import parser, plain
+from lessons.book.markup import parser
 
 WIDTH = 88  # of prose
 
@@ -50,10 +51,11 @@ def whole(cell: Cell) -> str:
     markdown.elements = {**Markdown.elements, "heading_open": UnderlinedHeading}  # type: ignore[misc]
     markdown.parsed = [part for token in parser().parse(cell.source) for part in readable(token)]
     width = min(WIDTH, shutil.get_terminal_size().columns)
-    console = Console(file=sys.stdout, width=width, highlight=False)
+    theme = Theme({"markdown.code": "cyan", "markdown.h1": "bold", "markdown.h2": "bold"})
+    console = Console(file=sys.stdout, width=width, highlight=False, theme=theme)
     with console.capture() as captured:
         console.print(markdown)
-    return "\n" + "\n".join(line.rstrip() for line in captured.get().splitlines()) + "\n"
+    return "\n" + "\n".join(line.rstrip() for line in captured.get().splitlines()) + "\n\n"
 
 
 class UnderlinedHeading(Heading):

@@ -30,8 +30,9 @@ def print_at_once() -> None:
     asked = os.environ.get("PYTHONIOENCODING", "").partition(":")[0]
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            own = asked or stream.isatty()
-            stream.reconfigure(encoding=None if own else "utf-8", line_buffering=True)
+            stream.reconfigure(line_buffering=True)
+            if not asked and not stream.isatty():
+                stream.reconfigure(encoding="utf-8", errors="replace")
 
 
 def open_standard_streams() -> None:
