@@ -49,13 +49,15 @@ def text_of(element: Element) -> str:
     if kind == "msqrt":
         return "√" + grouped(row(parts))
     if kind == "mspace":
-        return "   " if float(element.get("width", "0em").removesuffix("em")) >= 1 else ""
+        wide = re.fullmatch(r"[1-9][\d.]*em", element.get("width", ""))
+        return "   " if wide else ""
     return row(parts) if parts else (element.text or "").strip()
 
 
 def row(elements: list[Element]) -> str:
     """Returns elements side by side, with spaces where a reader needs them."""
     text = ""
+    elements = [unwrapped(element) for element in elements]
     for i, element in enumerate(elements):
         part = text_of(element)
         if name_of(element) == "mo":
@@ -70,25 +72,38 @@ def row(elements: list[Element]) -> str:
     return text
 
 
+def unwrapped(element: Element) -> Element:
+    """Returns an element without others around it that hold nothing else."""
+    while name_of(element) in ("mrow", "mstyle") and len(element) == 1:
+        element = element[0]
+    return element
+
+
 def has_factor(following: list[Element]) -> bool:
     """Tells whether what follows is multiplied by what stands before it."""
-    following = [element for element in following if name_of(element) != "mspace"]
-    if not following:
+    following = [
+        element for element in following if name_of(element) != "mspace" or text_of(element)
+    ]
+    if not following or name_of(following[0]) == "mspace":
         return False
     return name_of(following[0]) != "mo" or text_of(following[0]) == "("
 
 
 def script(text: str, sign: str) -> str:
     """Returns a superscript (^) or subscript (_), in small characters if there are such."""
+    if re.fullmatch(r"\w( \w)+", text):  # the letters of a word
+        text = text.replace(" ", "")
+    if text == "′":
+        return text
     small = RAISED if sign == "^" else LOWERED
     if all(character in small for character in text):
         return "".join(small[character] for character in text)
-    return sign + (text if re.fullmatch(r"\w+", text) else f"({text})")
+    return sign + (text if re.fullmatch(r"[^\W_]+", text) else f"({text})")
 
 
 def grouped(text: str) -> str:
     """Returns text in parentheses unless it is one thing."""
-    return text if re.fullmatch(r"[\w.√′']+|√\(.*\)", text) else f"({text})"
+    return text if re.fullmatch(r"[\d.]+|[^\W\d][\w′]*|√\([^()]*\)", text) else f"({text})"
 
 
 def name_of(element: Element) -> str:

@@ -22,7 +22,7 @@ from typing import TextIO
 
 from minigpt.text.bars import refresh_bars
 
-PATIENCE = 4.5  # seconds; nobody waits five for a sign of life
+PATIENCE = 4.0  # seconds; so nobody waits five for a sign of life, also on a busy machine
 
 
 class Tee(io.TextIOBase):

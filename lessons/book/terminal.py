@@ -6,6 +6,7 @@ print(whole(cell), end="")             # `minigpt lesson 8 --prose`
 
 from __future__ import annotations
 
+import itertools
 import re
 import shutil
 import sys
@@ -26,23 +27,25 @@ WIDTH = 88  # of prose
 
 def announcement(cell: Cell) -> str:
     """Returns a Markdown cell's heading and its first sentence."""
-    heading = plain_text(cell.heading)
+    heading = text = ""
+    for before, token in itertools.pairwise([Token("", "", 0), *parser().parse(cell.source)]):
+        if before.type == "heading_open":
+            heading = heading or plain_text(token)
+        elif token.type in ("inline", "math_block"):
+            text = plain_text(token)
+            break
     above = f"\n{heading}\n{'-' * len(heading)}\n" if heading else "\n"
-    prose = [part for part in re.split(r"\n\s*\n", cell.source) if not part.startswith("#")]
-    if not prose:
-        return above
-    sentence = re.split(r"(?<=[.?:])\s", " ".join(prose[0].split()), maxsplit=1)[0]
-    return above + textwrap.fill(plain_text(sentence), WIDTH) + "\n"
+    sentence = re.split(r"(?<=[.?:])\s", text, maxsplit=1)[0]
+    return above + (textwrap.fill(sentence, WIDTH) + "\n" if sentence else "")
 
 
-def plain_text(markdown: str) -> str:
+def plain_text(token: Token) -> str:
     """Returns a line of Markdown without its signs, and with its formulas as text."""
-    texts = [
-        formula_text(part.content) if part.type == "math_inline" else part.content
-        for token in parser().parseInline(markdown)
-        for part in token.children or ()
-    ]
-    return "".join(texts)
+    if token.type in ("math_inline", "math_block"):
+        return formula_text(token.content)
+    if token.children:
+        return "".join(map(plain_text, token.children))
+    return " " if token.type == "softbreak" else token.content
 
 
 def whole(cell: Cell) -> str:

@@ -145,12 +145,10 @@ class Lines:
 
     def line(self, seconds: float) -> str:
         """Returns "120 of 260 steps, loss 3.104, 31 s"."""
-        done, *total = (
-            tqdm.format_sizeof(n) if self.scale else str(n)
-            for n in (self.done, self.total)
-            if n is not None
-        )
-        count = " of ".join([done, *total])
-        count += self.unit if self.scale else f" {self.unit}s"
+        numbers = [n for n in (self.done, self.total) if n is not None]
+        if self.scale:
+            count = " of ".join(tqdm.format_sizeof(n, self.unit) for n in numbers)
+        else:
+            count = f"{' of '.join(map(str, numbers))} {self.unit}s"
         before = f"{self.what}: " if self.what else ""
         return before + ", ".join(filter(None, [count, self.note, f"{seconds:.0f} s"]))
