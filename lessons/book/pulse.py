@@ -58,12 +58,12 @@ class Pulse:
     """Listens to the standard streams in a with-block, and breaks long silences.
 
     Args:
+        doing: what begins now.
         patience: how many seconds of silence are too long.
     """
 
-    def __init__(self, patience: float = PATIENCE) -> None:
-        self.patience = patience
-        self.doing = "loading"
+    def __init__(self, doing: str = "loading", patience: float = PATIENCE) -> None:
+        self.doing, self.patience = doing, patience
         self.begun = self.heard = time.monotonic()
         self.standing = 0  # characters of ours at the end of the terminal, to be wiped out
         self.within_line = False

@@ -7,27 +7,23 @@ command goes on where it was stopped.
 from __future__ import annotations
 
 import shlex
-import signal
 import subprocess
 import sys
-import threading
 import time
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections import Counter
 from collections.abc import Collection, Iterable
 from pathlib import Path
-from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from minigpt.command import values
-from minigpt.command.lesson import lesson_scripts, lesson_titles, link
+from minigpt.command.lesson import lesson_scripts, lesson_titles, link, renew_book
 from minigpt.command.machine_options import add_device, add_seed, seed_of
+from minigpt.command.stop_requests import StopRequests
 from minigpt.text.printing import print_at_once
 
 if TYPE_CHECKING:
     from lessons.book.outcome import Outcome
-
-GRACE = 30.0  # seconds that a lesson has after Ctrl-C to finish a training step and save it
 
 
 def add_options(parser: ArgumentParser) -> None:
@@ -183,9 +179,10 @@ class Course:
             outcome.word, outcome.why = "interrupted", ""
         else:
             print(f"\nLesson {number} {outcome.word}: {outcome.why}.")
-        if record is not None and record.status == "running":
+        if record is not None and record.status == "running":  # it could not say how it ended
             record.status, record.error = outcome.word, outcome.why
             record.write(self.folder(number))
+        renew_book(self.runs)
 
     def heading(self, number: int) -> str:
         """Returns "Lesson 4 of 13: Pretraining, about 1 minute; about 9 minutes left in all"."""
@@ -211,9 +208,8 @@ class Course:
         return [sys.executable, "-m", "minigpt", "lesson", str(number), *options]
 
     def report(self) -> None:
-        """Writes the book, and says how all lessons went and where the book is."""
+        """Says how all lessons went, and where the book is, which each of them has renewed."""
         from lessons.book.outcome import in_a_line
-        from lessons.book.pages import write_book
 
         print("\nThe course so far:" if self.todo else "\nThe course:")
         outcomes = [self.outcomes[number] for number in sorted(self.outcomes)]
@@ -225,7 +221,9 @@ class Course:
         total = sum((outcome.verdicts for outcome in outcomes), Counter())
         seconds = sum(outcome.seconds for outcome in outcomes)
         print(f"     {'in all':<{width}}  {'':<11} {seconds:5.0f} s  {in_a_line(total)}".rstrip())
-        print(f"\nThe book: {link(write_book(self.runs, lesson_titles()))}")
+        index = self.runs / "book" / "index.html"
+        if (index.is_file() and self.todo) or renew_book(self.runs):
+            print(f"\nThe book: {link(index)}")
 
     def command_to_go_on(self) -> str:
         """Returns the command that runs what is left."""
@@ -266,43 +264,3 @@ def named(numbers: Iterable[int]) -> str:
     """Returns "lesson 3", or "lessons 1, 2 and 5"."""
     *others, last = map(str, numbers)
     return f"lessons {', '.join(others)} and {last}" if others else f"lesson {last}"
-
-
-class StopRequests:
-    """In the with-block, Ctrl-C and SIGTERM end the lesson that runs, and the course after it.
-
-    A terminal sends Ctrl-C to the lesson's process, too, which finishes its training step, and its
-    record. Only if it has not got it, it is ended after GRACE seconds.
-
-    Attributes:
-        signal: the signal that came; 0 for none.
-    """
-
-    def __init__(self) -> None:
-        self.signal = 0
-        self.process: subprocess.Popen[bytes] | None = None
-        self.before: dict[int, Any] = {}
-
-    def __enter__(self) -> StopRequests:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            self.before[number] = signal.signal(number, self.note)
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        for number, handler in self.before.items():
-            signal.signal(number, handler)
-
-    def note(self, number: int, frame: FrameType | None) -> None:
-        """Takes a signal."""
-        self.signal = self.signal or number
-        if self.process is not None:
-            end = threading.Timer(GRACE if number == signal.SIGINT else 0.0, self.process.terminate)
-            end.daemon = True
-            end.start()
-
-    def wait_for(self, process: subprocess.Popen[bytes]) -> int:
-        """Returns the exit status of a lesson's process when it has ended."""
-        self.process = process
-        if self.signal:  # it came while the process was being started
-            process.terminate()
-        return process.wait()

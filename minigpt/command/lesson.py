@@ -42,18 +42,32 @@ def run(arguments: Namespace) -> int:
     add_own(own)
     _, options = own.parse_known_args(arguments.options, arguments)
     folder = run_cells(scripts[arguments.number], options, arguments.prose)
-    write_page(folder)
+    if has_book(folder) and (index := renew_book(folder.parent)):
+        print(f"Its page in the book: {link(index.with_name(f'{folder.name}.html'))}")
     return 0
 
 
-def write_page(folder: Path) -> None:
-    """Writes the book anew if a lesson has run in its usual folder, and says where its page is."""
-    from lessons.book.pages import write_book
+def has_book(folder: Path) -> bool:
+    """Tells whether a lesson has run in its usual folder, beside which there is a book."""
     from lessons.folders import results
 
-    if folder.parent in (results(), results(quick=True), results(full=True)):
-        index = write_book(folder.parent, lesson_titles())
-        print(f"Its page in the book: {link(index.with_name(f'{folder.name}.html'))}")
+    return folder.parent in (results(), results(quick=True), results(full=True))
+
+
+def renew_book(runs: Path) -> Path | None:
+    """Writes the book of all lessons that have run in a folder, and returns its contents.
+
+    Where that is not possible it says why and returns None: the lessons themselves are done.
+    """
+    from lessons.book.pages import write_book
+    from lessons.book.pulse import Pulse
+
+    try:
+        with Pulse("writing the book"):
+            return write_book(runs, lesson_titles())
+    except (OSError, ValueError) as error:
+        print(f"The book could not be written: {error}")
+        return None
 
 
 def link(path: Path) -> str:
