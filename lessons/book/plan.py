@@ -90,7 +90,8 @@ def not_done(record: Record | None, script: Path, settings: Mapping[str, Any]) -
     if record is None:
         return "it has not run yet"
     if record.status != "done":
-        return f"the last time it was {record.status}" if record.status != "failed" else "it failed"
+        ends = {"failed": "failed", "running": "did not come to its end"}
+        return f"the last time it {ends.get(record.status, f'was {record.status}')}"
     if record.script != fingerprint(script):
         return "its script has changed"
     for name, last in record.settings.items():

@@ -59,11 +59,12 @@ class Pulse:
 
     Args:
         doing: what begins now.
-        patience: how many seconds of silence are too long.
+        patience: how many seconds of silence are too long; None for PATIENCE.
     """
 
-    def __init__(self, doing: str = "loading", patience: float = PATIENCE) -> None:
-        self.doing, self.patience = doing, patience
+    def __init__(self, doing: str = "loading", patience: float | None = None) -> None:
+        self.doing = doing
+        self.patience = PATIENCE if patience is None else patience
         self.begun = self.heard = time.monotonic()
         self.standing = 0  # characters of ours at the end of the terminal, to be wiped out
         self.within_line = False

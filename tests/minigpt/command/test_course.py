@@ -99,7 +99,7 @@ def rows(printed: str) -> list[str]:
     """Returns the report's rows, without times."""
     report = printed[printed.index("The course") :]
     return [
-        re.sub(r" +\d+ s(?=  |$)", "; ", re.sub(r"  +", "  ", line.strip())).rstrip("; ")
+        re.sub(r" +\d+ s(  |$)", "; ", re.sub(r"  +", "  ", line.strip())).rstrip("; ")
         for line in report.splitlines()[1:]
         if line.startswith("   ")
     ]
