@@ -22,7 +22,6 @@ import sysconfig
 import textwrap
 import time
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,6 +30,7 @@ import torch
 
 import minigpt
 from lessons import machine
+from lessons.folders import folder_of, results
 from lessons.verdicts import Verdict
 from minigpt.device import pick_device
 from minigpt.files.atomic import reason_of, write_text
@@ -87,7 +87,6 @@ class Lesson:
         full: whether --full was given: large settings everywhere, which take time.
         judges: whether to give verdicts; a quick run gives none.
         folder: where figures and the table are written.
-        date: when the run began, with the time of day, in ISO 8601.
     """
 
     number: int
@@ -98,16 +97,15 @@ class Lesson:
     full: bool
     judges: bool
     folder: Path
-    date: str = field(default_factory=lambda: datetime.now().astimezone().isoformat())
     started: float = field(default_factory=time.perf_counter)
     rows: list[Row] = field(default_factory=list)
 
-    def conditions(self) -> dict[str, Any]:
+    def settings(self) -> dict[str, Any]:
         """Returns how and where the lesson runs, for table.json and for its page."""
         return {
-            "seed": self.seed, "quick": self.quick, "full": self.large,
+            "seed": self.seed, "quick": self.quick, "full": self.full, "large": self.large,
             "device": str(self.device), "versions": versions(),
-            "machine": machine.describe(self.device), "date": self.date,
+            "machine": machine.describe(self.device),
         }  # fmt: skip
 
     def choose(self, quick: Any, normal: Any, full: Any = None) -> Any:
@@ -169,7 +167,7 @@ class Lesson:
         with recorder.tables() if recorder is not None else contextlib.nullcontext():
             self.print_tables()
         report = {
-            "lesson": self.number, "title": self.title, **self.conditions(),
+            "lesson": self.number, "title": self.title, **self.settings(),
             "rows": [row.as_json(self.judges, self.quick) for row in self.rows],
         }  # fmt: skip
         text = json.dumps(report, ensure_ascii=False, indent=1)
@@ -212,7 +210,8 @@ def start(number: int, title: str) -> Lesson:
     size.add_argument("--full", action="store_true", help="large settings, which CUDA gets anyway")
     # For the tests, which see whether each verdict of a quick run could come out otherwise.
     parser.add_argument("--verdicts", action="store_true", help=argparse.SUPPRESS)
-    parser.add_argument("--out", help=f"folder (default runs/lesson-{number:02d})")
+    usual = folder_of(results(), number)
+    parser.add_argument("--out", help=f"folder (default {usual}; with --quick or --full another)")
     in_notebook = "ipykernel" in sys.modules
     arguments = parser.parse_args([] if in_notebook else None)
     try:
@@ -221,7 +220,8 @@ def start(number: int, title: str) -> Lesson:
             raise ValueError(
                 f"--seed must be from 0 to {2**32 - 1:,}, got {str(arguments.seed)[:40]}"
             )
-        folder = make_folder(arguments.out, f"runs/lesson-{number:02d}")
+        usual = folder_of(results(arguments.quick, arguments.full), number)
+        folder = make_folder(arguments.out, usual)
     except (ValueError, OSError) as error:
         parser.error(str(error))
     if "MPLBACKEND" not in os.environ and not in_notebook:
@@ -234,8 +234,7 @@ def start(number: int, title: str) -> Lesson:
     sizes = arguments.quick, arguments.full
     course = Lesson(number, title, device, arguments.seed, *sizes, judges, folder)
     if recorder is not None:
-        recorder.starts(folder)
-        recorder.record.conditions = course.conditions()
+        recorder.starts(folder, {"asked": arguments.device, **course.settings()})
     return course
 
 
@@ -247,7 +246,7 @@ def show_children_the_checkout() -> None:
         os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [root, before]))
 
 
-def make_folder(given: str | None, usual: str) -> Path:
+def make_folder(given: str | None, usual: Path) -> Path:
     """Makes the folder of --out, or the usual one.
 
     Raises:

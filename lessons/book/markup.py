@@ -68,9 +68,9 @@ def spaced(latex: str) -> str:
 
 
 def link_words(state: StateCore) -> None:
-    """Links the words of a text that is being parsed, as a rule of the parser."""
+    """Links the words of a text that is being parsed for a page, as a rule of the parser."""
     for token in state.tokens:
-        if token.children:
+        if token.children and "links" in state.env:
             token.children = linked(token.children, state.env["links"])
 
 

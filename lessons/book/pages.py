@@ -36,7 +36,7 @@ class Page:
         about, goals: what the lesson is about and what it teaches, as HTML.
         status: a record's (lessons/book/record.py), NOT_RUN or DAMAGED.
         trouble: what is wrong with a damaged record.
-        conditions: a record's.
+        settings, started, error: a record's.
         parts: what stands on it, one of prose, code, output, figure (and alt) or tables each.
         rows: the rows of the closing tables.
     """
@@ -48,7 +48,9 @@ class Page:
     status: str = NOT_RUN
     trouble: str = ""
     seconds: float = 0.0
-    conditions: dict[str, Any] = field(default_factory=dict)
+    started: float = 0.0
+    error: str = ""
+    settings: dict[str, Any] = field(default_factory=dict)
     headings: list[Heading] = field(default_factory=list)
     parts: list[dict[str, Any]] = field(default_factory=list)
     rows: list[dict[str, Any]] = field(default_factory=list)
@@ -71,7 +73,7 @@ class Page:
     @property
     def quick(self) -> bool:
         """Whether it was a --quick run, whose numbers mean nothing."""
-        return bool(self.conditions.get("quick"))
+        return bool(self.settings.get("quick"))
 
     @property
     def published(self) -> list[dict[str, Any]]:
@@ -119,7 +121,7 @@ def page_of(record: Record, folder: Path, links: Links) -> Page:
         ValueError: its table is damaged, or a formula cannot be set.
     """
     page = Page(record.number, "", status=record.status, seconds=record.seconds)
-    page.conditions = record.conditions
+    page.settings, page.started, page.error = record.settings, record.started, record.error
     for done in record.cells:
         if done.cell.is_prose:
             add_prose(page, done.cell.source, links)
@@ -129,7 +131,7 @@ def page_of(record: Record, folder: Path, links: Links) -> Page:
             page.parts += shown(output, folder)
     if record.status == "done":
         table = read_table(folder)
-        page.conditions = page.conditions or table
+        page.settings = page.settings or table
         page.rows = [row | {"id": f"row-{i}"} for i, row in enumerate(table["rows"], start=1)]
     return page
 

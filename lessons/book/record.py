@@ -1,14 +1,14 @@
 """What a run of a lesson leaves for its page: each cell with all that it printed and drew.
 
 It is written as record.json beside the lesson's figures after every cell, so that a run that was
-killed leaves all but its last cell.
+killed leaves all but its last cell. `minigpt course` reads it to see what need not run again.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import asdict, dataclass, field
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -47,22 +47,34 @@ class Record:
 
     Attributes:
         status: "running" until the end, then "done"; "interrupted" after Ctrl-C; "failed" if a cell
-            raised an exception, whose traceback is the cell's last output.
+            raised an exception, whose traceback is the cell's last output; "killed (...)" if the
+            process was ended from outside.
         seconds: how long it took so far.
-        conditions: seed, device, versions, machine and date, as in table.json; {} until the lesson
-            has read its options.
+        started: when it began, in seconds since 1970.
+        script: the fingerprint of the lesson's script.
+        settings: what the lesson was started with: "seed", "device" and "asked" (what --device
+            said), "quick", "full", and where: "versions" and "machine".
+        error: why it failed, in a line.
     """
 
     number: int
     cells: list[Done]
     status: str = "running"
     seconds: float = 0.0
-    conditions: dict[str, Any] = field(default_factory=dict)
+    started: float = 0.0
+    script: str = ""
+    settings: dict[str, Any] = field(default_factory=dict)
+    error: str = ""
 
     def write(self, folder: Path) -> None:
         """Writes the record into the lesson's folder."""
         content = {"version": VERSION, **asdict(self)}
         write_text(folder / FILE, json.dumps(content, ensure_ascii=False, indent=1) + "\n")
+
+
+def fingerprint(script: Path) -> str:
+    """Returns a number, as text, that is another one when a script's text is another."""
+    return hashlib.sha256(script.read_text(encoding="utf-8").encode()).hexdigest()
 
 
 def read_record(folder: Path) -> Record:
@@ -95,11 +107,12 @@ def check_types(record: Record) -> None:
     Raises:
         ValueError, AttributeError, TypeError: it does not.
     """
-    conditions = record.conditions
+    settings = record.settings
     expected: list[tuple[Any, Any]] = [
         (record.number, int), (record.status, str), (record.seconds, int | float),
-        (conditions, dict), (conditions.get("machine", {}), dict),
-        (conditions.get("versions", {}), dict),
+        (record.started, int | float), (record.error, str),
+        (settings, dict), (settings.get("machine", {}), dict),
+        (settings.get("versions", {}), dict),
     ]  # fmt: skip
     for done in record.cells:
         expected += [(done.cell.source, str), (done.outputs, list)]
@@ -108,7 +121,6 @@ def check_types(record: Record) -> None:
     for value, kind in expected:
         if not isinstance(value, kind):
             raise TypeError(f"{value!r:.60} stands in a wrong place")
-    datetime.fromisoformat(conditions.get("date", "2000-01-01"))
 
 
 def read_table(folder: Path) -> dict[str, Any]:

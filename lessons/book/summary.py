@@ -128,7 +128,7 @@ class Summary:
         """The machine, the versions, the device and the seed; one value each if all ran alike."""
         found: dict[str, dict[str, list[int]]] = {}
         for page in self.ran:
-            known = page.conditions
+            known = page.settings
             named = known.get("machine", {}) | known.get("versions", {})
             named |= {name: known[name] for name in ("device", "seed") if name in known}
             for name, value in named.items():
@@ -169,7 +169,7 @@ def duration(seconds: float) -> str:
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
-def day_and_time(date: str) -> str:
-    """Returns a date in ISO 8601 in words: "30 November 2026, 14:15"."""
-    then = datetime.fromisoformat(date)
+def day_and_time(seconds: float) -> str:
+    """Returns a moment, in seconds since 1970, in words: "30 November 2026, 14:15"."""
+    then = datetime.fromtimestamp(seconds)
     return f"{then.day} {then:%B %Y, %H:%M}"

@@ -19,6 +19,7 @@ from tests.lessons.book.checks.contrast import (
     variables,
 )
 from tests.lessons.book.checks.small_book import (
+    BEGAN,
     LINE,
     rows,
     write_run,
@@ -150,10 +151,10 @@ def test_how_a_run_went_wrong_is_said_in_the_contents_and_on_its_page(book: Path
     assert "Not run yet. Run it with minigpt lesson 13." in said
     assert "numbers mean nothing" in words(book / "lesson-02.html")
     failed = words(book / "lesson-03.html")
-    assert "This run ended early (failed):" in failed
+    assert "This run ended early, there: failed (OSError: it is full)." in failed
     assert "Traceback OSError: a line" in failed
     assert failed.index("OSError") < failed.index("Here the run ended: failed.")
-    assert "(interrupted)" in words(book / "lesson-04.html")
+    assert "ended early, there: interrupted." in words(book / "lesson-04.html")
     assert "What the lesson left cannot be read." in words(book / "lesson-05.html")
     assert "minigpt lesson 6 runs it" in words(book / "lesson-06.html")
 
@@ -163,7 +164,7 @@ def test_a_killed_run_has_broken_off(tmp_path: Path) -> None:
     said = index_of(tmp_path, range(1, 2))
     assert "0 of 1 lessons have run to their end; minigpt course runs the others." in said
     assert "The runs took 2 min 5 s in all." in said
-    assert "(broke off)" in words(tmp_path / "runs/book/lesson-01.html")
+    assert "ended early, there: broke off." in words(tmp_path / "runs/book/lesson-01.html")
 
 
 def test_without_runs_the_contents_are_the_syllabus(tmp_path: Path) -> None:
@@ -173,11 +174,11 @@ def test_without_runs_the_contents_are_the_syllabus(tmp_path: Path) -> None:
     assert "Machine" not in said
 
 
-def test_a_record_from_before_conditions_were_recorded_is_shown(tmp_path: Path) -> None:
+def test_a_record_from_before_settings_were_recorded_is_shown(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "runs", 1)
     for name in ("record.json", "table.json"):
         content = json.loads((folder / name).read_text(encoding="utf-8"))
-        for old in ("machine", "date", "conditions"):
+        for old in ("machine", "started", "settings"):
             content.pop(old, None)
         (folder / name).write_text(json.dumps(content), encoding="utf-8")
     said = index_of(tmp_path, range(1, 2))
@@ -193,8 +194,8 @@ def test_a_record_from_before_conditions_were_recorded_is_shown(tmp_path: Path) 
         ("record.json", {"cells": [{"cell": {}, "outputs": []}]}, "no record of a lesson"),
         ("record.json", {"cells": [{"cell": None, "outputs": []}]}, "no record of a lesson"),
         ("record.json", {"seconds": "long"}, "'long' stands in a wrong place"),
-        ("record.json", {"conditions": {"machine": "fast"}}, "'fast' stands in a wrong place"),
-        ("record.json", {"conditions": {"date": "today"}}, "no record of a lesson"),
+        ("record.json", {"settings": {"machine": "fast"}}, "'fast' stands in a wrong place"),
+        ("record.json", {"started": "today"}, "'today' stands in a wrong place"),
         ("record.json", {"colour": "red"}, "no record of a lesson"),
         ("table.json", {"rows": [{"what": "half"}]}, "a row has no 'source'"),
         ("table.json", {"rows": [rows()[0] | {"kind": "perhaps"}]}, "'perhaps'"),
@@ -274,7 +275,7 @@ def test_words_for_times_and_numbers() -> None:
     assert [duration(seconds) for seconds in (0.4, 59.4, 60, 125.2)] == [
         "0 s", "59 s", "1 min 0 s", "2 min 5 s",
     ]  # fmt: skip
-    assert day_and_time("2026-11-30T14:15:16.123456+00:00") == "30 November 2026, 14:15"
+    assert day_and_time(BEGAN + 30) == "1 March 2026, 09:05"
     assert listing([4]) == "lesson 4"
     assert listing([1, 2]) == "lessons 1 and 2"
     assert listing([1, 2, 3, 5, 7, 8]) == "lessons 1 to 3, 5, 7 and 8"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from lessons.book.pages import write_book
 from lessons.book.record import Done, Record
 from lessons.verdicts import Kind
 
+BEGAN = datetime(2026, 3, 1, 9, 5).timestamp()
 LINE = "a line of 100 signs " * 5
 FIRST = """\
 # Lesson {number}: Part {number}
@@ -59,13 +61,12 @@ WORDS = {
 OWN = (Kind.HOLDS, Kind.FAILS)
 
 
-def conditions(**others: Any) -> dict[str, Any]:
+def settings(**others: Any) -> dict[str, Any]:
     """Returns how a lesson ran, with some values of its own."""
     usual = {
-        "seed": 1337, "quick": False, "full": False, "device": "cpu",
+        "seed": 1337, "quick": False, "full": False, "device": "cpu", "large": False,
         "versions": {"python": "3.12.1", "torch": "2.12.0"},
         "machine": {"processor": "Abacus 9", "cores": "2", "system": "Linux 6"},
-        "date": "2026-03-01T09:05:00+01:00",
     }  # fmt: skip
     return usual | others
 
@@ -89,12 +90,12 @@ def write_run(runs: Path, number: int, status: str = "done", **others: Any) -> P
     """Writes what a run of a lesson leaves, and returns its folder.
 
     Args:
-        others: conditions that differ from the usual ones.
+        others: settings that differ from the usual ones.
     """
     folder = runs / f"lesson-{number:02d}"
     folder.mkdir(parents=True)
     imsave(folder / "wide.png", np.full((60, 2400), 0.5))
-    known = conditions(**others)
+    known = settings(**others)
     shown: list[dict[str, Any]] = [{"text": f"half & half <b>\n{LINE}\n[figure] wide.png\n"}]
     shown.append({"figure": "wide.png", "alt": "a grey surface"})
     ends = {"done": {"tables": True}, "failed": {"text": f"Traceback\nOSError: {LINE}\n"}}
@@ -104,7 +105,8 @@ def write_run(runs: Path, number: int, status: str = "done", **others: Any) -> P
         Done(Cell("code", CODE, 40), shown),
         Done(Cell("code", "course.finish()", 50), [ends[status]] if status in ends else []),
     ]
-    Record(number, cells, status, 125.0, known).write(folder)
+    error = "OSError: it is full" if status == "failed" else ""
+    Record(number, cells, status, 125.0, BEGAN, settings=known, error=error).write(folder)
     if status == "done":
         table = {"lesson": number, **known, "rows": rows(judged=not known["quick"])}
         (folder / "table.json").write_text(json.dumps(table), encoding="utf-8")
