@@ -178,7 +178,8 @@ class Course:
         if stop.signal:
             outcome.word, outcome.why = "interrupted", ""
         else:
-            print(f"\nLesson {number} {outcome.word}: {outcome.why}.")
+            where = " Its page shows where." if outcome.word == "failed" else ""
+            print(f"\nLesson {number} {outcome.word}: {outcome.why}.{where}")
         if record is not None and record.status == "running":  # it could not say how it ended
             record.status, record.error = outcome.word, outcome.why
             record.write(self.folder(number))

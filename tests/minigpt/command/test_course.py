@@ -180,7 +180,9 @@ def test_the_others_run_when_one_fails(
     assert main(["course"]) == 1
     printed = capsys.readouterr().out
     assert ran() == "1 2 3"
-    assert "\nLesson 1 failed: ZeroDivisionError: division by zero.\n" in printed
+    assert (
+        "\nLesson 1 failed: ZeroDivisionError: division by zero. Its page shows where.\n" in printed
+    )
     assert rows(printed)[:3] == [
         "1 Part a  failed; ZeroDivisionError: division by zero",
         "2 Part b  failed; memory ran out; end other programs and run it again "
