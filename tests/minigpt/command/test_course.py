@@ -138,8 +138,11 @@ def test_what_is_done_is_not_run_again(
     assert main(["course"]) == 0
     assert ran() == ""
     assert "\nThe book: file://" in capsys.readouterr().out
+    capsys.readouterr()
     assert main(["course", "--again", "--start", "2"]) == 0
     assert ran() == "2 3"
+    # Each record says that the lesson took 60 s.
+    assert "Part b, about 1 minute; about 2 minutes left in all\n" in capsys.readouterr().out
 
 
 def test_another_script_or_seed_or_a_damaged_record_runs_again_and_says_so(
