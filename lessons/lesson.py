@@ -34,7 +34,7 @@ from lessons.folders import folder_of, results
 from lessons.verdicts import Verdict
 from minigpt.device import pick_device
 from minigpt.files.atomic import reason_of, write_text
-from minigpt.text.printing import print_any_text
+from minigpt.text.printing import print_any_text, print_at_once
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -198,6 +198,7 @@ def start(number: int, title: str) -> Lesson:
     In a notebook there is no command line, and the defaults are used.
     """
     print_any_text()
+    print_at_once()
     show_children_the_checkout()
     parser = argparse.ArgumentParser(
         description=f"Lesson {number:02d}: {title}",

@@ -97,7 +97,9 @@ def test_a_run_leaves_what_each_cell_printed_and_drew(
     ]
     assert outputs(record)[4][0] == {"tables": True}
     printed = capsys.readouterr().out
-    assert "\nBy hand\n-------\nTwo halves make a whole:\nhalf & half" in printed
+    assert (
+        "\nBy hand\n-------\nTwo halves make a whole: a picture shows it.\nhalf & half" in printed
+    )
     assert "published figures, measured again" in printed  # the terminal has the tables
     assert "published figures" not in str(outputs(record))  # the page sets them itself
     assert lesson.recorder is None
@@ -146,7 +148,7 @@ def test_bars_and_signs_of_life_are_not_in_the_record(
     monkeypatch.setattr(pulse, "PATIENCE", 0.01)
     monkeypatch.setattr(bars, "INTERVAL", 0.0)
     wait = (
-        "import time\nfrom minigpt.text.bars import progress_bar\ntime.sleep(0.5)\n"
+        "import time\nfrom minigpt.text.bars import progress_bar\ntime.sleep(1)\n"
         'with progress_bar(2, "step") as advance:\n    advance()\n'
     )
     script.write_text(SCRIPT.replace("half = 1 / 2\n", f"{wait}half = 1 / 2\n"), encoding="utf-8")
