@@ -16,6 +16,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from lessons.book.markup import Heading, code_html, code_styles, html_of, output_html
+from lessons.book.play.playgrounds import copy_scripts, part_of, scripts_of
 from lessons.book.record import Record, read_record
 from lessons.verdicts import Kind
 from minigpt.files.atomic import write_text
@@ -25,6 +26,7 @@ CSS_CLASS = {
     Kind.UNKNOWN: "unknown", Kind.UNDECIDED: "undecided", Kind.HOLDS: "holds",
     Kind.FAILS: "fails",
 }  # fmt: skip
+MARKED = ("[figure] ", "[play] ")  # begins lines that say where something is that the page shows
 
 
 @dataclass
@@ -34,7 +36,7 @@ class Page:
     Attributes:
         title: "Lesson 3: GPT-2, assembled".
         facts: when and how it ran.
-        parts: what stands on it, one of prose, code, output, figure (and alt) or tables each.
+        parts: what stands on it, one of prose, code, output, figure (and alt), play or tables each.
     """
 
     number: int
@@ -97,7 +99,7 @@ def page_of(record: Record, folder: Path) -> Page:
             continue
         page.parts.append({"code": code_html(done.cell.source)})
         for output in done.outputs:
-            page.parts += shown(output, f"../{folder.name}")
+            page.parts += shown(output, folder)
     page.title = page.headings[0].text if page.headings else f"Lesson {record.number}"
     path = folder / "table.json"
     if record.status == "done" and path.is_file():
@@ -106,13 +108,15 @@ def page_of(record: Record, folder: Path) -> Page:
     return page
 
 
-def shown(output: dict[str, Any], folder: str) -> list[dict[str, Any]]:
+def shown(output: dict[str, Any], folder: Path) -> list[dict[str, Any]]:
     """Returns the parts of a page for what a cell has put out."""
     if "figure" in output:
-        return [{"figure": f"{folder}/{output['figure']}", "alt": output["alt"]}]
+        return [{"figure": f"../{folder.name}/{output['figure']}", "alt": output["alt"]}]
+    if "play" in output:
+        return [{"play": part_of(output["play"], folder / output["data"])}]
     if "tables" in output:
         return [{"tables": True}]
-    lines = [line for line in output["text"].splitlines() if not line.startswith("[figure] ")]
+    lines = [line for line in output["text"].splitlines() if not line.startswith(MARKED)]
     text = "\n".join(lines).strip("\n")
     return [{"output": output_html(text)}] if text.strip() else []
 
@@ -152,7 +156,9 @@ def write_book(runs: Path, titles: Sequence[tuple[int, str]]) -> Path:
         if page.there:
             before = next((one for one in reversed(pages[:i]) if one.there), None)
             after = next((one for one in pages[i + 1 :] if one.there), None)
-            text = lesson.render(page=page, before=before, after=after)
+            scripts = scripts_of(page.parts)
+            copy_scripts(book, scripts)
+            text = lesson.render(page=page, before=before, after=after, scripts=scripts)
             write_text(book / page.file, text)
     terms = (Path(__file__).parents[1] / "GLOSSARY.md").read_text(encoding="utf-8")
     glossary = environment.get_template("glossary.html").render(prose=html_of(terms, []))
