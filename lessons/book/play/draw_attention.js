@@ -29,7 +29,10 @@ function playAttention(area, { tokens, maps }) {
   sentence.append(...buttons.map(({ made }) => made));
   const reads = element("p", { class: "play-status", role: "status" });
   const table = element("table", { class: "play-map" });
-  area.append(heads, sentence, reads, element("div", { class: "wide" }, table));
+  area.append(
+    element("div", { class: "play-split" }, heads, element("div", {}, sentence, reads)),
+    element("div", { class: "wide" }, table),
+  );
   choose(layer, head);
 
   function headChoice(small, l, h, checked) {
@@ -84,18 +87,25 @@ function playAttention(area, { tokens, maps }) {
   }
 
   function lit(share) {
-    return `--share: ${(45 * share).toFixed(1)}%`; // of the colour: text on it stays readable
+    return `--share: ${(45 * strengthOf(share)).toFixed(1)}%`; // text on the colour stays readable
   }
+}
+
+/** Returns how strongly a share is coloured, from 0 to 1; small ones a little more than evenly. */
+function strengthOf(share) {
+  return share ** 0.7;
 }
 
 /** Draws a map small, a square for each share that can be seen. */
 function miniature(map) {
   const squares = map.flatMap((row, i) => row.map((share, j) => (
-    share < 0.02 ? null : shape("rect", { x: j, y: i, width: 1, height: 1, "fill-opacity": share })
-  )));
+    share < 0.02 ? [] : shape("rect", {
+      x: j, y: i, width: 1, height: 1, "fill-opacity": strengthOf(share).toFixed(2),
+    })
+  )).flat());
   const size = map.length;
   return shape(
-    "svg", { viewBox: `0 0 ${size} ${size}`, "aria-hidden": "true" }, ...squares.filter(Boolean),
+    "svg", { viewBox: `0 0 ${size} ${size}`, "aria-hidden": "true" }, ...squares,
   );
 }
 

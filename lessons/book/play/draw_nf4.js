@@ -4,9 +4,12 @@
 //
 // data: { weights, levels [16], thresholds [15] }. The arithmetic is in nf4.js.
 
-const HEIGHT = 340; // of the drawing, in pixels
-const FOOT = 22; // of it, for the codes
+const TOP = 300; // pixels for the weights; below stand their codes and their errors
+const CODES = 20;
+const ERRORS = 80;
+const HEIGHT = TOP + CODES + ERRORS;
 const REACH = 2.5; // how far a weight can be dragged, in multiples of the largest at first
+const LARGEST_ERROR = 0.1; // that a bar can show, as a share of that reach
 
 function playNF4(area, { weights, levels, thresholds }) {
   const limit = Math.fround(REACH * largestOf(weights.map(Math.abs)));
@@ -15,18 +18,20 @@ function playNF4(area, { weights, levels, thresholds }) {
   let chosen = weights.length >> 2;
   let drag = null; // { y, weight } where a drag began
 
+  const drawing = shape("g");
+  const handle = shape("circle", { r: 11, class: "handle" }); // stays, so that a finger can hold it
   const chart = shape("svg", {
     class: "play-chart", height: HEIGHT, "aria-hidden": "true",
     onpointerdown: grab, onpointermove: pull, onpointerup: drop, onpointercancel: drop,
-  });
-  const strip = shape("svg", { class: "play-strip", height: 64, "aria-hidden": "true" });
+  }, drawing, handle);
+  const strip = shape("svg", { class: "play-strip", height: 48, "aria-hidden": "true" });
   const summary = element("p", { class: "play-status", role: "status" });
   const one = element("p", { class: "play-one" });
   const numbers = element("table", {});
   const last = weights.length - 1;
   const which = slider("Weight", { min: 0, max: last, step: 1, value: chosen },
     (i) => `number ${i}`, (i) => choose(i));
-  const value = slider("Its value", { min: -limit, max: limit, step: limit / 500, value: 0 },
+  const value = slider("Its value", { min: -limit, max: limit, step: "any", value: 0 },
     (weight) => weight.toFixed(4), (weight) => setWeight(weight));
   const sizes = [16, 32, 64].filter((size) => size <= weights.length);
   area.append(
@@ -48,11 +53,12 @@ function playNF4(area, { weights, levels, thresholds }) {
     chart,
     summary,
     one,
+    element("p", { class: "play-status" },
+      "The 16 levels with their codes, and where this weight divided by its scale falls:"),
     strip,
     element("details", {}, element("summary", {}, "Codes, scales and errors of all weights"),
       element("div", { class: "wide play-numbers", tabindex: 0 }, numbers)),
   );
-  const atFirst = (size) => quantizeNF4(weights, size, levels, thresholds).meanError;
   new ResizeObserver(() => show()).observe(chart);
   choose(chosen);
 
@@ -88,7 +94,7 @@ function playNF4(area, { weights, levels, thresholds }) {
 
   /** Returns how many pixels of the chart a difference of weights takes. */
   function pixelsFor(difference) {
-    return (difference * (HEIGHT - FOOT)) / 2 / (1.04 * limit);
+    return (difference * TOP) / 2 / (1.05 * limit);
   }
 
   function show() {
@@ -102,18 +108,18 @@ function playNF4(area, { weights, levels, thresholds }) {
       `Weight ${chosen}: ${weight.toFixed(4)} / ${absmax.toFixed(4)} = ${normalised.toFixed(4)}, ` +
       `code ${code}, level ${levels[code].toFixed(4)}; back ${levels[code].toFixed(4)} × ` +
       `${absmax.toFixed(4)} = ${back.toFixed(4)}, error ${error.toFixed(4)}.`;
-    const ratio = done.meanError / atFirst(weights.length);
+    const before = quantizeNF4(weights, blockSize, levels, thresholds).meanError;
     summary.textContent =
-      `Mean error of all ${row.length}: ${done.meanError.toFixed(5)}, ` +
-      `${ratio.toFixed(2)} times that of the model's weights in one block. ` +
-      `Block ${block}: scale (absmax) ${absmax.toFixed(4)}, mean error ${meanError.toFixed(5)}.`;
+      `Mean error of all ${row.length}: ${done.meanError.toFixed(5)}, with the model's own weights ` +
+      `${before.toFixed(5)}. Block ${block} (of ${done.blocks.length}, from 0): scale (absmax) ` +
+      `${absmax.toFixed(4)}, mean error ${meanError.toFixed(5)}.`;
   }
 
-  /** Draws each weight as a dot, where it comes back as a dash, and the levels of its block. */
+  /** Draws weights as dots, what comes back as dashes, the levels of each block, and errors. */
   function showChart({ weights: all, blocks }) {
     const width = chart.clientWidth || 600;
     const step = width / all.length;
-    const y = (weight) => (HEIGHT - FOOT) / 2 - pixelsFor(weight);
+    const y = (weight) => TOP / 2 - pixelsFor(weight);
     const line = (x1, y1, x2, y2, name) => shape("line", { x1, y1, x2, y2, class: name });
     const drawn = blocks.flatMap(({ absmax }, block) => {
       const [left, right] = [block * blockSize * step, (block + 1) * blockSize * step];
@@ -124,21 +130,25 @@ function playNF4(area, { weights, levels, thresholds }) {
       return [...lines, line(right, 0, right, HEIGHT, "border")];
     });
     const { block } = all[chosen];
-    all.forEach(({ weight, back, code, ...one }, i) => {
+    all.forEach(({ weight, back, code, error, ...one }, i) => {
       const x = (i + 0.5) * step;
       const name = one.block === block ? "" : "other";
+      const bar = ERRORS * Math.min(1, error / (LARGEST_ERROR * limit));
       drawn.push(
-        line(x, y(weight), x, y(back), "error"),
-        line(x - 0.4 * step, y(back), x + 0.4 * step, y(back), `back ${name}`),
-        shape("circle", { cx: x, cy: y(weight), r: Math.min(4, 0.4 * step), class: `dot ${name}` }),
+        line(x - 0.45 * step, y(back), x + 0.45 * step, y(back), `back ${name}`),
+        shape("circle", { cx: x, cy: y(weight), r: Math.min(3, 0.4 * step), class: `dot ${name}` }),
+        shape("rect", {
+          x: x - 0.3 * step, y: HEIGHT - bar, width: 0.6 * step, height: bar, class: `error ${name}`,
+        }),
       );
       if (step >= 9) {
-        const middle = { x, y: HEIGHT - 6, "text-anchor": "middle", class: "code" };
+        const middle = { x, y: TOP + CODES - 6, "text-anchor": "middle" };
         drawn.push(shape("text", middle, code.toString(16)));
       }
     });
-    const at = { cx: (chosen + 0.5) * step, cy: y(row[chosen]), r: 11, class: "handle" };
-    chart.replaceChildren(...drawn, shape("circle", at));
+    drawing.replaceChildren(...drawn);
+    handle.setAttribute("cx", (chosen + 0.5) * step);
+    handle.setAttribute("cy", y(row[chosen]));
   }
 
   /** Draws the 16 levels between -1 and 1 with their codes, and where the chosen weight falls. */
@@ -148,17 +158,15 @@ function playNF4(area, { weights, levels, thresholds }) {
     const marks = levels.flatMap((level, number) => {
       const name = number === code ? "here" : "";
       return [
-        shape("line", { x1: x(level), y1: 26, x2: x(level), y2: 44, class: name }),
-        shape("text", { x: x(level), y: 60, "text-anchor": "middle", class: name },
+        shape("line", { x1: x(level), y1: 6, x2: x(level), y2: 24, class: name }),
+        shape("text", { x: x(level), y: 42, "text-anchor": "middle", class: name },
           number.toString(16)),
       ];
     });
-    const [from, to] = [x(-1), x(1)];
     strip.replaceChildren(
-      shape("text", { x: from - 8, y: 12 }, "weight / absmax, among the 16 levels and their codes"),
-      shape("line", { x1: from, y1: 35, x2: to, y2: 35 }),
+      shape("line", { x1: x(-1), y1: 15, x2: x(1), y2: 15 }),
       ...marks,
-      shape("circle", { cx: x(normalised), cy: 35, r: 5, class: "dot" }),
+      shape("circle", { cx: x(normalised), cy: 15, r: 5, class: "dot" }),
     );
   }
 

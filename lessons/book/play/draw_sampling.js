@@ -90,7 +90,7 @@ function playSampling(area, data) {
       "tr",
       { class: cutBy ? "cut" : id === drawn ? "drawn" : "" },
       element("th", { scope: "row" }, name),
-      element("td", {}, element("span", { class: "bar", style: `width: ${width}%` })),
+      element("td", {}, element("span", { class: "play-bar", style: `width: ${width}%` })),
       element("td", {}, cutBy ? `cut: ${cutBy}` : percent(probability)),
     );
   }
@@ -103,7 +103,7 @@ function playSampling(area, data) {
       "tr",
       { class: "rest" },
       element("th", { scope: "row" }, name),
-      element("td", {}, element("span", { class: "bar", style: `width: ${width}%` })),
+      element("td", {}, element("span", { class: "play-bar", style: `width: ${width}%` })),
       element("td", {}, percent(probability) + cut),
     );
   }

@@ -56,8 +56,8 @@ PLAYGROUNDS = {
     "nf4": Playground(
         "Play with it: an outlier in a block",
         "Weights of the base model (dots), the 16 levels of their block (lines), and what each "
-        "weight comes back as (dashes). Drag a dot up or down, or choose a weight and move its "
-        "slider.",
+        "weight comes back as (dashes). Below stand the codes, from 0 to f where there is room, "
+        "and a bar for each error. Drag a dot up or down, or choose a weight and move its slider.",
         ("page.js", "sampling.js", "nf4.js", "draw_nf4.js"),
     ),
 }

@@ -223,9 +223,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> tuple[GPT, Engine]:
 
 @pytest.mark.parametrize("which", ["tiny", "base"])
 @torch.no_grad()
-def test_the_decoder_gives_the_model_s_scores(
-    which: str, request: pytest.FixtureRequest
-) -> None:
+def test_the_decoder_gives_the_model_s_scores(which: str, request: pytest.FixtureRequest) -> None:
     """In fp64 both compute the same, and differ in the order of sums and the last bits of exp.
 
     In fp32 the library rounds every product to 24 bits, about 1e-7 of scores of around 10, and the
@@ -379,7 +377,8 @@ def test_a_page_has_the_figure_its_data_and_its_scripts(
     write_book(runs, [(5, "Play")])
     page = Path("runs/book/lesson-05.html").read_text(encoding="utf-8")
     assert "[play]" not in page
-    assert page.index("before</pre>") < page.index('<figure class="play"') < page.index("after")
+    assert page.index("before</pre>") < page.index('<figure class="play"')
+    assert page.index('<figure class="play"') < page.index(">after</pre>")
     data = re.search(r'<script type="application/json">(.*?)</script>', page, re.DOTALL)[1]
     assert json.loads(data) == {"tokens": ["</script>", "é"], "logits": [0.5]}
     linked = re.findall(r'<(?:script src|link rel="stylesheet" href)="(play/[^"]+)"', page)
@@ -417,7 +416,7 @@ def test_a_page_without_such_a_figure_loads_no_scripts(played: Callable[[str], P
 
 def test_a_figure_that_does_not_exist_is_refused(played: Callable[[str], Path]) -> None:
     runs = played(SCRIPT.replace('"sampling"', '"chess"'))
-    with pytest.raises(ValueError, match=r"called 'chess'; there are \['attention', 'sampling', 'n"):
+    with pytest.raises(ValueError, match=r"called 'chess'; there are \['attention'"):
         write_book(runs, [(5, "Play")])
 
 
