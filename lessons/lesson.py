@@ -23,6 +23,7 @@ import sysconfig
 import textwrap
 import time
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,6 +31,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 import minigpt
+from lessons import machine
 from lessons.verdicts import Verdict
 from minigpt.device import pick_device
 from minigpt.files.atomic import reason_of, write_text
@@ -86,6 +88,7 @@ class Lesson:
         full: whether --full was given: large settings everywhere, which take time.
         judges: whether to give verdicts; a quick run gives none.
         folder: where figures and the table are written.
+        date: when the run began, with the time of day, in ISO 8601.
     """
 
     number: int
@@ -96,8 +99,17 @@ class Lesson:
     full: bool
     judges: bool
     folder: Path
+    date: str = field(default_factory=lambda: datetime.now().astimezone().isoformat())
     started: float = field(default_factory=time.perf_counter)
     rows: list[Row] = field(default_factory=list)
+
+    def conditions(self) -> dict[str, Any]:
+        """Returns how and where the lesson runs, for table.json and for its page."""
+        return {
+            "seed": self.seed, "quick": self.quick, "full": self.large,
+            "device": str(self.device), "versions": versions(),
+            "machine": machine.describe(self.device), "date": self.date,
+        }  # fmt: skip
 
     def choose(self, quick: Any, normal: Any, full: Any = None) -> Any:
         """Returns quick under --quick, full (if given) where settings are large, else normal."""
@@ -177,8 +189,7 @@ class Lesson:
         with recorder.tables() if recorder is not None else contextlib.nullcontext():
             self.print_tables()
         report = {
-            "lesson": self.number, "title": self.title, "seed": self.seed, "quick": self.quick,
-            "full": self.large, "device": str(self.device), "versions": versions(),
+            "lesson": self.number, "title": self.title, **self.conditions(),
             "rows": [row.as_json(self.judges, self.quick) for row in self.rows],
         }  # fmt: skip
         text = json.dumps(report, ensure_ascii=False, indent=1)
@@ -237,13 +248,15 @@ def start(number: int, title: str) -> Lesson:
         import matplotlib
 
         matplotlib.use("agg")  # draws into files, so that no screen is needed
-    if recorder is not None:
-        recorder.starts(folder)
     torch.manual_seed(arguments.seed)
     print(f"Lesson {number:02d}: {title}   (device {device}, seed {arguments.seed})\n")
     judges = arguments.verdicts or not arguments.quick
     sizes = arguments.quick, arguments.full
-    return Lesson(number, title, device, arguments.seed, *sizes, judges, folder)
+    course = Lesson(number, title, device, arguments.seed, *sizes, judges, folder)
+    if recorder is not None:
+        recorder.starts(folder)
+        recorder.record.conditions = course.conditions()
+    return course
 
 
 def show_children_the_checkout() -> None:

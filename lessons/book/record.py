@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from lessons.book.cells import Cell
+from lessons.verdicts import Kind
 from minigpt.files.atomic import write_text
 
-FILE = "record.json"
+FILE, TABLE = "record.json", "table.json"
 VERSION = 1
+COLUMNS = ("what", "source", "published", "measured here", "kind", "verdict")  # of table.json
 
 
 @dataclass
@@ -47,12 +50,15 @@ class Record:
         status: "running" until the end, then "done"; "interrupted" after Ctrl-C; "failed" if a cell
             raised an exception, whose traceback is the cell's last output.
         seconds: how long it took so far.
+        conditions: seed, device, versions, machine and date, as in table.json; {} until the lesson
+            has read its options.
     """
 
     number: int
     cells: list[Done]
     status: str = "running"
     seconds: float = 0.0
+    conditions: dict[str, Any] = field(default_factory=dict)
 
     def write(self, folder: Path) -> None:
         """Writes the record into the lesson's folder."""
@@ -75,8 +81,54 @@ def read_record(folder: Path) -> Record:
         content["cells"] = [
             Done(Cell(**done["cell"]), done["outputs"]) for done in content["cells"]
         ]
-        return Record(**content)
+        record = Record(**content)
+        check_types(record)
+        return record
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(
             f"{path} is no record of a lesson ({error}); run the lesson again"
+        ) from None
+
+
+def check_types(record: Record) -> None:
+    """Makes sure that a record that was read holds what a page needs.
+
+    Raises:
+        ValueError, AttributeError, TypeError: it does not.
+    """
+    conditions = record.conditions
+    expected: list[tuple[Any, Any]] = [
+        (record.number, int), (record.status, str), (record.seconds, int | float),
+        (conditions, dict), (conditions.get("machine", {}), dict),
+        (conditions.get("versions", {}), dict),
+    ]  # fmt: skip
+    for done in record.cells:
+        expected += [(done.cell.source, str), (done.outputs, list)]
+        for output in done.outputs:
+            expected += [(output.get(name, ""), str) for name in ("text", "figure", "alt")]
+    for value, kind in expected:
+        if not isinstance(value, kind):
+            raise TypeError(f"{value!r:.60} stands in a wrong place")
+    datetime.fromisoformat(conditions.get("date", "2000-01-01"))
+
+
+def read_table(folder: Path) -> dict[str, Any]:
+    """Reads the closing tables of a lesson that has run to its end.
+
+    Raises:
+        ValueError: the file is not there, or holds no tables.
+    """
+    path = folder / TABLE
+    try:
+        table = json.loads(path.read_text(encoding="utf-8"))
+        for row in table["rows"]:
+            missing = [name for name in COLUMNS if name not in row]
+            if missing:
+                raise ValueError(f"a row has no {missing[0]!r}")
+            if row["kind"] is not None:
+                Kind(row["kind"])
+        return table
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"{path} holds no closing tables of a lesson ({error}); run the lesson again"
         ) from None

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from lessons import lesson
+from lessons.alt_text import alt_text
 from lessons.book.cells import Cell, execute, read_cells
 from lessons.book.record import Done, Record
 from minigpt.text.printing import print_any_text
@@ -84,7 +85,7 @@ class Recorder:
 
     def figure(self, path: Path, figure: Figure) -> None:
         """Takes a figure that was saved."""
-        shown = {"figure": path.name, "alt": titles(figure)}
+        shown = {"figure": path.name, "alt": alt_text(figure)}
         self.record.cells[-1].outputs.append(shown)
 
     def playground(self, name: str, path: Path) -> None:
@@ -100,14 +101,6 @@ class Recorder:
             yield
         finally:
             self.silent = False
-
-
-def titles(figure: Figure) -> str:
-    """Returns the titles of a figure and of its panels, for those who cannot see it."""
-    above = figure.get_suptitle()
-    panels = [axes.get_title() for axes in figure.axes]
-    parts = [" ".join(text.split()) for text in (above, *panels) if text.strip()]
-    return "; ".join(dict.fromkeys(parts))
 
 
 def run(script: Path, options: Sequence[str]) -> None:

@@ -10,7 +10,7 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from minigpt.command import values
-from minigpt.command.lesson import lesson_scripts, lesson_titles
+from minigpt.command.lesson import lesson_scripts
 from minigpt.command.machine_options import add_device, add_seed, seed_of
 
 
@@ -69,7 +69,7 @@ def run(arguments: Namespace) -> int:
                 f"other programs and run it again: minigpt lesson {number}"
             )
         report.append((number, script.stem[3:], outcome, time.perf_counter() - started, folder))
-        index = write_book(Path("runs"), lesson_titles())
+        index = write_book(Path("runs"), lesson_scripts())
         print()
     print("The course so far:")
     for number, name, outcome, seconds, folder in report:
