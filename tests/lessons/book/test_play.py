@@ -366,6 +366,11 @@ def played(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], P
     return play
 
 
+def write_page(runs: Path) -> None:
+    """Writes the book of a run of SCRIPT; the glossary names thirteen lessons."""
+    write_book(runs, dict.fromkeys(range(1, 14), Path("05_play.py")))
+
+
 def test_a_page_has_the_figure_its_data_and_its_scripts(
     played: Callable[[str], Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -374,7 +379,7 @@ def test_a_page_has_the_figure_its_data_and_its_scripts(
     assert f"[play] {file}: try it in the lesson's page" in capsys.readouterr().out
     outputs = read_record(file.parent).cells[1].outputs
     assert outputs[1] == {"play": "sampling", "data": "sampling.json"}
-    write_book(runs, [(5, "Play")])
+    write_page(runs)
     page = Path("runs/book/lesson-05.html").read_text(encoding="utf-8")
     assert "[play]" not in page
     assert page.index("before</pre>") < page.index('<figure class="play"')
@@ -397,27 +402,35 @@ def test_the_weights_are_written_once(
     runs = played(SCRIPT)
     written = []
     monkeypatch.setattr(playgrounds, "write_text", lambda path, text: written.append(text))
-    write_book(runs, [(5, "Play")])
+    write_page(runs)
     script = runs / "book" / "play" / "base_model.js"
     (text,) = written
     for damaged, n_written in (("// config\n", 2), (text, 2)):
         script.write_text(damaged, encoding="utf-8")
-        write_book(runs, [(5, "Play")])
+        write_page(runs)
         assert len(written) == n_written
 
 
 def test_a_page_without_such_a_figure_loads_no_scripts(played: Callable[[str], Path]) -> None:
     runs = played("\n".join(line for line in SCRIPT.split("\n") if "playground" not in line))
-    write_book(runs, [(5, "Play")])
+    write_page(runs)
     page = Path("runs/book/lesson-05.html").read_text(encoding="utf-8")
     assert "<script" not in page
     assert not (runs / "book" / "play").exists()
 
 
-def test_a_figure_that_does_not_exist_is_refused(played: Callable[[str], Path]) -> None:
-    runs = played(SCRIPT.replace('"sampling"', '"chess"'))
-    with pytest.raises(ValueError, match=r"called 'chess'; there are \['attention'"):
-        write_book(runs, [(5, "Play")])
+def test_a_page_says_so_where_the_figure_or_its_data_do_not_exist(
+    played: Callable[[str], Path],
+) -> None:
+    runs = played(SCRIPT)
+    page = runs / "book" / "lesson-05.html"
+    (runs / "lesson-05" / "sampling.json").unlink()
+    write_page(runs)
+    assert "The data of the figure, sampling.json, are gone." in page.read_text(encoding="utf-8")
+    played(SCRIPT.replace('"sampling"', '"chess"'))
+    write_page(runs)
+    said = "is called &#39;chess&#39;; there are [&#39;attention&#39;, &#39;sampling&#39;"
+    assert said in page.read_text(encoding="utf-8")
 
 
 def test_numbers_that_json_does_not_have_are_refused(played: Callable[[str], Path]) -> None:
