@@ -101,7 +101,7 @@ function playSampling(area, data) {
     const cut = kept < n ? `, ${kept === 0 ? "all" : (n - kept).toLocaleString("en")} cut` : "";
     return element(
       "tr",
-      { class: "rest" },
+      { class: probability > full ? "rest over" : "rest" },
       element("th", { scope: "row" }, name),
       element("td", {}, element("span", { class: "play-bar", style: `width: ${width}%` })),
       element("td", {}, percent(probability) + cut),

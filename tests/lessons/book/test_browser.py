@@ -8,8 +8,7 @@ It takes Chrome, Edge or Chromium as it is installed; where there is none, the t
 from __future__ import annotations
 
 import os
-import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -21,7 +20,6 @@ playwright = pytest.importorskip("playwright.sync_api", reason="playwright is no
 
 PAGES = ["index.html", "glossary.html", "lesson-01.html", "lesson-03.html", "lesson-06.html"]
 WIDTHS = {"phone": 390, "tablet": 820, "desktop": 1280}
-PROGRAMS = ("chromium", "chromium-browser", "google-chrome", "microsoft-edge")
 LONGEST = 9  # of a list of faults, in what a test says
 
 BROKEN = "() => [...document.images].filter((i) => !i.naturalWidth).map((i) => i.src)"
@@ -66,23 +64,6 @@ OVERFLOWING = """() => {
 def book(tmp_path_factory: pytest.TempPathFactory) -> Path:
     chosen = os.environ.get("MINIGPT_BOOK")
     return Path(chosen).resolve() if chosen else write_small_book(tmp_path_factory.mktemp("book"))
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[playwright.Browser]:
-    installed = [path for name in PROGRAMS if (path := shutil.which(name))]
-    ways = [{"channel": name} for name in ("chrome", "msedge")]
-    ways += [{"executable_path": path} for path in installed]
-    with playwright.sync_playwright() as running:
-        for way in [*ways, {}]:  # last the one that `playwright install chromium` has fetched
-            try:
-                opened = running.chromium.launch(**way)
-            except playwright.Error:
-                continue
-            yield opened
-            opened.close()
-            return
-        pytest.skip("no browser that can be started: install Chrome, Edge or Chromium")
 
 
 def look(

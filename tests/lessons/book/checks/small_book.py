@@ -14,6 +14,7 @@ from lessons.book.cells import Cell
 from lessons.book.pages import write_book
 from lessons.book.record import Done, Record
 from lessons.verdicts import Kind
+from tests.lessons.book.checks.plays import plays
 
 LINE = "a line of 100 signs " * 5
 FIRST = """\
@@ -98,6 +99,9 @@ def write_run(runs: Path, number: int, status: str = "done", **others: Any) -> P
     shown: list[dict[str, Any]] = [{"text": f"half & half <b>\n{LINE}\n[figure] wide.png\n"}]
     shown.append({"figure": "wide.png", "alt": "a grey surface"})
     ends = {"done": {"tables": True}, "failed": {"text": f"Traceback\nOSError: {LINE}\n"}}
+    for name, data in (plays() if number == 1 else {}).items():
+        (folder / f"{name}.json").write_text(json.dumps(data), encoding="utf-8")
+        shown.append({"play": name, "data": f"{name}.json"})
     cells = [
         Done(Cell("markdown", FIRST.format(number=number, word="this"), 2)),
         Done(Cell("markdown", PROSE, 20)),
@@ -126,8 +130,9 @@ def write_scripts(folder: Path, numbers: range) -> Mapping[int, Path]:
 def write_small_book(folder: Path) -> Path:
     """Writes a book with a lesson of each kind, and returns its folder.
 
-    Lesson 1 is done, 2 ran quickly with another seed, 3 failed, 4 was interrupted, the record of 5
-    is damaged, and 6 to 13 have not run: the glossary names all thirteen.
+    Lesson 1 is done and has the figures that can be played with, 2 ran quickly with another seed, 3
+    failed, 4 was interrupted, the record of 5 is damaged, and 6 to 13 have not run: the glossary
+    names all thirteen.
     """
     runs = folder / "runs"
     write_run(runs, 1)
