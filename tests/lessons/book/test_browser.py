@@ -27,7 +27,8 @@ BROKEN = "() => [...document.images].filter((i) => !i.naturalWidth).map((i) => i
 # The colour of each text of the page, what is behind it, and the text.
 COLOURS = """() => {
   const hex = (colour) => '#' + colour.match(/[\\d.]+/g).slice(0, 3)
-    .map((part) => Number(part).toString(16).padStart(2, '0')).join('');
+    .map((part) => part * (colour.startsWith('color(') ? 255 : 1))  // a mixed colour is in shares
+    .map((part) => Math.round(part).toString(16).padStart(2, '0')).join('');
   const solid = (colour) => !/, 0\\)$/.test(colour);
   const found = new Map();
   const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
@@ -63,7 +64,9 @@ OVERFLOWING = """() => {
 @pytest.fixture(scope="module")
 def book(tmp_path_factory: pytest.TempPathFactory) -> Path:
     chosen = os.environ.get("MINIGPT_BOOK")
-    return Path(chosen).resolve() if chosen else write_small_book(tmp_path_factory.mktemp("book"))
+    if chosen:
+        return Path(chosen).resolve()
+    return write_small_book(tmp_path_factory.mktemp("book"), playable=True)
 
 
 def look(

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> str:
-    book = write_small_book(tmp_path_factory.mktemp("book"))
+    book = write_small_book(tmp_path_factory.mktemp("book"), playable=True)
     return (book / "lesson-01.html").as_uri()
 
 

@@ -86,10 +86,13 @@ def rows(judged: bool = True) -> list[dict[str, Any]]:
     ]
 
 
-def write_run(runs: Path, number: int, status: str = "done", **others: Any) -> Path:
+def write_run(
+    runs: Path, number: int, status: str = "done", playable: bool = False, **others: Any
+) -> Path:
     """Writes what a run of a lesson leaves, and returns its folder.
 
     Args:
+        playable: whether it has the figures that can be played with.
         others: conditions that differ from the usual ones.
     """
     folder = runs / f"lesson-{number:02d}"
@@ -99,7 +102,7 @@ def write_run(runs: Path, number: int, status: str = "done", **others: Any) -> P
     shown: list[dict[str, Any]] = [{"text": f"half & half <b>\n{LINE}\n[figure] wide.png\n"}]
     shown.append({"figure": "wide.png", "alt": "a grey surface"})
     ends = {"done": {"tables": True}, "failed": {"text": f"Traceback\nOSError: {LINE}\n"}}
-    for name, data in (plays() if number == 1 else {}).items():
+    for name, data in (plays() if playable else {}).items():
         (folder / f"{name}.json").write_text(json.dumps(data), encoding="utf-8")
         shown.append({"play": name, "data": f"{name}.json"})
     cells = [
@@ -127,15 +130,15 @@ def write_scripts(folder: Path, numbers: range) -> Mapping[int, Path]:
     return scripts
 
 
-def write_small_book(folder: Path) -> Path:
+def write_small_book(folder: Path, playable: bool = False) -> Path:
     """Writes a book with a lesson of each kind, and returns its folder.
 
-    Lesson 1 is done and has the figures that can be played with, 2 ran quickly with another seed, 3
-    failed, 4 was interrupted, the record of 5 is damaged, and 6 to 13 have not run: the glossary
-    names all thirteen.
+    Lesson 1 is done, 2 ran quickly with another seed, 3 failed, 4 was interrupted, the record of 5
+    is damaged, and 6 to 13 have not run: the glossary names all thirteen. In a playable book,
+    lesson 1 has the figures that can be played with.
     """
     runs = folder / "runs"
-    write_run(runs, 1)
+    write_run(runs, 1, playable=playable)
     write_run(runs, 2, quick=True, seed=7)
     write_run(runs, 3, "failed")
     write_run(runs, 4, "interrupted")
