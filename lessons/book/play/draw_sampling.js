@@ -18,6 +18,7 @@ function playSampling(area, data) {
   let place = 0; // the bars show what may come after this many drawn tokens
   let latest = 0; // the number of the latest drawing; an older one that still runs gives up
   let model = null;
+  let loading = null; // the promise of a model, from the first time it is asked for
 
   const bars = element("table", { class: "play-bars" });
   const summary = element("p", { class: "play-status", role: "status" });
@@ -134,13 +135,19 @@ function playSampling(area, data) {
   async function write() {
     const mine = ++latest;
     if (!model) {
-      news.textContent = "Loading the model: 10 MB from this book's folder …";
-      model = await loadModel().catch((error) => void (news.textContent = error.message));
-      if (!model) return;
+      news.textContent = "Loading the model from this book's folder (14 MB) …";
+      try {
+        model = await (loading ??= loadModel());
+      } catch (error) {
+        loading = null;
+        news.textContent = error.message;
+        return;
+      }
     }
     if (mine !== latest) return;
     const used = { ...setting };
-    const random = seededRandom(Number(seed.value));
+    const start = Number(seed.value) >>> 0; // a whole number of 32 bits
+    const random = seededRandom(start);
     const cache = emptyCache(model);
     let logits;
     for (const id of data.ids) logits = readToken(model, id, cache);
@@ -161,7 +168,7 @@ function playSampling(area, data) {
     if (used.topK < V) said.push(`top-k ${used.topK}`);
     if (used.topP < 1) said.push(`top-p ${used.topP.toFixed(2)}`);
     news.textContent =
-      `${N_NEW} tokens, seed ${seed.value}, ${said.join(", ")}. The same seed and settings give ` +
+      `${N_NEW} tokens, seed ${start}, ${said.join(", ")}. The same seed and settings give ` +
       "the same text again. Choose a token to see the bars that it was drawn from.";
   }
 }

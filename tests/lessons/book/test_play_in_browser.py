@@ -83,6 +83,7 @@ def continuation(sampling: Locator, button: str) -> list[str]:
 
 def test_the_page_writes_what_generate_writes_and_repeats_it_by_its_seed(page: Page) -> None:
     sampling = figure(page, "sampling")
+    sampling.get_by_role("button", name="Draw a continuation").click()  # and again, impatiently
     first = continuation(sampling, "Draw a continuation")
     assert len(first) == 40
     other = continuation(sampling, "Another seed")
