@@ -4,6 +4,7 @@ from lessons import lesson
 
 course = lesson.start(3, "GPT-2, assembled")      # reads --device, --seed, --quick, --full, --out
 course.save_figure(figure, "parameters")          # runs/lesson-03/parameters.png
+course.playground("nf4", {"weights": [0.1, -0.2]})   # runs/lesson-03/nf4.json, for the page
 course.published("GPT-2, parameters in millions", "Radford et al. 2019, table 2", "117", "124.4",
                  same_figure("117", 124.4, "...", kind=Kind.WRONG))
 course.checked("scores with and without a cache", "equal to the bit", holds(same))
@@ -142,6 +143,25 @@ class Lesson:
             recorder.figure(path, figure)
         plt.close(figure)
         print(f"[figure] {path}")
+        return path
+
+    def playground(self, name: str, data: dict[str, Any]) -> Path:
+        """Writes data for a figure that can be played with in the lesson's page, and says where.
+
+        Args:
+            name: of the figure; see lessons/book/play/playgrounds.py.
+            data: numbers and texts of this run that can be written as JSON.
+
+        Raises:
+            ValueError: a number is NaN or infinite.
+        """
+        path = self.folder / f"{name}.json"
+        compact = (",", ":")
+        text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=compact)
+        write_text(path, text + "\n")
+        if recorder is not None:
+            recorder.playground(name, path)
+        print(f"[play] {path}: try it in the lesson's page")
         return path
 
     def published(

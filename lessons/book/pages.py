@@ -19,12 +19,14 @@ from lessons.book.glossary import Glossary, read_glossary
 from lessons.book.links import Links
 from lessons.book.markup import Heading, code_html, code_styles, html_of, output_html
 from lessons.book.opening import read_opening
+from lessons.book.play.playgrounds import copy_scripts, part_of, scripts_of
 from lessons.book.record import Record, read_record, read_table
 from lessons.verdicts import Kind
 from minigpt.files.atomic import write_text
 
 NOT_RUN = "not run yet"
 DAMAGED = "record damaged"
+MARKED = ("[figure] ", "[play] ")  # begins lines that say where something is that the page shows
 
 
 @dataclass
@@ -37,7 +39,7 @@ class Page:
         status: a record's (lessons/book/record.py), NOT_RUN or DAMAGED.
         trouble: what is wrong with a damaged record.
         settings, started, error: a record's.
-        parts: what stands on it, one of prose, code, output, figure (and alt) or tables each.
+        parts: what stands on it, one of prose, code, output, figure (and alt), play or tables each.
         rows: the rows of the closing tables.
     """
 
@@ -153,11 +155,13 @@ def shown(output: dict[str, Any], folder: Path) -> list[dict[str, Any]]:
         if not (folder / output["figure"]).is_file():
             return [{"output": output_html(f"The figure {output['figure']} is gone.")}]
         return [{"figure": f"../{folder.name}/{output['figure']}", "alt": output["alt"]}]
+    if "play" in output:
+        if not (folder / output["data"]).is_file():
+            return [{"output": output_html(f"The data of the figure, {output['data']}, are gone.")}]
+        return [{"play": part_of(output["play"], folder / output["data"])}]
     if "tables" in output:
         return [{"tables": True}]
-    lines = [
-        line for line in output.get("text", "").splitlines() if not line.startswith("[figure] ")
-    ]
+    lines = [line for line in output.get("text", "").splitlines() if not line.startswith(MARKED)]
     text = "\n".join(lines).strip("\n")
     return [{"output": output_html(text)}] if text.strip() else []
 
@@ -181,6 +185,8 @@ def write_book(runs: Path, scripts: Mapping[int, Path]) -> Path:
         read_page(number, script, runs / f"lesson-{number:02d}", replace(links, here=number))
         for number, script in scripts.items()
     ]
+    for page in pages:
+        copy_scripts(book, scripts_of(page.parts))
     for name, text in rendered(pages, glossary).items():
         write_text(book / name, text)
     styles = Path(__file__).parent / "templates" / "style.css"
@@ -202,7 +208,9 @@ def rendered(pages: Sequence[Page], glossary: Glossary) -> dict[str, str]:
     texts = {}
     for i, page in enumerate(pages):
         before, after = pages[i - 1] if i else None, pages[i + 1] if i + 1 < len(pages) else None
-        texts[page.file] = lesson.render(page=page, before=before, after=after)
+        texts[page.file] = lesson.render(
+            page=page, before=before, after=after, scripts=scripts_of(page.parts)
+        )
     texts["glossary.html"] = environment.get_template("glossary.html").render(glossary=glossary)
     contents = environment.get_template("index.html")
     texts["index.html"] = contents.render(summary=summary.Summary(pages))

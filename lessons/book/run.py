@@ -66,6 +66,10 @@ class Recorder:
         shown = {"figure": path.name, "alt": alt_text(figure)}
         self.record.cells[-1].outputs.append(shown)
 
+    def playground(self, name: str, path: Path) -> None:
+        """Takes the data of a figure that can be played with."""
+        self.record.cells[-1].outputs.append({"play": name, "data": path.name})
+
     @contextlib.contextmanager
     def tables(self) -> Iterator[None]:
         """Marks the place of the closing tables, which the page sets from table.json."""

@@ -15,6 +15,7 @@ from lessons.book.cells import Cell
 from lessons.book.pages import write_book
 from lessons.book.record import Done, Record
 from lessons.verdicts import Kind
+from tests.lessons.book.checks.plays import plays
 
 BEGAN = datetime(2026, 3, 1, 9, 5).timestamp()
 LINE = "a line of 100 signs " * 5
@@ -86,10 +87,13 @@ def rows(judged: bool = True) -> list[dict[str, Any]]:
     ]
 
 
-def write_run(runs: Path, number: int, status: str = "done", **others: Any) -> Path:
+def write_run(
+    runs: Path, number: int, status: str = "done", playable: bool = False, **others: Any
+) -> Path:
     """Writes what a run of a lesson leaves, and returns its folder.
 
     Args:
+        playable: whether it has the figures that can be played with.
         others: settings that differ from the usual ones.
     """
     folder = runs / f"lesson-{number:02d}"
@@ -99,6 +103,9 @@ def write_run(runs: Path, number: int, status: str = "done", **others: Any) -> P
     shown: list[dict[str, Any]] = [{"text": f"half & half <b>\n{LINE}\n[figure] wide.png\n"}]
     shown.append({"figure": "wide.png", "alt": "a grey surface"})
     ends = {"done": {"tables": True}, "failed": {"text": f"Traceback\nOSError: {LINE}\n"}}
+    for name, data in (plays() if playable else {}).items():
+        (folder / f"{name}.json").write_text(json.dumps(data), encoding="utf-8")
+        shown.append({"play": name, "data": f"{name}.json"})
     cells = [
         Done(Cell("markdown", FIRST.format(number=number, word="this"), 2)),
         Done(Cell("markdown", PROSE, 20)),
@@ -125,14 +132,15 @@ def write_scripts(folder: Path, numbers: range) -> Mapping[int, Path]:
     return scripts
 
 
-def write_small_book(folder: Path) -> Path:
+def write_small_book(folder: Path, playable: bool = False) -> Path:
     """Writes a book with a lesson of each kind, and returns its folder.
 
     Lesson 1 is done, 2 ran quickly with another seed, 3 failed, 4 was interrupted, the record of 5
-    is damaged, and 6 to 13 have not run: the glossary names all thirteen.
+    is damaged, and 6 to 13 have not run: the glossary names all thirteen. In a playable book,
+    lesson 1 has the figures that can be played with.
     """
     runs = folder / "runs"
-    write_run(runs, 1)
+    write_run(runs, 1, playable=playable)
     write_run(runs, 2, quick=True, seed=7)
     write_run(runs, 3, "failed")
     write_run(runs, 4, "interrupted")
