@@ -64,6 +64,7 @@ from minigpt.generation import (
 from minigpt.text.documents import split_documents
 from minigpt.text.python_library import python_library
 from minigpt.text.task_sets import task_set
+from minigpt.tokenizer import escape_token
 
 base, encoding = load_pretrained("base")
 base.to(course.device)
@@ -238,6 +239,16 @@ title += f"at most {sizes[1]}"
 axis.set(xscale="log", xlabel="tokens kept", ylabel="places in held-out text", title=title)
 figure.legend(loc="outside lower center", ncols=2)
 course.save_figure(figure, "nucleus_size")
+
+# %% [markdown]
+# Try all three in the lesson's page in the book (`runs/book/lesson-05.html`): there are sliders for
+# what comes after "Return the". How few tokens does top-p leave at temperature 0.5, how many at
+# 1.5? Then let the page draw a continuation, and see what each setting does to the text.
+
+# %%
+vocabulary = [encoding.decode_single_token_bytes(i) for i in range(base.config.vocab_size)]
+play = {"prompt": prompt, "ids": encode(prompt)[0].tolist(), "logits": after[0].tolist()}
+course.playground("sampling", play | {"tokens": [escape_token(token) for token in vocabulary]})
 
 # %% [markdown]
 # ## Six ways to go on

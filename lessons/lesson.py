@@ -4,6 +4,7 @@ from lessons import lesson
 
 course = lesson.start(3, "GPT-2, assembled")      # reads --device, --seed, --quick, --full, --out
 course.save_figure(figure, "parameters")          # runs/lesson-03/parameters.png
+course.playground("nf4", {"weights": [0.1, -0.2]})   # runs/lesson-03/nf4.json, for the page
 course.published("GPT-2, parameters in millions", "Radford et al. 2019, table 2", "117", "124.4",
                  same_figure("117", 124.4, "...", kind=Kind.WRONG))
 course.checked("scores with and without a cache", "equal to the bit", holds(same))
@@ -29,10 +30,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 import minigpt
+from lessons import machine
+from lessons.folders import folder_of, results
 from lessons.verdicts import Verdict
 from minigpt.device import pick_device
 from minigpt.files.atomic import reason_of, write_text
-from minigpt.text.printing import print_any_text
+from minigpt.text.printing import print_any_text, print_at_once
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -98,6 +101,14 @@ class Lesson:
     started: float = field(default_factory=time.perf_counter)
     rows: list[Row] = field(default_factory=list)
 
+    def settings(self) -> dict[str, Any]:
+        """Returns how and where the lesson runs, for table.json and for its page."""
+        return {
+            "seed": self.seed, "quick": self.quick, "full": self.full, "large": self.large,
+            "device": str(self.device), "versions": versions(),
+            "machine": machine.describe(self.device),
+        }  # fmt: skip
+
     def choose(self, quick: Any, normal: Any, full: Any = None) -> Any:
         """Returns quick under --quick, full (if given) where settings are large, else normal."""
         if self.quick:
@@ -134,6 +145,25 @@ class Lesson:
         print(f"[figure] {path}")
         return path
 
+    def playground(self, name: str, data: dict[str, Any]) -> Path:
+        """Writes data for a figure that can be played with in the lesson's page, and says where.
+
+        Args:
+            name: of the figure; see lessons/book/play/playgrounds.py.
+            data: numbers and texts of this run that can be written as JSON.
+
+        Raises:
+            ValueError: a number is NaN or infinite.
+        """
+        path = self.folder / f"{name}.json"
+        compact = (",", ":")
+        text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=compact)
+        write_text(path, text + "\n")
+        if recorder is not None:
+            recorder.playground(name, path)
+        print(f"[play] {path}: try it in the lesson's page")
+        return path
+
     def published(
         self, what: str, source: str, published: object, measured: object, verdict: Verdict
     ) -> None:
@@ -157,8 +187,7 @@ class Lesson:
         with recorder.tables() if recorder is not None else contextlib.nullcontext():
             self.print_tables()
         report = {
-            "lesson": self.number, "title": self.title, "seed": self.seed, "quick": self.quick,
-            "full": self.large, "device": str(self.device), "versions": versions(),
+            "lesson": self.number, "title": self.title, **self.settings(),
             "rows": [row.as_json(self.judges, self.quick) for row in self.rows],
         }  # fmt: skip
         text = json.dumps(report, ensure_ascii=False, indent=1)
@@ -189,6 +218,7 @@ def start(number: int, title: str) -> Lesson:
     In a notebook there is no command line, and the defaults are used.
     """
     print_any_text()
+    print_at_once()
     show_children_the_checkout()
     parser = argparse.ArgumentParser(
         description=f"Lesson {number:02d}: {title}",
@@ -201,7 +231,8 @@ def start(number: int, title: str) -> Lesson:
     size.add_argument("--full", action="store_true", help="large settings, which CUDA gets anyway")
     # For the tests, which see whether each verdict of a quick run could come out otherwise.
     parser.add_argument("--verdicts", action="store_true", help=argparse.SUPPRESS)
-    parser.add_argument("--out", help=f"folder (default runs/lesson-{number:02d})")
+    usual = folder_of(results(), number)
+    parser.add_argument("--out", help=f"folder (default {usual}; with --quick or --full another)")
     in_notebook = "ipykernel" in sys.modules
     arguments = parser.parse_args([] if in_notebook else None)
     try:
@@ -210,20 +241,22 @@ def start(number: int, title: str) -> Lesson:
             raise ValueError(
                 f"--seed must be from 0 to {2**32 - 1:,}, got {str(arguments.seed)[:40]}"
             )
-        folder = make_folder(arguments.out, f"runs/lesson-{number:02d}")
+        usual = folder_of(results(arguments.quick, arguments.full), number)
+        folder = make_folder(arguments.out, usual)
     except (ValueError, OSError) as error:
         parser.error(str(error))
     if "MPLBACKEND" not in os.environ and not in_notebook:
         import matplotlib
 
         matplotlib.use("agg")  # draws into files, so that no screen is needed
-    if recorder is not None:
-        recorder.starts(folder)
     torch.manual_seed(arguments.seed)
     print(f"Lesson {number:02d}: {title}   (device {device}, seed {arguments.seed})\n")
     judges = arguments.verdicts or not arguments.quick
     sizes = arguments.quick, arguments.full
-    return Lesson(number, title, device, arguments.seed, *sizes, judges, folder)
+    course = Lesson(number, title, device, arguments.seed, *sizes, judges, folder)
+    if recorder is not None:
+        recorder.starts(folder, {"asked": arguments.device, **course.settings()})
+    return course
 
 
 def show_children_the_checkout() -> None:
@@ -234,7 +267,7 @@ def show_children_the_checkout() -> None:
         os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [root, before]))
 
 
-def make_folder(given: str | None, usual: str) -> Path:
+def make_folder(given: str | None, usual: Path) -> Path:
     """Makes the folder of --out, or the usual one.
 
     Raises:
