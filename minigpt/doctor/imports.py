@@ -1,0 +1,63 @@
+"""Whether the packages can be imported: one may be installed and still not work on this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from importlib import import_module, metadata
+
+from minigpt.doctor.child import ChildError, ask
+from minigpt.doctor.finding import OK, PROBLEM, Finding, pip
+
+
+def module_of(distribution: str) -> str:
+    """Returns the name of the module that a distribution brings: markdown_it of markdown-it-py."""
+    named = distribution.lower().replace("-", "_")
+    found = metadata.distribution(distribution)
+    first = {file.parts[0].removesuffix(".py") for file in found.files or []}
+    modules = sorted(name for name in first if name.isidentifier())
+    return named if named in modules or not modules else modules[0]
+
+
+def import_all(modules: list[str]) -> dict[str, str]:
+    """Imports modules one after the other; returns what went wrong with each, "" if nothing did."""
+    wrong = dict.fromkeys(modules, "")
+    for name in modules:
+        try:
+            import_module(name)
+        except Exception as error:
+            wrong[name] = f"{type(error).__name__}: {error}".splitlines()[0][:300]
+    return wrong
+
+
+def try_imports(modules: list[str]) -> dict[str, str]:
+    """Imports modules in a child process; returns what went wrong with each, "" if nothing did.
+
+    If the process crashes, each gets one of its own, to see which it was.
+    """
+    try:
+        return dict(ask(import_all, modules))
+    except ChildError as error:
+        if len(modules) == 1:
+            return {modules[0]: str(error)}
+        return {name: try_imports([name])[name] for name in modules}
+
+
+def check_imports(distributions: Iterable[str]) -> Iterator[Finding]:
+    """Yields what is to be said of importing installed distributions."""
+    names = {module_of(distribution): distribution for distribution in distributions}
+    yield from judge_imports(try_imports(list(names)), names)
+
+
+def judge_imports(wrong: Mapping[str, str], names: Mapping[str, str]) -> Iterator[Finding]:
+    """Yields a problem for each module that cannot be imported, and one finding if all can.
+
+    Args:
+        wrong: what went wrong with each module, "" if nothing did.
+        names: the distribution of each module.
+    """
+    for module, what in wrong.items():
+        if what:
+            remedy = pip("install", "--force-reinstall", names[module])
+            yield Finding(f"import {module}", PROBLEM, what, remedy)
+    if not any(wrong.values()):
+        yield Finding("imports", OK, f"all {len(wrong)} packages can be imported")
