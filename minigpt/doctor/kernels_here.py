@@ -33,8 +33,8 @@ def differences(device: str) -> list[str]:
     from kernels import dequantize_nf4, quantize_nf4
     from kernels.reference import dequantize_plainly, quantize_plainly
 
+    # With it torch fills new memory, with NaN or the largest number.
     torch.use_deterministic_algorithms(True, warn_only=True)
-    torch.utils.deterministic.fill_uninitialized_memory = True  # with NaN, or the largest number
     if not torch.empty(2, device=device).isnan().all():
         raise RuntimeError("torch does not fill new memory with NaN")
     found: list[str] = []

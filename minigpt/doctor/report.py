@@ -30,8 +30,7 @@ def lines_of(findings: Iterable[Finding], width: int) -> list[str]:
 
 def wrap(text: str, width: int) -> list[str]:
     """Returns a text in lines, without cutting names of files or options in two."""
-    options = {"break_long_words": False, "break_on_hyphens": False}
-    return textwrap.wrap(text, width, **options) or [""]
+    return textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False) or [""]
 
 
 def last_line(problems: Iterable[str]) -> str:

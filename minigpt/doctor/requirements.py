@@ -57,7 +57,8 @@ def needs_of_minigpt(root: Path = ROOT) -> Needs:
     from packaging.requirements import Requirement
 
     packages: list[str] = []
-    extras = {name: [] for name in installed.metadata.get_all("Provides-Extra") or []}
+    named = installed.metadata.get_all("Provides-Extra") or []
+    extras: dict[str, list[str]] = {name: [] for name in named}
     for text in installed.requires or []:
         requirement = Requirement(text)
         where = [name for name in extras if f'extra == "{name}"' in str(requirement.marker)]

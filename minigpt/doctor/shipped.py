@@ -6,9 +6,10 @@ from base64 import urlsafe_b64encode
 from collections.abc import Iterator, Mapping
 from hashlib import sha256
 from importlib import metadata
+from pathlib import Path
 
 from minigpt.doctor.child import answer
-from minigpt.doctor.finding import OK, PROBLEM, Finding
+from minigpt.doctor.finding import OK, PROBLEM, Finding, quoted
 from minigpt.doctor.origin import Installed, installed_minigpt, reinstall
 from minigpt.doctor.requirements import DISTRIBUTION, ROOT
 
@@ -64,7 +65,7 @@ def changed_files(root: str) -> list[str]:
         if file.hash is None or file.hash.mode != "sha256":
             continue
         try:
-            digest = sha256(file.locate().read_bytes()).digest()  # type: ignore[union-attr]
+            digest = sha256(Path(str(file.locate())).read_bytes()).digest()
         except OSError:
             digest = b""
         if urlsafe_b64encode(digest).rstrip(b"=").decode() != file.hash.value:
@@ -82,7 +83,14 @@ def check_shipped(load: bool) -> Iterator[Finding]:
     yield judge_files(changed_files(str(ROOT)), installed)
     if load:
         report, failure = answer(load_all)
-        yield from judge_report(report or {"base model": ["", failure]}, installed)
+        yield from judge_report(report or {"base model": ["", failure]}, restore(installed))
+
+
+def restore(installed: Installed | None, root: Path = ROOT) -> str:
+    """Returns the command that brings back what is shipped."""
+    if (root / "pyproject.toml").is_file():
+        return f"git -C {quoted(str(root))} checkout -- data"
+    return reinstall(installed, root)
 
 
 def judge_files(changed: list[str], installed: Installed | None) -> Finding:
@@ -96,10 +104,14 @@ def judge_files(changed: list[str], installed: Installed | None) -> Finding:
     return Finding("files", OK, "as they were installed")
 
 
-def judge_report(report: Mapping[str, list[str]], installed: Installed | None) -> Iterator[Finding]:
-    """Yields what is to be said of what load_all reports."""
+def judge_report(report: Mapping[str, list[str]], remedy: str) -> Iterator[Finding]:
+    """Yields what is to be said of what load_all reports.
+
+    Args:
+        remedy: for what could not be loaded.
+    """
     for name, (loaded, trouble) in report.items():
         if trouble:
-            yield Finding(name, PROBLEM, trouble, reinstall(installed))
+            yield Finding(name, PROBLEM, trouble, remedy)
         else:
             yield Finding(name, OK, loaded)

@@ -1,7 +1,8 @@
 """What the speed switches chose on this machine, and how that compares with the plain way.
 
-Which of two ways is faster is measured on each machine (fast/measured.py). `minigpt bench choices`
-shows the same table, in more rounds.
+Which of two ways is faster is measured on each machine (fast/measured.py), and these measurements
+are shown. What is computed in another way than the plain one on every machine is timed here, in few
+rounds. `minigpt bench choices` times all of it again, and longer.
 """
 
 from __future__ import annotations
@@ -14,27 +15,61 @@ from minigpt.doctor.child import answer
 from minigpt.doctor.finding import NOTE, OK, PROBLEM, Finding
 
 VARIABLE = "MINIGPT_WAYS"  # of fast/measured.py, which loads torch
-ROUNDS = 3  # `minigpt bench choices` takes 9
-LEAST = 0.97  # of the plain way's speed; what is slower is measured again, and then named
+LEAST = 0.97  # of the plain way's speed
+ROUNDS, MORE = 3, 9  # what seems to be slower than that is timed again
+SECONDS = 120  # the time limit; it takes 6 on a machine with nothing else to do
+# The kind of choice, in fast/measured.py, that each row of `minigpt bench choices` belongs to.
+KINDS = {
+    "products of a token": "rows",
+    "products in training": "products",
+    "their format": "dtype",
+    "a token": "token",
+}
 
 
-def measure(rounds: int = ROUNDS) -> dict[str, Any]:
-    """Returns the rows of `minigpt bench choices`; to be called in a child process.
+def measure() -> dict[str, Any]:
+    """Makes all choices and times what is not chosen; to be called in a child process.
 
-    "rows" has [what is computed, the way that is chosen, how many times as fast as the plain one];
-    "refused" is what is wrong with MINIGPT_WAYS, "" if nothing is.
+    Returns:
+        "rows" has [what is computed, the way that is chosen, how many times as fast as the plain
+        one]; "refused" is what is wrong with MINIGPT_WAYS, "" if nothing is.
     """
-    from minigpt.bench.choices import bench_choices
+    import torch
 
-    seed = 0
+    from minigpt.bench.choices import WIDTHS, always, one_row, one_token, training
+
+    torch.manual_seed(0)
+    rows: list[tuple[str, str, float]] = []
     try:
-        gains = {what: gain for what, gain, _ in bench_choices(seed, rounds)}
-        if min(gains.values()) < LEAST:
-            for what, gain, _ in bench_choices(seed, 3 * rounds):
-                gains[what] = max(gain, gains.get(what, gain))
+        for width in WIDTHS:
+            rows += [(s.what, s.chosen, gain_of(s.what)) for s in one_row(width)]
+            rows += [(s.what, s.chosen, gain_of(s.what)) for s in training(width)]
+        rows += [(s.what, s.chosen, gain_of(s.what)) for s in one_token()]
     except ValueError as error:
         return {"refused": str(error), "rows": []}
-    return {"refused": "", "rows": [[*what.rsplit(": ", 1), gain] for what, gain in gains.items()]}
+    return {"refused": "", "rows": rows + [(s.what, s.chosen, time_again(s)) for s in always()]}
+
+
+def gain_of(what: str) -> float:
+    """Returns the gain of the choice that was just made for a row; 1 if nothing was measured."""
+    from minigpt.fast.measured import MADE
+
+    kind = KINDS[what.partition(",")[0]]
+    gains = [choice.gain for choice in MADE.values() if choice.what == kind]
+    return gains[-1] if gains else 1.0
+
+
+def time_again(switch: Any) -> float:
+    """Returns how many times as fast as the plain way the other is, by the shortest times."""
+    from minigpt.bench.timing import time_in_turn
+
+    gain = 0.0
+    for rounds in (ROUNDS, MORE):
+        seconds = time_in_turn({"plain": switch.plain, "fast": switch.fast}, rounds)
+        gain = max(gain, min(seconds["plain"]) / min(seconds["fast"]))
+        if gain >= LEAST:
+            break
+    return gain
 
 
 def check_speed(busy: bool) -> Iterator[Finding]:
@@ -43,13 +78,12 @@ def check_speed(busy: bool) -> Iterator[Finding]:
     Args:
         busy: whether other programs keep the processors busy, so that little can be said.
     """
-    measured, failure = answer(measure)
+    measured, failure = answer(measure, seconds=SECONDS)
     measured = measured or {"refused": "", "rows": []}
     yield from judge_asked(os.environ.get(VARIABLE, ""), measured["refused"])
     yield from judge_rows(measured["rows"], busy)
     if failure:
-        remedy = "type `minigpt bench choices` to see it happen"
-        yield Finding("speed", PROBLEM, f"measuring it {failure}", remedy)
+        yield judge_failure(failure, busy)
 
 
 def judge_asked(asked: str, refused: str) -> Iterator[Finding]:
@@ -62,7 +96,7 @@ def judge_asked(asked: str, refused: str) -> Iterator[Finding]:
     if refused:
         yield Finding(VARIABLE, PROBLEM, refused, f"unset {VARIABLE}, or set it to what is allowed")
     elif asked:
-        said = f"{asked!r} makes choices; they are not measured"
+        said = f"{asked!r} makes these choices, and nothing is measured for them"
         yield Finding(VARIABLE, NOTE, said, f"unset {VARIABLE}")
 
 
@@ -75,5 +109,15 @@ def judge_rows(rows: Iterable[tuple[str, str, float]], busy: bool) -> Iterator[F
         elif busy:
             yield Finding(what, NOTE, f"{said}, while other programs were at work")
         else:
-            remedy = f"choose the plain way: {VARIABLE}, in minigpt/fast/measured.py"
+            remedy = (
+                "end other programs and type `minigpt bench choices`; if it says so too, tell us"
+            )
             yield Finding(what, PROBLEM, said, remedy)
+
+
+def judge_failure(failure: str, busy: bool) -> Finding:
+    """Returns what is to be said if nothing could be measured."""
+    if busy:
+        return Finding("speed", NOTE, f"measuring it {failure}, while other programs were at work")
+    remedy = "type `minigpt bench choices` to see more"
+    return Finding("speed", PROBLEM, f"measuring it {failure}", remedy)

@@ -46,7 +46,7 @@ def look_at(folder: Path) -> Place:
 
 
 def triton_cache() -> Path:
-    """Returns the folder in which Triton keeps compiled kernels (triton/knobs.py)."""
+    """Returns the folder in which Triton keeps compiled kernels (triton.knobs.cache)."""
     home = os.environ.get("TRITON_HOME") or os.path.expanduser("~")
     return Path(os.environ.get("TRITON_CACHE_DIR") or Path(home) / ".triton" / "cache")
 
