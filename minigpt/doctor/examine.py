@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from minigpt.doctor.about_torch import facts, judge_numpy
@@ -43,9 +44,13 @@ class Known:
     """
 
     load: float | None = field(default_factory=load_now)
-    needs: Needs = field(default_factory=Needs)
     torch: dict[str, Any] | None = None
     devices: list[str] = field(default_factory=list)
+
+    @cached_property
+    def needs(self) -> Needs:
+        """Returns what minigpt needs."""
+        return needs_of_minigpt()
 
     @property
     def busy(self) -> bool:
@@ -55,7 +60,6 @@ class Known:
 
 def look_at_python(known: Known) -> Iterator[Finding]:
     """Yields findings about Python."""
-    known.needs = needs_of_minigpt()
     yield from judge_python(this_python(), known.needs.python)
 
 

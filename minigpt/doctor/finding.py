@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import sys
 from contextlib import suppress
@@ -34,9 +35,9 @@ class Finding:
 
 
 def quoted(text: str) -> str:
-    """Returns an argument as a shell takes it; cmd knows only double quotes."""
+    """Returns an argument as a shell takes it; on Windows in double quotes, if it needs any."""
     if os.name == "nt":
-        return text if text.isalnum() else f'"{text}"'
+        return text if re.fullmatch(r"[\w.:\\/+-]+", text) else f'"{text}"'
     return shlex.quote(text)
 
 

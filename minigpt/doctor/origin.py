@@ -7,51 +7,29 @@ lie mixed in one folder. And a copy of minigpt that was installed once may hide 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
-from typing import NamedTuple
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
 from minigpt.doctor.finding import NOTE, OK, PROBLEM, Finding, pip
-from minigpt.doctor.requirements import DISTRIBUTION, ROOT
+from minigpt.doctor.installation import ROOT, Installed, installed_minigpt, reinstall
 
 OURS = {"minigpt": "__main__.py", "kernels": "nf4.py", "lessons": "lesson.py"}  # a file of each
 
 
-class Installed(NamedTuple):
-    """What the environment knows of minigpt: the version, and the folder that its packages lie in.
-
-    Attributes:
-        editable: whether that folder is a checkout.
-    """
-
-    version: str
-    root: Path
-    editable: bool
-
-
-def installed_minigpt() -> Installed | None:
-    """Returns what is installed as minigpt-course; None if nothing is."""
-    try:
-        found = metadata.distribution(DISTRIBUTION)
-    except metadata.PackageNotFoundError:
-        return None
-    source = json.loads(found.read_text("direct_url.json") or "{}")
-    if source.get("dir_info", {}).get("editable"):
-        folder = Path(url2pathname(urlsplit(source["url"]).path))
-        return Installed(found.version, folder.resolve(), True)
-    return Installed(found.version, Path(str(found.locate_file(""))).resolve(), False)
-
-
 def place_of(package: str) -> Path | None:
-    """Returns the folder of the package that an import would find, without importing it."""
+    """Returns the folder, or file, that an import would find, without importing it."""
     spec = find_spec(package)
-    places = list(spec.submodule_search_locations or []) if spec else []
-    return Path(places[0]).resolve() if places else None
+    if spec is None:
+        return None
+    places = [*(spec.submodule_search_locations or []), spec.origin]
+    return Path(str(places[0])).resolve()
+
+
+def is_ours(package: str, place: Path) -> bool:
+    """Returns whether the package in a folder is minigpt's, by a file that only ours has."""
+    return (place / "__init__.py").is_file() and (place / OURS[package]).is_file()
 
 
 def owner_of(package: str) -> str:
@@ -62,27 +40,20 @@ def owner_of(package: str) -> str:
         return ""
 
 
-def reinstall(installed: Installed | None, root: Path = ROOT) -> str:
-    """Returns the command that installs minigpt again where it was installed from."""
-    if installed is None or installed.editable or (root / "pyproject.toml").is_file():
-        return pip("install", "-e", str(installed.root if installed else root))
-    return pip("install", "--force-reinstall", "--no-deps", "FOLDER-OR-WHEEL-OF-MINIGPT")
-
-
 def check_origin() -> Iterator[Finding]:
     """Yields what is to be said of where our packages come from."""
     installed = installed_minigpt()
-    for package, file in OURS.items():
+    for package in OURS:
         place = place_of(package)
-        whole = place is not None and (place / file).is_file()
-        yield judge_package(package, place if whole else None, place, owner_of(package), installed)
+        ours = place is not None and is_ours(package, place)
+        yield judge_package(package, place, ours, owner_of(package), installed)
     yield judge_installation(installed)
 
 
 def judge_package(
     package: str,
-    ours: Path | None,
     place: Path | None,
+    ours: bool,
     owner: str,
     installed: Installed | None,
     root: Path = ROOT,
@@ -90,18 +61,19 @@ def judge_package(
     """Returns what is to be said of one of our packages.
 
     Args:
-        place: the folder that is imported; None if there is none.
-        ours: the same, if a file of ours is in there.
+        place: what is imported; None if there is none.
+        ours: whether files of ours are in there.
         owner: another distribution that is called like the package, "" if there is none.
         root: where the running minigpt lies.
     """
-    remedy = reinstall(installed, root)
+    remedy = reinstall(root)
     if owner:
         remedy = f"{pip('uninstall', '-y', package)}, then {remedy}"
     if place is None:
         return Finding(package, PROBLEM, "is not there, and belongs to minigpt", remedy)
-    if ours is None:
-        return Finding(package, PROBLEM, f"{owner or 'another package'}, in {place}", remedy)
+    if not ours:
+        said = f"{owner or 'not ours, or not all of it'}, in {place}"
+        return Finding(package, PROBLEM, said, remedy)
     if place.parent != root:
         said = f"from {place.parent}, and the running minigpt from {root}; they are not one version"
         remedy = f"remove or rename {place}, or run the minigpt beside it"

@@ -14,12 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from minigpt.doctor.finding import NOTE, OK, PROBLEM, Finding, pip
+from minigpt.doctor.installation import DISTRIBUTION, ROOT, reinstall
 
 if TYPE_CHECKING:
     from packaging.requirements import Requirement
-
-DISTRIBUTION = "minigpt-course"
-ROOT = Path(__file__).resolve().parents[2]  # the folder that minigpt/ lies in
 
 
 @dataclass(frozen=True)
@@ -96,8 +94,8 @@ def wanted_here(texts: Iterable[str], extra: str = "") -> list[Requirement]:
 def check_requirements(needs: Needs) -> Iterator[Finding]:
     """Yields what is to be said of the packages that minigpt needs."""
     if not needs.packages:
-        what = "unknown: minigpt is not installed, and only Python 3.11 can read its pyproject.toml"
-        yield Finding("packages", NOTE, what, pip("install", "-e", str(ROOT)))
+        what = "unknown: minigpt is not installed, and this Python can read no pyproject.toml of it"
+        yield Finding("packages", NOTE, what, reinstall())
         return
     requirements = wanted_here(needs.packages)
     versions = installed_versions(requirement.name for requirement in requirements)

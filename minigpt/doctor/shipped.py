@@ -10,8 +10,14 @@ from pathlib import Path
 
 from minigpt.doctor.child import answer
 from minigpt.doctor.finding import OK, PROBLEM, Finding, quoted
-from minigpt.doctor.origin import Installed, installed_minigpt, reinstall
-from minigpt.doctor.requirements import DISTRIBUTION, ROOT
+from minigpt.doctor.installation import (
+    DISTRIBUTION,
+    ROOT,
+    Installed,
+    installed_minigpt,
+    is_checkout,
+    reinstall,
+)
 
 
 def load_all() -> dict[str, list[str]]:
@@ -83,14 +89,14 @@ def check_shipped(load: bool) -> Iterator[Finding]:
     yield judge_files(changed_files(str(ROOT)), installed)
     if load:
         report, failure = answer(load_all)
-        yield from judge_report(report or {"base model": ["", failure]}, restore(installed))
+        yield from judge_report(report or {"base model": ["", failure]}, restore())
 
 
-def restore(installed: Installed | None, root: Path = ROOT) -> str:
+def restore(root: Path = ROOT) -> str:
     """Returns the command that brings back what is shipped."""
-    if (root / "pyproject.toml").is_file():
+    if is_checkout(root):
         return f"git -C {quoted(str(root))} checkout -- data"
-    return reinstall(installed, root)
+    return reinstall(root)
 
 
 def judge_files(changed: list[str], installed: Installed | None) -> Finding:
@@ -98,7 +104,7 @@ def judge_files(changed: list[str], installed: Installed | None) -> Finding:
     if changed:
         more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
         said = f"missing or changed since they were installed: {', '.join(changed[:3])}{more}"
-        return Finding("files", PROBLEM, said, reinstall(installed))
+        return Finding("files", PROBLEM, said, reinstall())
     if installed is None or installed.editable:
         return Finding("files", OK, "those of a checkout")
     return Finding("files", OK, "as they were installed")

@@ -22,7 +22,7 @@ SECONDS = 120  # the time limit; it takes 6 on a machine with nothing else to do
 KINDS = {
     "products of a token": "rows",
     "products in training": "products",
-    "their format": "dtype",
+    "format in training": "dtype",
     "a token": "token",
 }
 
