@@ -101,11 +101,12 @@ def judge_compiler(
         return Finding(name, PROBLEM, said, "unset CC, or set it to a C compiler")
     if path is None:
         return Finding(name, PROBLEM, f"there is none; {SLOWER}", how_to_install(system))
-    said = f"{path} fails: {failure}; {SLOWER}"
+    said = f"{path} fails at {failure}; {SLOWER}"
     if "map segment" in failure:  # the folder is mounted noexec
         said = f"programs in {tempfile.gettempdir()} may not run, so C cannot be used; {SLOWER}"
         return Finding(name, PROBLEM, said, 'export TMPDIR="$HOME/tmp", a folder that you make')
     if system == "Darwin" and "fopenmp" in failure:  # Apple's clang has no OpenMP
         remedy = "brew install gcc, then export CC=gcc-N with its number"
         return Finding(name, NOTE, f"{path} has no OpenMP; {SLOWER}", remedy)
-    return Finding(name, PROBLEM, said, how_to_install(system))
+    remedy = "unset CC, or set it to another C compiler" if chosen else how_to_install(system)
+    return Finding(name, PROBLEM, said, remedy)

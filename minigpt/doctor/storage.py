@@ -19,7 +19,7 @@ class Place(NamedTuple):
     """A folder that is written to, as it is.
 
     Attributes:
-        folder: the folder, or the nearest one above it that is there.
+        folder: the folder, which need not be there yet: then it can be made, or not.
         free: bytes; 0 if nothing says.
         trouble: why nothing can be written there, "" if it can.
     """
@@ -30,7 +30,7 @@ class Place(NamedTuple):
 
 
 def look_at(folder: Path) -> Place:
-    """Returns how a folder is that may not be there yet; a file is written and removed again."""
+    """Returns how a folder is, or the nearest one above it; a file is written there for a moment."""
     try:
         folder = folder.absolute()
     except OSError:  # the working folder was removed
@@ -41,8 +41,8 @@ def look_at(folder: Path) -> Place:
         with tempfile.TemporaryFile(dir=there) as file:
             file.write(b"minigpt")
     except OSError as error:
-        return Place(there, 0, (error.strerror or str(error)).lower())
-    return Place(there, free, "")
+        return Place(folder, 0, (error.strerror or str(error)).lower())
+    return Place(folder, free, "")
 
 
 def triton_cache() -> Path:

@@ -74,9 +74,11 @@ def judge_threads(threads: int, room: Room) -> Finding:
     if threads > ceil(min(room.allowed, room.quota or room.allowed)):
         said += ": they wait for each other, and everything takes longer"
         return Finding("threads", PROBLEM, said, remedy)
-    return Finding("threads", OK, said) if threads == room.cores else Finding(
-        "threads", NOTE, f"{said}; as many threads as cores are quickest", remedy
-    )  # fmt: skip
+    if threads != room.cores:
+        return Finding("threads", NOTE, f"{said}; as many threads as cores are quickest", remedy)
+    if others:
+        return Finding("threads", NOTE, f"{said}, which torch does not follow", remedy)
+    return Finding("threads", OK, said)
 
 
 def load_now() -> float | None:
