@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 SECONDS = 60  # that a child may take; the longest needs about 10
@@ -54,6 +55,12 @@ def answer(function: Callable[..., Any], *arguments: Any, **options: Any) -> tup
         return ask(function, *arguments, **options), ""
     except ChildError as error:
         return None, str(error)
+
+
+def answers(*questions: Callable[[], tuple[Any, str]]) -> list[tuple[Any, str]]:
+    """Returns what several calls of `answer` return, which are made side by side."""
+    with ThreadPoolExecutor(len(questions)) as threads:
+        return list(threads.map(lambda question: question(), questions))
 
 
 def run(

@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from minigpt.doctor.about_torch import facts, judge_numpy
-from minigpt.doctor.child import answer
+from minigpt.doctor.about_torch import judge_numpy
 from minigpt.doctor.compiler import check_compiler
 from minigpt.doctor.finding import NOTE, PROBLEM, Finding, pip
 from minigpt.doctor.gpu import check_gpus
@@ -68,14 +67,10 @@ def look_at_packages(known: Known) -> Iterator[Finding]:
     yield from check_requirements(known.needs)
     wanted = [requirement.name for requirement in wanted_here(known.needs.packages)] or ["torch"]
     installed = [name for name in wanted if version_of(name)]
-    yield from check_imports(installed)
-    if "torch" in installed:
-        known.torch, failure = answer(facts)
-        if known.torch is not None:
-            yield from judge_numpy(known.torch["numpy"])
-        else:
-            remedy = pip("install", "--force-reinstall", "torch")
-            yield Finding("torch in use", PROBLEM, failure, remedy)
+    findings, known.torch = check_imports(installed)
+    yield from findings
+    if known.torch is not None:
+        yield from judge_numpy(known.torch["numpy"])
 
 
 def look_at_origin(known: Known) -> Iterator[Finding]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from importlib import import_module, metadata
+from typing import Any
 
-from minigpt.doctor.child import ChildError, ask
+from minigpt.doctor.about_torch import facts
+from minigpt.doctor.child import answer
 from minigpt.doctor.finding import OK, PROBLEM, Finding, pip
 
 
@@ -29,23 +31,41 @@ def import_all(modules: list[str]) -> dict[str, str]:
     return wrong
 
 
-def try_imports(modules: list[str]) -> dict[str, str]:
-    """Imports modules in a child process; returns what went wrong with each, "" if nothing did.
+def import_and_look(modules: list[str]) -> list[Any]:
+    """Returns what `import_all` returns and, if torch is among them and works, its `facts`."""
+    wrong = import_all(modules)
+    return [wrong, facts() if wrong.get("torch") == "" else None]
+
+
+def try_imports(modules: list[str]) -> tuple[dict[str, str], dict[str, Any] | None]:
+    """Imports modules in a child process.
 
     If the process crashes, each gets one of its own, to see which it was.
+
+    Returns:
+        What went wrong with each, "" if nothing did; and what torch says of itself, or None.
     """
-    try:
-        return dict(ask(import_all, modules))
-    except ChildError as error:
-        if len(modules) == 1:
-            return {modules[0]: str(error)}
-        return {name: try_imports([name])[name] for name in modules}
+    found, failure = answer(import_and_look, modules)
+    if found is not None:
+        return found[0], found[1]
+    if len(modules) == 1:
+        return {modules[0]: failure}, None
+    wrong: dict[str, str] = {}
+    torch = None
+    for name in modules:
+        one, said = try_imports([name])
+        wrong |= one
+        torch = said or torch
+    return wrong, torch
 
 
-def check_imports(distributions: Iterable[str]) -> Iterator[Finding]:
-    """Yields what is to be said of importing installed distributions."""
+def check_imports(
+    distributions: Iterable[str],
+) -> tuple[list[Finding], dict[str, Any] | None]:
+    """Returns what is to be said of importing installed distributions, and what torch says."""
     names = {module_of(distribution): distribution for distribution in distributions}
-    yield from judge_imports(try_imports(list(names)), names)
+    wrong, torch = try_imports(list(names))
+    return list(judge_imports(wrong, names)), torch
 
 
 def judge_imports(wrong: Mapping[str, str], names: Mapping[str, str]) -> Iterator[Finding]:

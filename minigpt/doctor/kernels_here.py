@@ -9,8 +9,9 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterator
+from functools import partial
 
-from minigpt.doctor.child import answer
+from minigpt.doctor.child import answer, answers
 from minigpt.doctor.finding import NOTE, OK, PROBLEM, Finding, pip
 from minigpt.doctor.requirements import version_of
 
@@ -82,10 +83,11 @@ def check_kernels(devices: list[str]) -> Iterator[Finding]:
         without = {"TRITON_INTERPRET": None}
         yield judge_kernels(f"on {device}", *answer(differences, device, environment=without))
     if not cuda:
-        interpreted = {"TRITON_INTERPRET": "1"}
-        where = "in Triton's interpreter"
-        yield judge_kernels(where, *answer(differences, "cpu", environment=interpreted))
-        code = answer(compiled_bytes, ARCH, environment={"TRITON_INTERPRET": None})
+        interpreted, code = answers(
+            partial(answer, differences, "cpu", environment={"TRITON_INTERPRET": "1"}),
+            partial(answer, compiled_bytes, ARCH, environment={"TRITON_INTERPRET": None}),
+        )
+        yield judge_kernels("in Triton's interpreter", *interpreted)
         yield judge_machine_code(*code)
     if os.environ.get("TRITON_INTERPRET"):
         said = "is set: kernels run in Triton's interpreter, also where there is a GPU"

@@ -30,7 +30,7 @@ class Place(NamedTuple):
 
 
 def look_at(folder: Path) -> Place:
-    """Returns how a folder is, or the nearest one above it; a file is written there for a moment."""
+    """Returns how a folder is, or the nearest above it; a file is written there for a moment."""
     try:
         folder = folder.absolute()
     except OSError:  # the working folder was removed

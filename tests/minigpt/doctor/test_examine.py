@@ -43,11 +43,10 @@ def test_parts_are_announced_before_they_are_made(monkeypatch: pytest.MonkeyPatc
 
 def test_without_torch_the_rest_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(examining, "check_requirements", lambda needs: iter(()))
-    monkeypatch.setattr(examining, "check_imports", lambda names: iter(()))
-    monkeypatch.setattr(examining, "answer", lambda facts: (None, "crashed (SIGILL)"))
+    crash = Finding("import torch", PROBLEM, "crashed (SIGILL)", "pip install torch")
+    monkeypatch.setattr(examining, "check_imports", lambda names: ([crash], None))
     known = Known(load=0.0)
-    (found,) = examining.look_at_packages(known)
-    assert (found.name, found.state, found.said) == ("torch in use", PROBLEM, "crashed (SIGILL)")
+    assert list(examining.look_at_packages(known)) == [crash]
     assert known.torch is None
     assert [f.name for f in examining.look_at_machine(known)] == [
         "processor",

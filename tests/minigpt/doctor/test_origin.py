@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -11,6 +12,7 @@ from minigpt import __version__
 from minigpt.doctor.finding import NOTE, OK, PROBLEM, Finding
 from minigpt.doctor.installation import ROOT, Installed, installed_minigpt, reinstall
 from minigpt.doctor.origin import is_ours, judge_installation, judge_package, place_of
+from tests.minigpt.doctor.fake import be_environment, install
 
 EDITABLE = Installed(__version__, ROOT, True)
 PACKAGE = Installed(__version__, ROOT, False)
@@ -59,13 +61,15 @@ def test_halves_of_two_versions_are_a_problem() -> None:
 def test_a_package_is_found_without_importing_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("doctor_folder", "doctor_file.py"):
-        (tmp_path / name).mkdir() if "." not in name else (tmp_path / name).touch()
-    (tmp_path / "doctor_folder" / "__init__.py").write_text("raise ValueError", encoding="utf-8")
-    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
-    assert place_of("doctor_folder") == (tmp_path / "doctor_folder").resolve()
-    assert place_of("doctor_file") == (tmp_path / "doctor_file.py").resolve()
-    assert place_of("doctor_nothing") is None
+    (tmp_path / "folder").mkdir()
+    for file in ("folder/__init__.py", "file.py"):
+        (tmp_path / file).write_text("raise ValueError", encoding="utf-8")
+    above = ModuleType("above")
+    above.__path__ = [str(tmp_path)]
+    monkeypatch.setitem(sys.modules, "above", above)
+    assert place_of("above.folder") == (tmp_path / "folder").resolve()
+    assert place_of("above.file") == (tmp_path / "file.py").resolve()
+    assert place_of("above.nothing") is None
     assert place_of("kernels") == ROOT / "kernels"
 
 
@@ -95,16 +99,15 @@ def test_each_installation(installed: Installed | None, state: str, said: str) -
 def test_the_metadata_say_where_minigpt_is_installed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sys, "path", [str(tmp_path)])
+    be_environment(tmp_path, monkeypatch)
     assert installed_minigpt() is None
-    place = tmp_path / "minigpt_course-0.2.dist-info"
-    place.mkdir()
-    text = "Metadata-Version: 2.4\nName: minigpt-course\nVersion: 0.2\n"
-    (place / "METADATA").write_text(text, encoding="utf-8")
+    install(tmp_path, "minigpt-course", "0.2")
     assert installed_minigpt() == Installed("0.2", tmp_path.resolve(), False)
     source = f'{{"dir_info": {{"editable": true}}, "url": "{(tmp_path / "a b").as_uri()}"}}'
-    (place / "direct_url.json").write_text(source, encoding="utf-8")
-    assert installed_minigpt() == Installed("0.2", (tmp_path / "a b").resolve(), True)
+    install(tmp_path, "minigpt-course", "0.3", files={"direct_url.json": source})
+    (tmp_path / "minigpt_course-0.2.dist-info" / "METADATA").unlink()
+    (tmp_path / "minigpt_course-0.2.dist-info").rmdir()
+    assert installed_minigpt() == Installed("0.3", (tmp_path / "a b").resolve(), True)
 
 
 def test_what_to_type_to_install_it_again(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from minigpt.doctor.requirements import (
     version_of,
     wanted_here,
 )
+from tests.minigpt.doctor.fake import be_environment, install
 
 PROJECT = """
 [project]
@@ -37,16 +38,8 @@ test = ["bitsandbytes>=0.45; sys_platform != 'none'", "pytest"]
 @pytest.fixture
 def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Makes an environment in which nothing is installed, and returns its folder."""
-    monkeypatch.setattr(sys, "path", [str(tmp_path)])
+    be_environment(tmp_path, monkeypatch)
     return tmp_path
-
-
-def install(folder: Path, name: str, version: str, *lines: str) -> None:
-    """Writes the metadata of a distribution, with more lines such as "Requires-Dist: torch"."""
-    place = folder / f"{name.replace('-', '_')}-{version}.dist-info"
-    place.mkdir()
-    text = "\n".join(["Metadata-Version: 2.4", f"Name: {name}", f"Version: {version}", *lines])
-    (place / "METADATA").write_text(f"{text}\n", encoding="utf-8")
 
 
 @pytest.mark.skipif(sys.version_info < (3, 11), reason="Python 3.10 has no reader of TOML")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import sys
 from base64 import urlsafe_b64encode
 from hashlib import sha256
 from pathlib import Path
@@ -15,6 +14,7 @@ from minigpt.doctor.installation import Installed
 from minigpt.doctor.shipped import changed_files, judge_files, judge_report, load_all, restore
 from minigpt.pretrained import folders
 from minigpt.text import task_sets
+from tests.minigpt.doctor.fake import be_environment, install
 
 
 def test_what_is_shipped_is_whole() -> None:
@@ -61,19 +61,15 @@ def test_each_verdict() -> None:
 def test_files_are_compared_with_what_was_installed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    place = tmp_path / "minigpt_course-0.2.dist-info"
-    place.mkdir()
-    text = "Metadata-Version: 2.4\nName: minigpt-course\nVersion: 0.2\n"
-    (place / "METADATA").write_text(text, encoding="utf-8")
-    lines = [f"{place.name}/RECORD,,"]
+    lines = ["minigpt_course-0.2.dist-info/RECORD,,"]
     for name in ("whole.py", "changed.py", "gone.py"):
         (tmp_path / name).write_bytes(b"x = 1\n")
         code = urlsafe_b64encode(sha256(b"x = 1\n").digest()).rstrip(b"=").decode()
         lines.append(f"{name},sha256={code},6")
-    (place / "RECORD").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    install(tmp_path, "minigpt-course", "0.2", files={"RECORD": "\n".join(lines)})
     (tmp_path / "changed.py").write_bytes(b"x = 2\n")
     (tmp_path / "gone.py").unlink()
-    monkeypatch.setattr(sys, "path", [str(tmp_path)])
+    be_environment(tmp_path, monkeypatch)
     assert changed_files(str(tmp_path.resolve())) == ["changed.py", "gone.py"]
     assert changed_files("/elsewhere") == []
 
