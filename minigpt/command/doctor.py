@@ -27,7 +27,7 @@ def run(arguments: Namespace) -> int:
     for title, findings in examine(announce):
         parts[title] = findings
         forget()
-        if not arguments.json:
+        if findings and not arguments.json:
             print("\n".join([title, *lines_of(findings, width), ""]), flush=True)
     problems = problems_of(parts)
     if arguments.json:

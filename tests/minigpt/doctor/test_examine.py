@@ -11,7 +11,7 @@ from minigpt.doctor.examine import Known, examine, guarded
 from minigpt.doctor.finding import NOTE, OK, PROBLEM, Finding
 
 
-def test_a_check_that_fails_says_so() -> None:
+def test_a_check_that_fails_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     def fails(known: Known) -> Iterator[Finding]:
         yield Finding("first", OK, "seen")
         raise KeyError("flags")
@@ -25,6 +25,9 @@ def test_a_check_that_fails_says_so() -> None:
     assert "KeyError: 'flags'" in failure.said
     (missing,) = guarded("Python", lacks, Known())
     assert missing.state == PROBLEM
+    assert "-m pip install -e" in missing.remedy
+    monkeypatch.setattr(examining, "is_checkout", lambda root: False)
+    (missing,) = guarded("Python", lacks, Known())
     assert missing.remedy.endswith("-m pip install packaging")
 
 
