@@ -13,7 +13,7 @@ from minigpt.doctor.compiler import check_compiler
 from minigpt.doctor.finding import NOTE, PROBLEM, Finding, pip
 from minigpt.doctor.gpu import check_gpus
 from minigpt.doctor.imports import check_imports
-from minigpt.doctor.installation import ROOT, is_checkout, reinstall
+from minigpt.doctor.installation import DISTRIBUTION, ROOT, is_checkout, reinstall
 from minigpt.doctor.kernels_here import check_kernels
 from minigpt.doctor.memory import check_memory
 from minigpt.doctor.origin import check_origin
@@ -152,8 +152,8 @@ def guarded(
         yield from check(known)
     except ImportError as error:
         said = f"could not be looked at: {error}"
-        whole = error.name is None or is_checkout(ROOT)
-        yield Finding(title, PROBLEM, said, reinstall() if whole else pip("install", error.name))
+        remedy = pip("install", error.name or DISTRIBUTION)
+        yield Finding(title, PROBLEM, said, reinstall() if is_checkout(ROOT) else remedy)
     except Exception as error:
         said = f"could not be looked at: {type(error).__name__}: {error}"
         yield Finding(title, NOTE, said)

@@ -80,4 +80,4 @@ def judge_imports(wrong: Mapping[str, str], names: Mapping[str, str]) -> Iterato
             remedy = pip("install", "--force-reinstall", names[module])
             yield Finding(f"import {module}", PROBLEM, what, remedy)
     if not any(wrong.values()):
-        yield Finding("imports", OK, f"all {len(wrong)} packages can be imported")
+        yield Finding("imports", OK, f"{len(wrong)} packages were imported, and none failed")

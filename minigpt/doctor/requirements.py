@@ -7,14 +7,14 @@ installed copy of it (the metadata) may be older; without a checkout, the metada
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from minigpt.doctor.finding import NOTE, OK, PROBLEM, Finding, pip
-from minigpt.doctor.installation import DISTRIBUTION, ROOT, reinstall
+from minigpt.doctor.installation import DISTRIBUTION, ROOT, is_checkout, reinstall
 
 if TYPE_CHECKING:
     from packaging.requirements import Requirement
@@ -114,22 +114,31 @@ def fits(requirement: Requirement, version: str | None) -> bool:
 
 def plain(requirement: Requirement) -> str:
     """Returns a requirement without its condition: "triton>=3.6"."""
-    return f"{requirement.name}{requirement.specifier}"
+    return f"{requirement.name}{bounds(requirement)}"
+
+
+def bounds(requirement: Requirement) -> str:
+    """Returns the versions that are required, the lowest first: ">=2.11,<2.14"."""
+    return ",".join(sorted(map(str, requirement.specifier), reverse=True))
 
 
 def judge_versions(
-    requirements: Iterable[Requirement], versions: Mapping[str, str | None]
+    requirements: Sequence[Requirement], versions: Mapping[str, str | None], root: Path = ROOT
 ) -> Iterator[Finding]:
-    """Yields a finding for each package that is needed."""
+    """Yields a finding for each package that is needed; in a checkout one command mends several."""
+    n_wrong = sum(not fits(r, versions[r.name]) for r in requirements)
     for requirement in requirements:
         version = versions[requirement.name]
         if fits(requirement, version):
             yield Finding(requirement.name, OK, str(version))
             continue
         said = f"{version} is installed" if version else "is not installed"
-        bounds = f"; minigpt needs {requirement.specifier}" if requirement.specifier else ""
+        if requirement.specifier:
+            said += f"; minigpt needs {bounds(requirement)}"
         remedy = pip("install", plain(requirement))
-        yield Finding(requirement.name, PROBLEM, said + bounds, remedy)
+        if n_wrong > 1 and is_checkout(root):
+            remedy = reinstall(root)
+        yield Finding(requirement.name, PROBLEM, said, remedy)
 
 
 def one_another(versions: Mapping[str, str | None]) -> list[tuple[str, Requirement, str | None]]:

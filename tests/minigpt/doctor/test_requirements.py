@@ -80,9 +80,9 @@ def test_both_say_the_same_of_this_checkout() -> None:
         ("2.11.0", OK, "2.11.0"),
         ("2.13.0+cpu", OK, "2.13.0+cpu"),
         ("2.12.0.dev20260101", OK, "2.12.0.dev20260101"),
-        ("2.14.0", PROBLEM, "2.14.0 is installed; minigpt needs <2.14,>=2.11"),
-        ("2.10.1", PROBLEM, "2.10.1 is installed; minigpt needs <2.14,>=2.11"),
-        (None, PROBLEM, "is not installed; minigpt needs <2.14,>=2.11"),
+        ("2.14.0", PROBLEM, "2.14.0 is installed; minigpt needs >=2.11,<2.14"),
+        ("2.10.1", PROBLEM, "2.10.1 is installed; minigpt needs >=2.11,<2.14"),
+        (None, PROBLEM, "is not installed; minigpt needs >=2.11,<2.14"),
     ],
 )
 def test_versions_are_compared_with_their_bounds(
@@ -90,7 +90,19 @@ def test_versions_are_compared_with_their_bounds(
 ) -> None:
     (found,) = judge_versions([Requirement("torch>=2.11,<2.14")], {"torch": version})
     assert (found.name, found.state, found.said) == ("torch", state, said)
-    assert ("torch<2.14,>=2.11" in found.remedy) == (state == PROBLEM)
+    assert ("torch>=2.11,<2.14" in found.remedy) == (state == PROBLEM)
+
+
+def test_one_command_mends_all_packages_of_a_checkout(tmp_path: Path) -> None:
+    wanted = [Requirement("numpy>=1.26"), Requirement("tqdm")]
+    versions = {"numpy": None, "tqdm": None}
+    numpy, tqdm = judge_versions(wanted, versions, tmp_path)
+    assert "numpy>=1.26" in numpy.remedy
+    assert tqdm.remedy.endswith("install tqdm")
+    (tmp_path / "pyproject.toml").touch()
+    numpy, tqdm = judge_versions(wanted, versions, tmp_path)
+    assert numpy.remedy == tqdm.remedy
+    assert "install -e" in tqdm.remedy
 
 
 def test_what_torch_needs_itself_is_looked_at(environment: Path) -> None:
