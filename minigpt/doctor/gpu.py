@@ -77,7 +77,7 @@ def check_gpus(torch: Mapping[str, Any] | None) -> tuple[list[Finding], list[str
         try:
             seen = ask(facts)
         except ChildError as error:
-            seen = {**seen, "trouble": f"asking for the GPUs {error}"}
+            seen = {**seen, "trouble": f"could not be asked: {error}"}
     hidden = [f"{name}={os.environ[name]}" for name in HIDING if name in os.environ]
     findings = list(judge_gpus(present, torch, seen, hidden))
     broken = any(finding.state == PROBLEM for finding in findings)

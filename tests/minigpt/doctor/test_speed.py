@@ -106,9 +106,10 @@ def test_each_verdict_on_the_variable() -> None:
 
 
 def test_each_verdict_where_nothing_could_be_measured(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert judge_failure("crashed (SIGILL)", busy=False).state == PROBLEM
+    assert judge_failure("took longer than 120 seconds", busy=False).state == PROBLEM
+    assert judge_failure("crashed (SIGILL)", busy=True).state == PROBLEM
     assert judge_failure("took longer than 120 seconds", busy=True).state == NOTE
     monkeypatch.setattr(speed, "answer", lambda function, seconds: (None, "crashed (SIGILL)"))
     monkeypatch.delenv("MINIGPT_WAYS", raising=False)
     (found,) = check_speed(busy=False)
-    assert found.said == "measuring it crashed (SIGILL)"
+    assert found.said == "could not be measured: crashed (SIGILL)"
