@@ -18,6 +18,7 @@ from minigpt.doctor.finding import NOTE, OK, PROBLEM, Finding
 
 OTHER_BUILD = "install the build of torch that https://pytorch.org/get-started names for your GPU"
 NEW_DRIVER = "install a newer NVIDIA driver and restart, or a build of torch for an older CUDA"
+NONE = ("", "-1")  # with these values they hide every GPU
 HIDING = ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES")
 
 
@@ -78,7 +79,7 @@ def check_gpus(torch: Mapping[str, Any] | None) -> tuple[list[Finding], list[str
             seen = ask(facts)
         except ChildError as error:
             seen = {**seen, "trouble": f"could not be asked: {error}"}
-    hidden = [f"{name}={os.environ[name]}" for name in HIDING if name in os.environ]
+    hidden = [f"{name}={os.environ[name]}" for name in HIDING if os.environ.get(name) in NONE]
     findings = list(judge_gpus(present, torch, seen, hidden))
     broken = any(finding.state == PROBLEM for finding in findings)
     return findings, [] if broken else [found["device"] for found in seen["devices"]]

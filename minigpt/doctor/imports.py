@@ -14,8 +14,11 @@ from minigpt.doctor.finding import OK, PROBLEM, Finding, pip
 def module_of(distribution: str) -> str:
     """Returns the name of the module that a distribution brings: markdown_it of markdown-it-py."""
     named = distribution.lower().replace("-", "_")
-    found = metadata.distribution(distribution)
-    first = {file.parts[0].removesuffix(".py") for file in found.files or []}
+    try:
+        files = metadata.files(distribution) or []
+    except metadata.PackageNotFoundError:  # triton is there under another name
+        return named
+    first = {file.parts[0].removesuffix(".py") for file in files}
     modules = sorted(name for name in first if name.isidentifier())
     return named if named in modules or not modules else modules[0]
 

@@ -7,11 +7,13 @@ memory happens to hold it from before. So new memory is filled with NaN first.
 from __future__ import annotations
 
 import os
+import platform
 import tempfile
 from collections.abc import Iterator
 from functools import partial
 
 from minigpt.doctor.child import answer, answers
+from minigpt.doctor.compiler import how_to_install
 from minigpt.doctor.finding import NOTE, OK, PROBLEM, Finding, pip
 from minigpt.doctor.requirements import version_of
 
@@ -112,11 +114,12 @@ def judge_kernels(where: str, wrong: list[str] | None, failure: str) -> Finding:
         wrong: a sentence for each result that is not the specification's; None after a failure.
         failure: how the attempt failed, "" if it did not.
     """
-    name, remedy = f"{NAME} {where}", pip("install", "--force-reinstall", "triton")
+    name = f"{NAME} {where}"
     if wrong is None:
-        return Finding(name, PROBLEM, failure, remedy)
+        return Finding(name, PROBLEM, failure, remedy_for(failure))
     if wrong:
-        return Finding(name, PROBLEM, f"compute other numbers: {'; '.join(wrong)}", remedy)
+        said = f"compute other numbers: {'; '.join(wrong)}"
+        return Finding(name, PROBLEM, said, remedy_for(""))
     return Finding(name, OK, "compute the specification's bits, on memory full of NaN")
 
 
@@ -124,6 +127,16 @@ def judge_machine_code(n_bytes: int | None, failure: str) -> Finding:
     """Returns what is to be said of compiling a kernel for ARCH: its size, or how it failed."""
     name = f"NF4 kernels for {ARCH}"
     if n_bytes is None:
-        remedy = pip("install", "--force-reinstall", "triton")
-        return Finding(name, PROBLEM, f"do not compile: {failure}", remedy)
+        return Finding(name, PROBLEM, f"do not compile: {failure}", remedy_for(failure))
     return Finding(name, OK, f"compile ({n_bytes:,} bytes of machine code), without such a GPU")
+
+
+def remedy_for(failure: str) -> str:
+    """Returns what to do about a failure of Triton, which compiles a little C for each GPU."""
+    if "C compiler" in failure:  # it looks for $CC, gcc and clang
+        return how_to_install(platform.system())
+    if "CalledProcessError" in failure:  # a compiler failed, mostly for want of Python.h
+        return (
+            "install the headers of this Python (Debian, Ubuntu: sudo apt-get install python3-dev)"
+        )
+    return pip("install", "--force-reinstall", "triton")

@@ -164,14 +164,13 @@ def name_is_installed(name: str) -> bool:
     return any(True for _ in metadata.distributions(name=name))
 
 
-def judge_one_another(missed: Iterable[tuple[str, Requirement, str | None]]) -> Iterator[Finding]:
+def judge_one_another(missed: Sequence[tuple[str, Requirement, str | None]]) -> Iterator[Finding]:
     """Yields a problem for each package that another misses, and one finding if there is none."""
-    count = 0
-    for count, (who, requirement, found) in enumerate(missed, start=1):  # noqa: B007
+    for who, requirement, found in missed:
         said = f"{who} needs {plain(requirement)}; {found or 'none'} is installed"
         remedy = pip("install", plain(requirement))
         yield Finding(f"{who.split()[0]} and {requirement.name}", PROBLEM, said, remedy)
-    if not count:
+    if not missed:
         yield Finding("one another", OK, "the packages find what they need themselves")
 
 

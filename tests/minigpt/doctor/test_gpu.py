@@ -62,6 +62,15 @@ def test_a_gpu_that_is_hidden_is_a_note() -> None:
     assert judged([H100], CUDA_BUILD, hidden=("CUDA_VISIBLE_DEVICES=",)).state == NOTE
 
 
+def test_only_a_variable_that_hides_all_of_them_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gpu, "gpus_in_machine", lambda: [H100])
+    monkeypatch.setattr(gpu, "ask", lambda facts: {**NONE, "trouble": "no driver"})
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    assert check_gpus(CUDA_BUILD)[0][0].state == PROBLEM
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert check_gpus(CUDA_BUILD)[0][0].state == NOTE
+
+
 def test_where_torch_cannot_be_asked_that_is_a_note() -> None:
     assert judged([H100], None).state == NOTE
 

@@ -18,6 +18,7 @@ def test_a_distribution_need_not_be_called_as_its_module() -> None:
     assert module_of("markdown-it-py") == "markdown_it"
     assert module_of("Jinja2") == "jinja2"
     assert module_of("numpy") == "numpy"
+    assert module_of("not-installed-here") == "not_installed_here"
 
 
 TRY = """

@@ -70,6 +70,11 @@ def test_each_verdict() -> None:
     assert wrong.state == PROBLEM
     assert "1 of 9 codes" in wrong.said
     assert judge_kernels("on cuda:0", None, "crashed (SIGSEGV)").state == PROBLEM
+    assert "triton" in judge_kernels("on cuda:0", None, "crashed (SIGSEGV)").remedy
+    without_c = judge_kernels("on cuda:0", None, "RuntimeError: Failed to find C compiler.")
+    assert "triton" not in without_c.remedy
+    failed = "subprocess.CalledProcessError: Command ['gcc'] returned non-zero exit status 1"
+    assert "headers" in judge_kernels("on cuda:0", None, failed).remedy
     assert judge_machine_code(9000, "").state == OK
     assert judge_machine_code(None, "ptxas fatal").state == PROBLEM
     assert judge_without_triton(has_gpu=False).state == NOTE

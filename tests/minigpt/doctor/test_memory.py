@@ -16,6 +16,7 @@ GB = 10**9
         (16 * GB, 9 * GB, OK),
         (2 * GB, 1.8 * GB, OK),
         (16 * GB, GB // 2, PROBLEM),
+        (2 * GB, GB, NOTE),
         (None, 4 * GB, OK),
         (16 * GB, None, NOTE),
         (None, None, NOTE),

@@ -9,7 +9,7 @@ import pytest
 from minigpt.doctor.finding import NOTE, OK, PROBLEM
 from minigpt.doctor.python import Interpreter, judge_python, this_python
 
-GOOD = Interpreter("3.11.9", "CPython", 64, False, "/venv")
+GOOD = Interpreter("3.11.9", "CPython", "Linux x86_64", 64, False, "/venv")
 ALLOWED = ">=3.10,<3.14"
 
 
@@ -23,6 +23,8 @@ ALLOWED = ">=3.10,<3.14"
         (GOOD._replace(version="3.13.5"), [OK, OK]),
         (GOOD._replace(bits=32), [PROBLEM, OK]),
         (GOOD._replace(implementation="PyPy"), [PROBLEM, OK]),
+        (GOOD._replace(machine="Darwin x86_64"), [PROBLEM, OK]),
+        (GOOD._replace(machine="Darwin arm64"), [OK, OK]),
         (GOOD._replace(free_threaded=True), [NOTE, OK]),
         (GOOD._replace(environment=""), [OK, NOTE]),
     ],
