@@ -12,7 +12,6 @@ from typing import NamedTuple
 
 from minigpt.doctor.finding import NOTE, OK, PROBLEM, Finding
 
-
 INTEL_MAC = "Darwin x86_64"  # or Rosetta on Apple silicon; torch 2.2 was the last for it
 
 
