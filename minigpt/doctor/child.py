@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-SECONDS = 60  # that a child may take; the longest needs about 10
+SECONDS = 120  # that a child may take; the longest needs 10, and more on a busy machine
 # The child sees the modules that its parent sees: none of the folder that it happens to start in.
 START = """
 import importlib, json, sys
