@@ -111,7 +111,7 @@ def training(width: int) -> Iterator[Switch]:
     way, dtype = choose_products(width, N_TOKENS), autocast_dtype(CPU, "auto", width)
     what = f"products in training, width {width}"
     yield Switch(what, way, learn, partial(learn, way)) if way != PLAIN else Switch(what, way)
-    what, name = f"their format, width {width}", str(dtype).removeprefix("torch.")
+    what, name = f"format in training, width {width}", str(dtype).removeprefix("torch.")
     same = dtype == torch.float32
     yield Switch(what, name) if same else Switch(what, name, learn, partial(learn, PLAIN, dtype))
 

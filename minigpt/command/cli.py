@@ -59,6 +59,7 @@ COMMANDS = {
         "memory --preset gpt2-xl --method qlora --batch 1 --context 1024",
     ),
     "data": Command("fetch public data, show the task sets", "data fetch shakespeare"),
+    "doctor": Command("say what is wrong with machine or installation", "doctor --json"),
     "bench": Command("time minigpt against its peers", "bench training --json bench.json"),
 }
 

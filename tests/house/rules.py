@@ -41,6 +41,7 @@ WORKSHOPS: list[tuple[str, ...]] = [
     ("minigpt/memory",),
     ("minigpt/__init__.py",),
     ("minigpt/bench",),
+    ("minigpt/doctor",),
     ("minigpt/command",),
 ]
 LEVEL = {room: level for level, rooms in enumerate(WORKSHOPS) for room in rooms}
@@ -50,6 +51,7 @@ WITHOUT_A_MODEL = ("minigpt/files", "minigpt/fast", "minigpt/text")
 EXCEPTIONS = {
     ("minigpt/model.py", "minigpt/generation.py"): "GPT.generate is a method, for those who look",
     ("minigpt/command/", "minigpt/bench/"): "`minigpt bench` starts it",
+    ("minigpt/doctor/", "minigpt/bench/"): "`minigpt doctor` shows its table of choices",
     ("minigpt/command/", "lessons/"): "`minigpt lesson` finds and runs them",
 }
 
@@ -176,15 +178,15 @@ def kernels_stand_alone(tree: Tree) -> list[str]:
 
 
 def kernels_enter_by_qlora(tree: Tree) -> list[str]:
-    """minigpt imports kernels in qlora/ and its bench, and nowhere else."""
+    """minigpt imports kernels in qlora/, its bench and its doctor, and nowhere else."""
     return broken(
         (
             found
             for found in tree.imports
             if package_of(found.file) == "minigpt" and package_of(found.target) == "kernels"
-            if room_of(found.file) not in ("minigpt/qlora", "minigpt/bench")
+            if room_of(found.file) not in ("minigpt/qlora", "minigpt/bench", "minigpt/doctor")
         ),
-        "minigpt imports kernels in qlora/ and its bench only",
+        "minigpt imports kernels in qlora/, bench/ and doctor/ only",
     )
 
 
