@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, TextIO
 from lessons import lesson
 from lessons.book.cells import Cell, execute, read_cells
 from lessons.book.record import Done, Record
+from lessons.inline import titles
 from minigpt.text.printing import print_any_text
 
 if TYPE_CHECKING:
@@ -96,14 +97,6 @@ class Recorder:
             yield
         finally:
             self.silent = False
-
-
-def titles(figure: Figure) -> str:
-    """Returns the titles of a figure and of its panels, for those who cannot see it."""
-    above = figure.get_suptitle()
-    panels = [axes.get_title() for axes in figure.axes]
-    parts = [" ".join(text.split()) for text in (above, *panels) if text.strip()]
-    return "; ".join(dict.fromkeys(parts))
 
 
 def run(script: Path, options: Sequence[str]) -> None:

@@ -6,25 +6,43 @@ from argparse import REMAINDER, ArgumentParser, Namespace
 from pathlib import Path
 
 from minigpt.command import values
+from minigpt.command.lesson_notebook import own_options, write_one
+
+OPTIONS = (
+    "--device, --seed, --quick, --full and --out go to the lesson; --notebook FILE writes it as a "
+    "notebook instead of running it, --outputs with what the last run (or, with other options or "
+    "without a last run, one that is made now) printed and drew, --force in the place of a file"
+)
 
 
 def add_options(parser: ArgumentParser) -> None:
     """Adds the lesson's number, and the options that are passed on to it."""
     parser.add_argument("number", type=values.whole(0), metavar="N")
-    parser.add_argument("options", nargs=REMAINDER, help="--device, --seed, --quick, --full")
+    parser.add_argument("options", nargs=REMAINDER, help=OPTIONS)
 
 
 def run(arguments: Namespace) -> int:
     """Runs the lesson in this process, and leaves a record for its page in the book."""
     from lessons.book.run import run as run_cells
 
-    scripts = lesson_scripts()
-    if arguments.number not in scripts:
-        raise ValueError(
-            f"there is no lesson {arguments.number}; there are {', '.join(map(str, scripts))}"
-        )
-    run_cells(scripts[arguments.number], arguments.options)
+    script = script_of(arguments.number)
+    own, options = own_options(arguments.options)
+    if own.notebook is not None:
+        return write_one(script, own, options)
+    run_cells(script, options)
     return 0
+
+
+def script_of(number: int) -> Path:
+    """Returns the script of a lesson.
+
+    Raises:
+        ValueError: there is no such lesson.
+    """
+    scripts = lesson_scripts()
+    if number not in scripts:
+        raise ValueError(f"there is no lesson {number}; there are {', '.join(map(str, scripts))}")
+    return scripts[number]
 
 
 def lesson_scripts() -> dict[int, Path]:
