@@ -32,7 +32,7 @@ class Table(NamedTuple):
 
     def as_html(self) -> str:
         """Returns the table for a notebook, which has styles of its own for all but the sides."""
-        headings = [COLUMNS[column][0] for column in self.columns]
+        headings = [COLUMNS[column][0] or "what" for column in self.columns]
         rows = [html_row("th", headings), *(html_row("td", row) for row in self.rows)]
         title = f"<p><b>{escape(self.title.capitalize())}</b></p>"
         return "\n".join([title, "<table>", *rows, "</table>"])

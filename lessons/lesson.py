@@ -60,7 +60,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         shown = repr(self.device)[:40]
-        if not re.fullmatch(r"auto|cpu|mps|cuda(:\d{1,3})?", str(self.device)):
+        if not re.fullmatch(r"auto|cpu|mps|cuda(:\d{1,2})?", str(self.device)):
             raise ValueError(f"device must be cpu, cuda, cuda:N, mps or auto, got {shown}")
         if type(self.seed) is not int or not 0 <= self.seed < 2**32:
             shown = str(self.seed)[:40]
@@ -148,7 +148,7 @@ class Lesson:
         task = replace(data.task, max_new_tokens=4)
         return replace(data, task=task, train=train, validation=validation, test=test)
 
-    def save_figure(self, figure: Figure, name: str) -> Path:
+    def save_figure(self, figure: Figure, name: str) -> None:
         """Writes figure as folder/name.png and prints where it is; a notebook shows it instead."""
         import matplotlib.pyplot as plt
 
@@ -161,7 +161,6 @@ class Lesson:
             figure_bundle(path, titles(figure)).show()
         else:
             print(f"[figure] {path}")
-        return path
 
     def published(
         self, what: str, source: str, published: object, measured: object, verdict: Verdict

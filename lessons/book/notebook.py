@@ -52,8 +52,9 @@ restart the kernel and run all cells. Figures and the closing tables are also wr
 that this notebook's kernel runs in. Or name below, as `INSTALL`, a checkout's folder, an archive of
 it such as `minigpt.zip` (on Colab, upload it first), or an address such as `git+https://...`.
 
-**A GPU** is not needed. On Colab, *Runtime*, *Change runtime type* offers a T4, for which the tests
-of minigpt compile its kernels ahead of time (sm_75). With a GPU, a lesson uses its large settings.
+**A GPU** is not needed. On Colab, *Runtime*, *Change runtime type* offers a T4: the tests of
+minigpt compile its kernels for it ahead of time (sm_75), but have never run on one. With a GPU, a
+lesson uses its large settings, which take longer.
 """
 
 OUTPUTS = """

@@ -65,6 +65,22 @@ class State:
         return f"{self.entry.minutes} + {more}" if more else str(self.entry.minutes)
 
     @property
+    def done(self) -> bool:
+        """Whether its script has run to its end."""
+        return self.run is not None and self.run.status == "done"
+
+    @property
+    def style(self) -> str:
+        """Green for what is complete: its script has run, and all exercises pass."""
+        return "green" if self.done and self.n_passed == self.n_exercises else ""
+
+    @property
+    def cells(self) -> tuple[str, ...]:
+        """Its row of the table."""
+        passed = f"{self.n_passed} of {self.n_exercises}"
+        return f"{self.entry.number:>2}", self.entry.title, self.minutes, passed, self.went
+
+    @property
     def went(self) -> str:
         """How the last run went, in a few words."""
         if self.run is None:
@@ -128,34 +144,31 @@ def states_of(entries: Sequence[Entry], folder: Path) -> list[State]:
 
 
 def print_table(states: Sequence[State], console: Console) -> None:
-    """Prints a line a lesson, and the sums."""
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False)
-    for heading, justify in (
-        ("", "right"), ("Lesson", "left"), ("Minutes", "left"), ("Exercises", "left"),
-        ("Script", "left"),
-    ):  # fmt: skip
-        table.add_column(heading, justify=justify)  # type: ignore[arg-type]
-    for state in states:
-        done = state.run is not None and state.run.status == "done"
-        table.add_row(
-            str(state.entry.number), state.entry.title, state.minutes,
-            f"{state.n_passed} of {state.n_exercises}", state.went,
-            style="green" if done and state.n_passed == state.n_exercises else "",
-        )  # fmt: skip
-    console.print(table)
-    waiting = [s.entry.number for s in states if s.run is None or s.run.status != "done"]
+    """Prints a line a lesson, or several where the terminal is narrow; and the sums."""
+    width = min(console.width, WIDTH)
+    rows = [("", "Lesson", "Minutes", "Exercises", "Script"), *(state.cells for state in states)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row, style in zip(rows, ["bold", *(state.style for state in states)], strict=True):
+        console.print(fitted(row, widths, width), style=style)
+    waiting = [state.entry.number for state in states if not state.done]
     passed, exercises = sum(s.n_passed for s in states), sum(s.n_exercises for s in states)
-    summary = (
+    texts = [
         f"{len(states) - len(waiting)} of {len(states)} lessons have run here, and {passed} of "
-        f"{exercises} exercises pass. Minutes are those for a lesson + those for its exercises."
-    )
-    how = "A lesson's goals: minigpt lessons 8. Its exercises: minigpt exercise start 8."
-    if waiting:
-        how += f" Next: minigpt lesson {waiting[0]}."
-    for text in (summary, how):
-        console.print("\n" + textwrap.fill(text, min(console.width, WIDTH)))
+        f"{exercises} exercises pass. Minutes are those for a lesson + those for its exercises.",
+        "A lesson's goals: minigpt lessons 8. Its exercises: minigpt exercise start 8.",
+    ]
+    texts += [f"Next: minigpt lesson {waiting[0]}"] if waiting else []
+    for text in texts:
+        console.print("\n" + textwrap.fill(text, width))
+
+
+def fitted(row: Sequence[str], widths: Sequence[int], width: int) -> str:
+    """Returns a row of a table, or its cells one behind the other where that is too wide."""
+    if sum(widths) + 2 * len(widths) <= width:
+        padded = (f"{cell:<{n}}" for cell, n in zip(row, widths, strict=True))
+        return "  ".join(padded).rstrip()
+    text = f"{row[0]:<4}{', '.join(row[1:])}"
+    return textwrap.fill(text, width, subsequent_indent=" " * 4)
 
 
 def print_goals(state: State, console: Console) -> None:
