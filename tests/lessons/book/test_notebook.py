@@ -9,7 +9,6 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
-import nbclient
 import nbformat
 import pytest
 
@@ -25,8 +24,8 @@ from lessons.book.notebook import (
 from lessons.book.run import run
 from lessons.lesson import Settings
 from minigpt.command.lesson import lesson_scripts
+from tests.minigpt.tiny.run import run_python
 
-ROOT = Path(__file__).resolve().parents[3]
 SCRIPT = """\
 # %% [markdown]
 # # Lesson 3: Halves
@@ -279,25 +278,37 @@ def test_figures_and_tables_are_shown_and_no_path_is_printed(
     assert len(json.loads(Path("runs/lesson-03/table.json").read_text())["rows"]) == 2
 
 
+EXECUTE = """
+import sys, nbclient, nbformat
+
+path, folder = sys.argv[1:]
+book = nbformat.read(path, as_version=4)
+place = {"metadata": {"path": folder}}
+nbclient.NotebookClient(book, timeout=300, kernel_name="python3", resources=place).execute()
+nbformat.write(book, path)
+"""
+
+
 @pytest.mark.parametrize("number", [1, 6])
 def test_a_notebook_runs(number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    for name in ("JUPYTER_RUNTIME_DIR", "IPYTHONDIR", "JUPYTER_DATA_DIR"):
+    for name in ("JUPYTER_RUNTIME_DIR", "JUPYTER_DATA_DIR", "IPYTHONDIR"):
         monkeypatch.setenv(name, str(tmp_path / name))
     text = notebook_text(lesson_scripts()[number], Settings("cpu", seed=41, quick=True))
     book = nbformat.reads(text, as_version=4)
     book.cells.append(nbformat.v4.new_code_cell('assert not sys.path[0].endswith("/..")'))
-    place = {"metadata": {"path": str(tmp_path)}}
-    nbclient.NotebookClient(book, timeout=300, kernel_name="python3", resources=place).execute()
-    *cells, _ = code_of(book)
+    path, folder = tmp_path / "lesson.ipynb", tmp_path / "elsewhere"
+    folder.mkdir()
+    nbformat.write(book, path)
+    run_python("-c", EXECUTE, str(path), str(folder))
+    *cells, _ = code_of(nbformat.read(path, as_version=4))
     outputs = [output for cell in cells for output in cell.outputs]
     assert {output.output_type for output in outputs} == {"stream", "display_data"}
     assert "(device cpu, seed 41)" in cells[1].outputs[0].text
     figures = [o.data["image/png"] for o in outputs if "image/png" in o.get("data", {})]
-    folder = tmp_path / "runs" / f"lesson-{number:02d}"
-    assert len(figures) == len(list(folder.glob("*.png"))) > 1
+    results = folder / "runs" / f"lesson-{number:02d}"
+    assert len(figures) == len(list(results.glob("*.png"))) > 1
     assert all(base64.b64decode(png).startswith(b"\x89PNG") for png in figures)
     (tables,) = [o for o in cells[-1].outputs if o.output_type == "display_data"]
     assert "Checked on this machine" in tables.data["text/html"]
     assert "--quick run" in cells[-1].outputs[-1].text
-    assert json.loads((folder / "table.json").read_text(encoding="utf-8"))["seed"] == 41
+    assert json.loads((results / "table.json").read_text(encoding="utf-8"))["seed"] == 41
