@@ -65,7 +65,7 @@ from minigpt.text.python_library import python_library
 from minigpt.text.task_sets import task_set
 
 base, encoding = load_pretrained("base")
-base.to(course.device)
+base = base.to(course.device)
 
 # %% [markdown]
 # ## Five words
