@@ -66,8 +66,8 @@ class State:
 
     @property
     def done(self) -> bool:
-        """Whether its script has run to its end."""
-        return self.run is not None and self.run.status == "done"
+        """Whether its script has run to its end, with numbers that mean something."""
+        return self.run is not None and self.run.status == "done" and not self.run.quick
 
     @property
     def style(self) -> str:
