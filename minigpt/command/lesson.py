@@ -6,19 +6,17 @@ from argparse import REMAINDER, ArgumentParser, Namespace
 from pathlib import Path
 
 from minigpt.command import values
-from minigpt.command.lesson_notebook import own_options, write_one
-
-OPTIONS = (
-    "--device, --seed, --quick, --full and --out go to the lesson; --notebook FILE writes it as a "
-    "notebook instead of running it, --outputs with what the last run (or, with other options or "
-    "without a last run, one that is made now) printed and drew, --force in the place of a file"
-)
+from minigpt.command.lesson_notebook import add_notebook, write_one
+from minigpt.command.parser import Parser, check_values, refuse_idle
 
 
 def add_options(parser: ArgumentParser) -> None:
     """Adds the lesson's number, and the options that are passed on to it."""
+    add_notebook(parser)
     parser.add_argument("number", type=values.whole(0), metavar="N")
-    parser.add_argument("options", nargs=REMAINDER, help=OPTIONS)
+    parser.add_argument(
+        "options", nargs=REMAINDER, help="--device, --seed, --quick, --full, --out of the lesson"
+    )
 
 
 def run(arguments: Namespace) -> int:
@@ -26,9 +24,13 @@ def run(arguments: Namespace) -> int:
     from lessons.book.run import run as run_cells
 
     script = script_of(arguments.number)
-    own, options = own_options(arguments.options)
-    if own.notebook is not None:
-        return write_one(script, own, options)
+    ours = Parser(prog="minigpt lesson", add_help=False, allow_abbrev=False)
+    add_notebook(ours)
+    _, options = ours.parse_known_args(arguments.options, arguments)
+    check_values(ours, arguments)
+    if arguments.notebook is not None:
+        return write_one(script, arguments.notebook, options, arguments.outputs, arguments.force)
+    refuse_idle(arguments, ("--outputs", "--force"), "without --notebook")
     run_cells(script, options)
     return 0
 

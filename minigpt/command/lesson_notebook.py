@@ -5,13 +5,12 @@ The lessons are imported late, since they load torch.
 
 from __future__ import annotations
 
-from argparse import ArgumentParser, Namespace
+from argparse import ArgumentParser
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from minigpt.command import values
-from minigpt.command.parser import Parser, check_values, refuse_idle
 
 if TYPE_CHECKING:
     from lessons.book.notebook import Run
@@ -19,62 +18,64 @@ if TYPE_CHECKING:
 OPEN = "VS Code and Colab open it, and so does: jupyter lab (pip install jupyterlab)"
 
 
-def add_writing(parser: ArgumentParser) -> None:
-    """Adds the options that say how notebooks are written."""
-    add = parser.add_argument
-    add("--outputs", action="store_true", help="with what the last run printed and drew")
-    add("--force", action="store_true", help="replace notebooks that are there already")
+def add_notebook(parser: ArgumentParser) -> None:
+    """Adds the options of `minigpt lesson` that are about notebooks."""
+    parser.add_argument(
+        "--notebook", type=values.file_to_write, metavar="FILE",
+        help="write the lesson as a notebook, whose first cell sets what the lesson's options say",
+    )  # fmt: skip
+    add_writing(
+        parser,
+        "with what the last run printed and drew, or, if there was none or the lesson's options "
+        "are given, with that of a run that is made now",
+    )
 
 
-def own_options(options: Sequence[str]) -> tuple[Namespace, list[str]]:
-    """Divides what stands behind a lesson's number into our options and the lesson's own.
+def add_writing(parser: ArgumentParser, outputs: str) -> None:
+    """Adds the options that say how notebooks are written.
 
-    Raises:
-        UsageError: an option of ours has a wrong value.
-        ValueError: it does nothing.
+    Args:
+        outputs: the help of --outputs.
     """
-    parser = Parser(prog="minigpt lesson", add_help=False, allow_abbrev=False)
-    parser.add_argument("--notebook", type=values.file_to_write, metavar="FILE")
-    add_writing(parser)
-    own, others = parser.parse_known_args(options)
-    check_values(parser, own)
-    if own.notebook is None:
-        refuse_idle(own, ("--outputs", "--force"), "without --notebook")
-    return own, others
+    parser.add_argument("--outputs", action="store_true", help=outputs)
+    parser.add_argument(
+        "--force", action="store_true", help="replace a notebook that is there already"
+    )
 
 
-def write_one(script: Path, own: Namespace, options: Sequence[str]) -> int:
+def write_one(script: Path, path: Path, options: Sequence[str], outputs: bool, force: bool) -> int:
     """Writes a lesson as a notebook whose first cell sets what the lesson's own options say.
 
-    Its outputs, if they are wanted, are those of the last run. If there was none, or there are
-    options for another, the lesson runs first.
+    Outputs, if they are wanted, are those of the last run. If there was none, or there are options
+    for another, the lesson runs first.
 
     Raises:
-        FileExistsError: the notebook is there already, and --force was not given.
+        FileExistsError: the notebook is there already, and force was not given.
         ValueError: its name does not end in .ipynb.
     """
     from lessons.book.notebook import check_absent, finished_run, notebook_text, write_notebooks
     from lessons.book.run import run as run_cells
     from lessons.lesson import Settings, make_parser
 
-    path = own.notebook
     if path.suffix != ".ipynb":
         raise ValueError(
             f"--notebook must be a name that ends in .ipynb, or no editor opens it, got "
             f"{values.shown(path)}"
         )
-    check_absent([path], own.force)
+    check_absent([path], force)
     number = int(script.name[:2])
-    settings = Settings(**vars(make_parser(number, script.stem[3:]).parse_args(options)))
+    parser = make_parser(number, script.stem[3:])
+    parser.prog = f"minigpt lesson {number}"
+    settings = Settings(**vars(parser.parse_args(options)))
     found: Run | None = None
-    if own.outputs:
+    if outputs:
         folder = Path(settings.out or f"runs/lesson-{number:02d}")
         found = None if chooses(options) else finished_run(script, folder)
         if found is None:
             run_cells(script, options)
             found = finished_run(script, folder)
     text = notebook_text(script, None if found else settings, found)
-    write_notebooks({path: text}, own.force)
+    write_notebooks({path: text}, force)
     print(f"Wrote {path}; {OPEN}.")
     return 0
 

@@ -41,7 +41,7 @@ def add_options(parser: ArgumentParser) -> None:
         "--notebooks", type=values.folder_to_write, metavar="DIR",
         help="write the lessons as notebooks into this folder",
     )  # fmt: skip
-    add_writing(parser)
+    add_writing(parser, "with what the last run of each printed and drew")
 
 
 @dataclass(frozen=True)

@@ -83,7 +83,7 @@ def leave_run(number: int, status: str = "done", quick: bool = False) -> None:
 
 def row_of(printed: str, number: int) -> str:
     """Returns a lesson's row, with one space between words."""
-    (line,) = [line for line in printed.splitlines() if line.split()[:1] == [str(number)]]
+    (line,) = [line for line in printed.splitlines() if line.startswith(f"{number:>2}  ")]
     return " ".join(line.split())
 
 
@@ -259,6 +259,7 @@ def first_cells(path: str) -> tuple[str, list[str]]:
 def test_options_of_a_lesson_stand_in_its_notebook(capsys: pytest.CaptureFixture[str]) -> None:
     options = ["--quick", "--notebook", "new/half.ipynb", "--seed", "3", "--device", "cuda"]
     assert main(["lesson", "2", *options]) == 0
+    assert main(["lesson", "--force", *options[1:3], "2", "--quick", *options[3:]]) == 0
     assert capsys.readouterr().out.startswith("Wrote new/half.ipynb; VS Code and Colab open it, ")
     settings, outputs = first_cells("new/half.ipynb")
     assert settings.startswith('SEED = 3\nDEVICE = "cuda"')
