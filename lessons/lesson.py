@@ -30,6 +30,7 @@ import torch
 
 import minigpt
 from lessons.closing_tables import closing_tables
+from lessons.folders import folder_of, results
 from lessons.inline import figure_bundle, in_notebook, tables_bundle, titles
 from lessons.verdicts import Verdict
 from minigpt.device import pick_device
@@ -217,7 +218,7 @@ def start(number: int, title: str) -> Lesson:
     try:
         given = notebook_settings() if in_notebook() else Settings(**vars(parser.parse_args()))
         device = pick_device(given.device)
-        folder = make_folder(given.out, f"runs/lesson-{number:02d}")
+        folder = make_folder(given.out, folder_of(results(given.quick, given.full), number))
     except (ValueError, OSError) as error:
         if in_notebook():
             raise
@@ -227,7 +228,9 @@ def start(number: int, title: str) -> Lesson:
 
         matplotlib.use("agg")  # draws into files, so that no screen is needed
     if recorder is not None:
-        recorder.starts(folder)
+        settings = {"asked": given.device, "device": str(device), "seed": given.seed}
+        settings |= {"quick": given.quick, "full": given.full}
+        recorder.starts(folder, settings)
     torch.manual_seed(given.seed)
     print(f"Lesson {number:02d}: {title}   (device {device}, seed {given.seed})\n")
     judges = given.verdicts or not given.quick
@@ -247,7 +250,8 @@ def make_parser(number: int, title: str) -> argparse.ArgumentParser:
     size.add_argument("--full", action="store_true", help="large settings, which CUDA gets anyway")
     # For the tests, which see whether each verdict of a quick run could come out otherwise.
     parser.add_argument("--verdicts", action="store_true", help=argparse.SUPPRESS)
-    parser.add_argument("--out", help=f"folder (default runs/lesson-{number:02d})")
+    usual = folder_of(results(), number)
+    parser.add_argument("--out", help=f"folder (default {usual}; with --quick or --full another)")
     return parser
 
 
@@ -273,7 +277,7 @@ def show_children_the_checkout() -> None:
         os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [root, before]))
 
 
-def make_folder(given: str | None, usual: str) -> Path:
+def make_folder(given: str | None, usual: Path) -> Path:
     """Makes the folder of --out, or the usual one.
 
     Raises:

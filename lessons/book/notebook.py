@@ -46,7 +46,7 @@ below it.*
 
 **Settings.** The next cell sets the seed, the device and the size of the lesson. Change them there,
 restart the kernel and run all cells. Figures and the closing tables are also written to
-`runs/lesson-{number:02d}`, beside this notebook.
+`runs/`, beside this notebook.
 
 **Installation.** In a terminal: `pip install -e .` in a checkout of minigpt, in the environment
 that this notebook's kernel runs in. Or name below, as `INSTALL`, a checkout's folder, an archive of

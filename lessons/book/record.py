@@ -1,11 +1,12 @@
 """What a run of a lesson leaves for its page: each cell with all that it printed and drew.
 
 It is written as record.json beside the lesson's figures after every cell, so that a run that was
-killed leaves all but its last cell.
+killed leaves all but its last cell. `minigpt course` reads it to see what need not run again.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -44,19 +45,34 @@ class Record:
 
     Attributes:
         status: "running" until the end, then "done"; "interrupted" after Ctrl-C; "failed" if a cell
-            raised an exception, whose traceback is the cell's last output.
+            raised an exception, whose traceback is the cell's last output; "killed (...)" if the
+            process was ended from outside.
         seconds: how long it took so far.
+        started: when it began, in seconds since 1970.
+        script: the fingerprint of the lesson's script.
+        settings: what the lesson was started with: "seed", "device" and "asked" (what --device
+            said), "quick", "full".
+        error: why it failed, in a line.
     """
 
     number: int
     cells: list[Done]
     status: str = "running"
     seconds: float = 0.0
+    started: float = 0.0
+    script: str = ""
+    settings: dict[str, Any] = field(default_factory=dict)
+    error: str = ""
 
     def write(self, folder: Path) -> None:
         """Writes the record into the lesson's folder."""
         content = {"version": VERSION, **asdict(self)}
         write_text(folder / FILE, json.dumps(content, ensure_ascii=False, indent=1) + "\n")
+
+
+def fingerprint(script: Path) -> str:
+    """Returns a number, as text, that is another one when a script's text is another."""
+    return hashlib.sha256(script.read_text(encoding="utf-8").encode()).hexdigest()
 
 
 def read_record(folder: Path) -> Record:

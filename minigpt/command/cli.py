@@ -33,10 +33,12 @@ class Command(NamedTuple):
 
 
 COMMANDS = {
-    "course": Command("run every lesson", "course --start 3"),
+    "course": Command(
+        "run every lesson, or go on where it was stopped, and write the book", "course --only 6,10"
+    ),
     "lesson": Command(
         "run one lesson; options after the number go to the lesson",
-        "lesson 3 --seed 1   (the lesson's own: minigpt lesson 3 --help)",
+        "lesson 3 --seed 1 --prose   (the lesson's own: minigpt lesson 3 --help)",
     ),
     "lessons": Command("what each lesson teaches, and what is done", "lessons 8"),
     "exercise": Command("exercises, checked as you write", "exercise start 8"),

@@ -55,6 +55,7 @@ def write_one(script: Path, path: Path, options: Sequence[str], outputs: bool, f
     """
     from lessons.book.notebook import check_absent, finished_run, notebook_text, write_notebooks
     from lessons.book.run import run as run_cells
+    from lessons.folders import folder_of, results
     from lessons.lesson import Settings, make_parser
 
     if path.suffix != ".ipynb":
@@ -69,10 +70,10 @@ def write_one(script: Path, path: Path, options: Sequence[str], outputs: bool, f
     settings = Settings(**vars(parser.parse_args(options)))
     found: Run | None = None
     if outputs:
-        folder = Path(settings.out or f"runs/lesson-{number:02d}")
+        folder = Path(settings.out or folder_of(results(settings.quick, settings.full), number))
         found = None if chooses(options) else finished_run(script, folder)
         if found is None:
-            run_cells(script, options)
+            folder = run_cells(script, options)
             found = finished_run(script, folder)
     text = notebook_text(script, None if found else settings, found)
     write_notebooks({path: text}, force)
@@ -96,13 +97,14 @@ def write_all(scripts: Sequence[Path], folder: Path, outputs: bool, force: bool)
         FileExistsError: one is there already, and force was not given; none is written.
     """
     from lessons.book.notebook import check_absent, finished_run, notebook_text, write_notebooks
+    from lessons.folders import folder_of, results
 
     paths = {script: folder / f"{script.stem}.ipynb" for script in scripts}
     check_absent(paths.values(), force)
     texts, without = {}, []
     for script, path in paths.items():
         number = int(script.name[:2])
-        found = finished_run(script, Path("runs") / f"lesson-{number:02d}") if outputs else None
+        found = finished_run(script, folder_of(results(), number)) if outputs else None
         texts[path] = notebook_text(script, run=found)
         without += [str(number)] if found is None else []
     write_notebooks(texts, force)

@@ -129,16 +129,19 @@ def run(arguments: Namespace) -> int:
 
 def states_of(entries: Sequence[Entry], folder: Path) -> list[State]:
     """Returns the lessons with what is done in runs/ and in the folder of the exercises."""
+    from lessons import folders
     from lessons.book.syllabus import last_run
     from lessons.grading.progress import read_progress
     from lessons.grading.registry import lessons, tasks_of
 
     status = read_progress(folder)["status"]
+    usual, quick = folders.results(), folders.results(quick=True)
     states = []
     for entry in entries:
         tasks = tasks_of(entry.number) if entry.number in lessons() else ()
         n_passed = sum(status.get(task.id) == "passed" for task in tasks)
-        last = last_run(Path("runs") / f"lesson-{entry.number:02d}")
+        places = [folders.folder_of(runs, entry.number) for runs in (usual, quick)]
+        last = next(filter(None, map(last_run, places)), None)
         states.append(State(entry, len(tasks), n_passed, last))
     return states
 

@@ -18,11 +18,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from tqdm import tqdm
-
 from minigpt.files.atomic import reason_of
 from minigpt.files.lock import held
 from minigpt.files.model_files import ADAPTER, MODEL, OTHER_WEIGHTS, matching
+from minigpt.text.bars import progress_bar
 from minigpt.text.data_sets import DATASETS, RemoteFile
 from minigpt.text.records import read_records
 from minigpt.text.template import named_field
@@ -239,20 +238,15 @@ def receive(file: RemoteFile, part: Path, progress: bool) -> None:
                 f"{file.name} needs {coming / 1e6:.0f} MB more, but only {free / 1e6:.0f} MB are "
                 f"free in {part.parent}"
             )
-        bar = tqdm(
-            desc=file.name,
-            initial=have,
-            total=have + coming or None,
-            unit="B",
-            unit_scale=True,
-            disable=not progress,
+        bar = progress_bar(
+            have + coming or None, "B", file.name, done=have, show=progress, scale=True
         )
         received = 0
-        with bar, part.open("ab" if have else "wb") as stream:
+        with bar as advance, part.open("ab" if have else "wb") as stream:
             while chunk := response.read(CHUNK):
                 stream.write(chunk)
                 received += len(chunk)
-                bar.update(len(chunk))
+                advance(len(chunk))
     if received < coming:
         raise ConnectionError(f"the connection was cut after {received} of {coming} bytes")
 

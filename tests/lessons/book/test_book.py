@@ -10,11 +10,15 @@ from pathlib import Path
 import pytest
 
 from lessons import lesson
+from lessons.book import pulse
 from lessons.book.cells import Cell
 from lessons.book.markup import Heading, html_of
 from lessons.book.pages import write_book
-from lessons.book.record import Done, Record, read_record
-from lessons.book.run import announcement, run
+from lessons.book.record import Done, Record, fingerprint, read_record
+from lessons.book.run import run
+from minigpt.command import lesson as command
+from minigpt.command.cli import main
+from minigpt.text import bars
 
 SCRIPT = """\
 # %% [markdown]
@@ -65,9 +69,13 @@ def outputs(record: Record) -> list[list[dict]]:
 def test_a_run_leaves_what_each_cell_printed_and_drew(
     script: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run(script, ["--device", "cpu"])
+    assert run(script, ["--device", "cpu"]) == Path("runs/lesson-03")
     record = read_record(Path("runs/lesson-03"))
     assert (record.number, record.status) == (3, "done")
+    assert record.script == fingerprint(script)
+    assert record.settings == {
+        "asked": "cpu", "device": "cpu", "seed": 1337, "quick": False, "full": False,
+    }  # fmt: skip
     assert [done.cell.kind for done in record.cells] == [
         "markdown", "code", "markdown", "code", "code",
     ]  # fmt: skip
@@ -94,11 +102,52 @@ def test_a_failing_cell_is_recorded_with_its_traceback(script: Path) -> None:
     with pytest.raises(ZeroDivisionError):
         run(script, ["--device", "cpu"])
     record = read_record(Path("runs/lesson-03"))
-    assert record.status == "failed"
+    assert (record.status, record.error) == ("failed", "ZeroDivisionError: float division by zero")
     last = record.cells[-1].outputs[-1]["text"]
     assert last.endswith("ZeroDivisionError: float division by zero\n")
     assert f'"{script}", line 24' in last
     assert lesson.recorder is None
+
+
+def test_a_script_that_begins_no_lesson_is_refused(script: Path) -> None:
+    script.write_text("# %%\nx = 1\n", encoding="utf-8")
+    with pytest.raises(ValueError, match=r"03_halves.py is no lesson: it does not call"):
+        run(script, [])
+
+
+def test_all_of_the_text_is_printed_if_it_is_asked_for_before_or_behind_the_number(
+    script: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(command, "lesson_scripts", lambda: {3: script})
+    for options in (["--prose", "3", "--device", "cpu"], ["3", "--device", "cpu", "--prose"]):
+        assert main(["lesson", *options]) == 0
+        printed = capsys.readouterr().out
+        assert "\nBy hand\n-------\n\nTwo halves make a whole: a picture shows it.\n\n" in printed
+        assert "What is half of a number? It is x/2. See the glossary (GLOSSARY.md).\n" in printed
+        page = Path("runs/book/lesson-03.html").resolve()
+        assert printed.endswith(f"\nIts page in the book: {page.as_uri()}\n")
+        assert page.is_file()
+    assert main(["lesson", "3", "--device", "cpu", "--out", "mine"]) == 0
+    assert "book" not in capsys.readouterr().out
+    assert [path.name for path in Path().iterdir() if path.name == "book"] == []
+    assert Path("mine/table.json").is_file()
+
+
+def test_bars_and_signs_of_life_are_not_in_the_record(
+    script: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pulse, "PATIENCE", 0.01)
+    monkeypatch.setattr(bars, "INTERVAL", 0.0)
+    wait = (
+        "import time\nfrom minigpt.text.bars import progress_bar\ntime.sleep(0.5)\n"
+        'with progress_bar(2, "step") as advance:\n    advance()\n'
+    )
+    script.write_text(SCRIPT.replace("half = 1 / 2\n", f"{wait}half = 1 / 2\n"), encoding="utf-8")
+    run(script, ["--device", "cpu"])
+    said = capsys.readouterr().err
+    assert "  ... 0 s in this cell\n" in said
+    assert "1 of 2 steps, 0 s\n" in said
+    assert outputs(read_record(Path("runs/lesson-03")))[3][0] == {"text": "half & half <b>: 0.5\n"}
 
 
 class Links(HTMLParser):
@@ -152,9 +201,9 @@ def test_the_book_shows_it_and_every_link_leads_somewhere(script: Path) -> None:
 def test_a_quick_run_has_no_verdicts_and_a_book_without_runs_is_a_list(script: Path) -> None:
     write_book(Path("runs"), [(3, "Lesson 3: Halves")])
     assert "not run yet" in Path("runs/book/index.html").read_text(encoding="utf-8")
-    run(script, ["--device", "cpu", "--quick"])
-    write_book(Path("runs"), [(3, "Lesson 3: Halves")])
-    page = Path("runs/book/lesson-03.html").read_text(encoding="utf-8")
+    assert run(script, ["--device", "cpu", "--quick"]) == Path("runs/quick/lesson-03")
+    write_book(Path("runs/quick"), [(3, "Lesson 3: Halves")])
+    page = Path("runs/quick/book/lesson-03.html").read_text(encoding="utf-8")
     assert "Measured here" in page
     assert "Verdict" not in page
     assert "numbers mean nothing" in page
@@ -187,11 +236,3 @@ def test_headings_get_names_of_their_own_and_links_lead_to_pages() -> None:
 def test_a_formula_that_cannot_be_set_is_named() -> None:
     with pytest.raises(ValueError, match=r"this formula cannot be set: '.*frac"):
         html_of(r"$\frac{1}{$", [])
-
-
-def test_an_announcement_is_a_heading_and_a_sentence() -> None:
-    assert announcement(Cell("markdown", "## The end\n\nAll is\nsaid. And done.", 1)) == (
-        "\nThe end\n-------\nAll is said.\n"
-    )
-    assert announcement(Cell("markdown", "## The end", 1)) == "\nThe end\n-------\n"
-    assert announcement(Cell("markdown", "Only prose, no end", 1)) == "\nOnly prose, no end\n"

@@ -158,7 +158,7 @@ def test_with_outputs_it_shows_the_last_run(script: Path) -> None:
 def test_a_quick_run_says_so_and_sets_it(script: Path) -> None:
     run(script, ["--device", "cpu", "--quick"])
     book = nbformat.reads(
-        notebook_text(script, run=finished_run(script, Path("runs/lesson-03"))), 4
+        notebook_text(script, run=finished_run(script, Path("runs/quick/lesson-03"))), 4
     )
     assert "seed 1337, with the smallest settings (" in book.cells[0].source
     assert "\nQUICK = True " in book.cells[1].source
@@ -305,7 +305,7 @@ def test_a_notebook_runs(number: int, tmp_path: Path, monkeypatch: pytest.Monkey
     assert {output.output_type for output in outputs} == {"stream", "display_data"}
     assert "(device cpu, seed 41)" in cells[1].outputs[0].text
     figures = [o.data["image/png"] for o in outputs if "image/png" in o.get("data", {})]
-    results = folder / "runs" / f"lesson-{number:02d}"
+    results = folder / "runs" / "quick" / f"lesson-{number:02d}"
     assert len(figures) == len(list(results.glob("*.png"))) > 1
     assert all(base64.b64decode(png).startswith(b"\x89PNG") for png in figures)
     (tables,) = [o for o in cells[-1].outputs if o.output_type == "display_data"]

@@ -11,6 +11,7 @@ import pytest
 from lessons.book.cells import Cell
 from lessons.book.record import Done, Record
 from lessons.book.syllabus import last_run, read_entry, syllabus
+from lessons.folders import folder_of, results
 from lessons.grading import progress
 from minigpt.command import lesson as lesson_command
 from minigpt.command.cli import main
@@ -74,7 +75,7 @@ def shown(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 
 def leave_run(number: int, status: str = "done", quick: bool = False) -> None:
     """Leaves a run of 12 seconds of a lesson."""
-    folder = Path("runs") / f"lesson-{number:02d}"
+    folder = folder_of(results(quick), number)
     folder.mkdir(parents=True)
     Record(number, [Done(Cell("code", "1", 1))], status, 12.3).write(folder)
     table = {"quick": quick, "full": False, "seed": 1, "device": "cpu", "rows": []}
