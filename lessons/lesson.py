@@ -35,7 +35,7 @@ from lessons.inline import figure_bundle, in_notebook, tables_bundle, titles
 from lessons.verdicts import Verdict
 from minigpt.device import pick_device
 from minigpt.files.atomic import reason_of, write_text
-from minigpt.text.printing import print_any_text
+from minigpt.text.printing import print_any_text, print_at_once
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -213,6 +213,7 @@ class Lesson:
 def start(number: int, title: str) -> Lesson:
     """Reads the command line or a notebook's settings, sets the seed, and prints the heading."""
     print_any_text()
+    print_at_once()
     show_children_the_checkout()
     parser = make_parser(number, title)
     try:

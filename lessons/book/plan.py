@@ -102,6 +102,12 @@ def not_done(record: Record | None, script: Path, settings: Mapping[str, Any]) -
     return ""
 
 
+def took_as_long(record: Record, settings: Mapping[str, Any]) -> bool:
+    """Tells whether a run took as long as one will take with these settings."""
+    device = (record.settings.get("asked"), record.settings.get("device"))
+    return record.status == "done" and settings["asked"] in device
+
+
 def same_device(record: Record, asked: str) -> bool:
     """Tells whether a lesson ran on the device that is asked for now."""
     if asked in (record.settings["asked"], record.settings["device"]):

@@ -35,7 +35,7 @@ def announcement(cell: Cell) -> str:
             text = plain_text(token)
             break
     above = f"\n{heading}\n{'-' * len(heading)}\n" if heading else "\n"
-    sentence = re.split(r"(?<=[.?:])\s", text, maxsplit=1)[0]
+    sentence = re.split(r"(?<=[.?!])(?<!\bal\.)\s", text, maxsplit=1)[0]
     return above + (textwrap.fill(sentence, WIDTH) + "\n" if sentence else "")
 
 

@@ -126,11 +126,11 @@ class Course:
     def look_back(self, number: int, chosen: bool) -> None:
         """Learns from the last run of a lesson how long it takes, and whether it has to run."""
         from lessons.book.outcome import Outcome, verdicts_of
-        from lessons.book.plan import last_record, not_done
+        from lessons.book.plan import last_record, not_done, took_as_long
 
         folder = self.folder(number)
         record = last_record(folder)
-        if record is not None and record.status == "done":
+        if record is not None and took_as_long(record, self.settings):
             self.clock.learn(number, record.seconds)
         why = not_done(record, self.scripts[number], self.settings)
         if chosen and (why or self.arguments.again):
@@ -178,7 +178,8 @@ class Course:
         if stop.signal:
             outcome.word, outcome.why = "interrupted", ""
         else:
-            print(f"\nLesson {number} {outcome.word}: {outcome.why}.")
+            where = " Its page shows where." if outcome.word == "failed" else ""
+            print(f"\nLesson {number} {outcome.word}: {outcome.why}.{where}")
         if record is not None and record.status == "running":  # it could not say how it ended
             record.status, record.error = outcome.word, outcome.why
             record.write(self.folder(number))
@@ -213,14 +214,15 @@ class Course:
 
         print("\nThe course so far:" if self.todo else "\nThe course:")
         outcomes = [self.outcomes[number] for number in sorted(self.outcomes)]
-        width = max(len(self.title(outcome.number)) for outcome in outcomes)
-        for outcome in outcomes:
-            row = f"  {outcome.number:2} {self.title(outcome.number):<{width}}  "
-            row += f"{outcome.word:<11} {outcome.seconds:5.0f} s  "
-            print(f"{row}{in_a_line(outcome.verdicts) or outcome.why}".rstrip())
+        wide = max(len(self.title(outcome.number)) for outcome in outcomes)
+        ending = max(len(outcome.word) for outcome in outcomes)
+        for one in outcomes:
+            row = f"  {one.number:2} {self.title(one.number):<{wide}}  {one.word:<{ending}}"
+            print(f"{row} {one.seconds:5.0f} s  {in_a_line(one.verdicts) or one.why}".rstrip())
         total = sum((outcome.verdicts for outcome in outcomes), Counter())
         seconds = sum(outcome.seconds for outcome in outcomes)
-        print(f"     {'in all':<{width}}  {'':<11} {seconds:5.0f} s  {in_a_line(total)}".rstrip())
+        row = f"     {'in all':<{wide}}  {'':<{ending}}"
+        print(f"{row} {seconds:5.0f} s  {in_a_line(total)}".rstrip())
         index = self.runs / "book" / "index.html"
         if (index.is_file() and self.todo) or renew_book(self.runs):
             print(f"\nThe book: {link(index)}")

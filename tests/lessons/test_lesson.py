@@ -74,6 +74,23 @@ def test_its_processes_find_a_checkout_that_nobody_has_installed(
 
 
 @pytest.mark.parametrize(
+    ("options", "folder"),
+    [
+        ([], "runs/lesson-01"),
+        (["--quick"], "runs/quick/lesson-01"),
+        (["--full"], "runs/full/lesson-01"),
+        (["--quick", "--out", "mine"], "mine"),
+    ],
+)
+def test_a_size_has_a_folder_of_its_own_so_that_no_run_hides_another(
+    monkeypatch: pytest.MonkeyPatch, options: list[str], folder: str
+) -> None:
+    course = start(monkeypatch, "--device", "cpu", *options)
+    assert course.folder == Path(folder)
+    assert course.folder.is_dir()
+
+
+@pytest.mark.parametrize(
     ("options", "device", "chosen"),
     [
         (["--quick"], "cpu", "quick"),

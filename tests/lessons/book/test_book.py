@@ -90,7 +90,9 @@ def test_a_run_leaves_what_each_cell_printed_and_drew(
     ]
     assert outputs(record)[4][0] == {"tables": True}
     printed = capsys.readouterr().out
-    assert "\nBy hand\n-------\nTwo halves make a whole:\nhalf & half" in printed
+    assert (
+        "\nBy hand\n-------\nTwo halves make a whole: a picture shows it.\nhalf & half" in printed
+    )
     assert "published figures, measured again" in printed  # the terminal has the tables
     assert "published figures" not in str(outputs(record))  # the page sets them itself
     assert lesson.recorder is None

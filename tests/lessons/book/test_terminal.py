@@ -55,6 +55,9 @@ def test_an_announcement_is_a_heading_and_a_sentence() -> None:
     )
     assert announcement(prose("## The end")) == "\nThe end\n-------\n"
     assert announcement(prose("Only prose, no end")) == "\nOnly prose, no end\n"
+    assert announcement(prose("Your turn: do as Hu et al. did. `start 8` says how.")) == (
+        "\nYour turn: do as Hu et al. did.\n"
+    )
     assert announcement(prose(r"## Of $\alpha$" + "\n\nA **loss** is $-\\ln p$, see `x`.")) == (
         "\nOf α\n----\nA loss is −ln p, see x.\n"
     )

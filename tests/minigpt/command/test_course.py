@@ -138,8 +138,11 @@ def test_what_is_done_is_not_run_again(
     assert main(["course"]) == 0
     assert ran() == ""
     assert "\nThe book: file://" in capsys.readouterr().out
+    capsys.readouterr()
     assert main(["course", "--again", "--start", "2"]) == 0
     assert ran() == "2 3"
+    # Each record says that the lesson took 60 s.
+    assert "Part b, about 1 minute; about 2 minutes left in all\n" in capsys.readouterr().out
 
 
 def test_another_script_or_seed_or_a_damaged_record_runs_again_and_says_so(
@@ -180,7 +183,9 @@ def test_the_others_run_when_one_fails(
     assert main(["course"]) == 1
     printed = capsys.readouterr().out
     assert ran() == "1 2 3"
-    assert "\nLesson 1 failed: ZeroDivisionError: division by zero.\n" in printed
+    assert (
+        "\nLesson 1 failed: ZeroDivisionError: division by zero. Its page shows where.\n" in printed
+    )
     assert rows(printed)[:3] == [
         "1 Part a  failed; ZeroDivisionError: division by zero",
         "2 Part b  failed; memory ran out; end other programs and run it again "
