@@ -141,7 +141,7 @@ def test_bars_and_signs_of_life_are_not_in_the_record(
     monkeypatch.setattr(pulse, "PATIENCE", 0.01)
     monkeypatch.setattr(bars, "INTERVAL", 0.0)
     wait = (
-        "import time\nfrom minigpt.text.bars import progress_bar\ntime.sleep(0.5)\n"
+        "import time\nfrom minigpt.text.bars import progress_bar\ntime.sleep(1)\n"
         'with progress_bar(2, "step") as advance:\n    advance()\n'
     )
     script.write_text(SCRIPT.replace("half = 1 / 2\n", f"{wait}half = 1 / 2\n"), encoding="utf-8")

@@ -90,7 +90,7 @@ def test_where_there_is_a_bar_it_is_the_bar_that_shows_it(
     monkeypatch: pytest.MonkeyPatch, terminal: bool
 ) -> None:
     screen = look_at(monkeypatch, terminal)
-    with Pulse(patience=0.02), progress_bar(7, "step"):
+    with progress_bar(7, "step"), Pulse(patience=0.02):
         wait_until(lambda: screen.getvalue().count(" 0/7 " if screen.terminal else "0 of 7") >= 3)
     assert "..." not in screen.getvalue()
 
