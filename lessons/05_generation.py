@@ -67,7 +67,7 @@ from minigpt.text.task_sets import task_set
 from minigpt.tokenizer import escape_token
 
 base, encoding = load_pretrained("base")
-base.to(course.device)
+base = base.to(course.device)
 
 # %% [markdown]
 # ## Five words

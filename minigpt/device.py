@@ -35,7 +35,7 @@ def pick_device(name: str | None = None) -> torch.device:
     except RuntimeError:
         raise ValueError(f"device must be cpu, cuda, cuda:N, mps or auto, got {name!r}") from None
     here = {"cpu": 1, "cuda": torch.cuda.device_count(), "mps": int(mps)}.get(device.type, 0)
-    if (device.index or 0) >= here:
+    if not 0 <= (device.index or 0) < here:  # torch makes -25 of 999
         best = pick_device()
         raise ValueError(f"device {name!r} is not on this machine; leave it out to use {best}")
     return device

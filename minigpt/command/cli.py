@@ -43,6 +43,7 @@ COMMANDS = {
         "run one lesson; options after the number go to the lesson",
         "lesson 3 --seed 1 --prose   (the lesson's own: minigpt lesson 3 --help)",
     ),
+    "lessons": Command("what each lesson teaches, and what is done", "lessons 8"),
     "exercise": Command("exercises, checked as you write", "exercise start 8"),
     "train": Command("train a GPT from scratch", "train --steps 300 --n-layer 4 --out runs/small"),
     "generate": Command("continue a text", 'generate --prompt "Return the" --temperature 0.7'),

@@ -9,6 +9,8 @@ from argparse import REMAINDER, ArgumentParser, Namespace
 from pathlib import Path
 
 from minigpt.command import values
+from minigpt.command.lesson_notebook import add_notebook, write_one
+from minigpt.command.parser import Parser, check_values, refuse_idle
 
 
 def add_options(parser: ArgumentParser) -> None:
@@ -27,21 +29,23 @@ def add_own(parser: ArgumentParser) -> None:
         "--prose", action="store_true",
         help="print all of the lesson's text, not only how each part begins",
     )  # fmt: skip
+    add_notebook(parser)
 
 
 def run(arguments: Namespace) -> int:
     """Runs the lesson in this process, and writes its page in the book."""
     from lessons.book.run import run as run_cells
 
-    scripts = lesson_scripts()
-    if arguments.number not in scripts:
-        raise ValueError(
-            f"there is no lesson {arguments.number}; there are {', '.join(map(str, scripts))}"
-        )
-    own = ArgumentParser(add_help=False, allow_abbrev=False)
+    script = script_of(arguments.number)
+    own = Parser(prog="minigpt lesson", add_help=False, allow_abbrev=False)
     add_own(own)
     _, options = own.parse_known_args(arguments.options, arguments)
-    folder = run_cells(scripts[arguments.number], options, arguments.prose)
+    check_values(own, arguments)
+    if arguments.notebook is not None:
+        refuse_idle(arguments, ("--prose",), "with --notebook")
+        return write_one(script, arguments.notebook, options, arguments.outputs, arguments.force)
+    refuse_idle(arguments, ("--outputs", "--force"), "without --notebook")
+    folder = run_cells(script, options, arguments.prose)
     if has_book(folder) and (index := renew_book(folder.parent)):
         print(f"Its page in the book: {link(index.with_name(f'{folder.name}.html'))}")
     return 0
@@ -73,6 +77,18 @@ def renew_book(runs: Path) -> Path | None:
 def link(path: Path) -> str:
     """Returns the address of a file, which a terminal lets one click."""
     return path.resolve().as_uri()
+
+
+def script_of(number: int) -> Path:
+    """Returns the script of a lesson.
+
+    Raises:
+        ValueError: there is no such lesson.
+    """
+    scripts = lesson_scripts()
+    if number not in scripts:
+        raise ValueError(f"there is no lesson {number}; there are {', '.join(map(str, scripts))}")
+    return scripts[number]
 
 
 def lesson_scripts() -> dict[int, Path]:

@@ -33,8 +33,8 @@ def start(monkeypatch: pytest.MonkeyPatch, *options: str) -> lesson.Lesson:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--seed", "-1"], "--seed must be from 0 to 4,294,967,295, got -1"),
-        (["--seed", str(2**64)], "--seed must be from 0 to 4,294,967,295"),
+        (["--seed", "-1"], "seed must be a whole number from 0 to 4,294,967,295, got -1"),
+        (["--seed", str(2**64)], "seed must be a whole number from 0 to 4,294,967,295"),
         (["--seed", "nan"], "--seed"),
         (["--seed", "1" * 5000], "--seed"),
         (["--out", ""], "--out '' cannot be made"),
