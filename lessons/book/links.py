@@ -98,5 +98,7 @@ def text(content: str) -> Token:
 
 def opening(address: str, kind: str = "") -> Token:
     """Returns the token that begins a link."""
-    attributes = {"href": address} | ({"class": kind} if kind else {})
+    attributes: dict[str, str | int | float] = {"href": address}
+    if kind:
+        attributes["class"] = kind
     return Token("link_open", "a", 1, attrs=attributes)

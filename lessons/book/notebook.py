@@ -20,8 +20,7 @@ from typing import Any
 from nbformat import v4
 
 from lessons.book.cells import read_cells
-from lessons.book.record import Done, Record, read_record
-from lessons.book.syllabus import read_table
+from lessons.book.record import Done, Record, read_record, read_table
 from lessons.closing_tables import closing_tables
 from lessons.inline import figure_bundle, tables_bundle
 from lessons.lesson import Settings

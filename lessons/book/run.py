@@ -18,7 +18,6 @@ from lessons.book.cells import Cell, execute, read_cells
 from lessons.book.pulse import Pulse, Tee
 from lessons.book.record import Done, Record, fingerprint
 from lessons.book.terminal import announcement, whole
-from lessons.inline import titles
 from minigpt.text.printing import print_any_text, print_at_once
 
 if TYPE_CHECKING:
