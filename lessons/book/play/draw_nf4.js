@@ -18,10 +18,10 @@ function playNF4(area, { weights, levels, thresholds }) {
   let chosen = weights.length >> 2;
   let drag = null; // { y, weight } where a drag began
 
-  const drawing = shape("g");
-  const handle = shape("circle", { r: 11, class: "handle" }); // stays, so that a finger can hold it
-  const chart = shape("svg", {
-    class: "play-chart", height: HEIGHT, "aria-hidden": "true",
+  const drawing = shape("svg", { height: HEIGHT });
+  const handle = element("div", { class: "handle" }); // a finger on it drags, beside it scrolls
+  const chart = element("div", {
+    class: "play-chart", "aria-hidden": "true",
     onpointerdown: grab, onpointermove: pull, onpointerup: drop, onpointercancel: drop,
   }, drawing, handle);
   const strip = shape("svg", { class: "play-strip", height: 48, "aria-hidden": "true" });
@@ -147,8 +147,8 @@ function playNF4(area, { weights, levels, thresholds }) {
       }
     });
     drawing.replaceChildren(...drawn);
-    handle.setAttribute("cx", (chosen + 0.5) * step);
-    handle.setAttribute("cy", y(row[chosen]));
+    handle.style.left = `${(chosen + 0.5) * step}px`;
+    handle.style.top = `${y(row[chosen])}px`;
   }
 
   /** Draws the 16 levels between -1 and 1 with their codes, and where the chosen weight falls. */

@@ -48,9 +48,9 @@ PLAYGROUNDS = {
     ),
     "sampling": Playground(
         "Play with it: temperature, top-k and top-p",
-        "All tokens that the base model knows, after the prompt. Move the sliders: pale bars are "
-        "what has been cut off. Then draw a continuation. The model itself runs in this page, and "
-        "writes with the settings of the sliders.",
+        "All tokens that the base model knows, after the prompt. Move the sliders: what they cut "
+        "off is struck through, and its bar is hatched. Then draw a continuation. The model itself "
+        "runs in this page, and writes with the settings of the sliders.",
         ("page.js", "sampling.js", "decoder.js", "draw_sampling.js"),
     ),
     "nf4": Playground(
