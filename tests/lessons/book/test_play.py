@@ -368,7 +368,7 @@ def played(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], P
     def play(text: str) -> Path:
         script = tmp_path / "05_play.py"
         script.write_text(text, encoding="utf-8")
-        run(script, ["--device", "cpu", "--quick"])
+        run(script, ["--device", "cpu", "--out", "runs/lesson-05"])
         return Path("runs")
 
     return play
