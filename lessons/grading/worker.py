@@ -28,7 +28,6 @@ from lessons.grading.task import Case
 STATUSES = ("error", "memory", "crashed", "forbidden", "missing", "not_started")
 IDLING = 3  # times the limit that an answer may take by the clock
 STARTING = 60.0  # seconds that a new Python may take to import torch
-WINDOWS_CRASHES = 0xC0000000  # from here on an exit status tells what ended the process
 
 
 @dataclass(frozen=True)
@@ -164,7 +163,7 @@ def how_it_ended(code: int | None) -> tuple[str, str]:
     """Returns status and sentence of a process that ended before it answered."""
     if code is None:
         return "crashed", "The process that ran your code is gone."
-    if code >= WINDOWS_CRASHES:
+    if code >= 0xC0000000:  # on Windows, which has no signals
         return (
             "crashed",
             f"Python itself crashed while your code ran (status 0x{code:X} of Windows).",

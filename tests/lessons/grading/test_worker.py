@@ -16,6 +16,7 @@ import pytest
 import torch
 
 from lessons.grading import processes
+from lessons.grading.child import stand_in
 from lessons.grading.processes import FORKS
 from lessons.grading.task import HEADER, Case, Made
 from lessons.grading.worker import Answered, Sandbox, Stopped, how_it_ended
@@ -351,6 +352,18 @@ def launch(x):
     f[(triton.cdiv(len(x), 2),)](x, out, len(x), SIZE=2)
     return out
 """
+
+
+def test_a_file_with_kernels_can_be_run_where_there_is_no_triton(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("triton", "triton.language"):
+        monkeypatch.setitem(sys.modules, name, stand_in(name))
+    space: dict[str, object] = {}
+    exec(KERNEL + "\nTILE = tl.constexpr(2)\ndef double(x):\n    return 2 * x\n", space)
+    double = space["double"]
+    assert callable(double)
+    assert double(3) == 6
 
 
 @pytest.mark.skipif(
