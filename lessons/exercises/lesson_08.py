@@ -72,7 +72,7 @@ def described_start(pairs: Any) -> dict[str, Any]:
 
 
 def all_places_change(A: Tensor) -> bool:
-    """Tells whether every number of A [calls, r, in] is another one in some call.
+    """Returns whether every number of A [calls, r, in] is another one in some call.
 
     Of few calls it cannot be said: numbers that are 1 or -1 may be equal by chance.
     """

@@ -22,7 +22,7 @@ from minigpt import float_formats, quantization
 
 
 def settled(steps: Tensor) -> bool:
-    """Tells whether none of these numbers, whole ones being codes, is near a half."""
+    """Returns whether none of these numbers, whole ones being codes, is near a half."""
     return bool(((steps - steps.floor() - 0.5).abs() > 1e-3).all())
 
 

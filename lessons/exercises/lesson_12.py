@@ -195,7 +195,7 @@ def qlora_case(
 
 
 def exact_in_bf16(case: Case) -> bool:
-    """Tells whether everything that may be computed for a case of 12.2 is a number of bf16."""
+    """Returns whether everything that may be computed for a case of 12.2 is a number of bf16."""
     x, codes, dequantize, A, B, alpha = case.args
     levels, scales, shape = (dequantize.fields[name] for name in ("levels", "scales", "shape"))
     W = levels[codes.long()].reshape(shape) * scales[:, None]

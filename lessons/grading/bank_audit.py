@@ -130,7 +130,7 @@ class Total(NamedTuple):
 
     @property
     def good(self) -> bool:
-        """Tells whether the goals are reached."""
+        """Returns whether the goals are reached."""
         all_judged = self.rejected == self.wrong and self.accepted == self.right
         return all_judged and self.broken == 0 and self.named >= NAMED * self.mistakes
 

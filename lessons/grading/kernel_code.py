@@ -179,7 +179,7 @@ def loose_constants(code: str, name: str) -> list[tuple[str, str]]:
 
 
 def is_kernel(node: ast.stmt) -> bool:
-    """Tells whether this is a function under @triton.jit alone whose head computes nothing."""
+    """Returns whether this is a function under @triton.jit alone whose head computes nothing."""
     if not isinstance(node, ast.FunctionDef):
         return False
     arguments = node.args
@@ -194,7 +194,7 @@ def is_kernel(node: ast.stmt) -> bool:
 
 
 def is_constant(statement: ast.stmt) -> bool:
-    """Tells whether a statement is NAME = 7 or NAME = tl.constexpr(7)."""
+    """Returns whether a statement is NAME = 7 or NAME = tl.constexpr(7)."""
     if not isinstance(statement, (ast.Assign, ast.AnnAssign)) or statement.value is None:
         return False
     if isinstance(statement, ast.AnnAssign) and ast.unparse(statement.annotation) != "tl.constexpr":
@@ -204,7 +204,7 @@ def is_constant(statement: ast.stmt) -> bool:
 
 
 def is_number(value: ast.expr) -> bool:
-    """Tells whether an expression is 7, -7, or tl.constexpr of one."""
+    """Returns whether an expression is 7, -7, or tl.constexpr of one."""
     if isinstance(value, ast.Call) and ast.unparse(value.func) == "tl.constexpr":
         (value,) = value.args if len(value.args) == 1 and not value.keywords else (value,)
     if isinstance(value, ast.UnaryOp) and isinstance(value.op, ast.USub):
@@ -356,7 +356,7 @@ def known_numbers(node: ast.AST, numbers: dict[str, int]) -> dict[str, int]:
 
 
 def is_stored(name: ast.Name) -> bool:
-    """Tells whether a name is given a value here."""
+    """Returns whether a name is given a value here."""
     return isinstance(name.ctx, ast.Store)
 
 

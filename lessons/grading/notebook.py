@@ -33,7 +33,7 @@ def check(number: str, seed: int = 0) -> None:
 
 
 def parses(cell: str) -> bool:
-    """Tells whether a cell is Python, apart from its magics."""
+    """Returns whether a cell is Python, apart from its magics."""
     try:
         ast.parse(without_magics(cell))
     except (SyntaxError, ValueError):

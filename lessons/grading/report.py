@@ -247,7 +247,7 @@ class Report:
 
 
 def is_flat(value: Any) -> bool:
-    """Tells whether a value is a list or a dict of plain things, and is best seen whole."""
+    """Returns whether a value is a list or a dict of plain things, and is best seen whole."""
     if isinstance(value, dict):
         value = list(value.values())
     numbers = (bool, int, float, str)

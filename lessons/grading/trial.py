@@ -43,7 +43,7 @@ class Trial:
 
     @property
     def wrong(self) -> bool:
-        """Tells whether the answer is wrong."""
+        """Returns whether the answer is wrong."""
         return self.fault is not None
 
     @property
@@ -170,12 +170,12 @@ def in_parts(place: Place, got: Any, want: Any) -> dict[Place, tuple[Any, Any]]:
 
 
 def is_array(value: Any) -> bool:
-    """Tells whether a value is a tensor or an array."""
+    """Returns whether a value is a tensor or an array."""
     return isinstance(value, (torch.Tensor, np.ndarray))
 
 
 def is_record(value: Any, task: Task) -> bool:
-    """Tells whether a tuple or list is several results rather than one sequence."""
+    """Returns whether a tuple or list is several results rather than one sequence."""
     lists = [item for item in value if isinstance(item, (tuple, list))]
     if any(map(is_array, [*value, *(x for item in lists for x in item)])):
         return len(value) <= 16

@@ -125,7 +125,7 @@ def copy_of(a: str, b: str) -> Callable[[Trial], Any]:
 
 
 def answers(experiment: Experiment, trial: Trial, other: Substitute) -> bool | None:
-    """Tells whether a trial's answer is right for the other inputs; None if that says nothing."""
+    """Returns whether a trial's answer is right for the other inputs; None if that says nothing."""
     if trial.wrong and not is_about_result(trial):
         return None
     nothing = False if trial.wrong else None  # a wrong answer needs other inputs to be right for
@@ -190,7 +190,7 @@ def of_parts(experiment: Experiment) -> Iterator[Finding]:
 def part_answers(
     experiment: Experiment, trial: Trial, place: tuple, other: Substitute
 ) -> bool | None:
-    """Tells whether one result is right for the other inputs; None if that says nothing."""
+    """Returns whether one result is right for the other inputs; None if that says nothing."""
     p = None if other.after is not None else point(trial, place)
     case = None if p is None else other.case_of(trial)
     want = None if case is None else experiment.want(case)
@@ -204,13 +204,13 @@ def part_answers(
 
 
 def is_about_result(trial: Trial) -> bool:
-    """Tells whether a result is wrong, and in a way that other inputs may explain."""
+    """Returns whether a result is wrong, and in a way that other inputs may explain."""
     fault = trial.fault
     return fault is not None and fault.where == "result" and fault.kind in ABOUT_RESULTS
 
 
 def explains(experiment: Experiment, failing: list[Trial], other: Substitute) -> bool:
-    """Tells whether other inputs explain all wrong answers, and at least two surely."""
+    """Returns whether other inputs explain all wrong answers, and at least two surely."""
     sure = 0
     for trial in failing:
         verdict = answers(experiment, trial, other)
@@ -241,7 +241,7 @@ def trial_of(trial: Trial, answer: dict[str, Any]) -> Trial:
 
 
 def is_telling(experiment: Experiment, own: Slot, trial: Trial) -> bool:
-    """Tells whether it says something that the right function makes one answer of another.
+    """Returns whether it says something that the right function makes one answer of another.
 
     A projection, such as the choice of the largest numbers, makes the right answer of many wrong
     ones; a list that grows shorter step by step does so only of one on the way.

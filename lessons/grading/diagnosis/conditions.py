@@ -31,7 +31,7 @@ SIMPLE = r" is (float64|float16|bfloat16|None|given|not contiguous.*)$"
 
 
 def is_slight(experiment: Experiment) -> bool:
-    """Tells whether every error is so small that some inputs hide it within the tolerance."""
+    """Returns whether every error is so small that some inputs hide it within the tolerance."""
     errors = []
     for place in wrong_places(experiment):
         for p in series(experiment, place):
@@ -103,7 +103,7 @@ def conditions(experiment: Experiment) -> Iterator[Finding]:
 
 
 def is_only_large(phrase: str) -> bool:
-    """Tells whether a condition says no more than that there is more than one of something."""
+    """Returns whether a condition says no more than that there is more than one of something."""
     return (
         re.search(r"(\bsize\(|\blen\(|numel|number of).*(is not 1|differs from|at least)", phrase)
         is not None
@@ -187,7 +187,7 @@ def threshold_tests(experiment: Experiment) -> dict[str, Test]:
 
 
 def beyond(trial: Trial, name: str, right: float, wrong: float) -> bool | None:
-    """Tells whether a measure is as far as a wrong answer's; None between the two bounds."""
+    """Returns whether a measure is as far as a wrong answer's; None between the two bounds."""
     value = measures(trial).get(name)
     if value is None:
         return None

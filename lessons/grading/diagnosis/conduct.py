@@ -196,7 +196,7 @@ def remembers(experiment: Experiment) -> Iterator[Finding]:
 
 
 def same(experiment: Experiment, one: Any, other: Any) -> bool:
-    """Tells whether two answers are the same but for rounding."""
+    """Returns whether two answers are the same but for rounding."""
     a, b = as_tensor(one), as_tensor(other)
     if a is not None and b is not None:
         return a.shape == b.shape and experiment.close(a, b, 10)

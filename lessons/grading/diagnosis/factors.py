@@ -79,7 +79,7 @@ def fits(
 
 
 def is_factor(values: list[float], slack: float) -> bool:
-    """Tells whether factors are more than rounding, and where all are near 1 one and the same."""
+    """Returns whether factors are more than rounding, and where all are near 1 one and the same."""
     off = [value - 1 for value in values]
     if max(map(abs, off)) > 1e-2:
         return True
@@ -87,7 +87,7 @@ def is_factor(values: list[float], slack: float) -> bool:
 
 
 def where_wrong(experiment: Experiment, place: tuple) -> bool:
-    """Tells whether some right answers show that a factor or shift is not there always."""
+    """Returns whether some right answers show that a factor or shift is not there always."""
     found = [point(trial, place) for trial in experiment.passing]
     return any(p is not None and bool(p.want.double().any()) for p in found)
 
@@ -239,7 +239,7 @@ def powers(experiment: Experiment) -> Iterator[Finding]:
 
 
 def is_one(p: Point) -> bool:
-    """Tells whether the right numbers are all so near 1 that powers do not show."""
+    """Returns whether the right numbers are all so near 1 that powers do not show."""
     return bool((p.want.double() - 1).abs().max() < 0.05) if p.want.numel() else True
 
 

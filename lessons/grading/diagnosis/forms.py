@@ -86,7 +86,7 @@ def inner_types(typed: list[Trial]) -> Iterator[Finding]:
 
 
 def same_values(got: Any, want: Any) -> bool:
-    """Tells whether two values hold the same numbers or items, whatever they are kept in."""
+    """Returns whether two values hold the same numbers or items, whatever they are kept in."""
     ours, theirs = as_tensor(got), as_tensor(want)
     if ours is not None and theirs is not None:
         if ours.numel() != theirs.numel() or not theirs.numel():

@@ -66,7 +66,7 @@ def without(experiment: Experiment, trial: Trial, name: str, neutral: Neutral) -
 
 
 def is_neutral(trial: Trial, name: str, neutral: Neutral) -> bool:
-    """Tells whether an argument has the neutral value."""
+    """Returns whether an argument has the neutral value."""
     value = trial.named.get(name)
     if value is None:
         return True
@@ -105,7 +105,7 @@ def parts(experiment: Experiment) -> Iterator[Finding]:
 
 
 def telling(trials: list[Trial]) -> bool:
-    """Tells whether right answers say something: they differ from case to case and are not 0."""
+    """Returns whether right answers say something: they differ from case to case and are not 0."""
     varied = 0
     for trial in trials:
         x = as_tensor(trial.want.get("result"))
@@ -118,7 +118,7 @@ def telling(trials: list[Trial]) -> bool:
 
 
 def adds_something(trial: Trial, name: str) -> bool:
-    """Tells whether an argument is not the first, and belongs to an answer of floats."""
+    """Returns whether an argument is not the first, and belongs to an answer of floats."""
     tensors = [p.want for place in trial.pairs if (p := point(trial, place)) is not None]
     return name != trial.slots[0].name and any(x.dtype.is_floating_point for x in tensors)
 

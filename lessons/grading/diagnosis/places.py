@@ -193,13 +193,13 @@ def survivors(experiment: Experiment) -> Iterator[Finding]:
 
 
 def right_there(experiment: Experiment, p: Point) -> bool:
-    """Tells whether the numbers are right where neither side is minus infinity."""
+    """Returns whether the numbers are right where neither side is minus infinity."""
     both = ~hidden(p.got) & ~hidden(p.want)
     return not bool((wrong_in(experiment, p) & both).any())
 
 
 def same_places(p: Point) -> bool:
-    """Tells whether minus infinity stands at the right places."""
+    """Returns whether minus infinity stands at the right places."""
     return torch.equal(hidden(p.got), hidden(p.want))
 
 

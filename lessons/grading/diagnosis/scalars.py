@@ -241,7 +241,7 @@ def product_name(k: str, names: Sequence[str], exponents: Sequence[float]) -> st
 
 
 def alike(a: float, b: float, rtol: float) -> bool:
-    """Tells whether two numbers agree."""
+    """Returns whether two numbers agree."""
     return abs(a - b) <= rtol * max(abs(a), abs(b), 1e-30)
 
 

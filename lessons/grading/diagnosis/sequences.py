@@ -84,14 +84,14 @@ def pair_of(trial: Trial, place: tuple) -> tuple[list, list] | None:
 
 
 def holds_arrays(items: Any) -> bool:
-    """Tells whether there are tensors or arrays somewhere in a list."""
+    """Returns whether there are tensors or arrays somewhere in a list."""
     return hasattr(items, "dtype") or (
         isinstance(items, (list, tuple)) and any(map(holds_arrays, items))
     )
 
 
 def fits(change: Change, before: list, after: list) -> bool:
-    """Tells whether a change makes one list of another; entries may be lists or tuples."""
+    """Returns whether a change makes one list of another; entries may be lists or tuples."""
     try:
         return plain(change(before)) == plain(after)
     except (TypeError, RuntimeError):
@@ -198,7 +198,7 @@ def named_entries(experiment: Experiment) -> Iterator[Finding]:
 
 
 def differs_in(trial: Trial, name: str, way: int) -> bool:
-    """Tells whether an argument, or one of its entries, is in the list too often or seldom."""
+    """Returns whether an argument, or one of its entries, is in the list too often or seldom."""
     got, want = pair_of(trial, ("result",)) or ([], [])
     value = trial.named.get(name)
     items = value if isinstance(value, (list, tuple)) else [value]

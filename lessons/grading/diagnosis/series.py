@@ -62,7 +62,7 @@ def point(trial: Trial, place: tuple) -> Point | None:
 
 
 def is_wrong(experiment: Experiment, found: Point) -> bool:
-    """Tells whether the two sides of a point differ."""
+    """Returns whether the two sides of a point differ."""
     return bool(experiment.wrong_elements(found.got, found.want).any())
 
 
@@ -103,7 +103,7 @@ def all_series(experiment: Experiment) -> list[tuple[tuple, list[Point]]]:
 
 
 def enough(points: list[Point], trials: int = 2, numbers: int = 4) -> bool:
-    """Tells whether there is so much that a relation is no chance."""
+    """Returns whether there is so much that a relation is no chance."""
     return len(points) >= trials and sum(p.want.numel() for p in points) >= numbers
 
 

@@ -102,7 +102,7 @@ def scaled_term(
 
 
 def is_added(experiment: Experiment, p: Point, place: tuple, name: str) -> bool:
-    """Tells whether the right answer grows by as much as an argument does."""
+    """Returns whether the right answer grows by as much as an argument does."""
     slot = next((s for s in p.trial.slots if s.name == name), None)
     if slot is None or not isinstance(slot.value, torch.Tensor):
         return False
