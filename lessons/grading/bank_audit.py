@@ -116,7 +116,9 @@ def audit(
 
 
 class Total(NamedTuple):
-    """The counts over all tasks: of so many wrong and right solutions so many as they should."""
+    """The counts over all tasks: how many solutions there are, and how many are judged as they
+    should be.
+    """
 
     tasks: int
     wrong: int
@@ -136,7 +138,7 @@ class Total(NamedTuple):
 
 
 def total(outcomes: Sequence[Outcome]) -> Total:
-    """Adds up."""
+    """Adds up the counts of some tasks."""
     mistakes, right = (sum(o.mistakes for o in outcomes), sum(o.answers for o in outcomes))
     wrong = mistakes + sum(o.trivial for o in outcomes)
     return Total(

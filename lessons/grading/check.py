@@ -26,7 +26,7 @@ from lessons.grading.worker import Sandbox
 if TYPE_CHECKING:
     from lessons.grading.task import Task
 
-OURS = "The grader itself failed here, which is no fault of yours"
+OURS = "The grader itself failed here, which is not your fault"
 
 
 class Checked(NamedTuple):

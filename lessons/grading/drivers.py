@@ -7,7 +7,7 @@ the function or class, the arguments of one case, and the task's drive_options, 
     after       the arguments after the call: args and kwargs, which must be as they were, unless
                 the task changes them (Task.changes)
     gradients   {argument: gradient}, compared too
-    facts       {sentence: whether it is true}: what must hold and is no number ("the base is
+    facts       {sentence: whether it is true}: what must hold and is not a number ("the base is
                 frozen"); a false one is told to the learner
 
 The file is loaded by itself in the child, where the rest of the project cannot be imported.
@@ -351,8 +351,8 @@ def frozen_linear(f: Any, args: tuple, kwargs: dict) -> dict:
     answer["facts"] = {
         "W is not saved for the backward pass": "W" not in keeping.saved,
         "x is not saved for the backward pass": "x" not in keeping.saved,
-        "W is no attribute of ctx": "W" not in held,
-        "x is no attribute of ctx": "x" not in held,
+        "W is not an attribute of ctx": "W" not in held,
+        "x is not an attribute of ctx": "x" not in held,
         "nothing keeps W between the two passes": weights_gone,
         "nothing keeps x between the two passes": x_gone,
         "nothing keeps W after the backward pass": watched.gone(),
@@ -405,7 +405,7 @@ def qlora(f: Callable, args: tuple, kwargs: dict) -> dict:
     answer["facts"] = {
         "W is not saved for the backward pass": "W" not in keeping.saved,
         "no merged W is saved for the backward pass": "merged" not in keeping.saved,
-        "W is no attribute of ctx": not held,
+        "W is not an attribute of ctx": not held,
         "nothing keeps W between the two passes": gone,
         "nothing keeps W after the backward pass": watched.gone(),
     }
@@ -425,7 +425,7 @@ def same_tensors(f: Callable, args: tuple, kwargs: dict) -> dict:
 def parameter_groups(f: Callable, args: tuple, kwargs: dict) -> dict:
     """Calls f(model, ...) for an optimizer's groups; the result is {parameter's name: decay}.
 
-    What is no list of groups comes back as it is.
+    What is not a list of groups comes back as it is.
     """
     model = args[0]
     names = {id(parameter): name for name, parameter in model.named_parameters()}
@@ -441,7 +441,7 @@ def parameter_groups(f: Callable, args: tuple, kwargs: dict) -> dict:
         parameters = group.get("params", ())
         alone = isinstance(parameters, torch.Tensor) or not hasattr(parameters, "__iter__")
         for parameter in [parameters] if alone else parameters:
-            stranger = f"{type(parameter).__name__} that is no parameter of the model"
+            stranger = f"{type(parameter).__name__} that is not a parameter of the model"
             found.append((names.get(id(parameter), stranger), group.get("weight_decay")))
     known = [name for name, _ in found if name in names.values()]
     answer["result"] = dict(found)

@@ -9,6 +9,7 @@ from lessons.grading.compare import Difference, differ
 from lessons.grading.outcome import Outcome, Stopped
 from lessons.grading.task import Case, Task
 from lessons.grading.trusted import untouched
+from lessons.grading.values import Strange
 
 
 @dataclass
@@ -109,8 +110,6 @@ def kind_of(value: Any) -> str:
     """Returns what a value is, for a sentence: "a tensor", "None", "an int"."""
     if value is None:
         return "None"
-    name = (
-        getattr(value, "type", None) if type(value).__name__ == "Strange" else type(value).__name__
-    )
+    name = value.type if isinstance(value, Strange) else type(value).__name__
     names = {"Tensor": "a tensor", "ndarray": "a numpy array", "Lazy": "a generator"}
-    return names.get(str(name), f"{'an' if str(name)[:1] in 'aeiou' else 'a'} {name}")
+    return names.get(name, f"{'an' if name[:1] in 'aeiou' else 'a'} {name}")

@@ -112,7 +112,7 @@ def machine_code(
             sentences.append(f"No machine code of {name}: {error}.")
             continue
         sentences += [
-            f"{name} runs here, but on a GPU Triton refuses {old}: write {new}."
+            f"{name} runs here, but on a GPU Triton refuses {old}; write {new}."
             for old, new in loose_constants(code, name)
         ]
     if not texts:
@@ -171,8 +171,10 @@ def without_types(tree: ast.Module) -> ast.Module:
 
 
 def loose_constants(code: str, name: str) -> list[tuple[str, str]]:
-    """Returns the constants of a kernel that are none for Triton, and what each should be:
-    ("MASK = 15", "MASK = tl.constexpr(15)")."""
+    """Returns the constants of a kernel that Triton refuses, and what each should be.
+
+    Such a pair is ("MASK = 15", "MASK = tl.constexpr(15)").
+    """
     constants = [s for s in needed(without_types(ast.parse(code)), name) if is_constant(s)]
     pairs = [(ast.unparse(s), ast.unparse(as_constexpr(s))) for s in constants]
     return [(old, new) for old, new in pairs if old != new]
@@ -395,7 +397,7 @@ def turns_of_loop(loop: ast.For | ast.While, numbers: dict[str, int]) -> int | N
     return len(range(*known))
 
 
-def reason_of(error: BaseException) -> str:
+def why_not_compiled(error: BaseException) -> str:
     """Returns in one line why a kernel does not compile.
 
     Triton reports an error once for each call on the way, the reason in the innermost, below the
@@ -443,7 +445,7 @@ def rows_and_sentences(texts: dict[str, str], arch: str) -> dict[str, Any]:
             check_language(text)
             yours = measure_yours(text, name, arch)
         except Exception as error:  # whatever Triton raises for what it cannot compile
-            reason = reason_of(error)
+            reason = why_not_compiled(error)
             found["sentences"].append(f"{name} does not compile for {arch}: {reason}")
             continue
         if yours.instructions_per_element is None:

@@ -18,7 +18,7 @@ def check(number: str, seed: int = 0) -> None:
     """Checks an exercise ("8.2") of the notebook that this is called in, and prints the report.
 
     Raises:
-        RuntimeError: this is no notebook.
+        RuntimeError: this is not a notebook.
     """
     try:
         history = get_ipython().user_ns["In"]  # type: ignore[name-defined]

@@ -15,7 +15,7 @@
         0.7223* -1.474*     1.263* -2.092*
         * differs
 
-Colours come on a terminal only, and not where NO_COLOR is set; so marks say the same.
+Colors come on a terminal only, and not where NO_COLOR is set; so marks say the same.
 """
 
 from __future__ import annotations

@@ -46,7 +46,7 @@ class Shown(NamedTuple):
 
 
 def beside(expected: Any, got: Any, wrong: torch.Tensor | None = None) -> Shown | None:
-    """Returns two values of one form, cell by cell; None if they have not one form.
+    """Returns two values of one form, cell by cell; None if their forms differ.
 
     Args:
         wrong: for tensors, bool, which elements differ.

@@ -51,10 +51,6 @@ class Trial:
         """Returns why there is no answer, or None."""
         return self.outcome if isinstance(self.outcome, Stopped) else None
 
-    def answered(self, answer: dict[str, Any]) -> Outcome:
-        """Returns the outcome of another answer."""
-        return Answered(answer)
-
     @property
     def got(self) -> Any:
         """Returns the result, None if there is none."""
@@ -135,14 +131,18 @@ class Trial:
 
 
 def chains(
-    functions: dict[str, Callable], tensors: dict[str, torch.Tensor]
+    functions: dict[str, Callable], tensors: dict[str, torch.Tensor], longest: int | None = None
 ) -> dict[str, torch.Tensor]:
-    """Returns f(x), g(f(x)) and so on for all tensors, each function at most once in a chain."""
+    """Returns f(x), g(f(x)) and so on for all tensors, each function at most once in a chain.
+
+    Args:
+        longest: the most functions in a chain; None for all of them.
+    """
     found: dict[str, torch.Tensor] = {}
     waiting = [(name, x, frozenset[str]()) for name, x in tensors.items()]
     for inner, x, used in waiting:
         for outer, f in functions.items():
-            if outer in used:
+            if outer in used or len(used) == longest:
                 continue
             try:
                 y = f(x)

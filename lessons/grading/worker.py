@@ -155,12 +155,12 @@ def how_it_ended(code: int | None) -> tuple[str, str]:
 
 
 def read_ready(reply: Any) -> Outcome:
-    """Returns what the reply to the first message says; ValueError if it is none."""
+    """Returns what the reply to the first message says; ValueError if it is not one."""
     return Answered({}) if reply == ["ready"] else read_stopped(reply)
 
 
 def read_answer(reply: Any) -> Outcome:
-    """Returns what the reply to a question says; ValueError if it is none.
+    """Returns what the reply to a question says; ValueError if it is not one.
 
     The submission may have written it instead of serve.py: it can say nothing but another answer.
     """
@@ -179,11 +179,11 @@ def read_answer(reply: Any) -> Outcome:
 
 
 def read_stopped(reply: Any) -> Stopped:
-    """Returns a Stopped of a reply; ValueError if it is none."""
+    """Returns the Stopped that a reply holds; ValueError if it holds none."""
     match reply:
         case ["stopped", str(status), str(sentence), int() | None as line] if status in STATUSES:
             return Stopped(status, sentence[:1000], line)
-    raise ValueError("it is no reply")
+    raise ValueError("it is not a reply")
 
 
 class Sandbox:
@@ -243,7 +243,8 @@ class Sandbox:
                 source is a file of its own that defines the name.
             loading: seconds that running the file itself may take.
 
-        KeyError if there is no shortcut of one of the names.
+        Raises:
+            KeyError: a name in forbidden is not a shortcut's.
         """
         for shortcut in forbidden:
             SHORTCUTS[shortcut]

@@ -18,14 +18,14 @@ from lessons.grading.diagnosis.relations import agree
 from lessons.grading.diagnosis.series import is_wrong, point, wrong_places
 from lessons.grading.diagnosis.substitute import Substitute, with_value
 from lessons.grading.diagnosis.words import subject
+from lessons.grading.experiment import LOOSE
+from lessons.grading.outcome import Answered
 
 if TYPE_CHECKING:
     from lessons.grading.experiment import Experiment
     from lessons.grading.slots import Slot
     from lessons.grading.trial import Trial
 
-
-LOOSE = 30.0  # times the tolerance
 # Kinds of faults that a result for other inputs can have.
 ABOUT_RESULTS = ("value", "check", "length", "keys", "shape", "type", "dtype")
 
@@ -237,7 +237,7 @@ def finding(experiment: Experiment, other: Substitute) -> Finding:
 
 def trial_of(trial: Trial, answer: dict[str, Any]) -> Trial:
     """Returns a trial with another answer."""
-    return replace(trial, outcome=trial.answered(answer))
+    return replace(trial, outcome=Answered(answer))
 
 
 def is_telling(experiment: Experiment, own: Slot, trial: Trial) -> bool:

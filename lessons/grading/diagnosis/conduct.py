@@ -36,7 +36,7 @@ def changed_arguments(experiment: Experiment) -> Iterator[Finding]:
             names[inside[1].strip("'")] = None
     who = listing(list(names)) or "an argument"
     text = (
-        f"The result is right, but the call changes {who}, which belongs to the caller: "
+        f"The result is right, but the call changes {who}, which belongs to the caller; "
         "work on a copy."
     )
     yield Finding("changes an argument", EXACT + 6, text)

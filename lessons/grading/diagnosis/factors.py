@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from lessons.grading.diagnosis.finding import EXACT, HINT, Finding, family
+from lessons.grading.diagnosis.finding import EXACT, HINT, Finding, Test, family
 from lessons.grading.diagnosis.scalars import CONSTANTS, Known, alike, coefficient, identify
 from lessons.grading.diagnosis.series import Point, all_series, point
 from lessons.grading.diagnosis.words import number, subject, times
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from lessons.grading.experiment import Experiment
     from lessons.grading.trial import Trial
 
-Test = Callable[["Trial"], "bool | None"]
 Fit = Callable[["Experiment", torch.Tensor, torch.Tensor], float | None]
 
 
@@ -92,9 +91,7 @@ def where_wrong(experiment: Experiment, place: tuple) -> bool:
     return any(p is not None and bool(p.want.double().any()) for p in found)
 
 
-def holding(
-    experiment: Experiment, place: tuple, fit: Fit, known: Known | None
-) -> Callable[[Trial], bool | None]:
+def holding(experiment: Experiment, place: tuple, fit: Fit, known: Known | None) -> Test:
     """Returns the test of a new trial: its number is the one that is known."""
     partly = where_wrong(experiment, place)
 
@@ -116,7 +113,7 @@ def holding(
 
 
 def example(known: Known) -> str:
-    """Returns ": here it is 4, there 3", as the proof of a name."""
+    """Returns " (4 in one case, 3 in another)", as the proof of a name."""
     different = list(dict.fromkeys(number(value) for value in known.values))
     return f" ({' in one case, '.join(different[:2])} in another)" if len(different) > 1 else ""
 
@@ -264,7 +261,7 @@ def expressions(experiment: Experiment) -> Iterator[Finding]:
         yield Finding("formula", EXACT + 1.5, text, holds, least=least)
 
 
-def names_answer(place: tuple, known: Known) -> Callable[[Trial], bool | None]:
+def names_answer(place: tuple, known: Known) -> Test:
     """Returns the test that a trial's answer is a known number."""
 
     def holds(trial: Trial) -> bool | None:

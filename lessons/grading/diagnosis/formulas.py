@@ -1,5 +1,6 @@
-"""What a function makes of the callables that it gets, as a formula: x + attn(x) instead of
-x + attn(ln_1(x)).
+"""What a function makes of the callables that it gets, as a formula.
+
+A learner reads that x + attn(x) is computed, and not x + attn(ln_1(x)).
 
 The formulas that are tried are a chain, a sum of two or three chains of x, and such a sum h with
 one more step: chain(h) or h + chain(h). The reference is one of them where this finds anything.
@@ -13,9 +14,10 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from lessons.grading.diagnosis.finding import EXACT, Finding, family
+from lessons.grading.diagnosis.finding import EXACT, Finding, Test, family
 from lessons.grading.diagnosis.relations import agree
 from lessons.grading.diagnosis.series import Point, all_series, point
+from lessons.grading.trial import chains
 
 if TYPE_CHECKING:
     from lessons.grading.experiment import Experiment
@@ -42,7 +44,7 @@ def formulas(experiment: Experiment) -> Iterator[Finding]:
                 return
 
 
-def holding(experiment: Experiment, place: tuple, name: str) -> Callable[[Trial], bool | None]:
+def holding(experiment: Experiment, place: tuple, name: str) -> Test:
     """Returns the test that a trial's answer is a formula."""
 
     def holds(trial: Trial) -> bool | None:
@@ -77,24 +79,6 @@ def start(p: Point) -> Tensors:
         ),
         {},
     )
-
-
-def chains(functions: Functions, tensors: Tensors, longest: int) -> Tensors:
-    """Returns f(x), g(f(x)) ... of the tensors, each function once in a chain."""
-    found: Tensors = {}
-    waiting: list[tuple[str, torch.Tensor, tuple[str, ...]]]
-    waiting = [(name, x, ()) for name, x in tensors.items()]
-    for inner, x, used in waiting:
-        for outer, f in functions.items() if len(used) < longest else ():
-            if outer in used:
-                continue
-            try:
-                y = f(x).detach()
-            except Exception:  # not every tensor suits every function
-                continue
-            found[f"{outer}({inner})"] = y
-            waiting.append((f"{outer}({inner})", y, (*used, outer)))
-    return found
 
 
 def fitting(experiment: Experiment, p: Point) -> Iterator[str]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 
 from lessons.grading.diagnosis.factors import factor_of, fine
-from lessons.grading.diagnosis.finding import HINT, TERM, Finding, family
+from lessons.grading.diagnosis.finding import HINT, TERM, Finding, Test, family
 from lessons.grading.diagnosis.rows import row_numbers
 from lessons.grading.diagnosis.scalars import Known, alike, identify
 from lessons.grading.diagnosis.series import (
@@ -29,9 +29,6 @@ from lessons.grading.diagnosis.words import number, times
 if TYPE_CHECKING:
     from lessons.grading.experiment import Experiment
     from lessons.grading.trial import Trial
-
-
-Test = Callable[["Trial"], "bool | None"]
 
 
 class Neutral(NamedTuple):
@@ -253,7 +250,7 @@ def part_missing(experiment: Experiment, place: tuple, name: str, rtol: float) -
 
 def part_holds(
     experiment: Experiment, place: tuple, name: str, known: Known | None, rtol: float
-) -> Callable[[Trial], bool | None]:
+) -> Test:
     """Returns the test of a new trial: asks for it without the argument."""
 
     def holds(trial: Trial) -> bool | None:

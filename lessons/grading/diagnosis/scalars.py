@@ -213,7 +213,7 @@ def monomials(
 
 
 def coefficient(k: float) -> str:
-    """Returns a plain number: "1", "2", "1/4", "3/8"; nothing if k is none."""
+    """Returns a plain number: "1", "2", "1/4", "3/8"; "" if k is not one."""
     sign, k = ("-" if k < 0 else ""), abs(k)
     for below in (1, 2, 3, 4, 8, 16):
         above = round(k * below)

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from lessons.grading.diagnosis.finding import EXACT, FORM, HINT, Finding, family
+from lessons.grading.diagnosis.finding import EXACT, FORM, HINT, Finding, Test, family
 from lessons.grading.diagnosis.words import listing, subject
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ def lists(experiment: Experiment) -> Iterator[Finding]:
                 yield Finding("argument returned", EXACT + 4, text, returned)
 
 
-def is_part(place: tuple, turn: Change) -> Callable[[Trial], bool | None]:
+def is_part(place: tuple, turn: Change) -> Test:
     """Returns the test that a trial's list is the beginning of the right one, both turned."""
 
     def holds(trial: Trial) -> bool | None:
@@ -142,7 +142,7 @@ def is_part(place: tuple, turn: Change) -> Callable[[Trial], bool | None]:
     return holds
 
 
-def holding(place: tuple, change: Change, mends: bool) -> Callable[[Trial], bool | None]:
+def holding(place: tuple, change: Change, mends: bool) -> Test:
     """Returns the test that a trial's lists are related by a change."""
 
     def holds(trial: Trial) -> bool | None:

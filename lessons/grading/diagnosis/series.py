@@ -103,7 +103,7 @@ def all_series(experiment: Experiment) -> list[tuple[tuple, list[Point]]]:
 
 
 def enough(points: list[Point], trials: int = 2, numbers: int = 4) -> bool:
-    """Returns whether there is so much that a relation is no chance."""
+    """Returns whether there is so much that a relation cannot be chance."""
     return len(points) >= trials and sum(p.want.numel() for p in points) >= numbers
 
 
