@@ -178,8 +178,8 @@ def exam(model: GPT, encoding: tiktoken.Encoding, task: Task, n_examples: int, s
 def by_letters(task: Task) -> tuple[float, float]:
     """Returns the accuracy, and its error, of picking by letters alone, without any model.
 
-    The answer is picked that shares with its question the most runs of three characters, compared
-    with how many the answer has; where several do, each is as good a guess.
+    The answer is picked whose runs of three characters its question shares to the largest part;
+    where several do so alike, each is as good a guess.
     """
     gains = []
     for i, item in enumerate(task.items):
