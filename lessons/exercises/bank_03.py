@@ -653,7 +653,7 @@ counts.edit(
 )
 counts.edit(
     "the causal masks are counted",
-    "You count a mask of T x T in each block. It is not trained, so it is no parameter.",
+    "You count a mask of T x T in each block. It is not trained, so it is not a parameter.",
     ("2 * norm + attention", "2 * norm + T * T + attention"),
 )
 counts.edit(

@@ -490,7 +490,7 @@ batches.edit(
 )
 batches.edit(
     "inputs filled with -100",
-    "You fill the inputs with -100, which is no id: no embedding can be looked up for it.",
+    "You fill the inputs with -100, which is not an id: no embedding can be looked up for it.",
     ("longest), end_token", "longest), -100"),
 )
 batches.edit(
