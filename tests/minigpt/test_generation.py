@@ -389,7 +389,7 @@ def test_text_comes_character_by_character_whatever_bytes_the_tokens_hold(
     assert pieces == [*text[: -len("<|end|>")], "<|end|>"]
 
 
-def test_bytes_that_are_no_character_are_shown_as_such(bytewise: tiktoken.Encoding) -> None:
+def test_bytes_that_are_not_a_character_are_shown_as_such(bytewise: tiktoken.Encoding) -> None:
     assert "".join(stream_text([0xE9, 0x41], bytewise)) == "\ufffdA"
     assert "".join(stream_text([0x41, 0xF0, 0x9F], bytewise)) == "A\ufffd"  # cut off at the end
 

@@ -73,7 +73,7 @@ def test_a_process_that_is_started_does_the_same(monkeypatch: pytest.MonkeyPatch
     assert done.stderr.split()[1] == b"\xbd"  # Python itself says the other two in escapes
 
 
-def test_streams_that_are_no_files_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_streams_that_are_not_files_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONIOENCODING", "utf-8")
     for other in (io.StringIO(), None):
         monkeypatch.setattr(sys, "stdout", other)

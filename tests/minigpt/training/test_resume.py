@@ -170,7 +170,7 @@ def test_killed_at_any_moment_it_resumes_bit_for_bit(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("frozen", [False, True])
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
-def test_a_loss_that_is_no_number_stops_and_keeps_the_checkpoint(
+def test_a_loss_that_is_not_a_number_stops_and_keeps_the_checkpoint(
     tmp_path: Path, bad: float, frozen: bool
 ) -> None:
     def partly_frozen() -> GPT:
