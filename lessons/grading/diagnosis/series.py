@@ -102,9 +102,9 @@ def all_series(experiment: Experiment) -> list[tuple[tuple, list[Point]]]:
     return experiment.memory[key]
 
 
-def enough(points: list[Point], trials: int = 2, numbers: int = 4) -> bool:
+def enough(points: list[Point], numbers: int = 4) -> bool:
     """Returns whether there is so much that a relation cannot be chance."""
-    return len(points) >= trials and sum(p.want.numel() for p in points) >= numbers
+    return len(points) >= 2 and sum(p.want.numel() for p in points) >= numbers
 
 
 def fingerprint(value: Any) -> Any:
