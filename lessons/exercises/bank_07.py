@@ -506,7 +506,7 @@ batches.edit(
 )
 batches.edit(
     "filled on the left",
-    "You fill up in front. The rows begin at the left and are filled up behind.",
+    "You fill the rows up in front. They begin at the left and are filled up at the end.",
     ("x[b, : len(inputs)]", "x[b, longest - len(inputs) :]"),
     ("y[b, : len(targets)]", "y[b, longest - len(targets) :]"),
 )

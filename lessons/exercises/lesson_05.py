@@ -402,7 +402,7 @@ class LayerCache:
 
     cache = LayerCache(capacity)
     cache.append(k_1, v_1) returns k_1 and v_1
-    cache.append(k_2, v_2) returns k_1 with k_2 behind it, and v_1 with v_2 behind it, ...
+    cache.append(k_2, v_2) returns k_1 with k_2 after it, and v_1 with v_2 after it, ...
 
     Args:
         capacity: the most tokens it can hold.
@@ -412,7 +412,7 @@ class LayerCache:
         """Begins empty."""
 
     def append(self, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-        """Stores k and v behind what is there and returns all of it.
+        """Stores k and v after what is there and returns all of it.
 
         Args:
             k: the keys of T new tokens, [B, H, T, D], in fp32 or fp64; B, H and D are always those

@@ -157,10 +157,10 @@ tensor([[0, 1, 2, 0, 1, 0]])""",
 
 
 def padded_batch(rows: list[tuple[list[int], list[int]]], end_token: int) -> tuple[Tensor, Tensor]:
-    """Returns one batch of rows of different lengths, filled up behind to the longest.
+    """Returns one batch of rows of different lengths, filled up to the longest.
 
-        inputs[b, t]  = rows[b][0][t], or end_token behind the row's end
-        targets[b, t] = rows[b][1][t], or -100 behind the row's end
+        inputs[b, t]  = rows[b][0][t], or end_token beyond the row's end
+        targets[b, t] = rows[b][1][t], or -100 beyond the row's end
 
     Args:
         rows: at least one pair (inputs, targets), two lists of the same length. Targets may hold
@@ -208,8 +208,8 @@ PADDED_BATCH = Task(
     id="7.3",
     name="padded_batch",
     reference=padded_batch,
-    idea="A tensor has rows of one length, and examples differ. Short rows are filled up behind, "
-    "where nothing before can see it, with targets that the loss skips.",
+    idea="A tensor has rows of one length, and examples differ. Short rows are filled up at the "
+    "end, where nothing before can see it, with targets that the loss skips.",
     example=""">>> x, y = padded_batch([([5, 6, 7], [-100, 7, 2]), ([9], [2])], end_token=2)
 >>> x.tolist(), y.tolist()
 ([[5, 6, 7], [9, 2, 2]], [[-100, 7, 2], [2, -100, -100]])""",

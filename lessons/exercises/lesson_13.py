@@ -325,7 +325,7 @@ ADAPTER_FORWARD = Task(
     id="13.3",
     name="adapter_forward",
     reference=adapter_forward,
-    idea="A small network behind a frozen layer squeezes the C numbers of a token through r, and "
+    idea="A small network after a frozen layer squeezes the C numbers of a token through r, and "
     "adds the result. GELU in the middle makes it more than LoRA, and keeps it from being merged.",
     example=""">>> W_down, W_up = torch.tensor([[1., 1.]]), torch.tensor([[2.], [0.]])
 >>> h, b_down, b_up = torch.tensor([0.5, 0.5]), torch.zeros(1), torch.tensor([0., 1.])
