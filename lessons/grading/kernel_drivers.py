@@ -333,8 +333,12 @@ def quantize_kernel(f: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> dict
 
 
 def double_dequantize_kernel(f: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> dict[str, Any]:
-    """Drives 11.4: (codes, absmax_codes, absmax_scale, absmax_offset, levels, map, out, n,
-    BLOCK_SIZE, NESTED_BLOCK_SIZE, SIZE)."""
+    """Drives 11.4.
+
+    Args:
+        args: codes, absmax_codes, absmax_scale, absmax_offset, levels, map, out, n, BLOCK_SIZE,
+            NESTED_BLOCK_SIZE and SIZE.
+    """
     *_, n, _, _, size = args
     names = (
         "codes_ptr absmax_codes_ptr absmax_scale_ptr absmax_offset_ptr levels_ptr map_ptr out_ptr"

@@ -49,7 +49,7 @@ def stopping_config(**changes: Any) -> TrainConfig:
 
 @pytest.fixture(scope="module")
 def noted() -> tuple[TrainResult, dict[int, Weights]]:
-    """A run that goes on to max_steps, and its weights before each step and after the last."""
+    """Returns a run to max_steps, and its weights before each step and after the last."""
     model, weights = tiny_model(), {}
 
     def note(step: int) -> None:

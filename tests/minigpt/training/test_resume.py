@@ -121,7 +121,7 @@ def test_what_the_caller_says_of_a_run_must_be_the_same_on_resume(tmp_path: Path
 
 @pytest.fixture
 def _ctrl_c_interrupts() -> Iterator[None]:
-    """Python's usual answer to Ctrl-C; a shell starts background jobs with Ctrl-C ignored."""
+    """Restores Python's answer to Ctrl-C, which a shell lets background jobs ignore."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
