@@ -20,8 +20,6 @@ from lessons.grading.task import TOLERANCES, Case, Close, Draw, Task
 from lessons.grading.trial import Trial
 from lessons.grading.trusted import reference_answer
 
-LOOSE = 30.0  # times the tolerance: other inputs may make more of a rounding error
-
 
 class Experiment:
     """The trials of one submission of one task.
@@ -33,6 +31,8 @@ class Experiment:
         seed: new samples follow from it.
         asks, seconds: the budget; seconds of this process, or four times as many on the clock.
     """
+
+    loose = 30.0  # times the tolerance: other inputs may make more of a rounding error
 
     def __init__(
         self,
@@ -117,9 +117,9 @@ class Experiment:
             self.viewed(r) for r in (trial.got, want["result"], trial.want["result"])
         )
         close = self.task.compare or Close()
-        if differ(got, other, close, self.task.same_dtype, looser=LOOSE) is not None:
+        if differ(got, other, close, self.task.same_dtype, looser=self.loose) is not None:
             return False
-        return True if differ(right, other, close, looser=LOOSE) is not None else None
+        return True if differ(right, other, close, looser=self.loose) is not None else None
 
     def viewed(self, result: Any) -> Any:
         """Returns a result as it is compared."""

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from lessons.grading.compare import Difference, differ
+from lessons.grading.diagnosis.words import kind_of
 from lessons.grading.outcome import Outcome, Stopped
 from lessons.grading.task import Case, Task
 from lessons.grading.trusted import untouched
-from lessons.grading.values import Strange
 
 
 @dataclass
@@ -104,12 +104,3 @@ def fact(found: Difference | None) -> str:
 def place(found: Difference) -> str:
     """Returns " in [1]['a']", or nothing where the whole differs."""
     return f" in {found.path}" if found.path else ""
-
-
-def kind_of(value: Any) -> str:
-    """Returns what a value is, for a sentence: "a tensor", "None", "an int"."""
-    if value is None:
-        return "None"
-    name = value.type if isinstance(value, Strange) else type(value).__name__
-    names = {"Tensor": "a tensor", "ndarray": "a numpy array", "Lazy": "a generator"}
-    return names.get(name, f"{'an' if name[:1] in 'aeiou' else 'a'} {name}")

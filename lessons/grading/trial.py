@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -51,6 +51,10 @@ class Trial:
         """Returns why there is no answer, or None."""
         return self.outcome if isinstance(self.outcome, Stopped) else None
 
+    def with_answer(self, answer: dict[str, Any]) -> Trial:
+        """Returns the trial with another answer."""
+        return replace(self, outcome=Answered(answer))
+
     @property
     def got(self) -> Any:
         """Returns the result, None if there is none."""
@@ -78,11 +82,35 @@ class Trial:
         named = dict(zip([p.name for p in parameters(self.task)], args, strict=False)) | kwargs
         return {name: f for name, f in named.items() if callable(f)}
 
+    def chains(
+        self, tensors: dict[str, torch.Tensor], longest: int | None = None
+    ) -> dict[str, torch.Tensor]:
+        """Returns f(x), g(f(x)) and so on for all tensors, each callable at most once in a chain.
+
+        Args:
+            longest: the most callables in a chain; None for all of them.
+        """
+        found: dict[str, torch.Tensor] = {}
+        waiting = [(name, x, frozenset[str]()) for name, x in tensors.items()]
+        for inner, x, used in waiting:
+            for outer, f in self.functions.items():
+                if outer in used or len(used) == longest:
+                    continue
+                try:
+                    y = f(x)
+                except Exception:  # not every tensor suits every function
+                    continue
+                if isinstance(y, torch.Tensor):
+                    name = f"{outer}({inner})"
+                    found[name] = y.detach()
+                    waiting.append((name, found[name], used | {outer}))
+        return found
+
     @cached_property
     def applied(self) -> dict[str, torch.Tensor]:
         """Returns what the callables make of the tensors: {"attn(x)": ...}, chains as well."""
         tensors = {n: x for n, x in self.named.items() if isinstance(x, torch.Tensor)}
-        return chains(self.functions, tensors) if self.functions else {}
+        return self.chains(tensors) if self.functions else {}
 
     @cached_property
     def pairs(self) -> dict[Place, tuple[Any, Any]]:
@@ -128,31 +156,6 @@ class Trial:
                 else:
                     pairs[("after", name)] = (ours, theirs)
         return pairs
-
-
-def chains(
-    functions: dict[str, Callable], tensors: dict[str, torch.Tensor], longest: int | None = None
-) -> dict[str, torch.Tensor]:
-    """Returns f(x), g(f(x)) and so on for all tensors, each function at most once in a chain.
-
-    Args:
-        longest: the most functions in a chain; None for all of them.
-    """
-    found: dict[str, torch.Tensor] = {}
-    waiting = [(name, x, frozenset[str]()) for name, x in tensors.items()]
-    for inner, x, used in waiting:
-        for outer, f in functions.items():
-            if outer in used or len(used) == longest:
-                continue
-            try:
-                y = f(x)
-            except Exception:  # not every tensor suits every function
-                continue
-            if isinstance(y, torch.Tensor):
-                name = f"{outer}({inner})"
-                found[name] = y.detach()
-                waiting.append((name, found[name], used | {outer}))
-    return found
 
 
 def in_parts(place: Place, got: Any, want: Any) -> dict[Place, tuple[Any, Any]]:

@@ -18,8 +18,6 @@ from lessons.grading.diagnosis.relations import agree
 from lessons.grading.diagnosis.series import is_wrong, point, wrong_places
 from lessons.grading.diagnosis.substitute import Substitute, with_value
 from lessons.grading.diagnosis.words import subject
-from lessons.grading.experiment import LOOSE
-from lessons.grading.outcome import Answered
 
 if TYPE_CHECKING:
     from lessons.grading.experiment import Experiment
@@ -197,7 +195,7 @@ def part_answers(
     changed = None if want is None else point(replace(trial, want=want), place)
     if p is None or changed is None:
         return False if other.after is not None else None
-    rtol = LOOSE * experiment.tolerance(p.got, p.want)
+    rtol = experiment.loose * experiment.tolerance(p.got, p.want)
     if not agree(p.got, changed.want, rtol):
         return False
     return None if agree(p.want, changed.want, rtol) else True
@@ -235,11 +233,6 @@ def finding(experiment: Experiment, other: Substitute) -> Finding:
     return Finding(f"as if: {other.kind}", rank, text, holds, least=least)
 
 
-def trial_of(trial: Trial, answer: dict[str, Any]) -> Trial:
-    """Returns a trial with another answer."""
-    return replace(trial, outcome=Answered(answer))
-
-
 def is_telling(experiment: Experiment, own: Slot, trial: Trial) -> bool:
     """Returns whether it says something that the right function makes one answer of another.
 
@@ -251,7 +244,7 @@ def is_telling(experiment: Experiment, own: Slot, trial: Trial) -> bool:
         return len(want) > 0
     again = experiment.want(own.put(want))
     return again is not None and not experiment.answers_as(
-        trial_of(trial, again), trial.case, trial.want
+        trial.with_answer(again), trial.case, trial.want
     )
 
 
@@ -274,7 +267,7 @@ def unfinished(experiment: Experiment) -> Iterator[Finding]:
             want = experiment.want(own.put(trial.got))
             if want is None or not is_telling(experiment, own, trial):
                 return False
-            return experiment.answers_as(trial_of(trial, want), trial.case, trial.want)
+            return experiment.answers_as(trial.with_answer(want), trial.case, trial.want)
 
         if all(holds(t) for t in failing):
             text = (

@@ -10,8 +10,7 @@ import torch
 from lessons.grading.diagnosis.finding import EXACT, FORM, Finding, family
 from lessons.grading.diagnosis.relations import agree
 from lessons.grading.diagnosis.series import as_tensor
-from lessons.grading.diagnosis.words import listing, ordinal, subject
-from lessons.grading.faults import kind_of
+from lessons.grading.diagnosis.words import kind_of, listing, ordinal, subject
 
 if TYPE_CHECKING:
     from lessons.grading.experiment import Experiment

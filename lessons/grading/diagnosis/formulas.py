@@ -9,7 +9,7 @@ one more step: chain(h) or h + chain(h). The reference is one of them where this
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import torch
@@ -17,13 +17,11 @@ import torch
 from lessons.grading.diagnosis.finding import EXACT, Finding, Test, family
 from lessons.grading.diagnosis.relations import agree
 from lessons.grading.diagnosis.series import Point, all_series, point
-from lessons.grading.trial import chains
 
 if TYPE_CHECKING:
     from lessons.grading.experiment import Experiment
     from lessons.grading.trial import Trial
 
-Functions = dict[str, Callable]
 Tensors = dict[str, torch.Tensor]
 DEEPEST = 2  # functions in a chain that begins with a sum
 
@@ -84,31 +82,30 @@ def start(p: Point) -> Tensors:
 def fitting(experiment: Experiment, p: Point) -> Iterator[str]:
     """Yields the formulas that give the answer of one trial, the short ones first."""
     x = start(p)
-    functions = p.trial.functions
-    terms = {**x, **chains(functions, x, 4)}
+    terms = {**x, **p.trial.chains(x, 4)}
     terms = {n: t.double() for n, t in terms.items() if t.shape == p.got.shape}
     if not terms:
         return
     rtol = 30 * experiment.tolerance(p.got, p.want)
     yield from sums(terms, p.got.double(), rtol)
-    for name, value in in_two_steps(functions, x):
+    for name, value in in_two_steps(p.trial, x):
         if experiment.late:
             return
         if value.shape == p.got.shape and agree(p.got, value, rtol):
             yield name
 
 
-def in_two_steps(functions: Functions, x: Tensors) -> Iterator[tuple[str, torch.Tensor]]:
+def in_two_steps(trial: Trial, x: Tensors) -> Iterator[tuple[str, torch.Tensor]]:
     """Yields formulas with a first sum h: chain(h), h + chain(h), and f(h + chain(h))."""
-    short = {**x, **chains(functions, x, DEEPEST)}
+    short = {**x, **trial.chains(x, DEEPEST)}
     for (a, one), (b, other) in itertools.combinations_with_replacement(short.items(), 2):
         try:
             first = {f"{a} + {b}": one + other}
         except RuntimeError:
             continue
-        firsts = {**first, **(chains(functions, first, 1) if a in x else {})}
+        firsts = {**first, **(trial.chains(first, 1) if a in x else {})}
         for h_name, h in firsts.items():
-            for name, y in chains(functions, {"h": h}, DEEPEST).items():
+            for name, y in trial.chains({"h": h}, DEEPEST).items():
                 end = f" with h = {h_name}"
                 yield name + end, y
                 if y.shape != h.shape:
@@ -117,7 +114,7 @@ def in_two_steps(functions: Functions, x: Tensors) -> Iterator[tuple[str, torch.
                 for n, t in x.items():
                     yield f"{n} + {name}{end}", t + y
                 if a in x:
-                    for outer, z in chains(functions, {f"h + {name}": h + y}, 1).items():
+                    for outer, z in trial.chains({f"h + {name}": h + y}, 1).items():
                         yield outer + end, z
 
 

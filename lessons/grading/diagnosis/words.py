@@ -76,6 +76,19 @@ def times(factor: float) -> str:
     return f"{number(factor)} times what it should be"
 
 
+TYPES = {"Tensor": "a tensor", "ndarray": "a numpy array", "Lazy": "a generator"}
+
+
+def kind_of(item: Any) -> str:
+    """Returns what a value is: "a tensor", "an int"."""
+    name = type(item).__name__
+    if name == "Strange":
+        name = item.type
+    if item is None:
+        return "None"
+    return TYPES.get(name, f"{'an' if name[:1] in 'aeiou' else 'a'} {name}")
+
+
 def value(item: Any, longest: int = 60) -> str:
     """Returns a value as a learner would type it, cut if it is long."""
     if isinstance(item, torch.Tensor):
