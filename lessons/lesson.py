@@ -144,12 +144,12 @@ class Lesson:
 
     @property
     def large(self) -> bool:
-        """Whether the large settings are used: with --full, and with CUDA, which is fast enough."""
+        """Returns whether to use the large settings: with --full, or CUDA, which is fast enough."""
         return self.full or (self.device.type == "cuda" and not self.quick)
 
     @property
     def n_documents(self) -> int | None:
-        """How many documents of the Python library to read: 100 under --quick, else all (None)."""
+        """Returns how many documents of the Python library to read: 100 under --quick, else all."""
         return 100 if self.quick else None
 
     def limit(self, data: TaskData) -> TaskData:

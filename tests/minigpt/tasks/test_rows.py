@@ -24,8 +24,8 @@ from minigpt.tasks.rows import (
     text_rows,
 )
 from minigpt.tasks.task import TASKS
-from minigpt.text.task_sets import data_folder, task_set
-from minigpt.tokenizer import load_encoding
+from minigpt.text.task_sets import task_set
+from tests.minigpt.tiny.finetune import shipped_encoding
 
 END = 0
 
@@ -33,7 +33,7 @@ END = 0
 @pytest.fixture(scope="module")
 def encoding() -> tiktoken.Encoding:
     """Returns the shipped tokenizer."""
-    return load_encoding(data_folder() / "base" / "tokenizer.json")
+    return shipped_encoding()
 
 
 def random_examples(n: int, seed: int = 0) -> list[Example]:
