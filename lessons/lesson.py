@@ -314,14 +314,15 @@ def make_folder(given: str | None, usual: Path) -> Path:
         OSError, ValueError: it cannot be made or written to.
     """
     folder = Path(usual if given is None else given)
+    named = usual if given is None else f"--out {given!r}"
     try:
         if given == "":
             raise OSError("it has no name")
         folder.mkdir(parents=True, exist_ok=True)
     except (OSError, ValueError) as error:  # ValueError: NUL in the name
-        raise OSError(f"--out {given!r} cannot be made: {reason_of(error)}") from None
+        raise OSError(f"{named} cannot be made: {reason_of(error)}") from None
     if not os.access(folder, os.W_OK):
-        raise OSError(f"--out {given!r} may not be written to")
+        raise OSError(f"{named} may not be written to")
     return folder
 
 
