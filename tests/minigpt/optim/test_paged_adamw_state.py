@@ -137,7 +137,7 @@ def test_sparse_gradients_and_complex_numbers_are_one_sentence() -> None:
     with pytest.raises(ValueError, match=r"a sparse gradient, got one of shape \[5, 3\]; make"):
         optimizer.step()
     assert not optimizer.state
-    with pytest.raises(ValueError, match=r"numbers \(torch.complex64, shape \[2\]\): train"):
+    with pytest.raises(ValueError, match=r"numbers \(torch.complex64, shape \[2\]\); train"):
         PagedAdamW([nn.Parameter(torch.ones(2, dtype=torch.complex64))])
 
 
