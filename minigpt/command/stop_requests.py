@@ -5,9 +5,11 @@ from __future__ import annotations
 import signal
 import subprocess
 import threading
+from contextlib import suppress
 from types import FrameType
 from typing import Any
 
+LOOK = 0.5  # seconds between two looks at whether it has ended
 GRACE = 30.0  # seconds that a lesson has after Ctrl-C to finish a training step and save it
 
 
@@ -48,4 +50,6 @@ class StopRequests:
         self.process = process
         if self.signal:  # it came while the process was being started
             process.terminate()
-        return process.wait()
+        while True:
+            with suppress(subprocess.TimeoutExpired):  # Windows notes no signal within a wait
+                return process.wait(LOOK)
