@@ -18,6 +18,7 @@ from tests.readme.page import TWO_PROCESSES, Block, blocks, commands, minigpts
 
 NOT_RUN = {
     "git clone": "needs the network",
+    "cd": "goes into what was cloned",
     "python3 -m venv": "makes an environment; .ci/run does",
     ".venv/bin/pip install": "installs torch; .ci/run does",
     ".venv/bin/python -m pytest": "starts the tests, and this is one of them",
@@ -35,7 +36,7 @@ SMALLER = {
     "minigpt train --steps 500": f"{TRAINING} --vocab-size 300",
     "minigpt train --data book.txt": TRAINING,
     f"{TWO_PROCESSES}minigpt train": f"{TRAINING} --data book.txt --vocab-size 300 --batch-size 2",
-    "minigpt finetune": "--steps 1 --eval-every 0 --batch-size 1 --max-new-tokens 4",
+    "minigpt finetune": "--steps 1 --batch-size 1 --max-new-tokens 4",
     "minigpt finetune --method lora --data": "--test 1 --validation 1",
     "minigpt evaluate --model": "--max-new-tokens 4",
 }
