@@ -40,10 +40,7 @@ PAD_CODE = 7  # the level 0; it fills the last half byte when the number of code
 STATE = ".quant_state.bitsandbytes__"
 SETTINGS = f"{STATE}nf4"
 PARTS = ("codes", "absmax", "absmax_codes", "absmax_scale", "absmax_offset")
-FP32: dict[str, Any] = {
-    "dtype": torch.float32,
-    "device": "cpu",
-}  # as defaults may differ
+FP32: dict[str, Any] = {"dtype": torch.float32, "device": "cpu"}  # as defaults may differ
 
 
 def derive_levels() -> Tensor:
@@ -141,17 +138,17 @@ class NF4Tensor:
 
     @property
     def numel(self) -> int:
-        """The number of elements, n."""
+        """Returns the number of elements, n."""
         return math.prod(self.shape)
 
     @property
     def device(self) -> torch.device:
-        """Where the parts are."""
+        """Returns the device of the parts."""
         return self.codes.device
 
     @property
     def double_quant(self) -> bool:
-        """Whether the scales are quantized too."""
+        """Returns whether the scales are quantized too."""
         return self.nested_block_size is not None
 
     @classmethod
@@ -163,8 +160,10 @@ class NF4Tensor:
         block_size: int,
         nested_block_size: int | None,
     ) -> NF4Tensor:
-        """Returns the NF4Tensor whose `parts` have these values: codes, then absmax or the three of
-        double quantization, in the order of the attributes."""
+        """Returns the NF4Tensor that is made of these parts, in the order of the attributes.
+
+        They are codes, then absmax or the three of double quantization.
+        """
         names = PARTS[:2] if nested_block_size is None else (PARTS[0], *PARTS[2:])
         given: dict[str, Any] = dict(zip(names, parts, strict=True))
         given |= {"dtype": dtype, "block_size": block_size, "nested_block_size": nested_block_size}
@@ -172,17 +171,17 @@ class NF4Tensor:
 
     @property
     def parts(self) -> dict[str, Tensor]:
-        """The tensors it is made of, by attribute name."""
+        """Returns the tensors it is made of, by attribute name."""
         return {name: getattr(self, name) for name in PARTS if getattr(self, name) is not None}
 
     @property
     def nbytes(self) -> int:
-        """Bytes of all parts."""
+        """Returns the bytes of all parts."""
         return sum(part.nbytes for part in self.parts.values())
 
     @property
     def bits_per_parameter(self) -> float:
-        """8 * nbytes / n: near 4.5 for blocks of 64, 4.127 with double quantization."""
+        """Returns 8 * nbytes / n: near 4.5 for blocks of 64, 4.127 with double quantization."""
         return 8 * self.nbytes / self.numel if self.numel else math.nan
 
     def to(self, device: torch.device | str | int) -> NF4Tensor:
@@ -228,7 +227,7 @@ class NF4Tensor:
             KeyError: a part is missing.
             ValueError: it is in another format (fp4, say), its settings are damaged, or the parts
                 do not fit together.
-            TypeError: a part is no tensor, or the weight was of another dtype.
+            TypeError: a part is not a tensor, or the weight was of another dtype.
         """
 
         def part(name: str) -> Tensor:

@@ -285,6 +285,14 @@ tokens = [encoding.decode([i]).replace(" ", "·") for i in ids]
 course.save_figure(draw_maps(maps, tokens), "attention_maps")
 
 # %% [markdown]
+# The lesson's page in the book (`runs/book/lesson-02.html`) has these maps to play with. Point at
+# "came" there and go through the heads: which one reads the token just before, which one the first
+# token, which one the whole sentence at once?
+
+# %%
+course.playground("attention", {"tokens": tokens, "maps": maps.tolist()})
+
+# %% [markdown]
 # ## A place to rest: the attention sink
 #
 # Look down the first column of the maps. Where it is dark, token after token looks at the first

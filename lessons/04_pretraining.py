@@ -547,9 +547,9 @@ curve = training_curves.draw_run(
     "training batches: all four kinds of text, with dropout",
     "held-out documents: library only, no dropout",
 )
-picture = course.save_figure(curve, "base_model")
+course.save_figure(curve, "base_model")
 if course.full:
-    shutil.copy(picture, base_folder / "curve.png")
+    shutil.copy(course.folder / "base_model.png", base_folder / "curve.png")
 
 # %% [markdown]
 # Beware of this picture. It seems to say that the model does far better on what it has read than on
@@ -706,9 +706,9 @@ size = os.path.getsize(base_folder / "model.safetensors") / 1e6
 print(f"the base model's file: {size:.0f} MB, 2 bytes a weight (lesson 9)")
 
 # %%
-picture = course.save_figure(training_curves.draw_bits(bits), "bits_per_byte")
+course.save_figure(training_curves.draw_bits(bits), "bits_per_byte")
 if course.full:
-    shutil.copy(picture, base_folder / "bits_per_byte.png")
+    shutil.copy(course.folder / "bits_per_byte.png", base_folder)
 measured = bits["the base model"]
 for what, rival in (
     ("bits fewer than the better of bz2 -9 and xz -9", min(bits["bz2 -9"], bits["xz -9"])),

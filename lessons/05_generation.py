@@ -26,7 +26,7 @@
 import math
 import sys
 import textwrap
-import time
+from functools import partial
 
 sys.path.insert(0, f"{sys.path[0]}/..")  # a checkout runs without being installed
 
@@ -41,6 +41,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from lessons.experiments import few_shot
+from lessons.experiments.paired import in_turns
 from lessons.experiments.repetition import (
     Measured,
     distinct,
@@ -63,9 +64,10 @@ from minigpt.generation import (
 from minigpt.text.documents import split_documents
 from minigpt.text.python_library import python_library
 from minigpt.text.task_sets import task_set
+from minigpt.tokenizer import escape_token
 
 base, encoding = load_pretrained("base")
-base.to(course.device)
+base = base.to(course.device)
 
 # %% [markdown]
 # ## Five words
@@ -239,6 +241,16 @@ figure.legend(loc="outside lower center", ncols=2)
 course.save_figure(figure, "nucleus_size")
 
 # %% [markdown]
+# Try all three in the lesson's page in the book (`runs/book/lesson-05.html`): there are sliders for
+# what comes after "Return the". How few tokens does top-p leave at temperature 0.5, how many at
+# 1.5? Then let the page draw a continuation, and see what each setting does to the text.
+
+# %%
+vocabulary = [encoding.decode_single_token_bytes(i) for i in range(base.config.vocab_size)]
+play = {"prompt": prompt, "ids": encode(prompt)[0].tolist(), "logits": after[0].tolist()}
+course.playground("sampling", play | {"tokens": [escape_token(token) for token in vocabulary]})
+
+# %% [markdown]
 # ## Six ways to go on
 #
 # One prompt, one model, one seed. Which way does a task want? Where the answer should be right
@@ -401,24 +413,23 @@ course.checked(
 
 # %%
 @torch.inference_mode()
-def token_ms(length: int, use_cache: bool) -> list[float]:
-    """Milliseconds to score the token after length tokens, seven times."""
-    idx, took = texts.flatten()[None, :length], []
-    for _ in range(7):
-        cache = KVCache(base.config.n_layer, length) if use_cache else None
-        if use_cache:
-            next_logits(base, idx[:, :-1], cache)  # what was read before does not count
-        start = time.perf_counter()
-        next_logits(base, idx, cache).argmax().item()  # on a GPU, item waits for the result
-        took.append(1000 * (time.perf_counter() - start))
-    return took
+def choose_next(idx: Tensor, cache: KVCache | None) -> None:
+    """Choose the token after idx; a cache holds all tokens of idx before the last."""
+    for layer in () if cache is None else cache.layers:
+        layer.length = idx.size(1) - 1  # forget the last one, which a round before this has read
+    next_logits(base, idx, cache).argmax().item()  # on a GPU, item waits for the result
 
 
 longest = min(base.config.block_size, texts.numel())
 lengths = [16, 32, *range(64, longest, 64), longest][: course.choose(2, None)]
-token_ms(lengths[0], False)  # the first call is slow
-timed = {use_cache: [token_ms(n, use_cache) for n in lengths] for use_cache in (False, True)}
-without, with_cache = (np.median(took, axis=1) for took in timed.values())
+work = {}
+for n in lengths:
+    idx, cache = texts.flatten()[None, :n], KVCache(base.config.n_layer, capacity=n)
+    with torch.inference_mode():
+        next_logits(base, idx, cache)  # what was read before does not count
+    work[n, False], work[n, True] = (partial(choose_next, idx, held) for held in (None, cache))
+ms = in_turns(work, rounds=7)
+without, with_cache = ([np.median(ms[n, cached]) for n in lengths] for cached in (False, True))
 
 # %%
 figure, axis = plt.subplots(figsize=(7, 4.8), layout="constrained")
@@ -430,7 +441,7 @@ axis.set(xlabel="tokens read", ylabel="time per token (ms), median of 7", title=
 axis.set_ylim(bottom=0)
 figure.legend(loc="outside lower center", ncols=2)
 course.save_figure(figure, "kv_cache")
-slow, fast = (np.array(took[-1]) for took in timed.values())
+slow, fast = (ms[lengths[-1], cached] for cached in (False, True))
 course.checked(
     f"time that the cache saves per token, after {lengths[-1]} tokens",
     f"{np.median(slow):.1f} ms without, {np.median(fast):.2f} ms with it",

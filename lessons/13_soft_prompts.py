@@ -46,7 +46,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from lessons.experiments.bleu_gaps import ScoredAnswers, gain_of_share, gap, share, share_error
+from lessons.experiments.bleu_shares import gain_of_share, share, share_error
 from lessons.experiments.fewer_blocks import draw_sizes, pretraining_text, with_fewer_blocks
 from lessons.experiments.finetuning_methods import (
     HIDDEN,
@@ -61,14 +61,8 @@ from lessons.experiments.gpt3_counts import counts
 from lessons.experiments.method_costs import save_trained, time_tokens, training_bytes
 from lessons.experiments.neighbours import french_tokens, look_up
 from lessons.experiments.paired import time_ratio
-from lessons.verdicts import (
-    bootstrap_difference,
-    error_of_mean,
-    error_of_share,
-    holds,
-    is_more,
-    no_worse,
-)
+from lessons.experiments.task_scores import Scores, scores_by_question
+from lessons.verdicts import error_of_mean, error_of_share, holds, is_more, no_worse
 from minigpt import GPT, GPTConfig, load_pretrained
 from minigpt.bottlenecks.layer import Bottleneck
 from minigpt.bottlenecks.model import load_bottlenecks, set_bottlenecks
@@ -298,14 +292,9 @@ def judge(model: GPT) -> TaskResult:
     return evaluate_task(model, encoding, task, translation.test[:N_TEST])
 
 
-def scored_answers(judged: TaskResult) -> ScoredAnswers:
-    """What BLEU counts in each of the answers to the test set."""
-    return ScoredAnswers(judged.answers, references[: len(judged.answers)])
-
-
-def error_of_bleu(scored: ScoredAnswers) -> float:
-    """The standard error of a BLEU, from test sentences drawn again and again (lesson 6)."""
-    return bootstrap_difference(scored.bleu, lambda rows: 0.0, len(scored))
+def scored_answers(judged: TaskResult) -> Scores:
+    """The answers to the test set, with what BLEU counts in each."""
+    return scores_by_question(task, judged.answers, translation.test[: len(judged.answers)])
 
 
 # %%
@@ -319,7 +308,7 @@ def teach(start: GPT, method: str, examples: Any = data) -> tuple[GPT, dict[str,
     scored = scored_answers(judged)
     return model, {
         "BLEU": judged.score,
-        "error": error_of_bleu(scored),
+        "error": scored.error("bleu"),
         "answers": judged.answers,
         "scored": scored,
         "trained": trained,
@@ -416,7 +405,7 @@ AS_GOOD = (
     ("prefix, network", "Li and Liang 2021, abstract", "comparable on all of the data", OTHERS),
 )  # fmt: skip
 for method, source, claim, otherwise in AS_GOOD:
-    behind, error = gap(results["full"]["scored"], results[method]["scored"])
+    behind, error = results["full"]["scored"].gain(results[method]["scored"], "bleu")
     course.published(
         f"BLEU: full, {method}", source, claim,
         f"{results['full']['BLEU']:.1f}, {results[method]['BLEU']:.1f}",
@@ -444,7 +433,7 @@ CLAIMS = (
 )  # fmt: skip
 for what, source, claim, better, worse in CLAIMS:
     found = f"{results[better]['BLEU']:.1f}, {results[worse]['BLEU']:.1f}"
-    apart, error = gap(results[better]["scored"], results[worse]["scored"])
+    apart, error = results[better]["scored"].gain(results[worse]["scored"], "bleu")
     course.published(what, source, claim, found, is_more(apart, error, unit=" BLEU", places=1))
 
 # %% [markdown]
@@ -547,22 +536,22 @@ for wording in WORDINGS:
     print(f"{wording!r}: BLEU {judged.score:.1f}, {judged.answers[0][:60]!r}")
 
 # %%
-ranked = sorted(WORDINGS[:3], key=lambda wording: -by_wording[wording].bleu())
-scores = [by_wording[wording].bleu() for wording in ranked]
+ranked = sorted(WORDINGS[:3], key=lambda wording: -by_wording[wording].value("bleu"))
+scores = [by_wording[wording].value("bleu") for wording in ranked]
 # By chance alone, the best of three minus the worst exceeds 2.38 errors as rarely as the
 # difference between two requests exceeds 2 errors (Tukey's range of three). So the error counts
 # 2.38 / 2 = 1.19 times.
-apart, error = gap(by_wording[ranked[0]], by_wording[ranked[2]])
+apart, error = by_wording[ranked[0]].gain(by_wording[ranked[2]], "bleu")
 course.published(
     "BLEU of three requests", "slides 001/002", "the wording matters",
     ", ".join(f"{score:.1f}" for score in scores),
     is_more(apart, 1.19 * error, unit=" BLEU", places=1, yes="from the worst to the best"),
 )  # fmt: skip
 page, instructed = by_wording[WORDINGS[3]], by_wording[ranked[0]]
-apart, error = gap(page, instructed)
+apart, error = page.gain(instructed, "bleu")
 course.checked(
     "BLEU, a page's form against the best of three requests",
-    f"{page.bleu():.1f}, {scores[0]:.1f}",
+    f"{page.value('bleu'):.1f}, {scores[0]:.1f}",
     is_more(apart, error, unit=" BLEU", places=1, checked=True),
 )  # fmt: skip
 
@@ -598,20 +587,21 @@ hard = judge(apply_prompt_tuning(copy.deepcopy(base), N_TOKENS, searched.ids))
 scored_hard = scored_answers(hard)
 print(f"BLEU {hard.score:.1f}, {hard.answers[0][:60]!r}")
 unsearched = judge(apply_prompt_tuning(copy.deepcopy(base), N_TOKENS, start))
+better, error = scored_hard.gain(scored_answers(unsearched), "bleu")
 course.checked(
     "BLEU, the 20 places before the search and after it",
     f"{unsearched.score:.1f}, {hard.score:.1f}",
-    is_more(*gap(scored_hard, scored_answers(unsearched)), unit=" BLEU", places=1, checked=True),
+    is_more(better, error, unit=" BLEU", places=1, checked=True),
 )
-written = max(by_wording.values(), key=lambda scored: scored.bleu())
-apart, error = gap(scored_hard, written)
+written = max(by_wording.values(), key=lambda scored: scored.value("bleu"))
+apart, error = scored_hard.gain(written, "bleu")
 course.published(
     "BLEU, hard prompt: searched, the best of four written", "Shin et al. 2020, abstract",
-    "the searched one is better", f"{hard.score:.1f}, {written.bleu():.1f}",
+    "the searched one is better", f"{hard.score:.1f}, {written.value('bleu'):.1f}",
     is_more(apart, error, unit=" BLEU", places=1,
             no="a written prompt is better than that of so short a search"),
 )  # fmt: skip
-apart, error = gap(results["prompt"]["scored"], scored_hard)
+apart, error = results["prompt"]["scored"].gain(scored_hard, "bleu")
 course.checked(
     "BLEU, a soft prompt against the searched one",
     f"{results['prompt']['BLEU']:.1f}, {hard.score:.1f}",
@@ -682,7 +672,7 @@ mixed = instruction_data(every_task, encoding, block_size=128, seed=course.seed)
 
 # %%
 WAYS = {"full": data, "prompt": data, "full, three tasks": mixed}
-scored: dict[int, dict[str, ScoredAnswers]] = {}  # by the model's number of parameters
+scored: dict[int, dict[str, Scores]] = {}  # by the model's number of parameters
 for start_model in (small, base):
     each = scored[count_parameters(start_model.config)] = {}
     for way, examples in WAYS.items():
@@ -692,19 +682,19 @@ for start_model in (small, base):
     asked = replace(task, templates=(WORDINGS[3],))
     judged = evaluate_task(start_model, encoding, asked, translation.test[:N_TEST])
     each["written prompt"] = scored_answers(judged)
-sizes = {n: {name: one.bleu() for name, one in each.items()} for n, each in scored.items()}
+sizes = {n: {name: one.value("bleu") for name, one in each.items()} for n, each in scored.items()}
 for n, scores in sizes.items():
     print(f"{n / 1e6:.1f}M:", ", ".join(f"{way} {score:.1f}" for way, score in scores.items()))
 
 # %%
-apart, error = gap(scored[total]["full"], scored[total]["prompt"])
+apart, error = scored[total]["full"].gain(scored[total]["prompt"], "bleu")
 course.published(
     "BLEU, full fine-tuning against prompt tuning", "Lester et al. 2021, figure 1",
     "prompt tuning is behind in a small model",
     f"{sizes[total]['full']:.1f}, {sizes[total]['prompt']:.1f} ({total / 1e6:.1f}M)",
     is_more(apart, error, unit=" BLEU", places=1),
 )  # fmt: skip
-apart, error = gap(scored[total]["full, three tasks"], scored[total]["full"])
+apart, error = scored[total]["full, three tasks"].gain(scored[total]["full"], "bleu")
 course.published(
     "BLEU, full fine-tuning: three tasks, one", "Lester et al. 2021, section 3.1",
     "several tasks are stronger",
@@ -712,7 +702,7 @@ course.published(
     is_more(apart, error, unit=" BLEU", places=1,
             no="they gave several tasks larger batches, here a task gets a third of the rows"),
 )  # fmt: skip
-apart, error = gap(scored[total]["prompt"], scored[total]["written prompt"])
+apart, error = scored[total]["prompt"].gain(scored[total]["written prompt"], "bleu")
 course.published(
     "BLEU, prompt tuning against a written prompt", "Lester et al. 2021, figure 1",
     "tuning is far ahead",
@@ -738,7 +728,7 @@ course.checked(
 # %%
 figure, axis = plt.subplots(figsize=(7, 5), layout="constrained")
 draw_sizes(axis, sizes, {
-    n: {way: error_of_bleu(one) for way, one in each.items()} for n, each in scored.items()
+    n: {way: one.error("bleu") for way, one in each.items()} for n, each in scored.items()
 })  # fmt: skip
 axis.set_title(
     f"Four ways to French, three of them with {STEPS} steps; the small model\n"

@@ -4,6 +4,7 @@ from lessons import lesson
 
 course = lesson.start(3, "GPT-2, assembled")      # reads --device, --seed, --quick, --full, --out
 course.save_figure(figure, "parameters")          # runs/lesson-03/parameters.png
+course.playground("nf4", {"weights": [0.1, -0.2]})   # runs/lesson-03/nf4.json, for the page
 course.published("GPT-2, parameters in millions", "Radford et al. 2019, table 2", "117", "124.4",
                  same_figure("117", 124.4, "...", kind=Kind.WRONG))
 course.checked("scores with and without a cache", "equal to the bit", holds(same))
@@ -17,9 +18,9 @@ import contextlib
 import json
 import os
 import platform
+import re
 import sys
 import sysconfig
-import textwrap
 import time
 from dataclasses import dataclass, field, replace
 from importlib import metadata
@@ -29,10 +30,15 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 import minigpt
+from lessons import machine
+from lessons.alt_text import alt_text
+from lessons.closing_tables import closing_tables
+from lessons.folders import folder_of, results
+from lessons.inline import figure_bundle, in_notebook, tables_bundle
 from lessons.verdicts import Verdict
 from minigpt.device import pick_device
 from minigpt.files.atomic import reason_of, write_text
-from minigpt.text.printing import print_any_text
+from minigpt.text.printing import print_any_text, print_at_once
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -40,7 +46,38 @@ if TYPE_CHECKING:
     from lessons.book.run import Recorder
     from minigpt.tasks.data import TaskData
 
+
+@dataclass(frozen=True)
+class Settings:
+    """What can be chosen before a lesson starts, by options or in the first cell of a notebook.
+
+    Raises:
+        ValueError: a value is none that is allowed.
+    """
+
+    device: str = "auto"
+    seed: int = 1337
+    quick: bool = False
+    full: bool = False
+    verdicts: bool = False
+    out: str | None = None
+
+    def __post_init__(self) -> None:
+        shown = repr(self.device)[:40]
+        if not re.fullmatch(r"auto|cpu|mps|cuda(:\d{1,2})?", str(self.device)):
+            raise ValueError(f"device must be cpu, cuda, cuda:N, mps or auto, got {shown}")
+        if type(self.seed) is not int or not 0 <= self.seed < 2**32:
+            shown = str(self.seed)[:40]
+            raise ValueError(f"seed must be a whole number from 0 to {2**32 - 1:,}, got {shown}")
+        for name in ("quick", "full"):
+            if type(value := getattr(self, name)) is not bool:
+                raise ValueError(f"{name} must be True or False, got {str(value)[:40]}")
+        if self.quick and self.full:
+            raise ValueError("quick and full exclude each other; choose one")
+
+
 recorder: Recorder | None = None  # set while a lesson runs cell by cell, for its page in the book
+notebook: Settings | None = None  # set by the first cell of a notebook that we have written
 
 
 @dataclass(frozen=True)
@@ -52,13 +89,6 @@ class Row:
     published: str | None
     measured: str
     verdict: Verdict
-
-    def cells(self, judges: bool) -> list[str]:
-        """Returns what the tables print."""
-        found = [self.what, self.measured]
-        if self.source is not None and self.published is not None:
-            found[1:1] = [self.source, self.published]
-        return [*found, str(self.verdict)] if judges else found
 
     def as_json(self, judges: bool, quick: bool) -> dict[str, str | None]:
         """Returns what table.json holds; `turned` only for the tests."""
@@ -98,6 +128,14 @@ class Lesson:
     started: float = field(default_factory=time.perf_counter)
     rows: list[Row] = field(default_factory=list)
 
+    def settings(self) -> dict[str, Any]:
+        """Returns how and where the lesson runs, for table.json and for its page."""
+        return {
+            "seed": self.seed, "quick": self.quick, "full": self.full, "large": self.large,
+            "device": str(self.device), "versions": versions(),
+            "machine": machine.describe(self.device),
+        }  # fmt: skip
+
     def choose(self, quick: Any, normal: Any, full: Any = None) -> Any:
         """Returns quick under --quick, full (if given) where settings are large, else normal."""
         if self.quick:
@@ -122,8 +160,8 @@ class Lesson:
         task = replace(data.task, max_new_tokens=4)
         return replace(data, task=task, train=train, validation=validation, test=test)
 
-    def save_figure(self, figure: Figure, name: str) -> Path:
-        """Writes figure as folder/name.png and prints where it is."""
+    def save_figure(self, figure: Figure, name: str) -> None:
+        """Writes figure as folder/name.png and prints where it is; a notebook shows it instead."""
         import matplotlib.pyplot as plt
 
         path = self.folder / f"{name}.png"
@@ -131,7 +169,28 @@ class Lesson:
         if recorder is not None:
             recorder.figure(path, figure)
         plt.close(figure)
-        print(f"[figure] {path}")
+        if in_notebook():
+            figure_bundle(path, alt_text(figure)).show()
+        else:
+            print(f"[figure] {path}")
+
+    def playground(self, name: str, data: dict[str, Any]) -> Path:
+        """Writes data for a figure that can be played with in the lesson's page, and says where.
+
+        Args:
+            name: of the figure; see lessons/book/play/playgrounds.py.
+            data: numbers and texts of this run that can be written as JSON.
+
+        Raises:
+            ValueError: a number is NaN or infinite.
+        """
+        path = self.folder / f"{name}.json"
+        compact = (",", ":")
+        text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=compact)
+        write_text(path, text + "\n")
+        if recorder is not None:
+            recorder.playground(name, path)
+        print(f"[play] {path}: try it in the lesson's page")
         return path
 
     def published(
@@ -153,12 +212,11 @@ class Lesson:
         self.rows.append(Row(what, None, None, str(measured), verdict))
 
     def finish(self) -> None:
-        """Prints the closing tables and writes them as table.json beside the figures."""
+        """Shows the closing tables and writes them as table.json beside the figures."""
         with recorder.tables() if recorder is not None else contextlib.nullcontext():
-            self.print_tables()
+            self.show_tables()
         report = {
-            "lesson": self.number, "title": self.title, "seed": self.seed, "quick": self.quick,
-            "full": self.large, "device": str(self.device), "versions": versions(),
+            "lesson": self.number, "title": self.title, **self.settings(),
             "rows": [row.as_json(self.judges, self.quick) for row in self.rows],
         }  # fmt: skip
         text = json.dumps(report, ensure_ascii=False, indent=1)
@@ -171,25 +229,46 @@ class Lesson:
                 "and so it gives no verdicts."
             )
 
-    def print_tables(self) -> None:
-        """Prints what others have published and what was checked here."""
-        published = [row for row in self.rows if row.source is not None]
-        checked = [row for row in self.rows if row.source is None]
-        if published:
-            print(f"\nLesson {self.number:02d}: published figures, measured again\n")
-            print_rows(("", "source", "published", "measured here"), published, self.judges)
-        if checked:
-            print(f"\nLesson {self.number:02d}: checked on this machine\n")
-            print_rows(("", "measured here"), checked, self.judges)
+    def show_tables(self) -> None:
+        """Shows what others have published and what was checked here."""
+        tables = closing_tables([row.as_json(self.judges, self.quick) for row in self.rows])
+        if in_notebook():
+            tables_bundle(tables).show()
+            return
+        for table in tables:
+            print(f"\nLesson {self.number:02d}: {table.title}\n\n{table.as_text()}")
 
 
 def start(number: int, title: str) -> Lesson:
-    """Reads the command line, sets the seed, and prints the heading.
-
-    In a notebook there is no command line, and the defaults are used.
-    """
+    """Reads the command line or a notebook's settings, sets the seed, and prints the heading."""
     print_any_text()
+    print_at_once()
     show_children_the_checkout()
+    parser = make_parser(number, title)
+    try:
+        given = notebook_settings() if in_notebook() else Settings(**vars(parser.parse_args()))
+        device = pick_device(given.device)
+        folder = make_folder(given.out, folder_of(results(given.quick, given.full), number))
+    except (ValueError, OSError) as error:
+        if in_notebook():
+            raise
+        parser.error(str(error))
+    if "MPLBACKEND" not in os.environ and not in_notebook():
+        import matplotlib
+
+        matplotlib.use("agg")  # draws into files, so that no screen is needed
+    torch.manual_seed(given.seed)
+    print(f"Lesson {number:02d}: {title}   (device {device}, seed {given.seed})\n")
+    judges = given.verdicts or not given.quick
+    sizes = given.quick, given.full
+    course = Lesson(number, title, device, given.seed, *sizes, judges, folder)
+    if recorder is not None:
+        recorder.starts(folder, {"asked": given.device, **course.settings()})
+    return course
+
+
+def make_parser(number: int, title: str) -> argparse.ArgumentParser:
+    """Returns the parser of a lesson's options, each of them an attribute of `Settings`."""
     parser = argparse.ArgumentParser(
         description=f"Lesson {number:02d}: {title}",
         epilog=f"example: python {sys.argv[0]} --seed 1",
@@ -201,29 +280,23 @@ def start(number: int, title: str) -> Lesson:
     size.add_argument("--full", action="store_true", help="large settings, which CUDA gets anyway")
     # For the tests, which see whether each verdict of a quick run could come out otherwise.
     parser.add_argument("--verdicts", action="store_true", help=argparse.SUPPRESS)
-    parser.add_argument("--out", help=f"folder (default runs/lesson-{number:02d})")
-    in_notebook = "ipykernel" in sys.modules
-    arguments = parser.parse_args([] if in_notebook else None)
-    try:
-        device = pick_device(arguments.device)
-        if not 0 <= arguments.seed < 2**32:
-            raise ValueError(
-                f"--seed must be from 0 to {2**32 - 1:,}, got {str(arguments.seed)[:40]}"
-            )
-        folder = make_folder(arguments.out, f"runs/lesson-{number:02d}")
-    except (ValueError, OSError) as error:
-        parser.error(str(error))
-    if "MPLBACKEND" not in os.environ and not in_notebook:
-        import matplotlib
+    usual = folder_of(results(), number)
+    parser.add_argument("--out", help=f"folder (default {usual}; with --quick or --full another)")
+    return parser
 
-        matplotlib.use("agg")  # draws into files, so that no screen is needed
-    if recorder is not None:
-        recorder.starts(folder)
-    torch.manual_seed(arguments.seed)
-    print(f"Lesson {number:02d}: {title}   (device {device}, seed {arguments.seed})\n")
-    judges = arguments.verdicts or not arguments.quick
-    sizes = arguments.quick, arguments.full
-    return Lesson(number, title, device, arguments.seed, *sizes, judges, folder)
+
+def notebook_settings() -> Settings:
+    """Returns the settings of the notebook that this runs in, or the defaults if it sets none.
+
+    A lesson's first cell has put the first entry of sys.path with "/.." behind it in front. For a
+    script that is the checkout; for a notebook it may be anything, and our packages were found
+    without it.
+    """
+    if notebook is None:
+        return Settings()
+    if sys.path[0] == f"{sys.path[1]}/..":
+        del sys.path[0]
+    return notebook
 
 
 def show_children_the_checkout() -> None:
@@ -234,7 +307,7 @@ def show_children_the_checkout() -> None:
         os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [root, before]))
 
 
-def make_folder(given: str | None, usual: str) -> Path:
+def make_folder(given: str | None, usual: Path) -> Path:
     """Makes the folder of --out, or the usual one.
 
     Raises:
@@ -259,33 +332,3 @@ def versions() -> dict[str, str]:
         with contextlib.suppress(metadata.PackageNotFoundError):
             found[package] = metadata.version(package)
     return found
-
-
-WIDTHS = {"": 30, "source": 20, "published": 20, "measured here": 24, "verdict": 40}
-
-
-def print_rows(header: tuple[str, ...], rows: list[Row], judges: bool) -> None:
-    """Prints rows under a header, with their verdicts if there are to be any."""
-    if judges:
-        header = (*header, "verdict")
-    table = [header, *(tuple(row.cells(judges)) for row in rows)]
-    print(format_table(table, tuple(WIDTHS[name] for name in header)))
-
-
-def format_table(rows: list[tuple[str, ...]], widths: tuple[int, ...]) -> str:
-    """Returns rows as an aligned table: the first row is the header, long cells wrap at widths."""
-    wrapped = [
-        [textwrap.wrap(cell, width) or [""] for cell, width in zip(row, widths, strict=True)]
-        for row in rows
-    ]
-    actual = [max(len(line) for row in wrapped for line in row[i]) for i in range(len(widths))]
-    lines = []
-    for number, row in enumerate(wrapped):
-        for depth in range(max(len(cell) for cell in row)):
-            parts = (cell[depth] if depth < len(cell) else "" for cell in row)
-            lines.append(
-                " | ".join(f"{part:<{width}}" for part, width in zip(parts, actual, strict=True))
-            )
-        if number == 0:
-            lines.append("-+-".join("-" * width for width in actual))
-    return "\n".join(line.rstrip() for line in lines)

@@ -164,7 +164,7 @@ class BLEU(CorpusMetric):
         if not len(correct) == len(total) == max_ngram_order:
             raise ValueError(
                 f"correct has {len(correct)} orders and total {len(total)}, but max_ngram_order is "
-                f"{max_ngram_order}: give one number for each order"
+                f"{max_ngram_order}; give one number for each order"
             )
         return _score_of_sums(correct, total, index(sys_len), index(ref_len), settings)
 

@@ -2,13 +2,15 @@
 
 Two BLEU scores can be compared only if both were computed alike. A *signature* writes down how:
 
-    nrefs:1|case:mixed|eff:no|tok:13a|smooth:exp|version:minigpt-0.1.0
+    nrefs:1|case:mixed|eff:no|tok:13a|smooth:exp|version:minigpt-0.2.0
 
 is one reference, case kept, all four orders counted, the tokenizer 13a and the smoothing "exp". The
 classes have the attributes and methods of sacrebleu 2.6's; `minigpt.bleu` is the definition.
 
 Source: Post 2018, "A Call for Clarity in Reporting BLEU Scores" (W18-6319).
 """
+
+from __future__ import annotations
 
 import json
 import math
@@ -82,7 +84,7 @@ def tokenizer_for(tokenize: str | None, trg_lang: str) -> str:
     if trg_lang in FOR_LANGUAGE:
         raise ValueError(
             f"for trg_lang {trg_lang!r} sacrebleu takes the tokenizer {FOR_LANGUAGE[trg_lang]!r}, "
-            f"which minigpt has not: choose one with tokenize, of {[*TOKENIZERS]}"
+            f"which minigpt does not have; choose one of {[*TOKENIZERS]} with tokenize"
         )
     return "13a"
 
@@ -140,12 +142,12 @@ class BLEUScore:
 
     @property
     def ratio(self) -> float:
-        """The system's length as a share of the references'; 0 where these are empty."""
+        """Returns the system's length as a share of the references'; 0 where these are empty."""
         return self.sys_len / self.ref_len if self.ref_len else 0
 
     @property
     def prec_str(self) -> str:
-        """The precisions as they are printed."""
+        """Returns the precisions as they are printed."""
         return "/".join(f"{precision:.1f}" for precision in self.precisions)
 
     @property
@@ -155,7 +157,7 @@ class BLEUScore:
             f"hyp_len = {self.sys_len:d} ref_len = {self.ref_len:d})"
         )
 
-    def estimate_ci(self, scores: Sequence["BLEUScore"]) -> None:
+    def estimate_ci(self, scores: Sequence[BLEUScore]) -> None:
         """Keeps the mean of bootstrap scores and half the width of the middle 95% of them."""
         values = sorted(each.score for each in scores)
         cut = len(values) // 40  # 2.5% at either end

@@ -80,7 +80,7 @@ class KVCache:
 
     @property
     def length(self) -> int:
-        """How many tokens it holds; the next one stands at this position."""
+        """Returns how many tokens it holds; the next one stands at this position."""
         return self.layers[-1].length
 
     def copy(self, batch_size: int, capacity: int) -> KVCache:
@@ -135,7 +135,7 @@ class Prefix:
 
     @property
     def length(self) -> int:
-        """n; the text's first token stands at this position."""
+        """Returns n; the text's first token stands at this position."""
         return self.layers[0].keys.size(2)
 
     def copy(self, batch_size: int, capacity: int) -> KVCache:

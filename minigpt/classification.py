@@ -28,6 +28,8 @@ from typing import Any
 
 import numpy as np
 
+from minigpt.config import is_whole
+
 
 def accuracy(predictions: Iterable[Hashable], labels: Iterable[Hashable]) -> float:
     """Returns the share of predictions that are their label, from 0 to 1.
@@ -46,7 +48,7 @@ def f1(predictions: Iterable[Hashable], labels: Iterable[Hashable], positive: Ha
     It is 0 where that is 0 / 0, as in scikit-learn: nothing is positive, nothing was called so.
 
     Args:
-        predictions, labels: as many of each.
+        predictions, labels: of one length.
         positive: the label to be found; mistakes among the others do not count.
 
     Raises:
@@ -102,7 +104,7 @@ def exact_match(
     """Returns the share of texts that are their reference to the last character.
 
     Args:
-        predictions, references: as many of each.
+        predictions, references: of one length.
         clean: what both go through first; as it is, white space at both ends does not count.
             `squad_answer` makes it the exact match of SQuAD.
 
@@ -135,7 +137,7 @@ def pearson(x: Iterable[float], y: Iterable[float]) -> float:
     scipy does: no line through such points says anything. (scipy warns; here nothing is printed.)
 
     Raises:
-        ValueError: fewer than two pairs, not as many of each, or a number that is not finite.
+        ValueError: fewer than two pairs, different lengths, or a number that is not finite.
     """
     first, second = _number_pairs(x, y)
     if np.ptp(first) == 0 or np.ptp(second) == 0:
@@ -197,10 +199,10 @@ def reliability(confidences: Iterable[float], right: Iterable[bool], bins: int =
         The bins that hold an answer, the least sure first.
 
     Raises:
-        ValueError: there are no answers, not as many of each, a confidence is not from 0 to 1,
+        ValueError: there are no answers, the lengths differ, a confidence is not from 0 to 1,
             something in right is neither true nor false, or bins is not 1 or more.
     """
-    if isinstance(bins, bool) or not isinstance(bins, int) or bins < 1:
+    if not is_whole(bins) or bins < 1:
         raise ValueError(f"bins must be a whole number of at least 1, got {bins!r}")
     confidences, right = _pairs(confidences, right, "right", first_name="confidences")
     for i, confidence in enumerate(confidences):
@@ -258,7 +260,7 @@ def _pairs(
     one, other = _list(first), _list(second)
     if len(one) != len(other):
         raise ValueError(
-            f"{first_name} and {second_name} must be as many, got {len(one)} and {len(other)}"
+            f"{first_name} and {second_name} must be of one length, got {len(one)} and {len(other)}"
         )
     if not one:
         raise ValueError(f"nothing to judge: {first_name} and {second_name} are empty")
@@ -268,13 +270,13 @@ def _pairs(
 def _label_pairs(
     predictions: Iterable[Any], labels: Iterable[Any]
 ) -> tuple[list[Hashable], list[Hashable]]:
-    """Returns both as lists, if strings are not compared with what is none."""
+    """Returns both as lists, if either all labels are strings or none is."""
     predictions, labels = _pairs(predictions, labels, "labels")
     kinds = [{isinstance(value, str) for value in values} for values in (predictions, labels)]
     if len(kinds[0] | kinds[1]) > 1:
         raise TypeError(
-            f"a string is never equal to what is none: predictions begin with {predictions[0]!r}, "
-            f"labels with {labels[0]!r}; make all of them strings, or none"
+            "a string never equals a label of another type: predictions begin with "
+            f"{predictions[0]!r}, labels with {labels[0]!r}; make all of them strings, or none"
         )
     return predictions, labels
 
@@ -288,5 +290,5 @@ def _number_pairs(x: Iterable[float], y: Iterable[float]) -> tuple[np.ndarray, n
     for name, values in (("x", first), ("y", second)):
         if not np.isfinite(values).all():
             i = int(np.flatnonzero(~np.isfinite(values))[0])
-            raise ValueError(f"{name}[{i}] is {values[i]}: leave out the pairs without a number")
+            raise ValueError(f"{name}[{i}] is {values[i]}; leave out the pairs without a number")
     return first, second

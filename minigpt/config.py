@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from numbers import Real
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -73,7 +73,7 @@ class GPTConfig:
     def __post_init__(self) -> None:
         for name, largest in LARGEST.items():
             value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            if not is_whole(value) or value < 1:
                 raise ValueError(f"{name} must be a whole number of at least 1, got {value!r:.40}")
             if value > largest:
                 raise ValueError(f"{name} must be at most {largest:,}, got {value!r:.40}")
@@ -123,6 +123,11 @@ def count_parameters(config: GPTConfig) -> int:
     norm = width + biases
     embeddings = (config.vocab_size + config.block_size) * width
     return embeddings + config.n_layer * (attention + mlp + 2 * norm) + norm
+
+
+def is_whole(value: object) -> TypeGuard[int]:
+    """Returns whether a setting is a whole number; to Python alone True and False are two."""
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def is_number(value: object) -> bool:

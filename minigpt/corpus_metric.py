@@ -105,7 +105,7 @@ class CorpusMetric(ABC):
         Raises:
             ValueError: a set is not as long as the hypotheses (sacrebleu scores what it has), a
                 segment has no reference, or there is nothing to score.
-            TypeError: what should be a list of texts is none.
+            TypeError: what should be a list of texts is not one.
         """
         stats = self._extract_corpus_statistics(hypotheses, references)
         score = self._aggregate_and_compute(stats)
@@ -130,7 +130,7 @@ class CorpusMetric(ABC):
     def get_signature(self) -> Signature:
         """Returns the settings of the last score; ValueError before the first."""
         if not self._last:
-            raise ValueError("the signature holds the number of references: score something first")
+            raise ValueError("the signature holds the number of references; score something first")
         return Signature({**self._last, **self.settings.items})
 
     # sacrebleu's tests of significance ask a metric for its statistics by these two names.
@@ -145,7 +145,7 @@ class CorpusMetric(ABC):
             segments = enumerate(zip(*sets, strict=True))
             tokens = (self._reference_tokens(i, texts) for i, texts in segments)
         elif self._cached is None:
-            raise ValueError("references are None: give them here, or to BLEU(references=...)")
+            raise ValueError("references are None; give them here, or to BLEU(references=...)")
         elif len(self._cached) == len(hypotheses):
             tokens = self._cached
         else:
@@ -181,7 +181,7 @@ class CorpusMetric(ABC):
         """Returns the tokens of the references of segment i, without those that are None."""
         tokens = [self._tokens(text) for text in texts if text is not None]
         if not tokens:
-            raise ValueError(f"segment {i} has no reference: give it at least one")
+            raise ValueError(f"segment {i} has no reference; give it at least one")
         return tokens
 
     def _warn_if_tokenized(self, hypotheses: Sequence[str]) -> None:

@@ -11,6 +11,8 @@ Documents are packed end to end, with an end token after each, into one array; a
 is any stretch of `block_size + 1` ids of it, so no batch position is wasted on padding.
 """
 
+from __future__ import annotations
+
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple, Protocol
@@ -38,22 +40,22 @@ class Batch(NamedTuple):
 
     @property
     def n_targets(self) -> int:
-        """The number of positions at which there is something to guess."""
+        """Returns the number of positions at which there is something to guess."""
         return int((self.targets != IGNORE).sum())
 
-    def rows(self, which: slice) -> "Batch":
+    def rows(self, which: slice) -> Batch:
         """Returns the batch that these rows make."""
         return self._each(lambda tensor: tensor[which])
 
-    def split(self, size: int) -> "list[Batch]":
+    def split(self, size: int) -> list[Batch]:
         """Returns the rows in batches of size; the last has what is left."""
         return [self.rows(slice(i, i + size)) for i in range(0, len(self.idx), size)]
 
-    def to(self, device: torch.device | str) -> "Batch":
+    def to(self, device: torch.device | str) -> Batch:
         """Returns the batch on a device."""
         return self._each(lambda tensor: tensor.to(device))
 
-    def _each(self, change: Callable[[Tensor], Tensor]) -> "Batch":
+    def _each(self, change: Callable[[Tensor], Tensor]) -> Batch:
         return Batch(*(None if tensor is None else change(tensor) for tensor in self))  # type: ignore[arg-type]
 
 
@@ -151,12 +153,12 @@ class PackedText:
             if len(ids) < block_size + 1:
                 raise ValueError(
                     f"training source {i} has {len(ids)} ids, but one window of block_size "
-                    f"{block_size} needs {block_size + 1}: give more text or a smaller block_size"
+                    f"{block_size} needs {block_size + 1}; give more text or a smaller block_size"
                 )
         if len(validation) < 2:
             raise ValueError(
                 f"the validation text has {len(validation)} ids, too few to predict one from "
-                "another: give more text or a larger validation fraction"
+                "another; give more text or a larger validation fraction"
             )
         self.sources = [ids for ids, _ in sources]
         weights = np.array([weight for _, weight in sources])

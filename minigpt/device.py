@@ -15,8 +15,10 @@ import torch
 from torch.nn import functional as F
 
 from minigpt.fast.measured import choose
+from minigpt.fast.threads import system_text
 
 CPU = torch.device("cpu")
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}  # of matrix products
 
 
 def pick_device(name: str | None = None) -> torch.device:
@@ -33,7 +35,7 @@ def pick_device(name: str | None = None) -> torch.device:
     except RuntimeError:
         raise ValueError(f"device must be cpu, cuda, cuda:N, mps or auto, got {name!r}") from None
     here = {"cpu": 1, "cuda": torch.cuda.device_count(), "mps": int(mps)}.get(device.type, 0)
-    if (device.index or 0) >= here:
+    if not 0 <= (device.index or 0) < here:  # torch makes -25 of 999
         best = pick_device()
         raise ValueError(f"device {name!r} is not on this machine; leave it out to use {best}")
     return device
@@ -93,14 +95,13 @@ def autocast_dtype(device: torch.device, wanted: str = "auto", width: int = 256)
         width: of the model, for which the speed counts.
 
     Raises:
-        ValueError: wanted is none of auto, float32, bfloat16.
+        ValueError: wanted is not auto, float32 or bfloat16.
     """
     if wanted == "auto":
         return torch.bfloat16 if has_fast_bfloat16(device, width) else torch.float32
-    formats = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-    if wanted not in formats:
+    if wanted not in DTYPES:
         raise ValueError(f"dtype must be auto, float32 or bfloat16, got {wanted!r}")
-    return formats[wanted]
+    return DTYPES[wanted]
 
 
 def check_room(n_bytes: int, what: str, advice: str, device: torch.device = CPU) -> None:
@@ -136,7 +137,7 @@ def free_memory(device: torch.device = CPU) -> int | None:
 
 
 def _free_in_machine() -> int | None:
-    lines = _text("/proc/meminfo").splitlines()
+    lines = system_text(Path("/proc/meminfo")).splitlines()
     sizes = {line.split(":")[0]: 1024 * int(line.split()[1]) for line in lines}
     if "MemAvailable" in sizes:
         return sizes["MemAvailable"] + sizes.get("SwapFree", 0)
@@ -148,7 +149,7 @@ def _free_in_machine() -> int | None:
 def _free_in_container() -> int | None:
     """Returns what the narrowest control group around this process has left."""
     rooms = []
-    for line in _text("/proc/self/cgroup").splitlines():
+    for line in system_text(Path("/proc/self/cgroup")).splitlines():
         _, controllers, path = line.split(":", 2)
         if "memory" in controllers.split(","):
             root, limit, used = "/sys/fs/cgroup/memory", "memory.limit_in_bytes", "usage_in_bytes"
@@ -160,8 +161,8 @@ def _free_in_container() -> int | None:
         for folder in (inner, *inner.parents):
             if not folder.is_relative_to(root):
                 break
-            most, taken = _text(folder / limit), _text(folder / f"memory.{used}")
-            stat = dict(row.split() for row in _text(folder / "memory.stat").splitlines())
+            most, taken = system_text(folder / limit), system_text(folder / f"memory.{used}")
+            stat = dict(row.split() for row in system_text(folder / "memory.stat").splitlines())
             files = sum(int(stat.get(f"{kind}_file", 0)) for kind in ("active", "inactive"))
             if most.isdigit() and taken.isdigit():  # it may be "max"; copies of files are dropped
                 rooms.append(int(most) - int(taken) + files)
@@ -174,15 +175,7 @@ def _free_in_address_space() -> int | None:
     except ImportError:
         return None
     most = resource.getrlimit(resource.RLIMIT_AS)[0]
-    pages = _text("/proc/self/statm").split()
+    pages = system_text(Path("/proc/self/statm")).split()
     if most == resource.RLIM_INFINITY or not pages:
         return None
     return max(0, most - int(pages[0]) * resource.getpagesize())
-
-
-def _text(path: str | Path) -> str:
-    """Returns a small file's text, "" if it cannot be read."""
-    try:
-        return Path(path).read_text(encoding="utf-8").strip()
-    except OSError:
-        return ""

@@ -40,7 +40,7 @@ class LanguageModel(Protocol):
 
     @property
     def config(self) -> Any:
-        """Sizes with the attributes vocab_size, block_size and n_layer, as GPTConfig has them."""
+        """Returns the sizes, with vocab_size, block_size and n_layer, as GPTConfig has them."""
         ...
 
     def __call__(

@@ -82,7 +82,7 @@ def sentence_splitter() -> Callable[[str], list[str]]:
     except (ImportError, LookupError) as error:
         raise ValueError(
             "split_summaries needs nltk and its sentence model (pip install nltk; python -m "
-            "nltk.downloader punkt_tab): get them, or put each sentence on a line of its own"
+            "nltk.downloader punkt_tab); get them, or put each sentence on a line of its own"
         ) from error
     return sent_tokenize
 
@@ -140,7 +140,7 @@ def tokenize_intl(line: str) -> list[str]:
 
 
 def tokenize_characters(line: str) -> list[str]:
-    """Returns the characters of a line that are no white space, for scripts without spaces."""
+    """Returns the characters of a line that are not white space, for scripts without spaces."""
     return list("".join(line.split()))
 
 

@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
+from minigpt.config import is_whole
 from minigpt.layers import matches
 
 Per = int | Literal["tensor", "row"]
@@ -57,7 +58,7 @@ def as_groups(x: Tensor, per: Per) -> Tensor:
             f"x must be finite, got {x[where].item()} at position {list(where)}: a group has no "
             "largest number then; repair what made it"
         )
-    is_size = isinstance(per, int) and not isinstance(per, bool) and per >= 1
+    is_size = is_whole(per) and per >= 1
     if not is_size and per not in ("tensor", "row"):
         raise ValueError(f'per must be "tensor", "row" or a block size of 1 or more, got {per!r}')
     if x.numel() == 0:
@@ -76,7 +77,7 @@ def as_groups(x: Tensor, per: Per) -> Tensor:
 
 def check_bits(bits: int) -> None:
     """Raises ValueError unless bits is a whole number from 2 to 8."""
-    if not isinstance(bits, int) or isinstance(bits, bool) or not 2 <= bits <= 8:
+    if not is_whole(bits) or not 2 <= bits <= 8:
         raise ValueError(f"bits must be a whole number from 2 to 8, got {bits!r}")
 
 

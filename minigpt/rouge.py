@@ -176,8 +176,8 @@ class RougeScorer(BaseScorer):
         tokenizer: an object with a method tokenize(text); use_stemmer has no effect with it.
 
     Raises:
-        ValueError: a type is unknown, rouge_types is no list, or nltk or its sentence model is not
-            there to split with.
+        ValueError: a type is unknown, rouge_types is not a list, or nltk or its sentence model is
+            not there to split with.
         TypeError: the tokenizer has no method tokenize.
 
     `signature` names these settings and the version: print it beside every score.
@@ -191,7 +191,7 @@ class RougeScorer(BaseScorer):
         tokenizer: Any = None,
     ) -> None:
         if isinstance(rouge_types, str):
-            raise ValueError(f"rouge_types must be a list, got {rouge_types!r:.60}: put it in []")
+            raise ValueError(f"rouge_types must be a list, got {rouge_types!r:.60}; put it in []")
         self.rouge_types = list(rouge_types)
         for name in self.rouge_types:
             if name not in ROUGE_TYPES:
@@ -249,7 +249,7 @@ class RougeScorer(BaseScorer):
     def score_multi(self, targets: Iterable[str], prediction: str) -> dict[str, Score]:
         """Returns for each type the Score with the highest F, on ties the first target's."""
         if isinstance(targets, str):
-            raise TypeError("targets must be a list of texts, got one text: use score")
+            raise TypeError("targets must be a list of texts, got one text; use score")
         candidates = [self.score(target, prediction) for target in targets]
         if not candidates:
             raise ValueError("score_multi needs at least one target, got none")

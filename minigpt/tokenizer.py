@@ -22,7 +22,7 @@ import tiktoken
 from torch import Tensor
 
 from minigpt.bpe import GPT2_PATTERN, count_pieces, valid_unicode, vocabulary
-from minigpt.config import LARGEST
+from minigpt.config import LARGEST, is_whole
 from minigpt.fast.encoding import Encoding, any_of
 from minigpt.fast.merges import fast_learn_merges
 from minigpt.files.atomic import write_text
@@ -59,7 +59,7 @@ def train_bpe(
         TypeError: text is not made of strings.
     """
     specials = _checked_special_tokens(special_tokens)
-    if isinstance(vocab_size, bool) or not isinstance(vocab_size, int):
+    if not is_whole(vocab_size):
         raise TypeError(f"vocab_size must be a whole number, got {vocab_size!r}")
     smallest = 256 + len(specials)
     if vocab_size < smallest:
@@ -252,7 +252,7 @@ def gpt2_encoding() -> tiktoken.Encoding:
     except Exception as error:  # whatever went wrong, the advice is the same
         steps = " and ".join(f"{url} as {file}" for url, file in cached.items())
         raise FileNotFoundError(
-            f"GPT-2's vocabulary could not be fetched ({type(error).__name__}): download {steps}, "
+            f"GPT-2's vocabulary could not be fetched ({type(error).__name__}); download {steps}, "
             f"set the environment variable TIKTOKEN_CACHE_DIR to {folder}, and try again"
         ) from error
     return Encoding(

@@ -76,6 +76,8 @@ KEPT = {
     "minigpt/qlora/files.py": "import kernels",
     "minigpt/bench/__init__.py": "",
     "minigpt/bench/gpt2.py": "import kernels\ndef time():\n    import transformers",
+    "minigpt/doctor/__init__.py": "",
+    "minigpt/doctor/speed.py": "import os\ndef measure():\n    from minigpt.bench import gpt2",
     "minigpt/command/__init__.py": "",
     "minigpt/command/cli.py": (
         "import argparse\ndef main():\n    import lessons\n    from minigpt.bench import gpt2"

@@ -20,8 +20,10 @@ import triton.language as tl
 
 
 class Scales(NamedTuple):
-    """Pointers to the scales of the blocks: to absmax [b], or with double quantization to the other
-    four, which are absmax_codes [b], absmax_scale, absmax_offset and DYNAMIC_MAP. The rest is None.
+    """Pointers to the scales of the blocks.
+
+    They point to absmax [b], or with double quantization to the other four, which are absmax_codes
+    [b], absmax_scale, absmax_offset and DYNAMIC_MAP. The rest is None.
     """
 
     absmax: Any

@@ -111,7 +111,7 @@ def matmul(x: Tensor, q: NF4Tensor, fast: bool = True) -> Tensor:
     """Returns x W^T, [..., in] -> [..., out], for x of fp32, fp16 or bf16 and the weight q.
 
     It works for any number of rows and is meant for up to about 32. The plain kernel is also used
-    for rows of W that are no multiples of 32, for tensors not aligned to 16 bytes, and for several
+    for rows of W that are not multiples of 32, for tensors not aligned to 16 bytes, and for several
     rows on GPUs below MIN_CAPABILITY.
     """
     out_features, in_features = q.shape
@@ -156,16 +156,21 @@ def grid(out_features: int, rows: int, tiles: dict[str, int]) -> tuple[int, int]
 
 
 def best_threads(groups: int) -> int:
-    """Returns the threads for rows of so many groups: one for each, up to 32, and for longer rows
-    whichever of 128 and 64 leaves fewer threads idle in the last iteration."""
+    """Returns how many threads to use for rows of so many groups.
+
+    That is 32 for up to 32 groups, and for longer rows whichever of 128 and 64 leaves fewer threads
+    idle in the last iteration.
+    """
     if groups <= 32:
         return 32
     return min((128, 64), key=lambda threads: triton.cdiv(groups, threads) * threads)
 
 
 def slice_length(in_features: int, block_size: int) -> int:
-    """Returns how many elements a warp multiplies at a time: 64 if such slices never cross the end
-    of a block or of a row, else 32."""
+    """Returns how many elements a warp multiplies at a time, 64 or 32.
+
+    It is 64 if such slices never cross the end of a block or of a row.
+    """
     return 64 if in_features % 64 == 0 and block_size >= 64 else 32
 
 

@@ -24,7 +24,7 @@ def matmul_kernel(
     BLOCK_SIZE: tl.constexpr, NESTED_BLOCK_SIZE: tl.constexpr,
     TILE_M: tl.constexpr, TILE_O: tl.constexpr, TILE_K: tl.constexpr,
 ):  # fmt: skip
-    """y [rows, out_features] = x [rows, in_features] W^T, with shapes of any size.
+    """Computes y [rows, out_features] = x [rows, in_features] W^T, with shapes of any size.
 
     Program (p, q) computes outputs p * TILE_O to (p + 1) * TILE_O - 1 of TILE_M rows, from
     q * TILE_M on.

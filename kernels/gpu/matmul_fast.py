@@ -117,8 +117,9 @@ def matmul_fast_kernel(
     TILE_M: tl.constexpr, TILE_O: tl.constexpr, TILE_K: tl.constexpr, SLICES: tl.constexpr,
     SHUFFLE: tl.constexpr,
 ):  # fmt: skip
-    """Program (p, q) computes TILE_O outputs, from p * TILE_O on, of TILE_M rows of x, from
-    q * TILE_M on. The rows have 32 * groups elements.
+    """Computes y = x W^T, for rows of x with 32 * groups elements.
+
+    Program (p, q) computes TILE_O outputs, from p * TILE_O on, of TILE_M rows, from q * TILE_M on.
 
     In each iteration SLICES slices of TILE_K elements, none of which crosses the end of a block,
     are multiplied side by side, each by a warp of its own. Their sums are added up at the end.

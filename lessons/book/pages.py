@@ -1,30 +1,32 @@
-"""Makes the book: a page for each lesson that has run, and a page of contents with all verdicts.
+"""Makes the book: a page for each lesson, the glossary, and the contents with all verdicts.
 
-write_book(Path("runs"))      # reads runs/lesson-NN/, writes runs/book/index.html
+write_book(Path("runs"), lesson_scripts())      # reads runs/lesson-NN/, writes runs/book/index.html
 """
 
 from __future__ import annotations
 
-import json
-import shutil
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from lessons.book import summary
+from lessons.book.cells import read_cells
+from lessons.book.glossary import Glossary, read_glossary
+from lessons.book.links import Links
 from lessons.book.markup import Heading, code_html, code_styles, html_of, output_html
-from lessons.book.record import Record, read_record
+from lessons.book.opening import read_opening
+from lessons.book.play.playgrounds import copy_scripts, part_of, scripts_of
+from lessons.book.record import Record, read_record, read_table
 from lessons.verdicts import Kind
 from minigpt.files.atomic import write_text
 
-CSS_CLASS = {
-    Kind.REPRODUCED: "reproduced", Kind.DIFFERS: "differs", Kind.WRONG: "wrong",
-    Kind.UNKNOWN: "unknown", Kind.UNDECIDED: "undecided", Kind.HOLDS: "holds",
-    Kind.FAILS: "fails",
-}  # fmt: skip
+NOT_RUN = "not run yet"
+DAMAGED = "record damaged"
+MARKED = ("[figure] ", "[play] ")  # begins lines that say where something is that the page shows
 
 
 @dataclass
@@ -33,18 +35,27 @@ class Page:
 
     Attributes:
         title: "Lesson 3: GPT-2, assembled".
-        facts: when and how it ran.
-        parts: what stands on it, one of prose, code, output, figure (and alt) or tables each.
+        about, goals: what the lesson is about and what it teaches, as HTML.
+        status: a record's (lessons/book/record.py), NOT_RUN or DAMAGED.
+        trouble: what is wrong with a damaged record.
+        settings, started, error: a record's.
+        parts: what stands on it, one of prose, code, output, figure (and alt), play or tables each.
+        rows: the rows of the closing tables.
     """
 
     number: int
     title: str
-    facts: str = ""
+    about: str = ""
+    goals: str = ""
+    status: str = NOT_RUN
+    trouble: str = ""
+    seconds: float = 0.0
+    started: float = 0.0
+    error: str = ""
+    settings: dict[str, Any] = field(default_factory=dict)
     headings: list[Heading] = field(default_factory=list)
     parts: list[dict[str, Any]] = field(default_factory=list)
-    table: dict[str, Any] = field(default_factory=dict)
-    status: str = "not run yet"
-    seconds: float = 0.0
+    rows: list[dict[str, Any]] = field(default_factory=list)
 
     @property
     def file(self) -> str:
@@ -52,19 +63,19 @@ class Page:
         return f"lesson-{self.number:02d}.html"
 
     @property
-    def there(self) -> bool:
-        """Whether there is a page to link to."""
-        return bool(self.parts)
+    def has_run(self) -> bool:
+        """Whether a run has left something, to its end or not."""
+        return self.status not in (NOT_RUN, DAMAGED)
 
     @property
-    def time(self) -> str:
-        """How long the lesson took, or why there is no time."""
-        return f"{self.seconds:.0f} s" if self.status == "done" else self.status
+    def outcome(self) -> str:
+        """How the run ended, in a word or two."""
+        return {"running": "broke off"}.get(self.status, self.status)
 
     @property
-    def rows(self) -> list[dict[str, Any]]:
-        """The rows of the closing tables."""
-        return self.table.get("rows", [])
+    def quick(self) -> bool:
+        """Whether it was a --quick run, whose numbers mean nothing."""
+        return bool(self.settings.get("quick"))
 
     @property
     def published(self) -> list[dict[str, Any]]:
@@ -82,108 +93,125 @@ class Page:
         return any(row["kind"] for row in self.rows)
 
     @property
-    def counts(self) -> list[tuple[str, int]]:
+    def counts(self) -> list[tuple[Kind, int]]:
         """How often each verdict was given, in the order of `Kind`."""
         found = Counter(row["kind"] for row in self.rows if row["kind"])
-        return [(kind.value, found[kind.value]) for kind in Kind if found[kind.value]]
+        return [(kind, found[kind.value]) for kind in Kind if found[kind.value]]
 
 
-def page_of(record: Record, folder: Path) -> Page:
-    """Returns the page of a lesson that has run."""
-    page = Page(record.number, "", status=record.status, seconds=record.seconds)
-    for done in record.cells:
-        if done.cell.is_prose:
-            page.parts.append({"prose": html_of(done.cell.source, page.headings)})
-            continue
-        page.parts.append({"code": code_html(done.cell.source)})
-        for output in done.outputs:
-            page.parts += shown(output, f"../{folder.name}")
-    page.title = page.headings[0].text if page.headings else f"Lesson {record.number}"
-    path = folder / "table.json"
-    if record.status == "done" and path.is_file():
-        page.table = json.loads(path.read_text(encoding="utf-8"))
-        page.facts = facts_of(page)
+def read_page(number: int, script: Path, folder: Path, links: Links) -> Page:
+    """Returns the page of a lesson as it ran in a folder, or how it begins if it has not run."""
+    trouble = ""
+    try:
+        record = read_record(folder)
+        if record.number != number:
+            raise ValueError(f"{folder} holds a run of lesson {record.number}; run {number} again")
+        return page_of(record, folder, links)
+    except FileNotFoundError:
+        status = NOT_RUN
+    except (ValueError, OSError) as error:
+        status, trouble = DAMAGED, str(error)
+    page = Page(number, "", status=status, trouble=trouble)
+    add_prose(page, read_cells(script.read_text(encoding="utf-8"))[0].source, links)
     return page
 
 
-def shown(output: dict[str, Any], folder: str) -> list[dict[str, Any]]:
+def page_of(record: Record, folder: Path, links: Links) -> Page:
+    """Returns the page of a lesson that has run.
+
+    Raises:
+        ValueError: its table is damaged, or a formula cannot be set.
+    """
+    page = Page(record.number, "", status=record.status, seconds=record.seconds)
+    page.settings, page.started, page.error = record.settings, record.started, record.error
+    for done in record.cells:
+        if done.cell.is_prose:
+            add_prose(page, done.cell.source, links)
+            continue
+        page.parts.append({"code": code_html(done.cell.source)})
+        for output in done.outputs:
+            page.parts += shown(output, folder)
+    if record.status == "done":
+        table = read_table(folder)
+        page.settings = page.settings or table
+        page.rows = [row | {"id": f"row-{i}"} for i, row in enumerate(table["rows"], start=1)]
+    return page
+
+
+def add_prose(page: Page, markdown: str, links: Links) -> None:
+    """Adds a Markdown cell to a page; the first says what the lesson is about."""
+    if not page.parts:
+        opening = read_opening(markdown)
+        page.title = opening.title
+        page.about, page.goals = (
+            html_of(text, [], links) for text in (opening.about, opening.goals)
+        )
+    page.parts.append({"prose": html_of(markdown, page.headings, links)})
+
+
+def shown(output: dict[str, Any], folder: Path) -> list[dict[str, Any]]:
     """Returns the parts of a page for what a cell has put out."""
     if "figure" in output:
-        return [{"figure": f"{folder}/{output['figure']}", "alt": output["alt"]}]
+        if not (folder / output["figure"]).is_file():
+            return [{"output": output_html(f"The figure {output['figure']} is gone.")}]
+        return [{"figure": f"../{folder.name}/{output['figure']}", "alt": output["alt"]}]
+    if "play" in output:
+        if not (folder / output["data"]).is_file():
+            return [{"output": output_html(f"The data of the figure, {output['data']}, are gone.")}]
+        return [{"play": part_of(output["play"], folder / output["data"])}]
     if "tables" in output:
         return [{"tables": True}]
-    lines = [line for line in output["text"].splitlines() if not line.startswith("[figure] ")]
+    lines = [line for line in output.get("text", "").splitlines() if not line.startswith(MARKED)]
     text = "\n".join(lines).strip("\n")
     return [{"output": output_html(text)}] if text.strip() else []
 
 
-def facts_of(page: Page) -> str:
-    """Returns in a line how a lesson ran."""
-    table = page.table
-    how = ["quick run: numbers mean nothing"] if table["quick"] else []
-    how += ["large settings"] if table["full"] else []
-    parts = [f"Ran in {page.seconds:.0f} s", f"device {table['device']}", f"seed {table['seed']}"]
-    return ", ".join([*parts, *how]) + "."
+def write_book(runs: Path, scripts: Mapping[int, Path]) -> Path:
+    """Writes the book, and returns the path of its contents.
 
-
-def write_book(runs: Path, titles: Sequence[tuple[int, str]]) -> Path:
-    """Writes the book of all lessons that have run, and returns the path of its contents.
+    A lesson that has not run gets a page that says how to run it; one whose record is damaged, a
+    page that says so.
 
     Args:
         runs: the folder that holds lesson-01 and so on; the book becomes runs/book.
-        titles: the number and the title of every lesson, for those that have not run.
+        scripts: the script of every lesson, by its number.
     """
     book = runs / "book"
     book.mkdir(parents=True, exist_ok=True)
-    pages = []
-    for number, title in titles:
-        folder = runs / f"lesson-{number:02d}"
-        try:
-            pages.append(page_of(read_record(folder), folder))
-        except FileNotFoundError:
-            pages.append(Page(number, title))
+    terms = (Path(__file__).parents[1] / "GLOSSARY.md").read_text(encoding="utf-8")
+    glossary = read_glossary(terms)
+    links = Links(lessons=frozenset(scripts), terms=glossary.terms)
+    pages = [
+        read_page(number, script, runs / f"lesson-{number:02d}", replace(links, here=number))
+        for number, script in scripts.items()
+    ]
+    for page in pages:
+        copy_scripts(book, scripts_of(page.parts))
+    for name, text in rendered(pages, glossary).items():
+        write_text(book / name, text)
+    styles = Path(__file__).parent / "templates" / "style.css"
+    write_text(book / "style.css", styles.read_text(encoding="utf-8") + code_styles())
+    return book / "index.html"
+
+
+def rendered(pages: Sequence[Page], glossary: Glossary) -> dict[str, str]:
+    """Returns the HTML of every page by its file's name."""
     environment = Environment(
         loader=PackageLoader("lessons.book"), autoescape=True, undefined=StrictUndefined,
-        trim_blocks=True,
+        trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
-    environment.filters["css"] = lambda kind: CSS_CLASS[Kind(kind)] if kind else ""
+    environment.filters["css"] = lambda kind: summary.CSS_CLASS[Kind(kind)]
+    environment.filters["label"] = lambda kind: summary.LABEL[kind]
+    for function in (summary.reason, summary.duration, summary.day_and_time, summary.listing):
+        environment.filters[function.__name__] = function
     lesson = environment.get_template("lesson.html")
+    texts = {}
     for i, page in enumerate(pages):
-        if page.there:
-            before = next((one for one in reversed(pages[:i]) if one.there), None)
-            after = next((one for one in pages[i + 1 :] if one.there), None)
-            text = lesson.render(page=page, before=before, after=after)
-            write_text(book / page.file, text)
-    terms = (Path(__file__).parents[1] / "GLOSSARY.md").read_text(encoding="utf-8")
-    glossary = environment.get_template("glossary.html").render(prose=html_of(terms, []))
-    write_text(book / "glossary.html", glossary)
-    styles = Path(__file__).parent / "templates" / "style.css"
-    shutil.copyfile(styles, book / "style.css")
-    with (book / "style.css").open("a", encoding="utf-8") as file:
-        file.write(code_styles())
-    index = book / "index.html"
+        before, after = pages[i - 1] if i else None, pages[i + 1] if i + 1 < len(pages) else None
+        texts[page.file] = lesson.render(
+            page=page, before=before, after=after, scripts=scripts_of(page.parts)
+        )
+    texts["glossary.html"] = environment.get_template("glossary.html").render(glossary=glossary)
     contents = environment.get_template("index.html")
-    write_text(index, contents.render(pages=pages, machine=machine_of(pages), **sums(pages)))
-    return index
-
-
-def sums(pages: Sequence[Page]) -> dict[str, Any]:
-    """Returns the counts of all verdicts, and the rows in which the source is wrong."""
-    rows = [(row, row["source"] is not None) for page in pages for row in page.rows]
-    found = Counter((row["kind"], published) for row, published in rows if row["kind"])
-    totals = [
-        (kind.value, found[kind.value, True], found[kind.value, False])
-        for kind in Kind
-        if found[kind.value, True] or found[kind.value, False]
-    ]
-    errata = [row for row, _ in rows if row["kind"] == Kind.WRONG.value]
-    return {"totals": totals, "errata": errata}
-
-
-def machine_of(pages: Sequence[Page]) -> str:
-    """Returns in a line on what the lessons ran."""
-    tables = [page.table for page in pages if page.table]
-    if not tables:
-        return "No lesson has run to its end yet."
-    parts = [f"{name} {version}" for name, version in tables[-1]["versions"].items()]
-    return ", ".join(parts)
+    texts["index.html"] = contents.render(summary=summary.Summary(pages))
+    return texts

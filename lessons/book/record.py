@@ -1,21 +1,24 @@
 """What a run of a lesson leaves for its page: each cell with all that it printed and drew.
 
 It is written as record.json beside the lesson's figures after every cell, so that a run that was
-killed leaves all but its last cell.
+killed leaves all but its last cell. `minigpt course` reads it to see what need not run again.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from lessons.book.cells import Cell
+from lessons.verdicts import Kind
 from minigpt.files.atomic import write_text
 
-FILE = "record.json"
+FILE, TABLE = "record.json", "table.json"
 VERSION = 1
+COLUMNS = ("what", "source", "published", "measured here", "kind", "verdict")  # of table.json
 
 
 @dataclass
@@ -23,8 +26,9 @@ class Done:
     """A code cell that has run, or a Markdown cell that was passed.
 
     Attributes:
-        outputs: in their order, {"text": what was printed}, {"figure": file name, "alt": titles} or
-            {"tables": True} where the closing tables stood.
+        outputs: in their order, {"text": what was printed}, {"figure": file name, "alt": titles},
+            {"play": name of a figure to play with, "data": file name} or {"tables": True} where the
+            closing tables stood.
     """
 
     cell: Cell
@@ -44,19 +48,34 @@ class Record:
 
     Attributes:
         status: "running" until the end, then "done"; "interrupted" after Ctrl-C; "failed" if a cell
-            raised an exception, whose traceback is the cell's last output.
+            raised an exception, whose traceback is the cell's last output; "killed (...)" if the
+            process was ended from outside.
         seconds: how long it took so far.
+        started: when it began, in seconds since 1970.
+        script: the fingerprint of the lesson's script.
+        settings: what the lesson was started with: "seed", "device" and "asked" (what --device
+            said), "quick", "full", and where: "versions" and "machine".
+        error: why it failed, in a line.
     """
 
     number: int
     cells: list[Done]
     status: str = "running"
     seconds: float = 0.0
+    started: float = 0.0
+    script: str = ""
+    settings: dict[str, Any] = field(default_factory=dict)
+    error: str = ""
 
     def write(self, folder: Path) -> None:
         """Writes the record into the lesson's folder."""
         content = {"version": VERSION, **asdict(self)}
         write_text(folder / FILE, json.dumps(content, ensure_ascii=False, indent=1) + "\n")
+
+
+def fingerprint(script: Path) -> str:
+    """Returns a number, as text, that is another one when a script's text is another."""
+    return hashlib.sha256(script.read_text(encoding="utf-8").encode()).hexdigest()
 
 
 def read_record(folder: Path) -> Record:
@@ -74,8 +93,54 @@ def read_record(folder: Path) -> Record:
         content["cells"] = [
             Done(Cell(**done["cell"]), done["outputs"]) for done in content["cells"]
         ]
-        return Record(**content)
+        record = Record(**content)
+        check_types(record)
+        return record
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(
             f"{path} is no record of a lesson ({error}); run the lesson again"
+        ) from None
+
+
+def check_types(record: Record) -> None:
+    """Makes sure that a record that was read holds what a page needs.
+
+    Raises:
+        ValueError, AttributeError, TypeError: it does not.
+    """
+    settings = record.settings
+    expected: list[tuple[Any, Any]] = [
+        (record.number, int), (record.status, str), (record.seconds, int | float),
+        (record.started, int | float), (record.error, str),
+        (settings, dict), (settings.get("machine", {}), dict),
+        (settings.get("versions", {}), dict),
+    ]  # fmt: skip
+    for done in record.cells:
+        expected += [(done.cell.source, str), (done.outputs, list)]
+        for output in done.outputs:
+            expected += [(output.get(name, ""), str) for name in ("text", "figure", "alt")]
+    for value, kind in expected:
+        if not isinstance(value, kind):
+            raise TypeError(f"{value!r:.60} stands in a wrong place")
+
+
+def read_table(folder: Path) -> dict[str, Any]:
+    """Reads the closing tables of a lesson that has run to its end.
+
+    Raises:
+        ValueError: the file is not there, or holds no tables.
+    """
+    path = folder / TABLE
+    try:
+        table = json.loads(path.read_text(encoding="utf-8"))
+        for row in table["rows"]:
+            missing = [name for name in COLUMNS if name not in row]
+            if missing:
+                raise ValueError(f"a row has no {missing[0]!r}")
+            if row["kind"] is not None:
+                Kind(row["kind"])
+        return table
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"{path} holds no closing tables of a lesson ({error}); run the lesson again"
         ) from None

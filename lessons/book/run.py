@@ -6,58 +6,30 @@ run(script, ["--quick"])      # `minigpt lesson 3 --quick`
 from __future__ import annotations
 
 import contextlib
-import io
-import re
 import sys
-import textwrap
 import time
 import traceback
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any
 
-from lessons import lesson
+from lessons.alt_text import alt_text
 from lessons.book.cells import Cell, execute, read_cells
-from lessons.book.record import Done, Record
-from minigpt.text.printing import print_any_text
+from lessons.book.pulse import Pulse, Tee
+from lessons.book.record import Done, Record, fingerprint
+from lessons.book.terminal import announcement, whole
+from minigpt.text.printing import print_any_text, print_at_once
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-WIDTH = 88  # of prose in the terminal
-
-
-class Tee(io.TextIOBase):
-    """A stream that passes on what is written, and hands it to a listener, too."""
-
-    def __init__(self, stream: TextIO, heard: Recorder) -> None:
-        self.stream, self.heard = stream, heard
-
-    def write(self, text: str) -> int:
-        """Writes text to the stream and to the listener."""
-        self.heard.printed(text)
-        return self.stream.write(text)
-
-    def flush(self) -> None:
-        """Flushes the stream."""
-        self.stream.flush()
-
-    def isatty(self) -> bool:
-        """Whether the stream is a terminal."""
-        return self.stream.isatty()
-
-    @property
-    def encoding(self) -> str:  # type: ignore[override]
-        """The stream's encoding."""
-        return self.stream.encoding
 
 
 class Recorder:
     """Collects what the cells of a lesson print and draw; `lessons.lesson` calls it."""
 
-    def __init__(self, number: int, cells: Sequence[Cell]) -> None:
-        self.record = Record(number, [])
-        self.waiting = list(cells)
+    def __init__(self, script: Path) -> None:
+        number = int(script.name[:2])
+        self.record = Record(number, [], started=time.time(), script=fingerprint(script))
         self.folder: Path | None = None
         self.started = time.perf_counter()
         self.silent = False  # what is printed now stands elsewhere in the page
@@ -67,25 +39,36 @@ class Recorder:
         self.record.cells.append(Done(cell))
 
     def end(self, status: str = "running") -> None:
-        """Ends a cell, or the run, and writes the record."""
+        """Ends a cell, or the run, and writes the record if the lesson has a folder."""
         self.record.status = status
         self.record.seconds = time.perf_counter() - self.started
         if self.folder is not None:
             self.record.write(self.folder)
+
+    def fail(self, error: Exception) -> None:
+        """Ends the run with an error."""
+        self.record.error = "".join(traceback.format_exception_only(error)).strip()
+        self.end("failed")
 
     def printed(self, text: str) -> None:
         """Takes what a cell has printed."""
         if text and self.record.cells and not self.silent:
             self.record.cells[-1].add_text(text)
 
-    def starts(self, folder: Path) -> None:
-        """Learns the folder of the lesson's figures."""
+    def starts(self, folder: Path, settings: dict[str, Any]) -> None:
+        """Learns the folder of the lesson's figures and its settings, and begins the record."""
         self.folder = folder
+        self.record.settings = settings
+        self.end()  # a run that is killed now is not taken for the one before
 
     def figure(self, path: Path, figure: Figure) -> None:
         """Takes a figure that was saved."""
-        shown = {"figure": path.name, "alt": titles(figure)}
+        shown = {"figure": path.name, "alt": alt_text(figure)}
         self.record.cells[-1].outputs.append(shown)
+
+    def playground(self, name: str, path: Path) -> None:
+        """Takes the data of a figure that can be played with."""
+        self.record.cells[-1].outputs.append({"play": name, "data": path.name})
 
     @contextlib.contextmanager
     def tables(self) -> Iterator[None]:
@@ -98,54 +81,58 @@ class Recorder:
             self.silent = False
 
 
-def titles(figure: Figure) -> str:
-    """Returns the titles of a figure and of its panels, for those who cannot see it."""
-    above = figure.get_suptitle()
-    panels = [axes.get_title() for axes in figure.axes]
-    parts = [" ".join(text.split()) for text in (above, *panels) if text.strip()]
-    return "; ".join(dict.fromkeys(parts))
+def run(script: Path, options: Sequence[str], prose: bool = False) -> Path:
+    """Runs the cells of a lesson's script as if they were the script; returns its results' folder.
 
-
-def run(script: Path, options: Sequence[str]) -> None:
-    """Runs the cells of a lesson's script as if they were the script.
+    Args:
+        options: the lesson's own.
+        prose: print all of the lesson's text, and not only the beginning of each part.
 
     Raises:
         whatever a cell raises; the record keeps the traceback.
     """
-    print_any_text()  # here, since a lesson finds the listening stream in the place of the real one
+    print_any_text()  # here, since a lesson finds listeners in the place of the real streams
+    print_at_once()
     cells = read_cells(script.read_text(encoding="utf-8"))
-    recorder = Recorder(int(script.name[:2]), cells)
+    recorder = Recorder(script)
+    with Pulse() as pulse, taking_part(script, options, recorder):
+        namespace = {"__name__": "__main__", "__file__": str(script), "__builtins__": __builtins__}
+        try:
+            for cell in cells:
+                recorder.begin(cell)
+                if cell.is_prose:
+                    print(whole(cell) if prose else announcement(cell), end="", flush=True)
+                    continue
+                pulse.begin("in this cell")
+                with contextlib.redirect_stdout(Tee(sys.stdout, recorder.printed)):
+                    execute(cell, script, namespace)
+                recorder.end()
+            recorder.end("done")
+        except KeyboardInterrupt:
+            recorder.end("interrupted")
+            raise
+        except Exception as error:
+            recorder.printed(traceback.format_exc())
+            recorder.fail(error)
+            raise
+    if recorder.folder is None:
+        raise ValueError(f"{script} is no lesson: it does not call lesson.start")
+    return recorder.folder
+
+
+@contextlib.contextmanager
+def taking_part(script: Path, options: Sequence[str], recorder: Recorder) -> Iterator[None]:
+    """Lets a lesson see the command line and the path of a script, and tell the recorder.
+
+    Afterwards the process is as it was.
+    """
+    from lessons import lesson  # loads torch, for which the pulse may have to account
+
     argv, path = sys.argv, list(sys.path)
     sys.argv, sys.path[:] = [str(script), *options], [str(script.parent), *path]
-    namespace = {"__name__": "__main__", "__file__": str(script), "__builtins__": __builtins__}
     lesson.recorder = recorder
     try:
-        for cell in cells:
-            recorder.begin(cell)
-            if cell.is_prose:
-                print(announcement(cell), end="")
-                continue
-            with contextlib.redirect_stdout(Tee(sys.stdout, recorder)):
-                execute(cell, script, namespace)
-            recorder.end()
-        recorder.end("done")
-    except KeyboardInterrupt:
-        recorder.end("interrupted")
-        raise
-    except Exception:
-        recorder.printed(traceback.format_exc())
-        recorder.end("failed")
-        raise
+        yield
     finally:
         lesson.recorder = None
         sys.argv, sys.path[:] = argv, path
-
-
-def announcement(cell: Cell) -> str:
-    """Returns a Markdown cell's heading and its first sentence, as the terminal shows them."""
-    heading = f"\n{cell.heading}\n{'-' * len(cell.heading)}\n" if cell.heading else "\n"
-    prose = [part for part in re.split(r"\n\s*\n", cell.source) if not part.startswith("#")]
-    if not prose:
-        return heading
-    sentence = re.split(r"(?<=[.?:])\s", " ".join(prose[0].split()), maxsplit=1)[0]
-    return heading + textwrap.fill(sentence, WIDTH) + "\n"

@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 
+from lessons.experiments.lora_runs import EVERY_LAYER
 from minigpt import GPT
 from minigpt.bottlenecks.model import apply_bottlenecks
-from minigpt.finetuning import settings as finetuning
+from minigpt.finetuning.settings import BIASES_RATE, FinetuneSettings
 from minigpt.lora.model import apply_lora
 from minigpt.qlora.model import quantize_model
 from minigpt.selective.model import apply_selective
@@ -38,7 +39,7 @@ FAMILIES = {
     "prefix": "additive",
     "prompt": "additive",
 }
-R, ALPHA, EVERY_LAYER = 12, 128, ("c_attn", "c_proj", "c_fc")
+R, ALPHA = 12, 128
 N_TOKENS, HIDDEN, BOTTLENECK = 20, 64, 16
 
 
@@ -57,7 +58,7 @@ class Recipe(NamedTuple):
     learning_rate: float | None = None
 
 
-def add_lora(model: GPT) -> GPT:
+def lora_everywhere(model: GPT) -> GPT:
     """Puts LoRA beside every linear layer of the blocks."""
     return apply_lora(model, r=R, alpha=ALPHA, target_modules=EVERY_LAYER)
 
@@ -70,12 +71,12 @@ RECIPES: dict[str, Recipe] = {
     "biases": Recipe(
         lambda model, ids: apply_selective(model, biases_only=True),
         "selective",
-        learning_rate=finetuning.BIASES_RATE,
+        learning_rate=BIASES_RATE,
     ),
-    "LoRA": Recipe(lambda model, ids: add_lora(model), "lora"),
-    "QLoRA": Recipe(lambda model, ids: add_lora(quantize_model(model)), "qlora"),
+    "LoRA": Recipe(lambda model, ids: lora_everywhere(model), "lora"),
+    "QLoRA": Recipe(lambda model, ids: lora_everywhere(quantize_model(model)), "qlora"),
     "QLoRA, no DQ": Recipe(
-        lambda model, ids: add_lora(quantize_model(model, double_quant=False)), "qlora"
+        lambda model, ids: lora_everywhere(quantize_model(model, double_quant=False)), "qlora"
     ),
     "bottlenecks": Recipe(lambda model, ids: apply_bottlenecks(model, BOTTLENECK), "bottleneck"),
     "prefix": Recipe(lambda model, ids: apply_prefix_tuning(model, N_TOKENS), "prefix"),
@@ -108,21 +109,17 @@ def build(name: str, base: GPT, seed: int, start_ids: Sequence[int] = ()) -> GPT
 def settings(
     name: str, steps: int, seed: int, device: torch.device, batch_size: int = 8
 ) -> TrainConfig:
-    """Returns the settings of RECIPES[name]; the learning rate rises briefly, then falls to 0."""
+    """Returns how RECIPES[name] is trained: as by `minigpt finetune`, but without validation."""
     recipe = RECIPES[name]
-    usual = finetuning.RECIPES[recipe.method]
-    return TrainConfig(
+    return FinetuneSettings(
+        recipe.method,
         max_steps=steps,
-        batch_size=batch_size,
-        learning_rate=recipe.learning_rate or usual.learning_rate,
-        min_learning_rate=0.0,
-        warmup_steps=steps // 20,
-        weight_decay=usual.weight_decay,
-        betas=(0.9, 0.98),
-        paged=usual.paged,
+        learning_rate=recipe.learning_rate,
+        eval_every=0,
+        early_stopping=0,
         seed=seed,
         device=str(device),
-    )
+    ).train_config(batch_size)
 
 
 def as_table(

@@ -15,9 +15,9 @@ import torch
 
 from minigpt import GPT
 from minigpt.dataset import Data
+from minigpt.finetuning.settings import FinetuneSettings
 from minigpt.lora.model import apply_lora
 from minigpt.training.loop import train
-from minigpt.training.settings import TrainConfig
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -66,22 +66,19 @@ def teach(
 ) -> GPT:
     """Trains whatever of a model is not frozen, and returns it.
 
-    The learning rate climbs for a twentieth of the steps, then falls to 0. Only a model that is
-    trained whole has weight decay.
+    The settings are those of `minigpt finetune`, but for those given here; nothing is validated.
     """
     whole = all(parameter.requires_grad for parameter in model.parameters())
-    settings = TrainConfig(
+    settings = FinetuneSettings(
+        "full" if whole else "lora",
         max_steps=steps,
-        batch_size=batch_size,
         learning_rate=learning_rate,
-        min_learning_rate=0.0,
-        warmup_steps=steps // 20,
-        weight_decay=0.1 if whole else 0.0,
-        betas=(0.9, 0.98),
+        eval_every=0,
+        early_stopping=0,
         seed=seed,
         device=str(next(model.parameters()).device),
     )
-    train(model, data, settings)
+    train(model, data, settings.train_config(batch_size))
     return model
 
 

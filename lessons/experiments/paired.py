@@ -15,7 +15,7 @@ import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -28,6 +28,8 @@ from minigpt.device import autocast_dtype
 from minigpt.layers import evaluated
 from minigpt.tasks.task import Task
 from minigpt.training.loss import autocast, part_of_loss
+
+Name = TypeVar("Name")  # what tells pieces of work apart: a string, a tuple
 
 
 class Losses(NamedTuple):
@@ -84,13 +86,13 @@ def rouge_l(answers: Sequence[str], task: Task, records: Sequence[Mapping[str, A
     return scores_by_question(replace(task, metric="rouge"), answers, records).parts["rougeL"]
 
 
-def in_turns(work: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, np.ndarray]:
+def in_turns(work: Mapping[Name, Callable[[], object]], rounds: int) -> dict[Name, np.ndarray]:
     """Returns the milliseconds of each piece of work in each round, [rounds].
 
     They take turns, so that a machine which is busy for a while slows all of them. One more round
     comes first and does not count.
     """
-    ms: dict[str, list[float]] = {name: [] for name in work}
+    ms: dict[Name, list[float]] = {name: [] for name in work}
     for _ in range(rounds + 1):
         for name, piece in work.items():
             started = time.perf_counter()

@@ -49,6 +49,11 @@ class Scores:
     answers: list[str]
     parts: dict[str, np.ndarray]
 
+    @property
+    def n_questions(self) -> int:
+        """Returns how many questions were answered."""
+        return len(next(iter(self.parts.values())))
+
     def of(self, metric: str) -> Callable[[np.ndarray], float]:
         """Returns the function from the numbers [n] of some questions to their score."""
         parts = self.parts[metric]
@@ -58,16 +63,15 @@ class Scores:
 
     def value(self, metric: str) -> float:
         """Returns the score of all questions: BLEU from 0 to 100, any other from 0 to 1."""
-        return self.of(metric)(np.arange(len(self.parts[metric])))
+        return self.of(metric)(np.arange(self.n_questions))
 
     def error(self, metric: str) -> float:
         """Returns the standard error of `value`, which is due to the choice of questions."""
-        return bootstrap_difference(self.of(metric), lambda _: 0.0, len(self.parts[metric]))
+        return bootstrap_difference(self.of(metric), lambda _: 0.0, self.n_questions)
 
     def gain(self, before: Scores, metric: str) -> Gain:
         """Returns by how much this score is above that of other answers to the same questions."""
-        n = len(self.parts[metric])
-        error = bootstrap_difference(self.of(metric), before.of(metric), n)
+        error = bootstrap_difference(self.of(metric), before.of(metric), self.n_questions)
         return Gain(self.value(metric) - before.value(metric), error)
 
 
@@ -110,7 +114,7 @@ def scores_by_question(
         answers: one for each record.
     """
     asked = questions(task, records, wording)
-    given = [answers[question.records[0]] for question in asked]
+    given = [question.answer_among(answers) for question in asked]
     scores = scores_of(task, given, [question.targets for question in asked])
     return replace(scores, answers=list(answers))
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from lessons.grading import gradescope, tables
 from lessons.grading.bank_audit import Outcome, audit
@@ -17,9 +15,7 @@ from lessons.grading.registry import lessons, tasks_of
 from lessons.grading.report import Report, make_console
 from lessons.grading.submission import Submission
 from minigpt.files.atomic import write_text
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from minigpt.text.bars import progress_bar
 
 
 def check_aloud(
@@ -53,7 +49,7 @@ def check_with_progress(
     submissions: Sequence[Submission], seed: int, only: list[str] | None, jobs: int, as_json: bool
 ) -> list[Checked]:
     """Checks many files with a bar, and prints a table of all of them or lines of JSON."""
-    with progress_bar("files", len(submissions), quiet=as_json) as advance:
+    with progress_bar(len(submissions), "file", show=not as_json) as advance:
         files = check_submissions(submissions, seed, only, jobs, lambda _: advance())
     if as_json:
         for checked in files:
@@ -67,17 +63,8 @@ def audit_with_progress(numbers: list[int] | None, seed: int) -> list[Outcome]:
     """Tries the banks with a bar."""
     chosen = lessons() if numbers is None else numbers
     n = sum(len(tasks_of(number)) for number in chosen)
-    with progress_bar("tasks", n) as advance:
+    with progress_bar(n, "task") as advance:
         return audit(numbers, seed, lambda _: advance())
-
-
-@contextmanager
-def progress_bar(what: str, n: int, quiet: bool = False) -> Iterator[Callable[[], Any]]:
-    """Shows on standard error how many of n are done; yields what to call for each."""
-    from tqdm import tqdm
-
-    with tqdm(total=n, unit=what[:-1], desc=what, disable=None if not quiet else True) as bar:
-        yield bar.update
 
 
 def write_tables(files: Sequence[Checked], csv: Path | None, markdown: Path | None) -> None:

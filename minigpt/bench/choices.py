@@ -21,7 +21,7 @@ from kernels.reference import dequantize_plainly, quantize_plainly
 from minigpt.bench.timing import Ratio, time_in_turn
 from minigpt.cache import KVCache
 from minigpt.config import GPTConfig, count_parameters
-from minigpt.device import autocast_dtype
+from minigpt.device import CPU, autocast_dtype
 from minigpt.fast.attention import fused_attention
 from minigpt.fast.cross_entropy import linear_cross_entropy
 from minigpt.fast.dropout import dropout
@@ -44,7 +44,6 @@ LEAST = 0.97  # of the plain way's speed
 WIDTHS = (192, 256, 768)
 LARGE_ENOUGH = GPTConfig(n_layer=5, n_embd=768, n_head=12)  # for C
 N_TOKENS = 2048  # in a training step: four rows of 512, as in finetune
-CPU = torch.device("cpu")
 
 
 class Switch(NamedTuple):
@@ -112,7 +111,7 @@ def training(width: int) -> Iterator[Switch]:
     way, dtype = choose_products(width, N_TOKENS), autocast_dtype(CPU, "auto", width)
     what = f"products in training, width {width}"
     yield Switch(what, way, learn, partial(learn, way)) if way != PLAIN else Switch(what, way)
-    what, name = f"their format, width {width}", str(dtype).removeprefix("torch.")
+    what, name = f"format in training, width {width}", str(dtype).removeprefix("torch.")
     same = dtype == torch.float32
     yield Switch(what, name) if same else Switch(what, name, learn, partial(learn, PLAIN, dtype))
 

@@ -257,7 +257,7 @@ def compare(
     for name in ask:
         found = {part: getattr(memory[name], part) for part in PARTS}
         each = statistics.median(seconds[name])
-        megabytes = "".join(f"{nbytes / 1e6:>12,.1f}" for nbytes in found.values())
+        megabytes = "".join(f"{n_bytes / 1e6:>12,.1f}" for n_bytes in found.values())
         print(f"  {f'{name}, {what}':<38}{each:>9.3f}{megabytes}")
         row = {"contender": name, "checkpointing": checkpointing, "seconds": each, **found}
         rows.append({**row, "losses": losses[name]})

@@ -11,7 +11,8 @@ import time
 from collections.abc import Callable, Mapping
 
 import torch
-from tqdm import tqdm
+
+from minigpt.text.bars import progress_bar
 
 Ratio = tuple[str, float, float | None]  # what, measured, goal
 
@@ -26,16 +27,18 @@ def time_in_turn(
     `before` is called before each timing and is not timed.
     """
     seconds: dict[str, list[float]] = {name: [] for name in contenders}
-    for turn in tqdm(range(rounds + 1), desc="rounds", leave=False):
-        for name, work in contenders.items():
-            if before is not None:
-                before()
-            started = time.perf_counter()
-            work()
-            if torch.cuda.is_available():
-                torch.cuda.synchronize()
-            if turn > 0:
-                seconds[name].append(time.perf_counter() - started)
+    with progress_bar(rounds + 1, "round", leave=False) as advance:
+        for turn in range(rounds + 1):
+            for name, work in contenders.items():
+                if before is not None:
+                    before()
+                started = time.perf_counter()
+                work()
+                if torch.cuda.is_available():
+                    torch.cuda.synchronize()
+                if turn > 0:
+                    seconds[name].append(time.perf_counter() - started)
+            advance()
     return seconds
 
 

@@ -57,10 +57,9 @@ def read_bottlenecks(folder: Path, paths: Iterable[str], n_embd: int) -> tuple[i
     sizes = {"W_down": [r, C], "b_down": [r], "W_up": [C, r], "b_up": [C]}
     wanted = {(path, part): _stored(path, part) for path in paths for part in sizes}
     for stored in sorted(set(wanted.values()) ^ tensors.keys()):
-        has, has_not = ("it", "this model") if stored in tensors else ("this model", "it")
+        has, lacks = ("it", "this model") if stored in tensors else ("this model", "it")
         raise ValueError(
-            f"{file} was made for another model or is damaged: {has} has {stored}, "
-            f"{has_not} has not"
+            f"{file} was made for another model or is damaged: {has} has {stored}, {lacks} does not"
         )
     numbers: dict[str, dict[str, Tensor]] = {}
     for (path, part), stored in wanted.items():

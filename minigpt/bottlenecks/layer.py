@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from minigpt.config import is_whole
 from minigpt.layers import check_name
 
 INITS = ("identity", "normal", "zeros")
@@ -29,8 +30,10 @@ def check_bottleneck(r: int, init: str = "identity") -> None:
     Raises:
         ValueError: one of them is out of range.
     """
-    if not isinstance(r, int) or isinstance(r, bool) or r < 1:
-        raise ValueError(f"r, the width of the bottleneck, must be at least 1, got {r!r}")
+    if not is_whole(r) or r < 1:
+        raise ValueError(
+            f"r, the width of the bottleneck, must be a whole number of at least 1, got {r!r}"
+        )
     if init not in INITS:
         raise ValueError(f"init must be one of {', '.join(INITS)}, got {init!r}")
 

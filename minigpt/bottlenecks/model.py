@@ -5,10 +5,10 @@
     model = load_pretrained("base")[0]
     apply_bottlenecks(model, r=16, name="french")
     train(model, ...)                                    # only they learn
-    save_bottlenecks(model, "runs/french")                  # a small folder
+    save_bottlenecks(model, "runs/french")               # a small folder
     load_bottlenecks(model, "runs/summary", name="summary")
-    set_bottlenecks(model, "french")                        # changes the task; None: the base
-    remove_bottlenecks(model)                               # gives the base back, bit for bit
+    set_bottlenecks(model, "french")                     # changes the task; None: the base
+    remove_bottlenecks(model)                            # gives the base back, bit for bit
 
 They stand behind c_proj, the last layer of the attention and of the MLP, before the result is added
 to the residual stream (figure 2 of the paper). Unlike LoRA's product, which is linear, they cannot

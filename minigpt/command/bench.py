@@ -9,6 +9,7 @@ from minigpt.command import values
 from minigpt.command.machine_options import add_device, add_seed, seed_of
 from minigpt.command.parser import refuse_idle
 
+SMALLER = "take a smaller --preset, --layers, --batch or --context"
 OF_QLORA = {
     "--layers": "leave out the model's others",
     "--batch": "rows a step (default 8; not on a GPU: 2)",
@@ -66,7 +67,7 @@ def run(arguments: Namespace) -> int:
         check_room(
             n_bytes,
             "the step of bench qlora",
-            "take a smaller --batch, --context, --layers or --preset",
+            SMALLER,
             device,
         )
     plain = ("training", "generation", "choices", "metrics")

@@ -26,18 +26,24 @@ if TYPE_CHECKING:
 
 
 class Command(NamedTuple):
-    """A subcommand's help texts; its add_options and run are in minigpt/command/NAME.py."""
+    """A subcommand's help texts; minigpt/command/NAME.py has its add_options and run.
+
+    It may also have SMALLER, which says what to do when there is not enough memory.
+    """
 
     help: str
     example: str
 
 
 COMMANDS = {
-    "course": Command("run every lesson", "course --start 3"),
+    "course": Command(
+        "run every lesson, or go on where it was stopped, and write the book", "course --only 6,10"
+    ),
     "lesson": Command(
         "run one lesson; options after the number go to the lesson",
-        "lesson 3 --seed 1   (the lesson's own: minigpt lesson 3 --help)",
+        "lesson 3 --seed 1 --prose   (the lesson's own: minigpt lesson 3 --help)",
     ),
+    "lessons": Command("what each lesson teaches, and what is done", "lessons 8"),
     "exercise": Command("exercises, checked as you write", "exercise start 8"),
     "train": Command("train a GPT from scratch", "train --steps 300 --n-layer 4 --out runs/small"),
     "generate": Command("continue a text", 'generate --prompt "Return the" --temperature 0.7'),
@@ -54,16 +60,8 @@ COMMANDS = {
         "memory --preset gpt2-xl --method qlora --batch 1 --context 1024",
     ),
     "data": Command("fetch public data, show the task sets", "data fetch shakespeare"),
+    "doctor": Command("say what is wrong with machine or installation", "doctor --json"),
     "bench": Command("time minigpt against its peers", "bench training --json bench.json"),
-}
-
-
-SMALLER = {  # what to do when there is not enough memory
-    "train": "take a smaller --micro-batch-size, --block-size, --n-embd or --n-layer",
-    "finetune": "take a smaller --micro-batch-size or --row-length, or --gradient-checkpointing",
-    "generate": "take a smaller model or a shorter prompt",
-    "evaluate": "take a smaller model or fewer records",
-    "bench": "take a smaller --preset, --batch or --context",
 }
 
 
@@ -108,7 +106,8 @@ def main(argv: list[str] | None = None) -> int:
             raise
         said = sentence_of(error)
         if is_out_of_memory(error):
-            smaller = SMALLER.get(arguments.command, "take something smaller")
+            command = import_module(f"minigpt.command.{arguments.command}")
+            smaller = getattr(command, "SMALLER", "take something smaller")
             said = f"there is not enough memory ({said[:200].rstrip('.')}); {smaller}"
         complain(f"minigpt: {said}")
         return 2

@@ -1,79 +1,268 @@
-"""`minigpt course`: runs every lesson, one after the other."""
+"""`minigpt course`: runs every lesson, one after the other, and writes the book as it goes.
+
+A lesson that is done, with the same settings and the same script, is not run again, so the same
+command goes on where it was stopped.
+"""
 
 from __future__ import annotations
 
-import signal
+import shlex
 import subprocess
 import sys
 import time
-from argparse import ArgumentParser, Namespace
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from collections import Counter
+from collections.abc import Collection, Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from minigpt.command import values
-from minigpt.command.lesson import lesson_scripts, lesson_titles
+from minigpt.command.lesson import lesson_scripts, lesson_titles, link, renew_book
 from minigpt.command.machine_options import add_device, add_seed, seed_of
+from minigpt.command.stop_requests import StopRequests
+from minigpt.text.printing import print_at_once
+
+if TYPE_CHECKING:
+    from lessons.book.outcome import Outcome
 
 
 def add_options(parser: ArgumentParser) -> None:
-    """Adds the lesson to begin with, and the options that are passed on to the lessons."""
+    """Adds which lessons to run, and the options that are passed on to them."""
     add_device(parser)
     add_seed(parser)
-    parser.add_argument(
-        "--start", type=values.whole(1), default=1, metavar="N", help="begin with lesson N"
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--start", type=values.whole(1), metavar="N", help="begin with lesson N")
+    which.add_argument(
+        "--only", type=numbers, metavar="LIST", help="these lessons alone: 6,10 or 2-4"
     )
-    parser.add_argument("--quick", action="store_true", help="smallest settings: to see it runs")
+    size = parser.add_mutually_exclusive_group()
+    size.add_argument(
+        "--quick", action="store_true",
+        help="smallest settings, to see in minutes that all of it runs; the results mean nothing, "
+        "and have a folder and a book of their own, runs/quick",
+    )  # fmt: skip
+    size.add_argument(
+        "--full", action="store_true",
+        help="large settings, which CUDA gets anyway; results and book in runs/full",
+    )  # fmt: skip
+    parser.add_argument("--again", action="store_true", help="run lessons that are done, too")
 
 
-KILLED = "killed (SIGKILL)"  # what systems do to a program when memory is short
-
-
-def outcome_of(status: int) -> str:
-    """Returns in a word or two how a process ended that returned status, or -signal."""
-    if status == 0:
-        return "done"
-    if status > 0:
-        return f"failed ({status})"
-    if -status in set(signal.Signals):
-        return f"killed ({signal.Signals(-status).name})"
-    return f"killed (signal {-status})"
+def numbers(given: str) -> tuple[int, ...]:
+    """Returns the numbers in a list as 6,10 or 2-4,9, in ascending order."""
+    found: list[int] = []
+    for part in given.split(","):
+        first, dash, last = (text.strip() for text in part.partition("-"))
+        if not (first.isdecimal() and (last.isdecimal() or not dash)) or len(part) > 20:
+            raise ArgumentTypeError(
+                f"must be lessons' numbers such as 6,10 or 2-4, got {values.shown(given)}"
+            )
+        low, high = int(first), int(last or first)
+        if high < low:
+            raise ArgumentTypeError(
+                f"must be ascending, got {values.shown(part)}; take {last}-{first}"
+            )
+        if high > 99:
+            raise ArgumentTypeError(f"must be lessons' numbers, and there is no lesson {high}")
+        found += range(low, high + 1)
+    twice = [number for number, n in Counter(found).items() if n > 1]
+    if twice:
+        raise ArgumentTypeError(f"must name each lesson once, got {twice[0]} more than once")
+    return tuple(sorted(found))
 
 
 def run(arguments: Namespace) -> int:
-    """Runs each lesson in a process of its own, and reports at the end how each went."""
-    from lessons.book.pages import write_book
+    """Runs the lessons that are not done, each in a process of its own, and reports on all."""
+    print_at_once()
+    course = Course(arguments, lesson_scripts())
+    course.announce()
+    with StopRequests() as stop:
+        for number in course.todo:
+            course.run_lesson(number, stop)
+            if stop.signal:
+                break
+    course.report()
+    if stop.signal:
+        print(f"\nInterrupted. Go on with: {course.command_to_go_on()}")
+        return 128 + stop.signal
+    return int(not all(outcome.good for outcome in course.outcomes.values()))
 
-    scripts = {n: path for n, path in lesson_scripts().items() if n >= arguments.start}
-    if not scripts:
-        raise ValueError(
-            f"--start {arguments.start} is after the last lesson, {max(lesson_scripts())}"
-        )
-    if arguments.device is not None:
-        from minigpt.device import pick_device  # loads torch
 
-        pick_device(arguments.device)
-    options = ["--device", arguments.device or "auto", "--seed", str(seed_of(arguments))]
-    options += ["--quick"] if arguments.quick else []
-    report = []
-    for number, script in scripts.items():
-        started = time.perf_counter()
-        folder = Path("runs") / f"lesson-{number:02d}"
-        command = [sys.executable, "-m", "minigpt", "lesson", str(number), *options]
-        finished = subprocess.run([*command, "--out", folder], check=False)
-        if finished.returncode in (130, -signal.SIGINT):
-            print(f"\nInterrupted. Go on with: minigpt course --start {number}")
-            return 130
-        outcome = outcome_of(finished.returncode)
-        if outcome == KILLED:
+class Course:
+    """The lessons that were asked for, and how they went so far.
+
+    Attributes:
+        todo: the numbers of the lessons to run.
+        reasons: why lessons of earlier runs run again, by number.
+        outcomes: how lessons went, by number; those that were done before are there at once.
+
+    Raises:
+        ValueError: there is no such lesson, or no such device.
+    """
+
+    def __init__(self, arguments: Namespace, scripts: dict[int, Path]) -> None:
+        from lessons.book.plan import Clock, times_of
+        from lessons.folders import results
+
+        if arguments.device is not None:
+            from minigpt.device import pick_device  # loads torch
+
+            pick_device(arguments.device)
+        self.arguments, self.scripts = arguments, scripts
+        self.titles = dict(lesson_titles())
+        self.settings = {
+            "seed": seed_of(arguments), "asked": arguments.device or "auto",
+            "quick": arguments.quick, "full": arguments.full,
+        }  # fmt: skip
+        self.runs = results(arguments.quick, arguments.full)
+        self.clock = Clock(times_of(arguments.quick, arguments.full))
+        self.todo: list[int] = []
+        self.reasons: dict[int, str] = {}
+        self.outcomes: dict[int, Outcome] = {}
+        chosen = chosen_lessons(arguments, scripts)
+        for number in scripts:
+            self.look_back(number, number in chosen)
+
+    def look_back(self, number: int, chosen: bool) -> None:
+        """Learns from the last run of a lesson how long it takes, and whether it has to run."""
+        from lessons.book.outcome import Outcome, verdicts_of
+        from lessons.book.plan import last_record, not_done, took_as_long
+
+        folder = self.folder(number)
+        record = last_record(folder)
+        if record is not None and took_as_long(record, self.settings):
+            self.clock.learn(number, record.seconds)
+        why = not_done(record, self.scripts[number], self.settings)
+        if chosen and (why or self.arguments.again):
+            self.todo.append(number)
+            if record is not None and why:
+                self.reasons[number] = why
+        elif chosen and record is not None:
+            verdicts = verdicts_of(folder)
+            self.outcomes[number] = Outcome(number, "done before", "", record.seconds, verdicts)
+
+    def folder(self, number: int) -> Path:
+        """Returns where a lesson leaves its results."""
+        from lessons.folders import folder_of
+
+        return folder_of(self.runs, number)
+
+    def announce(self) -> None:
+        """Says which lessons do not run, since they are done, and which run again."""
+        if self.outcomes:
             print(
-                f"\nLesson {number} was killed, probably because memory ran out; end "
-                f"other programs and run it again: minigpt lesson {number}"
+                f"Done before, with the same settings and script: {named(self.outcomes)}. To run "
+                "them again: minigpt course --again"
             )
-        report.append((number, script.stem[3:], outcome, time.perf_counter() - started, folder))
-        index = write_book(Path("runs"), lesson_titles())
-        print()
-    print("The course so far:")
-    for number, name, outcome, seconds, folder in report:
-        print(f"  {number:02d} {name:<19} {outcome:<16} {seconds:4.0f} s   figures in {folder}/")
-    print(f"  {sum(row[3] for row in report):.0f} s in all")
-    print(f"The book of all lessons that have run: {index}")
-    return int(any(row[2] != "done" for row in report))
+        for number, why in self.reasons.items():
+            print(f"Lesson {number} runs again: {why}.")
+
+    def run_lesson(self, number: int, stop: StopRequests) -> None:
+        """Runs a lesson in a process of its own, and takes note of how it went."""
+        from lessons.book.outcome import outcome_of, verdicts_of
+        from lessons.book.plan import last_record
+
+        print(f"\n{self.heading(number)}")
+        begun, started = time.time(), time.perf_counter()
+        status = stop.wait_for(subprocess.Popen(self.command(number)))
+        record = last_record(self.folder(number))
+        if record is not None and record.started < begun:
+            record = None  # of an earlier run
+        outcome = outcome_of(number, status, record)
+        outcome.seconds = time.perf_counter() - started
+        self.outcomes[number] = outcome
+        if outcome.good:
+            self.clock.learn(number, outcome.seconds)
+            outcome.verdicts = verdicts_of(self.folder(number))
+            return
+        if stop.signal:
+            outcome.word, outcome.why = "interrupted", ""
+        else:
+            where = " Its page shows where." if outcome.word == "failed" else ""
+            print(f"\nLesson {number} {outcome.word}: {outcome.why}.{where}")
+        if record is not None and record.status == "running":  # it could not say how it ended
+            record.status, record.error = outcome.word, outcome.why
+            record.write(self.folder(number))
+        renew_book(self.runs)
+
+    def heading(self, number: int) -> str:
+        """Returns "Lesson 4 of 13: Pretraining, about 1 minute; about 9 minutes left in all"."""
+        from lessons.book.plan import in_words
+
+        line = f"Lesson {number} of {len(self.scripts)}: {self.title(number)}"
+        seconds = self.clock.estimate(number)
+        if seconds is not None:
+            line += f", {in_words(seconds)}"
+        left = self.clock.sum(n for n in self.todo if n not in self.outcomes)
+        if left is not None:
+            line += f"; {in_words(left)} left in all"
+        return line
+
+    def title(self, number: int) -> str:
+        """Returns a lesson's title without its number."""
+        return self.titles[number].partition(": ")[2]
+
+    def command(self, number: int) -> list[str]:
+        """Returns the command that runs a lesson."""
+        options = ["--device", str(self.settings["asked"]), "--seed", str(self.settings["seed"])]
+        options += [f"--{size}" for size in ("quick", "full") if self.settings[size]]
+        return [sys.executable, "-m", "minigpt", "lesson", str(number), *options]
+
+    def report(self) -> None:
+        """Says how all lessons went, and where the book is, which each of them has renewed."""
+        from lessons.book.outcome import in_a_line
+
+        print("\nThe course so far:" if self.todo else "\nThe course:")
+        outcomes = [self.outcomes[number] for number in sorted(self.outcomes)]
+        wide = max(len(self.title(outcome.number)) for outcome in outcomes)
+        ending = max(len(outcome.word) for outcome in outcomes)
+        for one in outcomes:
+            row = f"  {one.number:2} {self.title(one.number):<{wide}}  {one.word:<{ending}}"
+            print(f"{row} {one.seconds:5.0f} s  {in_a_line(one.verdicts) or one.why}".rstrip())
+        total = sum((outcome.verdicts for outcome in outcomes), Counter())
+        seconds = sum(outcome.seconds for outcome in outcomes)
+        row = f"     {'in all':<{wide}}  {'':<{ending}}"
+        print(f"{row} {seconds:5.0f} s  {in_a_line(total)}".rstrip())
+        index = self.runs / "book" / "index.html"
+        if (index.is_file() and self.todo) or renew_book(self.runs):
+            print(f"\nThe book: {link(index)}")
+
+    def command_to_go_on(self) -> str:
+        """Returns the command that runs what is left."""
+        asked = self.arguments
+        parts = ["minigpt", "course"]
+        parts += ["--device", asked.device] if asked.device is not None else []
+        parts += ["--seed", str(asked.seed)] if asked.seed is not None else []
+        parts += [f"--{size}" for size in ("quick", "full") if self.settings[size]]
+        left = [n for n in self.todo if n not in self.outcomes or not self.outcomes[n].good]
+        if asked.again:  # without, what was done before the whole course would count as done
+            parts += ["--again", "--only", ",".join(map(str, left))]
+        elif asked.only:
+            parts += ["--only", ",".join(map(str, asked.only))]
+        elif asked.start is not None:
+            parts += ["--start", str(asked.start)]
+        return shlex.join(parts)
+
+
+def chosen_lessons(arguments: Namespace, scripts: Collection[int]) -> list[int]:
+    """Returns the numbers of the lessons that were asked for.
+
+    Raises:
+        ValueError: there is no such lesson.
+    """
+    last = max(scripts)
+    if arguments.only is not None:
+        for number in arguments.only:
+            if number not in scripts:
+                raise ValueError(f"--only: there is no lesson {number}; there are 1 to {last}")
+        return list(arguments.only)
+    start = arguments.start or 1
+    if start > last:
+        raise ValueError(f"--start {start} is after the last lesson, {last}")
+    return [number for number in scripts if number >= start]
+
+
+def named(numbers: Iterable[int]) -> str:
+    """Returns "lesson 3", or "lessons 1, 2 and 5"."""
+    *others, last = map(str, numbers)
+    return f"lessons {', '.join(others)} and {last}" if others else f"lesson {last}"

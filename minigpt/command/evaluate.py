@@ -23,6 +23,7 @@ OF_A_MODEL = (
     "--device", "--task", "--data", "--template", "--answer", "--metric", "--max-new-tokens",
     "--write-predictions", "--write-references",
 )  # fmt: skip
+SMALLER = "take a smaller model or fewer records"
 DEFAULT_METRICS = ("rouge1", "rouge2", "rougeL", "bleu")
 
 
@@ -156,14 +157,14 @@ def judge_model(arguments: Namespace) -> int:
     model.to(pick_device(arguments.device))
     result = evaluate_task(model, encoding, task, records, progress=True)
     if arguments.write_predictions:
-        write_lines(arguments.write_predictions, [result.answers[q.records[0]] for q in asked])
+        write_lines(arguments.write_predictions, [q.answer_among(result.answers) for q in asked])
     if arguments.write_references:
         write_references(arguments.write_references, [question.targets for question in asked])
     if arguments.json:
         print(json.dumps({"records": len(records), **vars(result)}, indent=1))
         return 0
     for question in asked[:3]:
-        answer = result.answers[question.records[0]]
+        answer = question.answer_among(result.answers)
         print(f"\n{question.prompt}\n  right   {question.targets[0]}\n  answer  {answer}")
     different = "" if len(asked) == len(records) else f" with {len(asked)} different prompts"
     print(f"\n{len(records)} records of {task.name}{different}: {result}\n{result.signature}")

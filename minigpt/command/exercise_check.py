@@ -124,7 +124,7 @@ def read_all(arguments: Namespace) -> tuple[list[Submission], list[str] | None]:
 
 
 def is_number(text: str) -> bool:
-    """Tells whether a word is a lesson (8) or an exercise (8.2) and not a file."""
+    """Returns whether a word is a lesson (8) or an exercise (8.2) and not a file."""
     return re.fullmatch(r"\d{1,9}(\.\d{1,9})?", text) is not None and not Path(text).exists()
 
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from minigpt.finetuning.run import FinetuneResult
 
 DEFAULT_SHARE = 0.05  # of a user's records, to validate on and to test
+SMALLER = "take --gradient-checkpointing, or a smaller --micro-batch-size or --row-length"
 
 
 def add_options(parser: ArgumentParser) -> None:
@@ -163,7 +164,7 @@ def check_memory(shape: GPTConfig, settings: FinetuneSettings) -> None:
         checkpointing=settings.gradient_checkpointing,
     )
     step = replace(step, context=min(step.context, shape.block_size - step.past))
-    smaller = "take --gradient-checkpointing, or a smaller --micro-batch-size or --row-length"
+    smaller = SMALLER
     if settings.method == "bottleneck" or settings.reparametrize:
         smaller = "take a smaller --bottleneck, --reparametrize or --micro-batch-size"
     check_step_fits(shape, step, config, smaller)

@@ -9,6 +9,7 @@ from minigpt.command.machine_options import add_device, add_seed, seed_of
 from minigpt.command.parser import refuse_idle
 
 DEFAULT_TOP_K = 50
+SMALLER = "take a smaller model or a shorter prompt"
 
 
 def add_options(parser: ArgumentParser) -> None:

@@ -52,7 +52,7 @@ def check_values(parser: ArgumentParser, arguments: Namespace) -> None:
         value = getattr(arguments, action.dest, None)
         option = action.option_strings[-1] if action.option_strings else action.metavar
         if value == [] and action.nargs != REMAINDER:
-            raise UsageError(f"{option} needs a value, and -- is none")
+            raise UsageError(f"{option} needs a value, and -- is not one")
         if isinstance(kind := action.type, PathTo):
             for path in value if isinstance(value, list) else [value]:
                 if isinstance(path, Path) and (problem := kind.problem(path)):
@@ -78,7 +78,7 @@ def about(option: str) -> Iterator[None]:
 
 
 def given(arguments: Namespace, option: str) -> bool:
-    """Tells whether an option was typed, of those that are None or False otherwise."""
+    """Returns whether an option was typed, of those that are None or False otherwise."""
     value = getattr(arguments, option.lstrip("-").replace("-", "_"), None)
     return value is not None and value is not False
 

@@ -56,11 +56,11 @@ def chosen_tasks(arguments: Namespace, saved: Mapping[str, Task] | None = None) 
         known = {**TASKS, **saved}
         tasks = [known[name] for name in dict.fromkeys(arguments.task)]
     elif len(saved) > 1:
-        raise ValueError(f"the model has learnt {' and '.join(saved)}: choose one with --task")
+        raise ValueError(f"the model has learnt {' and '.join(saved)}; choose one with --task")
     else:
         tasks = list(saved.values()) or [TASKS["translation"]]
     if arguments.data and len(tasks) > 1:
-        raise ValueError("--data is for one task: give one --task, or leave --data out")
+        raise ValueError("--data is for one task; give one --task, or leave --data out")
     changes = {"metric": arguments.metric, "max_new_tokens": arguments.max_new_tokens}
     given = {name: value for name, value in changes.items() if value is not None}
     return [replace(task, **given) for task in tasks]

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from minigpt.training.settings import TrainConfig
 
 DEFAULT_VOCAB_SIZE = 4096
+SMALLER = "take a smaller --micro-batch-size, --block-size, --n-embd or --n-layer"
 
 
 def add_options(parser: ArgumentParser) -> None:
@@ -113,8 +114,7 @@ def train_and_save(arguments: Namespace, config: TrainConfig) -> int:
         arguments.dropout,
     )
     step = TrainingRun("full", rows_at_once(config), shape.block_size)
-    smaller = "take a smaller --micro-batch-size, --block-size, --n-embd or --n-layer"
-    check_step_fits(shape, step, config, smaller)
+    check_step_fits(shape, step, config, SMALLER)
     library = [] if arguments.data else sorted(python_library())
     blank, before, beside = Counter[Path](), 0, 0  # found in reading, which is done several times
 
@@ -206,7 +206,7 @@ def read_documents(
         OSError, ValueError: as the readers; or there are no records for a field that was given.
     """
     from minigpt.text.documents import Document
-    from minigpt.text.reading import read_text, split_text
+    from minigpt.text.reading import read_text, split_at_separator
     from minigpt.text.records import is_plain_text, language, read_records
     from minigpt.text.template import named_field, parse_template
 
@@ -233,7 +233,7 @@ def read_documents(
         for record in read_records(together, wanted):
             with record.blamed():
                 text = "".join(p if isinstance(p, str) else p.text_in(record) for p in parts)
-            texts = split_text(text, separator)
+            texts = split_at_separator(text, separator)
             if not texts and blank is not None:
                 blank[path] += 1
             for text in texts:

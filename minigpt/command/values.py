@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 from minigpt.files.model_files import ADAPTER, MODEL, OTHER_WEIGHTS, RESULTS, RUN, TOKENIZER
-from minigpt.text.template import fields_of, named_field
 
 MOST = 10**9  # of whatever is counted: steps, rows, tokens
 LARGEST_SEED = 2**32 - 1  # every generator takes it, and a lesson can count on from it
@@ -93,6 +92,8 @@ def names(given: str) -> tuple[str, ...]:
 
 def template(given: str) -> str:
     """Returns a template that names fields, as "{question} Answer:"."""
+    from minigpt.text.template import fields_of  # `minigpt doctor` has to do without its packages
+
     written = text(given)
     try:
         fields = fields_of(written)
@@ -107,6 +108,8 @@ def template(given: str) -> str:
 
 def field(given: str) -> str:
     """Returns the name of a field, as text or messages[0][content]; "" is one too."""
+    from minigpt.text.template import named_field
+
     written = text(given)
     if written:
         try:
@@ -182,7 +185,7 @@ def _no_file_or_folder(found: Path) -> str:
 
 def _no_folder(found: Path) -> str:
     if os.path.lexists(found) and not os.path.isdir(found):
-        return f"must be a folder, and {shown(found)} is none"
+        return f"must be a folder, and {shown(found)} is not one"
     return ""
 
 
@@ -191,7 +194,7 @@ def _no_new_folder(found: Path) -> str:
     while not os.path.lexists(there) and there != there.parent:
         there = there.parent
     if not os.path.isdir(there):
-        return f"needs a folder, and {shown(there)} is none"
+        return f"needs a folder, and {shown(there)} is not one"
     may = os.access(there, os.W_OK | os.X_OK)
     return "" if may else f"needs a folder that may be written to, and {shown(there)} may not"
 

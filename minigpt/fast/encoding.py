@@ -123,7 +123,7 @@ class Encoding(tiktoken.Encoding):
 
     @property
     def eot_token(self) -> int:
-        """The id of <|endoftext|>, which ends every document and every answer.
+        """Returns the id of <|endoftext|>, which ends every document and every answer.
 
         Raises:
             ValueError: the tokenizer has no such token.

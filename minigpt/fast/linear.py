@@ -105,7 +105,7 @@ WAYS: dict[str, Callable[..., Tensor]] = {
 
 
 class Product(torch.autograd.Function):
-    """x W^T + b, and the gradient of x, by oneDNN; it keeps what F.linear keeps."""
+    """Computes x W^T + b and the gradient of x by oneDNN; it keeps what F.linear keeps."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:

@@ -47,7 +47,7 @@ class Choice:
 
     @property
     def gain(self) -> float:
-        """How many times as fast as the plain way the chosen one is; 1 if nothing was measured."""
+        """Returns how many times as fast as the plain way the chosen one is; 1 if not measured."""
         if self.chosen not in self.seconds:
             return 1.0
         return next(iter(self.seconds.values())) / self.seconds[self.chosen]

@@ -66,7 +66,7 @@ def check_pattern(pattern: str) -> None:
     mean other things in other engines.
 
     Raises:
-        ValueError: it has something else, is no regular expression, matches the empty text, or
+        ValueError: it has something else, is not a regular expression, matches the empty text, or
             takes seconds for a text of a few characters, repeated.
     """
     if pattern in KNOWN_PATTERNS:

@@ -47,7 +47,8 @@ def usable_cores(root: Path = ROOT) -> int:
     else:
         processors = set(range(os.cpu_count() or 1))
     topology = root / "sys/devices/system/cpu"
-    cores = {read(topology / f"cpu{n}/topology/thread_siblings_list") or str(n) for n in processors}
+    siblings = {n: topology / f"cpu{n}/topology/thread_siblings_list" for n in processors}
+    cores = {system_text(path) or str(n) for n, path in siblings.items()}
     return max(1, int(min([len(cores), *quotas(root)])))
 
 
@@ -59,23 +60,24 @@ def quotas(root: Path) -> Iterator[float]:
     their path.
     """
     mounted = root / "sys/fs/cgroup"
-    for line in read(root / "proc/self/cgroup").splitlines():  # 0::/a/b or 4:cpu,cpuacct:/a/b
+    groups = system_text(root / "proc/self/cgroup")  # lines as 0::/a/b or 4:cpu,cpuacct:/a/b
+    for line in groups.splitlines():
         kinds, _, path = line.partition(":")[2].partition(":")
         if kinds and "cpu" not in kinds.split(","):
             continue
         folder = PurePosixPath(path.lstrip("/"))
         for group in (folder, *folder.parents):
-            limits = [read(mounted / group / "cpu.max")] if not kinds else []
+            limits = [system_text(mounted / group / "cpu.max")] if not kinds else []
             for place in (mounted / kinds, mounted / "cpu") if kinds else ():
                 parts = (place / group / f"cpu.cfs_{part}_us" for part in ("quota", "period"))
-                limits.append(" ".join(map(read, parts)))
+                limits.append(" ".join(map(system_text, parts)))
             for limit in limits:
                 found = re.fullmatch(r"([0-9]+) ([1-9][0-9]*)", limit)
                 if found:
                     yield int(found[1]) / int(found[2])
 
 
-def read(path: Path) -> str:
+def system_text(path: Path) -> str:
     """Returns what a file of the system says, "" if there is none or it may not be read."""
     try:
         return path.read_text(encoding="utf-8", errors="replace").strip()

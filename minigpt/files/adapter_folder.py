@@ -6,7 +6,7 @@
 A save that is killed leaves all of the old or all of the new (together.py says how), never the
 settings of one with the numbers of the other.
 
-The names of the files are those of peft.
+The files have the names that peft gives them.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def write_folder(folder: Path, config: Mapping[str, Any], tensors: Mapping[str, 
 
     Raises:
         ValueError: something is not a finite number, so that no loader would take it; another
-            process is writing to folder; or it holds a model, which is no part of an adapter.
+            process is writing to folder; or it holds a model, which is not part of an adapter.
         OSError: the disk is full or may not be written to; what was there before is kept.
     """
     check_finite(tensors, f"the adapter cannot be saved in {folder}")

@@ -74,7 +74,7 @@ def parse_json(text: str | bytes, where: str | Path) -> Any:
     """Parses text that is one JSON value, as parse_json_object does.
 
     Raises:
-        ValueError: text is damaged: it is not UTF-8 or no JSON, names a field twice, or is nested
+        ValueError: text is damaged: it is not UTF-8 or not JSON, names a field twice, or is nested
             more than 100 deep.
     """
     try:

@@ -313,7 +313,7 @@ class Object:
         for name in value if self.closed else ():
             if name not in known:
                 names = ", ".join([*self.required, *self.optional])
-                raise WrongFieldError(f"is no field here; there are {names}", _named(name))
+                raise WrongFieldError(f"is not a field here; there are {names}", _named(name))
 
 
 def _check_named(name: str, value: Any, kind: Kind) -> None:

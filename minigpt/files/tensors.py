@@ -45,7 +45,7 @@ def read_tensors(file: Path) -> Iterator[tuple[str, Tensor]]:
                 yield name, tensor
             return
         with safe_open(file, framework="pt") as tensors:
-            for name in tensors.keys():  # noqa: SIM118 (it is no dictionary)
+            for name in tensors.keys():  # noqa: SIM118 (not a dictionary)
                 yield name, tensors.get_tensor(name)
         return
     except DAMAGED as error:
@@ -59,14 +59,14 @@ def _why(file: Path, error: Exception) -> str:
     """Returns what is wrong with a file that raised error; torch advises to let a pickle run."""
     with suppress(OSError), open_regular(file) as opened:
         if opened.read(len(LFS)) == LFS:
-            return "it is a pointer of Git LFS, and not what that points to: run `git lfs pull`"
+            return "it is a pointer of Git LFS, and not what that points to; run `git lfs pull`"
     said = str(error).split("\n")[0]
     if "TorchScript" in said:
         return "it holds a program in TorchScript and no tensors by name"
     if isinstance(error, UnpicklingError):
         if "Unsupported" in str(error) or "not allowed" in str(error):
             return "its pickle asks for more than tensors, which could be a program to run"
-        return "it is no pickle of tensors"
+        return "it is not a pickle of tensors"
     if isinstance(error, OSError):
         said = reason_of(error)
     return said or "it ends too soon"
@@ -78,10 +78,10 @@ def _check_dense(name: object, tensor: object) -> None:
     A tensor that repeats one number a billion times takes no room in the file.
     """
     if not isinstance(name, str) or not isinstance(tensor, Tensor):
-        raise ValueError(f"{name!r:.60} is no name of a tensor")
+        raise ValueError(f"{name!r:.60} is not the name of a tensor")
     dense = tensor.layout is torch.strided and tensor.device.type == "cpu"
     if not dense or tensor.untyped_storage().nbytes() < tensor.numel() * tensor.itemsize:
-        raise ValueError(f"{name[:60]} is no plain tensor")
+        raise ValueError(f"{name[:60]} is not a plain tensor")
 
 
 class NotFiniteError(ValueError):
@@ -103,7 +103,7 @@ def check_finite(tensors: Mapping[str, Tensor], problem: str) -> None:
 
 
 def is_finite(tensor: Tensor) -> bool:
-    """Tells whether a tensor holds neither NaN nor an infinity, in one pass and without a copy."""
+    """Returns whether a tensor holds neither NaN nor an infinity, in one pass without a copy."""
     if not tensor.is_floating_point() or not tensor.numel():
         return True
     if tensor.element_size() == 1:  # torch finds no extremes of numbers in 8 bits

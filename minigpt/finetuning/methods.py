@@ -42,7 +42,7 @@ from minigpt.soft_prompts.model import (
     set_soft_prompt,
 )
 
-RESULTS = "results.json"
+RESULTS_FILE = "results.json"
 # Loading what qlora saved takes these settings, beside the adapter's own files.
 BLOCK_SIZE = OneOf(*(2**i for i in range(5, 13)))
 QLORA_CONTENTS = Object(
@@ -200,7 +200,7 @@ def load_model(name_or_folder: str | Path) -> tuple[GPT, tiktoken.Encoding]:
         FileNotFoundError, ValueError: as load_pretrained; or results.json is damaged.
     """
     folder = Path(name_or_folder)
-    if not (folder / RESULTS).is_file():
+    if not (folder / RESULTS_FILE).is_file():
         return load_pretrained(name_or_folder)
     results = read_results(folder)
     load = METHODS[results["method"]].load
@@ -210,7 +210,7 @@ def load_model(name_or_folder: str | Path) -> tuple[GPT, tiktoken.Encoding]:
         model, encoding = load_pretrained(results["model"])
     except FileNotFoundError as error:
         raise FileNotFoundError(
-            f"{folder / RESULTS}: model is {shown(results['model'])}, which is gone: {error}"
+            f"{folder / RESULTS_FILE}: model is {shown(results['model'])}, which is gone: {error}"
         ) from None
     load(model, folder, results["settings"])
     return model.eval(), encoding
@@ -223,7 +223,7 @@ def read_results(folder: Path) -> dict[str, Any]:
         ValueError: it is damaged, or was not written by `minigpt finetune`; the error names the
             first field that is wrong.
     """
-    path = folder / RESULTS
+    path = folder / RESULTS_FILE
     results = read_json_object(path)
     check(results, CONTENTS, path)
     if results["method"] == "qlora":

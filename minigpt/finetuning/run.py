@@ -27,7 +27,7 @@ from minigpt.config import count_parameters
 from minigpt.device import pick_device, rank_and_count
 from minigpt.files.atomic import write_text
 from minigpt.files.model_files import TESTS, matching
-from minigpt.finetuning.methods import METHODS, RESULTS, settle_nf4
+from minigpt.finetuning.methods import METHODS, RESULTS_FILE, settle_nf4
 from minigpt.finetuning.saved_tasks import records_file
 from minigpt.finetuning.settings import IN_PLACE, FinetuneSettings
 from minigpt.model import GPT
@@ -205,7 +205,7 @@ def _finetune(
         method.save(model, encoding, folder)
         write_test_records(folder, parts)
         text = json.dumps(result.report(), ensure_ascii=False, allow_nan=False, indent=1)
-        write_text(folder / RESULTS, valid_unicode(text) + "\n")
+        write_text(folder / RESULTS_FILE, valid_unicode(text) + "\n")
     return result
 
 

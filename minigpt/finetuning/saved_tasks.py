@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from minigpt.files.schema import MapOf, Object, OneOf, Text, Whole, check
-from minigpt.finetuning.methods import RESULTS, read_results
+from minigpt.finetuning.methods import RESULTS_FILE, read_results
 from minigpt.tasks.task import METRICS, TASKS, Task
 
 TEST = "test.jsonl"
@@ -22,14 +22,14 @@ def saved_tasks(folder: Path) -> dict[str, Task]:
     Raises:
         ValueError: results.json is damaged; the error names it.
     """
-    if not (folder / RESULTS).is_file():
+    if not (folder / RESULTS_FILE).is_file():
         return {}
     found = read_results(folder)
-    check(found, SAVED_TASKS, folder / RESULTS)
+    check(found, SAVED_TASKS, folder / RESULTS_FILE)
     try:
         return {name: task_of(name, saved) for name, saved in found["tasks"].items()}
     except ValueError as error:
-        raise ValueError(f"{folder / RESULTS}: {error}") from None
+        raise ValueError(f"{folder / RESULTS_FILE}: {error}") from None
 
 
 def task_of(name: str, saved: dict[str, Any]) -> Task:

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from minigpt.config import is_number
+from minigpt.config import is_number, is_whole
 
 if TYPE_CHECKING:
     from minigpt.training.settings import TrainConfig
@@ -134,14 +134,14 @@ class FinetuneSettings:
             value = getattr(self, name)
             if value is None and name in OR_NONE:
                 continue
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            if not is_whole(value) or value < 1:
                 raise ValueError(f"{name} must be a whole number of at least 1, got {value}")
         if not is_number(self.alpha) or self.alpha <= 0:
             raise ValueError(f"alpha must be above 0, got {self.alpha!r:.40}")
         for name in ("lora_dropout", "rehearse", "dropout"):
             value = getattr(self, name)
             if not is_number(value) or not 0 <= value < 1:
-                raise ValueError(f"{name} must be from 0 to below 1, got {value!r:.40}")
+                raise ValueError(f"{name} must be at least 0 and below 1, got {value!r:.40}")
         if self.method == "prefix" and self.init_text and self.reparametrize:
             raise ValueError(
                 "init_text cannot be given along with reparametrize, since the network makes what "

@@ -124,10 +124,10 @@ class AdapterSettings:
                     f"and B {wanted[1]}"
                 )
         for name in sorted(chosen ^ weights.keys()):
-            has, not_has = (file.name, "target_modules")[:: 1 if name in weights else -1]
+            has, lacks = (file.name, "target_modules")[:: 1 if name in weights else -1]
             raise ValueError(
                 f"{folder / CONFIG_FILE} was made for another model or is damaged: {has} has the "
-                f"layer {name}, {not_has} has not"
+                f"layer {name}, {lacks} does not"
             )
         return sizes
 
@@ -135,7 +135,7 @@ class AdapterSettings:
 def write_adapter(
     folder: Path, settings: AdapterSettings, weights: Mapping[str, Pair], of_gpt: bool
 ) -> None:
-    """Write both files; until both are on the disk, the ones that were there stay.
+    """Writes both files; the ones that were there stay until both are on the disk.
 
     Args:
         weights: by the name of the layer.
@@ -153,7 +153,7 @@ def write_adapter(
 
 
 def stored_config(settings: AdapterSettings, of_gpt: bool) -> dict[str, Any]:
-    """peft's adapter_config.json for these settings."""
+    """Returns peft's adapter_config.json for these settings."""
     targets, sizes = settings.targets.target_modules, settings.sizes
     return {
         "peft_type": "LORA",
@@ -174,7 +174,7 @@ def stored_config(settings: AdapterSettings, of_gpt: bool) -> dict[str, Any]:
 
 
 def read_adapter(folder: Path) -> tuple[AdapterSettings, dict[str, Pair]]:
-    """The settings and, by the name of the layer, A and B in fp32.
+    """Returns the settings and, by the name of the layer, A and B in fp32.
 
     Raises:
         FileNotFoundError: folder holds no adapter.
@@ -188,7 +188,7 @@ def read_adapter(folder: Path) -> tuple[AdapterSettings, dict[str, Pair]]:
             continue
         parts = STORED_NAME.fullmatch(stored_name)
         if parts is None:
-            raise ValueError(f"{file} holds {stored_name}, which is no matrix A or B of LoRA")
+            raise ValueError(f"{file} holds {stored_name}, which is neither A nor B of LoRA")
         name, letter = parts.groups()
         found.setdefault(name, {})[letter] = tensor
     for name, pair in found.items():
@@ -200,7 +200,7 @@ def read_adapter(folder: Path) -> tuple[AdapterSettings, dict[str, Pair]]:
 
 
 def read_settings(folder: Path) -> AdapterSettings:
-    """The settings from adapter_config.json.
+    """Returns the settings from adapter_config.json.
 
     Raises:
         FileNotFoundError: there is none.

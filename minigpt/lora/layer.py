@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from minigpt.config import is_number
+from minigpt.config import is_number, is_whole
 from minigpt.fast.low_rank import add_low_rank, autocast_once  # add_low_rank_plainly, faster
 from minigpt.layers import check_name
 
@@ -135,17 +135,17 @@ class LoRALinear(nn.Module):
 
     @property
     def lora_A(self) -> nn.Parameter:  # noqa: N802 (the paper's name)
-        """A of the active adapter, [r, in]."""
+        """Returns A of the active adapter, [r, in]."""
         return self.adapter().lora_A
 
     @property
     def lora_B(self) -> nn.Parameter:  # noqa: N802
-        """B of the active adapter, [out, r]."""
+        """Returns B of the active adapter, [out, r]."""
         return self.adapter().lora_B
 
     @property
     def scaling(self) -> float:
-        """The factor of B A x in the active adapter, alpha / r."""
+        """Returns the factor of B A x in the active adapter, alpha / r."""
         return self.adapter().scaling
 
     def adapter(self) -> Adapter:
@@ -179,7 +179,7 @@ class LoRALinear(nn.Module):
 
     @property
     def merged(self) -> bool:
-        """Whether the base's weight is W_0 + scaling B A at the moment."""
+        """Returns whether the base's weight is W_0 + scaling B A at the moment."""
         return self.original is not None
 
     @torch.no_grad()
@@ -218,14 +218,14 @@ def check_settings(r: int, alpha: float, dropout: float, init: str = "kaiming") 
     Raises:
         ValueError: one is out of range.
     """
-    if not isinstance(r, int) or isinstance(r, bool) or r < 1:
+    if not is_whole(r) or r < 1:
         raise ValueError(f"r must be a whole number of at least 1, got {r!r}")
     if not is_number(alpha) or not 0 < alpha <= LARGEST_ALPHA:
         raise ValueError(
             f"alpha must be above 0 and at most {LARGEST_ALPHA:,.0f}, got {alpha!r:.40}"
         )
     if not is_number(dropout) or not 0 <= dropout < 1:
-        raise ValueError(f"dropout must be at least 0 and less than 1, got {dropout!r:.40}")
+        raise ValueError(f"dropout must be at least 0 and below 1, got {dropout!r:.40}")
     if init not in INITS:
         raise ValueError(f"init must be one of {', '.join(INITS)}, got {init!r}")
 

@@ -108,7 +108,7 @@ class Targets:
     """The entries of adapter_config.json that choose layers, as lists or a regular expression.
 
     Raises:
-        ValueError: a pattern is no regular expression, or stands beside what needs a list.
+        ValueError: a pattern is not a regular expression, or stands beside what needs a list.
     """
 
     target_modules: tuple[str, ...] | str
@@ -172,7 +172,7 @@ class Sizes:
     """r and alpha, and the layers in which they are others.
 
     Raises:
-        ValueError: a pattern is no regular expression.
+        ValueError: a pattern is not a regular expression.
     """
 
     r: int

@@ -197,11 +197,11 @@ class Tape(dict[str, int]):
         """Runs Llama's MLP, silu(gate) * up, up to its last layer, which it names."""
         gate = self.linear("mlp.gate_proj", x, "output of norm 2")
         up = self.linear("mlp.up_proj", x, "output of norm 2")
-        nbytes = self.n_rows * self.layers["mlp.up_proj"].n_out * self.size
+        n_bytes = self.n_rows * self.layers["mlp.up_proj"].n_out * self.size
         if gate:
-            self.update({"gate": nbytes, "up": nbytes})
+            self.update({"gate": n_bytes, "up": n_bytes})
         if up:
-            self["silu(gate)"] = nbytes
+            self["silu(gate)"] = n_bytes
         return gate or up, "mlp.down_proj"
 
     def sublayer_end(self, name: str, live: bool, reads: str) -> bool:

@@ -17,12 +17,11 @@ import torch
 from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
 
-from minigpt.config import IGNORE
 from minigpt.dataset import Batch
 from minigpt.layers import in_training
 from minigpt.memory.predicted import Memory
 from minigpt.model import GPT
-from minigpt.training.loss import autocast, part_of_loss
+from minigpt.training.loss import autocast, count_targets, part_of_loss
 
 
 def storages(tensors: Iterable[Tensor]) -> dict[int, int]:
@@ -84,11 +83,9 @@ def measure_memory(
         peak: on a GPU, the most that was allocated at any time of the step.
 
     Raises:
-        ValueError: no target counts.
+        ValueError: as count_targets.
     """
-    if batch.n_targets == 0:
-        n = batch.targets.numel()
-        raise ValueError(f"there is no target to learn from: all {n} are {IGNORE}")
+    count_targets(batch)
     with in_training(model):
         return _measure(model, optimizer, batch, dtype)
 
@@ -155,7 +152,7 @@ def tensors_in(inputs: tuple[Any, ...]) -> Iterator[Tensor]:
 
 def size_without(own: dict[int, int], kept: dict[int, int]) -> int:
     """Adds up the bytes of the storages in kept that are not the model's own."""
-    return sum(nbytes for address, nbytes in kept.items() if address not in own)
+    return sum(n_bytes for address, n_bytes in kept.items() if address not in own)
 
 
 def bytes_alive(work: Callable[[], object], device: torch.device) -> tuple[int, int]:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from minigpt.config import GPTConfig
+from minigpt.config import GPTConfig, is_whole
 from minigpt.finetuning.settings import IN_PLACE, RECIPES
 from minigpt.layers import choose
 from minigpt.lora.layer import check_rank, check_settings
@@ -77,8 +77,7 @@ class TrainingRun:
             value = getattr(self, name)
             if value is None and name in or_none:
                 continue
-            whole = isinstance(value, int) and not isinstance(value, bool)
-            if not (whole and value >= 1):
+            if not is_whole(value) or value < 1:
                 raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}")
         if self.n_targets is not None and self.n_targets > self.batch_size * self.context:
             raise ValueError(
@@ -136,18 +135,17 @@ class LinearLayer(NamedTuple):
     name: str
     n_in: int
     n_out: int
-    bias: bool = False
 
 
 def block_layers(shape: Shape) -> list[LinearLayer]:
     """Returns the linear layers of a block in the order in which they compute."""
     if isinstance(shape, GPTConfig):
-        C, bias = shape.n_embd, shape.bias
+        C = shape.n_embd
         return [
-            LinearLayer("attn.c_attn", C, 3 * C, bias),
-            LinearLayer("attn.c_proj", C, C, bias),
-            LinearLayer("mlp.c_fc", C, 4 * C, bias),
-            LinearLayer("mlp.c_proj", 4 * C, C, bias),
+            LinearLayer("attn.c_attn", C, 3 * C),
+            LinearLayer("attn.c_proj", C, C),
+            LinearLayer("mlp.c_fc", C, 4 * C),
+            LinearLayer("mlp.c_proj", 4 * C, C),
         ]
     C, F = shape.dim, shape.ffn
     return [
@@ -187,7 +185,7 @@ def chosen_layers(
 
 
 def lora_layers(shape: Shape, run: TrainingRun) -> list[LinearLayer]:
-    """Those of the whole model that get a LoRA adapter; none with other methods.
+    """Returns the layers of the whole model that get a LoRA adapter; none with other methods.
 
     Raises:
         ValueError: as chosen_layers.

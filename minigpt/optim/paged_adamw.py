@@ -87,7 +87,7 @@ class PagedAdamW(torch.optim.AdamW):
     ) -> None:
         check_settings({"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay})
         if isinstance(params, Tensor):
-            raise TypeError("PagedAdamW needs a list of parameters, got one tensor: put it in [ ]")
+            raise TypeError("PagedAdamW needs a list of parameters, got one tensor; put it in [ ]")
         listed: list[Any] = list(params)
         if listed:
             super().__init__(listed, lr, betas, eps, weight_decay, fused=True)
@@ -137,7 +137,7 @@ class PagedAdamW(torch.optim.AdamW):
                 if p.grad.layout != torch.strided:
                     raise ValueError(
                         "PagedAdamW cannot use a sparse gradient, got one of shape "
-                        f"{list(p.shape)}: make the embedding with sparse=False"
+                        f"{list(p.shape)}; make the embedding with sparse=False"
                     )
                 state = self.state[p] = self.state.get(p) or new_state(p)
                 if is_paged(p):
@@ -254,12 +254,12 @@ def check_parameter(parameter: Tensor) -> None:
     shape = list(parameter.shape)
     if parameter.is_complex():
         raise ValueError(
-            f"PagedAdamW was given complex numbers ({parameter.dtype}, shape {shape}): train "
+            f"PagedAdamW was given complex numbers ({parameter.dtype}, shape {shape}); train "
             "torch.view_as_real of them instead"
         )
     if not parameter.requires_grad:
         raise ValueError(
-            f"PagedAdamW was given a frozen parameter of shape {shape}: leave it out, or set "
+            f"PagedAdamW was given a frozen parameter of shape {shape}; leave it out, or set "
             "requires_grad=True on it"
         )
     if is_paged(parameter) and hasattr(parameter, "full_tensor"):
@@ -271,5 +271,5 @@ def check_parameter(parameter: Tensor) -> None:
     if parameter.numel() not in (0, 1 + sum((n - 1) * stride for n, stride in steps)):
         raise ValueError(
             "PagedAdamW can only update a parameter that fills its memory without gaps, got shape "
-            f"{shape} with strides {parameter.stride()}: train parameter.contiguous() instead"
+            f"{shape} with strides {parameter.stride()}; train parameter.contiguous() instead"
         )

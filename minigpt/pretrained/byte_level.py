@@ -81,7 +81,7 @@ class ByteLevelEncoding(Encoding):
 
     @property
     def eot_token(self) -> int:
-        """The id of the token that ends a text, whatever it is called."""
+        """Returns the id of the token that ends a text, whatever it is called."""
         return self.added[self.end_of_text].id
 
     def encode_ordinary(self, text: str) -> list[int]:

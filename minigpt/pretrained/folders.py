@@ -39,6 +39,7 @@ from minigpt.pretrained.tokenizer_files import (
     read_tokenizer,
     tokenizer_writer,
 )
+from minigpt.text.data_sets import FETCHED
 from minigpt.text.task_sets import data_folder
 from minigpt.tokenizer import gpt2_encoding, load_encoding, unused_ids
 
@@ -179,7 +180,7 @@ def find_folder(name_or_folder: str | Path) -> Path:
             f"there is no folder {folder}; a model is a folder, or one of base, "
             f"{', '.join(PUBLISHED)}"
         )
-    fetched = Path("runs/data") / name
+    fetched = FETCHED / name
     return fetched if (fetched / MODEL_WEIGHTS).is_file() else download(name)
 
 
@@ -206,9 +207,9 @@ def download(name: str) -> Path:
         urls = " and ".join(PUBLISHED_AT.format(name=name, file=file) for file in files)
         place = "run `minigpt data fetch gpt2 --from PATH`"
         if name != "gpt2":
-            place = f"put both files into {Path('runs/data') / name}"
+            place = f"put both files into {FETCHED / name}"
         raise FileNotFoundError(
-            f"the weights of {name} are not on this machine and cannot be downloaded ({reason}): "
+            f"the weights of {name} are not on this machine and cannot be downloaded ({reason}); "
             f"download {urls} elsewhere, then {place}, or give the folder they are in"
         ) from error
     return Path(paths[0]).parent

@@ -86,7 +86,7 @@ def match_weights(
     for name, (tensor, file) in weights.items():
         if not (name.endswith(".bias") and name not in wanted and not tensor.any()):
             raise ValueError(
-                f"{file} holds {name}, which is no part of a GPT of this {MODEL_CONFIG}"
+                f"{file} holds {name}, which is not part of a GPT of this {MODEL_CONFIG}"
             )
     return state
 

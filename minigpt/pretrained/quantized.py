@@ -111,7 +111,7 @@ def load_quantized(folder: str | Path) -> GPT:
     for path, stored in parts.items():
         file = next(iter(stored.values())).file
         if path not in linear:
-            raise ValueError(f"{file} holds {path}.weight, which is no linear layer of GPT")
+            raise ValueError(f"{file} holds {path}.weight, which is not a linear layer of GPT")
         bias = linear[path].bias
         layer = read_layer(path, stored, file, bias)  # type: ignore[arg-type]
         found, wanted = ([m.out_features, m.in_features] for m in (layer, linear[path]))

@@ -16,7 +16,7 @@ import kernels
 if not hasattr(kernels, "NF4Tensor"):
     raise ImportError(
         "minigpt needs its own package kernels, but Python found another of that name (Hugging "
-        f"Face publishes one), {kernels.__file__}: run `pip uninstall kernels`, then install "
+        f"Face publishes one), {kernels.__file__}; run `pip uninstall kernels`, then install "
         "minigpt again"
     )
 from kernels import NF4Tensor, dequantize_nf4, nf4_linear, quantize_nf4

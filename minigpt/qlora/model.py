@@ -3,7 +3,7 @@
     model = quantize_model(load_pretrained("base")[0])    # linear layers take an eighth of fp32
     apply_lora(model, r=8, target_modules=("c_attn", "c_proj", "c_fc"))
     train(model, ...)                                     # only the adapter learns
-    save_lora(model, "runs/french")                    # fits every copy of the 4-bit model
+    save_lora(model, "runs/french")                       # fits every copy of the 4-bit model
 
     plain = dequantize_model(copy.deepcopy(model))        # LoRA cannot be merged into 4 bits
     merge_lora(plain)

@@ -67,7 +67,7 @@ def plain_parameters(model: GPT) -> dict[str, nn.Parameter]:
     """Returns the parameters of the blocks and the final norm by name.
 
     Raises:
-        ValueError: the model has not all of them.
+        ValueError: the model lacks one of them.
     """
     parameters = dict(model.named_parameters())
     for name in plain_names(model.config):
@@ -84,7 +84,7 @@ def save_selective(model: GPT, folder: str | Path) -> None:
     """Writes what apply_selective left trainable into folder: a JSON and a safetensors file.
 
     Raises:
-        ValueError: what is trainable is no such part, or not made of finite numbers; or folder
+        ValueError: what is trainable is not such a part, or not made of finite numbers; or folder
             holds a model.
         OSError: the disk is full or may not be written to; what was there is kept.
     """

@@ -11,7 +11,7 @@ Names only: nothing here needs a model.
 
 from __future__ import annotations
 
-from minigpt.config import GPTConfig
+from minigpt.config import GPTConfig, is_whole
 
 LAYERS = ("ln_1", "attn.c_attn", "attn.c_proj", "ln_2", "mlp.c_fc", "mlp.c_proj")  # of a block
 
@@ -32,8 +32,7 @@ def trained_blocks(n_layer: int, bias: bool, last_blocks: int | None, biases_onl
         )
     if last_blocks is None:
         return n_layer if biases_only else 1
-    whole = isinstance(last_blocks, int) and not isinstance(last_blocks, bool)
-    if not whole or not 1 <= last_blocks <= n_layer:
+    if not is_whole(last_blocks) or not 1 <= last_blocks <= n_layer:
         raise ValueError(
             f"last_blocks must be from 1 to {n_layer}, the blocks of this model, got "
             f"{last_blocks!r}"

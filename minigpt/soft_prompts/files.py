@@ -5,7 +5,7 @@
 
 C is the model's width, L the number of its layers. A row of 2 L C numbers is the key and the value
 of one virtual token in layer 0, in layer 1 and so on. If a network made the prefix, only these
-numbers are saved and not the network, as in peft. A prefix with a gate, which peft has not, has a
+numbers are saved and not the network, as in peft. A prefix with a gate, which peft lacks, has a
 peft_type of its own, so that peft refuses it, and a second tensor:
 
     gate                         the number whose tanh is the gate of each head, [L, H]
@@ -104,7 +104,7 @@ def read_vectors(folder: Path, config: GPTConfig) -> tuple[str, Tensor, Tensor |
         shapes[GATE_NAME] = [config.n_layer, config.n_head]
     for name in sorted(tensors.keys() ^ shapes.keys()):
         if name in tensors:
-            raise ValueError(f"{file} holds {name}, which is no part of a soft prompt")
+            raise ValueError(f"{file} holds {name}, which is not part of a soft prompt")
         raise ValueError(f"{file} is damaged: it has no {name}")
     for name, shape in shapes.items():
         if list(tensors[name].shape) != shape:
@@ -126,7 +126,7 @@ def check_config(path: Path, stored: dict[str, Any], config: GPTConfig) -> None:
     for name, value in stored.items():
         if value and name not in known:  # something that was switched on
             raise ValueError(
-                f"{path}: {name[:60]} is {shown(value)}, which is no part of a soft prompt here"
+                f"{path}: {name[:60]} is {shown(value)}, which is not part of a soft prompt here"
             )
     check(stored, CONFIG, path)
     for name, size in model_sizes(config).items():

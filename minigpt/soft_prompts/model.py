@@ -34,7 +34,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from minigpt.config import GPTConfig, check_ids
+from minigpt.config import GPTConfig, check_ids, is_whole
 from minigpt.layers import check_name, check_not_merged, evaluated
 from minigpt.model import GPT
 from minigpt.soft_prompts.files import PREFIX_TUNING, PROMPT_TUNING, read_vectors, write_vectors
@@ -133,7 +133,7 @@ def apply_prefix_tuning(
 
 
 def _is_count(number: object) -> bool:
-    return isinstance(number, int) and not isinstance(number, bool) and number >= 1
+    return is_whole(number) and number >= 1
 
 
 def _check_new(model: GPT, n_tokens: int, name: str) -> None:
@@ -265,8 +265,8 @@ def load_soft_prompt(model: GPT, folder: str | Path, name: str = "default") -> G
 
     Raises:
         FileNotFoundError: folder holds no soft prompt.
-        ValueError: a file is damaged, was made for another model, or is no soft prompt; or as
-            apply_prompt_tuning.
+        ValueError: a file is damaged, was made for another model, or is not a soft prompt; or
+            as apply_prompt_tuning.
     """
     peft_type, vectors, gate = read_vectors(Path(folder), model.config)
     _check_new(model, len(vectors), name)

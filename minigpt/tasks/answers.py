@@ -14,12 +14,12 @@ from typing import Any, NamedTuple
 
 import tiktoken
 import torch
-from tqdm import tqdm
 
 from minigpt.bleu import corpus_bleu
 from minigpt.model import GPT
 from minigpt.rouge import RougeScorer, mean_scores
 from minigpt.tasks.task import Task
+from minigpt.text.bars import progress_bar
 from minigpt.tokenizer import unused_ids
 
 REPORTED_ROUGE = ("rouge1", "rouge2", "rougeL")
@@ -93,7 +93,7 @@ def answer(
     unused = _unused(model, encoding)
     answers = [""] * len(prompts)
     by_length = sorted(range(len(prompts)), key=lambda i: len(encoded[i]))
-    with tqdm(total=len(prompts), desc="answers", unit="prompt", disable=not progress) as bar:
+    with progress_bar(len(prompts), "prompt", "answers", show=progress) as advance:
         for start in range(0, len(prompts), batch_size):
             which = by_length[start : start + batch_size]
             T = max(len(encoded[i]) for i in which)
@@ -109,7 +109,7 @@ def answer(
             for i, row in zip(which, written[:, T:].tolist(), strict=True):
                 text = row[: row.index(end)] if end in row else row
                 answers[i] = decode(encoding, text).strip()
-            bar.update(len(which))
+            advance(len(which))
     return answers
 
 
@@ -161,6 +161,10 @@ class Question(NamedTuple):
     prompt: str
     targets: list[str]
     records: list[int]
+
+    def answer_among(self, answers: Sequence[str]) -> str:
+        """Returns the answer to this question among those to all records."""
+        return answers[self.records[0]]
 
 
 def questions(task: Task, records: Sequence[Mapping[str, Any]], wording: int = 0) -> list[Question]:

@@ -70,7 +70,7 @@ def task_data(
     sizes = [part if isinstance(part, (int, float)) else 0 for part in (validation, test)]
     if data is None:
         if not task.task_set:
-            raise ValueError(f"no data comes with the task {task.name}: give a file of records")
+            raise ValueError(f"no data comes with the task {task.name}; give a file of records")
         if not all(isinstance(part, (int, float)) for part in (validation, test)):
             raise ValueError("files to validate or to test with need files to train on (data)")
         train, held_out, judged = (task_sets.task_set(task.task_set, p) for p in task_sets.SPLITS)
@@ -111,8 +111,8 @@ def instruction_data(
     Args:
         row_length: T; None chooses one (row_length_for).
         wording: which wording of the prompts to train with; None mixes all of them.
-        rehearse: the share of rows, from 0 to below 1, that hold text of the Python library, on
-            which the base model was pretrained, instead of examples.
+        rehearse: the share of rows that hold text of the Python library, on which the base model
+            was pretrained, instead of examples; at least 0 and below 1.
         n_documents: how many of the library's documents are rehearsed; None takes all of them.
 
     Raises:
@@ -122,7 +122,7 @@ def instruction_data(
     if row_length is not None and not 1 <= row_length <= block_size:
         raise ValueError(f"row_length must be from 1 to {block_size}, got {row_length}")
     if not 0 <= rehearse < 1:
-        raise ValueError(f"the share of rehearsed text must be from 0 to below 1, got {rehearse}")
+        raise ValueError(f"rehearse must be at least 0 and below 1, got {rehearse}")
 
     def encode(task: Task, records: list[dict], T: int) -> list[Example]:
         return encode_examples(records, task, encoding, T + 1, wording, seed)

@@ -129,7 +129,7 @@ def pack_examples(examples: Sequence[Example], row_length: int, end_token: int) 
             raise ValueError(f"example {i + 1} needs at least one token of prompt and completion")
         if lengths[i] > row_length:
             raise ValueError(
-                f"example {i + 1} needs {lengths[i]} positions, but a row has {row_length}: "
+                f"example {i + 1} needs {lengths[i]} positions, but a row has {row_length}; "
                 f"encode with max_tokens={row_length + 1}, or take longer rows"
             )
     together = fill_bins(lengths, row_length)
@@ -202,7 +202,7 @@ def text_rows(ids: np.ndarray, row_length: int) -> Rows:
     if n_rows < 1:
         raise ValueError(
             f"one row of {row_length} tokens needs {row_length + 1} ids, but the text has "
-            f"{len(ids)}: give more text or shorter rows"
+            f"{len(ids)}; give more text or shorter rows"
         )
     shape = (n_rows, row_length)
     idx = ids[: n_rows * row_length].reshape(shape)
@@ -235,7 +235,7 @@ class InstructionData:
         if not sources or not all(len(rows) for rows, _ in sources):
             raise ValueError("there are no examples to train on: a training set is empty")
         if not len(validation):
-            raise ValueError("the validation set is empty: leave some examples for it")
+            raise ValueError("the validation set is empty; leave some examples for it")
         lengths = sorted({rows.row_length for rows, _ in sources})
         if len(lengths) > 1:
             raise ValueError(f"all sources must have rows of one length, got {lengths}")
@@ -259,7 +259,7 @@ class InstructionData:
         if batch_size > n_rows:
             raise ValueError(
                 f"a batch of {batch_size} rows is more than the training data, which fills "
-                f"{n_rows}: give more examples, a batch_size of at most {n_rows}, or shorter rows"
+                f"{n_rows}; give more examples, a batch_size of at most {n_rows}, or shorter rows"
             )
         orders: dict[tuple[int, int], np.ndarray] = {}
         rows = []

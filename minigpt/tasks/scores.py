@@ -6,15 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from minigpt.bleu import corpus_bleu
-from minigpt.rouge import RougeScorer, bootstrap_interval, mean_scores
+from minigpt.rouge import ROUGE_TYPES, RougeScorer, bootstrap_interval, mean_scores
+from minigpt.text.bars import progress_bar
 from minigpt.text.decoding import read_lines
 from minigpt.text.records import is_plain_text, read_records
 from minigpt.text.template import named_field
 
-CORPUS_METRICS = (*(f"rouge{n}" for n in range(1, 10)), "rougeL", "rougeLsum", "bleu")
+CORPUS_METRICS = (*ROUGE_TYPES, "bleu")
 
 
 def read_segments(path: Path, fields: Sequence[str]) -> list[list[str]]:
@@ -71,7 +70,7 @@ def check_metrics(metrics: Sequence[str]) -> None:
 def corpus_scores(
     predictions: Sequence[str],
     references: Sequence[Sequence[str]],
-    metrics: Sequence[str] = ("rouge1", "rouge2", "rougeL", "bleu"),
+    metrics: Sequence[str],
     *,
     use_stemmer: bool = False,
     tokenize: str = "13a",
@@ -112,8 +111,11 @@ def corpus_scores(
     if rouge_types:
         scorer = RougeScorer(rouge_types, use_stemmer=use_stemmer)
         segments = zip(zip(*references, strict=True), predictions, strict=True)
-        bar = tqdm(segments, "ROUGE", len(predictions), unit=" segments", disable=not progress)
-        scores = [scorer.score_multi(targets, prediction) for targets, prediction in bar]
+        scores = []
+        with progress_bar(len(predictions), "segment", "ROUGE", show=progress) as advance:
+            for targets, prediction in segments:
+                scores.append(scorer.score_multi(targets, prediction))
+                advance()
         for name, score in mean_scores(scores).items():
             results[name] = {**score._asdict(), "signature": scorer.signature}
         if interval:

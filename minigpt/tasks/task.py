@@ -51,7 +51,7 @@ class Task:
 
     def __post_init__(self) -> None:
         if self.metric not in METRICS:
-            raise ValueError(f'metric must be one of {", ".join(METRICS)}, got "{self.metric}"')
+            raise ValueError(f"metric must be one of {', '.join(METRICS)}, got {self.metric!r}")
         if self.max_new_tokens < 1:
             raise ValueError(f"max_new_tokens must be at least 1, got {self.max_new_tokens}")
         if not self.templates:
@@ -221,7 +221,7 @@ def split_records(
     if n_test + n_validation >= len(ranked):
         raise ValueError(
             f"{len(ranked)} different prompts cannot be split into {n_validation} for validation, "
-            f"{n_test} to test and some to train on: give more records or smaller parts"
+            f"{n_test} to test and some to train on; give more records or smaller parts"
         )
     side = dict.fromkeys(ranked, 0)
     side |= dict.fromkeys(ranked[:n_test], 2)

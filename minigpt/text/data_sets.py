@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
+
+FETCHED = Path("runs/data")  # where `minigpt data fetch` puts them, each in a folder of its name
 
 
 @dataclass(frozen=True)

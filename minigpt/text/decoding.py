@@ -108,7 +108,7 @@ def check_is_text(head: bytes, path: Path) -> None:
     if not kind and head[:4096].count(0) > len(head[:4096]) / 8:
         kind, advice = "UTF-16 or binary", "save it as UTF-8"
     if kind:
-        raise ValueError(f"{path} is not a text file but {kind}: {advice}")
+        raise ValueError(f"{path} is not a text file but {kind}; {advice}")
 
 
 def split_lines(path: str | Path, longest: int | None = LONGEST) -> Iterator[str]:

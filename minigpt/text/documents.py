@@ -112,7 +112,7 @@ def divide(
     if len(hashes) < 2:
         raise ValueError(
             f"a corpus of {len(hashes)} documents cannot be split into training and validation "
-            "text: give at least two documents, or a longer text file with blank lines in it"
+            "text; give at least two documents, or a longer text file with blank lines in it"
         )
     n_validation = sum(value < validation_fraction for value in hashes)
     n_validation = min(max(n_validation, 1), len(hashes) - 1)

@@ -18,16 +18,15 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from tqdm import tqdm
-
 from minigpt.files.atomic import reason_of
 from minigpt.files.lock import held
 from minigpt.files.model_files import ADAPTER, MODEL, OTHER_WEIGHTS, matching
-from minigpt.text.data_sets import DATASETS, RemoteFile
+from minigpt.text.bars import progress_bar
+from minigpt.text.data_sets import DATASETS, FETCHED, RemoteFile
+from minigpt.text.decoding import CHUNK
 from minigpt.text.records import read_records
 from minigpt.text.template import named_field
 
-CHUNK = 1 << 18  # bytes read at a time
 TIMEOUT = 30  # seconds without an answer from the server
 
 
@@ -57,8 +56,8 @@ def fetch(
             what to do by hand.
     """
     if name not in datasets:
-        raise ValueError(f'unknown data "{name}": what can be fetched is {", ".join(datasets)}')
-    folder = Path("runs/data") / name if folder is None else Path(folder)
+        raise ValueError(f"no data set is called {name!r}; there are {', '.join(datasets)}")
+    folder = FETCHED / name if folder is None else Path(folder)
     keep_models(folder, datasets[name])
     if source is not None:
         local_copies = find_copies(name, Path(source), datasets[name])
@@ -102,7 +101,7 @@ def find_copies(name: str, source: Path, files: Sequence[RemoteFile]) -> dict[Re
         found = {file: source for file in files if source.name in file.names}
         if not found:
             raise ValueError(
-                f"{source.name} is not the name of a file of {name}: give {expected}, or the "
+                f"{source.name} is not the name of a file of {name}; give {expected}, or the "
                 "folder they are in"
             )
         return found
@@ -239,20 +238,15 @@ def receive(file: RemoteFile, part: Path, progress: bool) -> None:
                 f"{file.name} needs {coming / 1e6:.0f} MB more, but only {free / 1e6:.0f} MB are "
                 f"free in {part.parent}"
             )
-        bar = tqdm(
-            desc=file.name,
-            initial=have,
-            total=have + coming or None,
-            unit="B",
-            unit_scale=True,
-            disable=not progress,
+        bar = progress_bar(
+            have + coming or None, "B", file.name, done=have, show=progress, scale=True
         )
         received = 0
-        with bar, part.open("ab" if have else "wb") as stream:
+        with bar as advance, part.open("ab" if have else "wb") as stream:
             while chunk := response.read(CHUNK):
                 stream.write(chunk)
                 received += len(chunk)
-                bar.update(len(chunk))
+                advance(len(chunk))
     if received < coming:
         raise ConnectionError(f"the connection was cut after {received} of {coming} bytes")
 

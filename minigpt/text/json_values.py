@@ -44,7 +44,7 @@ def parse(text: str, line: int = 1) -> Any:
         line += error.lineno - 1
         raise JsonError(line, f"not valid JSON: {error.msg} at column {error.colno}") from None
     except (RecursionError, ValueError) as error:
-        raise JsonError(line, reason_of(error)) from None
+        raise JsonError(line, why_refused(error)) from None
 
 
 def rest_of_line(line: str) -> str | None:
@@ -56,7 +56,7 @@ def rest_of_line(line: str) -> str | None:
     return line[end:].strip()
 
 
-def reason_of(error: Exception) -> str:
+def why_refused(error: Exception) -> str:
     """Returns why a text that is JSON is refused."""
     return TOO_DEEP if isinstance(error, RecursionError) else str(error)
 
@@ -96,7 +96,7 @@ class JsonStream:
         self.chunks, self.text, self.at, self.line = chunks, "", 0, 1
 
     def next_character(self) -> str:
-        """Returns the next character that is no white space, which stays; "" at the end."""
+        """Returns the next character that is not white space, which stays; "" at the end."""
         while True:
             match = SPACE.match(self.text, self.at)
             assert match is not None  # it may be empty
@@ -131,13 +131,13 @@ class JsonStream:
                 line = self.line + self.text.count("\n", self.at, error.pos)
                 raise JsonError(line, f"not valid JSON: {error.msg}") from None
             except (RecursionError, ValueError) as error:
-                raise JsonError(self.line, reason_of(error)) from None
+                raise JsonError(self.line, why_refused(error)) from None
         text, line = self.text[self.at : end], self.line
         self.advance(end)
         try:
             return checked(value, text)
         except RecursionError as error:
-            raise JsonError(line, reason_of(error)) from None
+            raise JsonError(line, why_refused(error)) from None
 
     def peek(self) -> Any:
         """Returns the next value, which stays, or None if it is damaged or more than a chunk."""

@@ -1,4 +1,4 @@
-"""Lets any text be printed: what a terminal's encoding does not have becomes a question mark."""
+"""Lets any text be printed, and at once: what an encoding does not have becomes a question mark."""
 
 import io
 import os
@@ -17,6 +17,22 @@ def print_any_text() -> None:
             stream.reconfigure(errors="replace")
     encoding = os.environ.get("PYTHONIOENCODING", "").partition(":")[0]
     os.environ["PYTHONIOENCODING"] = f"{encoding}:replace"
+
+
+def print_at_once() -> None:
+    """Lets what is printed be seen line by line, and in UTF-8, also in a file or a pipe.
+
+    Python keeps lines for a file or a pipe until they are many, and encodes them as the system's
+    code page says; so `minigpt course | tee log.txt` would stand still for minutes, and formulas be
+    question marks. A terminal has its own encoding and keeps it, and so has who asked for one in
+    PYTHONIOENCODING.
+    """
+    asked = os.environ.get("PYTHONIOENCODING", "").partition(":")[0]
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(line_buffering=True)
+            if not asked and not stream.isatty():
+                stream.reconfigure(encoding="utf-8", errors="replace")
 
 
 def open_standard_streams() -> None:

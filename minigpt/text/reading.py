@@ -41,7 +41,7 @@ def read_text(path: str | Path, separator: str = SEPARATOR) -> Iterator[Document
         raise ValueError(f"{path} is empty: there is no text to read in it")
 
 
-def split_text(text: str, separator: str = SEPARATOR) -> list[str]:
+def split_at_separator(text: str, separator: str = SEPARATOR) -> list[str]:
     """Returns the texts between lines that hold nothing but the separator, without blank ones."""
     parts = ("\n".join(part).strip("\n") for part in between(text.split("\n"), separator))
     return [part for part in parts if part.strip()]

@@ -89,7 +89,7 @@ def read_records(paths: Path | Sequence[Path], wanted: Collection[str]) -> Itera
 
     Raises:
         OSError: a file is missing or may not be read.
-        ValueError: a file is empty, damaged or no text, or one of its records is not as the format
+        ValueError: a file is empty, damaged or not text, or one of its records is not as the format
             demands; the error names the file and the line.
     """
     paths = [paths] if isinstance(paths, (str, Path)) else list(paths)
@@ -105,7 +105,7 @@ def read_records(paths: Path | Sequence[Path], wanted: Collection[str]) -> Itera
     if any(plain):
         text, other = paths[plain.index(True)], plain.index(False)
         raise ValueError(
-            f"{text} is plain text, but {paths[other]} holds records ({openings[other].kind}): "
+            f"{text} is plain text, but {paths[other]} holds records ({openings[other].kind}); "
             "give files of records, or parallel text files"
         )
     return chain.from_iterable(

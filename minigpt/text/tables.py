@@ -55,7 +55,7 @@ def tabs_are_quoted(lines: Sequence[str]) -> bool:
 
 
 def share_as_wide(lines: Sequence[str], layout: Layout) -> float:
-    """Returns the share of rows with as many cells as the first, counting what is no row."""
+    """Returns the share of rows with as many cells as the first, counting what is not a row."""
     widths = []
     try:
         for _, cells in rows(lines, layout):
@@ -103,7 +103,7 @@ def layout_of(
 
 
 def header_of(first_line: str, layout: Layout) -> list[str]:
-    """Returns the names that a first line gives to the columns; [] if it is no row."""
+    """Returns the names that a first line gives to the columns; [] if it is not a row."""
     try:
         _, cells = next(rows([first_line], layout, strict=False))
     except (TableError, StopIteration):

@@ -33,13 +33,13 @@ def task_set(task: str, split: str) -> list[dict]:
     dialogue, summary, topic}.
 
     Raises:
-        ValueError: there is no such task or split.
+        ValueError: there is no such task set or split.
         FileNotFoundError: the file has not been made yet.
     """
     if task not in TASK_FIELDS:
-        raise ValueError(f'unknown task "{task}": the task sets are {", ".join(TASK_FIELDS)}')
+        raise ValueError(f"no task set is called {task!r}; there are {', '.join(TASK_FIELDS)}")
     if split not in SPLITS:
-        raise ValueError(f'unknown split "{split}": the splits are {", ".join(SPLITS)}')
+        raise ValueError(f"no split is called {split!r}; there are {', '.join(SPLITS)}")
     path = data_folder() / task / f"{split}.jsonl"
     if not path.is_file():
         raise FileNotFoundError(f"{path} is missing: `python data/make.py` writes it")

@@ -120,7 +120,7 @@ def parse_template(template: str) -> tuple[str | Field, ...]:
             continue
         if match[1] is None:
             raise ValueError(
-                f"the template {template!r} cannot be read (a single {match.group()!r}): write a "
+                f"the template {template!r} cannot be read (a single {match.group()!r}); write a "
                 "field as {name} and a brace that is meant as one twice"
             )
         name = NAME.fullmatch(match[1])

@@ -144,7 +144,7 @@ def load_best(folder: str | Path, model: nn.Module) -> dict[str, Tensor]:
 
 
 def has_checkpoint(folder: str | Path) -> bool:
-    """Tells whether folder holds a checkpoint."""
+    """Returns whether folder holds a checkpoint."""
     return (Path(folder) / COMMIT_RECORD).exists()
 
 

@@ -151,7 +151,7 @@ def join_processes(mode: str, device: torch.device) -> Processes:
         return Processes("none", 0, 1, device)
     if not {"RANK", "MASTER_ADDR", "MASTER_PORT"} <= os.environ.keys():
         raise ValueError(
-            f"parallel={mode!r} needs several processes: start the program with "
+            f"parallel={mode!r} needs several processes; start the program with "
             "torchrun --nproc-per-node N"
         )
     if device.type == "cuda":
@@ -184,7 +184,7 @@ def gradient_exchange(module: nn.Module, wanted: bool) -> Iterator[None]:
 
 
 def is_first_process() -> bool:
-    """Tells whether this process writes the files: rank 0 does, or the only one there is."""
+    """Returns whether this process writes the files: rank 0 does, or the only one there is."""
     return not (dist.is_available() and dist.is_initialized()) or dist.get_rank() == 0
 
 

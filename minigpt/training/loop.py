@@ -34,22 +34,22 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
-from tqdm import tqdm
 
 from minigpt.dataset import Data
-from minigpt.device import pick_device
+from minigpt.device import DTYPES, pick_device
 from minigpt.fast.linear import multiply_by
 from minigpt.fast.malloc import keep_freed_memory
 from minigpt.files.tensors import NotFiniteError
 from minigpt.layers import in_training
 from minigpt.optim.adamw import make_optimizer
+from minigpt.text.bars import progress_bar
 from minigpt.training.distributed import Processes, gather_full, gradient_exchange, join_processes
 from minigpt.training.interrupt import StopRequest, TrainingInterrupted
 from minigpt.training.loss import autocast, count_targets, evaluate_loss, part_of_loss
 from minigpt.training.result import BestWeights, StepResult, TrainResult
 from minigpt.training.run_folder import RunFolder, claimed, identity_of
 from minigpt.training.settings import TrainConfig, learning_rate_at
-from minigpt.training.ways import DTYPES, choose_ways
+from minigpt.training.ways import choose_ways
 
 
 def training_step(
@@ -184,13 +184,13 @@ def _train(
         multiply_by(ways["products"]),
         StopRequest() as interrupt,
         folder.opened(result.steps, result.last_validated),
-        tqdm(
-            total=config.max_steps,
-            initial=result.steps,
-            unit="step",
-            desc=f"{n_threads} thread{'s' * (n_threads > 1)}" if device.type == "cpu" else None,
-            disable=not config.progress or processes.rank > 0,
-        ) as bar,
+        progress_bar(
+            config.max_steps,
+            "step",
+            f"{n_threads} thread{'s' * (n_threads > 1)}" if device.type == "cpu" else "",
+            done=result.steps,
+            show=config.progress and processes.rank == 0,
+        ) as advance,
     ):
         for step in range(result.steps, config.max_steps + 1):
             # Validate before the step; a resumed run may have done so already.
@@ -216,8 +216,7 @@ def _train(
             speed = done.tokens / seconds
             record = {"loss": done.loss, "lr": done.learning_rate, "grad_norm": done.grad_norm}
             folder.log({"step": step, **record, "tokens_per_second": round(speed, 1)})
-            bar.update()
-            bar.set_postfix_str(f"loss {done.loss:.3f}, {speed:,.0f} tokens/s")
+            advance(note=f"loss {done.loss:.3f}, {speed:,.0f} tokens/s")
 
             # Save now and then, at the end, and when Ctrl-C has reached one of the processes.
             interrupted = processes.sum(interrupt.requested) > 0

@@ -42,7 +42,7 @@ def check_progress(path: Path, progress: dict[str, Any]) -> None:
 
 
 def broke_at_last(validation: Any, steps: Any) -> bool:
-    """Tells whether the validation after the last update is no finite number.
+    """Returns whether the validation after the last update is not a finite number.
 
     An update can break the weights. Only the next step would notice, and the last has none.
     """

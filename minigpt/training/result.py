@@ -75,18 +75,18 @@ class TrainResult:
 
     @property
     def last_validated(self) -> int:
-        """The step of the last validation, or -1 before the first."""
+        """Returns the step of the last validation, or -1 before the first."""
         return self.validation[-1][0] if self.validation else -1
 
     @property
     def best_validation(self) -> float | None:
-        """The lowest validation loss, or None without validation."""
+        """Returns the lowest validation loss, or None without validation."""
         best = lowest(self.validation)
         return None if best is None else best[1]
 
     @property
     def best_step(self) -> int | None:
-        """Updates made when the validation loss was lowest, or None without validation.
+        """Returns the updates made when the validation loss was lowest; None without validation.
 
         With early_stopping the model holds the weights of this step after the run.
         """
@@ -127,7 +127,7 @@ class BestWeights:
             }
 
     def should_stop(self, validation: Sequence[tuple[int, float]]) -> bool:
-        """Tells whether the last patience validations, (step, loss) each, brought no new lowest."""
+        """Returns whether the last `patience` of these (step, loss) brought no new lowest loss."""
         best = lowest(validation)
         since = [step for step, _ in validation if best is None or step > best[0]]
         return 0 < self.patience <= len(since)

@@ -77,7 +77,7 @@ class RunFolder:
 
     @property
     def ways(self) -> dict[str, str]:
-        """How the run there computes, see ways.py; {} for a new run."""
+        """Returns how the run there computes, see ways.py; {} for a new run."""
         found: dict[str, str] = (self.found or {}).get("ways", {})
         return found
 
@@ -197,7 +197,7 @@ def check_free(path: str | Path | None, resume: bool) -> None:
     for name in WRITTEN:
         there = Path(path) / name
         if os.path.lexists(there) and not there.is_file():
-            raise ValueError(f"{there} is no file, and the run has to write one; move it away")
+            raise ValueError(f"{there} is not a file, and the run has to write one; move it away")
     if not has_checkpoint(path):
         kinds = (MODEL, OTHER_WEIGHTS, TOKENIZER, ADAPTER, RESULTS)
         if (Path(path) / NEW).exists() or matching(Path(path), *kinds):

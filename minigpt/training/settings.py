@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from minigpt.config import is_number
+from minigpt.config import is_number, is_whole
 
 MOST = 10**9  # of steps, sequences or validations
 LARGEST_SEED = 2**63 - 1  # torch's and numpy's generators take no larger one
@@ -84,7 +84,7 @@ class TrainConfig:
             value = getattr(self, name)
             if value is None and name in ("micro_batch_size", "eval_batches"):
                 continue
-            if not isinstance(value, int) or isinstance(value, bool) or value < least:
+            if not is_whole(value) or value < least:
                 raise ValueError(f"{name} must be a whole number of at least {least}, got {value}")
             most = LARGEST_SEED if name == "seed" else MOST
             if value > most:
@@ -107,7 +107,7 @@ class TrainConfig:
             )
         if self.early_stopping and not self.eval_every:
             raise ValueError(
-                f"early_stopping={self.early_stopping} needs validations: set eval_every to at "
+                f"early_stopping={self.early_stopping} needs validations; set eval_every to at "
                 "least 1, got 0"
             )
         if len(self.betas) != 2 or not all(

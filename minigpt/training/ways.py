@@ -14,13 +14,12 @@ from collections.abc import Mapping
 import torch
 from torch import nn
 
-from minigpt.device import autocast_dtype
+from minigpt.device import DTYPES, autocast_dtype
 from minigpt.fast.linear import HAS_ONEDNN, ONEDNN, PLAIN, choose_products
 from minigpt.files.schema import Object, OneOf
 from minigpt.training.distributed import Processes
 from minigpt.training.settings import TrainConfig
 
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 FIELDS = Object({"dtype": OneOf(*DTYPES), "products": OneOf(PLAIN, ONEDNN)}, closed=True)
 
 

@@ -89,7 +89,7 @@ def read_tree(root: Path) -> Tree:
 
 
 def is_excepted(found: Import, pair: tuple[str, str]) -> bool:
-    """Tells whether an import goes from a file that pair[0] begins to one that pair[1] begins."""
+    """Returns whether an import goes from a file that pair[0] begins to one that pair[1] begins."""
     return found.file.startswith(pair[0]) and found.target.startswith(pair[1])
 
 
@@ -106,7 +106,7 @@ def walk(
 
 
 def is_type_checking(test: ast.expr) -> bool:
-    """Tells whether a condition is TYPE_CHECKING or typing.TYPE_CHECKING."""
+    """Returns whether a condition is TYPE_CHECKING or typing.TYPE_CHECKING."""
     return ast.unparse(test).rpartition(".")[2] == "TYPE_CHECKING"
 
 

@@ -41,6 +41,7 @@ WORKSHOPS: list[tuple[str, ...]] = [
     ("minigpt/memory",),
     ("minigpt/__init__.py",),
     ("minigpt/bench",),
+    ("minigpt/doctor",),
     ("minigpt/command",),
 ]
 LEVEL = {room: level for level, rooms in enumerate(WORKSHOPS) for room in rooms}
@@ -50,6 +51,7 @@ WITHOUT_A_MODEL = ("minigpt/files", "minigpt/fast", "minigpt/text")
 EXCEPTIONS = {
     ("minigpt/model.py", "minigpt/generation.py"): "GPT.generate is a method, for those who look",
     ("minigpt/command/", "minigpt/bench/"): "`minigpt bench` starts it",
+    ("minigpt/doctor/", "minigpt/bench/"): "`minigpt doctor` shows its table of choices",
     ("minigpt/command/", "lessons/"): "`minigpt lesson` finds and runs them",
 }
 
@@ -68,7 +70,7 @@ def package_of(file: str) -> str:
 
 
 def is_script(file: str) -> bool:
-    """Tells whether a file is a lesson a learner runs, which nothing can import."""
+    """Returns whether a file is a lesson a learner runs, which nothing can import."""
     return re.match(r"lessons/\d", file) is not None
 
 
@@ -176,15 +178,15 @@ def kernels_stand_alone(tree: Tree) -> list[str]:
 
 
 def kernels_enter_by_qlora(tree: Tree) -> list[str]:
-    """minigpt imports kernels in qlora/ and its bench, and nowhere else."""
+    """minigpt imports kernels in qlora/, its bench and its doctor, and nowhere else."""
     return broken(
         (
             found
             for found in tree.imports
             if package_of(found.file) == "minigpt" and package_of(found.target) == "kernels"
-            if room_of(found.file) not in ("minigpt/qlora", "minigpt/bench")
+            if room_of(found.file) not in ("minigpt/qlora", "minigpt/bench", "minigpt/doctor")
         ),
-        "minigpt imports kernels in qlora/ and its bench only",
+        "minigpt imports kernels in qlora/, bench/ and doctor/ only",
     )
 
 
@@ -246,7 +248,7 @@ def command_lines_end(tree: Tree) -> list[str]:
 
 
 def is_program(tree: Tree, file: str) -> bool:
-    """Tells whether a file has `if __name__ == "__main__"`, or a __main__.py beside it runs it."""
+    """Returns whether a file has `if __name__ == "__main__"`, or a __main__.py beside runs it."""
     beside = f"{file.rpartition('/')[0]}/__main__.py"
     return any(found.file == beside and found.target == file for found in tree.imports) or any(
         isinstance(node, ast.If) and ast.unparse(node.test) == "__name__ == '__main__'"
@@ -266,7 +268,7 @@ def paths_stay(tree: Tree) -> list[str]:
 
 
 def changes_path(node: ast.stmt | ast.expr) -> bool:
-    """Tells whether a node changes sys.path: by a method, an assignment or monkeypatch."""
+    """Returns whether a node changes sys.path: by a method, an assignment or monkeypatch."""
     if isinstance(node, ast.Assign | ast.Delete):
         return any(ast.unparse(target).startswith("sys.path") for target in node.targets)
     if isinstance(node, ast.AugAssign | ast.AnnAssign):

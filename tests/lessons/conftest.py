@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -23,11 +23,13 @@ MANY = 100  # documents that quick lessons read
 
 
 class Finished(NamedTuple):
-    """What a lesson printed, its closing table by row name, and its figures by file name."""
+    """What a lesson printed, its closing table by row name, its figures by file name, and the data
+    of those that can be played with, by their name."""
 
     output: str
     table: dict[str, dict[str, str]]
     figures: dict[str, bytes]
+    plays: dict[str, dict[str, Any]]
 
 
 @cache
@@ -88,7 +90,12 @@ def run_lesson(tmp_path: Path) -> Callable[..., Finished]:
             assert row["turned"] != row["kind"], f"{row['what']}: nothing turns this verdict"
         figures = {path.name: path.read_bytes() for path in (tmp_path / "out").glob("*.png")}
         assert all(png.startswith(b"\x89PNG") and len(png) > 5000 for png in figures.values())
-        return Finished(output, {row["what"]: row for row in rows}, figures)
+        plays = {
+            path.stem: json.loads(path.read_text(encoding="utf-8"))
+            for path in (tmp_path / "out").glob("*.json")
+            if path.stem != "table"
+        }
+        return Finished(output, {row["what"]: row for row in rows}, figures, plays)
 
     return run
 

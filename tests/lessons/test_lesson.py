@@ -33,8 +33,8 @@ def start(monkeypatch: pytest.MonkeyPatch, *options: str) -> lesson.Lesson:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--seed", "-1"], "--seed must be from 0 to 4,294,967,295, got -1"),
-        (["--seed", str(2**64)], "--seed must be from 0 to 4,294,967,295"),
+        (["--seed", "-1"], "seed must be a whole number from 0 to 4,294,967,295, got -1"),
+        (["--seed", str(2**64)], "seed must be a whole number from 0 to 4,294,967,295"),
         (["--seed", "nan"], "--seed"),
         (["--seed", "1" * 5000], "--seed"),
         (["--out", ""], "--out '' cannot be made"),
@@ -70,6 +70,23 @@ def test_its_processes_find_a_checkout_that_nobody_has_installed(
         course = start(monkeypatch, "--seed", "4294967295", "--device", "cpu")
         assert os.environ["PYTHONPATH"].split(os.pathsep) == [str(ROOT), "elsewhere"]
     assert course.folder == Path("runs/lesson-01")
+    assert course.folder.is_dir()
+
+
+@pytest.mark.parametrize(
+    ("options", "folder"),
+    [
+        ([], "runs/lesson-01"),
+        (["--quick"], "runs/quick/lesson-01"),
+        (["--full"], "runs/full/lesson-01"),
+        (["--quick", "--out", "mine"], "mine"),
+    ],
+)
+def test_a_size_has_a_folder_of_its_own_so_that_no_run_hides_another(
+    monkeypatch: pytest.MonkeyPatch, options: list[str], folder: str
+) -> None:
+    course = start(monkeypatch, "--device", "cpu", *options)
+    assert course.folder == Path(folder)
     assert course.folder.is_dir()
 
 

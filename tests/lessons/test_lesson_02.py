@@ -20,9 +20,10 @@ from lessons.experiments.sentiment_vectors import (
     train_classifier,
 )
 from lessons.verdicts import error_of_mean
+from minigpt import load_pretrained
 from minigpt.config import IGNORE, GPTConfig
 from minigpt.dataset import PackedText
-from minigpt.model import GPT, masked_attention
+from minigpt.model import GPT, masked_attention, record_attention
 
 SMALL = GPTConfig(vocab_size=20, block_size=12, n_layer=2, n_head=2, n_embd=16)
 
@@ -59,6 +60,17 @@ def test_lesson_02(run_lesson: Callable) -> None:
 
     # Two products of [T, D] and [D, T] size: twice T, four times the operations.
     assert measured["attention, twice the text"].startswith("x 4.0 in operations")
+
+    # The figure to play with has the base model's own weights.
+    play = lesson.plays["attention"]
+    base, encoding = load_pretrained("base")
+    ids = encoding.encode_ordinary(
+        "The waiter was friendly and the food was fresh, so we came back."
+    )
+    assert "".join(play["tokens"]).replace("·", " ") == encoding.decode(ids)
+    with torch.no_grad(), record_attention(base) as recorded:
+        base(torch.tensor([ids]))
+    assert torch.allclose(torch.tensor(play["maps"]), torch.cat(recorded), rtol=0, atol=1e-6)
 
     # Each verdict follows from the numbers beside it.
     for what, (claim, against) in LEADS.items():

@@ -13,8 +13,11 @@ from lessons.experiments.code_questions import N_EXAMPLES, QUESTIONS
 from lessons.experiments.repetition import distinct, draw_temperatures, ends_in_loop, measure
 from lessons.experiments.share_interval import share_interval
 from lessons.verdicts import Kind
+from minigpt import load_pretrained
 from minigpt.config import GPTConfig
+from minigpt.generation import next_logits
 from minigpt.model import GPT
+from minigpt.tokenizer import unescape_token
 
 TASKS = ["English to French", "sentiment of a review", "code"]
 
@@ -48,6 +51,15 @@ def test_lesson_05(run_lesson: Callable) -> None:
     for count, share in zip(drawn, percentages(scores), strict=True):
         p = float(share) / 100
         assert abs(count / 10_000 - p) < 4 * math.sqrt(p * (1 - p) / 10_000)
+
+    play = lesson.plays["sampling"]
+    base, encoding = load_pretrained("base")
+    assert encoding.decode(play["ids"]) == play["prompt"] == "Return the"
+    assert [unescape_token(token) for token in play["tokens"]] == [
+        encoding.decode_single_token_bytes(i) for i in range(4096)
+    ]
+    scores = next_logits(base, torch.tensor([play["ids"]]))[0]
+    assert torch.allclose(torch.tensor(play["logits"]), scores, rtol=0, atol=1e-3)
 
     # 2 vectors x 12 layers x 768 numbers x 4 bytes = 72 KiB, x 2,048 tokens = 144 MiB
     assert re.search(r"GPT-2 small, fp32 .* 72 KiB a token, +144 MiB", lesson.output)

@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from kernels.nf4 import LEVELS
+from kernels.nf4 import LEVELS, THRESHOLDS
 from lessons.experiments import nf4_errors
 from lessons.experiments.nf4_errors import expected_error_of_nf4
+from minigpt import load_pretrained
 
 HAS_TRITON = importlib.util.find_spec("triton") is not None
 needs_triton = pytest.mark.skipif(not HAS_TRITON, reason="triton is not installed")
@@ -54,6 +55,12 @@ def test_lesson_10(run_lesson: Callable) -> None:
     assert kind["QLoRA, equation 4"] == "the published figure is wrong"
     assert kind["16 symmetric quantiles leave out 0"] == "reproduced"
     assert kind["64 weights by hand and by the library"] == "holds"
+
+    play = lesson.plays["nf4"]
+    weight = next(load_pretrained("base")[0].blocks()).attn.c_attn.weight.flatten()
+    assert torch.equal(torch.tensor(play["weights"]), weight[:64])
+    assert torch.equal(torch.tensor(play["levels"]), LEVELS)
+    assert torch.equal(torch.tensor(play["thresholds"]), THRESHOLDS)
 
     what = "NF4: share of numbers at each level, in %"
     least, most = map(float, re.findall(r"[\d.]+", measured[what]))

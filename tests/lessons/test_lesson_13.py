@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,17 +16,19 @@ from matplotlib.figure import Figure
 from safetensors.torch import load_file
 
 from lessons.base_model import CONFIG
-from lessons.experiments.bleu_gaps import ScoredAnswers, gain_of_share, gap, share, share_error
+from lessons.experiments.bleu_shares import gain_of_share, share, share_error
 from lessons.experiments.fewer_blocks import draw_sizes, with_fewer_blocks
 from lessons.experiments.finetuning_methods import FAMILIES, RECIPES, build, draw
 from lessons.experiments.gpt3_counts import Count
 from lessons.experiments.method_costs import save_trained, time_tokens, training_bytes
 from lessons.experiments.neighbours import french_tokens, look_up
+from lessons.experiments.task_scores import Scores, scores_of
 from lessons.verdicts import Kind
 from minigpt import GPT, GPTConfig, load_pretrained
 from minigpt.bleu import corpus_bleu
 from minigpt.dataset import PackedText
 from minigpt.soft_prompts.model import apply_prompt_tuning, nearest_tokens
+from minigpt.tasks.task import TASKS
 from minigpt.training.settings import TrainConfig
 
 
@@ -163,10 +166,15 @@ def test_blocks_that_the_base_has_not_are_refused(n_layer: int) -> None:
         with_fewer_blocks(base, n_layer, PackedText(ids, ids, 8), TrainConfig(max_steps=1))
 
 
+def scored(answers: list[str], references: list[str]) -> Scores:
+    """Scores translations that have one right answer each."""
+    return scores_of(TASKS["translation"], answers, [[right] for right in references])
+
+
 def test_the_error_of_a_share_is_that_of_drawn_corpora() -> None:
     references = REFERENCES * 20
     half = [r if i % 2 else r.replace("old", "new") for i, r in enumerate(references)]
-    one, other = ScoredAnswers(half, references), ScoredAnswers(references, references)
+    one, other = scored(half, references), scored(references, references)
     dice, drawn = np.random.default_rng(7), []
     for _ in range(150):
         rows = dice.integers(60, size=60)
@@ -181,7 +189,7 @@ def test_the_gap_of_two_models_is_that_of_their_bleu_and_its_error_that_of_drawn
     references = REFERENCES * 20
     good = [r if i % 3 else r.replace("old", "new") for i, r in enumerate(references)]
     bad = [r if i % 4 == 0 else "the " + r[6:] for i, r in enumerate(references)]
-    found, error = gap(ScoredAnswers(good, references), ScoredAnswers(bad, references))
+    found, error = scored(good, references).gain(scored(bad, references), "bleu")
     assert found == corpus_bleu(good, [references]).score - corpus_bleu(bad, [references]).score
 
     dice, drawn = np.random.default_rng(5), []
@@ -193,12 +201,12 @@ def test_the_gap_of_two_models_is_that_of_their_bleu_and_its_error_that_of_drawn
 
 
 def test_a_gap_of_a_model_to_itself_has_no_error() -> None:
-    scored = ScoredAnswers(REFERENCES[::-1], REFERENCES)
-    assert gap(scored, scored) == (0, 0)
+    one = scored(REFERENCES[::-1], REFERENCES)
+    assert one.gain(one, "bleu") == (0, 0)
 
 
 def test_a_share_of_nothing_cannot_be_measured() -> None:
-    none, all_of_it = ScoredAnswers(["", "", ""], REFERENCES), ScoredAnswers(REFERENCES, REFERENCES)
+    none, all_of_it = scored(["", "", ""], REFERENCES), scored(REFERENCES, REFERENCES)
     assert gain_of_share((none, all_of_it), (all_of_it, all_of_it)) == (100, 0)
     assert all(map(np.isnan, gain_of_share((all_of_it, none), (all_of_it, all_of_it))))
 
@@ -276,26 +284,19 @@ def test_training_takes_the_weights_once_and_sixteen_bytes_for_what_learns() -> 
     assert four_bits < training_bytes(build("LoRA", base, seed=0)) - 3 * L * 12 * C * C
 
 
-def test_models_take_turns_in_being_timed() -> None:
-    calls: list[str] = []
+def test_models_take_turns_in_being_timed_each_token_by_forward(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    calls: list[GPT] = []
 
-    class Writer:
-        def __init__(self, name: str) -> None:
-            self.name = name
+    def forward(self: GPT, idx: torch.Tensor, **reading: Any) -> tuple[torch.Tensor, None]:
+        calls.append(self)
+        return torch.zeros(1, 1, self.config.vocab_size), None
 
-        def generate(self, idx: torch.Tensor, n_tokens: int, temperature: float) -> torch.Tensor:
-            calls.append(self.name)
-            return idx
-
-    found = time_tokens({name: Writer(name) for name in "ab"}, torch.zeros(1, 1), 4, rounds=3)
-    assert calls == ["a", "b"] * 4
+    monkeypatch.setattr(GPT, "forward", forward)
+    config = GPTConfig(vocab_size=50, block_size=8, n_layer=1, n_head=2, n_embd=8)
+    models = {name: GPT(config) for name in "ab"}
+    found = time_tokens(models, torch.zeros(1, 1, dtype=torch.long), 4, rounds=3)
+    names = {id(model.lm_head.weight): name for name, model in models.items()}
+    assert [names[id(model.lm_head.weight)] for model in calls] == [*"aaaabbbb"] * 4
     assert {name: len(times) for name, times in found.items()} == {"a": 3, "b": 3}
-
-
-def test_a_plain_model_is_timed_without_its_faster_way(monkeypatch: pytest.MonkeyPatch) -> None:
-    ways = []
-    monkeypatch.setattr(GPT, "generate", lambda self, *_, **__: ways.append(self.for_writing()))
-    model = GPT(GPTConfig(vocab_size=50, block_size=8, n_layer=1, n_head=2, n_embd=8)).eval()
-    time_tokens({"plain": model}, torch.zeros(1, 1, dtype=torch.long), 2, rounds=1)
-    assert ways == [model, model]
-    assert model.for_writing() is not model

@@ -179,15 +179,15 @@ def test_the_calibration_error_is_the_gap_weighed_by_how_many_answers_have_it() 
     ("call", "kind", "words"),
     [
         (lambda: accuracy([], []), ValueError, "nothing to judge: predictions and labels are empt"),
-        (lambda: accuracy([1, 2], [1]), ValueError, "must be as many, got 2 and 1"),
+        (lambda: accuracy([1, 2], [1]), ValueError, "must be of one length, got 2 and 1"),
         (lambda: accuracy("yes", ["y", "e", "s"]), TypeError, "predictions must be a list"),
         (lambda: macro_f1(["1", "2"], [1, 2]), TypeError, "predictions begin with '1', labels wi"),
         (lambda: matthews_correlation([1, "2"], [1, 2]), TypeError, "make all of them strings"),
-        (lambda: exact_match(["a"], []), ValueError, "predictions and references must be as many"),
+        (lambda: exact_match(["a"], []), ValueError, "references must be of one length"),
         (lambda: exact_match(["a"], [None]), TypeError, "compares strings, got NoneType"),  # type: ignore[list-item]
         (lambda: pearson([1], [2]), ValueError, "needs at least 2 pairs, got 1"),
-        (lambda: pearson([1, 2], [3]), ValueError, "x and y must be as many, got 2 and 1"),
-        (lambda: spearman([1, 2], [0, math.nan]), ValueError, r"y\[1\] is nan: leave out"),
+        (lambda: pearson([1, 2], [3]), ValueError, "x and y must be of one length, got 2 and 1"),
+        (lambda: spearman([1, 2], [0, math.nan]), ValueError, r"y\[1\] is nan; leave out"),
         (lambda: reliability([0.5, 1.5], [1, 0]), ValueError, "must be from 0 to 1, got 1.5 at 1"),
         (lambda: reliability([math.nan], [1]), ValueError, "must be from 0 to 1, got nan at 0"),
         (lambda: reliability([0.5], ["yes"]), ValueError, "True or False of each answer, got 'ye"),  # type: ignore[list-item]

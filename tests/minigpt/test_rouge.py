@@ -151,7 +151,7 @@ def test_what_cannot_be_scored_is_refused_in_words():
     scorer = RougeScorer(["rouge1"])
     with pytest.raises(ValueError, match="at least one target, got none"):
         scorer.score_multi([], "a")
-    with pytest.raises(TypeError, match="got one text: use score"):
+    with pytest.raises(TypeError, match="got one text; use score"):
         scorer.score_multi("a text", "a")
     with pytest.raises(TypeError, match="texts of type str, got NoneType: None"):
         scorer.score("a", None)
@@ -159,7 +159,7 @@ def test_what_cannot_be_scored_is_refused_in_words():
         with pytest.raises(TypeError, match="rougeLsum cuts texts of type str into lines, got"):
             RougeScorer(["rougeLsum"]).score(target, prediction)
     with pytest.raises(
-        ValueError, match=r"rouge_types must be a list, got 'rouge1': put it in \[\]"
+        ValueError, match=r"rouge_types must be a list, got 'rouge1'; put it in \[\]"
     ):
         RougeScorer("rouge1")
     with pytest.raises(TypeError, match=r"must have a method tokenize\(text\), got <class 'str'>"):

@@ -180,7 +180,7 @@ def test_without_a_model_splitting_is_refused_where_it_would_matter(
 
 
 def test_a_text_among_the_targets_is_not_taken_for_a_list_of_letters() -> None:
-    with pytest.raises(TypeError, match="got one text: use score"):
+    with pytest.raises(TypeError, match="got one text; use score"):
         RougeScorer(["rouge1"]).score_multi(np.str_("a b"), "a b")  # type: ignore[arg-type]
     score = RougeScorer(["rouge1"]).score(np.str_("a b"), np.str_("b a"))
     assert score["rouge1"].fmeasure == 1

@@ -125,7 +125,7 @@ class Part(NamedTuple):
     kind: dict[str, Any]
 
     def like(self, adjective: str) -> str:
-        """ "a sharp screen", "sharp pictures", "bright light"."""
+        """Returns "a sharp screen", "sharp pictures" or "bright light"; the part is the noun."""
         article = "" if self.number != "s" else "an " if adjective.startswith(VOWELS) else "a "
         return f"{article}{adjective} {self.name}"
 

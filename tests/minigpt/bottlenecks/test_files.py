@@ -161,7 +161,7 @@ OTHER_MODEL = {
     "another width": ({"n_embd": 16}, r"attn\.c_proj\.W_down is \[4, 32\], but r=4 and the width "
                       r"of this model, 16, ask for \[4, 16\]"),
     "fewer layers": ({"n_layer": 1}, r"it has transformer\.h\.1\.attn\.c_proj\.W_down, this model"),
-    "more layers": ({"n_layer": 3}, r"this model has transformer\.h\.2\..*, it has not"),
+    "more layers": ({"n_layer": 3}, r"this model has transformer\.h\.2\..*, it does not"),
 }  # fmt: skip
 
 
@@ -195,7 +195,10 @@ def test_lora_is_told_apart_from_bottlenecks_both_ways(tmp_path: Path) -> None:
         ({"peft_type": None}, 'peft_type must be "BOTTLENECK", got null'),
         ({"activation": "relu"}, 'activation must be "gelu_new", got "relu"'),
         ({"behind": "c_fc"}, 'behind must be "c_proj", got "c_fc"'),
-        ({"dropout": 0.1}, "dropout is no field here; there are peft_type, activation, behind, r"),
+        (
+            {"dropout": 0.1},
+            "dropout is not a field here; there are peft_type, activation, behind, r",
+        ),
         ({"r": 0}, r"adapter_config\.json: r must be a whole number from 1 to 1,000,000, got 0"),
         ({"r": None}, r"adapter_config\.json: r must be .* got null"),
         ({"r": 3}, r"is \[4, 32\], but r=3 and the width of this model, 32, ask for \[3, 32\]"),
@@ -218,7 +221,7 @@ def test_a_configuration_that_says_something_else_is_refused(
         ),
         (lambda t: t[IN_PLACE].fill_(torch.inf), "c_proj.W_up is not made of finite numbers"),
         (lambda t: t.update({IN_PLACE: t[IN_PLACE].int()}), "W_up is not made of finite numbers"),
-        (lambda t: t.update(extra=torch.ones(2)), "it has extra, this model has not"),
+        (lambda t: t.update(extra=torch.ones(2)), "it has extra, this model does not"),
         (lambda t: t.update({IN_PLACE: t[IN_PLACE].T.contiguous()}), r"is \[4, 32\], but r=4"),
     ],
 )

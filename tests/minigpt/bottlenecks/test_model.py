@@ -219,8 +219,8 @@ def test_a_copy_of_the_model_is_independent() -> None:
 @pytest.mark.parametrize(
     ("settings", "sentence"),
     [
-        ({"r": 0}, "r, the width of the bottleneck, must be at least 1, got 0"),
-        ({"r": 2.0}, "must be at least 1, got 2.0"),
+        ({"r": 0}, "r, the width of the bottleneck, must be a whole number of at least 1, got 0"),
+        ({"r": 2.0}, "must be a whole number of at least 1, got 2.0"),
         ({"init": "zero"}, "init must be one of identity, normal, zeros, got 'zero'"),
         ({"name": "a b"}, "an adapter's name is made of"),
         ({"name": "first"}, "already has bottlenecks called 'first'; give the new ones another"),

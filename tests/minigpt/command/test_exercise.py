@@ -163,7 +163,7 @@ def test_wrong_calls_are_one_sentence(desk: Path, capsys: pytest.CaptureFixture[
         capsys, "check", "right.py", "--jobs", "0"
     )
     assert "no such file" in refused(capsys, "watch", "nowhere.py")
-    taken = "needs a folder, and 'right.py' is none"
+    taken = "needs a folder, and 'right.py' is not one"
     assert refused(capsys, "start", "99", "--dir", "right.py") == f"--dir {taken}"
     assert refused(capsys, "handout", "99", "--out", "right.py") == f"--out {taken}"
     assert refused(capsys, "gradescope", "99", "--out", "right.py/a.zip") == f"--out {taken}"

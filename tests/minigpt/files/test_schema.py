@@ -106,8 +106,8 @@ SETTINGS = Object(
         ({"names": ["\ud83d"]}, 'names[0] must be text that is not empty without half characters, '
                                 'got "\\ud83d"'),
         ({"sizes": {"a b": 1}}, 'sizes."a b" must be true or false, got 1'),
-        ({"step": 3}, "step is no field here; there are steps, progress, names, sizes"),
-        ({"\ud83d": 3}, '"\\ud83d" is no field here; there are steps, progress, names, sizes'),
+        ({"step": 3}, "step is not a field here; there are steps, progress, names, sizes"),
+        ({"\ud83d": 3}, '"\\ud83d" is not a field here; there are steps, progress, names, sizes'),
     ],
 )  # fmt: skip
 def test_an_error_names_the_field_and_says_what_is_allowed(

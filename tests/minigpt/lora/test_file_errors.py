@@ -27,7 +27,7 @@ OTHER_MODEL = {
                       r"\[4, 32\] and B \[96, 4\], but r=4 .* A \[4, 16\] and B \[48, 4\]"),
     "fewer layers": (ours, {"n_layer": 1}, r"has no layer transformer\.h\.1\.attn\.c_attn"),
     "more layers": (ours, {"n_layer": 3}, r"target_modules has the layer "
-                    r"transformer\.h\.2\.attn\.c_attn, adapter_model\.safetensors has not"),
+                    r"transformer\.h\.2\.attn\.c_attn, adapter_model\.safetensors does not"),
 }  # fmt: skip
 
 
@@ -64,7 +64,7 @@ def test_a_name_that_is_taken_is_refused_on_loading(tmp_path: Path) -> None:
         ({"modules_to_save": ["ln_f"]}, r'modules_to_save is \["ln_f"\], which'),
         ({"init_lora_weights": "pissa"}, 'init_lora_weights is "pissa", so the adapter belongs'),
         ({"init_lora_weights": "OLoRA"}, 'init_lora_weights is "OLoRA", so the adapter belongs'),
-        ({"layers_to_transform": [0]}, r"has the layer transformer\.h\.1\..*, target_modules has"),
+        ({"layers_to_transform": [0]}, r"has the layer transformer\.h\.1\..*, target_modules does"),
         ({"layers_to_transform": ["0"]}, r"layers_to_transform\[0\] must be a whole number"),
         ({"layers_pattern": "h"}, "layers_pattern needs layers_to_transform"),
         ({"exclude_modules": "+"}, r"exclude_modules must be a regular expression, got '\+'"),
@@ -128,7 +128,7 @@ A_NAME = "base_model.model.transformer.h.1.attn.c_attn.lora_A.weight"
         (lambda t: t.clear(), "damaged: it holds no matrices"),
         (lambda t: t[A_NAME].fill_(torch.nan), "c_attn.lora_A.weight is not made of finite num"),
         (lambda t: t.update({A_NAME: t[A_NAME].int()}), "lora_A.weight is not made of finite num"),
-        (lambda t: t.update(extra=torch.ones(2)), "holds extra, which is no matrix A or B"),
+        (lambda t: t.update(extra=torch.ones(2)), "holds extra, which is neither A nor B"),
         (
             lambda t: [t.pop(A_NAME.replace("_A", x)) for x in ("_A", "_B")],
             r"target_modules has the layer transformer\.h\.1\.attn\.c_attn, adapter_model",

@@ -155,8 +155,8 @@ def test_an_older_pickle_loads_and_runs_no_program(tmp_path: Path) -> None:
     for content, reason in (
         ({"a": Bomb()}, "asks for more than tensors, which could be a program to run"),
         ([torch.ones(1)], "it holds a list and no tensors by name"),
-        ({"a": [1.5]}, "'a' is no name of a tensor"),
-        ({"a": billion}, "a is no plain tensor"),
+        ({"a": [1.5]}, "'a' is not the name of a tensor"),
+        ({"a": billion}, "a is not a plain tensor"),
     ):
         torch.save(content, tmp_path / "adapter_model.bin")
         with pytest.raises(ValueError, match=rf"adapter_model\.bin is cut .*{reason}\)$"):
@@ -178,7 +178,7 @@ def test_a_pattern_that_would_match_for_ever_is_cut_off(
     edit_config(tmp_path, **{field: pattern if field == "target_modules" else {pattern: 5}})
     started = time.monotonic()
     if field == "target_modules":
-        with pytest.raises(ValueError, match=r"more than 0\.05 seconds|target_modules has not"):
+        with pytest.raises(ValueError, match=r"more than 0\.05 seconds|target_modules does not"):
             load_lora(ours(), tmp_path)
     else:
         with contextlib.suppress(ValueError):

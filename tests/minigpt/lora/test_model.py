@@ -191,7 +191,7 @@ def test_training_one_adapter_leaves_the_other_as_it_was() -> None:
         ({"r": 0}, "r must be a whole number of at least 1, got 0"),
         ({"r": 33}, r"from 1 to 32 for transformer\.h\.0\.attn\.c_attn, .* \[96, 32\], got 33"),
         ({"alpha": 0}, "alpha must be above 0"),
-        ({"dropout": 1}, "dropout must be at least 0 and less than 1"),
+        ({"dropout": 1}, "dropout must be at least 0 and below 1"),
         ({"init": "zero"}, "init must be one of"),
         ({"name": "a b"}, "an adapter's name is made of"),
         ({"name": "first"}, "already has an adapter 'first'"),

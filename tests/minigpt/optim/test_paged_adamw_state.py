@@ -134,7 +134,7 @@ def test_moments_of_a_parameter_on_a_gpu_are_asked_for_in_pinned_memory(
 
 
 def test_one_tensor_is_no_list_of_parameters() -> None:
-    with pytest.raises(TypeError, match=r"needs a list of parameters, got one tensor: put it in"):
+    with pytest.raises(TypeError, match=r"needs a list of parameters, got one tensor; put it in"):
         PagedAdamW(nn.Parameter(torch.ones(2)))
 
 
@@ -157,7 +157,7 @@ def test_no_parameters_are_one_sentence(nothing: Any) -> None:
 
 def test_a_parameter_that_cannot_be_trained_is_one_sentence_and_is_not_added() -> None:
     frozen = nn.Parameter(torch.ones(2, 3), requires_grad=False)
-    with pytest.raises(ValueError, match=r"frozen parameter of shape \[2, 3\]: leave it out, or"):
+    with pytest.raises(ValueError, match=r"frozen parameter of shape \[2, 3\]; leave it out, or"):
         PagedAdamW([nn.Parameter(torch.ones(2)), frozen])
     optimizer = PagedAdamW([nn.Parameter(torch.ones(2))])
     with pytest.raises(ValueError, match="frozen parameter"):

@@ -80,7 +80,7 @@ DAMAGE: list[tuple[Callable[[Path], None], str]] = [
     (
         changed(lambda t: t.update({f"{LAYER}s{n[len(LAYER) :]}": t.pop(n) for n in list(t)
                                     if n.startswith(W)})),
-        f"{LAYER}s.weight, which is no linear layer of GPT|lack {W}",
+        f"{LAYER}s.weight, which is not a linear layer of GPT|lack {W}",
     ),
     (lambda folder: (folder / WEIGHTS).write_bytes(b"x" * 100), "is cut short or damaged"),
     (

@@ -256,7 +256,7 @@ def test_biases_are_refused_by_a_model_without_them(tmp_path: Path) -> None:
             {"biases_only": True},
             r"it has transformer\.h\.0\.attn\.c_attn\.weight, unlike .* biases_only true",
         ),
-        ({"r": 3}, "r is no field here; there are peft_type, last_blocks, biases_only"),
+        ({"r": 3}, "r is not a field here; there are peft_type, last_blocks, biases_only"),
     ],
 )
 def test_a_configuration_that_says_something_else_is_refused(

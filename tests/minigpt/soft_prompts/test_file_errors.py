@@ -65,8 +65,8 @@ def test_a_name_that_is_taken_and_a_merged_adapter_are_refused_on_loading(tmp_pa
         ({"peft_type": "GATED_PREFIX_TUNING"}, "is damaged: it has no gate"),
         ({"peft_type": "P_TUNING"}, 'peft_type must be .*, got "P_TUNING"'),
         ({"peft_type": "PROMPT_TUNING"}, r"has shape \[5, 128\], but .*json asks for \[5, 32\]"),
-        ({"modules_to_save": ["ln_f"]}, r'modules_to_save is \["ln_f"\], which is no part of a'),
-        ({"something_new": 1}, "something_new is 1, which is no part of a soft prompt here"),
+        ({"modules_to_save": ["ln_f"]}, r'modules_to_save is \["ln_f"\], which is not part of a'),
+        ({"something_new": 1}, "something_new is 1, which is not part of a soft prompt here"),
         ({"num_virtual_tokens": 4}, r"has shape \[5, 128\], but .* asks for \[4, 128\]"),
         ({"num_virtual_tokens": None}, "num_virtual_tokens must be a whole number .* got null"),
         ({"num_transformer_submodules": 2}, "num_transformer_submodules is 2, here it is 1"),
@@ -88,7 +88,7 @@ def test_a_gate_that_fits_no_layer_and_a_gate_of_nothing_are_refused(tmp_path: P
     _refused(ours(), tmp_path, r"gate in .* has shape \[1, 2\], but .* asks for \[2, 2\]")
     save_file(stored, tmp_path / WEIGHTS)
     edit_config(tmp_path, peft_type="PREFIX_TUNING")
-    _refused(ours(), tmp_path, "holds gate, which is no part of a soft prompt")
+    _refused(ours(), tmp_path, "holds gate, which is not part of a soft prompt")
 
 
 @pytest.mark.parametrize(
@@ -100,7 +100,10 @@ def test_a_gate_that_fits_no_layer_and_a_gate_of_nothing_are_refused(tmp_path: P
         (lambda t: t[NAME][2, 3].fill_(torch.nan), "embeddings is not made of finite numbers"),
         (lambda t: t[NAME][0, 0].fill_(torch.inf), "embeddings is not made of finite numbers"),
         (lambda t: t.update({NAME: t[NAME].int()}), "embeddings is not made of finite numbers"),
-        (lambda t: t.update(extra=torch.ones(2)), "holds extra, which is no part of a soft prompt"),
+        (
+            lambda t: t.update(extra=torch.ones(2)),
+            "holds extra, which is not part of a soft prompt",
+        ),
     ],
 )
 def test_vectors_that_are_damaged_are_refused(

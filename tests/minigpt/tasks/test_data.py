@@ -52,7 +52,7 @@ def test_a_file_is_split_so_that_no_prompt_is_in_two_parts(tmp_path: Path) -> No
 
 
 def test_a_task_without_data_of_its_own_asks_for_a_file() -> None:
-    with pytest.raises(ValueError, match="sums: give a file of records"):
+    with pytest.raises(ValueError, match="sums; give a file of records"):
         task_data(SUMS)
 
 
@@ -136,7 +136,7 @@ def test_all_wordings_are_trained_with_if_asked_for(encoding: tiktoken.Encoding)
 def test_settings_out_of_range_are_refused(encoding: tiktoken.Encoding) -> None:
     part = TaskData(SUMS, RECORDS[:30], RECORDS[30:], [])
     for rehearse in (1.5, 1.0, -0.1, float("nan")):
-        with pytest.raises(ValueError, match="rehearsed text must be from 0 to below 1"):
+        with pytest.raises(ValueError, match="rehearse must be at least 0 and below 1"):
             instruction_data([part], encoding, 128, rehearse=rehearse)
     for length in (0, -4, 129):
         with pytest.raises(ValueError, match=f"row_length must be from 1 to 128, got {length}"):

@@ -90,7 +90,7 @@ def test_a_missing_field_is_named_beside_those_there_are() -> None:
 
 
 def test_a_task_that_makes_no_sense_is_one_sentence() -> None:
-    with pytest.raises(ValueError, match=r"one of bleu, rouge, accuracy, got \"f1\""):
+    with pytest.raises(ValueError, match="one of bleu, rouge, accuracy, got 'f1'"):
         make_task("quiz", "{q}", "{a}", "f1")
     with pytest.raises(ValueError, match="max_new_tokens must be at least 1, got 0"):
         make_task("quiz", "{q}", "{a}", max_new_tokens=0)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from minigpt.command.cli import main
-from minigpt.text.printing import print_any_text
+from minigpt.text.printing import print_any_text, print_at_once
 from tests.minigpt.tiny.finetune import make_inputs
 
 TEXTS = {  # as "日本 naïve ½ \U0001f600" stands there
@@ -71,6 +71,33 @@ def test_a_process_that_is_started_does_the_same(monkeypatch: pytest.MonkeyPatch
     done = subprocess.run([sys.executable, "-S", "-c", code], capture_output=True, check=True)
     assert done.stdout.split() == [b"??", b"\xbd"]
     assert done.stderr.split()[1] == b"\xbd"  # Python itself says the other two in escapes
+
+
+@pytest.mark.parametrize("asked", ["", "latin-1"])
+def test_a_file_is_written_line_by_line_and_in_utf_8_unless_somebody_wants_it_otherwise(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, asked: str
+) -> None:
+    monkeypatch.setenv("PYTHONIOENCODING", f"{asked}:replace")
+    path = tmp_path / "log"
+    with path.open("w", encoding="latin-1", errors="strict", newline="\n") as file:
+        monkeypatch.setattr(sys, "stdout", file)
+        monkeypatch.setattr(sys, "stderr", file)
+        print_at_once()
+        print("½ \ud83d" if not asked else "½")
+        assert path.read_bytes() == ("½\n".encode("latin-1") if asked else "½ ?\n".encode())
+
+
+def test_a_terminal_keeps_its_encoding(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal(io.TextIOWrapper):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.delenv("PYTHONIOENCODING", raising=False)
+    screen = Terminal(io.BytesIO(), encoding="cp1252", newline="\n")
+    monkeypatch.setattr(sys, "stdout", screen)
+    print_at_once()
+    print("½")
+    assert screen.buffer.getvalue() == b"\xbd\n"
 
 
 def test_streams_that_are_no_files_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:

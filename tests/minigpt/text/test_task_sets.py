@@ -74,9 +74,9 @@ def test_dialogue_and_review_texts_have_no_task_format(small_tasks: dict[str, li
 
 
 def test_unknown_task_or_split_names_the_allowed_ones(tmp_path: Path, monkeypatch) -> None:
-    with pytest.raises(ValueError, match='"poems": the task sets are translation, dialogues, rev'):
+    with pytest.raises(ValueError, match="'poems'; there are translation, dialogues, reviews"):
         task_sets.task_set("poems", "train")
-    with pytest.raises(ValueError, match='"dev": the splits are train, validation, test'):
+    with pytest.raises(ValueError, match="'dev'; there are train, validation, test"):
         task_sets.task_texts("reviews", "dev")
     monkeypatch.setattr(task_sets, "data_folder", lambda: tmp_path)
     with pytest.raises(FileNotFoundError, match=r"python data/make.py"):

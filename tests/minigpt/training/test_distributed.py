@@ -152,7 +152,7 @@ def test_rows_are_shared_out_without_overlap() -> None:
     ("mode", "processes", "message"),
     [
         ("tensor", "1", "parallel must be one of auto, none, ddp, fsdp, got 'tensor'"),
-        ("ddp", "1", "parallel='ddp' needs several processes: start the program with torchrun"),
+        ("ddp", "1", "parallel='ddp' needs several processes; start the program with torchrun"),
         ("fsdp", "1", "parallel='fsdp' needs several processes"),
         ("none", "2", "would train the same model 2 times"),
     ],

@@ -230,7 +230,7 @@ def test_what_decides_when_to_stop_must_be_the_same_on_resume(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"early_stopping": 2}, "early_stopping=2 needs validations: set eval_every to at least 1"),
+        ({"early_stopping": 2}, "early_stopping=2 needs validations; set eval_every to at least 1"),
         ({"early_stopping": -1}, "early_stopping must be a whole number of at least 0, got -1"),
         ({"early_stopping": True}, "early_stopping must be a whole number of at least 0, got True"),
         ({"eval_every": -1}, "eval_every must be a whole number of at least 0, got -1"),

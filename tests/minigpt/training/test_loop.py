@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from minigpt.dataset import Batch
+from minigpt.text import bars
 from minigpt.training import checkpoint
 from minigpt.training.loop import train
 from minigpt.training.loss import evaluate_loss
@@ -242,14 +243,18 @@ def test_compiled_training_gives_the_same_losses(monkeypatch: pytest.MonkeyPatch
     assert list(model.state_dict()) == list(plain.state_dict())
 
 
-def test_the_progress_bar_tells_loss_and_speed(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_progress_bar_tells_loss_and_speed(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bars, "INTERVAL", 0.0)  # standard error is no terminal here
     train(tiny_model(), TinyData(), tiny_config(max_steps=3, warmup_steps=1))
     assert capsys.readouterr() == ("", "")
     result = train(
         tiny_model(), TinyData(), tiny_config(max_steps=3, warmup_steps=1, progress=True)
     )
     shown = capsys.readouterr().err
-    assert "3/3" in shown
+    assert shown.count("\n") == 3 + 1
+    assert "1 thread: 3 of 3 steps, " in shown
     assert f"loss {result.losses[-1]:.3f}" in shown
     assert "tokens/s" in shown
 

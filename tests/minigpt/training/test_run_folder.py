@@ -61,7 +61,7 @@ def test_what_cannot_be_written_over_is_refused_before_the_training(
         (tmp_path / name).mkdir()
     else:
         (tmp_path / name).symlink_to("nowhere")
-    with pytest.raises(ValueError, match=rf"{name} is no file, and the run has to write one"):
+    with pytest.raises(ValueError, match=rf"{name} is not a file, and the run has to write one"):
         check_free(tmp_path, resume=True)
 
 

@@ -1,0 +1,16 @@
+"""An encoding that cannot show every character is a note."""
+
+from __future__ import annotations
+
+import pytest
+
+from minigpt.doctor.finding import NOTE, OK
+from minigpt.doctor.terminal import judge_encoding
+
+
+@pytest.mark.parametrize(
+    ("encoding", "state"),
+    [("utf-8", OK), ("UTF8", OK), ("latin-1", NOTE), ("cp1252", NOTE), ("ANSI_X3.4-1968", NOTE)],
+)
+def test_each_verdict(encoding: str, state: str) -> None:
+    assert judge_encoding(encoding).state == state
