@@ -7,10 +7,13 @@ and not run, with the reason. No network is used.
 from __future__ import annotations
 
 import gzip
+from glob import glob
 from pathlib import Path
 
 import pytest
 
+from lessons.grading.registry import tasks_of
+from lessons.grading.trivial import submission_of
 from minigpt.command.cli import main, make_parser
 from minigpt.text import python_library, task_sets
 from tests.minigpt.tiny.run import TORCHRUN, run_python, skip_without_gloo
@@ -34,7 +37,7 @@ SMALLER = {
     "minigpt lesson 2 --prose": "--quick",
     "minigpt generate": "--max-new-tokens 4",
     "minigpt train --steps 500": f"{TRAINING} --vocab-size 300",
-    "minigpt train --data book.txt": TRAINING,
+    "minigpt train --data book.txt": f"{TRAINING} --vocab-size 300",
     f"{TWO_PROCESSES}minigpt train": f"{TRAINING} --data book.txt --vocab-size 300 --batch-size 2",
     "minigpt finetune": "--steps 1 --batch-size 1 --max-new-tokens 4",
     "minigpt finetune --method lora --data": "--test 1 --validation 1",
@@ -60,10 +63,12 @@ def smaller(command: str) -> str:
 def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with the files that the README's commands read, and libraries of a few texts."""
     monkeypatch.chdir(tmp_path)
-    for name, text in {
-        "book.txt": "Once there was a cat. " * 99, "out.txt": "a cat\n", "ref.txt": "the cat\n",
-    }.items():  # fmt: skip
-        (tmp_path / name).write_text(text, encoding="utf-8")
+    story = "".join(f"Once there were {n} cats, who slept a lot.\n\n" for n in range(99))
+    for name, text in {"book": story, "out": "a cat\n", "ref": "the cat\n"}.items():
+        (tmp_path / f"{name}.txt").write_text(text, encoding="utf-8")
+    handed_in = [submission_of(task, task.bank.answers[0]) for task in tasks_of(8)]
+    (tmp_path / "handed-in").mkdir()
+    (tmp_path / "handed-in" / "08_anna.py").write_text("\n".join(handed_in), encoding="utf-8")
     folder = tmp_path / "runs" / "data" / "multi30k"
     folder.mkdir(parents=True)
     for language, sentences in SENTENCES.items():
@@ -85,7 +90,8 @@ def run(command: str) -> None:
         skip_without_gloo()
         run_python(*TORCHRUN, "-m", "minigpt", *arguments)
     else:
-        assert main(arguments) == 0, command
+        files = [sorted(glob(argument)) or [argument] for argument in arguments]
+        assert main([name for names in files for name in names]) == 0, command
 
 
 @pytest.mark.parametrize("block", TYPED, ids=lambda block: block.code.partition("\n")[0])

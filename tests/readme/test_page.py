@@ -72,9 +72,9 @@ def test_the_tree_names_what_is_there() -> None:
         names, _, explanation = line.strip().rpartition("    ")
         assert explanation
         first, *others = names.split()
-        if first in ("minigpt/", "kernels/"):
+        if first in ("minigpt/", "kernels/", "lessons/"):
             folder = first
-        elif first == "lessons/":
+        elif first == "data/":
             folder = ""
         for name in (first, *others):
             places = [ROOT / folder / name, ROOT / folder / f"{name}.py", ROOT / name]

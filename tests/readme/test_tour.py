@@ -62,7 +62,7 @@ def test_with_the_change_that_the_readme_names_the_exercise_passes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, one_sandbox: object
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    ((right, wrong),) = re.findall(r"Write `(.*?) \*` instead of\s`(.*?) \*`", TEXT)
+    ((right, wrong),) = re.findall(r"Write\s`(.*?) \*` instead of\s`(.*?) \*`", TEXT)
     (block,) = (block for block in TOUR if block.language == "python")
     main(["exercise", "start", "8"])
     fill_in(block.code.replace(f"{wrong} *", f"{right} *"), tmp_path / "exercises" / "08_lora.py")
