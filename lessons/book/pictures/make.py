@@ -30,7 +30,7 @@ PROGRAMS = ("chromium", "chromium-browser", "google-chrome", "chrome", "msedge",
 COMMAND = "minigpt exercise check 8 --only 8.1,8.2"
 COLUMNS = 80
 TERMINAL = """<body style="margin: 0; background: #17191e; color: #d6d9de">
-<pre style="margin: 24px 30px; font: 15px/1.4 'DejaVu Sans Mono', Menlo, Consolas, monospace"
+<pre style="margin: 20px 24px; font: 13px/1.4 'DejaVu Sans Mono', Menlo, Consolas, monospace"
 >{code}</pre>"""
 
 
@@ -73,7 +73,7 @@ def browser() -> Iterator[Browser]:
 def photograph(
     started: Browser, page: Path, width: int, height: int, above: int = 0, **how: Any
 ) -> Image:
-    """Returns what a window of this size shows of a page, at one and a half times its pixels.
+    """Returns what a window of this size shows of a page.
 
     Args:
         above: how much stands above the page's first figure; 0 begins with the page.
@@ -82,7 +82,7 @@ def photograph(
     from PIL import Image
 
     size: Any = {"width": width, "height": height}
-    window = started.new_page(viewport=size, device_scale_factor=1.5, **how)
+    window = started.new_page(viewport=size, **how)
     window.goto(page.resolve().as_uri())
     if above:
         top = "figure => window.scrollBy(0, figure.getBoundingClientRect().top - %d)"
@@ -106,8 +106,10 @@ def make_book(started: Browser) -> None:
     """Puts a figure of lesson 8 and the contents, narrow and dark, beside each other."""
     from PIL import Image
 
-    wide = photograph(started, BOOK / "lesson-08.html", 1000, 760, 330, color_scheme="light")
-    narrow = photograph(started, BOOK / "index.html", 390, 760, color_scheme="dark")
+    sharp = {"device_scale_factor": 1.5}
+    page, contents = BOOK / "lesson-08.html", BOOK / "index.html"
+    wide = photograph(started, page, 1000, 760, 330, color_scheme="light", **sharp)
+    narrow = photograph(started, contents, 390, 760, color_scheme="dark", **sharp)
     gap = 24
     both = Image.new("RGB", (wide.width + gap + narrow.width, wide.height), "#8a8f98")
     both.paste(wide, (0, 0))
@@ -125,7 +127,7 @@ def make_grader(started: Browser) -> None:
     lines = len(text.splitlines())
     page = HERE / "grader.html"
     page.write_text(html, encoding="utf-8")
-    save(photograph(started, page, 790, 48 + 21 * lines), "grader", text)
+    save(photograph(started, page, 680, 40 + round(18.2 * lines)), "grader", text)
     page.unlink()
 
 
