@@ -629,7 +629,8 @@ try:
 except ImportError:
     print("(transformers is not installed: pip install transformers to compare with it)")
 else:
-    with tempfile.TemporaryDirectory() as folder:
+    # On Windows the files that transformers still has open stay in the temporary folder.
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         save_gpt2(published_model, folder)
         peer = GPT2LMHeadModel.from_pretrained(folder).eval()
     apart = float((published_model(ids)[0] - peer(ids).logits).abs().max())

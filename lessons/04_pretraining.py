@@ -422,7 +422,7 @@ class CtrlC:
 
     def train_batch(self, step: int, batch_size: int) -> Batch:
         if step == self.step:
-            os.kill(os.getpid(), signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
         return self.data.train_batch(step, batch_size)
 
     def validation_batches(self, batch_size: int):

@@ -25,7 +25,8 @@ def describe(device: torch.device) -> dict[str, str]:
     """
     found = {
         "processor": processor(),
-        "cores": f"{usable_cores()}; torch computes with {torch.get_num_threads()} threads",
+        "cores": str(usable_cores()),
+        "torch's threads": str(torch.get_num_threads()),
         "memory": memory(),
         "GPU": torch.cuda.get_device_name(device) if device.type == "cuda" else "",
         "system": system(),

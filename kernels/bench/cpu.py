@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import ctypes
+import platform
 import statistics
 import sys
 import time
@@ -104,6 +105,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             parser.error(f"--{name} must be at least 1 and at most {most:,}, got {number}")
     if (weights := chosen.size * (chosen.columns or chosen.size)) > LARGEST:
         parser.error(f"--size times --columns must be at most {LARGEST:,}, got {weights:,}")
+    if chosen.keep_memory and platform.libc_ver()[0] != "glibc":
+        parser.error("--keep-memory needs Linux with glibc; leave it out")
     if chosen.keep_memory:
         libc = ctypes.CDLL(None)
         libc.mallopt(M_MMAP_MAX, 0)

@@ -225,9 +225,10 @@ def measure_all(jobs: Sequence[tuple[int, str]]) -> list[Row]:
 
 @cache
 def compilers() -> ProcessPoolExecutor:
-    """Returns a process for each core; they are kept, since importing torch takes seconds."""
+    """Returns a process for each core of ours; they are kept: importing torch takes seconds."""
     context = multiprocessing.get_context("spawn")
-    return ProcessPoolExecutor(os.cpu_count() or 1, context, initializer=compile_here)
+    n = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return ProcessPoolExecutor(n, context, initializer=compile_here)
 
 
 def runs_on(configuration: LaunchConfiguration, arch: str) -> bool:

@@ -7,14 +7,13 @@ outcome.why        # "ZeroDivisionError: division by zero"
 
 from __future__ import annotations
 
-import json
 import re
 import signal
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lessons.book.record import Record
+from lessons.book.record import Record, read_table
 from lessons.verdicts import Kind
 
 NO_MEMORY = "memory ran out; end other programs and run it again"
@@ -92,11 +91,14 @@ def no_memory(error: str) -> bool:
 
 
 def verdicts_of(folder: Path) -> Counter[str]:
-    """Returns how often a lesson that is done gave each verdict, in the order of `Kind`."""
-    path = folder / "table.json"
-    if not path.is_file():
+    """Returns how often a lesson that is done gave each verdict, in the order of `Kind`.
+
+    Without closing tables that can be read there are none; the lesson's page says so.
+    """
+    try:
+        rows = read_table(folder)["rows"]
+    except ValueError:
         return Counter()
-    rows = json.loads(path.read_text(encoding="utf-8"))["rows"]
     found = Counter(row["kind"] for row in rows if row["kind"])
     return Counter({short(kind): found[kind.value] for kind in Kind if found[kind.value]})
 

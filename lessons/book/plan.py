@@ -15,9 +15,10 @@ from typing import Any
 from lessons.book.record import Record, fingerprint, read_record
 
 # Seconds that the lessons took, one after the other, on 2 cores of Zen 4 (which have AVX-512 and
-# bf16), as `minigpt course` and `minigpt course --quick` print them at their end.
+# bf16), as `minigpt course` prints them at its end; and the processor seconds of each
+# `minigpt lesson N --quick` with one thread on the same machine.
 NORMAL = (9, 48, 5, 58, 50, 5, 158, 152, 49, 25, 24, 122, 153)
-QUICK = (3, 6, 4, 9, 8, 4, 12, 15, 6, 12, 8, 14, 18)
+QUICK = (6, 10, 8, 12, 10, 7, 17, 16, 11, 12, 12, 13, 14)
 
 
 def times_of(quick: bool, full: bool) -> dict[int, float]:

@@ -55,10 +55,12 @@ class Condition(NamedTuple):
 
     Attributes:
         values: each value with the numbers of the lessons that ran with it.
+        alike: whether all lessons ran with the same value, and recorded it.
     """
 
     name: str
     values: dict[str, list[int]]
+    alike: bool
 
 
 @dataclass(frozen=True)
@@ -133,7 +135,11 @@ class Summary:
             named |= {name: known[name] for name in ("device", "seed") if name in known}
             for name, value in named.items():
                 found.setdefault(name, {}).setdefault(str(value), []).append(page.number)
-        return [Condition(name, values) for name, values in found.items()]
+        everywhere = [page.number for page in self.ran]
+        return [
+            Condition(name, values, alike=list(values.values()) == [everywhere])
+            for name, values in found.items()
+        ]
 
     @property
     def unlike(self) -> list[str]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import contextlib
 import difflib
+import importlib.util
 import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from lessons.grading.task import Task
 
 OURS = "The grader itself failed here, which is no fault of yours"
+NO_TRITON = "A kernel needs Triton, which is not installed here; it is made for Linux."
 
 
 class Checked(NamedTuple):
@@ -133,6 +135,8 @@ class Checker:
         if task.id not in self.verdicts:
             if self.problem:
                 found = Verdict(task.id, task.name, self.status, message=self.problem)
+            elif task.triton and importlib.util.find_spec("triton") is None:
+                found = Verdict(task.id, task.name, "unchecked", message=NO_TRITON)
             else:
                 found = self.judge(task)
             self.verdicts[task.id] = found

@@ -35,8 +35,8 @@ class Verdict:
 
     Attributes:
         id, name: the task's.
-        status: passed, failed, error (it raised), timeout, memory, crashed, forbidden, not_started
-            or missing.
+        status: passed, failed, error (it raised), timeout, memory, crashed, forbidden, not_started,
+            missing, or unchecked: a kernel where there is no Triton.
         mistake: the name of the known mistake, None if it is none.
         message: what the learner reads; empty if it passed.
         seconds: how long the judging took.

@@ -197,8 +197,10 @@ class Fresh:
             to_child, from_child = self.process.stdin, self.process.stdout
             assert to_child is not None
             assert from_child is not None
+            # The python.exe of a virtual environment only starts another process, which is meant.
+            number = int(from_child.readline())
             for end in sockets:
-                shared = end.share(self.process.pid)  # type: ignore[attr-defined]
+                shared = end.share(number)  # type: ignore[attr-defined]
                 to_child.write(shared.hex().encode() + b"\n")
             to_child.flush()
             from_child.readline()  # it has them

@@ -56,8 +56,10 @@ WORDS = {
     "forbidden": "uses what is not allowed",
     "not_started": "not started",
     "missing": "not in the file",
+    "unchecked": "cannot be checked here",
 }
-TODO = ("not_started", "missing")
+TODO = ("not_started", "missing", "unchecked")
+SETTLED = ("passed", "unchecked")  # nothing is left to do here
 
 
 def make_console(stderr: bool = False) -> Console:
@@ -232,8 +234,8 @@ class Report:
         """Prints how many tasks passed and what comes next."""
         count = Counter(verdict.status for verdict in verdicts)
         passed = count["passed"]
-        if passed < len(verdicts):
-            first = next(verdict for verdict in verdicts if verdict.status != "passed")
+        if left := [verdict for verdict in verdicts if verdict.status not in SETTLED]:
+            first = left[0]
             after = f"Next: {first.id} {first.name} (minigpt exercise hint {first.id})"
         elif len(verdicts) < len(tasks_of(lesson)):
             after = f"All of lesson {lesson}: minigpt exercise check {lesson}"

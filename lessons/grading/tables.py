@@ -122,7 +122,7 @@ def without_folder(names: Sequence[str]) -> list[str]:
 
 def cell(status: str | None) -> str:
     """Returns a status in few letters."""
-    short = {"passed": "ok", "not_started": "-", "missing": "-", None: ""}
+    short = {"passed": "ok", "not_started": "-", "missing": "-", "unchecked": "?", None: ""}
     return short.get(status, str(status))
 
 

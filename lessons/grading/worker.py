@@ -163,6 +163,11 @@ def how_it_ended(code: int | None) -> tuple[str, str]:
     """Returns status and sentence of a process that ended before it answered."""
     if code is None:
         return "crashed", "The process that ran your code is gone."
+    if code >= 0xC0000000:  # on Windows, which has no signals
+        return (
+            "crashed",
+            f"Python itself crashed while your code ran (status 0x{code:X} of Windows).",
+        )
     if code >= 0:
         return "crashed", f"Your code ended Python with exit status {code} instead of returning."
     try:

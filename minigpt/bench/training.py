@@ -71,7 +71,8 @@ def transformers_peer(model: GPT) -> nn.Module | None:
     except ImportError:
         return None
     logging.disable_progress_bar()
-    with tempfile.TemporaryDirectory() as folder:
+    # Windows cannot remove the file, from which transformers goes on reading.
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         pretrained.save_gpt2(model, folder)
         return GPT2LMHeadModel.from_pretrained(folder)
 

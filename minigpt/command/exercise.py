@@ -50,7 +50,7 @@ def show_list(arguments: Namespace) -> int:
     """Prints every exercise, with a tick where it passed, and what comes next."""
     from lessons.grading.progress import read_progress
     from lessons.grading.registry import lessons, tasks_of
-    from lessons.grading.report import TODO, Report
+    from lessons.grading.report import SETTLED, TODO, Report
 
     folder = folder_of(arguments)
     status = read_progress(folder)["status"]
@@ -63,12 +63,13 @@ def show_list(arguments: Namespace) -> int:
         for task in tasks:
             state = status.get(task.id, "not_started")
             passed = state == "passed"
-            if not passed and following is None:
+            if state not in SETTLED and following is None:
                 following = task
             mark = report.marks[None if state in TODO else passed]
             report.line((f"  {mark} {task.id:<5} {task.name}", "green" if passed else ""))
     if following is None:
-        report.line(("\nAll of them pass.", "green"))
+        all_ = "All that can be checked here" if "unchecked" in status.values() else "All of them"
+        report.line((f"\n{all_} pass.", "green"))
         return 0
     started = list(folder.glob(f"{following.lesson:02d}_*"))
     how = f"check {following.id}" if started else f"start {following.lesson}"

@@ -63,12 +63,7 @@ def held(folder: Path) -> Iterator[None]:
         finally:
             if mine[0] == os.getpid():  # not in a fork, which holds nothing
                 del _owners[lock]
-                try:
-                    os.unlink(lock)
-                except OSError:  # Windows removes no file that is open: it stays
-                    pass
-                finally:
-                    os.close(descriptor)
+                _let_go(lock, descriptor)
     finally:
         for path in new:
             with suppress(OSError):  # it holds something now
@@ -88,6 +83,23 @@ def _locked(lock: str) -> int | None:
         except FileNotFoundError:
             pass
         os.close(descriptor)  # the one who held it has removed the file meanwhile
+
+
+def _let_go(lock: str, descriptor: int) -> None:
+    """Removes a lock file and closes it; in the other order where an open file cannot be removed.
+
+    That is Windows, where the file of another process, which may have it by then, stays as well.
+    """
+    removed = False
+    try:
+        with suppress(OSError):
+            os.unlink(lock)
+            removed = True
+    finally:
+        os.close(descriptor)
+    if not removed:
+        with suppress(OSError):
+            os.unlink(lock)
 
 
 def _lock(descriptor: int) -> bool:

@@ -138,7 +138,8 @@ def load_best(folder: str | Path, model: nn.Module) -> dict[str, Tensor]:
     compare_tensors(path, saved, {f"best.{name}": tensor for name, tensor in trainable.items()})
     check_finite(saved, f"{path} is damaged")
     return {
-        name: shard_like(tensor, saved[f"best.{name}"].to(tensor.device))
+        # A copy: Windows removes no file that a tensor still lies in, as this one will be.
+        name: shard_like(tensor, saved[f"best.{name}"].to(tensor.device, copy=True))
         for name, tensor in trainable.items()
     }
 

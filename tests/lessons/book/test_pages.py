@@ -181,8 +181,9 @@ def test_a_record_from_before_settings_were_recorded_is_shown(tmp_path: Path) ->
         for old in ("machine", "started", "settings"):
             content.pop(old, None)
         (folder / name).write_text(json.dumps(content), encoding="utf-8")
-    said = index_of(tmp_path, range(1, 2))
-    assert "python 3.12.1 torch 2.12.0 device cpu seed 1337" in said
+    write_run(tmp_path / "runs", 2)
+    said = index_of(tmp_path, range(1, 3))
+    assert "python 3.12.1 torch 2.12.0 device cpu seed 1337 processor Abacus 9 (lesson 2)" in said
     assert "not recorded 2 min 5 s cpu 1337 usual done" in said
 
 

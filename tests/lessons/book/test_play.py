@@ -123,6 +123,14 @@ def test_of_equal_logits_exactly_k_stay_and_the_nucleus_takes_lower_ids(js: Engi
     assert js.call("keepTopP", [0.0, 0.0, 0.0, 0.0], 0.5) == [0, 0, None, None]
 
 
+def test_a_small_temperature_tells_close_logits_apart(js: Engine) -> None:
+    setting = {"temperature": 1e-6, "topK": 2, "topP": 1}
+    found = js.call("distribution", [1.0, 1.0 - 2e-6], setting)["probabilities"]
+    hot = apply_temperature(torch.tensor([[1.0, 1.0 - 2e-6]], dtype=torch.float64), 1e-6)
+    assert found == pytest.approx(hot.softmax(-1)[0].tolist(), rel=1e-9)
+    assert found[1] > 0.1
+
+
 def test_temperature_0_takes_the_first_of_the_largest(js: Engine) -> None:
     logits = [1.0, 3.0, -2.0, 3.0]
     setting = {"temperature": 0, "topK": 4, "topP": 0.9}
@@ -360,7 +368,7 @@ def played(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], P
     def play(text: str) -> Path:
         script = tmp_path / "05_play.py"
         script.write_text(text, encoding="utf-8")
-        run(script, ["--device", "cpu", "--quick"])
+        run(script, ["--device", "cpu", "--out", "runs/lesson-05"])
         return Path("runs")
 
     return play

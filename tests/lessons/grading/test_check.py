@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
+from dataclasses import replace
+
 import pytest
 
 from lessons.grading import check
@@ -194,3 +197,16 @@ def test_a_sum_in_another_order_is_right(sandbox: Sandbox) -> None:
 def test_parsed_returns_the_tree_of_a_good_text() -> None:
     tree, problem = parsed("x = 1\n")
     assert (len(tree.body), problem) == (1, "")
+
+
+def test_only_kernels_are_not_checked_where_there_is_no_triton(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    find_spec = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name == "triton" else find_spec(name)
+    )
+    tasks = [TASKS[0], replace(TASKS[1], triton=True), TASKS[2]]
+    found = check_text(RIGHT, tasks, sandbox=sandbox)
+    assert [verdict.status for verdict in found] == ["passed", "unchecked", "passed"]
+    assert found[1].message == check.NO_TRITON

@@ -179,6 +179,8 @@ def test_the_summary_says_what_is_next() -> None:
     )
     assert summary("passed") == "1 of 1 passed. All of lesson 99: minigpt exercise check 99\n"
     assert summary(*["passed"] * 3) == "3 of 3 passed. That was the last one.\n"
+    assert summary("passed", "unchecked", "passed") == "2 of 3 passed. That was the last one.\n"
+    assert "Next: 99.2" in summary("unchecked", "failed")
 
 
 def test_without_rich_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import sys
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
+from lessons.grading import processes
+from lessons.grading.child import stand_in
 from lessons.grading.processes import FORKS
 from lessons.grading.task import HEADER, Case, Made
-from lessons.grading.worker import Answered, Sandbox, Stopped
+from lessons.grading.worker import Answered, Sandbox, Stopped, how_it_ended
 
 ONE = Case((torch.tensor([1.0, -2.0, 3.0]),))
 
@@ -291,6 +296,43 @@ def test_where_there_is_no_fork_each_submission_has_a_python_of_its_own() -> Non
     assert spare.end() != 0
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="looks at processes as Linux has them")
+def test_on_windows_the_sockets_go_to_the_python_that_a_virtual_environments_python_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Socket:
+        def share(self, number: int) -> bytes:
+            shared_with.append(
+                Path(f"/proc/{number}/cmdline").read_bytes().split(b"\0")[0].decode()
+            )
+            return b"socket"
+
+    shared_with: list[str] = []
+    python = tmp_path / "python.exe"
+    python.write_text(f'#!/bin/sh\n"{sys.executable}" "$@"\nexit $?\n', encoding="utf-8")
+    python.chmod(0o755)
+    kept = SimpleNamespace(name="nt", environ=os.environ)
+    with monkeypatch.context() as windows:
+        windows.setattr(processes, "os", kept)
+        windows.setattr(sys, "executable", str(python))
+        process = processes.Fresh(False, str(tmp_path), [Socket(), Socket()])  # type: ignore[list-item]
+    process.process.wait(60)  # Linux's Python cannot take shared sockets
+    assert shared_with == [sys.executable] * 2
+
+
+@pytest.mark.parametrize(
+    ("code", "sentence"),
+    [
+        (None, "The process that ran your code is gone."),
+        (3, "Your code ended Python with exit status 3 instead of returning."),
+        (-6, "Python itself crashed while your code ran (SIGABRT)."),
+        (0xC00000FD, "Python itself crashed while your code ran (status 0xC00000FD of Windows)."),
+    ],
+)
+def test_how_a_process_ended_is_said(code: int | None, sentence: str) -> None:
+    assert how_it_ended(code) == ("crashed", sentence)
+
+
 KERNEL = """
 import triton
 import triton.language as tl
@@ -310,6 +352,18 @@ def launch(x):
     f[(triton.cdiv(len(x), 2),)](x, out, len(x), SIZE=2)
     return out
 """
+
+
+def test_a_file_with_kernels_can_be_run_where_there_is_no_triton(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("triton", "triton.language"):
+        monkeypatch.setitem(sys.modules, name, stand_in(name))
+    space: dict[str, object] = {}
+    exec(KERNEL + "\nTILE = tl.constexpr(2)\ndef double(x):\n    return 2 * x\n", space)
+    double = space["double"]
+    assert callable(double)
+    assert double(3) == 6
 
 
 @pytest.mark.skipif(

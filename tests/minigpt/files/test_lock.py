@@ -82,6 +82,34 @@ def test_another_thread_is_refused_and_the_same_one_may_ask_again(tmp_path: Path
     assert os.listdir(tmp_path) == []
 
 
+def test_a_system_that_removes_no_open_file_keeps_no_lock_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[int] = []
+    os_open, os_close, os_unlink = os.open, os.close, os.unlink
+
+    def open_and_note(*arguments: object) -> int:
+        opened.append(os_open(*arguments))  # type: ignore[arg-type]
+        return opened[-1]
+
+    def close_and_note(number: int) -> None:
+        opened.remove(number)
+        os_close(number)
+
+    def unlink_if_closed(path: str) -> None:
+        if opened:
+            raise PermissionError(13, "the process cannot access the file")
+        os_unlink(path)
+
+    with monkeypatch.context() as windows:
+        windows.setattr(os, "open", open_and_note)
+        windows.setattr(os, "close", close_and_note)
+        windows.setattr(os, "unlink", unlink_if_closed)
+        with held(tmp_path / "a"):
+            assert len(opened) == 1
+    assert os.listdir(tmp_path) == []
+
+
 @needs_fork
 def test_a_fork_does_not_inherit_the_folder(tmp_path: Path) -> None:
     with held(tmp_path):

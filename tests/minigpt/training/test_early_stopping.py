@@ -178,13 +178,18 @@ def test_the_best_weights_can_be_read_from_the_folder(
     result = train(tiny_model(), TurningData(), stopping_config(out_dir=tmp_path))
     model = tiny_model()
     assert result.best_step is not None
-    assert same(checkpoint.load_best(tmp_path, model), noted[1][result.best_step])
+    best = checkpoint.load_best(tmp_path, model)
+    assert same(best, noted[1][result.best_step])
     checkpoint.load_checkpoint(tmp_path, model)  # where the run ended
     assert same(weights_of(model), noted[1][result.steps])
     with pytest.raises(ValueError, match=r"is of another model: best\.transformer\.wte\.weight"):
         checkpoint.load_best(tmp_path, tiny_model(n_embd=32))
     train(tiny_model(), TurningData(), tiny_config(out_dir=tmp_path / "other"))
     assert checkpoint.load_best(tmp_path / "other", model) == {}
+    file = tmp_path / checkpoint.read_commit_record(tmp_path)["tensors"]
+    with file.open("r+b") as opened:
+        opened.write(bytes(file.stat().st_size))
+    assert same(best, noted[1][result.best_step])  # they are not read from there any more
 
 
 def test_the_lowest_loss_is_the_first_lowest_number() -> None:

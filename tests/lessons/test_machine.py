@@ -1,0 +1,73 @@
+"""A lesson says on what machine it runs, as far as the system tells."""
+
+from __future__ import annotations
+
+import os
+import platform
+from pathlib import Path
+
+import pytest
+import torch
+
+from lessons import machine
+
+CPU = torch.device("cpu")
+
+
+def test_the_processor_has_its_maker_s_name_or_that_of_its_architecture(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    info = tmp_path / "cpuinfo"
+    monkeypatch.setattr(machine, "CPU_INFO", info)
+    monkeypatch.setattr(platform, "processor", lambda: "")
+    monkeypatch.setattr(platform, "machine", lambda: "riscv64")
+    info.write_text("processor\t: 0\nmodel name\t: Abacus  9 @ 2 Hz\n", encoding="utf-8")
+    assert machine.processor() == "Abacus 9 @ 2 Hz"
+    info.write_text("processor\t: 0\nFeatures\t: fp\n", encoding="utf-8")
+    assert machine.processor() == "riscv64"
+
+
+def test_a_mac_is_asked_for_its_processor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    class Answer:
+        stdout = "Apple M9\n"
+
+    def run(command: list[str], **options: object) -> Answer:
+        asked.append(command)
+        return Answer()
+
+    monkeypatch.setattr(machine, "CPU_INFO", tmp_path / "none")
+    monkeypatch.setattr(machine.subprocess, "run", run)
+    monkeypatch.setattr(platform, "system", lambda: "Darwin")
+    monkeypatch.setattr(platform, "mac_ver", lambda: ("26.1", ("", "", ""), "arm64"))
+    assert (machine.processor(), machine.system()) == ("Apple M9", "macOS 26.1")
+    assert asked == [["sysctl", "-n", "machdep.cpu.brand_string"]]
+
+
+def test_a_system_that_names_no_distribution_is_named_by_its_kernel(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail() -> dict[str, str]:
+        raise OSError("no os-release")
+
+    monkeypatch.setattr(platform, "freedesktop_os_release", fail)
+    monkeypatch.setattr(platform, "system", lambda: "Windows")
+    monkeypatch.setattr(platform, "release", lambda: "11")
+    assert machine.system() == "Windows 11"
+
+
+def test_what_the_system_does_not_tell_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sysconf_names", {}, raising=False)
+    found = machine.describe(CPU)
+    assert "memory" not in found
+    assert "GPU" not in found
+    assert found["torch's threads"] == str(torch.get_num_threads())
+    assert all(found.values())
+
+
+@pytest.mark.skipif(not hasattr(os, "sysconf"), reason="this system has no sysconf")
+def test_memory_is_in_gibibytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes = {"SC_PHYS_PAGES": 3 * 2**19, "SC_PAGE_SIZE": 4096}
+    monkeypatch.setattr(os, "sysconf", sizes.__getitem__)
+    assert machine.memory() == "6.0 GiB"
