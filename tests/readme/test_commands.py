@@ -89,6 +89,8 @@ def run(command: str) -> None:
     if command.startswith(TWO_PROCESSES):
         skip_without_gloo()
         run_python(*TORCHRUN, "-m", "minigpt", *arguments)
+    elif arguments[0] == "lesson":  # its cells may change how torch computes and prints
+        run_python("-m", "minigpt", *arguments)
     else:
         files = [sorted(glob(argument)) or [argument] for argument in arguments]
         assert main([name for names in files for name in names]) == 0, command

@@ -92,13 +92,16 @@ def photograph(
 
 def save(picture: Image, name: str, text: str = "") -> None:
     """Writes a picture with few colours, which makes its file small."""
+    from PIL.Image import Dither
     from PIL.PngImagePlugin import PngInfo
 
     about = PngInfo()
     if text:
         about.add_itxt("Description", text)
     path = HERE / f"{name}.png"
-    picture.convert("RGB").quantize(192, dither=0).save(path, optimize=True, pnginfo=about)
+    picture.convert("RGB").quantize(192, dither=Dither.NONE).save(
+        path, optimize=True, pnginfo=about
+    )
     print(f"{path}: {path.stat().st_size / 1000:.0f} kB")
 
 
@@ -106,7 +109,7 @@ def make_book(started: Browser) -> None:
     """Puts a figure of lesson 8 and the contents, narrow and dark, beside each other."""
     from PIL import Image
 
-    sharp = {"device_scale_factor": 1.5}
+    sharp: dict[str, Any] = {"device_scale_factor": 1.5}
     page, contents = BOOK / "lesson-08.html", BOOK / "index.html"
     wide = photograph(started, page, 1000, 760, 330, color_scheme="light", **sharp)
     narrow = photograph(started, contents, 390, 760, color_scheme="dark", **sharp)
