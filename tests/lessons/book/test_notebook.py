@@ -147,7 +147,7 @@ def test_with_outputs_it_shows_the_last_run(script: Path) -> None:
     printed, figure = drawn.outputs
     assert (printed.name, printed.text) == ("stdout", "half: 0.5\n")  # and no path of the figure
     assert base64.b64decode(figure.data["image/png"]) == (folder / "half.png").read_bytes()
-    assert figure.data["text/plain"] == figure.metadata["image/png"]["alt"] == "One half"
+    assert figure.data["text/plain"] == figure.metadata["image/png"]["alt"] == "“One half”."
     table, took = tables.outputs
     assert "a &lt;third&gt;</td>" in table.data["text/html"]
     assert "differs because it is half</td>" in table.data["text/html"]
@@ -269,8 +269,8 @@ def test_figures_and_tables_are_shown_and_no_path_is_printed(
     exec(compile(SCRIPT, script, "exec"), {"__name__": "__main__"})
     (figure, metadata), (tables, _) = kernel.shown
     png = Path("runs/lesson-03/half.png").read_bytes()
-    assert figure == {"image/png": base64.b64encode(png).decode(), "text/plain": "One half"}
-    assert metadata == {"image/png": {"alt": "One half"}}
+    assert figure == {"image/png": base64.b64encode(png).decode(), "text/plain": "“One half”."}
+    assert metadata == {"image/png": {"alt": "“One half”."}}
     assert tables["text/html"].count("<table>") == 2
     printed = capsys.readouterr().out
     assert "[figure]" not in printed

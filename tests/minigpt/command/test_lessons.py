@@ -77,9 +77,9 @@ def leave_run(number: int, status: str = "done", quick: bool = False) -> None:
     """Leaves a run of 12 seconds of a lesson."""
     folder = folder_of(results(quick), number)
     folder.mkdir(parents=True)
-    Record(number, [Done(Cell("code", "1", 1))], status, 12.3).write(folder)
-    table = {"quick": quick, "full": False, "seed": 1, "device": "cpu", "rows": []}
-    (folder / "table.json").write_text(json.dumps(table), encoding="utf-8")
+    settings = {"quick": quick, "full": False, "seed": 1, "device": "cpu"}
+    Record(number, [Done(Cell("code", "1", 1))], status, 12.3, settings=settings).write(folder)
+    (folder / "table.json").write_text(json.dumps({**settings, "rows": []}), encoding="utf-8")
 
 
 def row_of(printed: str, number: int) -> str:
@@ -192,9 +192,9 @@ def test_json_holds_all_of_it(capsys: pytest.CaptureFixture[str]) -> None:
     assert len(json.loads(shown(capsys, "--json", "8", "9"))) == 2
 
 
-def test_a_run_without_its_table_is_unreadable() -> None:
+def test_a_run_without_its_record_is_unreadable() -> None:
     leave_run(1)
-    Path("runs/lesson-01/table.json").write_text("[]", encoding="utf-8")
+    Path("runs/lesson-01/record.json").write_text("[]", encoding="utf-8")
     run = last_run(Path("runs/lesson-01"))
     assert run is not None
     assert run.status == "unreadable"
@@ -212,7 +212,7 @@ def test_a_run_without_its_table_is_unreadable() -> None:
         (["--goals", "--notebooks", "d"], "--goals does nothing with --notebooks"),
         (["--json", "--notebooks", "d"], "--json does nothing with --notebooks"),
         (["--dir", "d", "--notebooks", "d"], "--dir does nothing with --notebooks"),
-        (["--notebooks", "file"], "--notebooks needs a folder, and 'file' is none"),
+        (["--notebooks", "file"], "--notebooks needs a folder, and 'file' is not one"),
         (["--notebooks", ""], "--notebooks must be a file's or a folder's name, got nothing"),
         (["--quick"], "unrecognized arguments: --quick"),
     ],
