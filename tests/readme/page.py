@@ -48,7 +48,8 @@ def blocks(language: str) -> list[Block]:
 
 def commands(block: Block) -> list[str]:
     """Returns the single commands of a block in sh, without their comments."""
-    lines = (shlex.join(shlex.split(line, comments=True)) for line in block.code.splitlines())
+    typed = block.code.replace("\\\n", " ").splitlines()
+    lines = (shlex.join(shlex.split(line, comments=True)) for line in typed)
     return [part for line in lines for part in line.split(" '&&' ")]
 
 
