@@ -9,13 +9,11 @@ last_run(Path("runs/lesson-08"))                 # None, or its .status, .second
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from markdown_it import MarkdownIt
-
 from lessons.book.cells import read_cells
+from lessons.book.opening import read_opening
 from lessons.book.record import read_record
 
 LESSONS = Path(__file__).parents[1]
@@ -54,21 +52,19 @@ def read_entry(script: Path) -> Entry:
     Raises:
         ValueError: it does not say what a syllabus holds.
     """
-    first = read_cells(script.read_text(encoding="utf-8"))[0]
-    tokens = MarkdownIt("commonmark").parse(first.source)
-    inline = [(token.level, plain(token.content)) for token in tokens if token.type == "inline"]
-    prose = [text for level, text in inline if level == 1]  # the others are items of the list
-    goals = tuple(text.rstrip(";.") for level, text in inline if level > 1)
-    said = "\n".join(prose)
-    title = found(r"^Lesson \d+: (.+)$", prose[:1], script)
-    needs = found(r"^You need:? (.+?)\. (?:Allow|Take about|Time:) ", prose, script)
-    minutes = found(r"(?:Allow|Take about|Time:) (\d+) minutes", prose, script)
+    first = read_cells(script.read_text(encoding="utf-8"))[0].source
+    opening = read_opening(first)
+    goals = tuple(plain(goal).rstrip(";.") for goal in re.split("^- ", opening.goals, flags=re.M))
+    said = plain(first)
+    title = found(r"^Lesson \d+: (.+)$", opening.title, script)
+    needs = found(r"You need:? (.+?)\. (?:Allow|Take about|Time:) ", said, script)
+    minutes = found(r"(?:Allow|Take about|Time:) (\d+) minutes", said, script)
     exercises = re.search(r"another (\d+) for the exercises", said)
-    if not goals:
+    if not opening.goals:
         raise ValueError(f"{script}: its first cell has no list of goals")
     return Entry(
-        number=int(script.name[:2]), title=title, script=script, about=prose[1], goals=goals,
-        needs=needs, minutes=int(minutes),
+        number=int(script.name[:2]), title=title, script=script, about=plain(opening.about),
+        goals=goals[1:], needs=needs, minutes=int(minutes),
         exercise_minutes=int(exercises[1]) if exercises else None,
     )  # fmt: skip
 
@@ -78,15 +74,14 @@ def plain(markdown: str) -> str:
     return " ".join(markdown.split()).replace("**", "")
 
 
-def found(pattern: str, texts: Iterable[str], script: Path) -> str:
-    """Returns what a pattern's group finds in the first of the texts in which it is found.
+def found(pattern: str, text: str, script: Path) -> str:
+    """Returns what a pattern's group finds in a text.
 
     Raises:
-        ValueError: it is found in none.
+        ValueError: it is not found.
     """
-    for text in texts:
-        if match := re.search(pattern, text):
-            return match[1]
+    if match := re.search(pattern, text):
+        return match[1]
     raise ValueError(f"{script}: its first cell says nothing like {pattern!r}")
 
 
