@@ -15,7 +15,8 @@
 # - measure catastrophic forgetting, and reduce it by rehearsal.
 #
 # **You need** lessons 3 (logits, cross-entropy), 4 (the training loop, bits per byte) and 6 (BLEU
-# and ROUGE). **Time**: 50 minutes to read and try; the script itself runs for two to three minutes.
+# and ROUGE). **Time**: 50 minutes to read and try, and another 45 for the exercises; the script
+# itself runs for two to three minutes.
 #
 # Run it: `python lessons/07_finetuning.py`, or `minigpt lesson 7`. Its code is
 # `minigpt/tasks/task.py`, `minigpt/tasks/rows.py`, `minigpt/tasks/answers.py`, and for your own

@@ -16,8 +16,8 @@
 # - work out the size of a quantized model from its shape.
 #
 # You need lesson 1 (standard errors), lesson 3 (linear layers, embeddings, GELU) and lesson 4
-# (training, bits per byte, text held out). Take about 60 minutes; the script itself needs one at
-# most on a laptop.
+# (training, bits per byte, text held out). Take about 60 minutes, and another 45 for the exercises;
+# the script itself needs one at most on a laptop.
 #
 # Run it: `python lessons/09_quantization.py`, or `minigpt lesson 9`. Its code is
 # `minigpt/float_formats.py` and `minigpt/quantization.py`.

@@ -17,8 +17,8 @@
 #
 # You need lesson 9 (absmax, blocks, RMS, standard errors of differences) and lesson 3 (linear
 # layers, perplexity). The part about kernels needs no GPU, but it needs Linux, because Triton has
-# wheels for no other system. Take about 75 minutes; the script itself needs one at most on a
-# laptop.
+# wheels for no other system. Take about 75 minutes, and another 60 for the exercises; the script
+# itself needs one at most on a laptop.
 #
 # Run it: `python lessons/10_nf4.py`, or `minigpt lesson 10`. Its code is the package `kernels`:
 # `nf4.py`, `reference.py`, `gpu/quantize.py`, `gpu/dequantize.py` and `machine_code/`.

@@ -16,8 +16,8 @@
 # - explain why one kernel for both levels moves fewer bytes than three.
 #
 # You need lesson 10 (NF4, blocks, scales, kernels) and lesson 9 (int8, fp8, outliers, RMS). The
-# parts about kernels need Linux, but no GPU. Take about 45 minutes; the script itself needs one at
-# most on a laptop.
+# parts about kernels need Linux, but no GPU. Take about 45 minutes, and another 45 for the
+# exercises; the script itself needs one at most on a laptop.
 #
 # Run it: `python lessons/11_double_quantization.py`, or `minigpt lesson 11`. Its code is
 # `kernels/nf4.py`, `kernels/reference.py` and `kernels/gpu/dequantize.py`.

@@ -1,4 +1,4 @@
-"""The recipe of the base model in data/base, which lesson 04 runs with `--full`.
+"""The recipe of the base model in data/base, which lesson 4 runs with `--full`.
 
 The model is trained on the Python library and on the training texts of the three task sets:
 dialogues, reviews, summaries, and short pages that say the same in English and in French, as some
@@ -95,7 +95,7 @@ def make_base_model(
     }
     validation = pack((encoding.encode_ordinary(text) for text in held_out), encoding.eot_token)
     parts = (f"{100 * share:.0f}% {name} ({len(ids[name]):,})" for name, share in MIX.items())
-    print(f"share of every batch (tokens there are): {', '.join(parts)}")
+    print(f"share of every batch (tokens in all): {', '.join(parts)}")
     sources = [(ids[name], share) for name, share in MIX.items()]
     torch.manual_seed(seed)
     model = GPT(CONFIG)

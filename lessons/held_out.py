@@ -96,13 +96,11 @@ def nats_of_texts(
     Args:
         ids: the tokens of all texts, [N], each text closed by the token `end`, which is predicted
             too; the very first token has none before it and is not.
-        stride: by how many tokens a window begins after the one before. They are as long as the
-            context and a token counts in the first that has it, so that it has context - stride
-            tokens or more before it, but for those of the first window.
+        stride: by how many tokens each window begins after the one before. Windows are as long as
+            the context, and a token counts in the first that holds it. So at least context -
+            stride tokens stand before it, except in the first window.
     """
-    text = np.cumsum(ids == end)[
-        :-1
-    ]  # 0, 1, ..., of every target, that is of every id but the first
+    text = np.cumsum(ids == end)[:-1]  # the number of each target's text: of all ids but the first
     device = next(model.parameters()).device
     model = evaluated(model)
     losses = []

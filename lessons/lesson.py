@@ -144,12 +144,12 @@ class Lesson:
 
     @property
     def large(self) -> bool:
-        """Whether the large settings are used: with --full, and with CUDA, which is fast enough."""
+        """Returns whether to use the large settings: with --full, or CUDA, which is fast enough."""
         return self.full or (self.device.type == "cuda" and not self.quick)
 
     @property
     def n_documents(self) -> int | None:
-        """How many documents of the Python library to read: 100 under --quick, else all (None)."""
+        """Returns how many documents of the Python library to read: 100 under --quick, else all."""
         return 100 if self.quick else None
 
     def limit(self, data: TaskData) -> TaskData:
@@ -314,14 +314,15 @@ def make_folder(given: str | None, usual: Path) -> Path:
         OSError, ValueError: it cannot be made or written to.
     """
     folder = Path(usual if given is None else given)
+    named = usual if given is None else f"--out {given!r}"
     try:
         if given == "":
             raise OSError("it has no name")
         folder.mkdir(parents=True, exist_ok=True)
     except (OSError, ValueError) as error:  # ValueError: NUL in the name
-        raise OSError(f"--out {given!r} cannot be made: {reason_of(error)}") from None
+        raise OSError(f"{named} cannot be made: {reason_of(error)}") from None
     if not os.access(folder, os.W_OK):
-        raise OSError(f"--out {given!r} may not be written to")
+        raise OSError(f"{named} may not be written to")
     return folder
 
 

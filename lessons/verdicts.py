@@ -52,7 +52,7 @@ class Verdict:
 
     @property
     def kind(self) -> Kind:
-        """What the measured values come to."""
+        """Returns what the measured values come to."""
         return self.judge(*self.values)[0]
 
     def __str__(self) -> str:
@@ -63,14 +63,14 @@ class Verdict:
         return kind.value + joint + words
 
     def turned(self) -> Kind:
-        """What the turning values come to."""
+        """Returns what the turning values come to."""
         return self.judge(*self.turning)[0]
 
 
 def last_place(printed: str) -> float:
     """Returns the value of a figure's last printed digit: 0.01 for "0.89", 1 for "117"."""
     exponent = Decimal(printed.replace(",", "")).as_tuple().exponent
-    assert isinstance(exponent, int), f"{printed!r} is no finite number"
+    assert isinstance(exponent, int), f"{printed!r} is not a finite number"
     return 10.0**exponent
 
 
@@ -209,7 +209,7 @@ def holds(
     published: bool = False,
     kind: Kind = Kind.DIFFERS,
 ) -> Verdict:
-    """Judges a property that a value has or has not: equality to the bit, a count that must agree.
+    """Judges a property that a value has or lacks: equality to the bit, a count that must agree.
 
     Args:
         condition: what was found, computed from the run.

@@ -28,7 +28,7 @@ class Entry:
         goals: what a learner can do after it, one "count what LoRA trains in any model" each.
         needs: what must be known before: "lesson 3 (the model and its linear layers), ...".
         minutes: that reading and trying take.
-        exercise_minutes: that the exercises take; None where the lesson does not say.
+        exercise_minutes: that the exercises take.
     """
 
     number: int
@@ -38,7 +38,7 @@ class Entry:
     goals: tuple[str, ...]
     needs: str
     minutes: int
-    exercise_minutes: int | None
+    exercise_minutes: int
 
 
 def syllabus() -> list[Entry]:
@@ -59,13 +59,12 @@ def read_entry(script: Path) -> Entry:
     title = found(r"^Lesson \d+: (.+)$", opening.title, script)
     needs = found(r"You need:? (.+?)\. (?:Allow|Take about|Time:) ", said, script)
     minutes = found(r"(?:Allow|Take about|Time:) (\d+) minutes", said, script)
-    exercises = re.search(r"another (\d+) for the exercises", said)
+    exercises = found(r"another (\d+) for the exercises", said, script)
     if not opening.goals:
         raise ValueError(f"{script}: its first cell has no list of goals")
     return Entry(
         number=int(script.name[:2]), title=title, script=script, about=plain(opening.about),
-        goals=goals[1:], needs=needs, minutes=int(minutes),
-        exercise_minutes=int(exercises[1]) if exercises else None,
+        goals=goals[1:], needs=needs, minutes=int(minutes), exercise_minutes=int(exercises),
     )  # fmt: skip
 
 

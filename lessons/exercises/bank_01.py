@@ -612,7 +612,7 @@ def merge_pair(ids, pair, new_id):
 @merges.mistake(
     "merges overlap",
     "In a run such as (5, 5, 5) you use the middle id twice. An id that was merged is gone, and "
-    "the next merge can begin only behind it.",
+    "the next merge can begin only after it.",
 )
 def merge_pair(ids, pair, new_id):
     found = [i for i in range(len(ids) - 1) if (ids[i], ids[i + 1]) == pair]
@@ -1230,7 +1230,7 @@ packs.edit(
 packs.edit(
     "the end token stands in front",
     "Your end token stands in front of each document. It says that a text is over, so it comes "
-    "behind.",
+    "after.",
     (
         "ids.extend(document)\n            ids.append(end_token)",
         "ids.append(end_token)\n            ids.extend(document)",
@@ -1244,12 +1244,12 @@ packs.edit(
 )
 packs.edit(
     "none behind the last document",
-    "The last document has no end token: you put one between documents. It stands behind each.",
+    "The last document has no end token: you put one between documents. One follows each.",
     ("return ids", "return ids[:-1]"),
 )
 packs.edit(
     "no second end token",
-    "A document whose last id happens to be the end token gets none from you. Every document that "
+    "You give none to a document whose last id happens to be the end token. Every document that "
     "is not empty gets one, whatever it holds.",
     ("ids.append(end_token)", "ids.extend([end_token] if ids[-1] != end_token else [])"),
 )
@@ -1446,7 +1446,7 @@ def pack(documents, end_token):
 
 @packs.mistake(
     "the end token of GPT-2",
-    "You put 50256 behind the documents, GPT-2's end token. Use end_token.",
+    "You put 50256 after the documents, GPT-2's end token. Use end_token.",
 )
 def pack(documents, end_token):
     return [id for document in documents if document for id in [*document, 50_256]]

@@ -763,7 +763,7 @@ segment_masks.edit(
 )
 segment_masks.edit(
     "the keys in front are behind",
-    "You put the n_before keys behind those of the segments. They stand before them.",
+    "You put the n_before keys after those of the segments. They stand before them.",
     ("[front, same & earlier]", "[same & earlier, front]"),
 )
 segment_masks.edit(

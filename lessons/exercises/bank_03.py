@@ -538,7 +538,7 @@ counts.edit(
 )
 counts.edit(
     "the final norm is left out",
-    "You count the norms of the blocks only. One more stands behind the last block.",
+    "You count the norms of the blocks only. One more follows the last block.",
     ("+ mlp) + norm", "+ mlp)"),
 )
 counts.edit(
@@ -653,7 +653,7 @@ counts.edit(
 )
 counts.edit(
     "the causal masks are counted",
-    "You count a mask of T x T in each block. It is not trained, so it is no parameter.",
+    "You count a mask of T x T in each block. It is not trained, so it is not a parameter.",
     ("2 * norm + attention", "2 * norm + T * T + attention"),
 )
 counts.edit(
@@ -978,7 +978,7 @@ def block(x, ln_1, attn, ln_2, mlp):
 
 blocks.edit(
     "norms after the layers",
-    "You normalise behind each layer, as the first transformers did. GPT-2 normalises what goes "
+    "You normalise after each layer, as the first transformers did. GPT-2 normalises what goes "
     "into a layer and leaves the stream alone.",
     ("x + attn(ln_1(x))", "ln_1(x + attn(x))"),
     ("x + mlp(ln_2(x))", "ln_2(x + mlp(x))"),

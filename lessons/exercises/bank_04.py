@@ -474,7 +474,7 @@ clips.edit(
 )
 clips.edit(
     "the norm is cut to a whole number",
-    "You return the norm without the digits behind the point.",
+    "You return the norm without the digits after the decimal point.",
     ("return total", "return int(total)"),
 )
 clips.edit(

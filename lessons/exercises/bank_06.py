@@ -71,7 +71,7 @@ runs.edit(
 runs.edit(
     "n-grams do not overlap",
     "You cut the text into pieces of n tokens. N-grams overlap: one begins at every token that has "
-    "enough tokens behind it.",
+    "enough tokens after it.",
     ("range(len(tokens) - n + 1)", "range(0, len(tokens) - n + 1, n)"),
 )
 runs.edit(
@@ -328,7 +328,7 @@ def overlap(target, prediction):
 
 @shared.mistake(
     "in the same order",
-    "You look for each unit behind the one that was found before. For ROUGE-N the order of the "
+    "You look for each unit after the one that was found before. For ROUGE-N the order of the "
     "units does not matter.",
 )
 def overlap(target, prediction):
@@ -1830,8 +1830,8 @@ penalties.edit(
 )
 penalties.edit(
     "whole ratio",
-    "You divide with //, which drops what is behind the point: only ratios of 2 and more are "
-    "punished.",
+    "You divide with //, which drops what is after the decimal point: only ratios of 2 and more "
+    "are punished.",
     ("ref_len / sys_len", "ref_len // sys_len"),
 )
 penalties.edit(

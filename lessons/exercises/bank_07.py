@@ -490,7 +490,7 @@ batches.edit(
 )
 batches.edit(
     "inputs filled with -100",
-    "You fill the inputs with -100, which is no id: no embedding can be looked up for it.",
+    "You fill the inputs with -100, which is not an id: no embedding can be looked up for it.",
     ("longest), end_token", "longest), -100"),
 )
 batches.edit(
@@ -506,7 +506,7 @@ batches.edit(
 )
 batches.edit(
     "filled on the left",
-    "You fill up in front. The rows begin at the left and are filled up behind.",
+    "You fill the rows up in front. They begin at the left and are filled up at the end.",
     ("x[b, : len(inputs)]", "x[b, longest - len(inputs) :]"),
     ("y[b, : len(targets)]", "y[b, longest - len(targets) :]"),
 )

@@ -247,8 +247,8 @@ forwards.edit(
 )
 forwards.edit(
     "whole-number division",
-    "You divide with //, which drops what is behind the point: 6 // 4 is 1. The scale is alpha / "
-    "r.",
+    "You divide with //, which drops what is after the decimal point: 6 // 4 is 1. The scale is "
+    "alpha / r.",
     ("alpha / r *", "alpha // r *"),
 )
 forwards.edit(
@@ -273,7 +273,7 @@ forwards.edit(
 )
 forwards.edit(
     "the scale comes in twice",
-    "You scale by alpha / r both behind A and behind B, so what you add has the scale squared.",
+    "You scale by alpha / r both after A and after B, so what you add has the scale squared.",
     ("(x @ lora_A.T @", "(x @ (alpha / r * lora_A).T @"),
 )
 forwards.edit(
@@ -484,8 +484,8 @@ merges.edit(
 )
 merges.edit(
     "whole-number division",
-    "You divide with //, which drops what is behind the point: 6 // 4 is 1. The scale is alpha / "
-    "r.",
+    "You divide with //, which drops what is after the decimal point: 6 // 4 is 1. The scale is "
+    "alpha / r.",
     ("(alpha / r)", "(alpha // r)"),
 )
 merges.edit(
@@ -765,8 +765,8 @@ layers.edit(
 )
 layers.edit(
     "whole-number division",
-    "You divide with //, which drops what is behind the point: 6 // 4 is 1. The scale is alpha / "
-    "r.",
+    "You divide with //, which drops what is after the decimal point: 6 // 4 is 1. The scale is "
+    "alpha / r.",
     ("alpha / r", "alpha // r"),
 )
 layers.edit(

@@ -70,8 +70,8 @@ absmax.edit(
 )
 absmax.edit(
     "a half is added, then cut off",
-    "You add 0.5 and cut off what is behind the point. Below zero that cuts towards zero, so those "
-    "codes come out too large: torch.round takes the nearest.",
+    "You add 0.5 and cut off what is after the decimal point. Below zero that cuts towards zero, "
+    "so those codes come out too large: torch.round takes the nearest.",
     ("torch.round(c * x)", "(c * x + 0.5)"),
 )
 absmax.edit(
@@ -136,7 +136,8 @@ absmax.edit(
 )
 absmax.edit(
     "cut off, not rounded",
-    "You cut off what is behind the point: converting to int8 does not round. torch.round does.",
+    "You cut off what is after the decimal point: converting to int8 does not round. torch.round "
+    "does.",
     ("torch.round(c * x)", "c * x"),
 )
 absmax.edit(
@@ -285,7 +286,8 @@ dequantize.edit(
 )
 dequantize.edit(
     "back to int8",
-    "You convert the result to the dtype of the codes, which cuts off everything behind the point.",
+    "You convert the result to the dtype of the codes, which cuts off everything after the "
+    "decimal point.",
     ("codes.to(torch.float32) / c", "(codes.to(torch.float32) / c).to(codes.dtype)"),
 )
 dequantize.edit(
@@ -513,7 +515,7 @@ zero_point.edit(
 )
 zero_point.edit(
     "z is cut off",
-    "You cut off what is behind the point of z. It is rounded to the nearest whole number.",
+    "You cut off what is after the decimal point of z. It is rounded to the nearest whole number.",
     ("torch.round(-low / s)", "torch.trunc(-low / s)"),
 )
 zero_point.edit(
@@ -550,7 +552,7 @@ zero_point.edit(
 )
 zero_point.edit(
     "cut off, not rounded",
-    "You cut off what is behind the point of x / s. The nearest whole number is meant.",
+    "You cut off what is after the decimal point of x / s. The nearest whole number is meant.",
     ("torch.round(x / s)", "torch.trunc(x / s)"),
 )
 zero_point.edit(
@@ -803,7 +805,7 @@ fake.edit(
 )
 fake.edit(
     "cut off, not rounded",
-    "You cut off what is behind the point. The nearest whole number is meant.",
+    "You cut off what is after the decimal point. The nearest whole number is meant.",
     ("torch.round(c * x)", "torch.trunc(c * x)"),
 )
 fake.edit(

@@ -287,7 +287,7 @@ def dequantize_kernel(
 
 @dequantizes.mistake(
     "high halves first, then low ones",
-    "You write the high halves of your program's bytes first and the low ones behind them. The two "
+    "You write the high halves of your program's bytes first and the low ones after them. The two "
     "elements of a byte are neighbours.",
 )
 @triton.jit
@@ -339,7 +339,7 @@ def dequantize_kernel(
 
 @dequantizes.mistake(
     "the odd end is masked by pairs",
-    "Your mask counts pairs, so where n is odd the other half of the last byte is written behind "
+    "Your mask counts pairs, so where n is odd the other half of the last byte is written beyond "
     "the end of out.",
 )
 @triton.jit
@@ -447,7 +447,7 @@ quantizes.edit(
 )
 quantizes.edit(
     "a tie goes up",
-    "A number that equals a threshold gets the higher code from you. It has not passed it: use >.",
+    "You give a number that equals a threshold the higher code. It has not passed it: use >.",
     ("even * inverse > threshold", "even * inverse >= threshold"),
     ("odd * inverse > threshold", "odd * inverse >= threshold"),
 )

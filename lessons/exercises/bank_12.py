@@ -400,8 +400,8 @@ forwards.edit(
 )
 forwards.edit(
     "whole-number division",
-    "You divide with //, which drops what is behind the point: 6 // 4 is 1. The scale is alpha / "
-    "r.",
+    "You divide with //, which drops what is after the decimal point: 6 // 4 is 1. The scale is "
+    "alpha / r.",
     ("alpha / r *", "alpha // r *"),
 )
 forwards.edit(

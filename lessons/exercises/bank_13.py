@@ -55,14 +55,13 @@ def prepend_prompt(embeddings, prompt, targets):
 
 prompts.edit(
     "prompt behind the text",
-    "You put the prompt behind the text, where no token of the text can see it. It stands in "
-    "front.",
+    "You put the prompt after the text, where no token of the text can see it. It stands in front.",
     ("[prompt.expand(B, -1, -1), embeddings]", "[embeddings, prompt.expand(B, -1, -1)]"),
     ("[skipped, targets]", "[targets, skipped]"),
 )
 prompts.edit(
     "-100 behind the targets",
-    "The prompt stands in front of the text, but your -100 stand behind the targets: everything "
+    "The prompt stands in front of the text, but your -100 come after the targets: everything "
     "would be guessed at the wrong place.",
     ("[skipped, targets]", "[targets, skipped]"),
 )
@@ -328,7 +327,7 @@ prefixes.edit(
 )  # fmt: skip
 prefixes.edit(
     "keys behind, values in front",
-    "You put the prefix behind the keys and in front of the values, so the weights meet values of "
+    "You put the prefix after the keys and in front of the values, so the weights meet values of "
     "other tokens.",
     ("torch.cat([prefix_k.expand(B, H, n, D), k], dim=2)",
      "torch.cat([k, prefix_k.expand(B, H, n, D)], dim=2)"),
@@ -342,7 +341,7 @@ prefixes.edit(
 )
 prefixes.edit(
     "a window, not a past",
-    "Each token of yours sees n + 1 columns: later tokens no longer see the beginning of the "
+    "Each of your tokens sees n + 1 columns: later tokens no longer see the beginning of the "
     "prefix. All see the whole prefix.",
     (".tril(n)", ".tril(n).triu()"),
 )
@@ -355,7 +354,7 @@ prefixes.edit(
 )
 prefixes.edit(
     "prefix behind, mask as if in front",
-    "You put the prefix behind the text, but the mask stands as if it were in front.",
+    "You put the prefix after the text, but the mask stands as if it were in front.",
     ("[prefix_k.expand(B, H, n, D), k]", "[k, prefix_k.expand(B, H, n, D)]"),
     ("[prefix_v.expand(B, H, n, D), v]", "[v, prefix_v.expand(B, H, n, D)]"),
 )
@@ -577,19 +576,19 @@ adapters.edit(
 )
 adapters.edit(
     "b_down behind the GELU",
-    "You add b_down behind the GELU. It is added before.",
+    "You add b_down after the GELU. It is added before.",
     (" + b_down", ""),
     ('approximate="tanh")', 'approximate="tanh") + b_down'),
 )
 adapters.edit(
     "GELU behind W_up",
-    "Your GELU stands behind the second matrix. It stands between the two.",
+    "Your GELU stands after the second matrix. It stands between the two.",
     ('    z = F.gelu(z, approximate="tanh")\n', ""),
     ("(z @ W_up.T + b_up)", 'F.gelu(z @ W_up.T + b_up, approximate="tanh")'),
 )
 adapters.edit(
     "GELU twice",
-    "You apply GELU behind both matrices. It stands only between them.",
+    "You apply GELU after both matrices. It stands only between them.",
     ("(z @ W_up.T + b_up)", 'F.gelu(z @ W_up.T + b_up, approximate="tanh")'),
 )
 adapters.edit(

@@ -42,7 +42,7 @@ def random_words(draw: Draw, n: int, longest: int, ids: int) -> dict[tuple[int, 
 
 
 def count_pairs_cases(draw: Draw) -> Iterator[Case]:
-    """Cases of 1.1."""
+    """Yields cases of 1.1."""
     a, b, c, d = draw.shuffled([7, 12, 97, 300, 1234, 50_256])[:4]
     yield Case(({(a, b): 1},), note="there is one word with one pair")
     yield Case(({},), note="there are no words")
@@ -59,7 +59,7 @@ def count_pairs_cases(draw: Draw) -> Iterator[Case]:
 
 
 def count_pairs_sample(draw: Draw) -> Case:
-    """A random case of 1.1."""
+    """Returns a random case of 1.1."""
     n_ids = draw.choice([2, 4, 1000])
     return Case((random_words(draw, draw.integer(0, draw.size), 2 * draw.size, n_ids),))
 
@@ -98,7 +98,7 @@ def most_frequent_pair(counts: dict[tuple[int, int], int]) -> tuple[int, int] | 
 
 
 def most_frequent_pair_cases(draw: Draw) -> Iterator[Case]:
-    """Cases of 1.2: but for two of them neither the first pair nor the last one wins."""
+    """Yields cases of 1.2: but for two of them neither the first pair nor the last one wins."""
     n = draw.integer(2, 30)
     yield Case(({},), note="there is no pair")
     yield Case(({(n, n + 1): 1},), note="the best pair occurs once")
@@ -128,7 +128,7 @@ def most_frequent_pair_cases(draw: Draw) -> Iterator[Case]:
 
 
 def most_frequent_pair_sample(draw: Draw) -> Case:
-    """A random case of 1.2."""
+    """Returns a random case of 1.2."""
     n, highest = draw.integer(0, draw.size**2), draw.choice([1, 2, 9])
     ids = draw.integers(0, draw.choice([3, 12, 1000]), n, 2).tolist()
     return Case(({(left, right): draw.integer(1, highest) for left, right in ids},))
@@ -172,7 +172,7 @@ def merge_pair(ids: tuple[int, ...], pair: tuple[int, int], new_id: int) -> tupl
 
 
 def merge_pair_cases(draw: Draw) -> Iterator[Case]:
-    """Cases of 1.3."""
+    """Yields cases of 1.3."""
     a, b, c, d, new = draw.shuffled([0, 3, 12, 97, 256, 300, 1234, 50_256])[:5]
     yield Case(((a, b), (a, b), new), note="the pair is all there is")
     yield Case(((), (a, b), new), note="there are no ids")
@@ -192,7 +192,7 @@ def merge_pair_cases(draw: Draw) -> Iterator[Case]:
 
 
 def merge_pair_sample(draw: Draw) -> Case:
-    """A random case of 1.3."""
+    """Returns a random case of 1.3."""
     ids = draw.integers(0, draw.choice([1, 2]), draw.integer(0, 4 * draw.size))
     left, right = draw.choice([(0, 0), (0, 1), (1, 0), (1, 1)])
     scale = draw.choice([1, 11, 300])
@@ -250,13 +250,16 @@ def learned(words: dict[str, int], n: int) -> list[bytes]:
 def encoding_case(
     piece: bytes, tokens: list[bytes], shift: int = 0, note: str = "", backwards: bool = False
 ) -> Case:
-    """A case of 1.4; byte b has the id (b + shift) % 256; backwards: the last rank comes first."""
+    """Returns a case of 1.4; byte b has the id (b + shift) % 256.
+
+    Backwards, the last rank comes first.
+    """
     fields = {"learned": tokens, "shift": shift} | ({"backwards": True} if backwards else {})
     return Case((piece, Made("byte_ranks", fields)), note=note)
 
 
 def byte_pair_encode_cases(draw: Draw) -> Iterator[Case]:
-    """Cases of 1.4."""
+    """Yields cases of 1.4."""
     shift = draw.integer(1, 255)
     banana = learned({"banana": 2, "ban": 3, "bandana": 1}, 3)  # an, ban, ana
     yield encoding_case(b"a", banana, note="the piece is a single byte")
@@ -289,7 +292,7 @@ def byte_pair_encode_cases(draw: Draw) -> Iterator[Case]:
 
 
 def byte_pair_encode_sample(draw: Draw) -> Case:
-    """A random case of 1.4."""
+    """Returns a random case of 1.4."""
     letters = draw.choice(["ab", "abc"])
     text = "".join(draw.sample(letters, 16 * draw.size))
     piece = "".join(draw.sample(letters, draw.integer(1, 4 * draw.size)))
@@ -339,7 +342,7 @@ def next_token_pairs(ids: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def next_token_pairs_cases(draw: Draw) -> Iterator[Case]:
-    """Cases of 1.5."""
+    """Yields cases of 1.5."""
 
     def ids(*shape: int) -> torch.Tensor:
         return draw.integers(0, 50_256, *shape)
@@ -359,7 +362,7 @@ def next_token_pairs_cases(draw: Draw) -> Iterator[Case]:
 
 
 def next_token_pairs_sample(draw: Draw) -> Case:
-    """A random case of 1.5."""
+    """Returns a random case of 1.5."""
     shape = [draw.integer(1, draw.size) for _ in range(draw.integer(0, 2))]
     ids = draw.integers(0, 100, *shape, draw.integer(2, draw.size + 2))
     return Case((ids.to(draw.choice([torch.int64, torch.int32, torch.int16])),))
@@ -412,7 +415,7 @@ def documents_of(draw: Draw, n: int, longest: int, ids: int) -> list[list[int]]:
 
 
 def pack_cases(draw: Draw) -> Iterator[Case]:
-    """Cases of 1.6."""
+    """Yields cases of 1.6."""
     a, b, c, d = draw.shuffled(list(range(11, 99)))[:4]
     yield Case(([[a, b]], 7), note="there is one document")
     yield Case(([[a, b], [c], [d, a, c]], 50_256))
@@ -433,7 +436,7 @@ def pack_cases(draw: Draw) -> Iterator[Case]:
 
 
 def pack_sample(draw: Draw) -> Case:
-    """A random case of 1.6."""
+    """Returns a random case of 1.6."""
     n, longest, ids = draw.integer(1, 2 * draw.size), draw.size + 1, draw.choice([2, 90])
     documents = documents_of(draw, n, longest, ids)
     end_token = draw.choice([1, 90])

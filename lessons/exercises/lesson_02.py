@@ -37,14 +37,14 @@ def causal_mask(n_queries: int, n_keys: int) -> Tensor:
 
 
 def causal_mask_cases(draw: Draw) -> Iterator[Case]:
-    """Cases of 2.1."""
+    """Yields cases of 2.1."""
     for sizes in [(1, 1), (2, 2), (1, 4), (3, 3), (2, 5), (5, 5), (4, 5), (3, 7), (17, 33)]:
         yield Case(sizes, note=FEWER if sizes[0] < sizes[1] else "")
     yield Case((2, 1030), note="there are more than 1024 keys")
 
 
 def causal_mask_sample(draw: Draw) -> Case:
-    """A random case of 2.1."""
+    """Returns a random case of 2.1."""
     n_keys = draw.integer(1, 2 + 2 * draw.size)
     return Case((draw.integer(1, n_keys), n_keys))
 
@@ -89,7 +89,7 @@ def split_heads(x: Tensor, n_head: int) -> Tensor:
 
 
 def split_heads_cases(draw: Draw) -> Iterator[Case]:
-    """Cases of 2.2."""
+    """Yields cases of 2.2."""
 
     def case(
         B: int, H: int, T: int, D: int, note: str = "", dtype: torch.dtype = torch.float32
@@ -111,7 +111,7 @@ def split_heads_cases(draw: Draw) -> Iterator[Case]:
 
 
 def split_heads_sample(draw: Draw) -> Case:
-    """A random case of 2.2."""
+    """Returns a random case of 2.2."""
     B, H, T, D = (draw.integer(1, draw.size + 1) for _ in range(4))
     dtype = draw.choice([torch.float32, torch.float64])
     return Case((draw.normal(B, T, H * D, dtype=dtype), H))
@@ -170,7 +170,7 @@ def attention_case(
     dtype: torch.dtype = torch.float32,
     **kwargs: object,
 ) -> Case:
-    """A case of 2.3 with sizes B, H, Tq, Tk, D and normal numbers."""
+    """Returns a case of 2.3 with sizes B, H, Tq, Tk, D and normal numbers."""
     B, H, Tq, Tk, D = sizes
     q = draw.normal(B, H, Tq, D, dtype=dtype)
     k, v = draw.normal(B, H, Tk, D, dtype=dtype), draw.normal(B, H, Tk, D, dtype=dtype)
@@ -178,7 +178,7 @@ def attention_case(
 
 
 def some_mask(draw: Draw, *shape: int) -> Tensor:
-    """A mask of that shape, later keys among those that are visible; every query sees one."""
+    """Returns a mask in which queries may see later keys too, and each sees at least one."""
     mask = draw.integers(0, 1, *shape).bool()
     return mask.scatter(-1, draw.integers(0, shape[-1] - 1, *shape[:-1], 1), True)
 
@@ -186,7 +186,7 @@ def some_mask(draw: Draw, *shape: int) -> Tensor:
 def large_scores(
     draw: Draw, B: int, H: int, Tq: int, Tk: int, last_key: int = 1, **kwargs: object
 ) -> Case:
-    """A case of 2.3 with scores near 112 for some queries and near -112 for others.
+    """Returns a case of 2.3 with scores near 112 for some queries and near -112 for others.
 
     With last_key=-1 the last key is the other way round: high where all others are low.
 
@@ -204,7 +204,7 @@ def large_scores(
 
 
 def masked_attention_cases(draw: Draw) -> Iterator[Case]:
-    """Cases of 2.3."""
+    """Yields cases of 2.3."""
     yield attention_case(draw, (1, 1, 2, 2, 3))
     yield attention_case(draw, (2, 2, 3, 3, 2))
     yield attention_case(draw, (2, 3, 4, 4, 5))
@@ -235,7 +235,7 @@ def masked_attention_cases(draw: Draw) -> Iterator[Case]:
 
 
 def masked_attention_sample(draw: Draw) -> Case:
-    """A random case of 2.3."""
+    """Returns a random case of 2.3."""
     B, H, Tq, more, D = (draw.integer(1, draw.size + 1) for _ in range(5))
     Tk = Tq + draw.choice([0, more])
     kwargs: dict[str, object] = draw.choice([{}, {}, {"causal": False}])
@@ -298,7 +298,7 @@ def merge_heads(x: Tensor) -> Tensor:
 
 
 def merge_heads_cases(draw: Draw) -> Iterator[Case]:
-    """Cases of 2.4."""
+    """Yields cases of 2.4."""
 
     def case(*shape: int, note: str = "", dtype: torch.dtype = torch.float32) -> Case:
         return Case((draw.normal(*shape, dtype=dtype),), note=note)
@@ -318,7 +318,7 @@ def merge_heads_cases(draw: Draw) -> Iterator[Case]:
 
 
 def merge_heads_sample(draw: Draw) -> Case:
-    """A random case of 2.4."""
+    """Returns a random case of 2.4."""
     shape = [draw.integer(1, draw.size + 1) for _ in range(4)]
     x = draw.normal(*shape, dtype=draw.choice([torch.float32, torch.float64]))
     return Case((draw.choice([x, x.transpose(1, 2)]),))
@@ -364,7 +364,7 @@ def segment_mask(segments: Tensor, n_queries: int, n_before: int = 0) -> Tensor:
 
 
 def segment_mask_cases(draw: Draw) -> Iterator[Case]:
-    """Cases of 2.5."""
+    """Yields cases of 2.5."""
     short = torch.tensor([[0, 0, 1]])
     two = torch.tensor([[0, 0, 0, 1, 1, 2], [0, 1, 1, 1, 1, 1]])
     three = torch.tensor([[0, 0, 0, 0], [0, 1, 2, 3], [0, 0, 1, 1]])
@@ -384,7 +384,7 @@ def segment_mask_cases(draw: Draw) -> Iterator[Case]:
 
 
 def segment_mask_sample(draw: Draw) -> Case:
-    """A random case of 2.5."""
+    """Returns a random case of 2.5."""
     B, T = draw.integer(1, draw.size + 1), draw.integer(1, 2 * draw.size + 1)
     steps = draw.integers(0, 1, B, T)
     steps[:, 0] = 0

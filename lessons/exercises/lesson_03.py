@@ -33,7 +33,7 @@ def gelu(x: Tensor) -> Tensor:
 
 
 def gelu_cases(draw: Draw) -> Iterator[Case]:
-    """Cases of 3.1: no result is all cancellation, so that 1 + tanh(..) keeps its digits."""
+    """Yields cases of 3.1: no result is all cancellation, so that 1 + tanh(..) keeps its digits."""
     yield Case((torch.tensor([-1.25, 0.75]),))
     yield Case((torch.tensor([0.8125]),), note="x is a single number")
     yield Case((draw.normal(2, 4),))
@@ -52,7 +52,7 @@ def gelu_cases(draw: Draw) -> Iterator[Case]:
 
 
 def gelu_sample(draw: Draw) -> Case:
-    """A random case of 3.1."""
+    """Returns a random case of 3.1."""
     shape = [draw.integer(1, draw.size + 1) for _ in range(draw.integer(1, 4))]
     dtype = draw.choice([torch.float32, torch.float32, torch.float64])
     if math.prod(shape) < 8:
@@ -104,7 +104,7 @@ def layer_norm(x: Tensor, weight: Tensor, bias: Tensor, eps: float = 1e-5) -> Te
 def norm_case(
     draw: Draw, *shape: int, scale: float = 1.0, note: str = "", dtype: torch.dtype = torch.float32
 ) -> Case:
-    """A case of 3.2: x with a mean of half its spread."""
+    """Returns a case of 3.2: x with a mean of half its spread."""
     x = scale * (draw.normal(*shape, dtype=dtype) + 0.5)
     C = shape[-1]
     return Case((x, draw.normal(C, dtype=dtype), draw.normal(C, dtype=dtype)), note=note)
@@ -124,7 +124,7 @@ def far_from_zero(draw: Draw) -> Tensor:
 
 
 def layer_norm_cases(draw: Draw) -> Iterator[Case]:
-    """Cases of 3.2."""
+    """Yields cases of 3.2."""
     two = torch.tensor([[-0.75, 1.5]])
     yield Case((two, draw.normal(2), draw.normal(2)))
     yield norm_case(draw, 2, 3)
@@ -150,7 +150,7 @@ def layer_norm_cases(draw: Draw) -> Iterator[Case]:
 
 
 def layer_norm_sample(draw: Draw) -> Case:
-    """A random case of 3.2."""
+    """Returns a random case of 3.2."""
     if draw.integer(0, 5) == 0:
         return Case((far_from_zero(draw), draw.normal(8), draw.normal(8)))
     shape = [draw.integer(1, draw.size + 1) for _ in range(draw.integer(0, 3))]
@@ -208,7 +208,7 @@ def count_parameters(config) -> int:
 
 
 def shape_of_gpt(V: int, T: int, L: int, H: int, C: int, bias: bool = True) -> Made:
-    """The attributes of a GPTConfig."""
+    """Returns an object with the attributes of a GPTConfig."""
     return Made(
         "config",
         {
@@ -225,7 +225,7 @@ def shape_of_gpt(V: int, T: int, L: int, H: int, C: int, bias: bool = True) -> M
 
 
 def count_parameters_cases(draw: Draw) -> Iterator[Case]:
-    """Cases of 3.3."""
+    """Yields cases of 3.3."""
     without = "bias is False"
     yield Case((shape_of_gpt(5, 3, 1, 1, 2),))
     yield Case((shape_of_gpt(7, 5, 2, 2, 4),))
@@ -238,7 +238,7 @@ def count_parameters_cases(draw: Draw) -> Iterator[Case]:
 
 
 def count_parameters_sample(draw: Draw) -> Case:
-    """A random case of 3.3."""
+    """Returns a random case of 3.3."""
     H, D = draw.integer(1, draw.size), draw.integer(1, 4 * draw.size)
     V, T, L = draw.integer(2, 50 * draw.size), draw.integer(1, 8 * draw.size), draw.integer(1, 5)
     return Case((shape_of_gpt(V, T, L, H, H * D, draw.choice([True, False])),))
@@ -301,7 +301,7 @@ def surprise(logits: Tensor, targets: Tensor, ignored: int) -> Tensor:
 
 
 def large_logits(draw: Draw, N: int, V: int) -> Case:
-    """A case of 3.4 with rows near 300 and near -300, and a loss of about 100."""
+    """Returns a case of 3.4 with rows near 300 and near -300, and a loss of about 100."""
     logits = 40 * draw.normal(N, V) + 300 * torch.tensor([1.0, -1.0]).repeat(N)[:N, None]
     targets = draw.integers(0, V - 1, N)
     targets[0] = logits[0].argmin()
@@ -309,7 +309,7 @@ def large_logits(draw: Draw, N: int, V: int) -> Case:
 
 
 def cross_entropy_cases(draw: Draw) -> Iterator[Case]:
-    """Cases of 3.4."""
+    """Yields cases of 3.4."""
 
     def case(N: int, V: int, ignored: int | None = None, *at: int, note: str = "") -> Case:
         targets = draw.integers(1, V - 2, N)  # so that ids 0 and V - 1 are there on purpose only
@@ -337,7 +337,7 @@ def cross_entropy_cases(draw: Draw) -> Iterator[Case]:
 
 
 def cross_entropy_sample(draw: Draw) -> Case:
-    """A random case of 3.4."""
+    """Returns a random case of 3.4."""
     N, V = draw.integer(2, 2 * draw.size + 1), draw.integer(3, 3 * draw.size + 2)
     if draw.integer(0, 3) == 0:
         return large_logits(draw, N, V)
@@ -401,7 +401,7 @@ def block(
 def block_case(
     draw: Draw, B: int, T: int, C: int, note: str = "", dtype: torch.dtype = torch.float32
 ) -> Case:
-    """A case of 3.5: affine norms and MLP, and an attention that averages over earlier tokens."""
+    """Returns a case of 3.5: affine norms and MLP, and attention that averages earlier tokens."""
 
     def affine() -> Made:
         weight, bias = draw.normal(C, C, dtype=dtype), draw.normal(C, dtype=dtype)
@@ -413,7 +413,7 @@ def block_case(
 
 
 def block_cases(draw: Draw) -> Iterator[Case]:
-    """Cases of 3.5."""
+    """Yields cases of 3.5."""
     yield block_case(draw, 1, 2, 1)
     yield block_case(draw, 1, 2, 3)
     yield block_case(draw, 2, 3, 4)
@@ -427,7 +427,7 @@ def block_cases(draw: Draw) -> Iterator[Case]:
 
 
 def block_sample(draw: Draw) -> Case:
-    """A random case of 3.5."""
+    """Returns a random case of 3.5."""
     B, T, C = (draw.integer(1, draw.size + 1) for _ in range(3))
     return block_case(draw, B, T, C, dtype=draw.choice([torch.float32, torch.float64]))
 

@@ -33,7 +33,7 @@ def learning_rate_at(step: int, config) -> float:
 
 
 def schedule(max_steps: int, warmup: int, top: float, bottom: float) -> Made:
-    """The attributes of a TrainConfig."""
+    """Returns an object with the attributes of a TrainConfig."""
     return Made(
         "config",
         {
@@ -61,7 +61,7 @@ def learning_rate_note(step: int, max_steps: int, warmup: int) -> str:
 
 
 def learning_rate_cases(draw: Draw) -> Iterator[Case]:
-    """Cases of 4.1: a bottom of 0 only far from the end, where the rate itself is rounded away."""
+    """Yields cases of 4.1: a bottom of 0 only far from the end, where the rate is rounded away."""
     for step in (0, 2, 3, 4, 5, 7, 9, 10, 13, 17, 40):
         note = learning_rate_note(step, 10, 4)
         yield Case((step, schedule(10, 4, 6e-4, 2e-4)), note=note)
@@ -76,7 +76,7 @@ def learning_rate_cases(draw: Draw) -> Iterator[Case]:
 
 
 def learning_rate_sample(draw: Draw) -> Case:
-    """A random case of 4.1."""
+    """Returns a random case of 4.1."""
     max_steps = draw.integer(2, 10 * draw.size)
     warmup = draw.choice([0, draw.integer(0, max_steps - 1)])
     top = draw.uniform(1, low=1e-4, high=1.0).item()
@@ -141,14 +141,14 @@ def clip_case(
     note: str = "",
     dtype: torch.dtype = torch.float32,
 ) -> Case:
-    """A case of 4.2 with normal gradients, the first of them the longest by far."""
+    """Returns a case of 4.2 with normal gradients, the first of them the longest by far."""
     gradients = [draw.normal(*shape, dtype=dtype) for shape in shapes]
     gradients[0] = 3 * gradients[0] + 1
     return Case((gradients, max_norm), note=note)
 
 
 def clip_gradients_cases(draw: Draw) -> Iterator[Case]:
-    """Cases of 4.2: norms of 1 and more, so that a 1e-6 added to them, as in torch, is not seen."""
+    """Yields cases of 4.2: norms of 1 and more, which hide a 1e-6 added to them, as torch does."""
     short, exact = "the gradients are short enough", "the norm is max_norm"
     yield Case(([torch.tensor([3.0, -4.0])], 4.0))
     yield Case(([torch.tensor([3.0, -4.0])], 5.0), note=exact)
@@ -169,7 +169,7 @@ def clip_gradients_cases(draw: Draw) -> Iterator[Case]:
 
 
 def clip_gradients_sample(draw: Draw) -> Case:
-    """A random case of 4.2."""
+    """Returns a random case of 4.2."""
     shapes = [
         tuple(draw.integer(1, draw.size + 1) for _ in range(draw.integer(1, 3)))
         for _ in range(draw.integer(1, draw.size + 1))
@@ -248,7 +248,7 @@ def adamw_case(
     eps: float = 1e-3,
     weight_decay: float = 0.3,
 ) -> Case:
-    """A case of 4.3: large rates, so that a small fault in the update shows in the weight."""
+    """Returns a case of 4.3: large rates, so that a small fault in the update shows."""
     w, grad = draw.normal(*shape, dtype=dtype), draw.normal(*shape, dtype=dtype)
     if step == 1:
         m, v = torch.zeros_like(w), torch.zeros_like(w)
@@ -259,7 +259,7 @@ def adamw_case(
 
 
 def adamw_step_cases(draw: Draw) -> Iterator[Case]:
-    """Cases of 4.3."""
+    """Yields cases of 4.3."""
     first, large = "step is 1", "eps is large"
     yield adamw_case(draw, (2,), 1, first)
     yield adamw_case(draw, (2,), 2)
@@ -283,7 +283,7 @@ def adamw_step_cases(draw: Draw) -> Iterator[Case]:
 
 
 def adamw_step_sample(draw: Draw) -> Case:
-    """A random case of 4.3."""
+    """Returns a random case of 4.3."""
     shape = tuple(draw.integer(1, draw.size + 1) for _ in range(draw.integer(1, 3)))
     return adamw_case(
         draw,
@@ -345,14 +345,14 @@ def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict]:
 def model_case(
     parts: dict[str, list], weight_decay: float, note: str = "", frozen: tuple = (), **tied: str
 ) -> Case:
-    """A case of 4.4; tied: head="wte" ties head.weight to wte.weight."""
+    """Returns a case of 4.4; tied: head="wte" ties head.weight to wte.weight."""
     pairs = {f"{name}.weight": f"{other}.weight" for name, other in tied.items()}
     fields = {"parts": parts, "frozen": list(frozen), "tied": pairs}
     return Case((Made("network", fields), weight_decay), note=note)
 
 
 def parameter_groups_cases(draw: Draw) -> Iterator[Case]:
-    """Cases of 4.4."""
+    """Yields cases of 4.4."""
     small: dict[str, list] = {"fc": ["Linear", 3, 4], "ln": ["LayerNorm", 4]}
     gpt: dict[str, list] = {
         "wte": ["Embedding", 7, 4],
@@ -397,7 +397,7 @@ def parameter_groups_cases(draw: Draw) -> Iterator[Case]:
 
 
 def parameter_groups_sample(draw: Draw) -> Case:
-    """A random case of 4.4."""
+    """Returns a random case of 4.4."""
     kinds: list[list] = [
         ["Linear", 2, 3],
         ["Linear", 3, 2, False],
@@ -460,7 +460,7 @@ def bits_per_byte(loss: float, n_tokens: int, n_bytes: int) -> float:
 
 
 def bits_per_byte_cases(draw: Draw) -> Iterator[Case]:
-    """Cases of 4.5."""
+    """Yields cases of 4.5."""
     yield Case((2.0, 1, 1))
     yield Case((0.5, 2, 3))
     yield Case((3.25, 10, 43))
@@ -473,7 +473,7 @@ def bits_per_byte_cases(draw: Draw) -> Iterator[Case]:
 
 
 def bits_per_byte_sample(draw: Draw) -> Case:
-    """A random case of 4.5."""
+    """Returns a random case of 4.5."""
     most = 10 ** (2 * draw.size)
     loss = draw.uniform(1, low=0.01, high=8.0).item()
     return Case((loss, draw.integer(1, most), draw.integer(1, most)))

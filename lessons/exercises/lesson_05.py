@@ -48,7 +48,7 @@ def warm(draw: Draw, b: int, v: int, temperature: float, **options: Any) -> Tens
 
 
 def apply_temperature_cases(draw: Draw) -> Iterator[Case]:
-    """Cases of 5.1."""
+    """Yields cases of 5.1."""
     cold = "the temperature is 0.001"
     yield Case((warm(draw, 1, 3, 2.0), 2.0), note="the temperature is above 1")
     yield Case((warm(draw, 2, 5, 0.4), 0.4))
@@ -66,7 +66,7 @@ def apply_temperature_cases(draw: Draw) -> Iterator[Case]:
 
 
 def apply_temperature_sample(draw: Draw) -> Case:
-    """A random case of 5.1."""
+    """Returns a random case of 5.1."""
     temperature = draw.choice([0.001, 0.05, 0.3, 0.9, 1.4, 5.0, 40.0])
     dtype = draw.choice([torch.float32, torch.float64])
     b, v = draw.integer(1, draw.size), draw.integer(2, draw.size + 2)
@@ -145,7 +145,7 @@ def top_k_survive(case: Case, got: Any, expected: Tensor) -> str | None:
 
 
 def keep_top_k_cases(draw: Draw) -> Iterator[Case]:
-    """Cases of 5.2."""
+    """Yields cases of 5.2."""
     equals = "logits are equal"
     yield Case((draw.normal(1, 3), 1), note="k is 1")
     yield Case((draw.normal(2, 5), 2))
@@ -167,7 +167,7 @@ def keep_top_k_cases(draw: Draw) -> Iterator[Case]:
 
 
 def keep_top_k_sample(draw: Draw) -> Case:
-    """A random case of 5.2; every second one has equal logits."""
+    """Returns a random case of 5.2; every second one has equal logits."""
     b, v = draw.integer(1, draw.size), draw.integer(1, 2 * draw.size)
     logits = draw.normal(b, v, dtype=draw.choice([torch.float32, torch.float64]))
     return Case((logits.round() if draw.choice([True, False]) else logits, draw.integer(1, v)))
@@ -233,7 +233,7 @@ def nucleus(draw: Draw, logits: Tensor, low: float = 0.05, high: float = 0.97) -
 
 
 def keep_top_p_cases(draw: Draw) -> Iterator[Case]:
-    """Cases of 5.3."""
+    """Yields cases of 5.3."""
     equals = "tokens are equally likely"
     yield Case((torch.tensor([[0.0, 1.0, -1.0]]), 0.8))
     yield Case(nucleus(draw, draw.normal(2, 5)))
@@ -264,7 +264,7 @@ def keep_top_p_cases(draw: Draw) -> Iterator[Case]:
 
 
 def keep_top_p_sample(draw: Draw) -> Case:
-    """A random case of 5.3; every second one has equally likely tokens."""
+    """Returns a random case of 5.3; every second one has equally likely tokens."""
     b, v = draw.integer(1, draw.size), draw.integer(1, 2 * draw.size)
     logits = 1.5 * draw.normal(b, v, dtype=draw.choice([torch.float32, torch.float64]))
     return Case(nucleus(draw, logits.round() if draw.choice([True, False]) else logits))
@@ -333,7 +333,7 @@ def inside(draw: Draw, probabilities: Tensor, behind: float = 0.0) -> tuple[Tens
 
 
 def draw_cases(draw: Draw) -> Iterator[Case]:
-    """Cases of 5.4; where a point lies on a boundary all numbers are eighths, none is rounded."""
+    """Yields cases of 5.4; where a point lies on a boundary, all numbers are eighths, and exact."""
     whole = "a row does not add up to 1"
     exact = "the running sum reaches the point exactly"
     zeros = "tokens have probability 0"
@@ -359,7 +359,7 @@ def draw_cases(draw: Draw) -> Iterator[Case]:
 
 
 def draw_sample(draw: Draw) -> Case:
-    """A random case of 5.4."""
+    """Returns a random case of 5.4."""
     b, v = draw.integer(1, draw.size), draw.integer(1, 2 * draw.size)
     dtype = draw.choice([torch.float32, torch.float64])
     probabilities = draw.normal(b, v, dtype=dtype).softmax(dim=-1)
@@ -402,7 +402,7 @@ class LayerCache:
 
     cache = LayerCache(capacity)
     cache.append(k_1, v_1) returns k_1 and v_1
-    cache.append(k_2, v_2) returns k_1 with k_2 behind it, and v_1 with v_2 behind it, ...
+    cache.append(k_2, v_2) returns k_1 with k_2 after it, and v_1 with v_2 after it, ...
 
     Args:
         capacity: the most tokens it can hold.
@@ -412,7 +412,7 @@ class LayerCache:
         """Begins empty."""
 
     def append(self, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-        """Stores k and v behind what is there and returns all of it.
+        """Stores k and v after what is there and returns all of it.
 
         Args:
             k: the keys of T new tokens, [B, H, T, D], in fp32 or fp64; B, H and D are always those
@@ -431,14 +431,14 @@ class LayerCache:
 def filling(
     draw: Draw, capacity: int, *sizes: int, note: str = "", shape: tuple = (2, 3, 4), **options: Any
 ) -> Case:
-    """A case of 5.5: appends of so many tokens each; shape is (B, H, D)."""
+    """Returns a case of 5.5: appends of so many tokens each; shape is (B, H, D)."""
     b, h, d = shape
     steps = [tuple(draw.normal(b, h, t, d, **options) for _ in "kv") for t in sizes]
     return Case((capacity, steps), note=note)
 
 
 def layer_cache_cases(draw: Draw) -> Iterator[Case]:
-    """Cases of 5.5: a list of appends, some of which do not fit."""
+    """Yields cases of 5.5: a list of appends, some of which do not fit."""
     several = "an append brings several tokens"
     refused = "an append does not fit"
     yield filling(draw, 3, 1, shape=(1, 2, 3), note="there is one append")
@@ -457,7 +457,7 @@ def layer_cache_cases(draw: Draw) -> Iterator[Case]:
 
 
 def layer_cache_sample(draw: Draw) -> Case:
-    """A random case of 5.5; appends that do not fit may come, and one that does is the first."""
+    """Returns a random case of 5.5; the first append fits, and later ones may not."""
     sizes = [draw.integer(1, draw.size) for _ in range(draw.integer(1, draw.size + 1))]
     capacity = max(sizes[0], sum(sizes) + draw.integer(-2, 1))
     shape = (draw.integer(1, 2), draw.integer(1, draw.size), draw.integer(1, draw.size + 1))
@@ -520,7 +520,7 @@ def greedy_reference(
 def writing(
     draw: Draw, b: int, t: int, n: int, block_size: int, v: int = 7, note: str = ""
 ) -> Case:
-    """A case of 5.6: b prompts of t tokens, n new ones, a vocabulary of v."""
+    """Returns a case of 5.6: b prompts of t tokens, n new ones, a vocabulary of v."""
     fields = {"vocab_size": v, "block_size": block_size, "seed": draw.integer(0, 2**30)}
     return Case(
         (Made("tiny_model", fields), draw.integers(0, v - 1, b, t), n, block_size), note=note
@@ -528,7 +528,7 @@ def writing(
 
 
 def greedy_cases(draw: Draw) -> Iterator[Case]:
-    """Cases of 5.6."""
+    """Yields cases of 5.6."""
     outgrown = "the text outgrows block_size"
     longer = "the prompt is longer than block_size"
     yield writing(draw, 1, 1, 1, 4, note="one token follows one token")
@@ -545,7 +545,7 @@ def greedy_cases(draw: Draw) -> Iterator[Case]:
 
 
 def greedy_sample(draw: Draw) -> Case:
-    """A random case of 5.6."""
+    """Returns a random case of 5.6."""
     b, t, n = (
         draw.integer(1, draw.size),
         draw.integer(1, 2 * draw.size),

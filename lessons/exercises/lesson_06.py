@@ -49,7 +49,7 @@ def note_of(*texts: Sequence[Any]) -> str:
 
 
 def ngrams_cases(draw: Draw) -> Iterator[Case]:
-    """Cases of 6.1."""
+    """Yields cases of 6.1."""
     yield Case((["it", "is", "cold"], 2))
     yield Case((["it", "is", "cold"], 1), note="n is 1")
     yield Case((["it", "is"], 2), note="the text is one n-gram")
@@ -64,7 +64,7 @@ def ngrams_cases(draw: Draw) -> Iterator[Case]:
 
 
 def ngrams_sample(draw: Draw) -> Case:
-    """A random case of 6.1."""
+    """Returns a random case of 6.1."""
     n_tokens, n = draw.integer(0, 3 * draw.size), draw.integer(1, draw.size + 1)
     tokens = some_tokens(draw, n_tokens, few=draw.integer(0, 1) == 1)
     return Case((tokens, n), note=SHORT if n_tokens < n else note_of(tokens))
@@ -103,7 +103,7 @@ NGRAMS = Task(
 
 
 def overlap_cases(draw: Draw) -> Iterator[Case]:
-    """Cases of 6.2."""
+    """Yields cases of 6.2."""
     yield Case((["it", "is", "cold"], ["is", "it", "cold", "not"]))
     yield Case((["cold", "it", "is"], ["it", "is", "so", "cold"]))
     yield Case((["it", "is", "cold"], ["so", "warm"]), note=NOTHING_SHARED)
@@ -124,7 +124,7 @@ def overlap_cases(draw: Draw) -> Iterator[Case]:
 
 
 def overlap_sample(draw: Draw) -> Case:
-    """A random case of 6.2."""
+    """Returns a random case of 6.2."""
     few, make = draw.integer(0, 1) == 1, draw.choice([some_words, some_ids])
     n_different = 2 if few else 8
     target, prediction = (make(draw, draw.integer(0, 3 * draw.size), n_different) for _ in "ab")
@@ -165,7 +165,7 @@ OVERLAP = Task(
 
 
 def lcs_cases(draw: Draw) -> Iterator[Case]:
-    """Cases of 6.3."""
+    """Yields cases of 6.3."""
     yield Case((["it", "is"], ["it", "is"]), note="the texts are equal")
     yield Case((["it", "is", "cold"], ["it", "is", "so", "cold"]))
     yield Case((["it", "is", "so", "cold"], ["cold", "it", "was"]))
@@ -180,7 +180,7 @@ def lcs_cases(draw: Draw) -> Iterator[Case]:
 
 
 def lcs_sample(draw: Draw) -> Case:
-    """A random case of 6.3."""
+    """Returns a random case of 6.3."""
     make, n_different = draw.choice([some_words, some_ids]), draw.integer(2, 5)
     target, prediction = (make(draw, draw.integer(0, 2 * draw.size), n_different) for _ in "ab")
     return Case((target, prediction), note=note_of(target, prediction))
@@ -230,7 +230,7 @@ LCS_TABLE = Task(
 
 
 def rouge_n_cases(draw: Draw) -> Iterator[Case]:
-    """Cases of 6.4."""
+    """Yields cases of 6.4."""
     cold = ["it", "is", "cold", "outside"]
     yield Case((cold, ["it", "is", "very", "cold", "outside"], 1), note="n is 1")
     yield Case((cold, ["it", "is", "very", "cold", "outside"], 2))
@@ -252,7 +252,7 @@ def rouge_n_cases(draw: Draw) -> Iterator[Case]:
 
 
 def rouge_n_sample(draw: Draw) -> Case:
-    """A random case of 6.4."""
+    """Returns a random case of 6.4."""
     make, n_different = draw.choice([some_words, some_ids]), draw.integer(2, 4)
     target, prediction = (make(draw, draw.integer(0, 3 * draw.size), n_different) for _ in "ab")
     n = draw.integer(1, min(draw.size + 1, 3))
@@ -306,7 +306,7 @@ UNION = "a target line finds tokens in several prediction lines"
 
 
 def rouge_lsum_cases(draw: Draw) -> Iterator[Case]:
-    """Cases of 6.5."""
+    """Yields cases of 6.5."""
 
     def lines(*texts: str) -> list[list[str]]:
         return [text.split() for text in texts]
@@ -336,7 +336,7 @@ def rouge_lsum_cases(draw: Draw) -> Iterator[Case]:
 
 
 def rouge_lsum_sample(draw: Draw) -> Case:
-    """A random case of 6.5: of few words, so that several subsequences are equally long."""
+    """Returns a random case of 6.5: of few words, so that several subsequences are equally long."""
     make, n_different = draw.choice([some_words, some_ids]), draw.integer(2, 5)
     target, prediction = (
         [
@@ -414,7 +414,7 @@ SEVERAL = "there are several references"
 
 
 def count_matches_cases(draw: Draw) -> Iterator[Case]:
-    """Cases of 6.6."""
+    """Yields cases of 6.6."""
     yield Case((["it", "is", "cold"], [["it", "is", "so", "cold"]], 2))
     yield Case((["it", "is", "cold"], [["it", "was", "warm"]], 1), note="the order is 1")
     two = [
@@ -439,7 +439,7 @@ def count_matches_cases(draw: Draw) -> Iterator[Case]:
 
 
 def count_matches_sample(draw: Draw) -> Case:
-    """A random case of 6.6."""
+    """Returns a random case of 6.6."""
     make, n_different = draw.choice([some_words, some_ids]), draw.integer(2, 4)
     hypothesis = make(draw, draw.integer(0, 3 * draw.size), n_different)
     references = [
@@ -494,7 +494,7 @@ TIE = "two lengths are equally near"
 
 
 def closest_length_cases(draw: Draw) -> Iterator[Case]:
-    """Cases of 6.7."""
+    """Yields cases of 6.7."""
     yield Case((5, [9]), note="there is one reference")
     yield Case((5, [2, 9, 6]))
     yield Case((5, [9, 4, 1]))
@@ -513,7 +513,7 @@ def closest_length_cases(draw: Draw) -> Iterator[Case]:
 
 
 def closest_length_sample(draw: Draw) -> Case:
-    """A random case of 6.7."""
+    """Returns a random case of 6.7."""
     length = draw.integer(0, 4 * draw.size)
     lengths = draw.integers(0, 6 * draw.size, draw.integer(1, draw.size + 1)).tolist()
     if draw.integer(0, 1):
@@ -559,7 +559,7 @@ SILENT = "the system wrote nothing"
 
 
 def brevity_penalty_cases(draw: Draw) -> Iterator[Case]:
-    """Cases of 6.8."""
+    """Yields cases of 6.8."""
     yield Case((4, 5))
     yield Case((7, 7), note="both are equally long")
     yield Case((9, 7), note=LONGER)
@@ -574,7 +574,7 @@ def brevity_penalty_cases(draw: Draw) -> Iterator[Case]:
 
 
 def brevity_penalty_sample(draw: Draw) -> Case:
-    """A random case of 6.8."""
+    """Returns a random case of 6.8."""
     sys_len, ref_len = draw.integers(0, 5 * draw.size, 2).tolist()
     note = LONGER if sys_len > ref_len else "" if sys_len else SILENT
     return Case((sys_len, ref_len), note=note)
@@ -620,7 +620,7 @@ NOT_FOUR = "there are not four orders"
 
 
 def bleu_cases(draw: Draw) -> Iterator[Case]:
-    """Cases of 6.9."""
+    """Yields cases of 6.9."""
     yield Case(([6, 4, 3, 2], [7, 6, 5, 4], 7, 8))
     yield Case(([6, 4, 2, 1], [9, 8, 7, 6], 9, 8), note=LONGER)
     yield Case(([5, 4, 3, 2], [5, 4, 3, 2], 5, 5), note="all n-grams match")
@@ -639,7 +639,7 @@ def bleu_cases(draw: Draw) -> Iterator[Case]:
 
 
 def bleu_sample(draw: Draw) -> Case:
-    """A random case of 6.9."""
+    """Returns a random case of 6.9."""
     order = draw.choice([4, 4, draw.size])
     sys_len = draw.integer(0 if draw.integer(0, 4) == 0 else order, order + 5 * draw.size)
     totals = [max(0, sys_len - n) for n in range(order)]

@@ -40,7 +40,7 @@ def mask_prompt(prompt: list[int], completion: list[int]) -> tuple[Tensor, Tenso
 
 
 def mask_prompt_cases(draw: Draw) -> Iterator[Case]:
-    """Cases of 7.1."""
+    """Yields cases of 7.1."""
     yield Case(([5, 6], [7, 8]))
     yield Case(([5, 6, 9, 3], [7, 8, 2]))
     yield Case(([5], [7, 8, 9]), note="the prompt has one token")
@@ -56,7 +56,7 @@ def mask_prompt_cases(draw: Draw) -> Iterator[Case]:
 
 
 def mask_prompt_sample(draw: Draw) -> Case:
-    """A random case of 7.1."""
+    """Returns a random case of 7.1."""
     prompt = draw.integers(0, 4 * draw.size, draw.integer(0, 2 * draw.size)).tolist()
     completion = draw.integers(0, 4 * draw.size, draw.integer(2, 2 * draw.size + 1)).tolist()
     return Case((prompt, completion), note="" if prompt else "the prompt is empty")
@@ -111,7 +111,7 @@ def segments_of(*rows: list[int]) -> Tensor:
 
 
 def positions_of_cases(draw: Draw) -> Iterator[Case]:
-    """Cases of 7.2."""
+    """Yields cases of 7.2."""
     one = "a row holds one text"
     yield Case((segments_of([3, 2, 1]),), note="the batch has one row")
     yield Case((segments_of([1]),), note="T is 1")
@@ -127,7 +127,7 @@ def positions_of_cases(draw: Draw) -> Iterator[Case]:
 
 
 def positions_of_sample(draw: Draw) -> Case:
-    """A random case of 7.2."""
+    """Returns a random case of 7.2."""
     n_rows, T = draw.integer(1, draw.size), draw.integer(1, 4 * draw.size)
     steps = (draw.uniform(n_rows, T) < draw.choice([0.2, 0.5])).long()
     steps[:, 0] = 0
@@ -157,10 +157,10 @@ tensor([[0, 1, 2, 0, 1, 0]])""",
 
 
 def padded_batch(rows: list[tuple[list[int], list[int]]], end_token: int) -> tuple[Tensor, Tensor]:
-    """Returns one batch of rows of different lengths, filled up behind to the longest.
+    """Returns one batch of rows of different lengths, filled up to the longest.
 
-        inputs[b, t]  = rows[b][0][t], or end_token behind the row's end
-        targets[b, t] = rows[b][1][t], or -100 behind the row's end
+        inputs[b, t]  = rows[b][0][t], or end_token beyond the row's end
+        targets[b, t] = rows[b][1][t], or -100 beyond the row's end
 
     Args:
         rows: at least one pair (inputs, targets), two lists of the same length. Targets may hold
@@ -184,7 +184,7 @@ def padded_row(draw: Draw, T: int, end_token: int) -> tuple[list[int], list[int]
 
 
 def padded_batch_cases(draw: Draw) -> Iterator[Case]:
-    """Cases of 7.3."""
+    """Yields cases of 7.3."""
     equal, within = "all rows are equally long", "end_token occurs within a row"
     yield Case(([([5, 6, 7], [6, 7, 8]), ([9], [4])], 2))
     yield Case(([([9], [4]), ([5, 6, 7], [6, 7, 8])], 2), note="the first row is not the longest")
@@ -198,7 +198,7 @@ def padded_batch_cases(draw: Draw) -> Iterator[Case]:
 
 
 def padded_batch_sample(draw: Draw) -> Case:
-    """A random case of 7.3."""
+    """Returns a random case of 7.3."""
     end_token = draw.choice([0, 7, END])
     lengths = [draw.integer(1, 2 * draw.size) for _ in range(draw.integer(1, draw.size + 1))]
     return Case(([padded_row(draw, T, end_token) for T in lengths], end_token))
@@ -208,8 +208,8 @@ PADDED_BATCH = Task(
     id="7.3",
     name="padded_batch",
     reference=padded_batch,
-    idea="A tensor has rows of one length, and examples have not. Short rows are filled up behind, "
-    "where nothing before can see it, with targets that the loss skips.",
+    idea="A tensor has rows of one length, and examples differ. Short rows are filled up at the "
+    "end, where nothing before can see it, with targets that the loss skips.",
     example=""">>> x, y = padded_batch([([5, 6, 7], [-100, 7, 2]), ([9], [2])], end_token=2)
 >>> x.tolist(), y.tolist()
 ([[5, 6, 7], [9, 2, 2]], [[-100, 7, 2], [2, -100, -100]])""",

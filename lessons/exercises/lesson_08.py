@@ -72,7 +72,7 @@ def described_start(pairs: Any) -> dict[str, Any]:
 
 
 def all_places_change(A: Tensor) -> bool:
-    """Tells whether every number of A [calls, r, in] is another one in some call.
+    """Returns whether every number of A [calls, r, in] is another one in some call.
 
     Of few calls it cannot be said: numbers that are 1 or -1 may be equal by chance.
     """
@@ -80,7 +80,7 @@ def all_places_change(A: Tensor) -> bool:
 
 
 def init_cases(draw: Draw) -> Iterator[Case]:
-    """Cases of 8.1."""
+    """Yields cases of 8.1."""
     yield Case((2, 1, 1), note="r is 1")
     yield Case((3, 2, 1), note="r is 1")
     yield Case((4, 4, 2), note="in and out are equal")
@@ -90,7 +90,7 @@ def init_cases(draw: Draw) -> Iterator[Case]:
 
 
 def init_sample(draw: Draw) -> Case:
-    """A random case of 8.1."""
+    """Returns a random case of 8.1."""
     n_in, n_out = draw.integer(2, 4 * draw.size), draw.integer(1, 4 * draw.size)
     return Case((n_in, n_out, draw.integer(1, min(n_in, n_out))))
 
@@ -163,7 +163,7 @@ def forward_case(
 
 
 def forward_cases(draw: Draw) -> Iterator[Case]:
-    """Cases of 8.2."""
+    """Yields cases of 8.2."""
     yield forward_case(draw, (1, 2), 1, 1, 1.0, "r and alpha are 1", bias=False)
     yield forward_case(draw, (2, 3), 4, 2, 3.0)
     yield forward_case(draw, (3,), 2, 2, 5.0, "x has one dimension")
@@ -184,7 +184,7 @@ def forward_cases(draw: Draw) -> Iterator[Case]:
 
 
 def forward_sample(draw: Draw) -> Case:
-    """A random case of 8.2."""
+    """Returns a random case of 8.2."""
     shape = tuple(draw.integer(1, draw.size + 1) for _ in range(draw.integer(1, 3)))
     out, r = draw.integer(1, draw.size + 2), draw.integer(1, 3)
     dtype = draw.choice([torch.float32, torch.float64])
@@ -266,7 +266,7 @@ def merge_case(
 
 
 def merge_cases(draw: Draw) -> Iterator[Case]:
-    """Cases of 8.3."""
+    """Yields cases of 8.3."""
     yield merge_case(draw, 1, 2, 1, 1.0, note="r and alpha are 1")
     yield merge_case(draw, 2, 3, 2, 3.0)
     yield merge_case(draw, 5, 3, 4, 6, note="alpha is a whole number that r does not divide")
@@ -281,7 +281,7 @@ def merge_cases(draw: Draw) -> Iterator[Case]:
 
 
 def merge_sample(draw: Draw) -> Case:
-    """A random case of 8.3."""
+    """Returns a random case of 8.3."""
     out, n_in = (draw.integer(1, draw.size + 2) for _ in range(2))
     dtype = draw.choice([torch.float32, torch.bfloat16])
     alpha = draw.choice([1.0, 3.0, 8.0, 0.1])
@@ -353,7 +353,7 @@ def layer_case(
 
 
 def layer_cases(draw: Draw) -> Iterator[Case]:
-    """Cases of 8.4."""
+    """Yields cases of 8.4."""
     yield layer_case(draw, (1, 2), 2, 1, 1.0, "r and alpha are 1")
     yield layer_case(draw, (2, 3), 4, 2, 3.0)
     yield layer_case(draw, (2, 3), 4, 2, 3.0, "base has no bias", bias=False)
@@ -364,7 +364,7 @@ def layer_cases(draw: Draw) -> Iterator[Case]:
 
 
 def layer_sample(draw: Draw) -> Case:
-    """A random case of 8.4."""
+    """Returns a random case of 8.4."""
     shape = tuple(draw.integer(1, draw.size + 1) for _ in range(draw.integer(1, 3)))
     out = draw.integer(1, draw.size + 2)
     r = draw.integer(1, min(out, shape[-1]))
@@ -421,7 +421,7 @@ def count_lora_reference(r: int, shapes: list[tuple[int, int]]) -> int:
 
 
 def count_cases(draw: Draw) -> Iterator[Case]:
-    """Cases of 8.5."""
+    """Yields cases of 8.5."""
     yield Case((1, [(1, 1)]), note="all sizes are 1")
     yield Case((2, [(3, 5)]))
     yield Case((3, []), note="there is no matrix")
@@ -436,7 +436,7 @@ def count_cases(draw: Draw) -> Iterator[Case]:
 
 
 def count_sample(draw: Draw) -> Case:
-    """A random case of 8.5."""
+    """Returns a random case of 8.5."""
     r, n = draw.integer(1, 2 * draw.size), draw.integer(0, draw.size)
     size = draw.size * 4
     shapes = [(r + draw.integer(0, size), r + draw.integer(0, size)) for _ in range(n)]

@@ -22,7 +22,7 @@ from minigpt import float_formats, quantization
 
 
 def settled(steps: Tensor) -> bool:
-    """Tells whether none of these numbers, whole ones being codes, is near a half."""
+    """Returns whether none of these numbers, whole ones being codes, is near a half."""
     return bool(((steps - steps.floor() - 0.5).abs() > 1e-3).all())
 
 
@@ -71,7 +71,7 @@ def absmax_ties(bits: int) -> Iterator[Case]:
 
 
 def absmax_cases(draw: Draw) -> Iterator[Case]:
-    """Cases of 9.1."""
+    """Yields cases of 9.1."""
     yield Case((torch.tensor([-2.5]),), note="x is a single number")
     yield absmax_case(draw, (4,))
     x = torch.tensor([[0.3, -3.0, 1.1], [2.0, 0.0, -0.7]])
@@ -95,7 +95,7 @@ def absmax_cases(draw: Draw) -> Iterator[Case]:
 
 
 def absmax_sample(draw: Draw) -> Case:
-    """A random case of 9.1."""
+    """Returns a random case of 9.1."""
     if draw.integer(0, 9) == 0:
         return Case((torch.zeros(draw.size, 2), draw.integer(2, 8)), note="all of x is zero")
     shape = tuple(draw.integer(1, draw.size + 1) for _ in range(draw.integer(1, 3)))
@@ -144,7 +144,7 @@ def codes_case(draw: Draw, shape: tuple[int, ...], top: int, c: float, note: str
 
 
 def dequantize_cases(draw: Draw) -> Iterator[Case]:
-    """Cases of 9.2."""
+    """Yields cases of 9.2."""
     yield Case(
         (torch.tensor([-3], dtype=torch.int8), torch.tensor([0.7])), note="there is one code"
     )
@@ -161,7 +161,7 @@ def dequantize_cases(draw: Draw) -> Iterator[Case]:
 
 
 def dequantize_sample(draw: Draw) -> Case:
-    """A random case of 9.2."""
+    """Returns a random case of 9.2."""
     shape = tuple(draw.integer(1, draw.size + 1) for _ in range(draw.integer(1, 3)))
     c = float(draw.uniform(1, low=0.05, high=2.0)) * draw.choice([1.0, 0.01, 100.0])
     return codes_case(draw, shape, draw.choice([127, 7]), c)
@@ -237,7 +237,7 @@ def zero_point_case(
 
 
 def zero_point_cases(draw: Draw) -> Iterator[Case]:
-    """Cases of 9.3."""
+    """Yields cases of 9.3."""
     yield Case((torch.tensor([-2.5]),), note="x is a single number")
     yield zero_point_case(draw, (4,), middle=0.5)
     yield zero_point_case(draw, (3, 4), middle=0.7)
@@ -261,7 +261,7 @@ def zero_point_cases(draw: Draw) -> Iterator[Case]:
 
 
 def zero_point_sample(draw: Draw) -> Case:
-    """A random case of 9.3."""
+    """Returns a random case of 9.3."""
     if draw.integer(0, 9) == 0:
         return Case((torch.zeros(draw.size, 2), draw.integer(2, 8)), note="all of x is zero")
     shape = tuple(draw.integer(1, draw.size + 1) for _ in range(draw.integer(1, 3)))
@@ -316,7 +316,7 @@ class FakeQuantizeReference(torch.autograd.Function):
 
 
 def fake_cases(draw: Draw) -> Iterator[Case]:
-    """Cases of 9.4."""
+    """Yields cases of 9.4."""
     yield Case((torch.tensor([-2.5]), 8), note="x is a single number")
     yield absmax_case(draw, (4,), 4)
     yield absmax_case(draw, (3, 5), 8, note="bits is 8")
@@ -334,7 +334,7 @@ def fake_cases(draw: Draw) -> Iterator[Case]:
 
 
 def fake_sample(draw: Draw) -> Case:
-    """A random case of 9.4."""
+    """Returns a random case of 9.4."""
     if draw.integer(0, 9) == 0:
         return Case((torch.zeros(draw.size, 2), draw.integer(2, 8)), note="all of x is zero")
     shape = tuple(draw.integer(1, draw.size + 1) for _ in range(draw.integer(1, 3)))
@@ -410,14 +410,14 @@ SPECIAL = {
 
 
 def float_cases(draw: Draw) -> Iterator[Case]:
-    """Cases of 9.5."""
+    """Yields cases of 9.5."""
     for note, numbers in SPECIAL.items():
         for value in numbers:
             yield Case((value,), note=note)
 
 
 def float_sample(draw: Draw) -> Case:
-    """A random case of 9.5."""
+    """Returns a random case of 9.5."""
     if draw.integer(0, 3) == 0:
         note = draw.choice(list(SPECIAL))
         return Case((draw.choice(SPECIAL[note]),), note=note)

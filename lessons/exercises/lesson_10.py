@@ -22,7 +22,7 @@ HAS_TRITON = find_spec("triton") is not None
 
 
 def levels_cases(draw: Draw) -> Iterator[Case]:
-    """The only case of 10.1."""
+    """Yields the only case of 10.1."""
     yield Case(())
 
 
@@ -52,7 +52,7 @@ DERIVE_LEVELS = Task(
 
 
 def absmax_cases(draw: Draw) -> Iterator[Case]:
-    """Cases of 10.2."""
+    """Yields cases of 10.2."""
     short, nan = "the last block is short", "the numbers contain NaN"
     yield Case((torch.tensor([0.5, -2.0, 1.0, 0.25]), 2), note="the largest number is negative")
     yield Case((draw.normal(1), 4), note="there is a single number")
@@ -76,7 +76,7 @@ def absmax_cases(draw: Draw) -> Iterator[Case]:
 
 
 def absmax_sample(draw: Draw) -> Case:
-    """A random case of 10.2."""
+    """Returns a random case of 10.2."""
     block_size = draw.choice([1, 2, 3, 5, 8, 64])
     dtype = draw.choice([torch.float32, torch.float64])
     x = draw.normal(draw.integer(1, 20 * draw.size), dtype=dtype) / 4
@@ -94,7 +94,7 @@ def block_absmax(x: Tensor, block_size: int) -> Tensor:
     """absmax[j] = max |x[i]| over block j: the elements from j * block_size on.
 
     Args:
-        x: [n]. The last block is short where n is no multiple of block_size. NaN comes through.
+        x: [n]. The last block is short where n is not a multiple of block_size. NaN comes through.
         block_size: elements in a block.
 
     Returns:
@@ -142,7 +142,7 @@ def neighbours(thresholds: Tensor) -> Tensor:
 
 
 def encode_cases(draw: Draw) -> Iterator[Case]:
-    """Cases of 10.3."""
+    """Yields cases of 10.3."""
     own, tie = nf4.THRESHOLDS, "a number equals a threshold"
     yield Case((torch.tensor([-0.8, 0.0, 0.6]), own))
     yield Case((torch.tensor([-0.3]), own), note="there is a single number")
@@ -165,7 +165,7 @@ def encode_cases(draw: Draw) -> Iterator[Case]:
 
 
 def encode_sample(draw: Draw) -> Case:
-    """A random case of 10.3."""
+    """Returns a random case of 10.3."""
     dtype = draw.choice([torch.float32, torch.float64])
     thresholds = nf4.THRESHOLDS.to(dtype)
     if draw.integer(0, 1):
@@ -217,7 +217,7 @@ def random_codes(draw: Draw, n: int) -> Tensor:
 
 
 def pack_cases(draw: Draw) -> Iterator[Case]:
-    """Cases of 10.4."""
+    """Yields cases of 10.4."""
     odd = "the number of codes is odd"
     yield Case((torch.tensor([12, 0], dtype=torch.uint8),))
     yield Case((torch.tensor([9], dtype=torch.uint8),), note=odd)
@@ -259,7 +259,7 @@ def random_bytes(draw: Draw, n: int) -> Tensor:
 
 
 def unpack_cases(draw: Draw) -> Iterator[Case]:
-    """Cases of 10.5."""
+    """Yields cases of 10.5."""
     odd = "the number of codes is odd"
     yield Case((torch.tensor([0xC0], dtype=torch.uint8), 2))
     yield Case((torch.tensor([0xA7], dtype=torch.uint8), 1), note=odd)
@@ -273,7 +273,7 @@ def unpack_cases(draw: Draw) -> Iterator[Case]:
 
 
 def unpack_sample(draw: Draw) -> Case:
-    """A random case of 10.5."""
+    """Returns a random case of 10.5."""
     n = draw.integer(1, 12 * draw.size)
     return Case((random_bytes(draw, n), n))
 
@@ -362,7 +362,7 @@ def with_other_levels(draw: Draw, case: Case, place: int = 2, low: float = -1) -
 
 
 def dequantize_cases(draw: Draw) -> Iterator[Case]:
-    """Cases of 10.6."""
+    """Yields cases of 10.6."""
     odd, more = "n is odd", "more programs run than are needed"
     yield dequantize_case(draw, 32, 32)
     yield dequantize_case(draw, 64, 64, note="two programs share a block")
@@ -370,7 +370,7 @@ def dequantize_cases(draw: Draw) -> Iterator[Case]:
     yield dequantize_case(draw, 1, 2, note=odd)
     yield dequantize_case(draw, 64, 8, note="a program has several blocks")
     yield dequantize_case(draw, 37, 8, note=odd)
-    yield dequantize_case(draw, 100, 14, note="BLOCK_SIZE is no power of two")
+    yield dequantize_case(draw, 100, 14, note="BLOCK_SIZE is not a power of two")
     yield dequantize_case(draw, 34, 16, note=more, more_programs=2)
     yield dequantize_case(draw, 97, 10, 64, note=more, more_programs=1)
     other = dequantize_case(draw, 50, 6, note="the levels are not NF4's")
@@ -390,7 +390,7 @@ def dequantize_cases(draw: Draw) -> Iterator[Case]:
 
 
 def dequantize_sample(draw: Draw) -> Case:
-    """A random case of 10.6."""
+    """Returns a random case of 10.6."""
     n, block_size = draw.integer(1, 40 * draw.size), 2 * draw.integer(1, 40)
     dtype = draw.choice([torch.float32, torch.float16, torch.bfloat16])
     size, more = draw.choice([32, 64, 128]), draw.integer(0, 1)
@@ -480,7 +480,7 @@ def odd_thresholds_case(draw: Draw, n: int, block_size: int, **kwargs: Any) -> C
 
 
 def quantize_cases(draw: Draw) -> Iterator[Case]:
-    """Cases of 10.7."""
+    """Yields cases of 10.7."""
     short, tie = "the last block is short", "a number equals a threshold times absmax"
     zeros, tiny = "a block is all zeros", "all numbers of a block are tiny"
     yield quantize_case(draw, torch.tensor([1.0, -2.0, 0.25, 0.0, 0.5, -0.75, 1.5, -1.75]), 8)
@@ -504,7 +504,7 @@ def quantize_cases(draw: Draw) -> Iterator[Case]:
 
 
 def quantize_sample(draw: Draw) -> Case:
-    """A random case of 10.7."""
+    """Returns a random case of 10.7."""
     block_size, n = draw.choice([8, 16, 32]), 2 * draw.integer(1, 4 * draw.size)
     order = draw.shuffled(range(-(-n // block_size)))
     if draw.integer(0, 3) == 0:

@@ -79,7 +79,7 @@ def other_map(draw: Draw) -> Tensor:
 
 
 def quantize_cases(draw: Draw) -> Iterator[Case]:
-    """Cases of 11.1."""
+    """Yields cases of 11.1."""
     own, short = nf4.DYNAMIC_MAP, "the last block is short"
     yield Case((torch.tensor([1.0, 4.0, 2.0, 3.0]), 4, own))
     yield Case((scales(draw, 2, 4), 4, own), note=short)
@@ -90,7 +90,7 @@ def quantize_cases(draw: Draw) -> Iterator[Case]:
     huge = "one scale is far above the others"
     yield Case((scales(draw, 12, 4, last=90.0), 4, own), note=huge)
     yield Case((scales(draw, 21, 8), 8, own), note=short)
-    yield Case((scales(draw, 24, 6), 6, own), note="block_size is no power of two")
+    yield Case((scales(draw, 24, 6), 6, own), note="block_size is not a power of two")
     yield Case((scales(draw, 20, 5, size=1e-4), 5, own), note="all scales are tiny")
     table = other_map(draw)
     yield Case((scales(draw, 30, 8, table), 8, table), note="the map is not the library's")
@@ -98,7 +98,7 @@ def quantize_cases(draw: Draw) -> Iterator[Case]:
 
 
 def quantize_sample(draw: Draw) -> Case:
-    """A random case of 11.1."""
+    """Returns a random case of 11.1."""
     block_size, b = draw.choice([2, 4, 7, 16]), draw.integer(3, 4 + 12 * draw.size)
     dynamic_map = draw.choice([nf4.DYNAMIC_MAP, other_map(draw)])
     return Case((scales(draw, b, block_size, dynamic_map), block_size, dynamic_map))
@@ -166,7 +166,7 @@ def dequantize_case(
 
 
 def dequantize_cases(draw: Draw) -> Iterator[Case]:
-    """Cases of 11.2."""
+    """Yields cases of 11.2."""
     short = "the last block is short"
     yield dequantize_case(draw, 4, 4)
     yield dequantize_case(draw, 1, 4, short)
@@ -226,7 +226,7 @@ def bits_reference(block_size: int, nested_block_size: int | None = None) -> flo
 
 
 def bits_cases(draw: Draw) -> Iterator[Case]:
-    """Cases of 11.3."""
+    """Yields cases of 11.3."""
     double = "the scales are quantized too"
     yield Case((64,))
     yield Case((64, 256), note=double)
@@ -242,7 +242,7 @@ def bits_cases(draw: Draw) -> Iterator[Case]:
 
 
 def bits_sample(draw: Draw) -> Case:
-    """A random case of 11.3."""
+    """Returns a random case of 11.3."""
     block_size, nested = draw.integer(1, 1000), draw.choice([1, draw.integer(2, 500)])
     return draw.choice([Case((block_size,)), Case((block_size, nested))])
 
@@ -338,7 +338,7 @@ def double_case(
 
 
 def double_cases(draw: Draw) -> Iterator[Case]:
-    """Cases of 11.4."""
+    """Yields cases of 11.4."""
     odd, more = "n is odd", "more programs run than are needed"
     yield double_case(draw, 32, 16, 2)
     yield double_case(draw, 6, 4, 4, note="n is below SIZE")
@@ -346,7 +346,7 @@ def double_cases(draw: Draw) -> Iterator[Case]:
     yield double_case(draw, 64, 64, 8, note="two programs share a block")
     yield double_case(draw, 96, 8, 3, note="a program has several blocks")
     yield double_case(draw, 69, 8, 4, note=odd)
-    yield double_case(draw, 100, 6, 5, note="BLOCK_SIZE is no power of two")
+    yield double_case(draw, 100, 6, 5, note="BLOCK_SIZE is not a power of two")
     yield double_case(draw, 40, 4, 1, note="a nested block is a single block")
     yield double_case(draw, 34, 16, 2, note=more, more_programs=2)
     yield double_case(draw, 97, 10, 4, 64, note=more, more_programs=1)
@@ -374,7 +374,7 @@ def double_cases(draw: Draw) -> Iterator[Case]:
 
 
 def double_sample(draw: Draw) -> Case:
-    """A random case of 11.4."""
+    """Returns a random case of 11.4."""
     n, block_size, nested = (
         draw.integer(1, 40 * draw.size),
         2 * draw.integer(1, 20),

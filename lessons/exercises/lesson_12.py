@@ -87,7 +87,7 @@ def frozen_case(
 
 
 def frozen_cases(draw: Draw) -> Iterator[Case]:
-    """Cases of 12.1."""
+    """Yields cases of 12.1."""
     yield frozen_case(draw, (1, 2), 3, "bias is None", bias=False)
     yield frozen_case(draw, (2, 3), 4)
     yield frozen_case(draw, (2, 3, 5), 4, "x has three dimensions")
@@ -101,7 +101,7 @@ def frozen_cases(draw: Draw) -> Iterator[Case]:
 
 
 def frozen_sample(draw: Draw) -> Case:
-    """A random case of 12.1."""
+    """Returns a random case of 12.1."""
     shape = tuple(draw.integer(1, draw.size + 1) for _ in range(draw.integer(1, 3)))
     shape += (draw.integer(2, draw.size + 2),)
     dtype = draw.choice([torch.float32, torch.float64])
@@ -195,7 +195,7 @@ def qlora_case(
 
 
 def exact_in_bf16(case: Case) -> bool:
-    """Tells whether everything that may be computed for a case of 12.2 is a number of bf16."""
+    """Returns whether everything that may be computed for a case of 12.2 is a number of bf16."""
     x, codes, dequantize, A, B, alpha = case.args
     levels, scales, shape = (dequantize.fields[name] for name in ("levels", "scales", "shape"))
     W = levels[codes.long()].reshape(shape) * scales[:, None]
@@ -210,7 +210,7 @@ def exact_in_bf16(case: Case) -> bool:
 
 
 def qlora_cases(draw: Draw) -> Iterator[Case]:
-    """Cases of 12.2."""
+    """Yields cases of 12.2."""
     yield qlora_case(draw, (1, 2), 3, 1, 1.0, "r and alpha are 1")
     yield qlora_case(draw, (2, 3), 4, 2, 3.0)
     yield qlora_case(draw, (2, 3, 5), 4, 2, 7.0, "x has three dimensions")
@@ -224,7 +224,7 @@ def qlora_cases(draw: Draw) -> Iterator[Case]:
 
 
 def qlora_sample(draw: Draw) -> Case:
-    """A random case of 12.2."""
+    """Returns a random case of 12.2."""
     shape = tuple(draw.integer(1, min(draw.size, 3) + 1) for _ in range(draw.integer(1, 2)))
     shape += (draw.integer(2, draw.size + 2),)
     out = draw.integer(2, draw.size + 2)
@@ -286,7 +286,7 @@ def training_bytes_reference(
 
 
 def bytes_cases(draw: Draw) -> Iterator[Case]:
-    """Cases of 12.3."""
+    """Yields cases of 12.3."""
     yield Case((8, 8, 1))
     yield Case((3, 4, 0), note="nothing is trained")
     yield Case((0, 16, 5), note="nothing is frozen")
@@ -301,7 +301,7 @@ def bytes_cases(draw: Draw) -> Iterator[Case]:
 
 
 def bytes_sample(draw: Draw) -> Case:
-    """A random case of 12.3."""
+    """Returns a random case of 12.3."""
     n_frozen, n_trained = draw.integer(0, 10**draw.size), draw.integer(0, 10**draw.size)
     args = (n_frozen, draw.choice([4, 4.127, 4.5, 8, 16, 32]), n_trained)
     return Case(args + draw.choice([(), (16,), (32,)]))

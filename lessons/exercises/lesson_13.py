@@ -73,7 +73,7 @@ def texts(draw: Draw, B: int, T: int, C: int, n: int, dtype: torch.dtype, note: 
 
 
 def prepend_prompt_cases(draw: Draw) -> Iterator[Case]:
-    """Cases of 13.1."""
+    """Yields cases of 13.1."""
     for B, T, C, n, dtype, note in (
         (2, 3, 2, 2, torch.float32, ""),
         (1, 2, 3, 1, torch.float32, "the prompt has one vector"),
@@ -92,7 +92,7 @@ def prepend_prompt_cases(draw: Draw) -> Iterator[Case]:
 
 
 def prepend_prompt_sample(draw: Draw) -> Case:
-    """A random case of 13.1."""
+    """Returns a random case of 13.1."""
     B, T, C, n = (draw.integer(1, draw.size + 2) for _ in "BTCn")
     dtype = draw.choice([torch.float32, torch.float64])
     return texts(draw, B, T, C, n, dtype, FP64 if dtype == torch.float64 else "")
@@ -197,7 +197,7 @@ def hidden_far_above(draw: Draw) -> tuple[Tensor, ...]:
 
 
 def prefix_attention_cases(draw: Draw) -> Iterator[Case]:
-    """Cases of 13.2."""
+    """Yields cases of 13.2."""
     yield Case(attention(draw, 1, 1, 2, 3, 1), note="the prefix has one vector")
     yield Case(attention(draw, 2, 3, 1, 4, 3), note="T is 1")
     yield Case(attention(draw, 2, 2, 3, 4, 2))
@@ -215,7 +215,7 @@ def prefix_attention_cases(draw: Draw) -> Iterator[Case]:
 
 
 def prefix_attention_sample(draw: Draw) -> Case:
-    """A random case of 13.2."""
+    """Returns a random case of 13.2."""
     B, H, T, D, n = (draw.integer(1, draw.size + 1) for _ in "BHTDn")
     dtype = small_in_fp64(draw)
     note = FP64 if dtype == torch.float64 else ""
@@ -295,7 +295,7 @@ def bottleneck(
 
 
 def adapter_forward_cases(draw: Draw) -> Iterator[Case]:
-    """Cases of 13.3."""
+    """Yields cases of 13.3."""
     yield Case(bottleneck(draw, 2, 3), note="h is one vector")
     yield Case(bottleneck(draw, 1, 4, 3, dtype=torch.float64), note="r is 1")
     yield Case(bottleneck(draw, 2, 4, 3))
@@ -314,7 +314,7 @@ def adapter_forward_cases(draw: Draw) -> Iterator[Case]:
 
 
 def adapter_forward_sample(draw: Draw) -> Case:
-    """A random case of 13.3."""
+    """Returns a random case of 13.3."""
     shape = [draw.integer(1, draw.size + 1) for _ in range(draw.integer(1, 3))]
     dtype = small_in_fp64(draw)
     args = bottleneck(draw, draw.integer(1, draw.size), *shape, dtype=dtype)
@@ -325,7 +325,7 @@ ADAPTER_FORWARD = Task(
     id="13.3",
     name="adapter_forward",
     reference=adapter_forward,
-    idea="A small network behind a frozen layer squeezes the C numbers of a token through r, and "
+    idea="A small network after a frozen layer squeezes the C numbers of a token through r, and "
     "adds the result. GELU in the middle makes it more than LoRA, and keeps it from being merged.",
     example=""">>> W_down, W_up = torch.tensor([[1., 1.]]), torch.tensor([[2.], [0.]])
 >>> h, b_down, b_up = torch.tensor([0.5, 0.5]), torch.zeros(1), torch.tensor([0., 1.])
@@ -394,7 +394,7 @@ def tokens_and_prompt(
 
 
 def nearest_tokens_cases(draw: Draw) -> Iterator[Case]:
-    """Cases of 13.4."""
+    """Yields cases of 13.4."""
     all_tokens = "k is the number of tokens"
     for n, V, C, k, dtype, note in (
         (1, 3, 2, 1, torch.float32, "the prompt has one vector"),
@@ -414,7 +414,7 @@ def nearest_tokens_cases(draw: Draw) -> Iterator[Case]:
 
 
 def nearest_tokens_sample(draw: Draw) -> Case:
-    """A random case of 13.4."""
+    """Returns a random case of 13.4."""
     n, C, V = draw.integer(1, draw.size), draw.integer(2, draw.size + 3), 3 * draw.size
     k = draw.integer(1, min(V, draw.size + 1))
     dtype = draw.choice([torch.float32, torch.float64])
@@ -426,7 +426,7 @@ NEAREST_TOKENS = Task(
     id="13.4",
     name="nearest_tokens",
     reference=nearest_tokens,
-    idea="A trained prompt is no text, but its vectors have neighbours among those of the words. "
+    idea="A trained prompt is not text, but its vectors have neighbours among those of the words. "
     "The cosine compares their directions and ignores how long they are.",
     example=""">>> table = torch.tensor([[9., 9.], [1., 0.], [0., -5.]])
 >>> nearest_tokens(torch.tensor([[2., 0.1]]), table, 2)
@@ -468,7 +468,7 @@ def count_prefix(n_layer: int, n_embd: int, n_tokens: int, hidden: int | None = 
 
 
 def count_prefix_cases(draw: Draw) -> Iterator[Case]:
-    """Cases of 13.5."""
+    """Yields cases of 13.5."""
     network = "there is a network"
     yield Case((1, 2, 1))
     yield Case((2, 3, 5))
@@ -484,7 +484,7 @@ def count_prefix_cases(draw: Draw) -> Iterator[Case]:
 
 
 def count_prefix_sample(draw: Draw) -> Case:
-    """A random case of 13.5."""
+    """Returns a random case of 13.5."""
     sizes = tuple(draw.integer(1, 5 * draw.size) for _ in range(draw.choice([3, 4])))
     return Case(sizes, note="there is a network" if len(sizes) == 4 else "")
 

@@ -1,6 +1,6 @@
 """Makes an encoder of a GPT: without the mask it reads in both directions and finds hidden tokens.
 
-Lesson 02 trains one beside a decoder and lets both find hidden tokens. In the comments B is the
+Lesson 2 trains one beside a decoder and lets both find hidden tokens. In the comments B is the
 batch, T the number of tokens, V the vocabulary, N the number of tokens hidden in an exam.
 
 Source: Devlin et al. 2018, "BERT" (section 3.1: 15% of the tokens are hidden; BERT shows one in
@@ -16,6 +16,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from lessons.held_out import ratio
 from minigpt.config import IGNORE
 from minigpt.dataset import Batch, PackedText
 from minigpt.model import GPT
@@ -87,10 +88,8 @@ class Exam(NamedTuple):
         """Returns by how many points name finds more than other, and the standard error.
 
         Both answered the same questions, so only their differences vary; and as the tokens of one
-        window are not independent, windows are counted, not tokens. With d the difference and n
-        the questions of each of K windows, the lead is c = sum(d) / sum(n), and its standard error
-        sqrt(K / (K - 1) sum((d - c n)^2)) / sum(n) (Cochran 1977, section 6.4). It is taken to be
-        one answer at least, so that equal answers do not pretend to be certain.
+        window are not independent, the error is that of `ratio` over windows, not tokens. It is
+        taken to be one answer at least, so that equal answers do not pretend to be certain.
 
         Args:
             places: ask only for tokens at these places of their text.
@@ -100,14 +99,13 @@ class Exam(NamedTuple):
             asked = (self.place >= places.start) & (self.place < places.stop)
         window = self.window[asked]
         gain = self.found[name][asked].double() - self.found[other][asked].double()
-        n = torch.bincount(window).double()  # [windows]
-        d = torch.bincount(window, weights=gain)[n > 0]
+        n = torch.bincount(window)  # [windows]
+        gains = torch.bincount(window, weights=gain)[n > 0]
         n = n[n > 0]
         if len(n) < 2:
             return math.nan, math.nan
-        c = d.sum() / n.sum()
-        spread = len(n) / (len(n) - 1) * (d - c * n).square().sum()
-        return 100 * c.item(), 100 * (max(spread.sqrt().item(), 1.0) / n.sum().item())
+        lead, error = ratio(gains.numpy(), n.numpy())
+        return 100 * lead, 100 * max(error, 1 / int(n.sum()))
 
 
 @torch.inference_mode()

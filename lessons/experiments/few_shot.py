@@ -154,10 +154,10 @@ def tasks(n_items: int) -> dict[str, Task]:
 
 def exam(model: GPT, encoding: tiktoken.Encoding, task: Task, n_examples: int, seed: int) -> Result:
     """Asks model every item of task, each after n_examples newly drawn examples."""
-    choice = random.Random(seed)
+    dice = random.Random(seed)
     prompts, answers = [], []
     for i, item in enumerate(task.items):
-        prompt = task.prompt(choice.sample(task.examples, n_examples), item)
+        prompt = task.prompt(dice.sample(task.examples, n_examples), item)
         for answer in task.candidates(i):
             prompts.append(prompt)
             answers.append(answer)
@@ -178,8 +178,8 @@ def exam(model: GPT, encoding: tiktoken.Encoding, task: Task, n_examples: int, s
 def by_letters(task: Task) -> tuple[float, float]:
     """Returns the accuracy, and its error, of picking by letters alone, without any model.
 
-    The answer is picked that shares with its question the most runs of three characters, compared
-    with how many the answer has; where several do, each is as good a guess.
+    The answer is picked whose runs of three characters its question shares to the largest part;
+    where several do so alike, each is as good a guess.
     """
     gains = []
     for i, item in enumerate(task.items):
@@ -204,13 +204,11 @@ def written(
     model: GPT, encoding: tiktoken.Encoding, task: Task, n_examples: int, seed: int, n_items: int
 ) -> list[str]:
     """Returns what the model writes, greedily, after the first n_items; one line of each."""
-    choice = random.Random(seed)
+    dice = random.Random(seed)
     device = model.lm_head.weight.device
     lines = []
     for item in task.items[:n_items]:
-        prompt = encoding.encode_ordinary(
-            task.prompt(choice.sample(task.examples, n_examples), item)
-        )
+        prompt = encoding.encode_ordinary(task.prompt(dice.sample(task.examples, n_examples), item))
         ids = generate(model, torch.tensor([prompt], device=device), 16, temperature=0)[0].tolist()
         text = encoding.decode(ids[len(prompt) :])
         lines.append(text.strip().partition("\n")[0])

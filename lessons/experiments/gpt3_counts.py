@@ -1,8 +1,8 @@
 """The trained parameters that Hu et al. printed for GPT-3 175B, and how ours are judged by them.
 
-The figures are those of their table 15, in millions. They give the formulas
-too: d is the model's width, L the number of its layers, l_p and l_i are the numbers of virtual
-tokens before the text and inside it.
+The figures are those of their table 15, in millions. They give the formulas too: d is the model's
+width, L the number of its layers, l_p and l_i are the numbers of virtual tokens before the text and
+inside it.
 
 Source: Hu et al. 2021, "LoRA: Low-Rank Adaptation of Large Language Models" (arXiv 2106.09685).
 """
@@ -23,8 +23,8 @@ ADAPTER = {1: "7.1", 4: "21.2", 8: "40.1", 16: "77.9", 64: "304.4"}
 def cut_or_rounded(printed: str, count: int) -> Verdict:
     """Judges a printed number of millions with one decimal against the exact count.
 
-    It is reproduced if the count rounds to it or, cut off after that decimal, gives it; it says
-    which where only the one does. Otherwise the printed figure is wrong.
+    It is reproduced if the count gives it when rounded to that decimal or when cut off after it,
+    and the verdict says which, where only one does. Otherwise the printed figure is wrong.
     """
 
     def judge(count: int) -> Judged:
@@ -56,7 +56,7 @@ class Count(NamedTuple):
 
 
 def counts(gpt3: GPTConfig) -> list[Count]:
-    """Returns the fifteen counts of the methods that are no LoRA; lesson 8 has LoRA's."""
+    """Returns the fifteen counts of the methods other than LoRA, whose counts are in lesson 8."""
     L, d = gpt3.n_layer, gpt3.n_embd
     return [
         *(Count(f"PrefixEmbed {ls}", m, d * sum(ls)) for ls, m in EMBED.items()),

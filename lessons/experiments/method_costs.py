@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import tiktoken
-import torch
 from torch import Tensor, nn
 
 from lessons.experiments.finetuning_methods import RECIPES
@@ -60,7 +59,7 @@ class ByForward(nn.Module):
 
 
 def time_tokens(
-    models: Mapping[str, GPT], idx: torch.Tensor, n_tokens: int, rounds: int
+    models: Mapping[str, GPT], idx: Tensor, n_tokens: int, rounds: int
 ) -> dict[str, np.ndarray]:
     """Returns the milliseconds that each model takes for a token, once in every round, [rounds].
 

@@ -1,4 +1,4 @@
-"""Whether the words that a soft prompt resembles belong together, and whether they are French.
+"""Measures whether the words that a soft prompt resembles belong together, and are French.
 
 The prompts of lesson 13 have learned to ask for French. A token counts as French if the French
 sentences that they learned from have it more than twice as often as the English ones.
@@ -46,7 +46,7 @@ class Neighbours(NamedTuple):
 
     @property
     def cosine(self) -> float:
-        """The mean cosine to the nearest token."""
+        """Returns the mean cosine to the nearest token."""
         return sum(row[0][1] for row in self.rows) / len(self.rows)
 
 
@@ -57,9 +57,8 @@ def look_up(model: GPT, encoding: tiktoken.Encoding, is_french: np.ndarray, k: i
     table = token_embeddings(model).detach()[: encoding.n_vocab]  # [V, C]
     directions = F.normalize(table, dim=-1)
     nearest = (F.normalize(vectors, dim=-1) @ directions.T).topk(k).indices  # [n, k]
-    pairs = directions[nearest] @ directions[nearest].transpose(
-        1, 2
-    )  # [n, k, k], 1 on the diagonal
+    found = directions[nearest]  # [n, k, C]
+    pairs = found @ found.transpose(1, 2)  # [n, k, k], 1 on the diagonal
     together = ((pairs.sum(dim=(1, 2)) - k) / (k * (k - 1))).cpu().numpy()  # [n]
     rows, ids = nearest_tokens(model, encoding, k=k), nearest.cpu().numpy()
     return Neighbours(rows, ids, is_french[ids].mean(axis=1), together)

@@ -1,10 +1,9 @@
 """Measures bytes and time of a training step with the four methods that lesson 12 compares.
 
-finetuning_methods.py says how the methods train; FOUR and COLUMNS serve to predict their memory.
-The formats are always named, those of frozen weights too.
+finetuning_methods.py says how the methods train; FOUR and COLUMNS are for predicting their memory.
 
 model = build("QLoRA", base, seed=1337)
-taken = one_step(model, batch, dtype)              # bytes
+taken = one_step(model, batch, dtype)                # bytes
 ms = step_times({"QLoRA": model}, data, dtype, 20)   # milliseconds of each round
 print(step_table({"QLoRA": taken}, ms))
 """

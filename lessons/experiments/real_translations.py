@@ -14,9 +14,10 @@ import tiktoken
 
 from minigpt.tasks.data import TaskData, task_data
 from minigpt.tasks.task import TRANSLATION
+from minigpt.text.data_sets import FETCHED
 from minigpt.text.fetch import missing_files
 
-FOLDER = Path("runs/data/multi30k")  # where `minigpt data fetch multi30k` puts it
+FOLDER = FETCHED / "multi30k"
 
 
 def multi30k(folder: Path = FOLDER) -> TaskData | None:

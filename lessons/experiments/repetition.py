@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def distinct(tokens: list[int], n: int) -> float:
-    """Returns the number of different runs of n tokens over that of all (Li et al., "distinct-n").
+    """Returns the number of different runs of n tokens over that of all, "distinct-n".
 
     It is 1 for a text in which no run of n tokens occurs twice. Source: Li et al. 2016.
 

@@ -12,8 +12,9 @@ from pathlib import Path
 
 from minigpt.tasks.data import TaskData, task_data
 from minigpt.tasks.task import make_task
+from minigpt.text.data_sets import FETCHED
 
-FOLDER = Path("runs/data/e2e")  # where `minigpt data fetch e2e` puts it
+FOLDER = FETCHED / "e2e"
 RESTAURANTS = make_task("restaurants", "{mr} ->", "{ref}", metric="bleu", max_new_tokens=64)
 
 

@@ -30,7 +30,7 @@ def bars_of(scores: Mapping[str, Scores], metric: str) -> dict[str, tuple[float,
 
 
 def draw_panels(panels: Sequence[Panel], width: float = 4.2) -> Figure:
-    """Returns the panels side by side; a bar's line reaches one standard error up and down."""
+    """Draws the panels side by side; a bar's line reaches one standard error up and down."""
     import matplotlib.pyplot as plt
 
     figure, axes = plt.subplots(

@@ -1,6 +1,6 @@
 """Classifies reviews by one vector: an encoder's at [CLS], or a decoder's at the last token.
 
-Lesson 02 puts the same small linear layer on both and trains each whole. In the comments B is the
+Lesson 2 puts the same small linear layer on both and trains each whole. In the comments B is the
 batch, T the number of tokens, C the width of the model.
 
 Sources: Devlin et al. 2018, "BERT" (section 3, [CLS]); Radford et al. 2018, GPT-1 (section 3.2,

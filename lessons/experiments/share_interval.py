@@ -1,4 +1,4 @@
-"""How uncertain is a share of n? Lessons 05 and 06 draw error bars that stay within 0 and 100%."""
+"""The uncertainty of a share of n: lessons 5 and 6 draw error bars between 0 and 100%."""
 
 from __future__ import annotations
 

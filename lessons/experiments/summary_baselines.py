@@ -18,8 +18,8 @@ def random_summaries(train: Records, dialogues: Records, seed: int) -> list[str]
     by_topic: dict[str, list[str]] = {}
     for record in train:
         by_topic.setdefault(record["topic"], []).append(record["summary"])
-    generator = random.Random(seed)
-    return [generator.choice(by_topic[record["topic"]]) for record in dialogues]
+    dice = random.Random(seed)
+    return [dice.choice(by_topic[record["topic"]]) for record in dialogues]
 
 
 def nearest_summaries(train: Records, dialogues: Records) -> list[str]:

@@ -72,7 +72,7 @@ def draw_vocabulary_sizes(
         if gpt2 is not None:
             axes.plot(gpt2.n_vocab, measure(gpt2, text), "*", ms=11, color=color)
     if gpt2 is not None:
-        axes.plot([], [], "*", ms=11, color="gray", label="GPT-2's vocabulary, same colours")
+        axes.plot([], [], "*", ms=11, color="gray", label="GPT-2's vocabulary, same colors")
     axes.set_xscale("log", base=2)
     ticks = [*sizes, *([] if gpt2 is None else [gpt2.n_vocab])]
     axes.set_xticks(ticks, [f"{size:,}" for size in ticks])

@@ -1,6 +1,6 @@
 """Draws how a training run went, from its log, and what the eight GPT-3s were trained with.
 
-Lesson 04 shows both.
+Lesson 4 shows both.
 
 Source: Brown et al. 2020, "Language Models are Few-Shot Learners" (GPT-3, table 2.1).
 """

@@ -61,7 +61,7 @@ def hook(site_folders: Sequence[str]) -> Callable[[str, tuple], None]:
     """
     package_folders, own_folders = folders(site_folders)
     hidden_modules = tuple(f"{name}." for name in HIDDEN)
-    no_import = "minigpt, kernels and lessons hold the solution: write it without them."
+    no_import = "minigpt, kernels and lessons hold the solution; write it without them."
     no_writing, no_reading = "Files cannot be written here.", "Files cannot be read here."
     no_system = "Files, processes and the network are out of reach here."
     no_code = "A function's code cannot be replaced here."
@@ -127,7 +127,7 @@ class OnlyLibraries:
 def why_not(root: str, triton: bool) -> str:
     """Returns why a package may not be imported."""
     if root in HIDDEN:
-        return f"{root} holds the solution: write it without it."
+        return f"{root} holds the solution; write it without it."
     if root == "triton":
         return "triton may be imported in lessons 10 and 11 only."
     names = ", ".join([*IMPORTS, "triton"] if triton else IMPORTS)

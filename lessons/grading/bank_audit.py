@@ -28,7 +28,7 @@ NAMED = 0.95  # the share of the mistakes that must be called by their names
 
 
 @dataclass
-class Outcome:
+class TaskAudit:
     """What became of one task's solutions.
 
     Attributes:
@@ -55,10 +55,10 @@ class Outcome:
     seconds: float = 0.0
 
 
-def audit_task(number: str, seed: int = 0) -> Outcome:
+def audit_task(number: str, seed: int = 0) -> TaskAudit:
     """Tries every solution of one task's bank, in this process's sandbox."""
     task = task_of(number)
-    outcome = Outcome(task.id, task.name)
+    outcome = TaskAudit(task.id, task.name)
 
     def verdict_of(name: str, code: str, explained: bool = True) -> Verdict:
         sandbox = sandbox_for(task.lesson)
@@ -98,12 +98,12 @@ def audit_task(number: str, seed: int = 0) -> Outcome:
 def audit(
     numbers: Iterable[int] | None = None,
     seed: int = 0,
-    on_done: Callable[[Outcome], None] | None = None,
-) -> list[Outcome]:
+    on_done: Callable[[TaskAudit], None] | None = None,
+) -> list[TaskAudit]:
     """Tries the banks of some lessons, or of all, in two processes; returns an outcome a task."""
     chosen = lessons() if numbers is None else list(numbers)
     ids = [task.id for number in chosen for task in tasks_of(number)]
-    found: dict[str, Outcome] = {}
+    found: dict[str, TaskAudit] = {}
     with start_processes(min(N_PROCESSES, len(ids))) as pool:
         slowest_first = sorted(ids, key=lambda number: not task_of(number).triton)
         jobs = [pool.submit(audit_task, number, seed) for number in slowest_first]
@@ -116,7 +116,9 @@ def audit(
 
 
 class Total(NamedTuple):
-    """The counts over all tasks: of so many wrong and right solutions so many as they should."""
+    """The counts over all tasks: how many solutions there are, and how many are judged as they
+    should be.
+    """
 
     tasks: int
     wrong: int
@@ -130,13 +132,13 @@ class Total(NamedTuple):
 
     @property
     def good(self) -> bool:
-        """Tells whether the goals are reached."""
+        """Returns whether the goals are reached."""
         all_judged = self.rejected == self.wrong and self.accepted == self.right
         return all_judged and self.broken == 0 and self.named >= NAMED * self.mistakes
 
 
-def total(outcomes: Sequence[Outcome]) -> Total:
-    """Adds up."""
+def total(outcomes: Sequence[TaskAudit]) -> Total:
+    """Adds up the counts of some tasks."""
     mistakes, right = (sum(o.mistakes for o in outcomes), sum(o.answers for o in outcomes))
     wrong = mistakes + sum(o.trivial for o in outcomes)
     return Total(
@@ -152,14 +154,14 @@ def total(outcomes: Sequence[Outcome]) -> Total:
     )
 
 
-def as_json(outcomes: Sequence[Outcome]) -> str:
+def as_json(outcomes: Sequence[TaskAudit]) -> str:
     """Returns the outcomes and their total as one JSON object."""
     found = total(outcomes)
     whole = {"total": {**found._asdict(), "good": found.good}, "tasks": list(map(asdict, outcomes))}
     return json.dumps(whole, ensure_ascii=False, indent=1)
 
 
-def print_table(outcomes: Sequence[Outcome], console: Console) -> None:
+def print_table(outcomes: Sequence[TaskAudit], console: Console) -> None:
     """Prints a row a task, what went wrong below, and the total."""
     from rich import box
     from rich.table import Table

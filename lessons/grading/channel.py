@@ -15,7 +15,7 @@ from lessons.grading.values import LONGEST_ARRAYS, LONGEST_TEXT
 
 PRINTED = 1 << 16  # bytes that are kept of what a submission prints
 BLINK = 0.05  # seconds between two looks at the clock
-# Colours and other orders to a terminal, all control characters but the line's end and the tab.
+# Colors and other orders to a terminal, all control characters but the line's end and the tab.
 CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
@@ -28,7 +28,7 @@ class ClosedError(Exception):
 
 
 class GarbledError(Exception):
-    """What came is no message."""
+    """What came is not a message."""
 
 
 class Channel:
@@ -63,7 +63,10 @@ class Channel:
     def exchange(self, message: bytes, expired: Callable[[], bool]) -> bytes:
         """Sends a message and returns the one that comes back.
 
-        Raises ExpiredError as soon as expired() says so, ClosedError, or GarbledError.
+        Raises:
+            ExpiredError: expired() says so.
+            ClosedError: the other side has closed its end.
+            GarbledError: something else than one message came.
         """
         if self.readable():
             raise GarbledError("it wrote to the grader without being asked")
@@ -133,7 +136,8 @@ class Channel:
 def whole_length(received: bytearray) -> int | None:
     """Returns how long the message will be that begins so; None while its first line is not there.
 
-    GarbledError if it is no message, or too long for one.
+    Raises:
+        GarbledError: it is not a message, or is too long for one.
     """
     head, found, _ = received[:64].partition(b"\n")
     if not found:

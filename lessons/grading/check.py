@@ -16,10 +16,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from lessons.grading import worker
 from lessons.grading.judge import Verdict, judge_task
 from lessons.grading.needs import reached_names
-from lessons.grading.outcome import Answered, Outcome, Stopped
+from lessons.grading.outcome import Stopped
 from lessons.grading.registry import defined_in, tasks_of
 from lessons.grading.source_closure import source_closure
 from lessons.grading.submission import Submission
@@ -28,7 +27,7 @@ from lessons.grading.worker import Sandbox
 if TYPE_CHECKING:
     from lessons.grading.task import Task
 
-OURS = "The grader itself failed here, which is no fault of yours"
+OURS = "The grader itself failed here, which is not your fault"
 NO_TRITON = "A kernel needs Triton, which is not installed here; it is made for Linux."
 
 
@@ -42,7 +41,7 @@ class Checked(NamedTuple):
 
     @property
     def passed(self) -> bool:
-        """Tells whether every task passed."""
+        """Returns whether every task passed."""
         return all(verdict.status == "passed" for verdict in self.verdicts)
 
 
@@ -150,7 +149,7 @@ class Checker:
             if self.verdict(helper).status != "passed" and (text := source_closure(helper))
         }
 
-        def alone(explained: bool) -> tuple[Verdict, worker.Stopped | None]:
+        def alone(explained: bool) -> tuple[Verdict, Stopped | None]:
             assert self.sandbox is not None
             return judge_alone(self.sandbox, self.code, task, self.seed, replaced, explained)
 
@@ -195,7 +194,7 @@ def judge_alone(
     seed: int,
     helpers: dict[str, str],
     explained: bool = True,
-) -> tuple[Verdict, worker.Stopped | None]:
+) -> tuple[Verdict, Stopped | None]:
     """Runs one task of a text in the sandbox and judges it.
 
     Args:
@@ -208,24 +207,17 @@ def judge_alone(
     with sandbox.submission(
         code, task.name, task.drive, task.drive_options, task.forbidden, helpers
     ) as running:
-        verdict = judge_task(task, lambda case: as_outcome(running.ask(case)), seed, explained)
+        verdict = judge_task(task, running.ask, seed, explained)
         verdict.printed = running.printed
         unusable = running.unusable
     of_the_task = unusable is None or unusable.status in ("missing", "not_started", "forbidden")
     return verdict, None if of_the_task else unusable
 
 
-def cannot_be_run(broken: worker.Stopped) -> str:
+def cannot_be_run(broken: Stopped) -> str:
     """Returns what a learner reads whose file ends in an error before any task is asked."""
     where = f" beyond line {broken.line}" if broken.line else ""
     return f"The file itself cannot be run{where}: {broken.message}"
-
-
-def as_outcome(found: worker.Answered | worker.Stopped) -> Outcome:
-    """Returns what the sandbox says as the judge reads it."""
-    if isinstance(found, worker.Answered):
-        return Answered(found.answer)
-    return Stopped(found.status, found.message, found.line)
 
 
 def open_sandbox(tasks: Iterable[Task]) -> Sandbox:

@@ -123,7 +123,7 @@ def same_plain(got: Any, expected: Any, close: Close | None, looser: float = 1.0
 def wrong_elements(
     got: torch.Tensor, expected: torch.Tensor, close: Close | None, looser: float = 1.0
 ) -> torch.Tensor:
-    """Returns, of two tensors of one shape, which elements differ: bool of that shape."""
+    """Returns which elements of two tensors of one shape differ: bool of that shape."""
     if got.dtype != expected.dtype and expected.dtype.is_floating_point and not got.is_complex():
         got = got.to(expected.dtype)  # a whole number is compared as it came: 2.7 is not 2
     wrong = got != expected

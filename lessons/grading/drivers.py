@@ -7,7 +7,7 @@ the function or class, the arguments of one case, and the task's drive_options, 
     after       the arguments after the call: args and kwargs, which must be as they were, unless
                 the task changes them (Task.changes)
     gradients   {argument: gradient}, compared too
-    facts       {sentence: whether it is true}: what must hold and is no number ("the base is
+    facts       {sentence: whether it is true}: what must hold and is not a number ("the base is
                 frozen"); a false one is told to the learner
 
 The file is loaded by itself in the child, where the rest of the project cannot be imported.
@@ -182,7 +182,7 @@ def lora_layer(f: Callable, args: tuple, kwargs: dict) -> dict:
 
 
 def later_facts(layer: Any, x: torch.Tensor, y: Any) -> dict[str, bool]:
-    """Tells whether a layer with LoRA, which gave y, is the same in eval mode and uses its base."""
+    """Returns whether a LoRA layer that gave y does so in eval mode too, and uses its base."""
     with torch.no_grad():
         layer.eval()
         in_eval = same_numbers(layer(x), y)
@@ -200,7 +200,7 @@ def later_facts(layer: Any, x: torch.Tensor, y: Any) -> dict[str, bool]:
 
 
 def same_numbers(one: Any, two: Any) -> bool:
-    """Tells whether two tensors have one shape and, but for rounding, the same numbers."""
+    """Returns whether two tensors have one shape and, but for rounding, the same numbers."""
     if not (isinstance(one, torch.Tensor) and isinstance(two, torch.Tensor)):
         return False
     if one.shape != two.shape:
@@ -229,12 +229,12 @@ class Watched:
         return weight
 
     def gone(self) -> bool:
-        """Tells whether the memory of all of them has been given back."""
+        """Returns whether the memory of all of them has been given back."""
         return expired(*self.given)
 
 
 def expired(*references: StorageWeakRef) -> bool:
-    """Tells whether all this memory has been given back."""
+    """Returns whether all this memory has been given back."""
     gc.collect()
     return all(reference.expired() for reference in references)
 
@@ -282,14 +282,14 @@ def tensors_in(value: Any, depth: int = 4) -> Iterator[torch.Tensor]:
 
 
 def holds_floats(value: list | tuple) -> bool:
-    """Tells whether a list is a vector or a matrix of floats, as tolist makes it."""
+    """Returns whether a list is a vector or a matrix of floats, as tolist makes it."""
     rows = value if all(isinstance(row, (list, tuple)) for row in value) else [value]
     lengths = {len(row) for row in rows}
     return len(lengths) == 1 and 0 not in lengths and all(type(x) is float for r in rows for x in r)
 
 
 def is_copy(tensor: torch.Tensor, of: torch.Tensor) -> bool:
-    """Tells whether two tensors hold the same numbers up to rounding, in whatever order."""
+    """Returns whether two tensors hold the same numbers up to rounding, in whatever order."""
     if tensor.numel() != of.numel() or not tensor.is_floating_point():
         return False
     ours, theirs = (t.detach().double().flatten().sort().values for t in (tensor, of))
@@ -351,8 +351,8 @@ def frozen_linear(f: Any, args: tuple, kwargs: dict) -> dict:
     answer["facts"] = {
         "W is not saved for the backward pass": "W" not in keeping.saved,
         "x is not saved for the backward pass": "x" not in keeping.saved,
-        "W is no attribute of ctx": "W" not in held,
-        "x is no attribute of ctx": "x" not in held,
+        "W is not an attribute of ctx": "W" not in held,
+        "x is not an attribute of ctx": "x" not in held,
         "nothing keeps W between the two passes": weights_gone,
         "nothing keeps x between the two passes": x_gone,
         "nothing keeps W after the backward pass": watched.gone(),
@@ -362,7 +362,7 @@ def frozen_linear(f: Any, args: tuple, kwargs: dict) -> dict:
 
 
 def gradients_alone(f: Any, args: tuple, both: dict[str, Any]) -> dict[str, bool]:
-    """Tells whether x and the bias have the same gradient where the other one needs none."""
+    """Returns whether x and the bias have the same gradient where the other one needs none."""
     x, bias, codes, dequantize = args
     if bias is None:
         return {}
@@ -405,7 +405,7 @@ def qlora(f: Callable, args: tuple, kwargs: dict) -> dict:
     answer["facts"] = {
         "W is not saved for the backward pass": "W" not in keeping.saved,
         "no merged W is saved for the backward pass": "merged" not in keeping.saved,
-        "W is no attribute of ctx": not held,
+        "W is not an attribute of ctx": not held,
         "nothing keeps W between the two passes": gone,
         "nothing keeps W after the backward pass": watched.gone(),
     }
@@ -425,7 +425,7 @@ def same_tensors(f: Callable, args: tuple, kwargs: dict) -> dict:
 def parameter_groups(f: Callable, args: tuple, kwargs: dict) -> dict:
     """Calls f(model, ...) for an optimizer's groups; the result is {parameter's name: decay}.
 
-    What is no list of groups comes back as it is.
+    What is not a list of groups comes back as it is.
     """
     model = args[0]
     names = {id(parameter): name for name, parameter in model.named_parameters()}
@@ -441,7 +441,7 @@ def parameter_groups(f: Callable, args: tuple, kwargs: dict) -> dict:
         parameters = group.get("params", ())
         alone = isinstance(parameters, torch.Tensor) or not hasattr(parameters, "__iter__")
         for parameter in [parameters] if alone else parameters:
-            stranger = f"{type(parameter).__name__} that is no parameter of the model"
+            stranger = f"{type(parameter).__name__} that is not a parameter of the model"
             found.append((names.get(id(parameter), stranger), group.get("weight_decay")))
     known = [name for name, _ in found if name in names.values()]
     answer["result"] = dict(found)
@@ -484,14 +484,14 @@ def call_for_row_ids(f: Callable, args: tuple, kwargs: dict) -> dict:
 
 
 def is_whole(value: Any) -> bool:
-    """Tells whether a value is a whole number: an int, numpy's, or a tensor of one number."""
+    """Returns whether a value is a whole number: an int, numpy's, or a tensor of one number."""
     if isinstance(value, torch.Tensor):
         return value.ndim == 0 and is_whole_dtype(value.dtype)
     return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
 
 
 def is_whole_dtype(dtype: torch.dtype) -> bool:
-    """Tells whether a dtype is one of the whole numbers."""
+    """Returns whether a dtype is one of the whole numbers."""
     return not (dtype.is_floating_point or dtype.is_complex or dtype == torch.bool)
 
 
@@ -554,7 +554,7 @@ def fill_cache(f: Callable, args: tuple, kwargs: dict) -> dict:
 
 
 def unchanged(given: Any, before: Any) -> bool:
-    """Tells whether the tensors of a tuple or list still hold what `as_it_is` found."""
+    """Returns whether the tensors of a tuple or list still hold what `as_it_is` found."""
     if isinstance(given, (list, tuple)):
         return all(map(unchanged, given, before))
     return not isinstance(given, torch.Tensor) or torch.equal(given, before)

@@ -20,8 +20,6 @@ from lessons.grading.task import TOLERANCES, Case, Close, Draw, Task
 from lessons.grading.trial import Trial
 from lessons.grading.trusted import reference_answer
 
-LOOSE = 30.0  # times the tolerance: other inputs may make more of a rounding error
-
 
 class Experiment:
     """The trials of one submission of one task.
@@ -33,6 +31,8 @@ class Experiment:
         seed: new samples follow from it.
         asks, seconds: the budget; seconds of this process, or four times as many on the clock.
     """
+
+    loose = 30.0  # times the tolerance: other inputs may make more of a rounding error
 
     def __init__(
         self,
@@ -77,12 +77,12 @@ class Experiment:
 
     @property
     def spent(self) -> bool:
-        """Tells whether nothing more can be asked."""
+        """Returns whether nothing more can be asked."""
         return self.asks_left <= 0 or self.late
 
     @property
     def late(self) -> bool:
-        """Tells whether the time is over."""
+        """Returns whether the time is over."""
         return time.process_time() > self.deadline[0] or time.perf_counter() > self.deadline[1]
 
     def ask(self, case: Case, drawn: bool = False) -> Trial | None:
@@ -103,7 +103,7 @@ class Experiment:
         return self.task.sample(Draw(1000 * self.seed + 500_009 + self._drawn, size))
 
     def answers_as(self, trial: Trial, case: Case, want: dict[str, Any]) -> bool | None:
-        """Tells whether a trial's result would be right for another case, whose answer is want.
+        """Returns whether a trial's result would be right for another case, whose answer is want.
 
         Rounding counts less here than in judging; None where that leaves the answer as near to the
         right one.
@@ -117,9 +117,9 @@ class Experiment:
             self.viewed(r) for r in (trial.got, want["result"], trial.want["result"])
         )
         close = self.task.compare or Close()
-        if differ(got, other, close, self.task.same_dtype, looser=LOOSE) is not None:
+        if differ(got, other, close, self.task.same_dtype, looser=self.loose) is not None:
             return False
-        return True if differ(right, other, close, looser=LOOSE) is not None else None
+        return True if differ(right, other, close, looser=self.loose) is not None else None
 
     def viewed(self, result: Any) -> Any:
         """Returns a result as it is compared."""
@@ -129,7 +129,7 @@ class Experiment:
             return result
 
     def close(self, got: torch.Tensor, want: torch.Tensor, looser: float = 4.0) -> bool:
-        """Tells whether two tensors agree within some rounding errors of either's dtype."""
+        """Returns whether two tensors agree within some rounding errors of either's dtype."""
         return got.shape == want.shape and not bool(self.wrong_elements(got, want, looser).any())
 
     def wrong_elements(

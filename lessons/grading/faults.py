@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lessons.grading.compare import Difference, differ
+from lessons.grading.diagnosis.words import kind_of
 from lessons.grading.outcome import Outcome, Stopped
 from lessons.grading.task import Case, Task
 from lessons.grading.trusted import untouched
@@ -103,14 +104,3 @@ def fact(found: Difference | None) -> str:
 def place(found: Difference) -> str:
     """Returns " in [1]['a']", or nothing where the whole differs."""
     return f" in {found.path}" if found.path else ""
-
-
-def kind_of(value: Any) -> str:
-    """Returns what a value is, for a sentence: "a tensor", "None", "an int"."""
-    if value is None:
-        return "None"
-    name = (
-        getattr(value, "type", None) if type(value).__name__ == "Strange" else type(value).__name__
-    )
-    names = {"Tensor": "a tensor", "ndarray": "a numpy array", "Lazy": "a generator"}
-    return names.get(str(name), f"{'an' if str(name)[:1] in 'aeiou' else 'a'} {name}")

@@ -214,7 +214,7 @@ def weaker() -> list[str]:
     if not LINUX:
         return [
             "Only Python itself, and no kernel, keeps a submission from files and the network "
-            f"on {platform.system() or 'this system'}: check strangers' code on Linux.",
+            f"on {platform.system() or 'this system'}; check strangers' code on Linux.",
             "Each task starts a Python of its own, which takes seconds.",
         ]
     sentences = []

@@ -129,23 +129,13 @@ def find_out(verdict: Verdict, trials: list[Trial], task: Task, ask: Ask, seed: 
 def first_round(task: Task, ask: Ask, seed: int) -> Iterable[Trial]:
     """Yields the trials of the task's cases and of the seed's random ones."""
     known = expected(task, seed)
-    raised = 0
     for drawn, pairs in ((False, known.fixed), (True, known.drawn)):
         for case, want in pairs:
             outcome = ask(case)
-            if isinstance(outcome, Stopped) and is_stub(outcome):
-                outcome = Stopped("not_started", "This exercise is not started yet.", outcome.line)
             fault = examine(task, case, outcome, want)
             yield Trial(task, case, outcome, want, fault, drawn)
-            if isinstance(outcome, Stopped):
-                raised += 1
-                if outcome.status != "error":
-                    return
-
-
-def is_stub(outcome: Stopped) -> bool:
-    """Tells whether the body is still the one that the learner got."""
-    return outcome.message.startswith("NotImplementedError: exercise")
+            if isinstance(outcome, Stopped) and outcome.status != "error":
+                return
 
 
 def second_round(task: Task, ask: Ask, trials: list[Trial]) -> Iterable[Trial]:
@@ -171,7 +161,7 @@ def changed(task: Task, before: Trial, outcome: Outcome) -> Fault | None:
 
 
 def looks_like(known: Recognised, experiment: Experiment) -> bool:
-    """Tells whether a mistake gives the same wrong answers to further cases as well.
+    """Returns whether a mistake gives the same wrong answers to further cases as well.
 
     It must be wrong hardly anywhere else, or its sentence says too much; that something is not
     refused, or an exception, tells nothing of how it came about.

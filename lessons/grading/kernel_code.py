@@ -112,7 +112,7 @@ def machine_code(
             sentences.append(f"No machine code of {name}: {error}.")
             continue
         sentences += [
-            f"{name} runs here, but on a GPU Triton refuses {old}: write {new}."
+            f"{name} runs here, but on a GPU Triton refuses {old}; write {new}."
             for old, new in loose_constants(code, name)
         ]
     if not texts:
@@ -171,15 +171,17 @@ def without_types(tree: ast.Module) -> ast.Module:
 
 
 def loose_constants(code: str, name: str) -> list[tuple[str, str]]:
-    """Returns the constants of a kernel that are none for Triton, and what each should be:
-    ("MASK = 15", "MASK = tl.constexpr(15)")."""
+    """Returns the constants of a kernel that Triton refuses, and what each should be.
+
+    Such a pair is ("MASK = 15", "MASK = tl.constexpr(15)").
+    """
     constants = [s for s in needed(without_types(ast.parse(code)), name) if is_constant(s)]
     pairs = [(ast.unparse(s), ast.unparse(as_constexpr(s))) for s in constants]
     return [(old, new) for old, new in pairs if old != new]
 
 
 def is_kernel(node: ast.stmt) -> bool:
-    """Tells whether this is a function under @triton.jit alone whose head computes nothing."""
+    """Returns whether this is a function under @triton.jit alone whose head computes nothing."""
     if not isinstance(node, ast.FunctionDef):
         return False
     arguments = node.args
@@ -194,7 +196,7 @@ def is_kernel(node: ast.stmt) -> bool:
 
 
 def is_constant(statement: ast.stmt) -> bool:
-    """Tells whether a statement is NAME = 7 or NAME = tl.constexpr(7)."""
+    """Returns whether a statement is NAME = 7 or NAME = tl.constexpr(7)."""
     if not isinstance(statement, (ast.Assign, ast.AnnAssign)) or statement.value is None:
         return False
     if isinstance(statement, ast.AnnAssign) and ast.unparse(statement.annotation) != "tl.constexpr":
@@ -204,7 +206,7 @@ def is_constant(statement: ast.stmt) -> bool:
 
 
 def is_number(value: ast.expr) -> bool:
-    """Tells whether an expression is 7, -7, or tl.constexpr of one."""
+    """Returns whether an expression is 7, -7, or tl.constexpr of one."""
     if isinstance(value, ast.Call) and ast.unparse(value.func) == "tl.constexpr":
         (value,) = value.args if len(value.args) == 1 and not value.keywords else (value,)
     if isinstance(value, ast.UnaryOp) and isinstance(value.op, ast.USub):
@@ -356,7 +358,7 @@ def known_numbers(node: ast.AST, numbers: dict[str, int]) -> dict[str, int]:
 
 
 def is_stored(name: ast.Name) -> bool:
-    """Tells whether a name is given a value here."""
+    """Returns whether a name is given a value here."""
     return isinstance(name.ctx, ast.Store)
 
 
@@ -395,7 +397,7 @@ def turns_of_loop(loop: ast.For | ast.While, numbers: dict[str, int]) -> int | N
     return len(range(*known))
 
 
-def reason_of(error: BaseException) -> str:
+def why_not_compiled(error: BaseException) -> str:
     """Returns in one line why a kernel does not compile.
 
     Triton reports an error once for each call on the way, the reason in the innermost, below the
@@ -443,7 +445,7 @@ def rows_and_sentences(texts: dict[str, str], arch: str) -> dict[str, Any]:
             check_language(text)
             yours = measure_yours(text, name, arch)
         except Exception as error:  # whatever Triton raises for what it cannot compile
-            reason = reason_of(error)
+            reason = why_not_compiled(error)
             found["sentences"].append(f"{name} does not compile for {arch}: {reason}")
             continue
         if yours.instructions_per_element is None:

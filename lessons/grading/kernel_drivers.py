@@ -77,11 +77,8 @@ class Buffer:
         self.inner = self.whole[GUARD : GUARD + n]
         if share is None:
             self.inner.copy_(tensor.reshape(-1))
-        self.item, self.start, self.size = (
-            tensor.itemsize,
-            self.inner.data_ptr(),
-            n * tensor.itemsize,
-        )
+        self.item, self.start = tensor.itemsize, self.inner.data_ptr()
+        self.size = n * self.item  # bytes
         self.written = np.zeros(self.size, dtype=bool)
         self.guards = self.guard_bytes()
 
@@ -285,9 +282,12 @@ def launch(
 def check_is_kernel(kernel: Any) -> None:
     """Raises unless Triton can interpret the kernel.
 
-    TypeError: it is not decorated. SyntaxError: it has a statement that no kernel may have.
-    RuntimeError: Triton was imported before TRITON_INTERPRET was set, or the text is not to be had:
-    the interpreter, which translates it, would then run another program than the learner's.
+    Raises:
+        TypeError: it is not decorated.
+        SyntaxError: it has a statement that no kernel may have.
+        RuntimeError: Triton was imported before TRITON_INTERPRET was set, or the source cannot be
+            read: the interpreter, which translates it, would then run another program than the
+            learner's.
     """
     from triton.runtime.interpreter import InterpretedFunction
     from triton.runtime.jit import JITFunction
@@ -299,12 +299,12 @@ def check_is_kernel(kernel: Any) -> None:
         raise RuntimeError("TRITON_INTERPRET=1 has to be set before triton is imported")
     if not isinstance(inner, InterpretedFunction):
         raise TypeError(
-            f"{getattr(kernel, '__name__', kernel)} is no kernel: write @triton.jit above it"
+            f"{getattr(kernel, '__name__', kernel)} is not a kernel; write @triton.jit above it"
         )
     try:
         lines, first = inspect.getsourcelines(inner.fn)
     except (OSError, TypeError) as error:
-        raise RuntimeError(f"no source of {inner.fn.__name__}: put it into linecache") from error
+        raise RuntimeError(f"no source of {inner.fn.__name__}; put it into linecache") from error
     for node in ast.walk(ast.parse(textwrap.dedent("".join(lines)))):
         if isinstance(node, ast.Assign) and len(node.targets) > 1:
             raise SyntaxError(f"line {first + node.lineno - 1}: a kernel cannot assign a = b = ...")
@@ -333,8 +333,12 @@ def quantize_kernel(f: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> dict
 
 
 def double_dequantize_kernel(f: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> dict[str, Any]:
-    """Drives 11.4: (codes, absmax_codes, absmax_scale, absmax_offset, levels, map, out, n,
-    BLOCK_SIZE, NESTED_BLOCK_SIZE, SIZE)."""
+    """Drives 11.4.
+
+    Args:
+        args: codes, absmax_codes, absmax_scale, absmax_offset, levels, map, out, n, BLOCK_SIZE,
+            NESTED_BLOCK_SIZE and SIZE.
+    """
     *_, n, _, _, size = args
     names = (
         "codes_ptr absmax_codes_ptr absmax_scale_ptr absmax_offset_ptr levels_ptr map_ptr out_ptr"

@@ -44,7 +44,7 @@ class Result(NamedTuple):
 
     @property
     def useful(self) -> bool:
-        """Tells whether the message says more than that a value is wrong."""
+        """Returns whether the message says more than that a value is wrong."""
         kinds = self.verdict.kinds
         return bool(kinds) and kinds[0] not in PLAIN and not self.refuted
 

@@ -61,7 +61,7 @@ class Repeat:
         return self.others[i]
 
     def fits(self, asked: Sequence[Asked]) -> bool:
-        """Tells whether the questions that it knows are these."""
+        """Returns whether the questions that it knows are these."""
         return all(case is a.case for (case, _), a in zip(self.known, asked, strict=False))
 
 
@@ -118,7 +118,7 @@ def recognise(task: Task, asked: Sequence[Asked], seconds: float = 1.5) -> Recog
 
 
 def same(task: Task, asked: Asked, other: Outcome) -> bool:
-    """Tells whether another outcome of a case is that of the submission."""
+    """Returns whether another outcome of a case is that of the submission."""
     ours = asked.outcome
     if isinstance(ours, Stopped) or isinstance(other, Stopped):
         if not (isinstance(ours, Stopped) and isinstance(other, Stopped)):

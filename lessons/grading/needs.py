@@ -92,7 +92,7 @@ def fingerprint(tree: ast.Module, name: str) -> str:
 
 
 def is_docstring(statement: ast.stmt) -> bool:
-    """Tells whether a statement is a text and nothing else."""
+    """Returns whether a statement is a text and nothing else."""
     return (
         isinstance(statement, ast.Expr)
         and isinstance(statement.value, ast.Constant)

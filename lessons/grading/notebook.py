@@ -18,7 +18,7 @@ def check(number: str, seed: int = 0) -> None:
     """Checks an exercise ("8.2") of the notebook that this is called in, and prints the report.
 
     Raises:
-        RuntimeError: this is no notebook.
+        RuntimeError: this is not a notebook.
     """
     try:
         history = get_ipython().user_ns["In"]  # type: ignore[name-defined]
@@ -33,7 +33,7 @@ def check(number: str, seed: int = 0) -> None:
 
 
 def parses(cell: str) -> bool:
-    """Tells whether a cell is Python, apart from its magics."""
+    """Returns whether a cell is Python, apart from its magics."""
     try:
         ast.parse(without_magics(cell))
     except (SyntaxError, ValueError):

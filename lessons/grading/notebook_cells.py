@@ -1,7 +1,7 @@
 """Finds the solutions in a notebook's cells.
 
-Of cells only what the exercises need is a solution: functions, classes, and the imports and
-constants that they reach. A plot or a print beside them is nobody's business.
+Only what the exercises need is a solution: functions, classes, and the imports and constants that
+they reach. A plot or a print beside them is ignored.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def cells_of(text: str) -> list[str]:
     """Returns the code cells of a notebook's file.
 
     Raises:
-        ValueError: it is no notebook.
+        ValueError: it is not a notebook.
     """
     book = parse_json(text, "the notebook")
     check(book, NOTEBOOK, "the notebook")

@@ -25,14 +25,14 @@ class Config(types.SimpleNamespace):
 
 
 def affine(weight: torch.Tensor, bias: torch.Tensor) -> Callable:
-    """x [..., C] -> x W^T + b."""
+    """Returns the function x [..., C] -> x W^T + b."""
     return lambda x: x @ weight.T + bias
 
 
 def earlier_mean(weight: torch.Tensor) -> Callable:
-    """x [B, T, C] -> the mean of this token and those before it, times W^T: shaped as attention."""
+    """Returns a function shaped as attention: the mean of a token and earlier ones, times W^T."""
 
-    def attend(x: torch.Tensor) -> torch.Tensor:
+    def attend(x: torch.Tensor) -> torch.Tensor:  # [B, T, C] -> [B, T, C]
         count = torch.arange(1, x.size(1) + 1, dtype=x.dtype)[:, None]
         return (x.cumsum(1) / count) @ weight.T
 
@@ -40,7 +40,7 @@ def earlier_mean(weight: torch.Tensor) -> Callable:
 
 
 def linear(weight: torch.Tensor, bias: torch.Tensor | None) -> nn.Linear:
-    """An nn.Linear that holds weight [out, in] and bias [out] or None."""
+    """Returns an nn.Linear that holds weight [out, in] and bias [out] or None."""
     layer = nn.Linear(weight.size(1), weight.size(0), bias=bias is not None, dtype=weight.dtype)
     with torch.no_grad():
         layer.weight.copy_(weight)
@@ -52,7 +52,7 @@ def linear(weight: torch.Tensor, bias: torch.Tensor | None) -> nn.Linear:
 def dequantizer(
     levels: torch.Tensor, scales: torch.Tensor, shape: list[int], dtype: str
 ) -> Callable[[torch.Tensor], torch.Tensor]:
-    """codes [out * in], uint8 -> W [out, in] in dtype: level of each code times its row's scale."""
+    """Returns the function codes [out * in] -> W [out, in]: a level times its row's scale."""
 
     def dequantize(codes: torch.Tensor) -> torch.Tensor:
         rows = levels[codes.long()].reshape(shape)
@@ -62,11 +62,14 @@ def dequantizer(
 
 
 def network(parts: dict[str, list], frozen: list[str], tied: dict[str, str]) -> nn.Module:
-    """A module with parts by their dotted names, in that order; nothing can be computed with it.
+    """Returns a module with parts by their dotted names; nothing can be computed with it.
 
-    parts: {"wte": ["Embedding", 5, 3], "block.gain": ["Parameter", 3]}: a class of torch.nn with
-    its arguments, or a bare parameter with its shape. frozen: names of parameters. tied:
-    {"head.weight": "wte.weight"}: the first is made the same parameter, or module, as the second.
+    Args:
+        parts: {"wte": ["Embedding", 5, 3], "block.gain": ["Parameter", 3]}: a class of torch.nn
+            with its arguments, or a bare parameter with its shape; in the order of the module.
+        frozen: names of parameters.
+        tied: {"head.weight": "wte.weight"}: the first is made the same parameter, or module, as the
+            second.
     """
     root = nn.Module()
 
@@ -92,7 +95,7 @@ def network(parts: dict[str, list], frozen: list[str], tied: dict[str, str]) -> 
 
 
 def byte_ranks(learned: list[bytes], shift: int = 0, backwards: bool = False) -> dict[bytes, int]:
-    """{token: id}: byte b has the id (b + shift) % 256, the learned tokens follow from 256 on.
+    """Returns {token: id}; byte b has the id (b + shift) % 256, learned tokens follow from 256 on.
 
     They stand in the order of their ids, or the highest first.
     """
@@ -102,7 +105,7 @@ def byte_ranks(learned: list[bytes], shift: int = 0, backwards: bool = False) ->
 
 
 class TinyModel(nn.Module):
-    """ids [B, T] -> logits [B, T, V], made up, but with a language model's manners.
+    """A made-up model, ids [B, T] -> logits [B, T, V], that behaves as a language model.
 
     The logits at t depend on all ids up to t, on their order and on how many they are, so that
     leaving out or adding any one changes them; never on ids after t or on other rows. More than
@@ -124,7 +127,7 @@ class TinyModel(nn.Module):
         self.scores = nn.Parameter(scores, requires_grad=False)
 
     def forward(self, idx: torch.Tensor) -> torch.Tensor:
-        """ValueError for ids that are not [B, T], not the vocabulary's, or too many or too few."""
+        """Returns logits [B, T, V]; ValueError for ids of another shape, unknown or too many."""
         if idx.dim() != 2 or not 1 <= idx.size(1) <= self.block_size:
             allowed = f"[B, 1 to {self.block_size}]"
             raise ValueError(f"the model reads ids {allowed}, got {list(idx.shape)}")
@@ -141,7 +144,7 @@ class TinyModel(nn.Module):
 class OneTime:
     """Items that can be gone through once, as a generator's.
 
-    It is none, so that packing the arguments of a call does not read it.
+    It is not an iterator itself, so that packing the arguments of a call does not read it.
     """
 
     def __init__(self, items: list) -> None:
@@ -166,7 +169,7 @@ MAKERS: dict[str, Callable[..., Any]] = {
 
 
 def make(kind: str, content: Any) -> Any:
-    """Returns what stands in a case: `values.unpack` calls it."""
+    """Returns an object of a case; `values.unpack` calls it."""
     if kind == "array":
         return content.tensor if content.of == "torch" else content.tensor.numpy()
     return MAKERS[kind](**content)

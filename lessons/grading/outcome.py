@@ -6,7 +6,11 @@ from typing import Any, NamedTuple, TypeAlias
 
 
 class Answered(NamedTuple):
-    """The submission returned: `answer` is what the task's driver makes of it, see drivers.py."""
+    """The submission returned.
+
+    Attributes:
+        answer: what the task's driver makes of it, see drivers.py.
+    """
 
     answer: dict[str, Any]
 

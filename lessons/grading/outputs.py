@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lessons.grading import gradescope, tables
-from lessons.grading.bank_audit import Outcome, audit
+from lessons.grading.bank_audit import TaskAudit, audit
 from lessons.grading.check import Checked, check_submission
 from lessons.grading.kernel_code import ARCH, machine_code, right_kernels
 from lessons.grading.many import check_submissions
@@ -59,7 +59,7 @@ def check_with_progress(
     return files
 
 
-def audit_with_progress(numbers: list[int] | None, seed: int) -> list[Outcome]:
+def audit_with_progress(numbers: list[int] | None, seed: int) -> list[TaskAudit]:
     """Tries the banks with a bar."""
     chosen = lessons() if numbers is None else numbers
     n = sum(len(tasks_of(number)) for number in chosen)

@@ -77,7 +77,10 @@ def start_python(settings: dict[str, Any], folder: str, **options: Any) -> subpr
 class Zygote:
     """A Python with torch imported that forks a process for each submission; Linux.
 
-    Several threads may use one. RuntimeError if it does not start.
+    Several threads may use one.
+
+    Raises:
+        RuntimeError: it does not start.
     """
 
     def __init__(self, triton: bool, folder: str) -> None:

@@ -61,7 +61,7 @@ def write_progress(folder: Path, progress: dict[str, dict[str, Any]]) -> None:
 
 
 def is_kept(folder: Path) -> bool:
-    """Tells whether a folder is a learner's, where progress is remembered."""
+    """Returns whether a folder is a learner's, where progress is remembered."""
     return (folder / FILE).exists()
 
 

@@ -104,6 +104,6 @@ def lesson_of(file: Path, code: str) -> int:
         )
         raise ValueError(
             f"{file}: its name begins with no lesson's number and it defines names {which}; say "
-            f"which lesson it is for with --lesson N"
+            "which lesson it is for with --lesson N"
         )
     return best[0]

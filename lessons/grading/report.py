@@ -15,7 +15,7 @@
         0.7223* -1.474*     1.263* -2.092*
         * differs
 
-Colours come on a terminal only, and not where NO_COLOR is set; so marks say the same.
+Colors come on a terminal only, and not where NO_COLOR is set; so marks say the same.
 """
 
 from __future__ import annotations
@@ -249,7 +249,7 @@ class Report:
 
 
 def is_flat(value: Any) -> bool:
-    """Tells whether a value is a list or a dict of plain things, and is best seen whole."""
+    """Returns whether a value is a list or a dict of plain things, and is best seen whole."""
     if isinstance(value, dict):
         value = list(value.values())
     numbers = (bool, int, float, str)

@@ -36,9 +36,9 @@ class Shortcut(NamedTuple):
         what: what the learner is told not to use.
         operators: matches the names of torch's operators, without "aten::" and the overload; None
             where none does the work.
-        functions: matches the names of Python functions and classes, which stand in
-        modules: these, or those inside them. Those of torch.nn.functional that only call an
-            operator stay as they are, so that torch.jit can read them.
+        functions: matches the names of Python functions and classes that do the work.
+        modules: where those stand, or in modules inside. Functions of torch.nn.functional that only
+            call an operator stay as they are, so that torch.jit can read them.
     """
 
     what: str
@@ -139,7 +139,8 @@ def all_operators() -> tuple[str, ...]:
 def take_away(names: Iterable[str]) -> None:
     """Makes every form of the named shortcuts raise ForbiddenError in this process, for good.
 
-    KeyError if there is no shortcut of that name.
+    Raises:
+        KeyError: a name is not a shortcut's.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that a kernel is replaced, a generator's code a plain one

@@ -46,7 +46,7 @@ class Shown(NamedTuple):
 
 
 def beside(expected: Any, got: Any, wrong: torch.Tensor | None = None) -> Shown | None:
-    """Returns two values of one form, cell by cell; None if they have not one form.
+    """Returns two values of one form, cell by cell; None if their forms differ.
 
     Args:
         wrong: for tensors, bool, which elements differ.
@@ -147,7 +147,7 @@ def beside_dicts(expected: dict, got: dict) -> Shown:
 
 
 def same(one: Any, other: Any) -> bool:
-    """Tells whether two parts are equal, to show them; NaN equals NaN."""
+    """Returns whether two parts are equal, to show them; NaN equals NaN."""
     if isinstance(one, torch.Tensor) or isinstance(other, torch.Tensor):
         both = isinstance(one, torch.Tensor) and isinstance(other, torch.Tensor)
         return both and one.shape == other.shape and torch.equal(one, other)

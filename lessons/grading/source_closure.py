@@ -82,7 +82,7 @@ def taken_from_ours(statements: list[ast.stmt]) -> set[tuple[str, str]]:
 
 
 def is_ours(module: str) -> bool:
-    """Tells whether a module is of this project."""
+    """Returns whether a module is of this project."""
     return module.partition(".")[0] in OURS
 
 

@@ -114,7 +114,7 @@ def definition(
 
 
 def is_public(name: str) -> bool:
-    """Tells whether a method is one that is called from outside."""
+    """Returns whether a method is one that is called from outside."""
     return not name.startswith("_") or name in ("__init__", "__call__")
 
 

@@ -44,7 +44,7 @@ def read_submission(path: Path, lesson: int | None = None) -> Submission:
         with open_regular(path) as file:
             content = file.read(LARGEST + 1)
     except FileNotFoundError:
-        raise FileNotFoundError(f"{path}: no such file") from None
+        raise FileNotFoundError(f"there is no file {path}") from None
     code, problem = decoded(content)
     if path.suffix == ".ipynb" and not problem:
         code, problem = of_notebook(code)
@@ -57,7 +57,7 @@ def read_submission(path: Path, lesson: int | None = None) -> Submission:
 def decoded(content: bytes) -> tuple[str, str]:
     """Returns a file's text and "", or "" and why it has none."""
     if len(content) > LARGEST:
-        return "", f"The file has more than {LARGEST >> 20} MiB, which is no solution."
+        return "", f"The file has more than {LARGEST >> 20} MiB, which is not a solution."
     try:
         return content.decode("utf-8-sig"), ""
     except UnicodeDecodeError as error:

@@ -145,7 +145,8 @@ class Bank:
     ) -> None:
         """Adds a mistake: the first right answer with each (old, new) replaced.
 
-        ValueError unless each old text occurs once.
+        Raises:
+            ValueError: an old text does not occur exactly once.
         """
         code = self.answers[0]
         for old, new in changes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -43,7 +43,7 @@ class Trial:
 
     @property
     def wrong(self) -> bool:
-        """Tells whether the answer is wrong."""
+        """Returns whether the answer is wrong."""
         return self.fault is not None
 
     @property
@@ -51,9 +51,9 @@ class Trial:
         """Returns why there is no answer, or None."""
         return self.outcome if isinstance(self.outcome, Stopped) else None
 
-    def answered(self, answer: dict[str, Any]) -> Outcome:
-        """Returns the outcome of another answer."""
-        return Answered(answer)
+    def with_answer(self, answer: dict[str, Any]) -> Trial:
+        """Returns the trial with another answer."""
+        return replace(self, outcome=Answered(answer))
 
     @property
     def got(self) -> Any:
@@ -82,11 +82,35 @@ class Trial:
         named = dict(zip([p.name for p in parameters(self.task)], args, strict=False)) | kwargs
         return {name: f for name, f in named.items() if callable(f)}
 
+    def chains(
+        self, tensors: dict[str, torch.Tensor], longest: int | None = None
+    ) -> dict[str, torch.Tensor]:
+        """Returns f(x), g(f(x)) and so on for all tensors, each callable at most once in a chain.
+
+        Args:
+            longest: the most callables in a chain; None for all of them.
+        """
+        found: dict[str, torch.Tensor] = {}
+        waiting = [(name, x, frozenset[str]()) for name, x in tensors.items()]
+        for inner, x, used in waiting:
+            for outer, f in self.functions.items():
+                if outer in used or len(used) == longest:
+                    continue
+                try:
+                    y = f(x)
+                except Exception:  # not every tensor suits every function
+                    continue
+                if isinstance(y, torch.Tensor):
+                    name = f"{outer}({inner})"
+                    found[name] = y.detach()
+                    waiting.append((name, found[name], used | {outer}))
+        return found
+
     @cached_property
     def applied(self) -> dict[str, torch.Tensor]:
         """Returns what the callables make of the tensors: {"attn(x)": ...}, chains as well."""
         tensors = {n: x for n, x in self.named.items() if isinstance(x, torch.Tensor)}
-        return chains(self.functions, tensors) if self.functions else {}
+        return self.chains(tensors) if self.functions else {}
 
     @cached_property
     def pairs(self) -> dict[Place, tuple[Any, Any]]:
@@ -134,27 +158,6 @@ class Trial:
         return pairs
 
 
-def chains(
-    functions: dict[str, Callable], tensors: dict[str, torch.Tensor]
-) -> dict[str, torch.Tensor]:
-    """Returns f(x), g(f(x)) and so on for all tensors, each function at most once in a chain."""
-    found: dict[str, torch.Tensor] = {}
-    waiting = [(name, x, frozenset[str]()) for name, x in tensors.items()]
-    for inner, x, used in waiting:
-        for outer, f in functions.items():
-            if outer in used:
-                continue
-            try:
-                y = f(x)
-            except Exception:  # not every tensor suits every function
-                continue
-            if isinstance(y, torch.Tensor):
-                name = f"{outer}({inner})"
-                found[name] = y.detach()
-                waiting.append((name, found[name], used | {outer}))
-    return found
-
-
 def in_parts(place: Place, got: Any, want: Any) -> dict[Place, tuple[Any, Any]]:
     """Returns the pairs of several results, and of those that are several themselves."""
     if not isinstance(got, (tuple, list)) or len(got) != len(want):
@@ -170,12 +173,12 @@ def in_parts(place: Place, got: Any, want: Any) -> dict[Place, tuple[Any, Any]]:
 
 
 def is_array(value: Any) -> bool:
-    """Tells whether a value is a tensor or an array."""
+    """Returns whether a value is a tensor or an array."""
     return isinstance(value, (torch.Tensor, np.ndarray))
 
 
 def is_record(value: Any, task: Task) -> bool:
-    """Tells whether a tuple or list is several results rather than one sequence."""
+    """Returns whether a tuple or list is several results rather than one sequence."""
     lists = [item for item in value if isinstance(item, (tuple, list))]
     if any(map(is_array, [*value, *(x for item in lists for x in item)])):
         return len(value) <= 16

@@ -1,4 +1,4 @@
-"""Solutions that are none: the stub, zeros, NaN, a copy of the input, nothing.
+"""Files that solve nothing: the stub, zeros, NaN, a copy of the input, nothing.
 
 `zeros` and `NaN` have the form of the right answer, which the bank's first solution gives them.
 """
@@ -42,7 +42,7 @@ def submission_of(task: Task, code: str) -> str:
 
 
 def trivial_solutions(task: Task) -> dict[str, str]:
-    """Returns the texts of solutions that are none, by what they are.
+    """Returns the texts of files that solve nothing, by what they are.
 
     A class is the right one but for what its methods return; a kernel writes nothing.
     """

@@ -22,7 +22,7 @@ from lessons.grading import drivers, objects, values
 from lessons.grading.outcome import Answered, Outcome, Stopped
 from lessons.grading.task import HEADER, TRITON_HEADER, Case, Draw, Task
 
-LONGEST = 1.0  # seconds that a reference may take for inputs that are none of the task's
+LONGEST = 1.0  # seconds that a reference may take for inputs such as no task gives
 SAMPLES = (1, 2, 4, 1, 2, 4)  # sizes of the seed's unseen cases
 
 
@@ -63,12 +63,8 @@ def load(task: Task, code: str) -> Any:
     space: dict[str, Any] = {"__name__": "submission"}
     exec(HEADER + (TRITON_HEADER if task.triton else ""), space)
     file = f"<bank {task.id} {zlib.crc32(code.encode()):08x}>"
-    linecache.cache[file] = (
-        len(code),
-        None,
-        code.splitlines(keepends=True),
-        file,
-    )  # for triton.jit
+    # triton.jit asks for a function's text.
+    linecache.cache[file] = (len(code), None, code.splitlines(keepends=True), file)
     exec(compile(code, file, "exec", dont_inherit=True), space)
     return space[task.name]
 

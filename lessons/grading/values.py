@@ -34,7 +34,7 @@ DTYPES = {
 
 
 class Array(NamedTuple):
-    """A tensor or an array as it came: which of the two it was says `of`: "torch" or "numpy"."""
+    """A tensor or an array as it came; `of` says which of the two it was, "torch" or "numpy"."""
 
     tensor: torch.Tensor
     of: str
@@ -137,8 +137,10 @@ def dumps(value: Any) -> bytes:
 
 
 class Parts:
-    """The bytes of a message's arrays, each of which is read once, in order: no answer can be made
-    of the same bytes a thousand times."""
+    """The bytes of a message's arrays, each of which is read once, in order.
+
+    So no answer can be made of the same bytes a thousand times.
+    """
 
     def __init__(self, content: bytes) -> None:
         self.content, self.read = content, 0
@@ -212,7 +214,7 @@ def as_it_came(kind: str, content: Any) -> Any:
 
 
 def loads(message: bytes, make: Any = as_it_came) -> Any:
-    """Returns the value of a message; ValueError if it is none."""
+    """Returns the value of a message; ValueError if it is not one."""
     try:
         head, _, rest = message.partition(b"\n")
         n_text, n_parts = map(int, head.split())

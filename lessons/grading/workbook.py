@@ -7,6 +7,7 @@ import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lessons.grading.audit import IMPORTS
 from lessons.grading.progress import make_folder
 from lessons.grading.registry import Lesson, lesson, tasks_of
 from lessons.grading.stub import WIDTH, import_lines, stub_of
@@ -15,11 +16,7 @@ from minigpt.files.atomic import write_text
 if TYPE_CHECKING:
     from lessons.grading.task import Task
 
-ALLOWED = (
-    "bisect, collections, dataclasses, functools, heapq, itertools, math, operator, random, re, "
-    "statistics, string, struct, typing, numpy, torch"
-)
-CHECKS = "checks an exercise"  # the tag of a notebook's cells that are no part of the solution
+CHECKS = "checks an exercise"  # the tag of a notebook's cells that are not part of the solution
 
 
 def start(number: int, folder: Path, notebook: bool = False) -> Path:
@@ -32,7 +29,7 @@ def start(number: int, folder: Path, notebook: bool = False) -> Path:
     path = folder / f"{lesson(number).stem}.{'ipynb' if notebook else 'py'}"
     if path.exists():
         raise FileExistsError(
-            f"{path} is there already and stays as it is. Go on in it, rename it to start anew, or "
+            f"{path} is there already and stays as it is; go on in it, rename it to start anew, or "
             f"start in another folder with --dir"
         )
     make_folder(folder)
@@ -95,11 +92,12 @@ def cells(number: int, how: str = "") -> list[tuple[str, str]]:
 
 def heading(here: Lesson, how: str) -> str:
     """Returns the first cell of a lesson's file."""
-    triton = ", triton" if any(task.triton for task in tasks_of(here.number)) else ""
+    triton = any(task.triton for task in tasks_of(here.number))
+    allowed = ", ".join([*IMPORTS, "triton"] if triton else IMPORTS)
     text = (
         f"Replace each `raise NotImplementedError` by your own code; {how}, and "
         f"`minigpt exercise hint {tasks_of(here.number)[0].id}` gives a hint. Write helper "
-        f"functions and imports as you like. Allowed are {ALLOWED}{triton}."
+        f"functions and imports as you like. Allowed are {allowed}."
     )
     return f"# Exercises {here.number}: {here.title}\n\n{textwrap.fill(text, WIDTH - 2)}"
 

@@ -4,8 +4,9 @@
         with sandbox.submission(code, "merge", "call", {}) as running:
             outcome = running.ask(case, limit=5.0)
 
-An outcome is `Answered` or `Stopped`. The submission runs in a process of its own and sees only
-arguments; its answers are data, which the grader compares. Whatever it does, `ask` returns.
+An outcome is `Answered` or `Stopped`, see outcome.py. The submission runs in a process of its own
+and sees only arguments; its answers are data, which the grader compares. Whatever it does, `ask`
+returns.
 """
 
 from __future__ import annotations
@@ -16,11 +17,11 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import Any
 
 from lessons.grading import values
 from lessons.grading.channel import BLINK, Channel, ClosedError, ExpiredError, GarbledError
+from lessons.grading.outcome import Answered, Outcome, Stopped
 from lessons.grading.processes import FORKS, Early, Forked, Fresh, Process, Zygote, early
 from lessons.grading.shortcuts import SHORTCUTS
 from lessons.grading.task import Case
@@ -30,40 +31,14 @@ IDLING = 3  # times the limit that an answer may take by the clock
 STARTING = 60.0  # seconds that a new Python may take to import torch
 
 
-@dataclass(frozen=True)
-class Answered:
-    """A call came back.
-
-    Attributes:
-        answer: what the driver returned: {"result": ..., "after": ...}.
-        printed: all that the submission has printed so far, at most 64 KiB of it.
-    """
-
-    answer: dict[str, Any]
-    printed: str = ""
-
-
-@dataclass(frozen=True)
-class Stopped:
-    """A call did not come back.
-
-    Attributes:
-        status: error, timeout, memory, crashed, forbidden, missing or not_started.
-        message: one sentence for the learner.
-        line: the line of the file, if one is to blame.
-        printed: all that the submission has printed so far, at most 64 KiB of it.
-    """
-
-    status: str
-    message: str
-    line: int | None = None
-    printed: str = ""
-
-
 class Running:
     """A submission that is asked again and again. Use `Sandbox.submission` to get one.
 
     Its process starts with the first question, and anew after one that ended it.
+
+    Attributes:
+        unusable: why the file cannot be run, whatever is asked; None if it can.
+        printed: all that it has printed so far, at most 64 KiB of it.
     """
 
     def __init__(self, sandbox: Sandbox, start: dict[str, Any], loading: float) -> None:
@@ -79,7 +54,7 @@ class Running:
     def __exit__(self, *error: object) -> None:
         self.close()
 
-    def ask(self, case: Case, limit: float = 5.0) -> Answered | Stopped:
+    def ask(self, case: Case, limit: float = 5.0) -> Outcome:
         """Calls the learner's function with a case's arguments.
 
         Args:
@@ -101,9 +76,7 @@ class Running:
             limit *= 2
         return self.exchange(values.dumps([list(case.args), case.kwargs]), limit, read_answer)
 
-    def exchange(
-        self, message: bytes, limit: float, read: Callable[[Any], Answered | Stopped]
-    ) -> Answered | Stopped:
+    def exchange(self, message: bytes, limit: float, read: Callable[[Any], Outcome]) -> Outcome:
         """Sends a message and makes an outcome of what comes back, or does not."""
         assert self.channel is not None
         try:
@@ -119,7 +92,7 @@ class Running:
         if isinstance(outcome, Stopped) and outcome.status == "memory":
             return self.ended("memory", outcome.message, outcome.line)  # little is left for more
         self.printed = self.channel.printed()
-        return replace(outcome, printed=self.printed)
+        return outcome
 
     def clock(self, limit: float) -> Callable[[], bool]:
         """Returns a function that says whether the time is over that starts now."""
@@ -143,7 +116,7 @@ class Running:
         code = self.close()
         if status is None:
             status, message = how_it_ended(code)
-        return Stopped(status, message, line, self.printed)
+        return Stopped(status, message, line)
 
     def close(self) -> int | None:
         """Ends the process, if there is one, and returns how it ended."""
@@ -186,13 +159,13 @@ def how_it_ended(code: int | None) -> tuple[str, str]:
     return "crashed", f"Python itself crashed while your code ran ({name})."
 
 
-def read_ready(reply: Any) -> Answered | Stopped:
-    """Returns what the reply to the first message says; ValueError if it is none."""
+def read_ready(reply: Any) -> Outcome:
+    """Returns what the reply to the first message says; ValueError if it is not one."""
     return Answered({}) if reply == ["ready"] else read_stopped(reply)
 
 
-def read_answer(reply: Any) -> Answered | Stopped:
-    """Returns what the reply to a question says; ValueError if it is none.
+def read_answer(reply: Any) -> Outcome:
+    """Returns what the reply to a question says; ValueError if it is not one.
 
     The submission may have written it instead of serve.py: it can say nothing but another answer.
     """
@@ -211,11 +184,11 @@ def read_answer(reply: Any) -> Answered | Stopped:
 
 
 def read_stopped(reply: Any) -> Stopped:
-    """Returns a Stopped of a reply; ValueError if it is none."""
+    """Returns the Stopped that a reply holds; ValueError if it holds none."""
     match reply:
         case ["stopped", str(status), str(sentence), int() | None as line] if status in STATUSES:
             return Stopped(status, sentence[:1000], line)
-    raise ValueError("it is no reply")
+    raise ValueError("it is not a reply")
 
 
 class Sandbox:
@@ -275,7 +248,8 @@ class Sandbox:
                 source is a file of its own that defines the name.
             loading: seconds that running the file itself may take.
 
-        KeyError if there is no shortcut of one of the names.
+        Raises:
+            KeyError: a name in forbidden is not a shortcut's.
         """
         for shortcut in forbidden:
             SHORTCUTS[shortcut]

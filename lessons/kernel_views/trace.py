@@ -70,7 +70,7 @@ def trace(launch: Callable[[], Any], *kernels: Any) -> None:
     for kernel in kernels:
         if type(kernel).__name__ != "InterpretedFunction":
             raise TypeError(
-                f"{kernel.__name__} is not interpreted: set TRITON_INTERPRET=1 in the environment "
+                f"{kernel.__name__} is not interpreted; set TRITON_INTERPRET=1 in the environment "
                 "before its module is imported"
             )
         code = kernel.fn.__code__

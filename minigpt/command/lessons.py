@@ -60,9 +60,8 @@ class State:
 
     @property
     def minutes(self) -> str:
-        """The minutes for the lesson, and for its exercises where they are known."""
-        more = self.entry.exercise_minutes
-        return f"{self.entry.minutes} + {more}" if more else str(self.entry.minutes)
+        """The minutes for the lesson, and for its exercises."""
+        return f"{self.entry.minutes} + {self.entry.exercise_minutes}"
 
     @property
     def done(self) -> bool:
@@ -178,8 +177,7 @@ def print_goals(state: State, console: Console) -> None:
     """Prints what a lesson is about, what it teaches and needs, and how far it is done."""
     entry = state.entry
     width = min(console.width, WIDTH)
-    more = entry.exercise_minutes
-    time = f"{entry.minutes} minutes" + (f", and {more} for the exercises" if more else "")
+    time = f"{entry.minutes} minutes, and {entry.exercise_minutes} for the exercises"
     console.print(f"Lesson {entry.number}: {entry.title}", style="bold")
     console.print(textwrap.fill(entry.about, width) + "\n\nAfter it you can")
     for goal in entry.goals:

@@ -136,7 +136,8 @@ def path(given: str) -> Path:
         name = b"\0"
     if b"\0" in name:
         raise ArgumentTypeError(f"must be a name that the file system can hold, got {shown(given)}")
-    if len(name) >= LONGEST_PATH or max(map(len, name.split(b"/"))) > LONGEST_NAME:
+    longest = max((len(os.fsencode(part)) for part in Path(given).parts), default=0)
+    if len(name) >= LONGEST_PATH or longest > LONGEST_NAME:
         raise ArgumentTypeError(
             f"must be a path of fewer than {LONGEST_PATH} bytes with names of at most "
             f"{LONGEST_NAME}, got one of {len(name)}: {shown(given)}"

@@ -195,7 +195,7 @@ def with_settings(text: str) -> dict[str, Tensor]:
 
 
 def with_setting(name: str, value: object) -> dict[str, Tensor]:
-    """A checkpoint with another value of one setting; None takes it away."""
+    """Returns a checkpoint with another value of one setting; None takes it away."""
     settings = json.loads(bytes(quantized().state_dict()[KEY].tolist()))
     assert name in settings
     changed = {**settings, name: value}

@@ -263,7 +263,7 @@ ARRAY, PACKED = np.zeros((48, 100), np.float32), quantize_nf4(torch.zeros(48, 10
         (lambda: quantize_nf4(NESTED), "weight must be a dense tensor, got a nested one; take .*"),
     ],
 )
-def test_what_is_no_tensor_is_refused(call: Callable[[], object], message: str) -> None:
+def test_what_is_not_a_tensor_is_refused(call: Callable[[], object], message: str) -> None:
     with pytest.raises(TypeError, match=f"^{message}$"):
         call()
 

@@ -77,7 +77,10 @@ def run_script(script: Path, arguments: list[str], folder: Path) -> tuple[int, s
 
 @pytest.fixture
 def run_lesson(tmp_path: Path) -> Callable[..., Finished]:
-    """run_lesson(3) runs a quick lesson 03 in an empty folder. Each of its verdicts can turn."""
+    """Returns a function: run_lesson(3) runs lesson 3 in an empty folder, quickly.
+
+    It checks that each verdict can turn.
+    """
 
     def run(number: int, *options: str) -> Finished:
         (script,) = LESSONS.glob(f"{number:02d}_*.py")
@@ -102,7 +105,7 @@ def run_lesson(tmp_path: Path) -> Callable[..., Finished]:
 
 @pytest.fixture
 def run_code(tmp_path: Path) -> Callable[[str], str]:
-    """run_code(code) runs code as a script in an empty folder and returns what it prints."""
+    """Returns a function that runs code as a script in an empty folder, for what it prints."""
 
     def run(code: str) -> str:
         script = tmp_path / "code.py"

@@ -63,6 +63,15 @@ def test_nonsense_is_one_sentence_and_makes_no_folder(
     assert sorted(Path().iterdir()) == before
 
 
+def test_the_usual_folder_is_named_if_it_cannot_be_made(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("runs").touch()
+    with pytest.raises(SystemExit):
+        start(monkeypatch)
+    assert "error: runs/lesson-01 cannot be made" in capsys.readouterr().err
+
+
 def test_its_processes_find_a_checkout_that_nobody_has_installed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

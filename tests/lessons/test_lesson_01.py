@@ -1,4 +1,4 @@
-"""What lesson 01 prints and draws agrees with its own tokenizer file and with work on paper."""
+"""What lesson 1 prints and draws agrees with its own tokenizer file and with work on paper."""
 
 import ast
 import re

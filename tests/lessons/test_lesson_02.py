@@ -1,4 +1,4 @@
-"""Lesson 02 runs, draws its figures, and its table holds what was computed."""
+"""Lesson 2 runs, draws its figures, and its table holds what was computed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Lesson 03 prints figures that agree with arithmetic done here by hand."""
+"""Lesson 3 prints figures that agree with arithmetic done here by hand."""
 
 import re
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Lesson 04 trains by hand and by the library, resumes, and compares texts of one kind."""
+"""Lesson 4 trains by hand and by the library, resumes, and compares texts of one kind."""
 
 import math
 from collections.abc import Callable

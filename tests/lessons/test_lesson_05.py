@@ -1,4 +1,4 @@
-"""Lesson 05 prints figures that agree with arithmetic done here by hand."""
+"""Lesson 5 prints figures that agree with arithmetic done here by hand."""
 
 import math
 import re
@@ -189,7 +189,7 @@ def test_repetition_of_known_sequences() -> None:
         distinct([1, 2], 3)
     assert ends_in_loop([9, 1, 2, 1, 2, 1, 2])
     assert not ends_in_loop([1, 2, 1, 2, 1, 2, 9])
-    assert not ends_in_loop([9, 1, 2, 1, 2])  # twice is no loop
+    assert not ends_in_loop([9, 1, 2, 1, 2])  # twice is not a loop
     assert not ends_in_loop([1, 2, 3, 4, 5, 6, 7, 7, 7])  # nor is one token three times
 
 

@@ -1,4 +1,4 @@
-"""Lesson 06 computes the slides' scores again, cheats as it says, and its model is what it says."""
+"""Lesson 6 computes the slides' scores again, cheats as it says, and its model is what it says."""
 
 import math
 import random

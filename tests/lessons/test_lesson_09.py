@@ -1,4 +1,4 @@
-"""Lesson 09 runs, draws its figures, and its table holds what was computed."""
+"""Lesson 9 runs, draws its figures, and its table holds what was computed."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ def errors_of_normal_numbers(levels: list[float]) -> list[float]:
 
 @pytest.fixture
 def interpreted(run_code: Callable[[str], str]) -> Callable[[str], str]:
-    """interpreted(code) returns what code prints where Triton interprets kernels."""
+    """Returns a function: what code prints where Triton interprets kernels."""
     return lambda code: run_code(f"import os\nos.environ['TRITON_INTERPRET'] = '1'\n{code}")
 
 

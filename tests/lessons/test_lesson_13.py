@@ -159,7 +159,7 @@ def test_the_trained_blocks_are_not_those_of_the_base() -> None:
 
 
 @pytest.mark.parametrize("n_layer", [0, 4])
-def test_blocks_that_the_base_has_not_are_refused(n_layer: int) -> None:
+def test_blocks_that_the_base_lacks_are_refused(n_layer: int) -> None:
     base = GPT(GPTConfig(vocab_size=50, block_size=8, n_layer=3, n_head=2, n_embd=8))
     ids = np.arange(100, dtype=np.uint16) % 50
     with pytest.raises(ValueError, match=f"n_layer must be from 1 to 3, got {n_layer}"):

@@ -62,7 +62,7 @@ PAIRS_PER_EXAMPLE = 10
 
 @st.composite
 def _corpora(draw: st.DrawFn) -> tuple[list[str], list[list[str | None]]]:
-    """10 hypotheses, and 1 to 3 reference sets of 10, with None where one is missing."""
+    """Draws 10 hypotheses, and 1 to 3 reference sets of 10, with None where one is missing."""
     n_sets = draw(st.integers(1, 3))
     segments = []
     for _ in range(PAIRS_PER_EXAMPLE):
@@ -77,19 +77,19 @@ def _corpora(draw: st.DrawFn) -> tuple[list[str], list[list[str | None]]]:
 
 
 def _parts(score: Any) -> tuple[Any, ...]:
-    """Everything a result holds, of sacrebleu's or ours; tuples of it compare with ==."""
+    """Returns everything a result holds, sacrebleu's or ours, to compare with ==."""
     numbers = (score.score, score.counts, score.totals, score.precisions, score.bp)
     return (*numbers, score.sys_len, score.ref_len, str(score), score.format(width=4))
 
 
 def _settings_of(signature: Any) -> str:
-    """A signature without its version, and without the order, which sacrebleu's does not have."""
+    """Returns a signature without its version and without the order, which sacrebleu's lacks."""
     fields = str(signature).split("|")
     return "|".join(f for f in fields if not f.startswith(("version:", "order:")))
 
 
 def _dialogsum(folder: Path) -> tuple[list[str], list[str]]:
-    """(summaries that lack some words, the summaries as they are)."""
+    """Returns summaries that lack some words, and the summaries as they are."""
     lines = (folder / "dialogsum" / "dev.jsonl").read_text(encoding="utf-8").splitlines()
     references = [json.loads(line)["summary"] for line in lines]
     hypotheses = [

@@ -25,7 +25,7 @@ CONFIG = GPTConfig(vocab_size=50, block_size=16, n_layer=2, n_head=2, n_embd=16,
 
 @pytest.fixture
 def model() -> GPT:
-    """A tiny model with random weights under which the greedy choice changes from step to step."""
+    """Returns a tiny random model whose greedy choice changes from step to step."""
     model = GPT(CONFIG)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
@@ -56,7 +56,7 @@ def spy_on_lengths(model: GPT) -> list[int]:
 
 @torch.no_grad()
 def naive_greedy(model: GPT, idx: Tensor, n: int) -> Tensor:
-    """The definition: the likeliest token after the last block_size ones, appended n times."""
+    """Appends n times the likeliest token after the last block_size ones: the definition."""
     model.eval()
     for _ in range(n):
         logits = model(idx[:, -CONFIG.block_size :])[0]
@@ -189,7 +189,7 @@ def test_what_was_written_can_be_trained_on(model: GPT) -> None:
 
 
 def filled(model: GPT, idx: Tensor) -> KVCache:
-    """The keys and values of idx, as prefix tuning would learn them."""
+    """Returns the keys and values of idx, as prefix tuning would learn them."""
     cache = KVCache(CONFIG.n_layer, idx.size(1))
     with torch.no_grad():
         model.eval()(idx, cache=cache)
@@ -372,7 +372,7 @@ def test_bad_input_ends_in_one_plain_sentence(
 
 @pytest.fixture
 def bytewise() -> tiktoken.Encoding:
-    """One token a byte, and one special token."""
+    """Returns an encoding of one token a byte, and one special token."""
     ranks = {bytes([byte]): byte for byte in range(256)}
     return tiktoken.Encoding(
         "bytewise", pat_str=r"(?s:.)", mergeable_ranks=ranks, special_tokens={"<|end|>": 256}
@@ -389,7 +389,7 @@ def test_text_comes_character_by_character_whatever_bytes_the_tokens_hold(
     assert pieces == [*text[: -len("<|end|>")], "<|end|>"]
 
 
-def test_bytes_that_are_no_character_are_shown_as_such(bytewise: tiktoken.Encoding) -> None:
+def test_bytes_that_are_not_a_character_are_shown_as_such(bytewise: tiktoken.Encoding) -> None:
     assert "".join(stream_text([0xE9, 0x41], bytewise)) == "\ufffdA"
     assert "".join(stream_text([0x41, 0xF0, 0x9F], bytewise)) == "A\ufffd"  # cut off at the end
 

@@ -51,7 +51,7 @@ def test_an_evaluated_model_has_no_dropout_and_shares_all_else() -> None:
     assert torch.equal(twin[0].bias, torch.ones(2))
 
 
-def test_what_is_no_module_is_evaluated_as_it_is() -> None:
+def test_what_is_not_a_module_is_evaluated_as_it_is() -> None:
     function = torch.tanh
     assert evaluated(function) is function
 

@@ -17,7 +17,7 @@ CONFIG = GPTConfig(vocab_size=61, block_size=16, n_layer=3, n_head=2, n_embd=24)
 
 @pytest.fixture
 def model() -> GPT:
-    """A small model whose every weight, biases and norms included, is random."""
+    """Returns a small model whose every weight, biases and norms included, is random."""
     torch.manual_seed(3)
     model = GPT(CONFIG)
     for parameter in model.parameters():
@@ -26,7 +26,7 @@ def model() -> GPT:
 
 
 def attention_in_loops(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, causal: bool):
-    """Attention one number at a time, in Python floats (fp64)."""
+    """Computes attention one number at a time, in Python floats (fp64)."""
     B, H, Tq, D = q.shape
     past = k.size(2) - Tq
     y = torch.zeros(B, H, Tq, D, dtype=torch.float64)

@@ -57,7 +57,7 @@ def test_texts_of_few_words(target, prediction):
 @example("\u212aelvin", "kelvin")  # the Kelvin sign becomes a k
 @example("straße", "STRASSE")  # lower() leaves ß, so it is a gap
 @example("ΑΣ", "ας")
-@example("２ ²", "2")  # digits of another kind are no digits here
+@example("２ ²", "2")  # digits of another kind do not count as digits here
 @example("\ud800a", "a")  # half a character
 @example("a\r\nb", "a\x0bb\x85a")  # only a line feed parts lines
 def test_texts_that_lower_casing_and_other_alphabets_change(target, prediction):

@@ -136,7 +136,7 @@ def test_what_a_stemmer_leaves_must_be_a_word() -> None:
 
 @pytest.fixture
 def sentence_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A model for nltk that knows no abbreviations."""
+    """Gives nltk a model that knows no abbreviations."""
     folder = tmp_path / "tokenizers" / "punkt_tab" / "english"
     folder.mkdir(parents=True)
     for name in ("collocations.tab", "sent_starters.txt", "abbrev_types.txt", "ortho_context.tab"):

@@ -156,7 +156,7 @@ def signatures(metric: Any) -> tuple[str, str]:
 
 
 def settings_of(signature: str) -> str:
-    """A signature without its version, and without the order, which sacrebleu's does not have."""
+    """Returns a signature without its version and without the order, which sacrebleu's lacks."""
     fields = signature.split("|")
     return "|".join(f for f in fields if not f.startswith(("version:", "v:", "order:")))
 

@@ -51,7 +51,7 @@ def test_scores_of_any_kind_are_aggregated_each_under_its_name() -> None:
     assert isinstance(results[0]["chrf"].mid, Chrf)
 
 
-def test_what_is_no_confidence_or_number_of_samples_is_refused() -> None:
+def test_what_is_not_a_confidence_or_number_of_samples_is_refused() -> None:
     for confidence in (-0.1, 1.01, float("nan")):
         with pytest.raises(ValueError, match="confidence_interval must be from 0 to 1, got"):
             BootstrapAggregator(confidence)

@@ -19,7 +19,7 @@ LENGTHS = (5, 1, 7)
 
 @pytest.fixture
 def model() -> GPT:
-    """A small model whose every weight, biases and norms included, is random."""
+    """Returns a small model whose every weight, biases and norms included, is random."""
     model = GPT(CONFIG)
     for parameter in model.parameters():
         torch.nn.init.normal_(parameter, std=0.3)
@@ -27,7 +27,7 @@ def model() -> GPT:
 
 
 def packed_row() -> tuple[torch.Tensor, torch.Tensor, list[torch.Tensor]]:
-    """(idx [1, 13], segments [1, 13], the three texts [n] that the row consists of)."""
+    """Returns idx [1, 13], segments [1, 13] and the three texts [n] that the row consists of."""
     texts = [torch.randint(0, 61, (n,)) for n in LENGTHS]
     segments = torch.repeat_interleave(torch.arange(3), torch.tensor(LENGTHS))
     return torch.cat(texts)[None], segments[None], texts

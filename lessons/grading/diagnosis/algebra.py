@@ -35,7 +35,7 @@ class Law(NamedTuple):
 
 
 def is_float(x: Any) -> bool:
-    """Tells whether x is a tensor of floats with numbers in it."""
+    """Returns whether x is a tensor of floats with numbers in it."""
     return isinstance(x, torch.Tensor) and x.dtype.is_floating_point and x.numel() > 0
 
 
@@ -79,7 +79,7 @@ LAWS = [
 
 
 def obeys(experiment: Experiment, law: Law, one: Any, other: Any) -> bool:
-    """Tells whether an answer and the one after the change are as the law says."""
+    """Returns whether an answer and the one after the change are as the law says."""
     try:
         return not differs(experiment, law.then(experiment.viewed(one)), experiment.viewed(other))
     except (RuntimeError, TypeError, IndexError):
@@ -124,14 +124,14 @@ def changed_cases(
 
 
 def loses_order(x: Any, changed: Any) -> bool:
-    """Tells whether x ascends and the changed x does not: an ascending list may have to be one."""
+    """Returns whether x ascends and the changed x does not: x may be of a kind that must ascend."""
     if not isinstance(x, torch.Tensor) or x.dim() != 1 or x.numel() < 3:
         return False
     return bool((x.diff() >= 0).all()) and not bool((changed.diff() >= 0).all())
 
 
 def breaks(experiment: Experiment, law: Law, trial: Trial, case: Any) -> bool:
-    """Tells whether the submission breaks a law on a changed case."""
+    """Returns whether the submission breaks a law on a changed case."""
     other = experiment.ask(case)
     if other is None or other.stopped:
         return False

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from lessons.grading.slots import Slot
     from lessons.grading.trial import Trial
 
-
-LOOSE = 30.0  # times the tolerance
 # Kinds of faults that a result for other inputs can have.
 ABOUT_RESULTS = ("value", "check", "length", "keys", "shape", "type", "dtype")
 
@@ -125,7 +123,7 @@ def copy_of(a: str, b: str) -> Callable[[Trial], Any]:
 
 
 def answers(experiment: Experiment, trial: Trial, other: Substitute) -> bool | None:
-    """Tells whether a trial's answer is right for the other inputs; None if that says nothing."""
+    """Returns whether a trial's answer is right for the other inputs; None if that says nothing."""
     if trial.wrong and not is_about_result(trial):
         return None
     nothing = False if trial.wrong else None  # a wrong answer needs other inputs to be right for
@@ -190,27 +188,27 @@ def of_parts(experiment: Experiment) -> Iterator[Finding]:
 def part_answers(
     experiment: Experiment, trial: Trial, place: tuple, other: Substitute
 ) -> bool | None:
-    """Tells whether one result is right for the other inputs; None if that says nothing."""
+    """Returns whether one result is right for the other inputs; None if that says nothing."""
     p = None if other.after is not None else point(trial, place)
     case = None if p is None else other.case_of(trial)
     want = None if case is None else experiment.want(case)
     changed = None if want is None else point(replace(trial, want=want), place)
     if p is None or changed is None:
         return False if other.after is not None else None
-    rtol = LOOSE * experiment.tolerance(p.got, p.want)
+    rtol = experiment.loose * experiment.tolerance(p.got, p.want)
     if not agree(p.got, changed.want, rtol):
         return False
     return None if agree(p.want, changed.want, rtol) else True
 
 
 def is_about_result(trial: Trial) -> bool:
-    """Tells whether a result is wrong, and in a way that other inputs may explain."""
+    """Returns whether a result is wrong, and in a way that other inputs may explain."""
     fault = trial.fault
     return fault is not None and fault.where == "result" and fault.kind in ABOUT_RESULTS
 
 
 def explains(experiment: Experiment, failing: list[Trial], other: Substitute) -> bool:
-    """Tells whether other inputs explain all wrong answers, and at least two surely."""
+    """Returns whether other inputs explain all wrong answers, and at least two surely."""
     sure = 0
     for trial in failing:
         verdict = answers(experiment, trial, other)
@@ -235,13 +233,8 @@ def finding(experiment: Experiment, other: Substitute) -> Finding:
     return Finding(f"as if: {other.kind}", rank, text, holds, least=least)
 
 
-def trial_of(trial: Trial, answer: dict[str, Any]) -> Trial:
-    """Returns a trial with another answer."""
-    return replace(trial, outcome=trial.answered(answer))
-
-
 def is_telling(experiment: Experiment, own: Slot, trial: Trial) -> bool:
-    """Tells whether it says something that the right function makes one answer of another.
+    """Returns whether it says something that the right function makes one answer of another.
 
     A projection, such as the choice of the largest numbers, makes the right answer of many wrong
     ones; a list that grows shorter step by step does so only of one on the way.
@@ -251,7 +244,7 @@ def is_telling(experiment: Experiment, own: Slot, trial: Trial) -> bool:
         return len(want) > 0
     again = experiment.want(own.put(want))
     return again is not None and not experiment.answers_as(
-        trial_of(trial, again), trial.case, trial.want
+        trial.with_answer(again), trial.case, trial.want
     )
 
 
@@ -274,7 +267,7 @@ def unfinished(experiment: Experiment) -> Iterator[Finding]:
             want = experiment.want(own.put(trial.got))
             if want is None or not is_telling(experiment, own, trial):
                 return False
-            return experiment.answers_as(trial_of(trial, want), trial.case, trial.want)
+            return experiment.answers_as(trial.with_answer(want), trial.case, trial.want)
 
         if all(holds(t) for t in failing):
             text = (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from lessons.grading.diagnosis.as_if import as_if
@@ -82,5 +82,4 @@ def restricted(finding: Finding, name: str) -> Finding:
         return inner(trial) if inner is not None and flags_of(trial).get(name) else None
 
     text = f"Where {name.strip()}: {finding.sentence[0].lower()}{finding.sentence[1:]}"
-    test: Callable[[Trial], bool | None] = holds
-    return Finding(finding.kind, finding.rank - LOWER, text, test, "what")
+    return Finding(finding.kind, finding.rank - LOWER, text, holds, "what")

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 from lessons.grading.diagnosis.features import flags, measures
-from lessons.grading.diagnosis.finding import WHERE, Finding, family
+from lessons.grading.diagnosis.finding import WHERE, Finding, Test, family
 from lessons.grading.diagnosis.series import series, wrong_places
 from lessons.grading.diagnosis.words import listing, number
 
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from lessons.grading.experiment import Experiment
     from lessons.grading.trial import Trial
 
-Test = Callable[["Trial"], "bool | None"]
 MORE = 24  # inputs asked to tell conditions apart
 
 
@@ -31,7 +30,7 @@ SIMPLE = r" is (float64|float16|bfloat16|None|given|not contiguous.*)$"
 
 
 def is_slight(experiment: Experiment) -> bool:
-    """Tells whether every error is so small that some inputs hide it within the tolerance."""
+    """Returns whether every error is so small that some inputs hide it within the tolerance."""
     errors = []
     for place in wrong_places(experiment):
         for p in series(experiment, place):
@@ -69,7 +68,7 @@ def conditions(experiment: Experiment) -> Iterator[Finding]:
     if not experiment.failing or not experiment.passing:
         return
     tests = {**flag_tests(experiment), **threshold_tests(experiment)}
-    if is_slight(experiment):  # what the tolerance lets pass is no matter of the inputs
+    if is_slight(experiment):  # what the tolerance lets pass does not depend on the inputs
         tests = {name: test for name, test in tests.items() if re.search(SIMPLE, name)}
     tell_apart(experiment, tests)
     failing, passing = experiment.failing, experiment.passing
@@ -84,9 +83,8 @@ def conditions(experiment: Experiment) -> Iterator[Finding]:
         if hits < len(failing) or hits < 2 or clear < 2:
             continue
         rank = WHERE + 1.0 - order / 1000 - (0 if min(len(failing), len(passing)) >= 3 else 10)
-        chance = (
-            (hits + spared) / (hits + spared + clear)
-        ) ** hits  # that all failing ones have it
+        share = (hits + spared) / (hits + spared + clear)
+        chance = share**hits  # that all failing ones have it
         if chance > (1e-2 if spared == 0 else 5e-4) or (spared and ACCIDENTAL.search(phrase)):
             continue
         most = 3 * clear < hits and re.search(r"above about|at least", phrase)
@@ -103,7 +101,7 @@ def conditions(experiment: Experiment) -> Iterator[Finding]:
 
 
 def is_only_large(phrase: str) -> bool:
-    """Tells whether a condition says no more than that there is more than one of something."""
+    """Returns whether a condition says no more than that there is more than one of something."""
     return (
         re.search(r"(\bsize\(|\blen\(|numel|number of).*(is not 1|differs from|at least)", phrase)
         is not None
@@ -187,7 +185,7 @@ def threshold_tests(experiment: Experiment) -> dict[str, Test]:
 
 
 def beyond(trial: Trial, name: str, right: float, wrong: float) -> bool | None:
-    """Tells whether a measure is as far as a wrong answer's; None between the two bounds."""
+    """Returns whether a measure is as far as a wrong answer's; None between the two bounds."""
     value = measures(trial).get(name)
     if value is None:
         return None

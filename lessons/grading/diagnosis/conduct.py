@@ -36,7 +36,7 @@ def changed_arguments(experiment: Experiment) -> Iterator[Finding]:
             names[inside[1].strip("'")] = None
     who = listing(list(names)) or "an argument"
     text = (
-        f"The result is right, but the call changes {who}, which belongs to the caller: "
+        f"The result is right, but the call changes {who}, which belongs to the caller; "
         "work on a copy."
     )
     yield Finding("changes an argument", EXACT + 6, text)
@@ -196,7 +196,7 @@ def remembers(experiment: Experiment) -> Iterator[Finding]:
 
 
 def same(experiment: Experiment, one: Any, other: Any) -> bool:
-    """Tells whether two answers are the same but for rounding."""
+    """Returns whether two answers are the same but for rounding."""
     a, b = as_tensor(one), as_tensor(other)
     if a is not None and b is not None:
         return a.shape == b.shape and experiment.close(a, b, 10)

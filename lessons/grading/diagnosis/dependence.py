@@ -45,7 +45,7 @@ def other_value(value: Any) -> Iterator[Any]:
 
 
 def differs(experiment: Experiment, one: Any, other: Any) -> bool:
-    """Tells whether two results differ by more than rounding."""
+    """Returns whether two results differ by more than rounding."""
     a, b = as_tensor(one), as_tensor(other)
     if a is not None and b is not None:
         if a.shape != b.shape:
@@ -83,7 +83,7 @@ def ignored(experiment: Experiment) -> Iterator[Finding]:
 
 
 def agreed(experiment: Experiment, trials: list[Trial], name: str, least: int = 2) -> bool:
-    """Tells whether some trials ignore an argument and none of those tried heeds it."""
+    """Returns whether some trials ignore an argument and none of those tried heeds it."""
     seen = 0
     for trial in trials[:8]:
         if trial.stopped:
@@ -98,7 +98,7 @@ def agreed(experiment: Experiment, trials: list[Trial], name: str, least: int = 
 
 
 def ignores(experiment: Experiment, trial: Trial, name: str) -> bool | None:
-    """Tells whether a change that matters to the reference leaves the answer as it is."""
+    """Returns whether a change that matters to the reference leaves the answer as it is."""
     slot = next((s for s in trial.slots if s.name == name), None)
     if slot is None or slot.value is None:
         return None
@@ -247,7 +247,7 @@ def slice_errors(
 
 
 def direction(j: int, i: int) -> int:
-    """Tells whether an output slice is before the input slice, at it or after it: -1, 0 or 1."""
+    """Returns -1, 0 or 1: an output slice is before the input slice, at it or after it."""
     return (i > j) - (i < j)
 
 

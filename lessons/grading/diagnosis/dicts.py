@@ -31,17 +31,17 @@ def turned(d: dict) -> dict:
 
 
 def right_where_shared(got: dict, want: dict) -> bool:
-    """Tells whether the keys that both have come with the same values."""
+    """Returns whether the keys that both have come with the same values."""
     return all(want[key] == number for key, number in got.items() if key in want)
 
 
 def never_more(got: dict, want: dict) -> bool:
-    """Tells whether no key of got is new and no value too large."""
+    """Returns whether no key of got is new and no value too large."""
     return set(got) <= set(want) and all(number <= want[key] for key, number in got.items())
 
 
 def are_counts(got: dict, want: dict) -> bool:
-    """Tells whether all values are whole numbers."""
+    """Returns whether all values are whole numbers."""
     return all(type(number) is int for number in (*got.values(), *want.values()))
 
 
@@ -115,7 +115,7 @@ def wrong_value(trials: list[Trial]) -> Iterator[Finding]:
 
 
 def both_dicts(trial: Trial) -> bool:
-    """Tells whether both answers of a trial are dicts of plain values."""
+    """Returns whether both answers of a trial are dicts of plain values."""
     got, want = trial.got, trial.want["result"]
     if not isinstance(got, dict) or not isinstance(want, dict):
         return False
@@ -139,7 +139,7 @@ def strange_keys(pairs: list[tuple[dict, dict]]) -> Iterator[Finding]:
 
 
 def sorted_inside(got: dict, want: dict) -> bool:
-    """Tells whether got is want with each key sorted and the values of equal ones added."""
+    """Returns whether got is want with each key sorted and the values of equal ones added."""
     found: dict = {}
     try:
         for key, number in want.items():

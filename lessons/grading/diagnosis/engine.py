@@ -79,7 +79,7 @@ def choose(experiment: Experiment, found: list[Finding], fresh: list[Trial]) -> 
 
 
 def adds(first: Finding, second: Finding) -> bool:
-    """Tells whether a second sentence is worth reading after the first."""
+    """Returns whether a second sentence is worth reading after the first."""
     if second.about == first.about:
         return False
     if first.rank >= TERM:  # it says all about the answer; when it shows may still help

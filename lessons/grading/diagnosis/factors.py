@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from lessons.grading.diagnosis.finding import EXACT, HINT, Finding, family
+from lessons.grading.diagnosis.finding import EXACT, HINT, Finding, Test, family
 from lessons.grading.diagnosis.scalars import CONSTANTS, Known, alike, coefficient, identify
 from lessons.grading.diagnosis.series import Point, all_series, point
 from lessons.grading.diagnosis.words import number, subject, times
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from lessons.grading.experiment import Experiment
     from lessons.grading.trial import Trial
 
-Test = Callable[["Trial"], "bool | None"]
 Fit = Callable[["Experiment", torch.Tensor, torch.Tensor], float | None]
 
 
@@ -79,7 +78,7 @@ def fits(
 
 
 def is_factor(values: list[float], slack: float) -> bool:
-    """Tells whether factors are more than rounding, and where all are near 1 one and the same."""
+    """Returns whether factors are more than rounding, and where all are near 1 one and the same."""
     off = [value - 1 for value in values]
     if max(map(abs, off)) > 1e-2:
         return True
@@ -87,14 +86,12 @@ def is_factor(values: list[float], slack: float) -> bool:
 
 
 def where_wrong(experiment: Experiment, place: tuple) -> bool:
-    """Tells whether some right answers show that a factor or shift is not there always."""
+    """Returns whether some right answers show that a factor or shift is not there always."""
     found = [point(trial, place) for trial in experiment.passing]
     return any(p is not None and bool(p.want.double().any()) for p in found)
 
 
-def holding(
-    experiment: Experiment, place: tuple, fit: Fit, known: Known | None
-) -> Callable[[Trial], bool | None]:
+def holding(experiment: Experiment, place: tuple, fit: Fit, known: Known | None) -> Test:
     """Returns the test of a new trial: its number is the one that is known."""
     partly = where_wrong(experiment, place)
 
@@ -116,7 +113,7 @@ def holding(
 
 
 def example(known: Known) -> str:
-    """Returns ": here it is 4, there 3", as the proof of a name."""
+    """Returns " (4 in one case, 3 in another)", as the proof of a name."""
     different = list(dict.fromkeys(number(value) for value in known.values))
     return f" ({' in one case, '.join(different[:2])} in another)" if len(different) > 1 else ""
 
@@ -239,7 +236,7 @@ def powers(experiment: Experiment) -> Iterator[Finding]:
 
 
 def is_one(p: Point) -> bool:
-    """Tells whether the right numbers are all so near 1 that powers do not show."""
+    """Returns whether the right numbers are all so near 1 that powers do not show."""
     return bool((p.want.double() - 1).abs().max() < 0.05) if p.want.numel() else True
 
 
@@ -264,7 +261,7 @@ def expressions(experiment: Experiment) -> Iterator[Finding]:
         yield Finding("formula", EXACT + 1.5, text, holds, least=least)
 
 
-def names_answer(place: tuple, known: Known) -> Callable[[Trial], bool | None]:
+def names_answer(place: tuple, known: Known) -> Test:
     """Returns the test that a trial's answer is a known number."""
 
     def holds(trial: Trial) -> bool | None:

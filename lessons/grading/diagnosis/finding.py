@@ -26,6 +26,10 @@ HINT = 30  # true, but it only narrows the search
 FALLBACK = 5  # what a comparison says
 
 
+# Whether a trial agrees with a finding; None where the trial says nothing of it.
+Test = Callable[["Trial"], "bool | None"]
+
+
 @dataclass
 class Finding:
     """One sentence.
@@ -34,8 +38,8 @@ class Finding:
         kind: what sort of finding it is: "factor", "ignored argument".
         rank: the highest is said first.
         sentence: what the learner reads.
-        holds: whether a trial agrees with it; None where a trial says nothing. None instead of a
-            function if the family has asked all that can be asked.
+        holds: the test that further trials put it to; None if the family has asked all that can be
+            asked.
         about: "what" (the code computes) or "where" (it goes wrong): the second sentence is of the
             other sort than the first.
         least: how many trials must agree with it, while none contradicts it.
@@ -44,7 +48,7 @@ class Finding:
     kind: str
     rank: float
     sentence: str
-    holds: Callable[[Trial], bool | None] | None = None
+    holds: Test | None = None
     about: str = "what"
     least: int = 3
 

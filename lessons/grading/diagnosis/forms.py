@@ -10,7 +10,7 @@ import torch
 from lessons.grading.diagnosis.finding import EXACT, FORM, Finding, family
 from lessons.grading.diagnosis.relations import agree
 from lessons.grading.diagnosis.series import as_tensor
-from lessons.grading.diagnosis.words import listing, ordinal, subject, type_name
+from lessons.grading.diagnosis.words import kind_of, listing, ordinal, subject
 
 if TYPE_CHECKING:
     from lessons.grading.experiment import Experiment
@@ -44,7 +44,7 @@ def types(experiment: Experiment) -> Iterator[Finding]:
     if type(got) is type(want) and isinstance(got, (list, tuple, dict)):
         yield from inner_types(typed)
         return
-    text = f"It returns {type_name(got)} and should return {type_name(want)}"
+    text = f"It returns {kind_of(got)} and should return {kind_of(want)}"
     if isinstance(want, (tuple, list)) and not isinstance(got, (tuple, list)):
         index = next((i for i, item in enumerate(want) if same_values(got, item)), None)
         if index is not None:
@@ -53,12 +53,12 @@ def types(experiment: Experiment) -> Iterator[Finding]:
         text += ": the right one is among them"
     elif same_values(got, want):
         text += ", with the right numbers in it"
-    wrong_type = type_name(got)
+    wrong_kind = kind_of(got)
 
     def holds(trial: Trial) -> bool | None:
         if trial.stopped or trial.fault is None or trial.fault.kind != "type":
             return None
-        return type_name(trial.got) == wrong_type or None
+        return kind_of(trial.got) == wrong_kind or None
 
     yield Finding("type", FORM + 4, f"{text}.", holds)
 
@@ -79,14 +79,14 @@ def inner_types(typed: list[Trial]) -> Iterator[Finding]:
     """Yields which type an entry has."""
     found = typed[0].fault.difference if typed[0].fault else None
     if found is not None:
-        got, want = type_name(found.got), type_name(found.expected)
+        got, want = kind_of(found.got), kind_of(found.expected)
         text = f"In the result, {found.path} is {got} and should be {want}"
         same = ", with the right value" if same_values(found.got, found.expected) else ""
         yield Finding("type", FORM + 2, f"{text}{same}.")
 
 
 def same_values(got: Any, want: Any) -> bool:
-    """Tells whether two values hold the same numbers or items, whatever they are kept in."""
+    """Returns whether two values hold the same numbers or items, whatever they are kept in."""
     ours, theirs = as_tensor(got), as_tensor(want)
     if ours is not None and theirs is not None:
         if ours.numel() != theirs.numel() or not theirs.numel():

@@ -1,5 +1,6 @@
-"""What a function makes of the callables that it gets, as a formula: x + attn(x) instead of
-x + attn(ln_1(x)).
+"""What a function makes of the callables that it gets, as a formula.
+
+A learner reads that x + attn(x) is computed, and not x + attn(ln_1(x)).
 
 The formulas that are tried are a chain, a sum of two or three chains of x, and such a sum h with
 one more step: chain(h) or h + chain(h). The reference is one of them where this finds anything.
@@ -8,12 +9,12 @@ one more step: chain(h) or h + chain(h). The reference is one of them where this
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import torch
 
-from lessons.grading.diagnosis.finding import EXACT, Finding, family
+from lessons.grading.diagnosis.finding import EXACT, Finding, Test, family
 from lessons.grading.diagnosis.relations import agree
 from lessons.grading.diagnosis.series import Point, all_series, point
 
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from lessons.grading.experiment import Experiment
     from lessons.grading.trial import Trial
 
-Functions = dict[str, Callable]
 Tensors = dict[str, torch.Tensor]
 DEEPEST = 2  # functions in a chain that begins with a sum
 
@@ -42,7 +42,7 @@ def formulas(experiment: Experiment) -> Iterator[Finding]:
                 return
 
 
-def holding(experiment: Experiment, place: tuple, name: str) -> Callable[[Trial], bool | None]:
+def holding(experiment: Experiment, place: tuple, name: str) -> Test:
     """Returns the test that a trial's answer is a formula."""
 
     def holds(trial: Trial) -> bool | None:
@@ -79,52 +79,33 @@ def start(p: Point) -> Tensors:
     )
 
 
-def chains(functions: Functions, tensors: Tensors, longest: int) -> Tensors:
-    """Returns f(x), g(f(x)) ... of the tensors, each function once in a chain."""
-    found: Tensors = {}
-    waiting: list[tuple[str, torch.Tensor, tuple[str, ...]]]
-    waiting = [(name, x, ()) for name, x in tensors.items()]
-    for inner, x, used in waiting:
-        for outer, f in functions.items() if len(used) < longest else ():
-            if outer in used:
-                continue
-            try:
-                y = f(x).detach()
-            except Exception:  # not every tensor suits every function
-                continue
-            found[f"{outer}({inner})"] = y
-            waiting.append((f"{outer}({inner})", y, (*used, outer)))
-    return found
-
-
 def fitting(experiment: Experiment, p: Point) -> Iterator[str]:
     """Yields the formulas that give the answer of one trial, the short ones first."""
     x = start(p)
-    functions = p.trial.functions
-    terms = {**x, **chains(functions, x, 4)}
+    terms = {**x, **p.trial.chains(x, 4)}
     terms = {n: t.double() for n, t in terms.items() if t.shape == p.got.shape}
     if not terms:
         return
     rtol = 30 * experiment.tolerance(p.got, p.want)
     yield from sums(terms, p.got.double(), rtol)
-    for name, value in in_two_steps(functions, x):
+    for name, value in in_two_steps(p.trial, x):
         if experiment.late:
             return
         if value.shape == p.got.shape and agree(p.got, value, rtol):
             yield name
 
 
-def in_two_steps(functions: Functions, x: Tensors) -> Iterator[tuple[str, torch.Tensor]]:
+def in_two_steps(trial: Trial, x: Tensors) -> Iterator[tuple[str, torch.Tensor]]:
     """Yields formulas with a first sum h: chain(h), h + chain(h), and f(h + chain(h))."""
-    short = {**x, **chains(functions, x, DEEPEST)}
+    short = {**x, **trial.chains(x, DEEPEST)}
     for (a, one), (b, other) in itertools.combinations_with_replacement(short.items(), 2):
         try:
             first = {f"{a} + {b}": one + other}
         except RuntimeError:
             continue
-        firsts = {**first, **(chains(functions, first, 1) if a in x else {})}
+        firsts = {**first, **(trial.chains(first, 1) if a in x else {})}
         for h_name, h in firsts.items():
-            for name, y in chains(functions, {"h": h}, DEEPEST).items():
+            for name, y in trial.chains({"h": h}, DEEPEST).items():
                 end = f" with h = {h_name}"
                 yield name + end, y
                 if y.shape != h.shape:
@@ -133,7 +114,7 @@ def in_two_steps(functions: Functions, x: Tensors) -> Iterator[tuple[str, torch.
                 for n, t in x.items():
                     yield f"{n} + {name}{end}", t + y
                 if a in x:
-                    for outer, z in chains(functions, {f"h + {name}": h + y}, 1).items():
+                    for outer, z in trial.chains({f"h + {name}": h + y}, 1).items():
                         yield outer + end, z
 
 

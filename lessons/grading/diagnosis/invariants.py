@@ -22,7 +22,7 @@ Property = Callable[[torch.Tensor], "torch.Tensor | bool"]
 
 
 def row_sums(x: torch.Tensor) -> bool:
-    """Tells whether the last axis sums to 1 everywhere."""
+    """Returns whether the last axis sums to 1 everywhere."""
     return bool(((x.sum(-1) - 1).abs() < 1e-2).all())
 
 
@@ -44,7 +44,7 @@ PROPERTIES: dict[str, tuple[Property, str]] = {
 
 
 def has(property: Property, x: torch.Tensor) -> bool | None:
-    """Tells whether a tensor has a property; None where it means nothing."""
+    """Returns whether a tensor has a property; None where it means nothing."""
     if x.numel() < 2 or x.dim() == 0:
         return None
     try:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from lessons.grading.diagnosis.finding import FORM, HINT, Finding, family
+from lessons.grading.diagnosis.finding import FORM, HINT, Finding, Test, family
 from lessons.grading.diagnosis.series import Point, point
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def not_finite(experiment: Experiment) -> Iterator[Finding]:
         return  # infinity has its place here: places.py looks at that
     kinds = [
         None
-        if trial.fault and trial.fault.kind == "fact"  # a kernel has not written all, for one
+        if trial.fault and trial.fault.kind == "fact"  # not everything was written
         else next((k for p in float_points(trial) if (k := strange_number(p))), None)
         for trial in experiment.failing
     ]
@@ -124,7 +124,7 @@ def rounded(experiment: Experiment) -> Iterator[Finding]:
             return
 
 
-def below(high: float) -> Callable[[Trial], bool | None]:
+def below(high: float) -> Test:
     """Returns the test that a wrong answer's error is below a number."""
 
     def holds(trial: Trial) -> bool | None:

@@ -40,7 +40,7 @@ FLOATS: list[Row] = [
     (0.0, "other value", "{x} were half as large", lambda v: v / 2),
     (0.0, "other value", "{x} were its square root", math.sqrt),
     (0.0, "other value", "{x} were rounded to a whole number", lambda v: float(round(v))),
-    (0.0, "other value", "{x} had lost what stands behind the point", lambda v: float(int(v))),
+    (0.0, "other value", "{x} had lost what is after the decimal point", lambda v: float(int(v))),
     (0.0, "other value", "{x} were at most 1", lambda v: min(v, 1.0)),
     (-1., "other value", "{x} were 10 times as large", lambda v: 10 * v),
     (-1., "other value", "{x} were 100 times as large", lambda v: 100 * v),

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 
 from lessons.grading.diagnosis.factors import factor_of, fine
-from lessons.grading.diagnosis.finding import HINT, TERM, Finding, family
+from lessons.grading.diagnosis.finding import HINT, TERM, Finding, Test, family
 from lessons.grading.diagnosis.rows import row_numbers
 from lessons.grading.diagnosis.scalars import Known, alike, identify
 from lessons.grading.diagnosis.series import (
@@ -29,9 +29,6 @@ from lessons.grading.diagnosis.words import number, times
 if TYPE_CHECKING:
     from lessons.grading.experiment import Experiment
     from lessons.grading.trial import Trial
-
-
-Test = Callable[["Trial"], "bool | None"]
 
 
 class Neutral(NamedTuple):
@@ -66,7 +63,7 @@ def without(experiment: Experiment, trial: Trial, name: str, neutral: Neutral) -
 
 
 def is_neutral(trial: Trial, name: str, neutral: Neutral) -> bool:
-    """Tells whether an argument has the neutral value."""
+    """Returns whether an argument has the neutral value."""
     value = trial.named.get(name)
     if value is None:
         return True
@@ -105,7 +102,7 @@ def parts(experiment: Experiment) -> Iterator[Finding]:
 
 
 def telling(trials: list[Trial]) -> bool:
-    """Tells whether right answers say something: they differ from case to case and are not 0."""
+    """Returns whether right answers say something: they differ from case to case and are not 0."""
     varied = 0
     for trial in trials:
         x = as_tensor(trial.want.get("result"))
@@ -118,7 +115,7 @@ def telling(trials: list[Trial]) -> bool:
 
 
 def adds_something(trial: Trial, name: str) -> bool:
-    """Tells whether an argument is not the first, and belongs to an answer of floats."""
+    """Returns whether an argument is not the first, and belongs to an answer of floats."""
     tensors = [p.want for place in trial.pairs if (p := point(trial, place)) is not None]
     return name != trial.slots[0].name and any(x.dtype.is_floating_point for x in tensors)
 
@@ -253,7 +250,7 @@ def part_missing(experiment: Experiment, place: tuple, name: str, rtol: float) -
 
 def part_holds(
     experiment: Experiment, place: tuple, name: str, known: Known | None, rtol: float
-) -> Callable[[Trial], bool | None]:
+) -> Test:
     """Returns the test of a new trial: asks for it without the argument."""
 
     def holds(trial: Trial) -> bool | None:

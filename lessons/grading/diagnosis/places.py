@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from lessons.grading.diagnosis.finding import HINT, WHERE, Finding, family
+from lessons.grading.diagnosis.finding import HINT, WHERE, Finding, Test, family
 from lessons.grading.diagnosis.regions import Pattern, by_index, by_value
 from lessons.grading.diagnosis.series import Point, all_series, as_tensor, point
 from lessons.grading.diagnosis.words import number, subject
@@ -140,7 +140,7 @@ def threshold(
     numbers: Callable[[Point], torch.Tensor | None],
     right: float,
     wrong: float,
-) -> Callable[[Trial], bool | None]:
+) -> Test:
     """Returns the test of a new trial: elements between the two bounds may be either."""
 
     def holds(trial: Trial) -> bool | None:
@@ -193,13 +193,13 @@ def survivors(experiment: Experiment) -> Iterator[Finding]:
 
 
 def right_there(experiment: Experiment, p: Point) -> bool:
-    """Tells whether the numbers are right where neither side is minus infinity."""
+    """Returns whether the numbers are right where neither side is minus infinity."""
     both = ~hidden(p.got) & ~hidden(p.want)
     return not bool((wrong_in(experiment, p) & both).any())
 
 
 def same_places(p: Point) -> bool:
-    """Tells whether minus infinity stands at the right places."""
+    """Returns whether minus infinity stands at the right places."""
     return torch.equal(hidden(p.got), hidden(p.want))
 
 

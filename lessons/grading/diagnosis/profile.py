@@ -40,7 +40,7 @@ def profile(experiment: Experiment) -> Iterator[Finding]:
 
 
 def is_alone(experiment: Experiment, p: Point, name: str) -> bool:
-    """Tells whether the right answer to the last number stays when all others are changed."""
+    """Returns whether the right answer to the last number stays when all others are changed."""
     slot = next((s for s in p.trial.slots if s.name == name), None)
     if slot is None or p.want.numel() < 2:
         return True

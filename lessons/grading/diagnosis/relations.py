@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def related(experiment: Experiment, relation: Relation, p: Point) -> bool:
-    """Tells whether a point is of this relation."""
+    """Returns whether a point is of this relation."""
     try:
         if relation.mends:
             changed, target = relation.change(p.got), p.want
@@ -46,7 +46,7 @@ def agree(got: torch.Tensor, want: torch.Tensor, rtol: float) -> bool:
 
 
 def whole(p: Point) -> bool:
-    """Tells whether both sides are whole numbers or truth values."""
+    """Returns whether both sides are whole numbers or truth values."""
     return not (p.got.dtype.is_floating_point or p.want.dtype.is_floating_point)
 
 

@@ -102,20 +102,20 @@ def explaining(
 
 
 def has_weight(want: torch.Tensor, axis: int) -> bool:
-    """Tells whether most rows have more than one number that counts."""
+    """Returns whether most rows have more than one number that counts."""
     size = want.double().abs()
     return bool(((size > 0.02 * size.amax(axis, keepdim=True)).sum(axis) > 1).double().mean() > 0.5)
 
 
 def is_near(numbers: torch.Tensor | None, neutral: float, experiment: Experiment, p: Point) -> bool:
-    """Tells whether rows' factors are all 1, or their shifts 0, but for some rounding errors."""
+    """Returns whether rows' factors are all 1, or their shifts 0, but for some rounding errors."""
     scale = 1.0 if neutral else float(p.want.double().square().mean().sqrt())
     rtol = 20 * experiment.tolerance(p.got, p.want)
     return numbers is not None and bool(((numbers - neutral).abs() <= rtol * scale).all())
 
 
 def is_one_number(numbers: torch.Tensor | None) -> bool:
-    """Tells whether all rows have the same number."""
+    """Returns whether all rows have the same number."""
     return numbers is None or bool(((numbers - numbers.mean()).abs() < 1e-3 * numbers.abs()).all())
 
 

@@ -213,7 +213,7 @@ def monomials(
 
 
 def coefficient(k: float) -> str:
-    """Returns a plain number: "1", "2", "1/4", "3/8"; nothing if k is none."""
+    """Returns a plain number: "1", "2", "1/4", "3/8"; "" if k is not one."""
     sign, k = ("-" if k < 0 else ""), abs(k)
     for below in (1, 2, 3, 4, 8, 16):
         above = round(k * below)
@@ -241,7 +241,7 @@ def product_name(k: str, names: Sequence[str], exponents: Sequence[float]) -> st
 
 
 def alike(a: float, b: float, rtol: float) -> bool:
-    """Tells whether two numbers agree."""
+    """Returns whether two numbers agree."""
     return abs(a - b) <= rtol * max(abs(a), abs(b), 1e-30)
 
 

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from lessons.grading.diagnosis.finding import EXACT, FORM, HINT, Finding, family
+from lessons.grading.diagnosis.finding import EXACT, FORM, HINT, Finding, Test, family
 from lessons.grading.diagnosis.words import listing, subject
 
 if TYPE_CHECKING:
@@ -84,14 +84,14 @@ def pair_of(trial: Trial, place: tuple) -> tuple[list, list] | None:
 
 
 def holds_arrays(items: Any) -> bool:
-    """Tells whether there are tensors or arrays somewhere in a list."""
+    """Returns whether there are tensors or arrays somewhere in a list."""
     return hasattr(items, "dtype") or (
         isinstance(items, (list, tuple)) and any(map(holds_arrays, items))
     )
 
 
 def fits(change: Change, before: list, after: list) -> bool:
-    """Tells whether a change makes one list of another; entries may be lists or tuples."""
+    """Returns whether a change makes one list of another; entries may be lists or tuples."""
     try:
         return plain(change(before)) == plain(after)
     except (TypeError, RuntimeError):
@@ -129,7 +129,7 @@ def lists(experiment: Experiment) -> Iterator[Finding]:
                 yield Finding("argument returned", EXACT + 4, text, returned)
 
 
-def is_part(place: tuple, turn: Change) -> Callable[[Trial], bool | None]:
+def is_part(place: tuple, turn: Change) -> Test:
     """Returns the test that a trial's list is the beginning of the right one, both turned."""
 
     def holds(trial: Trial) -> bool | None:
@@ -142,7 +142,7 @@ def is_part(place: tuple, turn: Change) -> Callable[[Trial], bool | None]:
     return holds
 
 
-def holding(place: tuple, change: Change, mends: bool) -> Callable[[Trial], bool | None]:
+def holding(place: tuple, change: Change, mends: bool) -> Test:
     """Returns the test that a trial's lists are related by a change."""
 
     def holds(trial: Trial) -> bool | None:
@@ -198,7 +198,7 @@ def named_entries(experiment: Experiment) -> Iterator[Finding]:
 
 
 def differs_in(trial: Trial, name: str, way: int) -> bool:
-    """Tells whether an argument, or one of its entries, is in the list too often or seldom."""
+    """Returns whether an argument, or one of its entries, is in the list too often or seldom."""
     got, want = pair_of(trial, ("result",)) or ([], [])
     value = trial.named.get(name)
     items = value if isinstance(value, (list, tuple)) else [value]

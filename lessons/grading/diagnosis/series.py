@@ -62,7 +62,7 @@ def point(trial: Trial, place: tuple) -> Point | None:
 
 
 def is_wrong(experiment: Experiment, found: Point) -> bool:
-    """Tells whether the two sides of a point differ."""
+    """Returns whether the two sides of a point differ."""
     return bool(experiment.wrong_elements(found.got, found.want).any())
 
 
@@ -102,9 +102,9 @@ def all_series(experiment: Experiment) -> list[tuple[tuple, list[Point]]]:
     return experiment.memory[key]
 
 
-def enough(points: list[Point], trials: int = 2, numbers: int = 4) -> bool:
-    """Tells whether there is so much that a relation is no chance."""
-    return len(points) >= trials and sum(p.want.numel() for p in points) >= numbers
+def enough(points: list[Point], numbers: int = 4) -> bool:
+    """Returns whether there is so much that a relation cannot be chance."""
+    return len(points) >= 2 and sum(p.want.numel() for p in points) >= numbers
 
 
 def fingerprint(value: Any) -> Any:

@@ -103,7 +103,7 @@ def shorter(
 
 
 def is_cut(experiment: Experiment, got: Tensor, want: Tensor, axis: int, from_end: bool) -> bool:
-    """Tells whether got is the end, or the beginning, of want along an axis."""
+    """Returns whether got is the end, or the beginning, of want along an axis."""
     if got.dim() != want.dim() or got.numel() == 0 or got.size(axis) >= want.size(axis):
         return False
     start = want.size(axis) - got.size(axis) if from_end else 0

@@ -21,7 +21,7 @@ MEANINGS = [
     (r"division by zero", "it divides by 0"),
     (r"shapes? cannot be multiplied|must match the size|must match the existing size|expanded size",
      "the sizes of two tensors do not fit together"),
-    (r"view size is not compatible", "view needs another order in memory: use reshape"),
+    (r"view size is not compatible", "view needs another order in memory; use reshape"),
     (r"is invalid for input of size", "the numbers do not fill the shape that is asked for"),
     (r"expected .* (scalar|dtype)|same dtype|to have the same dtype|Found dtype",
      "two tensors have different dtypes"),
@@ -31,7 +31,7 @@ MEANINGS = [
      "the logarithm or root of a number that has none"),
     (r"modified by an inplace|leaf Variable that requires grad|is being used in an in-place",
      "a tensor that needs a gradient is changed in place"),
-    (r"unhashable", "a list cannot be a key: make it a tuple"),
+    (r"unhashable", "a list cannot be a key; make it a tuple"),
     (r"takes \d+ positional|missing \d+ required|unexpected keyword",
      "the arguments are not those of the task"),
     (r"does not require grad", "the result does not lead back to the inputs"),
@@ -40,14 +40,14 @@ MEANINGS = [
     (r"local variable|cannot access local", "a variable is used that no line has set on this way"),
     (r"name '\w+' is not defined", "nothing defines that name: a typo, or an import is missing"),
     (r"Boolean value of Tensor|truth value of an array",
-     "a condition asks whether a whole tensor is true: write `is not None`, or any() or all()"),
+     "a condition asks whether a whole tensor is true; write `is not None`, or any() or all()"),
     (r"cannot be converted to Scalar|only one element tensors|only .*size-1 arrays|only 0-dim",
      "several numbers are used as if they were one"),
     (r"Dimension out of range|too many indices|Dimension specified as",
      "the tensor has fewer dimensions than this line takes for granted"),
     (r"values to unpack", "there are more or fewer values than names on the left"),
     (r"is not subscriptable|object is not iterable", "a single thing is used as if it were a list"),
-    (r"is not callable", "something is called that is no function"),
+    (r"is not callable", "something is called that is not a function"),
     (r"can't be cast|can't be converted", "the numbers cannot be kept in that type"),
     (r"Can't call numpy", "numpy takes no tensor that needs a gradient"),
     (r"^KeyError", "the dict has no such key"),
@@ -66,7 +66,7 @@ MEANINGS = [
 
 
 def meaning(message: str) -> str:
-    """Returns ", that is, ..." for a known text, else nothing."""
+    """Returns ": it divides by 0" and the like for a known text, else nothing."""
     return next((f": {said}" for pattern, said in MEANINGS if re.search(pattern, message)), "")
 
 

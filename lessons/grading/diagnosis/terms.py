@@ -55,7 +55,7 @@ def share(p: Point, x: torch.Tensor, rtol: float) -> float | None:
 def terms(experiment: Experiment) -> Iterator[Finding]:
     """got = want + k argument, with one k for all inputs."""
     for place, points in all_series(experiment):
-        if points[0].want.dtype == torch.bool or not enough(points, 2, 4):
+        if points[0].want.dtype == torch.bool or not enough(points):
             continue
         who = subject(place, points[0].want)
         for name in (*points[0].trial.named, *points[0].trial.applied):
@@ -102,7 +102,7 @@ def scaled_term(
 
 
 def is_added(experiment: Experiment, p: Point, place: tuple, name: str) -> bool:
-    """Tells whether the right answer grows by as much as an argument does."""
+    """Returns whether the right answer grows by as much as an argument does."""
     slot = next((s for s in p.trial.slots if s.name == name), None)
     if slot is None or not isinstance(slot.value, torch.Tensor):
         return False
@@ -141,7 +141,7 @@ def term(experiment: Experiment, place: tuple, who: str, name: str, k: float) ->
 def multiples(experiment: Experiment) -> Iterator[Finding]:
     """got = want times an argument, or divided by it, element by element; or it is the argument."""
     for place, points in all_series(experiment):
-        if points[0].want.dtype == torch.bool or not enough(points, 2, 4):
+        if points[0].want.dtype == torch.bool or not enough(points):
             continue
         who = subject(place, points[0].want)
         for name in (*points[0].trial.named, *points[0].trial.applied):

@@ -26,11 +26,11 @@ def sizes(shape: Sequence[int]) -> str:
     return f"[{', '.join(map(str, shape))}]"
 
 
-def listing(items: Sequence[str], word: str = "and") -> str:
+def listing(items: Sequence[str]) -> str:
     """Returns "a, b and c"."""
     if len(items) < 2:
         return "".join(items)
-    return f"{', '.join(items[:-1])} {word} {items[-1]}"
+    return f"{', '.join(items[:-1])} and {items[-1]}"
 
 
 def ordinal(i: int) -> str:
@@ -38,13 +38,12 @@ def ordinal(i: int) -> str:
     return ORDINALS[i] if i < len(ORDINALS) else f"{i + 1}th"
 
 
-def subject(place: tuple, value: Any = None, several: bool = False) -> str:
+def subject(place: tuple, value: Any = None) -> str:
     """Returns what stands at a place, at the beginning of a sentence.
 
     Args:
         place: ("result",), ("result", 1), ("gradient", "x"), ("after", "w").
         value: the right value there.
-        several: whether more than one number stands there.
     """
     if place[0] == "gradient":
         return f"The gradient of {place[1]}"
@@ -59,7 +58,7 @@ def subject(place: tuple, value: Any = None, several: bool = False) -> str:
             else f"What is in {place[1]}"
         )
     many = isinstance(value, torch.Tensor) and value.dim() > 0
-    return "Everything" if several or many else "The answer"
+    return "Everything" if many else "The answer"
 
 
 def times(factor: float) -> str:
@@ -80,7 +79,7 @@ def times(factor: float) -> str:
 TYPES = {"Tensor": "a tensor", "ndarray": "a numpy array", "Lazy": "a generator"}
 
 
-def type_name(item: Any) -> str:
+def kind_of(item: Any) -> str:
     """Returns what a value is: "a tensor", "an int"."""
     name = type(item).__name__
     if name == "Strange":

@@ -27,7 +27,7 @@ SIZES = (1, 2, 31, 64, 127, 128, 129, 1000, PER_PROGRAM, PER_PROGRAM + 128, 2 * 
 
 
 def expected(q: NF4Tensor, dtype: torch.dtype) -> Tensor:
-    """Element by element, from the definition, in NumPy's fp32."""
+    """Dequantizes element by element, from the definition, in NumPy's fp32."""
     i = np.arange(q.numel)
     codes = q.codes.numpy()[i // 2]
     codes = np.where(i % 2 == 0, codes >> 4, codes & 15)

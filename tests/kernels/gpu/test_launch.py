@@ -12,7 +12,7 @@ from tests.kernels.paper_gpu.launches import CASES
 
 @pytest.fixture(scope="module")
 def found() -> dict[str, str]:
-    """What is wrong with each case, from a process that does not interpret kernels."""
+    """Returns what is wrong with each case, from a process that does not interpret kernels."""
     return json.loads(printed_by("tests.kernels.paper_gpu.launches"))
 
 

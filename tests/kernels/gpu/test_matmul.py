@@ -34,7 +34,7 @@ def compare(
     dtype: torch.dtype,
     launch: Launch,
 ) -> None:
-    """Compare what is launched with the product in fp64, within what roundings can do.
+    """Compares what is launched with the product in fp64, within what roundings can do.
 
     With u the unit roundoff of the dtype: every product is at most u off for the rounded level or
     weight, the result u for its own rounding; the fp32 sum of k products is k * 2^-24 off.
@@ -54,7 +54,7 @@ def compare(
 
 
 def check(*settings: Any, fast: bool) -> None:
-    """Compare what `matmul` gives; settings as above."""
+    """Compares what `matmul` gives; settings as above."""
     compare(*settings, lambda x, q: matmul(x, q, fast))
 
 

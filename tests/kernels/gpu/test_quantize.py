@@ -30,7 +30,7 @@ Poisoned = Callable[..., Tensor]
 
 
 def check(weight: Tensor, block_size: int, nested: int | None, fast: bool = True) -> None:
-    """Quantize and compare every part with the specification's."""
+    """Quantizes, and compares every part with the specification's."""
     found = quantize(weight, block_size, nested, fast=fast)
     expected = quantize_plainly(weight, block_size, nested)
     assert found.shape == expected.shape
@@ -55,7 +55,7 @@ def test_bytes_are_those_of_the_specification(
 
 
 def near_thresholds() -> Tensor:
-    """Each threshold, and the three fp32 numbers below and above it: [105]."""
+    """Returns each threshold, and the three fp32 numbers below and above it: [105]."""
     near = [THRESHOLDS]
     for end in (-torch.inf, torch.inf):
         for _ in range(3):

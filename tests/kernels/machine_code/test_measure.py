@@ -92,7 +92,7 @@ def test_what_is_never_executed_is_not_counted() -> None:
     assert [instruction.address for instruction in instructions] == list(range(0, 0x90, 0x10))
 
 
-def test_a_loop_is_its_body_and_a_jump_back_to_other_code_is_none() -> None:
+def test_a_loop_is_its_body_and_a_jump_back_to_other_code_is_not_one() -> None:
     instructions, labels = parse_sass(SASS)
     assert [i.name for i in longest_loop(instructions, labels)] == ["LDG.E.128", "FADD", "BRA"]
     straight = SASS.replace("@P1 BRA `(.L_x_0)", "FADD R4, R5, R6")

@@ -12,7 +12,7 @@ import torch
 from rich.console import Console
 
 from lessons.grading import bank_audit
-from lessons.grading.bank_audit import Outcome, as_json, audit_task, print_table, total
+from lessons.grading.bank_audit import TaskAudit, as_json, audit_task, print_table, total
 from lessons.grading.registry import lessons, tasks_of
 from lessons.grading.task import Bank, Mistake, Task
 from lessons.grading.trivial import submission_of, trivial_solutions
@@ -61,13 +61,13 @@ def test_what_is_wrong_with_a_bank_is_said(here: pytest.MonkeyPatch) -> None:
 
 def test_totals_and_the_table_count_everything() -> None:
     outcomes = [
-        Outcome("99.1", "double", 10, 2, 5, named=10),
-        Outcome("99.2", "quadruple", 10, 3, 5, named=9, unnamed={"a": "b"}),
+        TaskAudit("99.1", "double", 10, 2, 5, named=10),
+        TaskAudit("99.2", "quadruple", 10, 3, 5, named=9, unnamed={"a": "b"}),
     ]
     found = total(outcomes)
     assert found[:8] == (2, 30, 30, 20, 19, 5, 5, 0)
     assert found.good
-    assert not total([*outcomes, Outcome("99.3", "add_up", broken={"a": "bug"})]).good
+    assert not total([*outcomes, TaskAudit("99.3", "add_up", broken={"a": "bug"})]).good
     outcomes[1].named -= 1
     assert not total(outcomes).good  # 90%
     written = io.StringIO()

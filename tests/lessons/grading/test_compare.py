@@ -58,7 +58,7 @@ def test_the_first_difference_is_found(got: Any, expected: Any, kind: str, path:
     assert (found.kind, found.path) == (kind, path)
 
 
-def test_a_fraction_is_no_whole_number() -> None:
+def test_a_fraction_is_not_a_whole_number() -> None:
     got, expected = torch.tensor([2.7, 3.0]), torch.tensor([2, 3])
     assert wrong_elements(got, expected, Close()).tolist() == [True, False]
 

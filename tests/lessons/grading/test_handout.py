@@ -58,7 +58,7 @@ def test_the_workflow_checks_the_script_and_shows_a_table(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("package", ["", " ", 'x" && "y', "a\nb", "$(y)", "`y`", "\ud83d"])
-def test_a_package_that_is_none_is_refused_and_nothing_is_written(
+def test_what_is_not_a_package_is_refused_and_nothing_is_written(
     tmp_path: Path, package: str
 ) -> None:
     with pytest.raises(ValueError, match="a package is a name or an address for pip, got"):

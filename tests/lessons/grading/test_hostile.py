@@ -13,8 +13,9 @@ import torch
 
 from lessons.grading import isolation
 from lessons.grading.compare import differ
+from lessons.grading.outcome import Answered
 from lessons.grading.task import Case
-from lessons.grading.worker import Answered, Sandbox
+from lessons.grading.worker import Sandbox
 from tests.lessons.grading.hostile import ALL, REACH, Hostile
 
 PROJECT = Path(__file__).resolve().parents[3]

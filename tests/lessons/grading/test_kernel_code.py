@@ -16,9 +16,9 @@ from lessons.grading.kernel_code import (
     kernel_text,
     loose_constants,
     machine_code,
-    reason_of,
     rows_and_sentences,
     turns_of,
+    why_not_compiled,
 )
 from lessons.grading.registry import lessons, tasks_of
 from tests.kernels.compiling import compiler
@@ -54,7 +54,7 @@ def test_a_kernel_s_text_is_itself_and_what_it_calls() -> None:
         assert line in text
 
 
-def test_types_that_are_no_constexpr_are_left_out() -> None:
+def test_types_that_are_not_constexpr_are_left_out() -> None:
     code = f"{HEAD}import torch\n@triton.jit\ndef quantize_kernel(x: torch.Tensor, n: print(1), "
     code += "B: tl.constexpr) -> None:\n    tl.store(x, n)\n"
     text = kernel_text(code, "quantize_kernel")
@@ -108,8 +108,8 @@ def test_every_loop_s_instructions_count() -> None:
 def test_a_reason_is_the_last_line_of_the_innermost_error() -> None:
     error = RuntimeError("at 5:47:\n  f(x)\n  ^")
     error.__cause__ = ValueError("at 2:40:\n  y = x\n      ^\nno such name: x")
-    assert reason_of(error) == "no such name: x"
-    assert reason_of(KeyError()) == "KeyError"
+    assert why_not_compiled(error) == "no such name: x"
+    assert why_not_compiled(KeyError()) == "KeyError"
 
 
 @pytest.mark.parametrize(
@@ -161,8 +161,8 @@ def test_the_learner_s_kernel_stands_beside_the_library_s(tmp_path: Path) -> Non
     assert fast.instructions_per_element < yours.instructions_per_element / 2
     assert (yours.store_bytes, fast.store_bytes, yours.spill_bytes) == (2, 16, 0)
     half, mask, refused = sentences
-    assert half.endswith("HALF: tl.constexpr = 4: write HALF = tl.constexpr(4).")
-    assert mask.endswith("MASK = 15: write MASK = tl.constexpr(15).")
+    assert half.endswith("HALF: tl.constexpr = 4; write HALF = tl.constexpr(4).")
+    assert mask.endswith("MASK = 15; write MASK = tl.constexpr(15).")
     assert refused.startswith("quantize_kernel does not compile for sm_90: ")
     assert "nonsense" in refused
 

@@ -135,7 +135,7 @@ def test_an_error_is_raised_as_it_is_and_its_line_is_the_kernels(
     assert lines[-1] == f"byte = {new}"
 
 
-def test_what_is_no_kernel_is_refused_with_what_to_do() -> None:
+def test_what_is_not_a_kernel_is_refused_with_what_to_do() -> None:
     with pytest.raises(TypeError, match=r"write @triton\.jit above it"):
         launched(lambda *arguments: None)
     twice = changed(DEQUANTIZE_KERNEL, ("code = ", "code = same = "))

@@ -34,7 +34,7 @@ def test_the_number_that_a_name_begins_with_decides() -> None:
     assert lesson_of(Path("8.py"), "def nothing(): pass") == 8
 
 
-def test_else_the_names_decide_also_where_the_number_is_no_lesson() -> None:
+def test_otherwise_the_names_decide_even_where_the_number_is_not_a_lesson() -> None:
     code = "def merge(): pass\nclass LoRALinear: pass\ndef other(): pass\n"
     assert lesson_of(Path("anna.py"), code) == 8
     assert lesson_of(Path("20261107_anna.py"), code) == 8

@@ -144,12 +144,12 @@ def test_what_was_printed_is_shown_and_cannot_steer_the_terminal() -> None:
     assert "end\N{REPLACEMENT CHARACTER}[31m" in text
 
 
-def test_an_exercise_that_is_not_started_is_no_failure() -> None:
+def test_an_exercise_that_is_not_started_is_not_a_failure() -> None:
     text = printed(Verdict("99.1", "double", "not_started", None, "Not started yet.", 0.0))
     assert text == "· 99.1  double: not started\n"
 
 
-def test_colours_come_on_a_terminal_only(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_colors_come_on_a_terminal_only(monkeypatch: pytest.MonkeyPatch) -> None:
     verdict = Verdict("99.1", "double", "passed", None, "", 0.0)
     monkeypatch.delenv("NO_COLOR", raising=False)
     plain = {"color_system": "auto", "force_terminal": True}

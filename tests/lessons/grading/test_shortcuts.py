@@ -10,9 +10,10 @@ from collections.abc import Iterator
 import pytest
 import torch
 
+from lessons.grading.outcome import Answered, Outcome, Stopped
 from lessons.grading.shortcuts import SHORTCUTS
 from lessons.grading.task import Case
-from lessons.grading.worker import Answered, Sandbox, Stopped
+from lessons.grading.worker import Sandbox
 
 IMPORTS = "import torch\nimport torch.nn as nn\nimport torch.nn.functional as F\n"
 X = torch.tensor([[[0.5, -1.25, 2.0, 0.75], [1.5, 0.25, -0.5, 1.0], [-2.0, 0.125, 3.0, -1.0]]] * 2)
@@ -217,9 +218,7 @@ def sandbox() -> Iterator[Sandbox]:
         yield made
 
 
-def ask(
-    sandbox: Sandbox, bodies: list[str], forbidden: tuple[str, ...]
-) -> dict[str, Answered | Stopped]:
+def ask(sandbox: Sandbox, bodies: list[str], forbidden: tuple[str, ...]) -> dict[str, Outcome]:
     """Asks each of them in one process."""
     with sandbox.submission(code_of(*bodies), "f", forbidden=forbidden) as running:
         return {body: running.ask(Case((X, i)), limit=20) for i, body in enumerate(bodies)}
@@ -247,7 +246,7 @@ def test_what_stands_near_a_shortcut_is_not_refused(name: str, sandbox: Sandbox)
     assert {body: found for body, found in outcomes.items() if isinstance(found, Stopped)} == {}
 
 
-def status(outcome: Answered | Stopped) -> str:
+def status(outcome: Outcome) -> str:
     """Returns how a call ended."""
     return outcome.status if isinstance(outcome, Stopped) else "answered"
 

@@ -54,7 +54,7 @@ def test_arguments_of_an_unknown_signature_are_numbered() -> None:
     assert named(lambda *args: args, Case((1, 2))) == {"argument 1": 1, "argument 2": 2}
 
 
-def test_self_and_ctx_are_no_arguments() -> None:
+def test_self_and_ctx_are_not_arguments() -> None:
     class Straight:
         @staticmethod
         def apply(x, bits):

@@ -6,13 +6,13 @@ import re
 
 import pytest
 
+from lessons.grading.audit import IMPORTS
 from lessons.grading.faults import examine
 from lessons.grading.outcome import Answered
 from lessons.grading.registry import lessons, tasks_of
 from lessons.grading.source_closure import source_closure
 from lessons.grading.task import Draw, Task
 from lessons.grading.trusted import run
-from lessons.grading.workbook import ALLOWED
 from tests.lessons.grading.small_course.tasks import ADD_UP, QUADRUPLE
 
 TASKS = [task for number in lessons() for task in tasks_of(number)]
@@ -31,7 +31,7 @@ def test_a_reference_s_text_runs_alone_and_computes_the_same(task: Task) -> None
     text = source_closure(task)
     assert text is not None
     modules = set(re.findall(r"^\s*(?:from|import) (\w+)", text, re.MULTILINE))
-    assert modules <= set(ALLOWED.split(", "))
+    assert modules <= set(IMPORTS)
     made = made_of(text, task.name)
     for case in list(task.cases(Draw(1)))[:6]:
         want = run(task, task.reference, case)

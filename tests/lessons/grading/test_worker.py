@@ -17,9 +17,10 @@ import torch
 
 from lessons.grading import processes
 from lessons.grading.child import stand_in
+from lessons.grading.outcome import Answered, Outcome, Stopped
 from lessons.grading.processes import FORKS
 from lessons.grading.task import HEADER, Case, Made
-from lessons.grading.worker import Answered, Sandbox, Stopped, how_it_ended
+from lessons.grading.worker import Sandbox, how_it_ended
 
 ONE = Case((torch.tensor([1.0, -2.0, 3.0]),))
 
@@ -30,19 +31,19 @@ def sandbox() -> Iterator[Sandbox]:
         yield made
 
 
-def ask(sandbox: Sandbox, code: str, name: str = "f", case: Case = ONE) -> Answered | Stopped:
+def ask(sandbox: Sandbox, code: str, name: str = "f", case: Case = ONE) -> Outcome:
     """Asks a submission once."""
     with sandbox.submission(code, name) as running:
         return running.ask(case, limit=10)
 
 
-def result(outcome: Answered | Stopped) -> object:
+def result(outcome: Outcome) -> object:
     """Returns what the function returned."""
     assert isinstance(outcome, Answered), outcome
     return outcome.answer["result"]
 
 
-def stopped(outcome: Answered | Stopped) -> tuple[str, int | None]:
+def stopped(outcome: Outcome) -> tuple[str, int | None]:
     """Returns status and line."""
     assert isinstance(outcome, Stopped), outcome
     return outcome.status, outcome.line
@@ -133,7 +134,7 @@ def test_a_file_that_cannot_be_run_is_tried_once(sandbox: Sandbox) -> None:
         outcomes = [running.ask(ONE) for _ in range(3)]
         assert running.process is None
     assert outcomes[0] == outcomes[1] == outcomes[2]
-    assert outcomes[0].printed == "tried\n"
+    assert running.printed == "tried\n"
 
 
 @pytest.mark.parametrize(
@@ -219,7 +220,7 @@ def test_helpers_take_the_place_of_the_learners(sandbox: Sandbox) -> None:
     assert torch.allclose(got, ONE.args[0] * 5 / 6)  # type: ignore[arg-type]
 
 
-def test_what_is_printed_is_kept_with_the_answer(sandbox: Sandbox) -> None:
+def test_what_is_printed_is_kept(sandbox: Sandbox) -> None:
     code = (
         "import torch, typing\nprint('loaded')\n"
         "def f(x):\n"
@@ -228,10 +229,11 @@ def test_what_is_printed_is_kept_with_the_answer(sandbox: Sandbox) -> None:
         "    if len(x) > 3: 1 / 0\n"
     )
     with sandbox.submission(code, "f") as running:
-        first = running.ask(ONE)
-        second = running.ask(Case((torch.zeros(4),)))
-    assert first.printed == "loaded\né [1.0, -2.0, 3.0]!\n"
-    assert second.printed == first.printed + "é [0.0, 0.0, 0.0, 0.0]!\n"
+        running.ask(ONE)
+        first = running.printed
+        running.ask(Case((torch.zeros(4),)))
+    assert first == "loaded\né [1.0, -2.0, 3.0]!\n"
+    assert running.printed == first + "é [0.0, 0.0, 0.0, 0.0]!\n"
 
 
 def test_the_limit_is_of_processor_time_and_the_next_call_has_a_new_process(
@@ -286,9 +288,9 @@ def test_where_there_is_no_fork_each_submission_has_a_python_of_its_own() -> Non
     with Sandbox(forks=False) as sandbox:
         code = "import torch\ndef f(x):\n    print('here')\n    return x * 2\n"
         with sandbox.submission(code, "f") as running:
-            first = running.ask(ONE, limit=60)
-            assert torch.equal(result(first), ONE.args[0] * 2)  # type: ignore[arg-type]
-            assert first.printed == "here\n"
+            found = result(running.ask(ONE, limit=60))
+            assert torch.equal(found, ONE.args[0] * 2)  # type: ignore[arg-type]
+            assert running.printed == "here\n"
         with sandbox.submission("import os\n", "f") as running:
             assert stopped(running.ask(ONE, limit=60)) == ("forbidden", 1)
         assert sandbox.spare is not None

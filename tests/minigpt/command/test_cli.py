@@ -134,7 +134,7 @@ def test_wrong_input_is_one_sentence(
     assert "no lesson 99" in refused(capsys, "lesson", "99")
 
 
-def test_a_closed_pipe_is_no_error(tmp_path: Path) -> None:
+def test_a_closed_pipe_is_not_an_error(tmp_path: Path) -> None:
     command = f"{sys.executable} -m minigpt data show translation -n 400 | head -1"
     done = subprocess.run(
         command,

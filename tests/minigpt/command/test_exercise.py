@@ -152,7 +152,7 @@ def test_wrong_calls_are_one_sentence(desk: Path, capsys: pytest.CaptureFixture[
     assert "start 99 --dir mine" in refused(capsys, "check", "99.1", "--dir", "mine")
     assert "no exercises for lesson 77" in refused(capsys, "check", "77")
     assert "no exercises for lesson 77" in refused(capsys, "check", "right.py", "--lesson", "77")
-    assert "nowhere.py: no such file" in refused(capsys, "check", "right.py", "nowhere.py")
+    assert "there is no file nowhere.py" in refused(capsys, "check", "right.py", "nowhere.py")
     assert "is a folder; name the files in it" in refused(capsys, "check", ".")
     assert "say which lesson" in refused(capsys, "check", "nothing.py")
     (desk / "99_other.py").touch()
@@ -162,7 +162,7 @@ def test_wrong_calls_are_one_sentence(desk: Path, capsys: pytest.CaptureFixture[
     assert "--jobs must be a whole number from 1" in refused(
         capsys, "check", "right.py", "--jobs", "0"
     )
-    assert "no such file" in refused(capsys, "watch", "nowhere.py")
+    assert "there is no file nowhere.py" in refused(capsys, "watch", "nowhere.py")
     taken = "needs a folder, and 'right.py' is not one"
     assert refused(capsys, "start", "99", "--dir", "right.py") == f"--dir {taken}"
     assert refused(capsys, "handout", "99", "--out", "right.py") == f"--out {taken}"

@@ -143,7 +143,7 @@ def test_the_table_shows_what_is_done(capsys: pytest.CaptureFixture[str]) -> Non
     assert row_of(printed, 4).endswith(" failed after 12 s")
     assert row_of(printed, 5).endswith(" not finished")
     assert row_of(printed, 6).endswith(" record damaged")
-    assert row_of(printed, 7) == "7 Fine-tuning 50 0 of 3 not run yet"
+    assert row_of(printed, 7) == "7 Fine-tuning 50 + 45 0 of 3 not run yet"
     assert "60 + 60  2 of 5 " in printed
     assert "1 of 13 lessons have run here, and 2 of 68 exercises pass." in printed
     assert printed.endswith("\n\nNext: minigpt lesson 2\n")

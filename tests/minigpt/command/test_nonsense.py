@@ -85,7 +85,7 @@ def is_number(text: str) -> bool:
 
 @pytest.fixture
 def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Works in a folder with all that is no file."""
+    """Works in a folder with all that is not a file."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "folder").mkdir()
     (tmp_path / "text.txt").write_text("the cat sat on the mat\n\n" * 300, encoding="utf-8")

@@ -21,7 +21,7 @@ PAGES = "\n\n".join(f"{page} {TEXT}" for page in range(40))
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model without an end token, its tokenizer, records and text."""
+    """Makes a model without an end token, its tokenizer, records and text."""
     folder = tmp_path_factory.mktemp("tokenizers")
     save_pretrained(GPT(GPTConfig(260, 128, 1, 1, 8)), train_bpe(TEXT, 260), folder / "model")
     write_jsonl(folder / "sums.jsonl", RECORDS)

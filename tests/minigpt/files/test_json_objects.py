@@ -1,4 +1,4 @@
-"""Files of JSON that are damaged, hostile or no files are refused in one sentence."""
+"""Files of JSON that are damaged or hostile, or not files, are refused in one sentence."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def test_a_number_of_too_many_digits_is_infinite_and_says_what_it_was(tmp_path: 
     assert shown(found["c"]) == "9" * 57 + "..."
 
 
-def test_what_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
+def test_what_is_not_a_file_is_not_waited_for(tmp_path: Path) -> None:
     assert refusal(tmp_path / "none.json") == "there is no file FILE"
     assert refusal(tmp_path) == "FILE is a folder, and not a file"
     if hasattr(os, "mkfifo"):

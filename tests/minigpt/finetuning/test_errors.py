@@ -149,7 +149,7 @@ def test_a_number_format_that_does_not_exist_lists_those_that_do(
     assert "float32" in refused(capsys, *command)
 
 
-def test_a_loss_that_is_no_number_stops_and_keeps_the_last_checkpoint(
+def test_a_loss_that_is_not_a_number_stops_and_keeps_the_last_checkpoint(
     inputs: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "run"

@@ -18,16 +18,11 @@ from minigpt.files import adapter_folder as adapter_files
 from minigpt.lora import targets
 from minigpt.lora.model import apply_lora, load_lora, lora_layers, save_lora, set_lora
 from minigpt.pretrained.folders import load_gpt2, save_gpt2
+from tests.minigpt.tiny.adapter_folder import edit_config
 from tests.minigpt.tiny.gpt2 import IDX, ours
 from tests.minigpt.tiny.killed import killed_before
 from tests.minigpt.tiny.lora import ALL, adapted, fill, logits
 from tests.minigpt.tiny.peft import CONFIG, WEIGHTS, peer, peers_adapter
-
-
-def edit_config(folder: Path, **changes: object) -> None:
-    config = json.loads((folder / CONFIG).read_text())
-    (folder / CONFIG).write_text(json.dumps({**config, **changes}))
-
 
 # From peft, and to peft
 

@@ -14,7 +14,7 @@ from minigpt.lora.model import LoRALinear
 
 
 def layer(**settings: object) -> LoRALinear:
-    """A layer of 6 -> 10 with B already trained away from zero."""
+    """Returns a layer of 6 -> 10 with B already trained away from zero."""
     made = LoRALinear(Linear(6, 10), r=3, alpha=12, **settings)  # type: ignore[arg-type]
     with torch.no_grad():
         made.lora_B.normal_()
@@ -22,7 +22,7 @@ def layer(**settings: object) -> LoRALinear:
 
 
 def dense(made: LoRALinear) -> Tensor:
-    """W_0 + scaling B A [out, in], in double precision."""
+    """Returns W_0 + scaling B A [out, in], in double precision."""
     return made.base.weight.double() + made.scaling * made.lora_B.double() @ made.lora_A.double()
 
 

@@ -163,7 +163,7 @@ def test_adapters_of_different_ranks_and_layers_are_switched_without_a_trace() -
 
 
 def by_hand_untied(model: GPT) -> GPT:
-    """by_hand where the head has an adapter, and so no longer is the embedding."""
+    """Returns what by_hand does, for a head with an adapter, which is not the embedding."""
     head = model.lm_head
     model.lm_head = head.base
     plain = by_hand(model)

@@ -122,7 +122,7 @@ MEMINFO = "MemTotal: 16000 kB\nMemFree: 10 kB\nMemAvailable: 8000 kB\nSwapFree: 
 def test_free_memory_is_what_machine_and_container_leave(
     monkeypatch: pytest.MonkeyPatch, files: dict[str, str], expected: int
 ) -> None:
-    monkeypatch.setattr(device, "_text", lambda path: files.get(str(path), "").strip())
+    monkeypatch.setattr(device, "system_text", lambda path: files.get(str(path), "").strip())
     assert free_memory() == expected
 
 

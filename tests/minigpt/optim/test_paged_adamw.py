@@ -1,7 +1,4 @@
-"""PagedAdamW against torch.optim.AdamW: the same numbers, in pieces or whole.
-
-The fixture cut_on_a_cpu makes parameters on a CPU take the path of those on a GPU.
-"""
+"""PagedAdamW against torch.optim.AdamW: the same numbers, in pieces or whole."""
 
 from __future__ import annotations
 
@@ -12,7 +9,6 @@ import pytest
 import torch
 from torch import nn
 
-from minigpt.optim import paged_adamw
 from minigpt.optim.paged_adamw import PagedAdamW
 from minigpt.training.loop import train
 from minigpt.training.result import TrainResult
@@ -25,11 +21,6 @@ from tests.minigpt.tiny.paged import (
     worst_difference,
 )
 from tests.minigpt.tiny.run import StoppedError, TinyData, crash_at, tiny_config, tiny_model
-
-
-@pytest.fixture
-def cut_on_a_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(paged_adamw, "is_paged", lambda parameter: True)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16, torch.float64])

@@ -1,7 +1,4 @@
-"""Buckets and buffers: no order in which a GPU may do the work changes a bit of the outcome.
-
-The fixture cut_on_a_cpu makes parameters on a CPU take the path of those on a GPU.
-"""
+"""Buckets and buffers: no order in which a GPU may do the work changes a bit of the outcome."""
 
 from __future__ import annotations
 
@@ -24,11 +21,6 @@ from tests.minigpt.tiny.paged import (
     some_parameters,
     take_steps,
 )
-
-
-@pytest.fixture
-def cut_on_a_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(paged_adamw, "is_paged", lambda parameter: True)
 
 
 def test_cutting_and_packing_keep_to_the_size_of_a_bucket() -> None:

@@ -60,7 +60,7 @@ def test_a_full_disk_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.M
     assert torch.equal(load_gpt2(tmp_path)(IDX)[0], ours()(IDX)[0])
 
 
-def test_what_is_no_gpt2_is_not_saved_as_one(tmp_path: Path) -> None:
+def test_what_is_not_a_gpt2_is_not_saved_as_one(tmp_path: Path) -> None:
     model = ours()
     model.transformer["h"][0].attn.c_attn.register_parameter(
         "lora_A", torch.nn.Parameter(torch.zeros(2, 32))

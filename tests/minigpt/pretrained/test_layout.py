@@ -10,40 +10,20 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
-from transformers import GPT2Config, GPT2LMHeadModel, GPT2Model
+from transformers import GPT2LMHeadModel, GPT2Model
 
 from minigpt.config import GPTConfig
 from minigpt.model import GPT
 from minigpt.pretrained.folders import load_gpt2, save_gpt2
 from minigpt.pretrained.layout import without_memory
+from tests.minigpt.tiny.edited import edit_json, edit_tensors
 from tests.minigpt.tiny.gpt2 import IDX, SIZES, ours, randomize
-
-Edit = Callable[[dict], object]
-
-
-def peer(kind: type = GPT2LMHeadModel) -> GPT2LMHeadModel:
-    """Returns transformers' GPT-2 with every parameter random, biases and layer norms too."""
-    torch.manual_seed(0)
-    model = kind(GPT2Config(**SIZES, n_positions=24, bos_token_id=99, eos_token_id=99))
-    randomize(model)
-    return model.eval()
+from tests.minigpt.tiny.peft import peer
 
 
 @torch.no_grad()
 def difference(a: Tensor, b: Tensor) -> float:
     return float((a - b).abs().max())
-
-
-def edit_json(path: Path, edit: Edit) -> None:
-    content = json.loads(path.read_text())
-    edit(content)
-    path.write_text(json.dumps(content))
-
-
-def edit_weights(folder: Path, edit: Edit) -> None:
-    tensors = load_file(folder / "model.safetensors")
-    edit(tensors)
-    save_file(tensors, folder / "model.safetensors")
 
 
 @pytest.fixture
@@ -239,8 +219,10 @@ def test_a_config_without_a_size_or_cut_short_is_named(folder: Path) -> None:
         (lambda w: w.update({"score.weight": torch.zeros(2, 32)}), r"holds transformer\.score"),
     ],
 )
-def test_a_missing_or_strange_tensor_is_named(folder: Path, edit: Edit, message: str) -> None:
-    edit_weights(folder, edit)
+def test_a_missing_or_strange_tensor_is_named(
+    folder: Path, edit: Callable[[dict], object], message: str
+) -> None:
+    edit_tensors(folder / "model.safetensors", edit)
     with pytest.raises(ValueError, match=message):
         load_gpt2(folder)
 
@@ -318,7 +300,7 @@ NO_WEIGHTS: dict[str, tuple[Callable[[Path], object], str]] = {
 
 @pytest.mark.parametrize("case", NO_WEIGHTS)
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
-def test_a_pickle_that_is_none_says_what_it_is(tmp_path: Path, case: str) -> None:
+def test_what_is_not_such_a_pickle_says_what_it_is(tmp_path: Path, case: str) -> None:
     edit, reason = NO_WEIGHTS[case]
     model = peer()
     model.config.save_pretrained(tmp_path)

@@ -247,7 +247,7 @@ def test_an_adapter_that_no_loader_would_take_is_not_saved(
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("-inf")])
-def test_a_model_whose_weights_are_no_numbers_is_neither_saved_nor_loaded(
+def test_a_model_whose_weights_are_not_numbers_is_neither_saved_nor_loaded(
     tmp_path: Path, bad: float
 ) -> None:
     def spoiled(**sizes: int) -> GPT:

@@ -314,7 +314,7 @@ def test_what_would_give_other_ids_is_refused_in_one_sentence(
         ({"tokenizer.json": "[]"}, "one JSON object"),
     ],
 )
-def test_files_that_are_no_such_tokenizer_are_named(
+def test_files_that_are_not_such_a_tokenizer_are_named(
     folder: Path, plain: Tokenizer, files: dict[str, str], sentence: str
 ) -> None:
     if not {"vocab.json", "merges.txt", "tokenizer.model", "vocab.txt"} & files.keys():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -10,29 +9,17 @@ from pathlib import Path
 import pytest
 import tiktoken
 import torch
-from safetensors.torch import load_file, save_file
 
 from minigpt.lora.model import load_lora, save_lora
 from minigpt.pretrained.folders import load_gpt2, save_gpt2
 from minigpt.pretrained.quantized import load_quantized, save_quantized
 from minigpt.qlora.model import dequantize_model, quantize_model
+from tests.minigpt.tiny.edited import edit_json, edit_tensors
 from tests.minigpt.tiny.gpt2 import ours
 from tests.minigpt.tiny.lora import everything, same
 from tests.minigpt.tiny.qlora import adapted, quantized
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
-
-
-def edit_json(path: Path, edit: Callable[[dict], object]) -> None:
-    content = json.loads(path.read_text())
-    edit(content)
-    path.write_text(json.dumps(content))
-
-
-def edit_weights(folder: Path, edit: Callable[[dict], object]) -> None:
-    tensors = load_file(folder / WEIGHTS)
-    edit(tensors)
-    save_file(tensors, folder / WEIGHTS, metadata={"format": "pt"})
 
 
 def settings(**changes: object) -> Callable[[Path], None]:
@@ -42,7 +29,7 @@ def settings(**changes: object) -> Callable[[Path], None]:
 
 
 def changed(edit: Callable[[dict], object]) -> Callable[[Path], None]:
-    return lambda folder: edit_weights(folder, edit)
+    return lambda folder: edit_tensors(folder / WEIGHTS, edit)
 
 
 LAYER = "transformer.h.1.mlp.c_fc"
@@ -111,7 +98,7 @@ def test_a_folder_without_4_bits_is_not_loaded_as_one(tmp_path: Path) -> None:
         load_quantized(tmp_path / "elsewhere")
 
 
-def test_what_is_no_quantized_gpt2_is_not_saved_as_one(tmp_path: Path) -> None:
+def test_what_is_not_a_quantized_gpt2_is_not_saved_as_one(tmp_path: Path) -> None:
     encoding = tiktoken.Encoding(
         "bytes", pat_str=r"(?s:.)", mergeable_ranks={bytes([byte]): byte for byte in range(256)},
         special_tokens={},

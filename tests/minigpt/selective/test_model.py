@@ -210,7 +210,7 @@ def test_a_model_with_merged_adapters_is_plain_when_they_are_removed() -> None:
     assert learning(model) == wanted(model, last_blocks=1)
 
 
-def test_what_is_no_part_is_not_saved(tmp_path: Path) -> None:
+def test_what_is_not_such_a_part_is_not_saved(tmp_path: Path) -> None:
     spoiled = apply_selective(ours(), biases_only=True)
     spoiled.transformer["h"][0].ln_1.bias.requires_grad_(False)
     for model, n in ((ours(), 2 + 2 * 12 + 2), (spoiled, 12), (apply_lora(ours()), 2 * 2)):

@@ -5,8 +5,9 @@ import tiktoken
 
 from minigpt.tasks.rows import encode_examples
 from minigpt.tasks.task import TASKS, make_task
-from minigpt.text.task_sets import data_folder, task_set
-from minigpt.tokenizer import END_OF_TEXT, load_encoding
+from minigpt.text.task_sets import task_set
+from minigpt.tokenizer import END_OF_TEXT
+from tests.minigpt.tiny.finetune import shipped_encoding
 
 QUIZ = make_task("quiz", "{q} =>", "{a}", "accuracy", 8)
 
@@ -14,7 +15,7 @@ QUIZ = make_task("quiz", "{q} =>", "{a}", "accuracy", 8)
 @pytest.fixture(scope="module")
 def encoding() -> tiktoken.Encoding:
     """Returns the shipped tokenizer."""
-    return load_encoding(data_folder() / "base" / "tokenizer.json")
+    return shipped_encoding()
 
 
 @pytest.mark.parametrize("name", TASKS)

@@ -116,7 +116,7 @@ def test_parallel_files_are_a_task_and_text_to_train_on(tmp_path: Path) -> None:
         ("x.jsonl", '{"q": "Q", "a": ' + "9" * 5000 + "}", 'no text in the field "a" (it is inf'),
     ],
 )
-def test_a_value_that_is_no_text_is_refused_with_file_line_field_and_format(
+def test_a_value_that_is_not_text_is_refused_with_file_line_field_and_format(
     tmp_path: Path, name: str, record: str, said: str
 ) -> None:
     (tmp_path / name).write_text(record)

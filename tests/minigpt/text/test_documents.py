@@ -80,7 +80,7 @@ def test_paragraphs_that_begin_alike_are_told_apart_however_long_they_are() -> N
     assert train == [Document("json", "\n\n".join(kept))]
 
 
-def test_a_name_that_is_no_valid_unicode_has_a_side() -> None:
+def test_a_name_that_is_not_valid_unicode_has_a_side() -> None:
     assert 0 <= name_hash("caf\udce9.txt:1") < 1  # as Python names a file in Latin-1
 
 

@@ -19,7 +19,7 @@ from tests.minigpt.tiny.paragraphs import blocks, one_line
 
 @pytest.fixture(scope="module")
 def library() -> list[Document]:
-    """The documents of this Python's library, which take 2 s to read: once a test run."""
+    """Returns the documents of this Python's library, which take 2 s to read: once a test run."""
     return python_library()
 
 

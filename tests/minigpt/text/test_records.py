@@ -118,7 +118,7 @@ def test_cells_in_quotes_may_hold_line_ends_and_tabs_between_tabs(
 
 @pytest.mark.parametrize("first", ["sep=;\r\n", '"sep=;"\n', "\ufeffSEP=;\n"])
 @pytest.mark.parametrize("name", ["a.csv", "a"])
-def test_a_first_line_that_tells_excel_the_separator_is_no_row(
+def test_a_first_line_that_tells_excel_the_separator_is_not_a_row(
     tmp_path: Path, first: str, name: str
 ) -> None:
     path = write(tmp_path / name, first + "en;fr\n1,5;x, y\n")

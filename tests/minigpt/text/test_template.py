@@ -50,7 +50,7 @@ def test_fields_are_replaced_by_their_text(template: str, text: str) -> None:
         ("{turns[__class__]}", 'no text in the field "turns[__class__]"'),
     ],
 )
-def test_what_is_no_text_is_named(template: str, said: str) -> None:
+def test_what_is_not_text_is_named(template: str, said: str) -> None:
     with pytest.raises(ValueError, match=re.escape(said)):
         fill(template, RECORD)
 

@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from minigpt.files.adapter_folder import CONFIG_FILE, WEIGHTS_FILE
 from minigpt.model import GPT
+from tests.minigpt.tiny.edited import edit_json, edit_tensors
 from tests.minigpt.tiny.lora import everything, same
 
 
 def edit_config(folder: Path, **changes: object) -> None:
-    config = json.loads((folder / CONFIG_FILE).read_text())
-    (folder / CONFIG_FILE).write_text(json.dumps({**config, **changes}))
+    edit_json(folder / CONFIG_FILE, lambda config: config.update(changes))
 
 
 def edit_weights(folder: Path, edit: Callable[[dict[str, Tensor]], object]) -> None:
-    tensors = load_file(folder / WEIGHTS_FILE)
-    edit(tensors)
-    save_file(tensors, folder / WEIGHTS_FILE)
+    edit_tensors(folder / WEIGHTS_FILE, edit)
 
 
 def check_refused(

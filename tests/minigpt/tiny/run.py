@@ -133,7 +133,7 @@ def tiny_config(**changes: Any) -> TrainConfig:
 def loss_and_gradients(
     model: torch.nn.Module, batch: Batch, micro_batch_size: int | None = None
 ) -> tuple[float, list[torch.Tensor]]:
-    """A training step's loss, and the gradients that it hands to the optimizer without clipping."""
+    """Returns a training step's loss, and the gradients that the optimizer gets, not clipped."""
     gradients: list[torch.Tensor] = []
     optimizer = torch.optim.SGD(model.parameters())
     optimizer.register_step_pre_hook(

@@ -31,7 +31,7 @@ MODES = ["ddp", "fsdp"]
 
 @pytest.fixture(scope="module")
 def spread(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Path]:
-    """What two gloo processes found, and where they wrote."""
+    """Returns what two gloo processes found, and where they wrote."""
     folder = tmp_path_factory.mktemp("spread")
     return run_two_processes("run", "spread", folder), folder
 

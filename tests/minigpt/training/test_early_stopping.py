@@ -49,7 +49,7 @@ def stopping_config(**changes: Any) -> TrainConfig:
 
 @pytest.fixture(scope="module")
 def noted() -> tuple[TrainResult, dict[int, Weights]]:
-    """A run that goes on to max_steps, and its weights before each step and after the last."""
+    """Returns a run to max_steps, and its weights before each step and after the last."""
     model, weights = tiny_model(), {}
 
     def note(step: int) -> None:
@@ -82,7 +82,7 @@ def test_it_ends_after_patience_and_leaves_the_weights_of_the_lowest_loss(
     assert model.lm_head.weight is model.transformer["wte"].weight
 
 
-def test_a_loss_that_only_stays_the_same_is_no_new_lowest() -> None:
+def test_a_loss_that_only_stays_the_same_is_not_a_new_lowest() -> None:
     model = tiny_model()
     before = weights_of(model)
     config = stopping_config(learning_rate=0.0, min_learning_rate=0.0, early_stopping=3)

@@ -121,7 +121,7 @@ def test_what_the_caller_says_of_a_run_must_be_the_same_on_resume(tmp_path: Path
 
 @pytest.fixture
 def _ctrl_c_interrupts() -> Iterator[None]:
-    """Python's usual answer to Ctrl-C; a shell starts background jobs with Ctrl-C ignored."""
+    """Restores Python's answer to Ctrl-C, which a shell lets background jobs ignore."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
@@ -170,7 +170,7 @@ def test_killed_at_any_moment_it_resumes_bit_for_bit(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("frozen", [False, True])
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
-def test_a_loss_that_is_no_number_stops_and_keeps_the_checkpoint(
+def test_a_loss_that_is_not_a_number_stops_and_keeps_the_checkpoint(
     tmp_path: Path, bad: float, frozen: bool
 ) -> None:
     def partly_frozen() -> GPT:

@@ -103,13 +103,13 @@ def test_a_fetched_model_does_not_get_among_the_files_of_another(
     assert os.listdir(out) == [there]
 
 
-# Numbers that are none
+# NaN and infinity
 
 
 @pytest.mark.parametrize("bad", [math.inf, math.nan])
 @pytest.mark.parametrize("name", ["model.transformer.h.1.mlp.c_fc.bias", "best.lm_head.weight",
                                   "optimizer.exp_avg_sq.transformer.ln_f.weight"])  # fmt: skip
-def test_a_finished_run_with_numbers_that_are_none_is_not_resumed(
+def test_a_finished_run_with_nan_or_infinity_is_not_resumed(
     tmp_path: Path, name: str, bad: float
 ) -> None:
     config = tiny_config(out_dir=tmp_path, max_steps=5, early_stopping=3, eval_every=2)
@@ -132,7 +132,7 @@ def test_a_finished_run_with_numbers_that_are_none_is_not_resumed(
 
 def test_a_checkpoint_that_no_run_could_go_on_from_is_not_written(tmp_path: Path) -> None:
     model = tiny_model()
-    model.register_buffer("mask", torch.full((2,), -math.inf))  # which is no harm
+    model.register_buffer("mask", torch.full((2,), -math.inf))  # which does no harm
     save_checkpoint(tmp_path, model, None, {"steps": 1})
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     with torch.no_grad():

@@ -15,7 +15,7 @@ Names = dict[str, int]
 
 
 class Settings:
-    """A type that a learner has not."""
+    """A type that a learner does not have."""
 
 
 def double(x: int) -> int:
