@@ -11,6 +11,8 @@ Each of the three has a book of its own beside its lessons.
 
 from pathlib import Path
 
+RECORD, TABLE = "record.json", "table.json"  # what a run leaves beside its figures
+
 
 def results(quick: bool = False, full: bool = False) -> Path:
     """Returns the folder of all lessons that run with these settings."""

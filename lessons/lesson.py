@@ -33,7 +33,7 @@ import minigpt
 from lessons import machine
 from lessons.alt_text import alt_text
 from lessons.closing_tables import closing_tables
-from lessons.folders import folder_of, results
+from lessons.folders import RECORD, TABLE, folder_of, results
 from lessons.inline import figure_bundle, in_notebook, tables_bundle
 from lessons.verdicts import Verdict
 from minigpt.device import pick_device
@@ -220,7 +220,7 @@ class Lesson:
             "rows": [row.as_json(self.judges, self.quick) for row in self.rows],
         }  # fmt: skip
         text = json.dumps(report, ensure_ascii=False, indent=1)
-        write_text(self.folder / "table.json", text + "\n")
+        write_text(self.folder / TABLE, text + "\n")
         seconds = time.perf_counter() - self.started
         print(f"\nLesson {self.number:02d} took {seconds:.0f} s. Figures are in {self.folder}/")
         if self.quick:
@@ -249,6 +249,8 @@ def start(number: int, title: str) -> Lesson:
         given = notebook_settings() if in_notebook() else Settings(**vars(parser.parse_args()))
         device = pick_device(given.device)
         folder = make_folder(given.out, folder_of(results(given.quick, given.full), number))
+        if recorder is None:  # a record of another run would no longer fit what will stand here
+            (folder / RECORD).unlink(missing_ok=True)
     except (ValueError, OSError) as error:
         if in_notebook():
             raise

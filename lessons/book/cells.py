@@ -39,12 +39,6 @@ class Cell:
     line: int
 
     @property
-    def heading(self) -> str:
-        """The first heading of a Markdown cell without its signs; "" if there is none."""
-        found = re.search(r"^#+ +(.+)$", self.source, re.MULTILINE) if self.is_prose else None
-        return found.group(1).strip() if found else ""
-
-    @property
     def is_prose(self) -> bool:
         """Whether it is a Markdown cell."""
         return self.kind == "markdown"
@@ -91,5 +85,6 @@ def uncommented(line: str, number: int) -> str:
 
 def execute(cell: Cell, script: Path, namespace: dict[str, Any]) -> None:
     """Runs a code cell in a namespace; tracebacks and `inspect` find its lines in the script."""
-    code = compile("\n" * (cell.line - 1) + cell.source, str(script), "exec")
+    source = "\n" * (cell.line - 1) + cell.source
+    code = compile(source, str(script), "exec", dont_inherit=True)  # by the rules of a script
     exec(code, namespace)

@@ -66,7 +66,7 @@ SEED = {seed}
 DEVICE = "{device}"  # cpu, cuda, mps or auto: the fastest that is here
 QUICK = {quick}  # True: smallest settings, to see that it runs; the numbers mean nothing
 FULL = {full}  # True: large settings, which a CUDA GPU gets anyway
-INSTALL = ""  # if minigpt is not installed: a checkout, an archive, or an address for pip
+INSTALL = r""  # if minigpt is not installed: a checkout, an archive, or an address for pip
 
 import importlib.util
 import sys

@@ -43,7 +43,7 @@ class Outcome:
     """How a lesson of the course went.
 
     Attributes:
-        word: "done", "done before", "failed" or "killed (...)".
+        word: "done", "done before", "interrupted", "failed" or "killed (...)".
         why: what went wrong, and what to do.
     """
 
@@ -77,10 +77,11 @@ def outcome_of(number: int, status: int, record: Record | None) -> Outcome:
     if record is None:
         return Outcome(number, f"failed ({status})", "it did not begin; what it said stands above")
     if record.status == "running":
-        why = f"its process was ended from outside, perhaps because {NO_MEMORY}"
+        why = f"its process was ended from outside, or the disk is full; perhaps {NO_MEMORY}"
         return Outcome(number, f"killed ({status})", why)
     if record.status == "interrupted":
-        return Outcome(number, "interrupted", "it alone was told to stop")
+        why = "something told this lesson, and not the course, to stop"
+        return Outcome(number, "interrupted", why)
     why = record.error.splitlines()[0] if record.error else "what it said stands above"
     return Outcome(number, "failed", f"{NO_MEMORY} ({why})" if no_memory(why) else why)
 

@@ -21,6 +21,7 @@ from lessons.book.markup import Heading, code_html, code_styles, html_of, output
 from lessons.book.opening import read_opening
 from lessons.book.play.playgrounds import copy_scripts, part_of, scripts_of
 from lessons.book.record import Record, read_record, read_table
+from lessons.folders import folder_of, results
 from lessons.verdicts import Kind
 from minigpt.files.atomic import write_text
 
@@ -70,7 +71,7 @@ class Page:
     @property
     def outcome(self) -> str:
         """How the run ended, in a word or two."""
-        return {"running": "broke off"}.get(self.status, self.status)
+        return {"running": "cut short"}.get(self.status, self.status)
 
     @property
     def quick(self) -> bool:
@@ -111,6 +112,8 @@ def read_page(number: int, script: Path, folder: Path, links: Links) -> Page:
         status = NOT_RUN
     except (ValueError, OSError) as error:
         status, trouble = DAMAGED, str(error)
+    except (KeyError, TypeError, AttributeError) as error:
+        status, trouble = DAMAGED, f"{folder} holds no whole run of a lesson ({error!r})"
     page = Page(number, "", status=status, trouble=trouble)
     add_prose(page, read_cells(script.read_text(encoding="utf-8"))[0].source, links)
     return page
@@ -161,7 +164,7 @@ def shown(output: dict[str, Any], folder: Path) -> list[dict[str, Any]]:
         return [{"play": part_of(output["play"], folder / output["data"])}]
     if "tables" in output:
         return [{"tables": True}]
-    lines = [line for line in output.get("text", "").splitlines() if not line.startswith(MARKED)]
+    lines = [line for line in output.get("text", "").split("\n") if not line.startswith(MARKED)]
     text = "\n".join(lines).strip("\n")
     return [{"output": output_html(text)}] if text.strip() else []
 
@@ -182,26 +185,37 @@ def write_book(runs: Path, scripts: Mapping[int, Path]) -> Path:
     glossary = read_glossary(terms)
     links = Links(lessons=frozenset(scripts), terms=glossary.terms)
     pages = [
-        read_page(number, script, runs / f"lesson-{number:02d}", replace(links, here=number))
+        read_page(number, script, folder_of(runs, number), replace(links, here=number))
         for number, script in scripts.items()
     ]
     for page in pages:
         copy_scripts(book, scripts_of(page.parts))
-    for name, text in rendered(pages, glossary).items():
+    for name, text in rendered(pages, glossary, size_of(runs)).items():
         write_text(book / name, text)
     styles = Path(__file__).parent / "templates" / "style.css"
     write_text(book / "style.css", styles.read_text(encoding="utf-8") + code_styles())
     return book / "index.html"
 
 
-def rendered(pages: Sequence[Page], glossary: Glossary) -> dict[str, str]:
-    """Returns the HTML of every page by its file's name."""
+def size_of(runs: Path) -> str:
+    """Returns the option of `minigpt lesson` that leaves results in a folder, "" for none."""
+    sizes = {results(quick=True): " --quick", results(full=True): " --full"}
+    return sizes.get(runs, "")
+
+
+def rendered(pages: Sequence[Page], glossary: Glossary, size: str = "") -> dict[str, str]:
+    """Returns the HTML of every page by its file's name.
+
+    Args:
+        size: the option with which lessons become part of this book: "", " --quick" or " --full".
+    """
     environment = Environment(
         loader=PackageLoader("lessons.book"), autoescape=True, undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
     environment.filters["css"] = lambda kind: summary.CSS_CLASS[Kind(kind)]
     environment.filters["label"] = lambda kind: summary.LABEL[kind]
+    environment.globals["size"] = size
     for function in (summary.reason, summary.duration, summary.day_and_time, summary.listing):
         environment.filters[function.__name__] = function
     lesson = environment.get_template("lesson.html")

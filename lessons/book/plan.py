@@ -1,7 +1,7 @@
 """Plans a course: which lessons are done already, and how long the others will take.
 
 todo = [n for n in scripts if not_done(last_record(folders[n]), scripts[n], settings)]
-clock = Clock(times_of(quick=False, full=False))
+clock = Clock(times_of(quick=False, large=False))
 clock.learn(1, 12.0)                    # lesson 1 took 12 s here
 in_words(clock.estimate(4))             # "about 1 minute"
 """
@@ -12,21 +12,21 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from lessons.book.record import Record, fingerprint, read_record
+from lessons.book.record import Record, fingerprint, read_record, read_table
 
 # Seconds that the lessons took, one after the other, on 2 cores of Zen 4 (which have AVX-512 and
 # bf16), as `minigpt course` prints them at its end; and the processor seconds of each
 # `minigpt lesson N --quick` with one thread on the same machine.
-NORMAL = (9, 48, 5, 58, 50, 5, 158, 152, 49, 25, 24, 122, 153)
+NORMAL = (11, 47, 7, 64, 49, 8, 153, 147, 52, 28, 23, 131, 155)
 QUICK = (6, 10, 8, 12, 10, 7, 17, 16, 11, 12, 12, 13, 14)
 
 
-def times_of(quick: bool, full: bool) -> dict[int, float]:
+def times_of(quick: bool, large: bool) -> dict[int, float]:
     """Returns the seconds that each lesson took where they were measured.
 
-    Nobody has measured all lessons with --full, which take hours.
+    Nobody has measured all lessons with large settings, which take hours.
     """
-    return {} if full else dict(enumerate(QUICK if quick else NORMAL, start=1))
+    return {} if large else dict(enumerate(QUICK if quick else NORMAL, start=1))
 
 
 class Clock:
@@ -99,7 +99,16 @@ def not_done(record: Record | None, script: Path, settings: Mapping[str, Any]) -
         if name in ("seed", "quick", "full") and last != settings[name]:
             return f"the last time it ran with {name} {last}"
     if not same_device(record, str(settings["asked"])):
-        return f"the last time it ran on the device {record.settings['device']}"
+        return f"the last time it ran on the device {record.settings.get('device')}"
+    return ""
+
+
+def without_tables(folder: Path) -> str:
+    """Returns that a lesson's closing tables cannot be read; "" if they can."""
+    try:
+        read_table(folder)
+    except ValueError:
+        return "its closing tables cannot be read"
     return ""
 
 
@@ -111,8 +120,8 @@ def took_as_long(record: Record, settings: Mapping[str, Any]) -> bool:
 
 def same_device(record: Record, asked: str) -> bool:
     """Tells whether a lesson ran on the device that is asked for now."""
-    if asked in (record.settings["asked"], record.settings["device"]):
+    if asked in (record.settings.get("asked"), record.settings.get("device")):
         return True
     from minigpt.device import pick_device  # loads torch
 
-    return str(pick_device(asked)) == record.settings["device"]
+    return str(pick_device(asked)) == record.settings.get("device")

@@ -68,21 +68,24 @@ class Pulse:
         self.begun = self.heard = time.monotonic()
         self.standing = 0  # characters of ours at the end of the terminal, to be wiped out
         self.within_line = False
-        self.lock = threading.Lock()
+        self.lock = threading.RLock()  # what is printed may be collected garbage that prints
         self.ended = threading.Event()
         self.thread = threading.Thread(target=self.watch, daemon=True)
 
     def __enter__(self) -> Pulse:
         self.out, self.err = sys.stdout, sys.stderr
-        sys.stdout, sys.stderr = Tee(self.out, self.hear), Tee(self.err, self.hear)
         self.thread.start()
+        sys.stdout, sys.stderr = Tee(self.out, self.hear), Tee(self.err, self.hear)
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self.ended.set()
-        self.thread.join()
-        self.wipe()
-        sys.stdout, sys.stderr = self.out, self.err
+        try:
+            self.ended.set()
+            self.thread.join()
+            with suppress(OSError):  # the terminal may be gone
+                self.wipe()
+        finally:
+            sys.stdout, sys.stderr = self.out, self.err
 
     def begin(self, doing: str) -> None:
         """Starts the clock of something new, such as "in this cell"."""

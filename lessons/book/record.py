@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from lessons.book.cells import Cell
+from lessons.folders import RECORD, TABLE
 from lessons.verdicts import Kind
 from minigpt.files.atomic import write_text
 
-FILE, TABLE = "record.json", "table.json"
 VERSION = 1
 COLUMNS = ("what", "source", "published", "measured here", "kind", "verdict")  # of table.json
 
@@ -70,7 +70,7 @@ class Record:
     def write(self, folder: Path) -> None:
         """Writes the record into the lesson's folder."""
         content = {"version": VERSION, **asdict(self)}
-        write_text(folder / FILE, json.dumps(content, ensure_ascii=False, indent=1) + "\n")
+        write_text(folder / RECORD, json.dumps(content, ensure_ascii=False, indent=1) + "\n")
 
 
 def fingerprint(script: Path) -> str:
@@ -85,7 +85,7 @@ def read_record(folder: Path) -> Record:
         FileNotFoundError: the lesson has not run there.
         ValueError: the file is no record, or one of another version.
     """
-    path = folder / FILE
+    path = folder / RECORD
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         if content.pop("version") != VERSION:

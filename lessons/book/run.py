@@ -47,13 +47,14 @@ class Recorder:
 
     def fail(self, error: Exception) -> None:
         """Ends the run with an error."""
-        self.record.error = "".join(traceback.format_exception_only(error)).strip()
-        self.end("failed")
+        self.record.error = printable("".join(traceback.format_exception_only(error)).strip())
+        with contextlib.suppress(OSError):  # the error itself says what is wrong: a full disk
+            self.end("failed")
 
     def printed(self, text: str) -> None:
         """Takes what a cell has printed."""
         if text and self.record.cells and not self.silent:
-            self.record.cells[-1].add_text(text)
+            self.record.cells[-1].add_text(printable(text))
 
     def starts(self, folder: Path, settings: dict[str, Any]) -> None:
         """Learns the folder of the lesson's figures and its settings, and begins the record."""
@@ -81,12 +82,20 @@ class Recorder:
             self.silent = False
 
 
-def run(script: Path, options: Sequence[str], prose: bool = False) -> Path:
+def printable(text: str) -> str:
+    """Returns text that a file can hold: names of files may have parts that are no characters."""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def run(
+    script: Path, options: Sequence[str], prose: bool = False, recorder: Recorder | None = None
+) -> Path:
     """Runs the cells of a lesson's script as if they were the script; returns its results' folder.
 
     Args:
         options: the lesson's own.
         prose: print all of the lesson's text, and not only the beginning of each part.
+        recorder: what to record it with, for those who want to know the folder after an error.
 
     Raises:
         whatever a cell raises; the record keeps the traceback.
@@ -94,7 +103,7 @@ def run(script: Path, options: Sequence[str], prose: bool = False) -> Path:
     print_any_text()  # here, since a lesson finds listeners in the place of the real streams
     print_at_once()
     cells = read_cells(script.read_text(encoding="utf-8"))
-    recorder = Recorder(script)
+    recorder = recorder or Recorder(script)
     with Pulse() as pulse, taking_part(script, options, recorder):
         namespace = {"__name__": "__main__", "__file__": str(script), "__builtins__": __builtins__}
         try:
@@ -109,7 +118,8 @@ def run(script: Path, options: Sequence[str], prose: bool = False) -> Path:
                 recorder.end()
             recorder.end("done")
         except KeyboardInterrupt:
-            recorder.end("interrupted")
+            with contextlib.suppress(OSError):
+                recorder.end("interrupted")
             raise
         except Exception as error:
             recorder.printed(traceback.format_exc())

@@ -13,6 +13,7 @@ import time
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections import Counter
 from collections.abc import Collection, Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -82,7 +83,7 @@ def run(arguments: Namespace) -> int:
             if stop.signal:
                 break
     course.report()
-    if stop.signal:
+    if stop.signal and course.left():
         print(f"\nInterrupted. Go on with: {course.command_to_go_on()}")
         return 128 + stop.signal
     return int(not all(outcome.good for outcome in course.outcomes.values()))
@@ -103,11 +104,9 @@ class Course:
     def __init__(self, arguments: Namespace, scripts: dict[int, Path]) -> None:
         from lessons.book.plan import Clock, times_of
         from lessons.folders import results
+        from minigpt.device import pick_device  # loads torch
 
-        if arguments.device is not None:
-            from minigpt.device import pick_device  # loads torch
-
-            pick_device(arguments.device)
+        device = pick_device(arguments.device)
         self.arguments, self.scripts = arguments, scripts
         self.titles = dict(lesson_titles())
         self.settings = {
@@ -115,7 +114,8 @@ class Course:
             "quick": arguments.quick, "full": arguments.full,
         }  # fmt: skip
         self.runs = results(arguments.quick, arguments.full)
-        self.clock = Clock(times_of(arguments.quick, arguments.full))
+        large = arguments.full or (device.type == "cuda" and not arguments.quick)
+        self.clock = Clock(times_of(arguments.quick, large))
         self.todo: list[int] = []
         self.reasons: dict[int, str] = {}
         self.outcomes: dict[int, Outcome] = {}
@@ -126,13 +126,13 @@ class Course:
     def look_back(self, number: int, chosen: bool) -> None:
         """Learns from the last run of a lesson how long it takes, and whether it has to run."""
         from lessons.book.outcome import Outcome, verdicts_of
-        from lessons.book.plan import last_record, not_done, took_as_long
+        from lessons.book.plan import last_record, not_done, took_as_long, without_tables
 
         folder = self.folder(number)
         record = last_record(folder)
         if record is not None and took_as_long(record, self.settings):
             self.clock.learn(number, record.seconds)
-        why = not_done(record, self.scripts[number], self.settings)
+        why = not_done(record, self.scripts[number], self.settings) or without_tables(folder)
         if chosen and (why or self.arguments.again):
             self.todo.append(number)
             if record is not None and why:
@@ -152,7 +152,7 @@ class Course:
         if self.outcomes:
             print(
                 f"Done before, with the same settings and script: {named(self.outcomes)}. To run "
-                "them again: minigpt course --again"
+                "them again, add --again."
             )
         for number, why in self.reasons.items():
             print(f"Lesson {number} runs again: {why}.")
@@ -179,10 +179,12 @@ class Course:
             outcome.word, outcome.why = "interrupted", ""
         else:
             where = " Its page shows where." if outcome.word == "failed" else ""
-            print(f"\nLesson {number} {outcome.word}: {outcome.why}.{where}")
+            ended = outcome.word if outcome.word == "failed" else f"was {outcome.word}"
+            print(f"\nLesson {number} {ended}: {outcome.why}.{where}")
         if record is not None and record.status == "running":  # it could not say how it ended
             record.status, record.error = outcome.word, outcome.why
-            record.write(self.folder(number))
+            with suppress(OSError):  # the disk may be full
+                record.write(self.folder(number))
         renew_book(self.runs)
 
     def heading(self, number: int) -> str:
@@ -212,7 +214,7 @@ class Course:
         """Says how all lessons went, and where the book is, which each of them has renewed."""
         from lessons.book.outcome import in_a_line
 
-        print("\nThe course so far:" if self.todo else "\nThe course:")
+        print("\nThe course so far:" if self.left() else "\nThe course:")
         outcomes = [self.outcomes[number] for number in sorted(self.outcomes)]
         wide = max(len(self.title(outcome.number)) for outcome in outcomes)
         ending = max(len(outcome.word) for outcome in outcomes)
@@ -227,6 +229,10 @@ class Course:
         if (index.is_file() and self.todo) or renew_book(self.runs):
             print(f"\nThe book: {link(index)}")
 
+    def left(self) -> list[int]:
+        """Returns the numbers of the lessons that have not been done yet."""
+        return [n for n in self.todo if n not in self.outcomes or not self.outcomes[n].good]
+
     def command_to_go_on(self) -> str:
         """Returns the command that runs what is left."""
         asked = self.arguments
@@ -234,9 +240,8 @@ class Course:
         parts += ["--device", asked.device] if asked.device is not None else []
         parts += ["--seed", str(asked.seed)] if asked.seed is not None else []
         parts += [f"--{size}" for size in ("quick", "full") if self.settings[size]]
-        left = [n for n in self.todo if n not in self.outcomes or not self.outcomes[n].good]
         if asked.again:  # without, what was done before the whole course would count as done
-            parts += ["--again", "--only", ",".join(map(str, left))]
+            parts += ["--again", "--only", ",".join(map(str, self.left()))]
         elif asked.only:
             parts += ["--only", ",".join(map(str, asked.only))]
         elif asked.start is not None:

@@ -6,6 +6,7 @@ import re
 import time
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
+from glob import glob
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -48,6 +49,7 @@ def check_options(parser: ArgumentParser) -> None:
 
 def check(arguments: Namespace) -> int:
     """Checks files; returns 0 if all tasks of all of them passed, else 1."""
+    arguments.what = [name for text in arguments.what for name in files_named(text)]
     refuse_idle_of_numbers_or_files(arguments, arguments.what)
     begin_early(arguments.what)
     from lessons.grading import outputs
@@ -70,6 +72,15 @@ def check(arguments: Namespace) -> int:
         seconds = time.perf_counter() - started
         outputs.write_gradescope(arguments.gradescope, submissions[0], files[0], seconds)
     return int(not all(checked.passed for checked in files))
+
+
+def files_named(text: str) -> list[str]:
+    """Returns the files that a word such as handed-in/*.py stands for, where no shell has done so.
+
+    A word that is a file's name, or stands for no file, is returned as it is.
+    """
+    found = [] if Path(text).exists() else sorted(glob(text))
+    return found or [text]
 
 
 def refuse_idle_of_numbers_or_files(arguments: Namespace, what: Sequence[str]) -> None:

@@ -34,6 +34,7 @@ def add_own(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     """Runs the lesson in this process, and writes its page in the book."""
+    from lessons.book.run import Recorder
     from lessons.book.run import run as run_cells
 
     script = script_of(arguments.number)
@@ -45,17 +46,24 @@ def run(arguments: Namespace) -> int:
         refuse_idle(arguments, ("--prose",), "with --notebook")
         return write_one(script, arguments.notebook, options, arguments.outputs, arguments.force)
     refuse_idle(arguments, ("--outputs", "--force"), "without --notebook")
-    folder = run_cells(script, options, arguments.prose)
-    if has_book(folder) and (index := renew_book(folder.parent)):
-        print(f"Its page in the book: {link(index.with_name(f'{folder.name}.html'))}")
+    recorder = Recorder(script)
+    try:
+        run_cells(script, options, arguments.prose, recorder)
+    finally:  # a lesson that fails has a page, too
+        folder = recorder.folder
+        if folder is not None and has_book(folder, arguments.number):
+            index = renew_book(folder.parent)
+            if index is not None:
+                print(f"Its page in the book: {link(index.with_name(f'{folder.name}.html'))}")
     return 0
 
 
-def has_book(folder: Path) -> bool:
-    """Tells whether a lesson has run in its usual folder, beside which there is a book."""
-    from lessons.folders import results
+def has_book(folder: Path, number: int) -> bool:
+    """Returns whether a folder is one of a lesson's usual ones, beside which there is a book."""
+    from lessons.folders import folder_of, results
 
-    return folder.parent in (results(), results(quick=True), results(full=True))
+    sizes = (results(), results(quick=True), results(full=True))
+    return folder in [folder_of(runs, number) for runs in sizes]
 
 
 def renew_book(runs: Path) -> Path | None:

@@ -75,7 +75,7 @@ def write_one(script: Path, path: Path, options: Sequence[str], outputs: bool, f
         if found is None:
             folder = run_cells(script, options)
             found = finished_run(script, folder)
-    text = notebook_text(script, None if found else settings, found)
+    text = notebook_text(script, settings if found is None or chooses(options) else None, found)
     write_notebooks({path: text}, force)
     print(f"Wrote {path}; {OPEN}.")
     return 0

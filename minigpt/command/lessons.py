@@ -134,13 +134,15 @@ def states_of(entries: Sequence[Entry], folder: Path) -> list[State]:
     from lessons.grading.registry import lessons, tasks_of
 
     status = read_progress(folder)["status"]
-    usual, quick = folders.results(), folders.results(quick=True)
+    sizes = (folders.results(), folders.results(full=True), folders.results(quick=True))
     states = []
     for entry in entries:
         tasks = tasks_of(entry.number) if entry.number in lessons() else ()
         n_passed = sum(status.get(task.id) == "passed" for task in tasks)
-        places = [folders.folder_of(runs, entry.number) for runs in (usual, quick)]
-        last = next(filter(None, map(last_run, places)), None)
+        places = [folders.folder_of(runs, entry.number) for runs in sizes]
+        runs = list(filter(None, map(last_run, places)))
+        done = [run for run in runs if run.status == "done" and not run.quick]
+        last = next(iter(done + runs), None)
         states.append(State(entry, len(tasks), n_passed, last))
     return states
 

@@ -123,7 +123,7 @@ class Lines:
         self, total: int | None, unit: str, what: str, done: int, leave: bool, scale: bool
     ) -> None:
         self.total, self.unit, self.what, self.leave, self.scale = total, unit, what, leave, scale
-        self.done, self.note = done, ""
+        self.done, self.note, self.closed = done, "", False
         self.started = self.written = time.monotonic()
 
     def advance(self, n: int = 1, note: str = "") -> None:
@@ -134,7 +134,9 @@ class Lines:
             self.refresh()
 
     def refresh(self) -> None:
-        """Writes a line."""
+        """Writes a line, unless the task is over: another thread may ask just then."""
+        if self.closed:
+            return
         self.written = time.monotonic()
         print(self.line(self.written - self.started), file=sys.stderr, flush=True)
 
@@ -142,6 +144,7 @@ class Lines:
         """Writes the last line if there were others before."""
         if self.leave and self.written > self.started:
             self.refresh()
+        self.closed = True
 
     def line(self, seconds: float) -> str:
         """Returns "120 of 260 steps, loss 3.104, 31 s"."""

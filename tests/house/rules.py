@@ -77,7 +77,7 @@ def is_script(file: str) -> bool:
 def rooms_are_known(tree: Tree) -> list[str]:
     """Every file of minigpt is a chapter or stands in a workshop."""
     return [
-        f"{file}:1: is neither a chapter nor in a workshop; DESIGN's list says what rooms there are"
+        f"{file}:1: is neither a chapter nor in a workshop; CHAPTERS and WORKSHOPS list all"
         for file in tree.texts
         if package_of(file) == "minigpt" and room_of(file) not in {*CHAPTERS, *LEVEL}
     ]

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from lessons import lesson
+from lessons.folders import RECORD
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -115,3 +116,13 @@ def test_a_gpu_gets_the_large_settings(
     course = replace(start(monkeypatch, "--device", "cpu", *options), device=torch.device(device))
     assert course.choose("quick", "normal", "full") == chosen
     assert course.choose("quick", "normal") == ("quick" if chosen == "quick" else "normal")
+
+
+def test_a_script_that_runs_by_itself_leaves_no_record_of_another_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = tmp_path / RECORD
+    record.write_text("{}", encoding="utf-8")
+    monkeypatch.setattr(sys, "argv", ["03_gpt2.py", "--out", str(tmp_path), "--device", "cpu"])
+    lesson.start(3, "Three")
+    assert not record.exists()

@@ -179,8 +179,14 @@ function loadModel() {
     const script = element("script", {
       src: "play/base_model.js",
       onload: () => {
-        const { config, safetensors } = BASE_MODEL;
-        resolve({ config, weights: readSafetensors(bytesOf(safetensors)) });
+        try {
+          const { config, safetensors } = BASE_MODEL;
+          resolve({ config, weights: readSafetensors(bytesOf(safetensors)) });
+        } catch (error) {
+          reject(new Error(
+            `play/base_model.js is damaged (${error.message}); delete it and run lesson 5 again`,
+          ));
+        }
       },
       onerror: () => reject(new Error(
         "play/base_model.js is not in this book's folder; run lesson 5 again to write the book anew",

@@ -15,7 +15,7 @@ from lessons.book.cells import Cell
 from lessons.book.markup import Heading, html_of, spaced
 from lessons.book.pages import write_book
 from lessons.book.record import Done, Record, fingerprint, read_record
-from lessons.book.run import run
+from lessons.book.run import Recorder, run
 from lessons.book.summary import day_and_time
 from minigpt.command import lesson as command
 from minigpt.command.cli import main
@@ -118,6 +118,16 @@ def test_a_failing_cell_is_recorded_with_its_traceback(script: Path) -> None:
     assert lesson.recorder is None
 
 
+def test_a_name_that_no_file_can_hold_is_recorded_with_question_marks(tmp_path: Path) -> None:
+    script = tmp_path / "03_parts.py"
+    script.touch()
+    recorder = Recorder(script)
+    recorder.begin(Cell("code", "print(path)", 1))
+    recorder.printed("r\udce9s/figure.png")
+    recorder.record.write(tmp_path)
+    assert read_record(tmp_path).cells[0].outputs == [{"text": "r?s/figure.png"}]
+
+
 def test_a_script_that_begins_no_lesson_is_refused(script: Path) -> None:
     script.write_text("# %%\nx = 1\n", encoding="utf-8")
     with pytest.raises(ValueError, match=r"03_halves.py is no lesson: it does not call"):
@@ -154,7 +164,7 @@ def test_bars_and_signs_of_life_are_not_in_the_record(
     script.write_text(SCRIPT.replace("half = 1 / 2\n", f"{wait}half = 1 / 2\n"), encoding="utf-8")
     run(script, ["--device", "cpu"])
     said = capsys.readouterr().err
-    assert "  ... 0 s in this cell\n" in said
+    assert re.search(r"  \.\.\. \d+ s in this cell\n", said)
     assert "1 of 2 steps, 0 s\n" in said
     assert outputs(read_record(Path("runs/lesson-03")))[3][0] == {"text": "half & half <b>: 0.5\n"}
 

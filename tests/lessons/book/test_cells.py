@@ -40,7 +40,6 @@ def test_a_script_becomes_its_cells() -> None:
     assert cells[0] == Cell("markdown", "# Title\n\nText with *words*.", 2)
     assert cells[1].source == "x = 1\n\ny = 2"
     assert cells[2].source == "no heading, but an indented line:\n\n    code"
-    assert [cell.heading for cell in cells] == ["Title", "", "", ""]
 
 
 def test_cells_share_a_namespace_and_tracebacks_name_the_script_s_line(tmp_path: Path) -> None:
@@ -72,7 +71,7 @@ def test_no_line_of_a_lesson_is_lost(number: int) -> None:
     text = lesson_scripts()[number].read_text(encoding="utf-8")
     cells = read_cells(text)
     assert cells[0].is_prose
-    assert cells[0].heading.startswith(f"Lesson {number}")
+    assert cells[0].source.startswith(f"# Lesson {number}: ")
     lines = text.splitlines()
     seen = {n for cell in cells for n in range(cell.line, cell.line + cell.source.count("\n") + 1)}
     left = [line for n, line in enumerate(lines, start=1) if n not in seen and line.strip()]

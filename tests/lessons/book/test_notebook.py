@@ -123,7 +123,7 @@ def test_where_minigpt_is_missing_the_first_cell_installs_it_or_says_how(
         called.append((name, line))
         monkeypatch.setattr(importlib.util, "find_spec", lambda name: SimpleNamespace(origin="x"))
 
-    source = settings_cell(Settings()).replace('INSTALL = ""', 'INSTALL = "my copy.zip"')
+    source = settings_cell(Settings()).replace('INSTALL = r""', 'INSTALL = r"my copy.zip"')
     monkeypatch.setattr(lesson, "notebook", None)
     exec(source, {"get_ipython": lambda: SimpleNamespace(run_line_magic=run_line_magic)})
     exec(source, {})  # it is there now

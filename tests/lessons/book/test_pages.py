@@ -151,10 +151,10 @@ def test_how_a_run_went_wrong_is_said_in_the_contents_and_on_its_page(book: Path
     assert "Not run yet. Run it with minigpt lesson 13." in said
     assert "numbers mean nothing" in words(book / "lesson-02.html")
     failed = words(book / "lesson-03.html")
-    assert "This run ended early, there: failed (OSError: it is full)." in failed
+    assert "This run ended early: failed (OSError: it is full)." in failed
     assert "Traceback OSError: a line" in failed
     assert failed.index("OSError") < failed.index("Here the run ended: failed.")
-    assert "ended early, there: interrupted." in words(book / "lesson-04.html")
+    assert "ended early: interrupted." in words(book / "lesson-04.html")
     assert "What the lesson left cannot be read." in words(book / "lesson-05.html")
     assert "minigpt lesson 6 runs it" in words(book / "lesson-06.html")
 
@@ -164,7 +164,7 @@ def test_a_killed_run_has_broken_off(tmp_path: Path) -> None:
     said = index_of(tmp_path, range(1, 2))
     assert "0 of 1 lessons have run to their end; minigpt course runs the others." in said
     assert "The runs took 2 min 5 s in all." in said
-    assert "ended early, there: broke off." in words(tmp_path / "runs/book/lesson-01.html")
+    assert "ended early: cut short." in words(tmp_path / "runs/book/lesson-01.html")
 
 
 def test_without_runs_the_contents_are_the_syllabus(tmp_path: Path) -> None:

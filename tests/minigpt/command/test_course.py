@@ -133,7 +133,7 @@ def test_what_is_done_is_not_run_again(
     printed = capsys.readouterr().out
     assert ran() == "3"
     assert "Done before, with the same settings and script: lessons 1 and 2." in printed
-    assert "run them again: minigpt course --again" in printed
+    assert "run them again, add --again." in printed
     assert rows(printed)[0] == "1 Part a  done before; 2 reproduced, 1 source wrong"
     assert main(["course"]) == 0
     assert ran() == ""
@@ -152,10 +152,13 @@ def test_another_script_or_seed_or_a_damaged_record_runs_again_and_says_so(
     ran()
     write(2, "x = 1")
     Path("runs/lesson-03/record.json").write_text("{", encoding="utf-8")
+    Path("runs/lesson-01/table.json").write_text("[]", encoding="utf-8")
     capsys.readouterr()
     assert main(["course"]) == 0
-    assert ran() == "2 3"
-    assert "\nLesson 2 runs again: its script has changed.\n" in capsys.readouterr().out
+    assert ran() == "1 2 3"
+    printed = capsys.readouterr().out
+    assert "\nLesson 2 runs again: its script has changed.\n" in printed
+    assert "Lesson 1 runs again: its closing tables cannot be read.\n" in printed
     assert main(["course", "--seed", "7", "--only", "1"]) == 0
     assert ran() == "1"
     assert "Lesson 1 runs again: the last time it ran with seed 1337." in capsys.readouterr().out
@@ -208,8 +211,11 @@ def test_one_that_is_killed_is_named_with_the_likely_reason(
     assert main(["course"]) == 1
     printed = capsys.readouterr().out
     assert ran() == "1 2 3"
-    assert "\nLesson 1 killed (SIGKILL): the system ended it, most likely because memory" in printed
-    assert "\nLesson 2 killed (SIGTERM): somebody ended it, or a program that guards" in printed
+    assert (
+        "\nLesson 1 was killed (SIGKILL): the system ended it, most likely because memory"
+        in printed
+    )
+    assert "\nLesson 2 was killed (SIGTERM): somebody ended it, or a program that guards" in printed
     assert read_record(Path("runs/lesson-01")).status == "killed (SIGKILL)"
     assert "killed (SIGTERM)" in Path("runs/book/index.html").read_text(encoding="utf-8")
 
@@ -283,7 +289,11 @@ def test_lists_and_ranges_of_lessons(given: str, chosen: list[int]) -> None:
     assert chosen_lessons(arguments, {1: Path(), 2: Path(), 3: Path()}) == chosen
 
 
-def test_the_command_of_a_lesson_has_all_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command_of_a_lesson_has_all_settings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
     def command(*options: str) -> str:
         parser = course.ArgumentParser()
         course.add_options(parser)
@@ -307,7 +317,7 @@ def test_the_command_of_a_lesson_has_all_settings(monkeypatch: pytest.MonkeyPatc
         (0xC0000005, None, "killed (0xC0000005)", "a part in compiled code crashed"),
         (1, "running", "killed (1)", "its process was ended from outside"),
         (2, None, "failed (2)", "it did not begin"),
-        (130, "interrupted", "interrupted", "it alone was told to stop"),
+        (130, "interrupted", "interrupted", "something told this lesson"),
         (1, "failed", "failed", "what it said stands above"),
     ],
 )  # fmt: skip
@@ -328,9 +338,9 @@ def test_estimates_follow_this_machine() -> None:
     assert clock.sum([1, 2, 3]) == 150.0
     assert clock.estimate(4) is None
     assert clock.sum([1, 4]) is None
-    assert Clock(times_of(quick=False, full=True)).estimate(1) is None
+    assert Clock(times_of(quick=False, large=True)).estimate(1) is None
     for quick in (True, False):
-        assert list(times_of(quick, full=False)) == list(lesson.lesson_scripts())
+        assert list(times_of(quick, large=False)) == list(lesson.lesson_scripts())
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import pytest
 
 from minigpt.command.cli import main
 from minigpt.command.exercise import ACTIONS
+from minigpt.command.exercise_check import files_named
 from tests.lessons.grading.small_course.tasks import DOUBLE, RIGHT
 from tests.minigpt.tiny.run import run_python
 
@@ -128,6 +129,15 @@ def test_many_files_give_a_line_each_in_their_order_and_one_table(
     rows = list(csv.reader((desk / "all.csv").open(encoding="utf-8")))
     assert [row[0] for row in rows] == ["file", *contents]
     assert (desk / "all.md").read_text(encoding="utf-8").count("### ") == len(contents)
+
+
+def test_a_pattern_stands_for_its_files_where_no_shell_has_put_them_in(desk: Path) -> None:
+    for name in ("b.py", "a.py", "a.txt", "[a].py"):
+        (desk / name).touch()
+    assert files_named("?.py") == ["a.py", "b.py"]
+    assert files_named("[a].py") == ["[a].py"]  # is a file itself
+    assert files_named("*.ipynb") == ["*.ipynb"]
+    assert files_named("8.2") == ["8.2"]
 
 
 @pytest.mark.usefixtures("one_sandbox")
