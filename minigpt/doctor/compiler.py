@@ -20,8 +20,8 @@ from minigpt.doctor.finding import NOTE, OK, PROBLEM, Finding
 from minigpt.fast import c_library
 
 SLOWER = (
-    "without one NF4 takes 5 times as long on a processor with AVX-512, and models from 64 million "
-    "weights on write more slowly"
+    "without a C compiler that works, NF4 takes 5 times as long on a processor with AVX-512, and "
+    "models of 67 million weights or more write more slowly"
 )
 # How to get a compiler: by the system, and on Linux by the program that installs packages there.
 INSTALL = {
@@ -104,7 +104,8 @@ def judge_compiler(
     said = f"{path} fails at {failure}; {SLOWER}"
     if "map segment" in failure:  # the folder is mounted noexec
         said = f"programs in {tempfile.gettempdir()} may not run, so C cannot be used; {SLOWER}"
-        return Finding(name, PROBLEM, said, 'export TMPDIR="$HOME/tmp", a folder that you make')
+        remedy = 'mkdir -p "$HOME/tmp" && export TMPDIR="$HOME/tmp"'
+        return Finding(name, PROBLEM, said, remedy)
     if system == "Darwin" and "fopenmp" in failure:  # Apple's clang has no OpenMP
         remedy = "brew install gcc, then export CC=gcc-N with its number"
         return Finding(name, NOTE, f"{path} has no OpenMP; {SLOWER}", remedy)

@@ -52,3 +52,15 @@ def python() -> str:
 def pip(*arguments: str) -> str:
     """Returns a command of pip for this Python."""
     return " ".join([python(), "-m pip", *map(quoted, arguments)])
+
+
+def setting(name: str, value: object) -> str:
+    """Returns how to set an environment variable in a shell, which on Windows is PowerShell."""
+    if os.name == "nt":
+        return f'$env:{name} = "{value}"'
+    return f"export {name}={quoted(str(value))}"
+
+
+def unsetting(name: str) -> str:
+    """Returns how to remove an environment variable in such a shell."""
+    return f"Remove-Item Env:{name}" if os.name == "nt" else f"unset {name}"

@@ -1,6 +1,7 @@
 """GPUs: which there are, and whether torch can use them.
 
-To have none is no problem: everything runs on the processor. To have one that cannot be used is.
+To have none is no problem, nor is a torch that was built for none: everything runs on the
+processor. A GPU that a torch for GPUs cannot use is a problem.
 """
 
 from __future__ import annotations
@@ -113,10 +114,12 @@ def judge_gpus(
     elif hidden:
         yield Finding("gpu", NOTE, f"{machine}, hidden from torch by {', '.join(hidden)}")
     elif not (torch["cuda"] or torch["hip"]):
-        said = f"{machine}; this torch is built for {build_of(torch)}"
-        yield Finding("gpu", PROBLEM, said, OTHER_BUILD)
+        build = f"this torch is built for {build_of(torch)}"
+        said = f"{machine}; {build}, and lessons run on the processor"
+        yield Finding("gpu", NOTE, said, OTHER_BUILD)
     else:
-        said = f"{machine}; torch ({build_of(torch)}) cannot use it: {seen['trouble'] or 'no word'}"
+        why = f": {seen['trouble']}" if seen["trouble"] else ", and does not say why"
+        said = f"{machine}; torch ({build_of(torch)}) cannot use it{why}"
         yield Finding("gpu", PROBLEM, said, OTHER_BUILD if torch["hip"] else NEW_DRIVER)
 
 

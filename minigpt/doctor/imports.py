@@ -8,7 +8,12 @@ from typing import Any
 
 from minigpt.doctor.about_torch import facts
 from minigpt.doctor.child import answer
-from minigpt.doctor.finding import OK, PROBLEM, Finding, pip
+from minigpt.doctor.finding import OK, PROBLEM, Finding
+from minigpt.doctor.requirements import installing
+
+# What Windows says of a library that needs the C++ runtime, where that is missing or too old.
+NO_RUNTIME = ("DLL load failed", "WinError 126", "WinError 1114")
+RUNTIME = "https://aka.ms/vs/17/release/vc_redist.x64.exe"
 
 
 def module_of(distribution: str) -> str:
@@ -80,7 +85,13 @@ def judge_imports(wrong: Mapping[str, str], names: Mapping[str, str]) -> Iterato
     """
     for module, what in wrong.items():
         if what:
-            remedy = pip("install", "--force-reinstall", names[module])
-            yield Finding(f"import {module}", PROBLEM, what, remedy)
+            yield Finding(f"import {module}", PROBLEM, what, remedy_for(what, names[module]))
     if not any(wrong.values()):
         yield Finding("imports", OK, f"{len(wrong)} packages were imported, and none failed")
+
+
+def remedy_for(what: str, distribution: str) -> str:
+    """Returns what to do about a distribution that cannot be imported, for what went wrong."""
+    if any(said in what for said in NO_RUNTIME):
+        return f"install the Visual C++ Redistributable: {RUNTIME}"
+    return installing(distribution, "--force-reinstall")

@@ -14,8 +14,8 @@ from functools import partial
 
 from minigpt.doctor.child import answer, answers
 from minigpt.doctor.compiler import how_to_install
-from minigpt.doctor.finding import NOTE, OK, PROBLEM, Finding, pip
-from minigpt.doctor.requirements import version_of
+from minigpt.doctor.finding import NOTE, OK, PROBLEM, Finding, unsetting
+from minigpt.doctor.requirements import installing, version_of
 
 ARCH = "sm_90"
 SHAPE = (70, 130)  # 9,100 numbers: whole programs of the fast kernels, and a rest
@@ -79,7 +79,7 @@ def check_kernels(devices: list[str]) -> Iterator[Finding]:
     """
     cuda = [device for device in devices if device.startswith("cuda")]
     if version_of("triton") is None:
-        yield judge_without_triton(bool(cuda))
+        yield judge_without_triton(bool(cuda), platform.system())
         return
     for device in cuda:
         without = {"TRITON_INTERPRET": None}
@@ -93,17 +93,23 @@ def check_kernels(devices: list[str]) -> Iterator[Finding]:
         yield judge_machine_code(*code)
     if os.environ.get("TRITON_INTERPRET"):
         said = "is set: kernels run in Triton's interpreter, also where there is a GPU"
-        yield Finding("TRITON_INTERPRET", NOTE, said, "unset TRITON_INTERPRET")
+        yield Finding("TRITON_INTERPRET", NOTE, said, unsetting("TRITON_INTERPRET"))
 
 
-def judge_without_triton(has_gpu: bool) -> Finding:
-    """Returns what is to be said where triton is not installed."""
-    if has_gpu:
-        said = "there is no triton: NF4 on the GPU is made of torch's operations, many times slower"
-        return Finding(NAME, PROBLEM, said, pip("install", "triton"))
-    return Finding(
-        NAME, NOTE, "not tried, for want of triton; the processor's own path has no need"
-    )
+def judge_without_triton(has_gpu: bool, system: str) -> Finding:
+    """Returns what is to be said where triton is not installed.
+
+    Args:
+        has_gpu: whether there is a GPU that Triton could compile for.
+        system: as platform.system() says it.
+    """
+    if not has_gpu:
+        said = "not tried, for want of triton; the processor's own path has no need of it"
+        return Finding(NAME, NOTE, said)
+    slower = "NF4 on this GPU is made of torch's operations, many times slower"
+    if system != "Linux":
+        return Finding(NAME, NOTE, f"Triton is published for Linux only: {slower}")
+    return Finding(NAME, PROBLEM, f"there is no triton: {slower}", installing("triton"))
 
 
 def judge_kernels(where: str, wrong: list[str] | None, failure: str) -> Finding:
@@ -139,4 +145,4 @@ def remedy_for(failure: str) -> str:
         return (
             "install the headers of this Python (Debian, Ubuntu: sudo apt-get install python3-dev)"
         )
-    return pip("install", "--force-reinstall", "triton")
+    return installing("triton", "--force-reinstall")

@@ -36,13 +36,14 @@ def judge_memory(total: int | None, free: int | None) -> Finding:
         free: bytes that this process may still take, by the machine, its container and its limits
             (minigpt.device.free_memory); None if nothing says.
     """
-    of = "" if total is None else f" of {total / 1e9:.1f}"
+    known = "" if total is None else f"{total / 1e9:.1f} GB; nothing says how much of it is free"
     if free is None:
-        said = f"{total / 1e9:.1f} GB; nothing says how much is free" if total else "nothing says"
-        return Finding("memory", NOTE, said)
-    said = f"{free / 1e9:.1f}{of} GB can be used"
+        return Finding("memory", NOTE, known or "unknown: this system does not tell")
+    of = "" if total is None else f" of {total / 1e9:.1f}"
+    # On macOS free_memory returns all that is in the machine.
+    said = known if free == total else f"{free / 1e9:.1f}{of} GB can be used"
     if free < LESSON:
         said += f"; lessons take up to {LESSON / 1e9:.1f} GB, with --quick {QUICK / 1e9:.1f}"
         remedy = "end other programs, or raise the limit (docker run --memory, ulimit -v)"
         return Finding("memory", NOTE if free >= QUICK else PROBLEM, said, remedy)
-    return Finding("memory", OK, f"{said}, enough for every lesson")
+    return Finding("memory", OK, said if free == total else f"{said}, enough for every lesson")

@@ -75,7 +75,9 @@ def judge_package(
         said = f"{owner or 'not ours, or not all of it'}, in {place}"
         return Finding(package, PROBLEM, said, remedy)
     if place.parent != root:
-        said = f"from {place.parent}, and the running minigpt from {root}; they are not one version"
+        said = (
+            f"from {place.parent}, and the running minigpt from {root}; their versions may differ"
+        )
         remedy = f"remove or rename {place}, or run the minigpt beside it"
         return Finding(package, PROBLEM, said, remedy)
     if owner and installed and not installed.editable:
@@ -97,8 +99,8 @@ def judge_installation(installed: Installed | None, root: Path = ROOT) -> Findin
         return Finding(name, NOTE, said, pip("install", "-e", str(root)))
     if installed.root != root:
         said = (
-            f"{installed.version}, in {installed.root}; this is the minigpt in {root}, and "
-            "elsewhere that other one runs"
+            f"{installed.version} is installed in {installed.root}, but you are running the copy "
+            f"in {root}; in other folders `minigpt` is the installed one"
         )
         return Finding(name, NOTE, said, pip("install", "-e", str(root)))
     if installed.version != __version__:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from minigpt.doctor.child import ChildError, run
-from minigpt.doctor.finding import NOTE, OK, Finding
+from minigpt.doctor.finding import NOTE, OK, Finding, unsetting
 
 CPUINFO = Path("/proc/cpuinfo")
 # What /proc/cpuinfo and macOS's sysctl call the instructions, and what people call them.
@@ -71,7 +71,7 @@ def judge_processor(name: str, features: Iterable[str], capability: str, asked: 
         said += f"; torch uses {capability}"
     if asked:
         said += f", as ATEN_CPU_CAPABILITY={asked} asks"
-        return Finding("processor", NOTE, said, "unset ATEN_CPU_CAPABILITY")
+        return Finding("processor", NOTE, said, unsetting("ATEN_CPU_CAPABILITY"))
     if capability == "DEFAULT" and "NEON" not in features:
         said += ", its slowest loops: lessons take several times as long as they say"
         return Finding("processor", NOTE, said)

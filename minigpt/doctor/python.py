@@ -63,5 +63,6 @@ def judge_python(found: Interpreter, allowed: str) -> Iterator[Finding]:
     if found.environment:
         yield Finding("environment", OK, found.environment)
     else:
-        what = "none: other programs' packages are in the way, and ours in theirs"
-        yield Finding("environment", NOTE, what, "python3 -m venv .venv")
+        what = "none: minigpt's packages and those of other programs can get in each other's way"
+        remedy = 'make an environment and install minigpt in it, as README.md says under "Start"'
+        yield Finding("environment", NOTE, what, remedy)

@@ -6,6 +6,7 @@ installed copy of it (the metadata) may be older; without a checkout, the metada
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +19,10 @@ from minigpt.doctor.installation import DISTRIBUTION, ROOT, is_checkout, reinsta
 
 if TYPE_CHECKING:
     from packaging.requirements import Requirement
+
+# Distributions that bring one package; torch for AMD's GPUs requires a triton of another name.
+SAME = {"triton": ("triton", "pytorch-triton-rocm", "triton-rocm", "pytorch-triton")}
+PYTORCH = "https://download.pytorch.org/whl/"  # the index of each build of torch lies under it
 
 
 @dataclass(frozen=True)
@@ -70,12 +75,8 @@ def installed_versions(names: Iterable[str]) -> dict[str, str | None]:
 
 
 def version_of(name: str) -> str | None:
-    """Returns the installed version of a distribution, or of one that brings the same package.
-
-    torch for AMD's GPUs comes with a triton of another name.
-    """
-    other_names = {"triton": ("pytorch-triton-rocm", "triton-rocm", "pytorch-triton")}
-    for candidate in (name, *other_names.get(name, ())):
+    """Returns the installed version of a distribution, or of one that brings the same package."""
+    for candidate in SAME.get(name, (name,)):
         try:
             return metadata.version(candidate)
         except metadata.PackageNotFoundError:
@@ -122,6 +123,37 @@ def bounds(requirement: Requirement) -> str:
     return ",".join(sorted(map(str, requirement.specifier), reverse=True))
 
 
+def required_by(name: str) -> list[Requirement]:
+    """Returns what a distribution of just this name requires; [] if there is none."""
+    if not any(True for _ in metadata.distributions(name=name)):
+        return []
+    return wanted_here(metadata.requires(name) or [])
+
+
+def index_of(version: str | None) -> list[str]:
+    """Returns pip's options for the index that a build of torch comes from; [] for the public one.
+
+    The version says it: 2.13.0+cpu is from PyTorch's index for processors.
+    """
+    build = re.search(r"\+(cpu|xpu|cu\d+|rocm[\d.]+)$", version or "")
+    return ["--index-url", f"{PYTORCH}{build[1]}"] if build else []
+
+
+def installing(name: str, *options: str) -> str:
+    """Returns the command that installs a package, in a version that minigpt and torch work with.
+
+    torch's builds for GPUs require the one triton that their compiler works with, and both come
+    from the same index.
+    """
+    from packaging.requirements import Requirement
+
+    of_torch = [need for need in required_by("torch") if need.name in SAME.get(name, ())]
+    ours = [need for need in wanted_here(needs_of_minigpt().packages) if need.name == name]
+    wanted = (of_torch or ours or [Requirement(name)])[0]
+    index = index_of(version_of("torch")) if of_torch or name == "torch" else []
+    return pip("install", *options, plain(wanted), *index)
+
+
 def judge_versions(
     requirements: Sequence[Requirement], versions: Mapping[str, str | None], root: Path = ROOT
 ) -> Iterator[Finding]:
@@ -135,7 +167,7 @@ def judge_versions(
         said = f"{version} is installed" if version else "is not installed"
         if requirement.specifier:
             said += f"; minigpt needs {bounds(requirement)}"
-        remedy = pip("install", plain(requirement))
+        remedy = pip("install", plain(requirement), *index_of(version))
         if n_wrong > 1 and is_checkout(root):
             remedy = reinstall(root)
         yield Finding(requirement.name, PROBLEM, said, remedy)
@@ -151,17 +183,11 @@ def one_another(versions: Mapping[str, str | None]) -> list[tuple[str, Requireme
     """
     missed = []
     for name, version in versions.items():
-        if version is not None and name_is_installed(name):
-            for requirement in wanted_here(metadata.requires(name) or []):
-                found = version_of(requirement.name)
-                if not fits(requirement, found):
-                    missed.append((f"{name} {version}", requirement, found))
+        for requirement in required_by(name):
+            found = version_of(requirement.name)
+            if not fits(requirement, found):
+                missed.append((f"{name} {version}", requirement, found))
     return missed
-
-
-def name_is_installed(name: str) -> bool:
-    """Returns whether there is a distribution of just this name."""
-    return any(True for _ in metadata.distributions(name=name))
 
 
 def judge_one_another(missed: Sequence[tuple[str, Requirement, str | None]]) -> Iterator[Finding]:
@@ -171,11 +197,14 @@ def judge_one_another(missed: Sequence[tuple[str, Requirement, str | None]]) -> 
         remedy = pip("install", plain(requirement))
         yield Finding(f"{who.split()[0]} and {requirement.name}", PROBLEM, said, remedy)
     if not missed:
-        yield Finding("one another", OK, "the packages find what they need themselves")
+        yield Finding("dependencies", OK, "every package finds the versions that it needs")
 
 
 def judge_extra(
-    extra: str, requirements: Iterable[Requirement], versions: Mapping[str, str | None]
+    extra: str,
+    requirements: Iterable[Requirement],
+    versions: Mapping[str, str | None],
+    root: Path = ROOT,
 ) -> Finding:
     """Returns what is to be said of packages that only some need."""
     missing = [
@@ -186,5 +215,6 @@ def judge_extra(
     ]
     if not missing:
         return Finding(f"extra {extra}", OK, "all there")
-    said = f"without {', '.join(missing)}; only what needs this extra misses it"
-    return Finding(f"extra {extra}", NOTE, said)
+    said = f"missing: {', '.join(missing)}; the lessons do not need them"
+    remedy = pip("install", "-e", f"{root}[{extra}]") if is_checkout(root) else ""
+    return Finding(f"extra {extra}", NOTE, said, remedy)

@@ -51,7 +51,7 @@ def load_base() -> list[str]:
         logits, _ = model(torch.tensor([encoding.encode("Return the")]))
     except (OSError, ValueError) as error:
         return ["", str(error)]
-    trouble = "" if bool(logits.isfinite().all()) else "its scores are no numbers"
+    trouble = "" if bool(logits.isfinite().all()) else "its scores are not finite"
     return [f"{count_parameters(model.config):,} parameters", trouble]
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from minigpt.doctor.child import answer
-from minigpt.doctor.finding import NOTE, OK, PROBLEM, Finding
+from minigpt.doctor.finding import NOTE, OK, PROBLEM, Finding, unsetting
 
 VARIABLE = "MINIGPT_WAYS"  # of fast/measured.py, which loads torch
 LEAST = 0.97  # of the plain way's speed
@@ -94,10 +94,11 @@ def judge_asked(asked: str, refused: str) -> Iterator[Finding]:
         refused: what is wrong with that, "" if nothing is.
     """
     if refused:
-        yield Finding(VARIABLE, PROBLEM, refused, f"unset {VARIABLE}, or set it to what is allowed")
+        remedy = f"{unsetting(VARIABLE)}, or set it to what is allowed"
+        yield Finding(VARIABLE, PROBLEM, refused, remedy)
     elif asked:
         said = f"{asked!r} makes these choices, and nothing is measured for them"
-        yield Finding(VARIABLE, NOTE, said, f"unset {VARIABLE}")
+        yield Finding(VARIABLE, NOTE, said, unsetting(VARIABLE))
 
 
 def judge_rows(rows: Iterable[tuple[str, str, float]], busy: bool) -> Iterator[Finding]:
@@ -110,7 +111,8 @@ def judge_rows(rows: Iterable[tuple[str, str, float]], busy: bool) -> Iterator[F
             yield Finding(what, NOTE, f"{said}, while other programs were at work")
         else:
             remedy = (
-                "end other programs and type `minigpt bench choices`; if it says so too, tell us"
+                "end other programs and type `minigpt bench choices`; if it says so too, report it "
+                "where you got minigpt"
             )
             yield Finding(what, PROBLEM, said, remedy)
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import codecs
-import os
 import sys
 
-from minigpt.doctor.finding import NOTE, OK, Finding
+from minigpt.doctor.finding import NOTE, OK, Finding, setting
 
 
 def check_terminal() -> Finding:
@@ -19,5 +18,4 @@ def judge_encoding(encoding: str) -> Finding:
     if codecs.lookup(encoding).name.startswith("utf-8"):
         return Finding("encoding", OK, encoding)
     said = f"{encoding}: characters that it lacks are printed as question marks"
-    variable = "set" if os.name == "nt" else "export"
-    return Finding("encoding", NOTE, said, f"{variable} PYTHONIOENCODING=utf-8")
+    return Finding("encoding", NOTE, said, setting("PYTHONIOENCODING", "utf-8"))

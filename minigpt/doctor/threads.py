@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from math import ceil
 from typing import Any, NamedTuple
 
-from minigpt.doctor.finding import NOTE, OK, PROBLEM, Finding
+from minigpt.doctor.finding import NOTE, OK, PROBLEM, Finding, setting, unsetting
 from minigpt.fast.threads import ROOT, quotas, usable_cores
 
 VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
@@ -59,20 +59,27 @@ def check_threads(torch: Mapping[str, Any] | None, load: float | None) -> Iterat
         yield judge_load(load, room.processors)
 
 
+def counted(number: int, noun: str) -> str:
+    """Returns a number with its noun: "1 thread", "2 threads"."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def judge_threads(threads: int, room: Room) -> Finding:
     """Returns what is to be said of this number of torch's threads."""
     quota = "" if room.quota is None else f", a quota of {room.quota:g}"
     said = (
-        f"{threads} of torch; {room.processors} processors, {room.allowed} allowed{quota}, "
-        f"{room.cores} cores to use"
+        f"torch uses {counted(threads, 'thread')}; {counted(room.processors, 'processor')}, "
+        f"{room.allowed} allowed{quota}, {counted(room.cores, 'core')} to use"
     )
     others = [f"{name}={value}" for name, value in room.asked.items() if value != str(room.cores)]
     if others:
         said += f"; {', '.join(others)}"
     name = others[0].partition("=")[0] if others else VARIABLES[0]
-    remedy = f"set {name}={room.cores}, or unset it"
+    remedy = setting(name, room.cores)
+    if others:
+        remedy += f", or {unsetting(name)}"
     if threads > ceil(min(room.allowed, room.quota or room.allowed)):
-        said += ": they wait for each other, and everything takes longer"
+        said += ": its threads wait for each other, and everything takes longer"
         return Finding("threads", PROBLEM, said, remedy)
     if threads != room.cores:
         return Finding("threads", NOTE, f"{said}; as many threads as cores are quickest", remedy)

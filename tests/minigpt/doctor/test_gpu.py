@@ -42,10 +42,14 @@ def test_a_gpu_that_torch_can_use_is_described() -> None:
     assert found.said == said
 
 
-def test_a_gpu_that_torch_was_not_built_for_is_a_problem() -> None:
+def test_a_gpu_beside_a_torch_for_processors_is_a_note_that_says_what_to_install() -> None:
     found = judged([H100], CPU_BUILD)
-    assert found.state == PROBLEM
-    assert "processors only" in found.said
+    assert found.state == NOTE
+    assert "processors only, and lessons run on the processor" in found.said
+    assert "pytorch.org" in found.remedy
+
+
+def test_a_gpu_that_torch_has_no_code_for_is_a_problem() -> None:
     seen = {"devices": [DEVICE], "archs": ["sm_100"]}
     assert judged([H100], CUDA_BUILD, seen).state == PROBLEM
 
@@ -56,6 +60,7 @@ def test_a_driver_that_is_too_old_is_a_problem() -> None:
     assert found.state == PROBLEM
     assert trouble in found.said
     assert "driver" in found.remedy
+    assert judged([H100], CUDA_BUILD).said.endswith("cannot use it, and does not say why")
 
 
 def test_a_gpu_that_is_hidden_is_a_note() -> None:
@@ -137,4 +142,4 @@ def test_only_gpus_without_a_problem_are_used(monkeypatch: pytest.MonkeyPatch) -
     (found,), usable = check_gpus(CUDA_BUILD)
     assert usable == []
     assert "took longer than 60 seconds" in found.said
-    assert check_gpus(CPU_BUILD)[0][0].state == PROBLEM  # and nobody is asked
+    assert check_gpus(CPU_BUILD)[0][0].state == NOTE  # and nobody is asked

@@ -66,4 +66,20 @@ def test_each_verdict() -> None:
     assert good.state == OK
     (bad,) = judge_imports({"numpy": "", "markdown_it": "crashed (SIGILL)"}, names)
     assert (bad.name, bad.state, bad.said) == ("import markdown_it", PROBLEM, "crashed (SIGILL)")
-    assert bad.remedy.endswith("markdown-it-py")
+    assert "--force-reinstall" in bad.remedy
+    assert "markdown-it-py" in bad.remedy
+
+
+@pytest.mark.parametrize(
+    "what",
+    [
+        "ImportError: DLL load failed while importing _C: The specified module could not be found.",
+        r"OSError: [WinError 126] The specified module could not be found. Error loading c10.dll",
+        "OSError: [WinError 1114] A dynamic link library (DLL) initialization routine failed.",
+    ],
+)
+def test_windows_without_the_c_runtime_gets_it(what: str) -> None:
+    (found,) = judge_imports({"torch": what}, {"torch": "torch"})
+    assert found.state == PROBLEM
+    assert "vc_redist" in found.remedy
+    assert "pip" not in found.remedy

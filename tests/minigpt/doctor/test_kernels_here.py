@@ -77,8 +77,14 @@ def test_each_verdict() -> None:
     assert "headers" in judge_kernels("on cuda:0", None, failed).remedy
     assert judge_machine_code(9000, "").state == OK
     assert judge_machine_code(None, "ptxas fatal").state == PROBLEM
-    assert judge_without_triton(has_gpu=False).state == NOTE
-    assert judge_without_triton(has_gpu=True).state == PROBLEM
+    assert judge_without_triton(False, "Linux").state == NOTE
+    assert judge_without_triton(True, "Linux").state == PROBLEM
+
+
+def test_where_no_triton_is_published_none_is_to_be_installed() -> None:
+    found = judge_without_triton(True, "Windows")
+    assert (found.state, found.remedy) == (NOTE, "")
+    assert "Linux only" in found.said
 
 
 @pytest.mark.parametrize("has_triton", [True, False])
@@ -94,6 +100,7 @@ def test_a_gpu_is_tried_and_nothing_in_its_place(
     monkeypatch.setattr(kernels_here, "answer", answer)
     version = "3.9" if has_triton else None
     monkeypatch.setattr(kernels_here, "version_of", lambda name: version)
+    monkeypatch.setattr(kernels_here.platform, "system", lambda: "Linux")
     monkeypatch.delenv("TRITON_INTERPRET", raising=False)
     on_gpu = [finding.state for finding in check_kernels(["cuda:0"])]
     without = [finding.state for finding in check_kernels([])]

@@ -86,7 +86,7 @@ def test_ours_is_known_by_files_that_only_ours_has(tmp_path: Path) -> None:
         (EDITABLE, OK, "checkout"),
         (PACKAGE, OK, "package"),
         (None, NOTE, "in that folder only"),
-        (Installed(__version__, Path("/elsewhere"), False), NOTE, "elsewhere"),
+        (Installed(__version__, Path("/elsewhere"), False), NOTE, "you are running the copy"),
         (Installed("0.0.1", ROOT, True), NOTE, "0.0.1"),
     ],
 )

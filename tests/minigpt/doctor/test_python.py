@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from minigpt.doctor.finding import NOTE, OK, PROBLEM
+from minigpt.doctor.installation import ROOT
 from minigpt.doctor.python import Interpreter, judge_python, this_python
 
 GOOD = Interpreter("3.11.9", "CPython", "Linux x86_64", 64, False, "/venv")
@@ -47,3 +48,9 @@ def test_this_python_is_described() -> None:
     found = this_python()
     assert found.version.startswith(f"{sys.version_info[0]}.{sys.version_info[1]}.")
     assert found.bits == (64 if sys.maxsize > 2**32 else 32)
+
+
+def test_an_environment_is_made_as_the_readme_says() -> None:
+    *_, found = judge_python(GOOD._replace(environment=""), ALLOWED)
+    assert "README.md" in found.remedy
+    assert "## Start\n" in (ROOT / "README.md").read_text(encoding="utf-8")

@@ -10,11 +10,14 @@ import pytest
 from packaging.requirements import Requirement
 
 from minigpt.doctor import requirements
-from minigpt.doctor.finding import NOTE, OK, PROBLEM
+from minigpt.doctor.finding import NOTE, OK, PROBLEM, pip
 from minigpt.doctor.installation import ROOT
 from minigpt.doctor.requirements import (
+    PYTORCH,
     Needs,
     check_requirements,
+    index_of,
+    installing,
     judge_extra,
     judge_one_another,
     judge_versions,
@@ -128,12 +131,44 @@ def test_triton_for_amd_has_another_name(environment: Path) -> None:
     assert one_another({"triton": "3.7.1"}) == []
 
 
-def test_what_an_extra_lacks_is_a_note() -> None:
+def test_what_an_extra_lacks_is_a_note(tmp_path: Path) -> None:
     extra = [Requirement("bitsandbytes>=0.45"), Requirement("peft")]
     assert judge_extra("test", extra, {"bitsandbytes": "0.50", "peft": "1"}).state == OK
-    found = judge_extra("test", extra, {"bitsandbytes": "0.40", "peft": None})
+    lacking = {"bitsandbytes": "0.40", "peft": None}
+    found = judge_extra("test", extra, lacking, tmp_path)
     assert found.state == NOTE
-    assert "bitsandbytes>=0.45 (0.40 is installed), peft" in found.said
+    assert "missing: bitsandbytes>=0.45 (0.40 is installed), peft;" in found.said
+    assert found.remedy == ""
+    (tmp_path / "pyproject.toml").touch()
+    found = judge_extra("test", extra, lacking, tmp_path)
+    assert found.remedy == pip("install", "-e", f"{tmp_path}[test]")
+
+
+def test_each_build_of_torch_has_its_index() -> None:
+    for build in ("cpu", "xpu", "cu130", "rocm7.0"):
+        assert index_of(f"2.13.0+{build}") == ["--index-url", f"{PYTORCH}{build}"]
+    for version in ("2.13.0", "2.13.0+git1a2b", None):
+        assert index_of(version) == []
+    (found,) = judge_versions([Requirement("torch>=2.11,<2.14")], {"torch": "2.10.0+cpu"})
+    assert found.remedy == pip("install", "torch>=2.11,<2.14", "--index-url", f"{PYTORCH}cpu")
+
+
+def test_a_package_is_installed_in_a_version_that_minigpt_and_torch_work_with(
+    environment: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    needs = Needs("", ["torch>=2.11,<2.14", "triton>=3.6", "jinja2>=3.1"])
+    monkeypatch.setattr(requirements, "needs_of_minigpt", lambda: needs)
+    assert installing("triton") == pip("install", "triton>=3.6")
+    assert installing("torch", "--force-reinstall") == pip(
+        "install", "--force-reinstall", "torch>=2.11,<2.14"
+    )
+    needed = "triton-rocm==3.7.1", "jinja2"
+    install(environment, "torch", "2.13.0+rocm7.0", *(f"Requires-Dist: {n}" for n in needed))
+    index = "--index-url", f"{PYTORCH}rocm7.0"
+    assert installing("torch") == pip("install", "torch>=2.11,<2.14", *index)
+    assert installing("triton") == pip("install", "triton-rocm==3.7.1", *index)
+    assert installing("jinja2") == pip("install", "jinja2>=3.1")
+    assert installing("unheard-of") == pip("install", "unheard-of")
 
 
 def test_needs_that_nobody_knows_are_a_note() -> None:

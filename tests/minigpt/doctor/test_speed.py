@@ -10,7 +10,7 @@ from minigpt.bench import choices
 from minigpt.bench.choices import Switch
 from minigpt.config import GPTConfig
 from minigpt.doctor import speed
-from minigpt.doctor.finding import NOTE, OK, PROBLEM
+from minigpt.doctor.finding import NOTE, OK, PROBLEM, unsetting
 from minigpt.doctor.speed import check_speed, judge_asked, judge_failure, judge_rows, measure
 from minigpt.fast import linear, measured, one_token
 from minigpt.fast.measured import KINDS, Choice
@@ -101,7 +101,8 @@ def test_each_verdict_on_a_row() -> None:
 
 def test_each_verdict_on_the_variable() -> None:
     assert list(judge_asked("", "")) == []
-    assert [f.state for f in judge_asked("rows=plain", "")] == [NOTE]
+    (asked,) = judge_asked("rows=plain", "")
+    assert (asked.state, asked.remedy) == (NOTE, unsetting("MINIGPT_WAYS"))
     assert [f.state for f in judge_asked("x", "chooses rows, got 'x'")] == [PROBLEM]
 
 

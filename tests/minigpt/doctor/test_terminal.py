@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from minigpt.doctor.finding import NOTE, OK
+from minigpt.doctor.finding import NOTE, OK, setting
 from minigpt.doctor.terminal import judge_encoding
 
 
@@ -14,3 +14,7 @@ from minigpt.doctor.terminal import judge_encoding
 )
 def test_each_verdict(encoding: str, state: str) -> None:
     assert judge_encoding(encoding).state == state
+
+
+def test_the_remedy_sets_the_variable_that_python_reads() -> None:
+    assert judge_encoding("cp1252").remedy == setting("PYTHONIOENCODING", "utf-8")

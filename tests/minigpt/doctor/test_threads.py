@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from minigpt.doctor.finding import NOTE, OK, PROBLEM
+from minigpt.doctor.finding import NOTE, OK, PROBLEM, setting, unsetting
 from minigpt.doctor.threads import Room, check_threads, judge_load, judge_threads, room_here
 
 LAPTOP = Room(processors=8, allowed=8, quota=None, cores=4, asked={"OMP_NUM_THREADS": "4"})
@@ -33,8 +33,17 @@ def test_the_variable_that_asks_for_too_many_is_named() -> None:
     found = judge_threads(64, CONTAINER._replace(asked={"MKL_NUM_THREADS": "64"}))
     assert "MKL_NUM_THREADS=64" in found.said
     assert "a quota of 2" in found.said
-    assert found.remedy == "set MKL_NUM_THREADS=2, or unset it"
-    assert judge_threads(64, CONTAINER).remedy == "set OMP_NUM_THREADS=2, or unset it"
+    name = "MKL_NUM_THREADS"
+    assert found.remedy == f"{setting(name, 2)}, or {unsetting(name)}"
+    assert judge_threads(64, CONTAINER).remedy == setting("OMP_NUM_THREADS", 2)
+
+
+def test_what_is_counted_is_named() -> None:
+    one = Room(processors=1, allowed=1, quota=None, cores=1, asked={})
+    said = "torch uses 1 thread; 1 processor, 1 allowed, 1 core to use"
+    assert judge_threads(1, one).said == said
+    said = "torch uses 4 threads; 8 processors, 8 allowed, 4 cores to use"
+    assert judge_threads(4, LAPTOP).said == said
 
 
 def test_a_busy_machine_is_a_note() -> None:
