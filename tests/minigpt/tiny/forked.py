@@ -1,6 +1,7 @@
-"""Runs scripts in forks of this process, in which torch is loaded already; Linux only.
+"""Runs scripts in forks of this process, in which torch is loaded already.
 
-A Python of its own takes seconds to load torch, and torchrun loads it three times.
+That is for Linux, and a torch for processors only. A Python of its own takes seconds to load torch,
+and torchrun loads it three times.
 """
 
 from __future__ import annotations
@@ -14,7 +15,10 @@ import traceback
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-POSSIBLE = sys.platform == "linux"
+import torch
+
+# A torch that is built for GPUs starts threads for its first gradients, and forks do without them.
+POSSIBLE = sys.platform == "linux" and torch.version.cuda is torch.version.hip is None
 
 
 def start(work: Callable[[], int | None], printed: Path, limit: int = 600) -> int:
