@@ -85,12 +85,20 @@ def packed(reply: list) -> bytes:
     try:
         message = values.dumps(reply)
     except BaseException as error:
-        why = f"What it returned cannot be read: {described(error)}"
-        return values.dumps(["stopped", "error", why, None])
+        text = described(error)
+        if is_out_of_memory(error, text):
+            why = f"What it returned takes more than {MEMORY >> 30} GiB to hand over."
+            return values.dumps(["stopped", "memory", why, None])
+        return values.dumps(["stopped", "error", f"What it returned cannot be read: {text}", None])
     n_text, n_arrays = map(int, message[: message.index(b"\n")].split())
     if n_text > values.LONGEST_TEXT or n_arrays > values.LONGEST_ARRAYS:
         return values.dumps(["stopped", "crashed", "What it returned is far too long.", None])
     return message
+
+
+def is_out_of_memory(error: BaseException, text: str) -> bool:
+    """Returns whether an error, described by a text, says that there is no memory left."""
+    return isinstance(error, MemoryError) or any(sign in text for sign in OUT_OF_MEMORY)
 
 
 def seed() -> None:
@@ -159,7 +167,7 @@ class Submission:
             if isinstance(error, NotImplementedError) and line and self.raised_in(error, line):
                 return self.not_written(line)
             text = described(error)
-            if isinstance(error, MemoryError) or any(sign in text for sign in OUT_OF_MEMORY):
+            if is_out_of_memory(error, text):
                 return ["stopped", "memory", f"It asked for more than {MEMORY >> 30} GiB.", line]
             return ["stopped", "error", text, line]
         except BaseException:  # an exception may be made to hinder this
