@@ -287,7 +287,7 @@ course.save_figure(draw_maps(maps, tokens), "attention_maps")
 # %% [markdown]
 # The lesson's page in the book (`runs/book/lesson-02.html`) has these maps to play with. Point at
 # "came" there and go through the heads: which one reads the token just before, which one the first
-# token, which one the whole sentence at once?
+# token, which one everything up to "came" at once?
 
 # %%
 course.playground("attention", {"tokens": tokens, "maps": maps.tolist()})

@@ -495,7 +495,7 @@ else:
     compare_ranks(real_swept, real, "E2E: ")
 
 # %% [markdown]
-# Does the quality stop growing? And was rank 1 the paper's choice, as this course's reading notes
+# Does the quality stop growing? And was rank 1 the paper's choice, as the lectures' reading notes
 # say ("notes 003/004" in the table)? (With GPT-3 the paper found 1 to be enough on two data sets,
 # if queries and values both have an adapter.) The right half of the figure answers the first
 # question. The left half belongs to "What full fine-tuning changes", above.
