@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from base64 import urlsafe_b64encode
 from collections.abc import Iterator, Mapping
 from hashlib import sha256
@@ -67,15 +68,18 @@ def changed_files(root: str) -> list[str]:
     if installed is None or installed.editable or str(installed.root) != root:
         return []
     changed = []
-    for file in metadata.files(DISTRIBUTION) or []:
-        if file.hash is None or file.hash.mode != "sha256":
+    # metadata.files leaves out what is gone since Python 3.12, so the list is read here.
+    listed = metadata.distribution(DISTRIBUTION).read_text("RECORD") or ""
+    for file, hashed, _ in csv.reader(listed.splitlines()):
+        kind, _, expected = hashed.partition("=")
+        if kind != "sha256":
             continue
         try:
-            digest = sha256(Path(str(file.locate())).read_bytes()).digest()
+            digest = sha256((installed.root / file).read_bytes()).digest()
         except OSError:
             digest = b""
-        if urlsafe_b64encode(digest).rstrip(b"=").decode() != file.hash.value:
-            changed.append(str(file))
+        if urlsafe_b64encode(digest).rstrip(b"=").decode() != expected:
+            changed.append(file)
     return changed
 
 

@@ -82,7 +82,7 @@ def obeys(experiment: Experiment, law: Law, one: Any, other: Any) -> bool:
     """Returns whether an answer and the one after the change are as the law says."""
     try:
         return not differs(experiment, law.then(experiment.viewed(one)), experiment.viewed(other))
-    except (RuntimeError, TypeError, IndexError):
+    except (RuntimeError, TypeError, LookupError):
         return False
 
 

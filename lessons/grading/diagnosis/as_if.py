@@ -134,7 +134,7 @@ def answers(experiment: Experiment, trial: Trial, other: Substitute) -> bool | N
     if other.after is not None:
         try:
             want = {**want, "result": other.after(want["result"], trial)}
-        except (RuntimeError, TypeError, AttributeError, IndexError):
+        except (RuntimeError, TypeError, AttributeError, LookupError):
             return nothing
         case = trial.case
     return experiment.answers_as(trial, case, want)

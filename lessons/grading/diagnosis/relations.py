@@ -24,7 +24,7 @@ def related(experiment: Experiment, relation: Relation, p: Point) -> bool:
             changed, target = relation.change(p.got), p.want
         else:
             changed, target = relation.change(p.want), p.got
-    except (RuntimeError, IndexError, TypeError):
+    except (RuntimeError, LookupError, TypeError):
         return False
     if (changed.dtype == torch.bool) != (target.dtype == torch.bool):
         return False
