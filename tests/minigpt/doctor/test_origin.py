@@ -40,7 +40,7 @@ def test_another_package_in_its_place_is_a_problem() -> None:
     assert HUB in found.said
     assert "pip uninstall -y kernels" in found.remedy
     assert "pip install -e" in found.remedy
-    assert judged(Path("/work/kernels"), ours=False).state == PROBLEM
+    assert judged(Path("/home/me/kernels"), ours=False).state == PROBLEM
     assert judged(None, ours=False).state == PROBLEM
 
 
