@@ -1,9 +1,10 @@
-"""Starts the browser that looks at the pages of a book."""
+"""Puts a test's small lesson into an empty folder and starts the browser that looks at pages."""
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,6 +13,15 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome", "microsoft-edge")
+
+
+@pytest.fixture
+def script(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Returns a lesson whose text is the test module's ``SCRIPT``, in the current folder."""
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "03_halves.py"
+    path.write_text(request.module.SCRIPT, encoding="utf-8")
+    return path
 
 
 @pytest.fixture(scope="module")

@@ -58,14 +58,6 @@ course.finish()
 """
 
 
-@pytest.fixture
-def script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    path = tmp_path / "03_halves.py"
-    path.write_text(SCRIPT, encoding="utf-8")
-    return path
-
-
 def outputs(record: Record) -> list[list[dict]]:
     return [done.outputs for done in record.cells]
 

@@ -56,14 +56,6 @@ course.finish()
 """
 
 
-@pytest.fixture
-def script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    path = tmp_path / "03_halves.py"
-    path.write_text(SCRIPT, encoding="utf-8")
-    return path
-
-
 def code_of(book: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
     return [cell for cell in book.cells if cell.cell_type == "code"]
 

@@ -7,8 +7,7 @@ import torch
 
 from kernels import NF4Tensor
 from minigpt.bench import choices
-from minigpt.config import GPTConfig
-from minigpt.fast import linear, measured, one_token
+from minigpt.fast import linear, measured
 
 
 def tensors_of(result: object) -> list[torch.Tensor]:
@@ -34,13 +33,8 @@ def test_the_ways_of_each_row_agree() -> None:
     assert compared == 5
 
 
+@pytest.mark.usefixtures("_small_choices")
 def test_a_row_whose_choice_is_plain_is_not_timed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(measured, "MADE", {})
-    monkeypatch.setattr(linear, "ONE_ROW", {})
-    monkeypatch.setattr(one_token, "CHOSEN", {})
-    monkeypatch.setattr(choices, "WIDTHS", (128,))
-    monkeypatch.setattr(choices, "LARGE_ENOUGH", GPTConfig(n_layer=1, n_head=1, n_embd=8))
-    monkeypatch.setattr(choices, "always", lambda: iter(()))
     monkeypatch.setenv("MINIGPT_WAYS", "rows=plain products=plain token=plain dtype=float32")
     rows = choices.bench_choices(seed=0, rounds=1)
     assert {gain for _, gain, _ in rows} == {1.0}

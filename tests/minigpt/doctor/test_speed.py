@@ -8,23 +8,11 @@ import pytest
 
 from minigpt.bench import choices
 from minigpt.bench.choices import Switch
-from minigpt.config import GPTConfig
 from minigpt.doctor import speed
 from minigpt.doctor.finding import NOTE, OK, PROBLEM, unsetting
 from minigpt.doctor.speed import check_speed, judge_asked, judge_failure, judge_rows, measure
 from minigpt.fast import linear, measured, one_token
 from minigpt.fast.measured import KINDS, Choice
-
-
-@pytest.fixture
-def _small_choices(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leaves one small width, a small model and no other rows, with nothing chosen yet."""
-    monkeypatch.setattr(measured, "MADE", {})
-    monkeypatch.setattr(linear, "ONE_ROW", {})
-    monkeypatch.setattr(one_token, "CHOSEN", {})
-    monkeypatch.setattr(choices, "WIDTHS", (128,))
-    monkeypatch.setattr(choices, "LARGE_ENOUGH", GPTConfig(n_layer=1, n_head=1, n_embd=8))
-    monkeypatch.setattr(choices, "always", lambda: iter(()))
 
 
 @pytest.mark.usefixtures("_small_choices")
