@@ -130,9 +130,9 @@ for text in "The dog. A dog! My dog?", "Don't go  now, 42 times.":
 
 # %% [markdown]
 # Without the cut, entries are spent on words glued to what follows them: "dog ", "dog.", "dog, a".
-# To see it, take the documentation and comments in this machine's Python library. It is our
-# **corpus**, the text to learn from, from here on. One document in twenty is **held out**: nothing
-# is trained on it, so that we can measure on text that is new to the vocabulary.
+# To see it, take the documentation in this machine's Python library. It is our **corpus**, the text
+# to learn from, from here on. About one document in twenty is **held out**: nothing is trained on
+# it, so that we can measure on text that is new to the vocabulary.
 #
 # In the code, `course` is this run of the lesson. With `--quick` it takes smaller settings, to show
 # in seconds that everything works: `course.choose(60, None)` is then 60, and otherwise None, which

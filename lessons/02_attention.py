@@ -211,11 +211,11 @@ with torch.no_grad():
 course.checked("head by head against the layer", f"{apart:.1g} apart", holds(apart < 1e-6))
 
 # %% [markdown]
-# What do more heads cost? The matrices stay the same and are cut into more pieces; the number of
-# additions and multiplications stays the same too. What grows is the number of maps: each head has
-# its own T × T weights. (Usually the layer runs a fused kernel, which never stores them;
-# `record_attention` makes it take the plain way.) What shrinks is each head: it compares vectors of
-# D = C / H numbers.
+# What do more heads cost? The matrices stay the same and are cut into more pieces, and their
+# products take as many additions and multiplications as before. What grows is the number of maps:
+# each head has its own T × T weights. (Usually the layer runs a fused kernel, which never stores
+# them; `record_attention` makes it take the plain way.) What shrinks is each head: it compares
+# vectors of D = C / H numbers.
 
 # %%
 T, width = 256, 256
@@ -285,9 +285,9 @@ tokens = [encoding.decode([i]).replace(" ", "·") for i in ids]
 course.save_figure(draw_maps(maps, tokens), "attention_maps")
 
 # %% [markdown]
-# The lesson's page in the book (`runs/book/lesson-02.html`) has these maps to play with. Point at
-# "came" there and go through the heads: which one reads the token just before, which one the first
-# token, which one everything up to "came" at once?
+# The lesson's page in the book (`runs/book/lesson-02.html`; `minigpt lesson 2` writes it) has these
+# maps to play with. Point at "came" there and go through the heads: which one reads the token just
+# before, which one the first token, which one everything up to "came" at once?
 
 # %%
 course.playground("attention", {"tokens": tokens, "maps": maps.tolist()})
@@ -431,7 +431,8 @@ print("and has to find:  ", small_encoding.decode(wanted[wanted != IGNORE].tolis
 # The model is small, so that it learns in seconds: two layers, four heads, width 128. Sentences and
 # reviews have some two thousand different words, for which a vocabulary of 2,048 is enough. The
 # model reads windows of 16 tokens, a sentence or two; its context has room for 32, which reviews
-# will need. 260 steps of 64 windows are little more than one reading of the sentences.
+# will need. 260 steps of 64 windows are little more than one reading of the sentences. (With
+# `--full` or on a CUDA GPU there are 2,000.)
 #
 # Small models can be trained with a higher learning rate (how far one step moves the weights) than
 # large ones: 3e-3 here, against 6e-4 for the smallest GPT-3. Lesson 4 explains it, the warm-up, the

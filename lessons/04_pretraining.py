@@ -22,7 +22,7 @@
 # `minigpt/training/loop.py` and `minigpt/dataset.py`.
 #
 # `python lessons/04_pretraining.py --full` makes the base model again (half an hour on 2 cores that
-# are idle; Ctrl-C and the same command go on where it stopped).
+# are idle; after Ctrl-C the same command goes on where it stopped).
 #
 # Terms can be looked up in the [glossary](GLOSSARY.md).
 
@@ -226,9 +226,10 @@ course.checked("learning rates by hand", f"{same} of 10 as train has them", hold
 #
 # The plainest update would be $w \leftarrow w - \text{lr} \cdot g$. But some weights have far
 # larger gradients than others, and no learning rate suits all. Adam (Kingma and Ba 2015) keeps two
-# running means for every weight, m of its gradients and v of their squares, and moves it by the
-# learning rate times $m / \sqrt{v}$. The size of that is about 1 where the gradients agree with
-# each other and near 0 where they contradict each other, whatever their own size.
+# running means for every weight, m of its gradients and v of their squares (the **moments**), and
+# moves it by the learning rate times $m / \sqrt{v}$. The size of that is about 1 where the
+# gradients agree with each other and near 0 where they contradict each other, whatever their own
+# size.
 #
 # $\beta_1 = 0.9$ and $\beta_2 = 0.95$ say how slowly the means forget. Both means start at 0, so
 # early on they are too small, in the t-th step by the factor $1 - \beta^t$; dividing by it corrects

@@ -241,10 +241,10 @@ figure.legend(loc="outside lower center", ncols=2)
 course.save_figure(figure, "nucleus_size")
 
 # %% [markdown]
-# Try temperature, top-k and top-p in the lesson's page in the book (`runs/book/lesson-05.html`):
-# there are sliders for what comes after "Return the". Set top-p to 0.9: how few tokens does it
-# leave at temperature 0.5, and how many at 1.5? Then let the page draw a continuation, and see what
-# each setting does to the text.
+# Try temperature, top-k and top-p in the lesson's page in the book (`runs/book/lesson-05.html`;
+# `minigpt lesson 5` writes it): there are sliders for what comes after "Return the". Set top-p to
+# 0.9: how few tokens does it leave at temperature 0.5, and how many at 1.5? Then let the page draw
+# a continuation, and see what each setting does to the text.
 
 # %%
 vocabulary = [encoding.decode_single_token_bytes(i) for i in range(base.config.vocab_size)]

@@ -618,10 +618,9 @@ course.checked(
 # SST-2 asks what our review set asks. The smallest model that answers gives each word a weight; the
 # weights of a review's words are added up, and a sigmoid, $1 / (1 + e^{-x})$, turns the sum x into
 # a probability. Training is the same as in lesson 4: a loss, its gradient, a step
-# (`lessons/experiments/sentiment.py`). We train it twice. To the loss of the second model 1e-4
-# times the sum of the squared weights is added, so that it pays for large weights.
-# 1e-4 is a mild price: the training reviews are learned nearly as well, with weights less than half
-# as large.
+# (`lessons/experiments/sentiment.py`). We train it twice. The second time 1e-4 times the sum of the
+# squared weights is added to the loss, so that large weights cost something. 1e-4 is a mild price:
+# the training reviews are learned nearly as well, with weights less than half as large.
 
 # %%
 train = task_set("reviews", "train")[: course.choose(400, None)]

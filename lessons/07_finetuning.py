@@ -299,9 +299,9 @@ print(f"bits per byte {base_bits.sum() / held_out.n_bytes:.3f}")
 #   the steps, and then falls to zero, so that the last steps change little.
 # - `betas` (0.9, 0.98): AdamW averages squared gradients over about the last 50 steps. With the
 #   0.999 that Adam was published with it would be the last 1,000, which is more than there are.
-# - `batch_size` counts rows. A row of dialogues is four times as long as one of translations, so 8
-#   rows of the one and 2 rows of the other take about the same time. A smaller batch buys more
-#   steps for the same time.
+# - `batch_size` counts rows. A row of dialogues is four times as long as one of translations, so 2
+#   rows of dialogues take about as long as 8 rows of translations. A smaller batch buys more steps
+#   for the same time.
 
 # %%
 

@@ -103,9 +103,9 @@ course.checked(
 #
 # Below its smallest **normal** number a format goes on for a while with fewer and fewer digits:
 # these are the **subnormal** numbers. Above its largest number there is only infinity, or in E4M3,
-# which has no infinity, "not a number". The last column shows the next number after 1. The line
-# below the table shows both limits at work: 70,000 lies beyond what fp16 can hold, and bf16 has too
-# few digits for 257.
+# which has no infinity, NaN ("not a number"). The last column shows the next number after 1. The
+# line below the table shows both limits at work: 70,000 lies beyond what fp16 can hold, and bf16
+# has too few digits for 257.
 
 # %%
 print(f"{'':<11} {'smallest':>10} {'normal from':>12} {'largest':>10} {'after 1':>10}")

@@ -281,9 +281,10 @@ course.published(
 
 # %% [markdown]
 # And what does one large weight do to its block? The lesson's page in the book
-# (`runs/book/lesson-10.html`) has 64 weights of the base model. Drag one far out and watch the
-# others: their levels spread with it, and their errors grow. Then take smaller blocks (the library
-# itself has none below 32): only the block with the outlier suffers, but more scales are stored.
+# (`runs/book/lesson-10.html`; `minigpt lesson 10` writes it) has 64 weights of the base model. Drag
+# one far out and watch the others: their levels spread with it, and their errors grow. Then take
+# smaller blocks (the library itself has none below 32): only the block with the outlier suffers,
+# but more scales are stored.
 
 # %%
 play = {"weights": samples["base model"][:BLOCK].tolist()}

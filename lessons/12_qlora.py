@@ -242,7 +242,7 @@ course.checked("what NF4 costs before training", f"{cost[True]} bits per byte",
 # **gradients** and the **optimizer's** two running means of everything that is trained; and the
 # **activations**, all that the forward pass leaves for the backward pass. Then some more steps are
 # timed, one of each in turn. (A busy machine makes all of them slower, and the black lines in the
-# figure longer.)
+# next section's figure longer.)
 
 # %%
 translation = course.limit(task_data(TASKS["translation"]))

@@ -517,9 +517,9 @@ course.published(
 # slides show three that ask for German; here they ask for French. A fourth asks for nothing: a
 # blank line after the English, as in the pages that the base model has read (lesson 4). Nothing is
 # trained. Look at the level of the scores, too: one request may be better than another, and still
-# be no use. (Chance alone puts the best of three above the worst, too, and farther than it puts the
-# better of two above the other. So in the row that compares them the error after the ± is
-# multiplied by 1.19, as a comment in the second cell below explains.)
+# be no use. (Of three equally good requests, too, chance makes one the best and one the worst, and
+# sets these two farther apart than it would set two requests alone. So in the row that compares
+# them the error after the ± is multiplied by 1.19, as a comment in the second cell below explains.)
 
 # %%
 WORDINGS = (

@@ -90,7 +90,7 @@ LEARNING_RATE_AT = Task(
     name="learning_rate_at",
     reference=settings.learning_rate_at,
     stub=LEARNING_RATE_STUB,
-    idea="The first steps rest on moments of one or two gradients and have to be small; the last "
+    idea="The first steps rest on means of one or two gradients and have to be small; the last "
     "ones should no longer jump around the minimum. Between them the rate is as large as it can "
     "be.",
     example=">>> from types import SimpleNamespace\n"
