@@ -426,8 +426,8 @@ for name in FOUR:
 # %% [markdown]
 # NF4 makes every weight a little wrong, but the adapters are trained beside the wrong weights, and
 # can make up for that. A difference of scores has a standard error, from test sentences drawn again
-# and again (lesson 6). Up to 2 BLEU, or 0.03 nats, counts as equal here. (That error does not hold
-# the chance of the seed: try `--seed 1`.)
+# and again (lesson 6). Up to 2 BLEU, or 0.03 nats, counts as equal here. (That error does not
+# include the chance of the seed: try `--seed 1`.)
 
 # %%
 claims = (

@@ -12,7 +12,7 @@
 # - say what prompt tuning, prefix tuning and bottlenecks train, and count the parameters;
 # - explain why a gate that starts at zero makes training start at the base model exactly;
 # - sort the methods of fine-tuning into three families and compare them on five axes;
-# - search a hard prompt by gradients, and say how it differs from a soft one;
+# - search for a hard prompt by gradients, and say how it differs from a soft one;
 # - judge the claim that prompt tuning needs a large model.
 #
 # You need: lesson 2 (attention, heads, keys and values), lesson 3 (logits, nats), lesson 5 (the KV
@@ -115,7 +115,7 @@ with torch.no_grad():
     as_words = base(torch.tensor([words + text], device=course.device))[0][:, len(words) :]
     as_vectors = prompted(torch.tensor([text], device=course.device))[0]
 at_start = float((as_words - as_vectors).abs().max())
-print(f"{len(words)} words before the text, or their vectors: the logits differ by {at_start:.0e}")
+print(f"{len(words)} tokens before the text, or their vectors: the logits differ by {at_start:.0e}")
 learning = {name: list(p.shape) for name, p in prompted.named_parameters() if p.requires_grad}
 print("what learns:", learning)
 course.checked(
@@ -204,7 +204,7 @@ scores, loss = behind_gate(idx, idx.roll(-1, 1))  # each token's target is the n
 unchanged = torch.equal(scores, base(idx)[0])
 slope = torch.autograd.grad(loss, behind_gate.soft_prompts["default"].gate)[0]  # [L, H]
 print("the whole model, its logits as without:", unchanged)
-print("gradients of the loss by the first layer's gates, one a head:", slope[0])
+print("gradients of the loss with respect to the first layer's gates, one a head:", slope[0])
 course.checked(
     "prefix with a gate, before training", "the base model, to the bit" if unchanged else "not it",
     holds(unchanged and bool(slope.all()), no="or a gate gets no gradient and stays shut for good"),
@@ -264,8 +264,9 @@ print(f"against the formula: {float((adapter(h) - by_hand).detach().abs().max())
 # bottleneck of width 16 trains about two thirds more numbers than such a prefix. LoRA has the rank
 # of lesson 8, 12. A few new numbers need larger steps than many old ones, so each method has the
 # learning rate that `minigpt finetune` gives it: 0.001 for full fine-tuning, 0.002 for LoRA and the
-# last block, 0.006 for bottlenecks, 0.02 for biases, 0.1 for prompts and prefixes, but 0.01 where a
-# network makes the prefix. (It all stands in `lessons/experiments/finetuning_methods.py`.)
+# last block, 0.006 for bottlenecks, 0.02 for biases, 0.1 for prompts and prefixes. Only the prefix
+# that a network makes gets another, 0.01 (with `minigpt finetune`: `--learning-rate 0.01`), as it
+# needs smaller steps. (It all stands in `lessons/experiments/finetuning_methods.py`.)
 
 # %%
 total = count_parameters(base.config)
@@ -377,7 +378,7 @@ for name in ("base", "LoRA, merged"):
 # %% [markdown]
 # How much of a difference in BLEU is chance? Draw the test sentences anew, many times, with
 # replacement, and see how far the difference of two methods wanders (lesson 6): that is the error
-# in the closing table. It does not hold the chance of the seed: try `--seed 1`, and `--seed 2`.
+# in the closing table. It does not include the chance of the seed: try `--seed 1`, and `--seed 2`.
 #
 # How many parameters does prompt tuning train? The slides say 10,000 to 100,000.
 
@@ -559,11 +560,11 @@ course.checked(
 # A model that was never taught to follow requests goes on as its texts did. So the prompt to write
 # is one that looks like them.
 #
-# Can words be searched? Tokens have no gradient, but their embeddings have: if the loss has the
+# Can a search find words? Tokens have no gradient, but their embeddings have: if the loss has the
 # gradient $g$ at the embedding $e$ of a token of the prompt, then another token with the embedding
 # $e'$ changes the loss by about $(e' - e) \cdot g$. AutoPrompt (Shin et al.) takes a place of the
 # prompt, tries the tokens that promise most there, and keeps the best one if the loss on a batch
-# really falls. Our prompt has 20 places before the task's own short one (` fr: ... ->`), and starts
+# really falls. Our prompt has 20 places before the task's own short one (`fr: ... ->`), and starts
 # as the words that the soft prompt started as. The steps take the places in turn (20 steps look at
 # each once), and each tries 8 tokens on 4 rows of examples. Below, "promised" is that estimate of
 # the change in the loss, and "found" is how much the loss on the batch really changed, in nats;
@@ -596,14 +597,14 @@ course.checked(
 written = max(by_wording.values(), key=lambda scored: scored.value("bleu"))
 apart, error = scored_hard.gain(written, "bleu")
 course.published(
-    "BLEU, hard prompt: searched, the best of four written", "Shin et al. 2020, abstract",
-    "the searched one is better", f"{hard.score:.1f}, {written.value('bleu'):.1f}",
+    "BLEU, hard prompt: found by search, the best of four written", "Shin et al. 2020, abstract",
+    "the one found is better", f"{hard.score:.1f}, {written.value('bleu'):.1f}",
     is_more(apart, error, unit=" BLEU", places=1,
             no="a written prompt is better than that of so short a search"),
 )  # fmt: skip
 apart, error = results["prompt"]["scored"].gain(scored_hard, "bleu")
 course.checked(
-    "BLEU, a soft prompt against the searched one",
+    "BLEU, a soft prompt against the hard one found",
     f"{results['prompt']['BLEU']:.1f}, {hard.score:.1f}",
     is_more(apart, error, unit=" BLEU", places=1, checked=True),
 )  # fmt: skip
@@ -657,9 +658,9 @@ course.checked(
 # thousands. So this one is not only smaller, it is also less pretrained, and the experiment cannot
 # tell which of the two makes a difference.
 #
-# The written prompt is the blank line. The several tasks are lesson 7's three. In this mixture a
-# third of the rows is translation, the number of steps is the same, and long dialogues lose their
-# beginnings, as rows have only 128 tokens.
+# The written prompt is the blank line. The several tasks are three of lesson 7's: translation,
+# summaries and reviews. In this mixture a third of the rows is translation, the number of steps is
+# the same, and long dialogues lose their beginnings, as rows have only 128 tokens.
 
 # %%
 pages = pretraining_text(encoding, course.seed, course.n_documents)
@@ -762,7 +763,8 @@ for row in counts(GPTConfig.preset("gpt3-175b")):
 # - Bottlenecks are networks behind the layers; they are not linear and cannot be merged.
 # - Selective methods and merged LoRA cost nothing afterwards; additive ones take part in every
 #   token, and can be switched from text to text.
-# - Hard prompts are words, written or searched: anybody can read them, and any model takes them.
+# - Hard prompts are words, written or found by a search: anybody can read them, and any model takes
+#   them.
 
 # %%
 course.finish()

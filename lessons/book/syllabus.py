@@ -98,6 +98,11 @@ class LastRun:
     seconds: float
     quick: bool
 
+    @property
+    def done(self) -> bool:
+        """Whether it came to its end, with numbers that mean something."""
+        return self.status == "done" and not self.quick
+
 
 def last_run(folder: Path) -> LastRun | None:
     """Returns how the last run went that left its record in a folder; None if there is none."""

@@ -12,7 +12,7 @@ import sys
 import time
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,6 +25,15 @@ from minigpt.text.printing import print_at_once
 
 if TYPE_CHECKING:
     from lessons.book.outcome import Outcome
+
+# A lesson sees the modules that this process sees, and none of the folder that it starts in, which
+# `python -m` would put first: a learner may have a file there that is called like a module.
+START = """
+import sys
+sys.path[:] = eval(sys.argv.pop(1))
+from minigpt.__main__ import main
+sys.exit(main())
+"""
 
 
 def add_options(parser: ArgumentParser) -> None:
@@ -149,10 +158,13 @@ class Course:
 
     def announce(self) -> None:
         """Says which lessons do not run, since they are done, and which run again."""
+        from lessons.book.summary import listing
+
         if self.outcomes:
+            before = listing(sorted(self.outcomes))
             print(
-                f"Done before, with the same settings and script: {named(self.outcomes)}. To run "
-                "them again, add --again."
+                f"Done before, with the same settings and script: {before}. To run them again, "
+                "add --again."
             )
         for number, why in self.reasons.items():
             print(f"Lesson {number} runs again: {why}.")
@@ -208,7 +220,7 @@ class Course:
         """Returns the command that runs a lesson."""
         options = ["--device", str(self.settings["asked"]), "--seed", str(self.settings["seed"])]
         options += [f"--{size}" for size in ("quick", "full") if self.settings[size]]
-        return [sys.executable, "-m", "minigpt", "lesson", str(number), *options]
+        return [sys.executable, "-c", START, repr(sys.path), "lesson", str(number), *options]
 
     def report(self) -> None:
         """Says how all lessons went, and where the book is, which each of them has renewed."""
@@ -265,9 +277,3 @@ def chosen_lessons(arguments: Namespace, scripts: Collection[int]) -> list[int]:
     if start > last:
         raise ValueError(f"--start {start} is after the last lesson, {last}")
     return [number for number in scripts if number >= start]
-
-
-def named(numbers: Iterable[int]) -> str:
-    """Returns "lesson 3", or "lessons 1, 2 and 5"."""
-    *others, last = map(str, numbers)
-    return f"lessons {', '.join(others)} and {last}" if others else f"lesson {last}"

@@ -6,6 +6,7 @@ Options that it does not know are the lesson's own, and are passed on.
 from __future__ import annotations
 
 from argparse import REMAINDER, ArgumentParser, Namespace
+from collections.abc import Sequence
 from pathlib import Path
 
 from minigpt.command import values
@@ -33,10 +34,7 @@ def add_own(parser: ArgumentParser) -> None:
 
 
 def run(arguments: Namespace) -> int:
-    """Runs the lesson in this process, and writes its page in the book."""
-    from lessons.book.run import Recorder
-    from lessons.book.run import run as run_cells
-
+    """Runs the lesson, or writes it as a notebook."""
     script = script_of(arguments.number)
     own = Parser(prog="minigpt lesson", add_help=False, allow_abbrev=False)
     add_own(own)
@@ -44,18 +42,32 @@ def run(arguments: Namespace) -> int:
     check_values(own, arguments)
     if arguments.notebook is not None:
         refuse_idle(arguments, ("--prose",), "with --notebook")
-        return write_one(script, arguments.notebook, options, arguments.outputs, arguments.force)
+        notebook, outputs, force = arguments.notebook, arguments.outputs, arguments.force
+        return write_one(script, notebook, options, outputs, force, run_lesson)
     refuse_idle(arguments, ("--outputs", "--force"), "without --notebook")
+    run_lesson(script, options, arguments.prose)
+    return 0
+
+
+def run_lesson(script: Path, options: Sequence[str], prose: bool = False) -> None:
+    """Runs a lesson in this process, and writes its page in the book.
+
+    Args:
+        options: the lesson's own, such as --quick.
+        prose: whether all of its text is printed, not only how each part begins.
+    """
+    from lessons.book.run import Recorder
+    from lessons.book.run import run as run_cells
+
     recorder = Recorder(script)
     try:
-        run_cells(script, options, arguments.prose, recorder)
+        run_cells(script, options, prose, recorder)
     finally:  # a lesson that fails has a page, too
         folder = recorder.folder
-        if folder is not None and has_book(folder, arguments.number):
+        if folder is not None and has_book(folder, int(script.name[:2])):
             index = renew_book(folder.parent)
             if index is not None:
                 print(f"Its page in the book: {link(index.with_name(f'{folder.name}.html'))}")
-    return 0
 
 
 def has_book(folder: Path, number: int) -> bool:

@@ -6,7 +6,7 @@ The lessons are imported late, since they load torch.
 from __future__ import annotations
 
 from argparse import ArgumentParser
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,18 +43,23 @@ def add_writing(parser: ArgumentParser, outputs: str) -> None:
     )
 
 
-def write_one(script: Path, path: Path, options: Sequence[str], outputs: bool, force: bool) -> int:
+def write_one(
+    script: Path, path: Path, options: Sequence[str], outputs: bool, force: bool,
+    run: Callable[[Path, Sequence[str]], object],
+) -> int:  # fmt: skip
     """Writes a lesson as a notebook whose first cell sets what the lesson's own options say.
 
     Outputs, if they are wanted, are those of the last run. If there was none, or there are options
     for another, the lesson runs first.
+
+    Args:
+        run: runs a lesson's script with its own options.
 
     Raises:
         FileExistsError: the notebook is there already, and force was not given.
         ValueError: its name does not end in .ipynb.
     """
     from lessons.book.notebook import check_absent, finished_run, notebook_text, write_notebooks
-    from lessons.book.run import run as run_cells
     from lessons.folders import folder_of, results
     from lessons.lesson import Settings, make_parser
 
@@ -73,7 +78,7 @@ def write_one(script: Path, path: Path, options: Sequence[str], outputs: bool, f
         folder = Path(settings.out or folder_of(results(settings.quick, settings.full), number))
         found = None if chooses(options) else finished_run(script, folder)
         if found is None:
-            folder = run_cells(script, options)
+            run(script, options)
             found = finished_run(script, folder)
     text = notebook_text(script, settings if found is None or chooses(options) else None, found)
     write_notebooks({path: text}, force)

@@ -50,7 +50,7 @@ class State:
 
     Attributes:
         n_exercises, n_passed: of its exercises, how many there are and how many pass.
-        run: how its last run went; None if it has not run here.
+        run: how a run went, one that is done if there is one; None if it has not run here.
     """
 
     entry: Entry
@@ -66,7 +66,7 @@ class State:
     @property
     def done(self) -> bool:
         """Whether its script has run to its end, with numbers that mean something."""
-        return self.run is not None and self.run.status == "done" and not self.run.quick
+        return self.run is not None and self.run.done
 
     @property
     def style(self) -> str:
@@ -81,7 +81,7 @@ class State:
 
     @property
     def went(self) -> str:
-        """How the last run went, in a few words."""
+        """How that run went, in a few words."""
         if self.run is None:
             return "not run yet"
         words = {"running": "not finished", "unreadable": "record damaged"}
@@ -141,9 +141,8 @@ def states_of(entries: Sequence[Entry], folder: Path) -> list[State]:
         n_passed = sum(status.get(task.id) == "passed" for task in tasks)
         places = [folders.folder_of(runs, entry.number) for runs in sizes]
         runs = list(filter(None, map(last_run, places)))
-        done = [run for run in runs if run.status == "done" and not run.quick]
-        last = next(iter(done + runs), None)
-        states.append(State(entry, len(tasks), n_passed, last))
+        run = next((run for run in runs if run.done), runs[0] if runs else None)
+        states.append(State(entry, len(tasks), n_passed, run))
     return states
 
 

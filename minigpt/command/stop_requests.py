@@ -17,7 +17,7 @@ class StopRequests:
     """In the with-block, Ctrl-C and SIGTERM end the lesson that runs, and the course after it.
 
     A terminal sends Ctrl-C to the lesson's process, too, which finishes its training step, and its
-    record. Only if it has not got it, it is ended after GRACE seconds.
+    record. If it still runs GRACE seconds later, it is ended.
 
     Attributes:
         signal: the signal that came; 0 for none.

@@ -17,6 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 SECONDS = 120  # that a child may take; the longest needs 10, and more on a busy machine
+RUNNING: set[subprocess.Popen[str]] = set()  # the children; Ctrl-C does not reach them
 # The child sees the modules that its parent sees: none of the folder that it happens to start in.
 START = """
 import importlib, json, sys
@@ -60,13 +61,19 @@ def answer(function: Callable[..., Any], *arguments: Any, **options: Any) -> tup
 def answers(*questions: Callable[[], tuple[Any, str]]) -> list[tuple[Any, str]]:
     """Returns what several calls of `answer` return, which are made side by side."""
     with ThreadPoolExecutor(len(questions)) as threads:
-        return list(threads.map(lambda question: question(), questions))
+        made = [threads.submit(question) for question in questions]
+        try:
+            return [one.result() for one in made]
+        except BaseException:  # Ctrl-C comes to this thread alone; the others wait for children
+            for process in list(RUNNING):
+                kill(process)
+            raise
 
 
 def run(
     command: Sequence[str], seconds: float, environment: Mapping[str, str | None] | None = None
 ) -> str:
-    """Returns what a program prints; it ends with all that it has started.
+    """Returns what a program prints. Once its time is up, it ends with all that it has started.
 
     Raises:
         ChildError: it cannot be started, fails, crashes or takes too long.
@@ -81,24 +88,25 @@ def run(
         )  # fmt: skip
     except OSError as error:
         raise ChildError(f"cannot be started: {error.strerror}") from None
+    RUNNING.add(process)
     try:
         said, complained = process.communicate(timeout=seconds)
     except subprocess.TimeoutExpired:
         raise ChildError(f"took longer than {seconds:g} seconds") from None
     finally:
-        end(process)
+        RUNNING.discard(process)
+        if process.returncode is None:
+            kill(process)
+            process.communicate()
     if process.returncode:
         raise ChildError(how_it_ended(process.returncode, complained))
     return said
 
 
-def end(process: subprocess.Popen[str]) -> None:
-    """Ends a process that still runs; with those that it has started, but on Windows."""
-    if process.returncode is not None:
-        return
+def kill(process: subprocess.Popen[str]) -> None:
+    """Kills a process; with those that it has started, but on Windows."""
     with contextlib.suppress(ProcessLookupError):
         process.kill() if os.name == "nt" else os.killpg(process.pid, signal.SIGKILL)
-    process.communicate()
 
 
 def how_it_ended(status: int, complained: str) -> str:

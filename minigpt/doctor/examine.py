@@ -13,7 +13,7 @@ from minigpt.doctor.compiler import check_compiler
 from minigpt.doctor.finding import NOTE, PROBLEM, Finding, pip
 from minigpt.doctor.gpu import check_gpus
 from minigpt.doctor.imports import check_imports
-from minigpt.doctor.installation import DISTRIBUTION, ROOT, is_checkout, reinstall
+from minigpt.doctor.installation import ROOT, is_checkout, reinstall
 from minigpt.doctor.kernels_here import check_kernels
 from minigpt.doctor.memory import check_memory
 from minigpt.doctor.origin import check_origin
@@ -40,12 +40,10 @@ class Known:
     Attributes:
         load: how busy the machine was before doctor made it so.
         torch: what torch says of itself; None if it cannot be imported.
-        devices: the GPUs that torch can use.
     """
 
     load: float | None = field(default_factory=load_now)
     torch: dict[str, Any] | None = None
-    devices: list[str] = field(default_factory=list)
 
     @cached_property
     def needs(self) -> Needs:
@@ -88,10 +86,10 @@ def look_at_machine(known: Known) -> Iterator[Finding]:
 
 def look_at_gpus(known: Known) -> Iterator[Finding]:
     """Yields findings about GPUs, and about the kernels that are written for them."""
-    findings, known.devices = check_gpus(known.torch)
+    findings, devices = check_gpus(known.torch)
     yield from findings
     if known.torch is not None:
-        yield from check_kernels(known.devices)
+        yield from check_kernels(devices)
 
 
 def look_at_speed(known: Known) -> Iterator[Finding]:
@@ -152,8 +150,8 @@ def guarded(
         yield from check(known)
     except ImportError as error:
         said = f"could not be looked at: {error}"
-        remedy = pip("install", error.name or DISTRIBUTION)
-        yield Finding(title, PROBLEM, said, reinstall() if is_checkout(ROOT) else remedy)
+        missing = None if is_checkout(ROOT) else error.name
+        yield Finding(title, PROBLEM, said, pip("install", missing) if missing else reinstall())
     except Exception as error:
         said = f"could not be looked at: {type(error).__name__}: {error}"
         yield Finding(title, NOTE, said)

@@ -36,18 +36,18 @@ def measure() -> dict[str, Any]:
     """
     import torch
 
-    from minigpt.bench.choices import WIDTHS, always, one_row, one_token, training
+    from minigpt.bench.choices import switches
 
     torch.manual_seed(0)
     rows: list[tuple[str, str, float]] = []
     try:
-        for width in WIDTHS:
-            rows += [(s.what, s.chosen, gain_of(s.what)) for s in one_row(width)]
-            rows += [(s.what, s.chosen, gain_of(s.what)) for s in training(width)]
-        rows += [(s.what, s.chosen, gain_of(s.what)) for s in one_token()]
+        for switch in switches():  # a choice is made when its row is asked for
+            is_chosen = switch.what.partition(",")[0] in KINDS
+            gain = gain_of(switch.what) if is_chosen else time_again(switch)
+            rows.append((switch.what, switch.chosen, gain))
     except ValueError as error:
         return {"refused": str(error), "rows": []}
-    return {"refused": "", "rows": rows + [(s.what, s.chosen, time_again(s)) for s in always()]}
+    return {"refused": "", "rows": rows}
 
 
 def gain_of(what: str) -> float:

@@ -35,8 +35,8 @@ def look_at(folder: Path) -> Place:
         folder = folder.absolute()
     except OSError:  # the working folder was removed
         return Place(folder, 0, "it is not there any more")
-    there = next(place for place in (folder, *folder.parents) if place.exists())
-    try:
+    try:  # a folder that others may not enter does not even tell what is in it
+        there = next(place for place in (folder, *folder.parents) if place.exists())
         free = shutil.disk_usage(there).free
         with tempfile.TemporaryFile(dir=there) as file:
             file.write(b"minigpt")

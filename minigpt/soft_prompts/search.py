@@ -1,4 +1,4 @@
-"""A hard prompt that is searched: real tokens before every text, changed one at a time.
+"""A hard prompt that is found by a search: real tokens before every text, changed one at a time.
 
 A soft prompt may be any vectors; a hard prompt must be tokens of the vocabulary, which can be read,
 copied and given to a model that nobody can open. Tokens have no gradient, but their embeddings do:

@@ -61,6 +61,7 @@ def progress_bar(
         unit: of what, in the singular.
         what: stands before the bar.
         done: how many were done before.
+        show: whether anything is shown.
         leave: whether the last state stays to be seen.
         scale: whether 12,000,000 is written as 12.0M.
     """

@@ -289,22 +289,39 @@ def test_lists_and_ranges_of_lessons(given: str, chosen: list[int]) -> None:
     assert chosen_lessons(arguments, {1: Path(), 2: Path(), 3: Path()}) == chosen
 
 
+def command_of_lesson_4(*options: str) -> list[str]:
+    """Returns the command that runs lesson 4 in a course with these options."""
+    parser = course.ArgumentParser()
+    course.add_options(parser)
+    return Course(parser.parse_args(options), lesson.lesson_scripts()).command(4)
+
+
 def test_the_command_of_a_lesson_has_all_settings(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
 
     def command(*options: str) -> str:
-        parser = course.ArgumentParser()
-        course.add_options(parser)
-        asked = Course(parser.parse_args(options), lesson.lesson_scripts())
-        return " ".join(asked.command(4)[1:])
+        return " ".join(command_of_lesson_4(*options)[4:])
 
-    assert command() == "-m minigpt lesson 4 --device auto --seed 1337"
+    assert command() == "lesson 4 --device auto --seed 1337"
     assert command("--quick", "--seed", "2", "--device", "cpu") == (
-        "-m minigpt lesson 4 --device cpu --seed 2 --quick"
+        "lesson 4 --device cpu --seed 2 --quick"
     )
     assert command("--full").endswith(" --full")
+
+
+def test_a_lesson_sees_nothing_of_the_folder_that_it_runs_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("json", "token", "torch", "minigpt"):
+        Path(f"{name}.py").write_text("raise SystemExit('the wrong one')", encoding="utf-8")
+    monkeypatch.delenv("PYTHONPATH", raising=False)
+    command = [*command_of_lesson_4(), "--help"]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    assert "--seed" in ended.stdout
 
 
 @pytest.mark.parametrize(

@@ -286,6 +286,8 @@ def test_outputs_are_the_last_run_s_or_those_of_one_made_now(
         settings, outputs = first_cells("half.ipynb")
         assert settings.startswith(f"SEED = {seed}\n")
         assert outputs == ["stream", "display_data", "stream"]
+    page = Path("runs/book/lesson-02.html").read_text(encoding="utf-8")  # of its last run
+    assert "1337" in page
 
 
 @pytest.mark.parametrize(

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
+import threading
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from minigpt.doctor.child import ChildError, answer, ask, how_it_ended, run
+from minigpt.doctor.child import RUNNING, ChildError, answer, answers, ask, how_it_ended, run
 
 
 def test_a_function_is_called_in_another_process() -> None:
@@ -53,6 +56,21 @@ def test_what_hangs_is_ended_with_what_it_has_started(tmp_path: Path) -> None:
     if os.name == "posix":
         time.sleep(2)
         assert not started.exists()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="there Ctrl-C reaches the children themselves")
+def test_ctrl_c_ends_all_that_are_asked_side_by_side() -> None:
+    def interrupt() -> None:
+        while len(RUNNING) < 2:
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    began = time.monotonic()
+    threading.Thread(target=interrupt).start()
+    with pytest.raises(KeyboardInterrupt):
+        answers(*[partial(answer, time.sleep, 100)] * 2)
+    assert time.monotonic() - began < 90
+    assert not RUNNING
 
 
 def test_a_program_that_is_not_there_is_named() -> None:

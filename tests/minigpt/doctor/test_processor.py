@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+import platform
+from pathlib import Path
+
 import pytest
 
+from minigpt.doctor import processor
+from minigpt.doctor.child import ChildError
 from minigpt.doctor.finding import NOTE, OK
-from minigpt.doctor.processor import FEATURES, judge_processor, read_cpuinfo, read_sysctl
+from minigpt.doctor.processor import (
+    FEATURES,
+    judge_processor,
+    read_cpuinfo,
+    read_sysctl,
+    this_processor,
+)
 
 X86 = """processor\t: 0
 model name\t: AMD EPYC 9B14
@@ -43,6 +54,38 @@ def test_macos() -> None:
     name, features = read_sysctl(APPLE)
     assert name == "Apple M3"
     assert known(features) == ["NEON", "bf16"]
+
+
+def test_without_a_name_it_is_named_by_its_architecture(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    info = tmp_path / "cpuinfo"
+    monkeypatch.setattr(processor, "CPUINFO", info)
+    monkeypatch.setattr(platform, "processor", lambda: "")
+    monkeypatch.setattr(platform, "machine", lambda: "aarch64")
+    info.write_text(X86, encoding="utf-8")
+    assert this_processor()[0] == "AMD EPYC 9B14"
+    info.write_text(ARM, encoding="utf-8")
+    assert this_processor()[0] == "aarch64"
+
+
+def test_a_mac_is_asked_and_need_not_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = iter([APPLE])
+
+    def run(command: list[str], seconds: float) -> str:
+        assert command[0] == "sysctl"
+        for answer in answers:
+            return answer
+        raise ChildError("cannot be started: no such file")
+
+    monkeypatch.setattr(processor, "CPUINFO", tmp_path / "none")
+    monkeypatch.setattr(processor, "run", run)
+    monkeypatch.setattr(platform, "system", lambda: "Darwin")
+    monkeypatch.setattr(platform, "processor", lambda: "arm")
+    assert this_processor() == ("Apple M3", ["NEON", "bf16"])
+    assert this_processor() == ("arm", [])
 
 
 @pytest.mark.parametrize(

@@ -59,6 +59,16 @@ def test_a_folder_that_cannot_be_written_to_is_found(
     assert look_at(tmp_path).trouble == "permission denied"
 
 
+def test_a_folder_that_may_not_be_entered_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path) -> bool:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "exists", refuse)
+    assert look_at(tmp_path / "cache").trouble == "permission denied"
+
+
 @pytest.mark.skipif(os.name == "nt", reason="Windows does not remove the working folder")
 def test_a_working_folder_that_was_removed_is_found(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
