@@ -98,7 +98,7 @@ def load_now() -> float | None:
 
 def judge_load(load: float, processors: int) -> Finding:
     """Returns what is to be said of the work that other programs do."""
-    said = f"{load:.1f} of {processors} processors were busy in the last minute"
+    said = f"kept {min(load, processors):.1f} of {processors} processors busy in the last minute"
     if load > BUSY * processors:
         return Finding("other programs", NOTE, f"{said}: lessons take longer than they say")
     return Finding("other programs", OK, said)
