@@ -103,7 +103,7 @@ class Run:
     @property
     def settings(self) -> Settings:
         """What was chosen for it."""
-        return Settings(**{name: self.table[name] for name in ("seed", "quick", "full")})
+        return Settings(**{name: self.record.settings[name] for name in ("seed", "quick", "full")})
 
 
 def finished_run(script: Path, folder: Path) -> Run | None:
@@ -153,10 +153,10 @@ def notebook_text(script: Path, settings: Settings | None = None, run: Run | Non
 
 def words_on(run: Run) -> str:
     """Returns the paragraph on where the outputs come from."""
-    table = run.table
-    versions = ", ".join(f"{name} {version}" for name, version in table["versions"].items())
-    quick = ", with the smallest settings" if table["quick"] else ""
-    where, seed = table["device"], table["seed"]
+    known = run.record.settings
+    versions = ", ".join(f"{name} {version}" for name, version in known["versions"].items())
+    quick = ", with the smallest settings" if known["quick"] else ""
+    where, seed = known["device"], known["seed"]
     return OUTPUTS.format(device=where, seed=seed, quick=quick, versions=versions)
 
 

@@ -136,7 +136,6 @@ def page_of(record: Record, folder: Path, links: Links) -> Page:
             page.parts += shown(output, folder)
     if record.status == "done":
         table = read_table(folder)
-        page.settings = page.settings or table
         page.rows = [row | {"id": f"row-{i}"} for i, row in enumerate(table["rows"], start=1)]
     return page
 

@@ -95,11 +95,11 @@ def not_done(record: Record | None, script: Path, settings: Mapping[str, Any]) -
         return f"the last time it {ends.get(record.status, f'was {record.status}')}"
     if record.script != fingerprint(script):
         return "its script has changed"
-    for name, last in record.settings.items():
-        if name in ("seed", "quick", "full") and last != settings[name]:
-            return f"the last time it ran with {name} {last}"
+    for name in ("seed", "quick", "full"):
+        if record.settings[name] != settings[name]:
+            return f"the last time it ran with {name} {record.settings[name]}"
     if not same_device(record, str(settings["asked"])):
-        return f"the last time it ran on the device {record.settings.get('device')}"
+        return f"the last time it ran on the device {record.settings['device']}"
     return ""
 
 
@@ -114,14 +114,13 @@ def without_tables(folder: Path) -> str:
 
 def took_as_long(record: Record, settings: Mapping[str, Any]) -> bool:
     """Tells whether a run took as long as one will take with these settings."""
-    device = (record.settings.get("asked"), record.settings.get("device"))
-    return record.status == "done" and settings["asked"] in device
+    return record.status == "done" and same_device(record, str(settings["asked"]))
 
 
 def same_device(record: Record, asked: str) -> bool:
     """Tells whether a lesson ran on the device that is asked for now."""
-    if asked in (record.settings.get("asked"), record.settings.get("device")):
+    if asked in (record.settings["asked"], record.settings["device"]):
         return True
     from minigpt.device import pick_device  # loads torch
 
-    return str(pick_device(asked)) == record.settings.get("device")
+    return str(pick_device(asked)) == record.settings["device"]

@@ -26,7 +26,7 @@ class Done:
     """A code cell that has run, or a Markdown cell that was passed.
 
     Attributes:
-        outputs: in their order, {"text": what was printed}, {"figure": file name, "alt": titles},
+        outputs: in their order, {"text": what was printed}, {"figure": file name, "alt": what it shows},
             {"play": name of a figure to play with, "data": file name} or {"tables": True} where the
             closing tables stood.
     """
@@ -54,7 +54,7 @@ class Record:
         started: when it began, in seconds since 1970.
         script: the fingerprint of the lesson's script.
         settings: what the lesson was started with: "seed", "device" and "asked" (what --device
-            said), "quick", "full", and where: "versions" and "machine".
+            said), "quick", "full" and "large", and where: "versions" and "machine".
         error: why it failed, in a line.
     """
 
@@ -106,15 +106,16 @@ def check_types(record: Record) -> None:
     """Makes sure that a record that was read holds what a page needs.
 
     Raises:
-        ValueError, AttributeError, TypeError: it does not.
+        KeyError, AttributeError, TypeError: it does not.
     """
     settings = record.settings
     expected: list[tuple[Any, Any]] = [
         (record.number, int), (record.status, str), (record.seconds, int | float),
         (record.started, int | float), (record.error, str),
-        (settings, dict), (settings.get("machine", {}), dict),
-        (settings.get("versions", {}), dict),
+        (settings["device"], str), (settings["asked"], str), (settings["seed"], int),
+        (settings["versions"], dict), (settings["machine"], dict),
     ]  # fmt: skip
+    expected += [(settings[name], bool) for name in ("quick", "full", "large")]
     for done in record.cells:
         expected += [(done.cell.source, str), (done.outputs, list)]
         for output in done.outputs:
@@ -139,6 +140,8 @@ def read_table(folder: Path) -> dict[str, Any]:
                 raise ValueError(f"a row has no {missing[0]!r}")
             if row["kind"] is not None:
                 Kind(row["kind"])
+                if not isinstance(row["verdict"], str):
+                    raise TypeError(f"{row['verdict']!r:.60} stands in a wrong place")
         return table
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ValueError(

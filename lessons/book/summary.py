@@ -131,8 +131,8 @@ class Summary:
         found: dict[str, dict[str, list[int]]] = {}
         for page in self.ran:
             known = page.settings
-            named = known.get("machine", {}) | known.get("versions", {})
-            named |= {name: known[name] for name in ("device", "seed") if name in known}
+            named = known["machine"] | known["versions"]
+            named |= {name: known[name] for name in ("device", "seed")}
             for name, value in named.items():
                 found.setdefault(name, {}).setdefault(str(value), []).append(page.number)
         everywhere = [page.number for page in self.ran]

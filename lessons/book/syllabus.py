@@ -112,4 +112,4 @@ def last_run(folder: Path) -> LastRun | None:
         return None
     except ValueError:
         return LastRun("unreadable", 0.0, quick=False)
-    return LastRun(record.status, record.seconds, bool(record.settings.get("quick")))
+    return LastRun(record.status, record.seconds, record.settings["quick"])

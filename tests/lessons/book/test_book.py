@@ -21,6 +21,7 @@ from minigpt.command import lesson as command
 from minigpt.command.cli import main
 from minigpt.command.lesson import lesson_scripts
 from minigpt.text import bars
+from tests.lessons.book.checks.small_book import settings
 from tests.lessons.book.checks.structure import faults
 
 SCRIPT = """\
@@ -116,7 +117,7 @@ def test_a_name_that_no_file_can_hold_is_recorded_with_question_marks(tmp_path: 
     recorder = Recorder(script)
     recorder.begin(Cell("code", "print(path)", 1))
     recorder.printed("r\udce9s/figure.png")
-    recorder.record.write(tmp_path)
+    recorder.starts(tmp_path, settings())
     assert read_record(tmp_path).cells[0].outputs == [{"text": "r?s/figure.png"}]
 
 
@@ -203,7 +204,9 @@ def test_a_file_that_is_no_record_is_refused(tmp_path: Path, text: str) -> None:
 
 
 def test_a_record_reads_as_it_was_written(tmp_path: Path) -> None:
-    record = Record(7, [Done(Cell("code", "x = 'é'", 3), [{"text": "a"}])], "running", 1.5)
+    record = Record(
+        7, [Done(Cell("code", "x = 'é'", 3), [{"text": "a"}])], "running", 1.5, settings=settings()
+    )
     record.cells[0].add_text("b")
     record.write(tmp_path)
     assert read_record(tmp_path) == record

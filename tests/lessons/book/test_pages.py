@@ -22,6 +22,7 @@ from tests.lessons.book.checks.small_book import (
     BEGAN,
     LINE,
     rows,
+    settings,
     write_run,
     write_scripts,
     write_small_book,
@@ -174,19 +175,6 @@ def test_without_runs_the_contents_are_the_syllabus(tmp_path: Path) -> None:
     assert "Machine" not in said
 
 
-def test_a_record_from_before_settings_were_recorded_is_shown(tmp_path: Path) -> None:
-    folder = write_run(tmp_path / "runs", 1)
-    for name in ("record.json", "table.json"):
-        content = json.loads((folder / name).read_text(encoding="utf-8"))
-        for old in ("machine", "started", "settings"):
-            content.pop(old, None)
-        (folder / name).write_text(json.dumps(content), encoding="utf-8")
-    write_run(tmp_path / "runs", 2)
-    said = index_of(tmp_path, range(1, 3))
-    assert "python 3.12.1 torch 2.12.0 device cpu seed 1337 processor Abacus 9 (lesson 2)" in said
-    assert "not recorded 2 min 5 s cpu 1337 usual done" in said
-
-
 @pytest.mark.parametrize(
     ("file", "change", "said"),
     [
@@ -195,11 +183,13 @@ def test_a_record_from_before_settings_were_recorded_is_shown(tmp_path: Path) ->
         ("record.json", {"cells": [{"cell": {}, "outputs": []}]}, "no record of a lesson"),
         ("record.json", {"cells": [{"cell": None, "outputs": []}]}, "no record of a lesson"),
         ("record.json", {"seconds": "long"}, "'long' stands in a wrong place"),
-        ("record.json", {"settings": {"machine": "fast"}}, "'fast' stands in a wrong place"),
+        ("record.json", {"settings": settings(machine="fast")}, "'fast' stands in a wrong place"),
+        ("record.json", {"settings": {"seed": 1}}, "no record of a lesson ('device')"),
         ("record.json", {"started": "today"}, "'today' stands in a wrong place"),
         ("record.json", {"colour": "red"}, "no record of a lesson"),
         ("table.json", {"rows": [{"what": "half"}]}, "a row has no 'source'"),
         ("table.json", {"rows": [rows()[0] | {"kind": "perhaps"}]}, "'perhaps'"),
+        ("table.json", {"rows": [rows()[0] | {"verdict": None}]}, "None stands in a wrong place"),
         ("table.json", {"rows": 1}, "no closing tables"),
     ],
 )

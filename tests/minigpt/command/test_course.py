@@ -35,7 +35,10 @@ script, quick, seed = Path(sys.argv[1]), "--quick" in sys.argv, int(sys.argv[2])
 number = int(script.name[:2])
 folder = folder_of(results(quick), number)
 folder.mkdir(parents=True, exist_ok=True)
-settings = {"seed": seed, "asked": "auto", "device": "cpu", "quick": quick, "full": False}
+settings = {
+    "seed": seed, "asked": "auto", "device": "cpu", "quick": quick, "full": False, "large": False,
+    "versions": {}, "machine": {},
+}
 record = Record(number, [], "running", 60.0, time.time(), fingerprint(script), settings)
 with open("ran", "a") as file:
     file.write(f"{number} ")

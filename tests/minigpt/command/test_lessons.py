@@ -17,6 +17,7 @@ from minigpt.command import lesson as lesson_command
 from minigpt.command.cli import main
 from minigpt.command.lesson import lesson_scripts
 from minigpt.command.lessons import State
+from tests.lessons.book.checks.small_book import settings
 from tests.minigpt.tiny.run import run_python
 
 SCRIPT = """\
@@ -77,9 +78,9 @@ def leave_run(number: int, status: str = "done", quick: bool = False) -> None:
     """Leaves a run of 12 seconds of a lesson."""
     folder = folder_of(results(quick), number)
     folder.mkdir(parents=True)
-    settings = {"quick": quick, "full": False, "seed": 1, "device": "cpu"}
-    Record(number, [Done(Cell("code", "1", 1))], status, 12.3, settings=settings).write(folder)
-    (folder / "table.json").write_text(json.dumps({**settings, "rows": []}), encoding="utf-8")
+    known = settings(quick=quick)
+    Record(number, [Done(Cell("code", "1", 1))], status, 12.3, settings=known).write(folder)
+    (folder / "table.json").write_text(json.dumps({**known, "rows": []}), encoding="utf-8")
 
 
 def row_of(printed: str, number: int) -> str:
