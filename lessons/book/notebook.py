@@ -20,7 +20,7 @@ from typing import Any
 from nbformat import v4
 
 from lessons.book.cells import read_cells
-from lessons.book.record import Done, Record, read_record, read_table
+from lessons.book.record import Done, Record, fingerprint, read_record, read_table
 from lessons.closing_tables import closing_tables
 from lessons.inline import figure_bundle, tables_bundle
 from lessons.lesson import Settings
@@ -116,8 +116,7 @@ def finished_run(script: Path, folder: Path) -> Run | None:
         table = read_table(folder)
     except (FileNotFoundError, ValueError):
         return None
-    cells = read_cells(script.read_text(encoding="utf-8"))
-    same = [done.cell.source for done in record.cells] == [cell.source for cell in cells]
+    same = record.script == fingerprint(script)
     return Run(folder, record, table) if record.status == "done" and same else None
 
 
