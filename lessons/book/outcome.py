@@ -82,7 +82,7 @@ def outcome_of(number: int, status: int, record: Record | None) -> Outcome:
     if record.status == "interrupted":
         why = "something told this lesson, and not the course, to stop"
         return Outcome(number, "interrupted", why)
-    why = record.error.splitlines()[0] if record.error else "what it said stands above"
+    why = record.error or "what it said stands above"
     return Outcome(number, "failed", f"{NO_MEMORY} ({why})" if no_memory(why) else why)
 
 

@@ -47,7 +47,8 @@ class Recorder:
 
     def fail(self, error: Exception) -> None:
         """Ends the run with an error."""
-        self.record.error = printable("".join(traceback.format_exception_only(error)).strip())
+        said = f"{type(error).__name__}: {error}".partition("\n")[0]
+        self.record.error = printable(said.rstrip(": "))
         with contextlib.suppress(OSError):  # the error itself says what is wrong: a full disk
             self.end("failed")
 

@@ -111,6 +111,23 @@ def test_a_failing_cell_is_recorded_with_its_traceback(script: Path) -> None:
     assert lesson.recorder is None
 
 
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (RuntimeError("Missing keys:\n\t'head'"), "RuntimeError: Missing keys"),
+        (SyntaxError("invalid syntax", ("03.py", 7, 1, "x =", 7, 1)),
+         "SyntaxError: invalid syntax (03.py, line 7)"),
+        (AssertionError(), "AssertionError"),
+    ],
+)  # fmt: skip
+def test_an_error_is_recorded_in_a_line(tmp_path: Path, error: Exception, said: str) -> None:
+    script = tmp_path / "03_halves.py"
+    script.touch()
+    recorder = Recorder(script)
+    recorder.fail(error)
+    assert recorder.record.error == said
+
+
 def test_a_name_that_no_file_can_hold_is_recorded_with_question_marks(tmp_path: Path) -> None:
     script = tmp_path / "03_parts.py"
     script.touch()
