@@ -13,7 +13,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lessons.book.record import Record, read_table
+from lessons.book.record import Record, counts, read_table
 from lessons.verdicts import Kind
 
 NO_MEMORY = "memory ran out; end other programs and run it again"
@@ -100,8 +100,7 @@ def verdicts_of(folder: Path) -> Counter[str]:
         rows = read_table(folder)["rows"]
     except ValueError:
         return Counter()
-    found = Counter(row["kind"] for row in rows if row["kind"])
-    return Counter({short(kind): found[kind.value] for kind in Kind if found[kind.value]})
+    return Counter({short(kind): n for kind, n in counts(rows)})
 
 
 def short(kind: Kind) -> str:

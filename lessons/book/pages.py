@@ -5,7 +5,6 @@ write_book(Path("runs"), lesson_scripts())      # reads runs/lesson-NN/, writes 
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -20,7 +19,7 @@ from lessons.book.links import Links
 from lessons.book.markup import Heading, code_html, code_styles, html_of, output_html
 from lessons.book.opening import read_opening
 from lessons.book.play.playgrounds import copy_scripts, part_of, scripts_of
-from lessons.book.record import Record, read_record, read_table
+from lessons.book.record import Record, counts, read_record, read_table
 from lessons.folders import folder_of, results
 from lessons.verdicts import Kind
 from minigpt.files.atomic import write_text
@@ -95,9 +94,8 @@ class Page:
 
     @property
     def counts(self) -> list[tuple[Kind, int]]:
-        """How often each verdict was given, in the order of `Kind`."""
-        found = Counter(row["kind"] for row in self.rows if row["kind"])
-        return [(kind, found[kind.value]) for kind in Kind if found[kind.value]]
+        """Returns how often each verdict was given, in the order of `Kind`."""
+        return counts(self.rows)
 
 
 def read_page(number: int, script: Path, folder: Path, links: Links) -> Page:

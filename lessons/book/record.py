@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -123,6 +125,12 @@ def check_types(record: Record) -> None:
     for value, kind in expected:
         if not isinstance(value, kind):
             raise TypeError(f"{value!r:.60} stands in a wrong place")
+
+
+def counts(rows: Sequence[dict[str, Any]]) -> list[tuple[Kind, int]]:
+    """Returns how often each verdict was given, in the order of `Kind`."""
+    found = Counter(row["kind"] for row in rows)
+    return [(kind, found[kind.value]) for kind in Kind if found[kind.value]]
 
 
 def read_table(folder: Path) -> dict[str, Any]:
