@@ -185,8 +185,7 @@ def write_book(runs: Path, scripts: Mapping[int, Path]) -> Path:
         read_page(number, script, folder_of(runs, number), replace(links, here=number))
         for number, script in scripts.items()
     ]
-    for page in pages:
-        copy_scripts(book, scripts_of(page.parts))
+    copy_scripts(book, [script for page in pages for script in scripts_of(page.parts)])
     for name, text in rendered(pages, glossary, size_of(runs)).items():
         write_text(book / name, text)
     styles = Path(__file__).parent / "templates" / "style.css"
@@ -210,7 +209,7 @@ def rendered(pages: Sequence[Page], glossary: Glossary, size: str = "") -> dict[
         loader=PackageLoader("lessons.book"), autoescape=True, undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
-    environment.filters["css"] = lambda kind: summary.CSS_CLASS[Kind(kind)]
+    environment.filters["css"] = lambda kind: Kind(kind).name.lower()
     environment.filters["label"] = lambda kind: summary.LABEL[kind]
     environment.globals["size"] = size
     for function in (summary.reason, summary.duration, summary.day_and_time, summary.listing):

@@ -13,11 +13,6 @@ from lessons.verdicts import Kind
 if TYPE_CHECKING:
     from lessons.book.pages import Page
 
-CSS_CLASS = {
-    Kind.REPRODUCED: "reproduced", Kind.DIFFERS: "differs", Kind.WRONG: "wrong",
-    Kind.UNKNOWN: "unknown", Kind.UNDECIDED: "undecided", Kind.HOLDS: "holds",
-    Kind.FAILS: "fails",
-}  # fmt: skip
 LABEL = {  # behind a count
     Kind.REPRODUCED: "reproduced", Kind.DIFFERS: "differing", Kind.WRONG: "wrong in the source",
     Kind.UNKNOWN: "unexplained", Kind.UNDECIDED: "undecided", Kind.HOLDS: "of our checks passed",
