@@ -16,12 +16,9 @@ execute(cells[2], script, namespace)
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-MARK = re.compile(r"^# %%(.*)$")
 
 
 @dataclass(frozen=True)
@@ -54,7 +51,7 @@ def read_cells(script: str) -> list[Cell]:
     """
     cells: list[Cell] = []
     lines = script.splitlines()
-    marks = [number for number, line in enumerate(lines) if MARK.match(line)]
+    marks = [number for number, line in enumerate(lines) if line.startswith("# %%")]
     if not marks:
         raise ValueError('the script has no cells: no line starts with "# %%"')
     for start, end in zip(marks, [*marks[1:], len(lines)], strict=True):

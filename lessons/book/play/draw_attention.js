@@ -31,7 +31,7 @@ function playAttention(area, { tokens, maps }) {
   const table = element("table", { class: "play-map" });
   area.append(
     element("div", { class: "play-split" }, heads, element("div", {}, sentence, reads)),
-    element("div", { class: "wide" }, table),
+    element("div", { class: "wide", tabindex: 0 }, table),
   );
   choose(layer, head);
 

@@ -8,7 +8,7 @@ function begin(name, play) {
   const figure = document.querySelector(`figure[data-play="${name}"]`);
   if (!figure) return;
   const data = JSON.parse(figure.querySelector("script").textContent);
-  const area = element("div", { class: "play-area" });
+  const area = element("div");
   figure.append(area);
   play(area, data);
 }
