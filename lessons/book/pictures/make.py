@@ -129,9 +129,11 @@ def make_grader(started: Browser) -> None:
     html = console.export_html(theme=MONOKAI, code_format=TERMINAL, inline_styles=True)
     lines = len(text.splitlines())
     page = HERE / "grader.html"
-    page.write_text(html, encoding="utf-8")
-    save(photograph(started, page, 680, 40 + round(18.2 * lines)), "grader", text)
-    page.unlink()
+    try:
+        page.write_text(html, encoding="utf-8")
+        save(photograph(started, page, 680, 40 + round(18.2 * lines)), "grader", text)
+    finally:
+        page.unlink(missing_ok=True)
 
 
 def main() -> None:
