@@ -37,7 +37,7 @@ class Cell:
 
     @property
     def is_prose(self) -> bool:
-        """Whether it is a Markdown cell."""
+        """Returns whether it is a Markdown cell."""
         return self.kind == "markdown"
 
 

@@ -75,7 +75,7 @@ def joined(tokens: Sequence[Token]) -> list[Token]:
 
 
 def is_bold(tokens: Sequence[Token]) -> bool:
-    """Whether these three tokens are a text in bold."""
+    """Returns whether these three tokens are a text in bold."""
     return [token.type for token in tokens] == ["strong_open", "text", "strong_close"]
 
 

@@ -102,7 +102,7 @@ class Run:
 
     @property
     def settings(self) -> Settings:
-        """What was chosen for it."""
+        """Returns what was chosen for it."""
         return Settings(**{name: self.record.settings[name] for name in ("seed", "quick", "full")})
 
 

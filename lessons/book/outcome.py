@@ -55,7 +55,7 @@ class Outcome:
 
     @property
     def good(self) -> bool:
-        """Whether there are results."""
+        """Returns whether there are results."""
         return self.word.startswith("done")
 
 

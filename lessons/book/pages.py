@@ -59,37 +59,37 @@ class Page:
 
     @property
     def file(self) -> str:
-        """The page's file in the book."""
+        """Returns the name of the page's file in the book."""
         return f"lesson-{self.number:02d}.html"
 
     @property
     def has_run(self) -> bool:
-        """Whether a run has left something, to its end or not."""
+        """Returns whether a run has left something, to its end or not."""
         return self.status not in (NOT_RUN, DAMAGED)
 
     @property
     def outcome(self) -> str:
-        """How the run ended, in a word or two."""
+        """Returns how the run ended, in a word or two."""
         return {"running": "cut short"}.get(self.status, self.status)
 
     @property
     def quick(self) -> bool:
-        """Whether it was a --quick run, whose numbers mean nothing."""
+        """Returns whether it was a --quick run, whose numbers mean nothing."""
         return bool(self.settings.get("quick"))
 
     @property
     def published(self) -> list[dict[str, Any]]:
-        """The rows whose figure somebody has published."""
+        """Returns the rows whose figure somebody has published."""
         return [row for row in self.rows if row["source"] is not None]
 
     @property
     def checked(self) -> list[dict[str, Any]]:
-        """The rows that nobody has published."""
+        """Returns the rows that nobody has published."""
         return [row for row in self.rows if row["source"] is None]
 
     @property
     def judged(self) -> bool:
-        """Whether the run gave verdicts; a quick one does not."""
+        """Returns whether the run gave verdicts; a quick one does not."""
         return any(row["kind"] for row in self.rows)
 
     @property

@@ -41,7 +41,7 @@ class Tee(io.TextIOBase):
         self.stream.flush()
 
     def isatty(self) -> bool:
-        """Whether the stream is a terminal."""
+        """Returns whether the stream is a terminal."""
         return self.stream.isatty()
 
     def fileno(self) -> int:
@@ -50,7 +50,7 @@ class Tee(io.TextIOBase):
 
     @property
     def encoding(self) -> str:  # type: ignore[override]
-        """The stream's encoding."""
+        """Returns the stream's encoding."""
         return self.stream.encoding
 
 

@@ -66,27 +66,27 @@ class Summary:
 
     @property
     def ran(self) -> list[Page]:
-        """The lessons of which a run has left something."""
+        """Returns the lessons of which a run has left something."""
         return [page for page in self.pages if page.has_run]
 
     @property
     def done(self) -> list[Page]:
-        """The lessons that have run to their end."""
+        """Returns the lessons that have run to their end."""
         return [page for page in self.pages if page.status == "done"]
 
     @property
     def quick(self) -> list[int]:
-        """The numbers of the lessons that gave no verdicts, as they ran with --quick."""
+        """Returns the numbers of the lessons that gave no verdicts, as they ran with --quick."""
         return [page.number for page in self.ran if page.quick]
 
     @property
     def seconds(self) -> float:
-        """How long all lessons took together."""
+        """Returns how long all lessons took together."""
         return sum(page.seconds for page in self.ran)
 
     @property
     def totals(self) -> list[Total]:
-        """The verdicts that were given, in the order of `Kind`."""
+        """Returns the verdicts that were given, in the order of `Kind`."""
         rows = [row for page in self.pages for row in page.rows]
         found = Counter((row["kind"], row["source"] is not None) for row in rows if row["kind"])
         totals = [
@@ -97,12 +97,12 @@ class Summary:
 
     @property
     def n_published(self) -> int:
-        """How many published figures were measured again and judged."""
+        """Returns how many published figures were measured again and judged."""
         return sum(total.published for total in self.totals)
 
     @property
     def n_checked(self) -> int:
-        """How many properties that nobody has published were checked and judged."""
+        """Returns how many properties that nobody has published were checked and judged."""
         return sum(total.checked for total in self.totals)
 
     def findings(self, name: str) -> list[Finding]:
@@ -117,12 +117,12 @@ class Summary:
 
     @property
     def errata(self) -> list[Finding]:
-        """The published figures that are wrong, source by source."""
+        """Returns the published figures that are wrong, source by source."""
         return sorted(self.findings("wrong"), key=lambda finding: finding.row["source"] or "")
 
     @property
     def conditions(self) -> list[Condition]:
-        """The machine, the versions, the device and the seed; one value each if all ran alike."""
+        """Returns machine, versions, device and seed, with one value each if all ran alike."""
         found: dict[str, dict[str, list[int]]] = {}
         for page in self.ran:
             known = page.settings
@@ -138,7 +138,7 @@ class Summary:
 
     @property
     def unlike(self) -> list[str]:
-        """The names of the conditions that were not the same for all lessons."""
+        """Returns the names of the conditions that were not the same for all lessons."""
         return [condition.name for condition in self.conditions if len(condition.values) > 1]
 
 
