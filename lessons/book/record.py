@@ -28,9 +28,9 @@ class Done:
     """A code cell that has run, or a Markdown cell that was passed.
 
     Attributes:
-        outputs: in their order, {"text": what was printed}, {"figure": file name, "alt": what it shows},
-            {"play": name of a figure to play with, "data": file name} or {"tables": True} where the
-            closing tables stood.
+        outputs: in their order, {"text": what was printed}, {"figure": file name, "alt": what it
+            shows}, {"play": name of a figure to play with, "data": file name} or {"tables": True}
+            where the closing tables stood.
     """
 
     cell: Cell

@@ -65,7 +65,8 @@ OWN = (Kind.HOLDS, Kind.FAILS)
 def settings(**others: Any) -> dict[str, Any]:
     """Returns how a lesson ran, with some values of its own."""
     usual = {
-        "seed": 1337, "quick": False, "full": False, "large": False, "device": "cpu", "asked": "auto",
+        "seed": 1337, "quick": False, "full": False, "large": False,
+        "device": "cpu", "asked": "auto",
         "versions": {"python": "3.12.1", "torch": "2.12.0"},
         "machine": {"processor": "Abacus 9", "cores": "2", "system": "Linux 6"},
     }  # fmt: skip
