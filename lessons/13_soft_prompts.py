@@ -260,13 +260,14 @@ print(f"against the formula: {float((adapter(h) - by_hand).detach().abs().max())
 # token that the model writes afterwards.
 #
 # Prompts and prefixes have 20 virtual tokens; with more, Lester et al. gained little. A prompt that
-# starts as words starts as an instruction to translate, repeated until there are 20 tokens. A
-# bottleneck of width 16 trains about two thirds more numbers than such a prefix. LoRA has the rank
-# of lesson 8, 12. A few new numbers need larger steps than many old ones, so each method has the
-# learning rate that `minigpt finetune` gives it: 0.001 for full fine-tuning, 0.002 for LoRA and the
-# last block, 0.006 for bottlenecks, 0.02 for biases, 0.1 for prompts and prefixes. Only the prefix
-# that a network makes gets another, 0.01 (with `minigpt finetune`: `--learning-rate 0.01`), as it
-# needs smaller steps. (It all stands in `lessons/experiments/finetuning_methods.py`.)
+# starts as words starts as an instruction to translate, repeated until there are 20 tokens. The
+# bottlenecks, two in each block, have width 16: together they train about two thirds more numbers
+# than such a prefix. LoRA has rank 12, as in lesson 8. A few new numbers need larger steps than
+# many old ones, so each method has the learning rate that `minigpt finetune` gives it: 0.001 for
+# full fine-tuning, 0.002 for LoRA and the last block, 0.006 for bottlenecks, 0.02 for biases, 0.1
+# for prompts and prefixes. Only the prefix that a network makes gets another, 0.01 (with
+# `minigpt finetune`: `--learning-rate 0.01`), as it needs smaller steps. (It all stands in
+# `lessons/experiments/finetuning_methods.py`.)
 
 # %%
 total = count_parameters(base.config)
