@@ -33,8 +33,8 @@ PRELOADED = (
     "numpy", "torch", "torch.nn.functional",
 )  # fmt: skip
 OWN = (
-    "values", "objects", "drivers", "kernel_drivers", "refusals", "shortcuts", "isolation",
-    "seccomp", "audit", "serve",
+    "values", "objects", "drivers", "kept_weights", "kernel_drivers", "refusals", "shortcuts",
+    "isolation", "seccomp", "audit", "serve",
 )  # fmt: skip
 
 

@@ -22,12 +22,21 @@ from typing import Any, NoReturn, TextIO
 import numpy as np
 import torch
 
-from lessons.grading import audit, drivers, isolation, kernel_drivers, objects, shortcuts, values
+from lessons.grading import (
+    audit,
+    drivers,
+    isolation,
+    kept_weights,
+    kernel_drivers,
+    objects,
+    shortcuts,
+    values,
+)
 from lessons.grading.refusals import refusal_behind, refused
 
 FILE = "submission.py"  # what tracebacks call the learner's code
 MEMORY = 2 << 30  # bytes that a submission may take
-DRIVERS = drivers.DRIVERS | kernel_drivers.DRIVERS
+DRIVERS = drivers.DRIVERS | kept_weights.DRIVERS | kernel_drivers.DRIVERS
 SECONDS = 600  # of processor time in its whole life; the grader ends it much earlier
 PRINTING: dict[str, Any] = {
     "encoding": "utf-8",

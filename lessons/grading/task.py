@@ -282,7 +282,7 @@ class Task:
         sample: returns one random valid case of about draw.size: unseen cases, and the inputs that
             the diagnosis varies. Must reach every branch of the definition.
         bank: at least six mistakes and two right answers.
-        drive: the name of the function in drivers.py that uses the submission and returns what is
+        drive: the name of the driver, see drivers.py, that uses the submission and returns what is
             judged; "call" calls it once with the case's arguments.
         drive_options: keywords for it, such as gradients=("x", "lora_A").
         compare: how near; None compares exactly.

@@ -242,7 +242,7 @@ class Sandbox:
         Args:
             code: the whole file.
             name: the function or class that the task is about.
-            drive, drive_options: the task's: a function of drivers.py and its keywords.
+            drive, drive_options: the task's: a driver, see drivers.py, and its keywords.
             forbidden: the task's shortcuts, by their names in shortcuts.py.
             helpers: {name: source} of functions that take the place of the learner's own: each
                 source is a file of its own that defines the name.
