@@ -13,7 +13,7 @@ from concurrent.futures import as_completed
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
-from lessons.grading.check import OURS, check_text
+from lessons.grading.check import OURS, check_text, lacks_triton
 from lessons.grading.many import N_PROCESSES, sandbox_for, start_processes
 from lessons.grading.registry import lessons, task_of, tasks_of
 from lessons.grading.trivial import submission_of, trivial_solutions
@@ -100,9 +100,11 @@ def audit(
     seed: int = 0,
     on_done: Callable[[TaskAudit], None] | None = None,
 ) -> list[TaskAudit]:
-    """Tries the banks of some lessons, or of all, in two processes; returns an outcome a task."""
-    chosen = lessons() if numbers is None else list(numbers)
-    ids = [task.id for number in chosen for task in tasks_of(number)]
+    """Tries the banks of some lessons, or of all, in two processes; returns an outcome a task.
+
+    Kernels are left out where there is no Triton: what cannot be run is neither right nor wrong.
+    """
+    ids, _ = ids_here(numbers)
     found: dict[str, TaskAudit] = {}
     with start_processes(min(N_PROCESSES, len(ids))) as pool:
         slowest_first = sorted(ids, key=lambda number: not task_of(number).triton)
@@ -113,6 +115,14 @@ def audit(
             if on_done is not None:
                 on_done(outcome)
     return [found[number] for number in ids]
+
+
+def ids_here(numbers: Iterable[int] | None = None) -> tuple[list[str], list[str]]:
+    """Returns which tasks of some lessons, or of all, are tried here, and which are left out."""
+    chosen = lessons() if numbers is None else numbers
+    tasks = [task for number in chosen for task in tasks_of(number)]
+    left_out = [task.id for task in tasks if lacks_triton(task)]
+    return [task.id for task in tasks if task.id not in left_out], left_out
 
 
 class Total(NamedTuple):
@@ -154,15 +164,21 @@ def total(outcomes: Sequence[TaskAudit]) -> Total:
     )
 
 
-def as_json(outcomes: Sequence[TaskAudit]) -> str:
-    """Returns the outcomes and their total as one JSON object."""
+def as_json(outcomes: Sequence[TaskAudit], left_out: Sequence[str] = ()) -> str:
+    """Returns the outcomes, their total and which tasks were left out as one JSON object."""
     found = total(outcomes)
-    whole = {"total": {**found._asdict(), "good": found.good}, "tasks": list(map(asdict, outcomes))}
+    whole = {
+        "total": {**found._asdict(), "good": found.good},
+        "left_out": list(left_out),
+        "tasks": list(map(asdict, outcomes)),
+    }
     return json.dumps(whole, ensure_ascii=False, indent=1)
 
 
-def print_table(outcomes: Sequence[TaskAudit], console: Console) -> None:
-    """Prints a row a task, what went wrong below, and the total."""
+def print_table(
+    outcomes: Sequence[TaskAudit], console: Console, left_out: Sequence[str] = ()
+) -> None:
+    """Prints a row a task, what went wrong below, which tasks were left out, and the total."""
     from rich import box
     from rich.table import Table
 
@@ -184,6 +200,8 @@ def print_table(outcomes: Sequence[TaskAudit], console: Console) -> None:
         ):
             for name, why in found.items():
                 console.print(f"{outcome.id}: {name!r} {kind} {why}")
+    if left_out:
+        console.print(f"Left out, as Triton is not installed here: {', '.join(left_out)}.")
     console.print(
         f"{share(whole.rejected, whole.wrong)} of the wrong ones are rejected (goal 100%), "
         f"{share(whole.named, whole.mistakes)} of the mistakes named rightly (goal {NAMED:.0%}), "

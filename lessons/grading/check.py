@@ -134,7 +134,7 @@ class Checker:
         if task.id not in self.verdicts:
             if self.problem:
                 found = Verdict(task.id, task.name, self.status, message=self.problem)
-            elif task.triton and importlib.util.find_spec("triton") is None:
+            elif lacks_triton(task):
                 found = Verdict(task.id, task.name, "unchecked", message=NO_TRITON)
             else:
                 found = self.judge(task)
@@ -218,6 +218,11 @@ def cannot_be_run(broken: Stopped) -> str:
     """Returns what a learner reads whose file ends in an error before any task is asked."""
     where = f" beyond line {broken.line}" if broken.line else ""
     return f"The file itself cannot be run{where}: {broken.message}"
+
+
+def lacks_triton(task: Task) -> bool:
+    """Returns whether a task is a kernel and there is no Triton here to run it."""
+    return task.triton and importlib.util.find_spec("triton") is None
 
 
 def open_sandbox(tasks: Iterable[Task]) -> Sandbox:

@@ -7,11 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lessons.grading import gradescope, tables
-from lessons.grading.bank_audit import TaskAudit, audit
+from lessons.grading.bank_audit import TaskAudit, audit, ids_here
 from lessons.grading.check import Checked, check_submission
 from lessons.grading.kernel_code import ARCH, machine_code, right_kernels
 from lessons.grading.many import check_submissions
-from lessons.grading.registry import lessons, tasks_of
 from lessons.grading.report import Report, make_console
 from lessons.grading.submission import Submission
 from minigpt.files.atomic import write_text
@@ -61,9 +60,8 @@ def check_with_progress(
 
 def audit_with_progress(numbers: list[int] | None, seed: int) -> list[TaskAudit]:
     """Tries the banks with a bar."""
-    chosen = lessons() if numbers is None else numbers
-    n = sum(len(tasks_of(number)) for number in chosen)
-    with progress_bar(n, "task") as advance:
+    ids, _ = ids_here(numbers)
+    with progress_bar(len(ids), "task") as advance:
         return audit(numbers, seed, lambda _: advance())
 
 

@@ -73,8 +73,9 @@ def audit(arguments: Namespace) -> int:
 
     chosen = None if arguments.lesson is None else [lesson(arguments.lesson).number]
     outcomes = outputs.audit_with_progress(chosen, arguments.seed)
+    _, left_out = bank_audit.ids_here(chosen)
     if arguments.json:
-        print(bank_audit.as_json(outcomes))
+        print(bank_audit.as_json(outcomes, left_out))
     else:
-        bank_audit.print_table(outcomes, outputs.make_console())
+        bank_audit.print_table(outcomes, outputs.make_console(), left_out)
     return int(not bank_audit.total(outcomes).good)

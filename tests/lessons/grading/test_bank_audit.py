@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+import importlib.util
 import io
 import json
 import re
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
 import torch
 from rich.console import Console
 
-from lessons.grading import bank_audit
-from lessons.grading.bank_audit import TaskAudit, as_json, audit_task, print_table, total
+from lessons.grading import bank_audit, outputs
+from lessons.grading.bank_audit import (
+    TaskAudit,
+    as_json,
+    audit_task,
+    ids_here,
+    print_table,
+    total,
+)
 from lessons.grading.registry import lessons, tasks_of
 from lessons.grading.task import Bank, Mistake, Task
 from lessons.grading.trivial import submission_of, trivial_solutions
@@ -79,6 +90,33 @@ def test_totals_and_the_table_count_everything() -> None:
     whole = json.loads(as_json(outcomes))
     assert whole["total"]["good"] is False
     assert [task["id"] for task in whole["tasks"]] == ["99.1", "99.2"]
+
+
+def test_kernels_are_left_out_where_there_is_no_triton(here: pytest.MonkeyPatch) -> None:
+    find_spec = importlib.util.find_spec
+    here.setattr(
+        importlib.util, "find_spec", lambda name: None if name == "triton" else find_spec(name)
+    )
+    tasks = (course.DOUBLE, replace(course.QUADRUPLE, triton=True), course.ADD_UP)
+    here.setattr(bank_audit, "tasks_of", lambda number: tasks)
+    here.setattr(bank_audit, "start_processes", ThreadPoolExecutor)
+    counted: list[int] = []
+
+    @contextmanager
+    def progress_bar(total: int, unit: str) -> Iterator[Callable[[], None]]:
+        counted.append(total)
+        yield lambda: counted.append(1)
+
+    here.setattr(outputs, "progress_bar", progress_bar)
+    outcomes = outputs.audit_with_progress([99], seed=0)
+    assert [outcome.id for outcome in outcomes] == ["99.1", "99.3"]
+    assert counted == [2, 1, 1]
+    assert total(outcomes).good
+    _, left_out = ids_here([99])
+    written = io.StringIO()
+    print_table(outcomes, Console(file=written, width=100), left_out)
+    assert "Left out, as Triton is not installed here: 99.2.\n" in written.getvalue()
+    assert json.loads(as_json(outcomes, left_out))["left_out"] == ["99.2"]
 
 
 @pytest.mark.parametrize("task", TASKS, ids=lambda task: task.id)
