@@ -130,8 +130,12 @@ def why_not(root: str, triton: bool) -> str:
         return f"{root} holds the solution; write it without it."
     if root == "triton":
         return "triton may be imported in lessons 10 and 11 only."
-    names = ", ".join([*IMPORTS, "triton"] if triton else IMPORTS)
-    return f"{root} may not be imported here. Allowed are {names}."
+    return f"{root} may not be imported here. Allowed are {importable(triton)}."
+
+
+def importable(triton: bool) -> str:
+    """Returns the names of the packages that may be imported, in a line."""
+    return ", ".join([*IMPORTS, "triton"] if triton else IMPORTS)
 
 
 def guarded_builtins(triton: bool) -> dict[str, Any]:

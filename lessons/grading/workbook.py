@@ -7,7 +7,7 @@ import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lessons.grading.audit import IMPORTS
+from lessons.grading.audit import importable
 from lessons.grading.progress import make_folder
 from lessons.grading.registry import Lesson, lesson, tasks_of
 from lessons.grading.stub import WIDTH, import_lines, stub_of
@@ -93,11 +93,10 @@ def cells(number: int, how: str = "") -> list[tuple[str, str]]:
 def heading(here: Lesson, how: str) -> str:
     """Returns the first cell of a lesson's file."""
     triton = any(task.triton for task in tasks_of(here.number))
-    allowed = ", ".join([*IMPORTS, "triton"] if triton else IMPORTS)
     text = (
         f"Replace each `raise NotImplementedError` by your own code; {how}, and "
         f"`minigpt exercise hint {tasks_of(here.number)[0].id}` gives a hint. Write helper "
-        f"functions and imports as you like. Allowed are {allowed}."
+        f"functions and imports as you like. Allowed are {importable(triton)}."
     )
     return f"# Exercises {here.number}: {here.title}\n\n{textwrap.fill(text, WIDTH - 2)}"
 

@@ -50,7 +50,8 @@ def holding(experiment: Experiment, place: tuple, name: str) -> Test:
         if p is None or not trial.wrong:
             return None
         value = evaluate(name, p)
-        return value is not None and agree(p.got, value, 30 * experiment.tolerance(p.got, p.want))
+        rtol = experiment.loose * experiment.tolerance(p.got, p.want)
+        return value is not None and agree(p.got, value, rtol)
 
     return holds
 
@@ -86,7 +87,7 @@ def fitting(experiment: Experiment, p: Point) -> Iterator[str]:
     terms = {n: t.double() for n, t in terms.items() if t.shape == p.got.shape}
     if not terms:
         return
-    rtol = 30 * experiment.tolerance(p.got, p.want)
+    rtol = experiment.loose * experiment.tolerance(p.got, p.want)
     yield from sums(terms, p.got.double(), rtol)
     for name, value in in_two_steps(p.trial, x):
         if experiment.late:
