@@ -15,10 +15,11 @@ import numpy as np
 import pytest
 import torch
 
-from lessons.grading import processes
+from lessons.grading import drivers, processes, serve
 from lessons.grading.child import stand_in
 from lessons.grading.outcome import Answered, Outcome, Stopped
 from lessons.grading.processes import FORKS
+from lessons.grading.registry import lessons, tasks_of
 from lessons.grading.task import HEADER, Case, Made
 from lessons.grading.worker import Sandbox, how_it_ended
 
@@ -65,6 +66,12 @@ def test_answers_come_back_as_they_were_given(sandbox: Sandbox) -> None:
     assert (got[1].dtype, got[1].tolist()) == (np.int16, [[1, 2]])
     assert got[2:6] == ["word", {"a": 2, "b": 1}, {1, 2}, (0.1, True, None)]
     assert (got[6].items, got[7]) == (["a", "b"], b"c")
+
+
+def test_the_child_and_the_grader_know_the_driver_of_every_task() -> None:
+    drives = {task.drive for number in lessons() for task in tasks_of(number)}
+    assert drives <= set(serve.DRIVERS)
+    assert drives <= set(drivers.DRIVERS)
 
 
 def test_the_driver_and_the_objects_are_the_tasks(sandbox: Sandbox) -> None:
