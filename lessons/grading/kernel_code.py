@@ -33,8 +33,8 @@ LONGEST = 120  # seconds that compiling may take
 MOST_MEMORY = 16 << 30  # bytes, also addresses that are only reserved
 DTYPE, BLOCK_SIZE, NESTED_BLOCK_SIZE, SIZE = "bf16", 64, 256, 1024
 
-# The kernels that are measured: the types of their arguments, how many elements a program handles,
-# how often a loop over levels or thresholds runs, and the library's kernels for the same thing.
+# The kernels that are measured: the types of their arguments, their constants, how many elements a
+# program handles, and the library's kernels for the same thing.
 OUT = {"out_ptr": f"*{DTYPE}", "n": "i32"}
 SHAPES: dict[str, dict[str, Any]] = {
     "dequantize_kernel": {
