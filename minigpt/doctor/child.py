@@ -61,8 +61,8 @@ def answer(function: Callable[..., Any], *arguments: Any, **options: Any) -> tup
 def answers(*questions: Callable[[], tuple[Any, str]]) -> list[tuple[Any, str]]:
     """Returns what several calls of `answer` return, which are made side by side."""
     with ThreadPoolExecutor(len(questions)) as threads:
-        made = [threads.submit(question) for question in questions]
         try:
+            made = [threads.submit(question) for question in questions]
             return [one.result() for one in made]
         except BaseException:  # Ctrl-C comes to this thread alone; the others wait for children
             for process in list(RUNNING):

@@ -7,23 +7,7 @@ import importlib.util
 import pytest
 
 from lessons.grading.kernel_text import check_language, kernel_text, loose_constants
-
-HEAD = "import triton\nimport triton.language as tl\n\n"
-KERNEL = """
-HALF: tl.constexpr = 4
-MASK = 15
-
-
-@triton.jit
-def nibble(byte, i):
-    return tl.where(i % 2 == 0, byte >> HALF, byte & MASK)
-
-
-@triton.jit
-def dequantize_kernel(codes_ptr, out_ptr, SIZE: tl.constexpr):
-    i = tl.arange(0, SIZE)
-    tl.store(out_ptr + i, nibble(tl.load(codes_ptr + i // 2), i))
-"""
+from tests.lessons.grading.learner_kernel import HEAD, KERNEL
 
 
 def test_a_kernel_s_text_is_itself_and_what_it_calls() -> None:
