@@ -1,6 +1,9 @@
-"""Provides the run that several test files compare theirs with, and small speed switches."""
+"""Provides what several test files need: a run to compare theirs with, small switches, Ctrl-C."""
 
 from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
 
 import pytest
 
@@ -27,3 +30,11 @@ def _small_choices(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(choices, "WIDTHS", (128,))
     monkeypatch.setattr(choices, "LARGE_ENOUGH", GPTConfig(n_layer=1, n_head=1, n_embd=8))
     monkeypatch.setattr(choices, "always", lambda: iter(()))
+
+
+@pytest.fixture
+def _ctrl_c_interrupts() -> Iterator[None]:
+    """Restores Python's answer to Ctrl-C, which a shell lets background jobs ignore."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)

@@ -59,6 +59,7 @@ def test_what_hangs_is_ended_with_what_it_has_started(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.name != "posix", reason="there Ctrl-C reaches the children themselves")
+@pytest.mark.usefixtures("_ctrl_c_interrupts")
 def test_ctrl_c_ends_all_that_are_asked_side_by_side() -> None:
     def interrupt() -> None:
         while len(RUNNING) < 2:

@@ -10,7 +10,6 @@ import math
 import os
 import signal
 import threading
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -117,14 +116,6 @@ def test_what_the_caller_says_of_a_run_must_be_the_same_on_resume(tmp_path: Path
     ):
         with pytest.raises(ValueError, match=message):
             train(tiny_model(), TinyData(), replace(config, max_steps=7), {**identity, **changed})
-
-
-@pytest.fixture
-def _ctrl_c_interrupts() -> Iterator[None]:
-    """Restores Python's answer to Ctrl-C, which a shell lets background jobs ignore."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.usefixtures("_ctrl_c_interrupts")
