@@ -47,8 +47,8 @@ class Recorder:
 
     def fail(self, error: Exception) -> None:
         """Ends the run with an error."""
-        said = f"{type(error).__name__}: {error}".partition("\n")[0]
-        self.record.error = printable(said.rstrip(": "))
+        first = next((line for line in str(error).splitlines() if line.strip()), "")
+        self.record.error = printable(f"{type(error).__name__}: {first}".rstrip(": "))
         with contextlib.suppress(OSError):  # the error itself says what is wrong: a full disk
             self.end("failed")
 

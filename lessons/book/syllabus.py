@@ -100,7 +100,7 @@ class LastRun:
 
     @property
     def done(self) -> bool:
-        """Whether it came to its end, with numbers that mean something."""
+        """Returns whether it came to its end, with numbers that mean something."""
         return self.status == "done" and not self.quick
 
 

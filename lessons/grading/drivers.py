@@ -10,7 +10,7 @@ the function or class, the arguments of one case, and the task's drive_options, 
     facts       {sentence: whether it is true}: what must hold and is not a number ("the base is
                 frozen"); a false one is told to the learner
 
-Drivers of single lessons are in kept_weights.py and kernel_drivers.py.
+Lesson 12's drivers are in kept_weights.py, those of kernels in kernel_drivers.py.
 
 The file is loaded by itself in the child, where the rest of the project cannot be imported.
 """

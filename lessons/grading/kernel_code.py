@@ -1,8 +1,6 @@
 """What the compiler makes of a learner's Triton kernel for a GPU that need not be there.
 
 The kernel is compiled, and never run; kernel_text.py says why no sandbox is needed for that.
-
-    python -m lessons.grading.kernel_code sm_90 < kernels.json    # what machine_code starts
 """
 
 from __future__ import annotations
@@ -30,6 +28,13 @@ if TYPE_CHECKING:
 
 ARCH = "sm_90"
 LONGEST = 120  # seconds that compiling may take
+# The process that compiles; `python -m` would import what lies in the folder that it starts in.
+START = """
+import sys
+sys.path[:] = filter(None, sys.path)
+from lessons.grading.kernel_code import main
+main(*sys.argv[1:])
+"""
 MOST_MEMORY = 16 << 30  # bytes, also addresses that are only reserved
 DTYPE, BLOCK_SIZE, NESTED_BLOCK_SIZE, SIZE = "bf16", 64, 256, 1024
 
@@ -117,7 +122,7 @@ def machine_code(
     from kernels.programs import run_program  # loads torch
 
     try:
-        command = [sys.executable, "-m", "lessons.grading.kernel_code", arch]
+        command = [sys.executable, "-c", START, arch]
         found = json.loads(run_program(command, LONGEST, json.dumps(texts), environment))
     except (subprocess.SubprocessError, ValueError) as error:
         return {}, [*sentences, f"The kernels could not be compiled for {arch}: {error}."]
@@ -311,7 +316,3 @@ def main(arch: str) -> None:
     """Compiles the kernels in standard input, {name: text}, and prints their rows as JSON."""
     limit_memory()
     print(json.dumps(rows_and_sentences(json.load(sys.stdin), arch)))
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])

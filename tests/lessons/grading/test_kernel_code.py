@@ -86,6 +86,17 @@ def test_the_learner_s_kernel_stands_beside_the_library_s(tmp_path: Path) -> Non
 
 
 @pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="needs Triton")
+def test_what_lies_in_the_folder_is_not_taken_for_a_module(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("json", "token"):
+        Path(f"{name}.py").write_text("raise SystemExit('a stranger')", encoding="utf-8")
+    rows, _ = machine_code(HEAD + KERNEL, ("dequantize_kernel",))
+    assert list(rows) == ["dequantize_kernel"]
+
+
+@pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="needs Triton")
 def test_a_kernel_that_does_more_at_once_needs_fewer_instructions() -> None:
     better = f"""{HEAD}
 @triton.jit

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pickle
+import sys
 from concurrent.futures import Future
 from contextlib import nullcontext
+from pathlib import Path
 
 import pytest
 
@@ -58,6 +60,22 @@ def test_a_file_at_which_the_grader_fails_costs_no_other(monkeypatch: pytest.Mon
     assert [one.verdicts[0].status for one in found] == ["passed", "error", "passed"]
     assert "grader itself failed here" in found[1].verdicts[0].message
     assert "cannot pickle" in found[1].verdicts[0].message
+
+
+def test_a_stranger_s_module_in_the_folder_is_not_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("PYTHONSAFEPATH", raising=False)
+    files = [handed_in(RIGHT)] * 2
+    assert many.strangers_here() == []
+    Path("pickle.py").write_text("raise SystemExit('a stranger')", encoding="utf-8")
+    assert many.strangers_here() == ["pickle.py"]
+    monkeypatch.setattr(many, "start_processes", None)  # no new process is started
+    found = check_submissions(files, 0, ["99.1"], 2)
+    assert [one.verdicts[0].status for one in found] == ["passed", "passed"]
+    monkeypatch.setenv("PYTHONSAFEPATH", "1")
+    assert many.strangers_here() == ([] if sys.version_info >= (3, 11) else ["pickle.py"])
 
 
 def test_other_processes_check_files_too() -> None:
