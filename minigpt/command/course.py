@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from minigpt.command import values
-from minigpt.command.lesson import lesson_scripts, lesson_titles, link, renew_book
+from minigpt.command.lesson import lesson_scripts, link, renew_book
 from minigpt.command.machine_options import add_device, add_seed, seed_of
 from minigpt.command.stop_requests import StopRequests
 from minigpt.text.printing import print_at_once
@@ -112,12 +112,13 @@ class Course:
 
     def __init__(self, arguments: Namespace, scripts: dict[int, Path]) -> None:
         from lessons.book.plan import Clock, times_of
+        from lessons.book.syllabus import syllabus
         from lessons.folders import results
         from minigpt.device import pick_device  # loads torch
 
         device = pick_device(arguments.device)
         self.arguments, self.scripts = arguments, scripts
-        self.titles = dict(lesson_titles())
+        self.titles = {entry.number: entry.title for entry in syllabus()}
         self.settings = {
             "seed": seed_of(arguments), "asked": arguments.device or "auto",
             "quick": arguments.quick, "full": arguments.full,
@@ -203,7 +204,7 @@ class Course:
         """Returns "Lesson 4 of 13: Pretraining, about 1 minute; about 9 minutes left in all"."""
         from lessons.book.plan import in_words
 
-        line = f"Lesson {number} of {len(self.scripts)}: {self.title(number)}"
+        line = f"Lesson {number} of {len(self.scripts)}: {self.titles[number]}"
         seconds = self.clock.estimate(number)
         if seconds is not None:
             line += f", {in_words(seconds)}"
@@ -211,10 +212,6 @@ class Course:
         if left is not None:
             line += f"; {in_words(left)} left in all"
         return line
-
-    def title(self, number: int) -> str:
-        """Returns a lesson's title without its number."""
-        return self.titles[number].partition(": ")[2]
 
     def command(self, number: int) -> list[str]:
         """Returns the command that runs a lesson."""
@@ -228,10 +225,10 @@ class Course:
 
         print("\nThe course so far:" if self.left() else "\nThe course:")
         outcomes = [self.outcomes[number] for number in sorted(self.outcomes)]
-        wide = max(len(self.title(outcome.number)) for outcome in outcomes)
+        wide = max(len(self.titles[outcome.number]) for outcome in outcomes)
         ending = max(len(outcome.word) for outcome in outcomes)
         for one in outcomes:
-            row = f"  {one.number:2} {self.title(one.number):<{wide}}  {one.word:<{ending}}"
+            row = f"  {one.number:2} {self.titles[one.number]:<{wide}}  {one.word:<{ending}}"
             print(f"{row} {one.seconds:5.0f} s  {in_a_line(one.verdicts) or one.why}".rstrip())
         total = sum((outcome.verdicts for outcome in outcomes), Counter())
         seconds = sum(outcome.seconds for outcome in outcomes)

@@ -117,12 +117,3 @@ def lesson_scripts() -> dict[int, Path]:
 
     folder = Path(lessons.__path__[0])
     return {int(path.name[:2]): path for path in sorted(folder.glob("[0-9][0-9]_*.py"))}
-
-
-def lesson_titles() -> list[tuple[int, str]]:
-    """Returns the number and the title of each lesson, from the first line of its text."""
-    titles = []
-    for number, script in lesson_scripts().items():
-        first = script.read_text(encoding="utf-8").splitlines()[1]
-        titles.append((number, first.removeprefix("# # ")))
-    return titles

@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -71,7 +72,7 @@ def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[int, str
     child = tmp_path / "child.py"
     child.write_text(CHILD, encoding="utf-8")
     scripts = {n: tmp_path / f"{n:02d}_{name}.py" for n, name in ((1, "a"), (2, "b"), (3, "c"))}
-    titles = [(n, f"Lesson {n}: Part {path.stem[-1]}") for n, path in scripts.items()]
+    entries = [SimpleNamespace(number=n, title=f"Part {scripts[n].stem[-1]}") for n in scripts]
 
     def command(self: Course, number: int) -> list[str]:
         size = ["--quick"] if self.settings["quick"] else []
@@ -82,8 +83,7 @@ def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[int, str
 
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, sys.path)))
     monkeypatch.setattr(course, "lesson_scripts", lambda: scripts)
-    for module in (course, lesson):
-        monkeypatch.setattr(module, "lesson_titles", lambda: titles)
+    monkeypatch.setattr("lessons.book.syllabus.syllabus", lambda: entries)
     monkeypatch.setattr(Course, "command", command)
     for number in scripts:
         change(number, "")
