@@ -102,7 +102,7 @@ class Run:
 
     @property
     def settings(self) -> Settings:
-        """Returns what was chosen for it."""
+        """Returns the seed and the size that were chosen for it; the device is left open."""
         return Settings(**{name: self.record.settings[name] for name in ("seed", "quick", "full")})
 
 

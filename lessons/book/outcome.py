@@ -43,7 +43,7 @@ class Outcome:
     """How a lesson of the course went.
 
     Attributes:
-        word: "done", "done before", "interrupted", "failed" or "killed (...)".
+        word: "done", "done before", "interrupted", "failed", "failed (...)" or "killed (...)".
         why: what went wrong, and what to do.
     """
 

@@ -49,9 +49,9 @@ class Record:
     """A run of a lesson.
 
     Attributes:
-        status: "running" until the end, then "done"; "interrupted" after Ctrl-C; "failed" if a cell
-            raised an exception, whose traceback is the cell's last output; "killed (...)" if the
-            process was ended from outside.
+        status: "running" until the end, then "done"; "interrupted" after Ctrl-C, or if the course
+            was told to stop; "failed" if a cell raised an exception, whose traceback is the cell's
+            last output; "killed (...)" if the process was ended from outside.
         seconds: how long it took so far.
         started: when it began, in seconds since 1970.
         script: the fingerprint of the lesson's script.

@@ -192,7 +192,7 @@ class Course:
             outcome.word, outcome.why = "interrupted", ""
         else:
             where = " Its page shows where." if outcome.word == "failed" else ""
-            ended = outcome.word if outcome.word == "failed" else f"was {outcome.word}"
+            ended = outcome.word if outcome.word.startswith("failed") else f"was {outcome.word}"
             print(f"\nLesson {number} {ended}: {outcome.why}.{where}")
         if record is not None and record.status == "running":  # it could not say how it ended
             record.status, record.error = outcome.word, outcome.why
@@ -201,7 +201,7 @@ class Course:
         renew_book(self.runs)
 
     def heading(self, number: int) -> str:
-        """Returns "Lesson 4 of 13: Pretraining, about 1 minute; about 9 minutes left in all"."""
+        """Returns "Lesson 4 of 13: Pretraining, about 1 minute; about 14 minutes left in all"."""
         from lessons.book.plan import in_words
 
         line = f"Lesson {number} of {len(self.scripts)}: {self.titles[number]}"

@@ -66,7 +66,7 @@ def check(arguments: Namespace) -> int:
         files = outputs.check_with_progress(
             submissions, arguments.seed, only, arguments.jobs or DEFAULT_JOBS, arguments.json
         )
-    remember(arguments, files)
+    remember(files)
     outputs.write_tables(files, arguments.csv, arguments.markdown)
     if arguments.gradescope is not None:
         seconds = time.perf_counter() - started
@@ -158,7 +158,7 @@ def file_of(number: str, folder: Path) -> Path:
     )
 
 
-def remember(arguments: Namespace, files: Sequence[Checked]) -> None:
+def remember(files: Sequence[Checked]) -> None:
     """Remembers what passed, of files in a learner's folder."""
     from lessons.grading.progress import is_kept, record
 

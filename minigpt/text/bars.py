@@ -6,7 +6,7 @@
             advance(note=f"loss {loss:.3f}")
 
 A bar redraws itself in its place. A file or a pipe would keep each drawing, thousands of them, so
-there a plain line comes instead, once in ten seconds:
+there a plain line comes instead, once in ten seconds, or when `refresh_bars` asks for one:
 
     120 of 260 steps, loss 3.104, 31 s
 

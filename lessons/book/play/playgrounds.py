@@ -2,7 +2,7 @@
 
 A lesson hands the numbers of its run to `course.playground(name, data)`, which writes them beside
 its figures. Here they come into its page, with the scripts of this folder. Of each figure one
-script holds the arithmetic, and one that begins with draw_ shows it.
+script that begins with draw_ shows it, and the others hold the arithmetic.
 """
 
 from __future__ import annotations

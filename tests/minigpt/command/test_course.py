@@ -327,6 +327,15 @@ def test_a_lesson_sees_nothing_of_the_folder_that_it_runs_in(
     assert "--seed" in ended.stdout
 
 
+def test_a_lesson_that_does_not_begin_has_failed(
+    write: Callable[[int, str], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(2, "os._exit(2)")
+    assert main(["course"]) == 1
+    printed = capsys.readouterr().out
+    assert "\nLesson 2 failed (2): it did not begin; what it said stands above.\n" in printed
+
+
 @pytest.mark.parametrize(
     ("status", "record", "word", "why"),
     [
